@@ -1,0 +1,275 @@
+/**
+ * behaviour(): the code that performs an entity type's operations, as a plain object of functions or as an actor class.
+ *
+ * Owns the types of handlers and the check that none is missing; `turn.ts` runs them.
+ */
+import type { AcceptedHold, ActivityOf, AnyActivityOf, AnyEntity, Hold, InputArguments, Sender, StateOf } from './entity.ts';
+import { SkerryError } from './errors.ts';
+import type { AnyOperation, Command, OperationMap, Query, Tentative } from './operation.ts';
+
+export type { AcceptedHold };
+
+/** Who asked: another entity, a client, or the entity itself (timers, effects). */
+export type Partner =
+  | { readonly kind: 'entity'; readonly type: string; readonly key: string }
+  | { readonly kind: 'client'; readonly id: string }
+  | { readonly kind: 'self' };
+
+type Primitive = string | number | bigint | boolean | null | undefined;
+
+/**
+ * Read-only all the way down. Primitives come first, since a branded one (`string & Brand`) counts as an object;
+ * arrays and tuples are left to the mapped type, which keeps the places of a tuple.
+ */
+export type DeepReadonly<Value> = Value extends Primitive | Uint8Array
+  ? Value
+  : Value extends object
+    ? { readonly [Name in keyof Value]: DeepReadonly<Value[Name]> }
+    : Value;
+
+/** What a query sees. */
+export interface View<Contract extends AnyEntity> {
+  readonly key: string;
+  readonly state: DeepReadonly<StateOf<Contract>>;
+  /** Commit time of the worker, ms since 1970; never goes back for one entity. */
+  readonly now: number;
+  refuse(reason: string, detail?: unknown): never;
+}
+
+/** When something is to happen: after a while, or at a time (ms since 1970). */
+export type When = { readonly afterMs: number } | { readonly at: number };
+
+/** One message against one entity: a local transaction, one uninterrupted step. Unusable after it. */
+export interface Turn<Contract extends AnyEntity, PartnerType extends string = string> {
+  readonly key: string;
+  /** A draft: change it in place. What is assigned is copied; returning commits, throwing discards. */
+  get state(): StateOf<Contract>;
+  set state(value: StateOf<Contract>);
+  /** Time of the turn, ms since 1970; never goes back for one entity. */
+  readonly now: number;
+  /** Chance of the turn: 0 <= random() < 1. */
+  random(): number;
+  readonly from: Partner;
+  /** The application's own state about the sender; `undefined` lets go of it. */
+  get activity(): string extends PartnerType ? AnyActivityOf<Contract> : ActivityOf<Contract, PartnerType>;
+  set activity(value: (string extends PartnerType ? AnyActivityOf<Contract> : ActivityOf<Contract, PartnerType>) | undefined);
+  /** Decline: nothing changes, the sender is answered, and a repeated call is refused again. */
+  refuse(reason: string, detail?: unknown): never;
+  /** Another entity (or this one), to send to: sent after the commit, once in effect, in order. */
+  to<To extends AnyEntity>(contract: To, key: string, when?: When): Recipient<Contract, To>;
+  /** Release the right to cancel of a tentative operation that this entity asked for. */
+  confirm(hold: Hold): void;
+  /** Use that right. */
+  cancel(hold: Hold): void;
+  /** A named message to itself; a timer of the same name is replaced. Fires at or after its time, once in effect. */
+  timer(name: string, when: When): Sender<Contract['operations']>;
+  cancelTimer(name: string): void;
+  /** Have an effect performed after the commit; its outcome comes back as a message. */
+  perform<Given, Output>(effect: Effect<Given, Output>, input: Given): void;
+}
+
+export type Recipient<Contract extends AnyEntity, To extends AnyEntity> = Sender<To['operations']> & {
+  /** The application's own state about this partner; `undefined` lets go of it. */
+  get activity(): ActivityOf<Contract, To['type']>;
+  set activity(value: ActivityOf<Contract, To['type']> | undefined);
+};
+
+/** `void` that an async function does not satisfy: a turn never waits. */
+type Returned<Output> = [Output] extends [void] ? void | undefined : Output;
+
+export interface TentativeHandlers<Contract extends AnyEntity, Input, Output> {
+  // Properties, not methods: a method's parameters are compared both ways, and a wrong input would compile.
+  readonly tentative: (turn: Turn<Contract>, input: Input) => Returned<Output>;
+  readonly confirm: (turn: Turn<Contract>, input: Input) => void | undefined;
+  readonly cancel: (turn: Turn<Contract>, input: Input) => void | undefined;
+}
+
+type Handler<Contract extends AnyEntity, Operation extends AnyOperation> =
+  Operation extends Command<infer _G, infer Input, infer Output>
+    ? (turn: Turn<Contract>, input: Input) => Returned<Output>
+    : Operation extends Query<infer _G, infer Input, infer Output>
+      ? (view: View<Contract>, input: Input) => Returned<DeepReadonly<Output>>
+      : Operation extends Tentative<infer _G, infer Input, infer Output>
+        ? TentativeHandlers<Contract, Input, Output>
+        : never;
+
+/** One function per operation (three for a tentative one): what a plain object or an actor class provides. */
+export type Handlers<Contract extends AnyEntity> = {
+  [Name in keyof Contract['operations']]: Handler<Contract, Contract['operations'][Name]>;
+};
+
+/** An operation that did not happen. */
+export type Declined =
+  | { readonly status: 'refused'; readonly reason: string; readonly detail: unknown }
+  | { readonly status: 'failed'; readonly code: string; readonly message: string };
+
+/** The answer to a message, as its sender's answer handler gets it. */
+export type Answer<Operation> =
+  Operation extends Command<infer _G, infer _I, infer Output>
+    ? { readonly status: 'done'; readonly output: Output } | Declined
+    : Operation extends Tentative<infer _G, infer _I, infer Output>
+      ?
+          | { readonly status: 'accepted'; readonly output: Output; readonly hold: Hold }
+          | { readonly status: 'confirmed' | 'cancelled' | 'lapsed'; readonly hold: Hold }
+          | (Declined & { readonly hold: Hold })
+      : never;
+
+type AnswerHandlers<Contract extends AnyEntity, From extends AnyEntity> = {
+  [Name in keyof From['operations'] as From['operations'][Name] extends { kind: 'query' } ? never : Name]?: (
+    turn: Turn<Contract, From['type']>,
+    answer: Answer<From['operations'][Name]>,
+  ) => void | undefined;
+};
+
+// biome-ignore lint/suspicious/noExplicitAny: handlers of every type are kept in one table; turn.ts calls them with what was validated
+export type AnyHandler = (turn: any, input: any) => unknown;
+
+export interface AnswersFrom {
+  readonly type: string;
+  readonly handlers: Readonly<Record<string, AnyHandler | undefined>>;
+}
+
+/** What `contract`'s entities do with the answers that come from `from`'s. */
+export function answers<Contract extends AnyEntity, From extends AnyEntity>(
+  _contract: Contract,
+  from: From,
+  handlers: AnswerHandlers<Contract, From>,
+): AnswersFrom {
+  return { type: from.type, handlers: handlers as Readonly<Record<string, AnyHandler | undefined>> };
+}
+
+export interface EffectContext {
+  /** The same in every try of this effect: pass it to the other side as its idempotency key. */
+  readonly idempotencyKey: string;
+  /** 1 for the first try since the worker started. */
+  readonly attempt: number;
+  /** The entity that asked. */
+  readonly address: string;
+}
+
+/** A named async function that a worker runs after the commit of the turn that asked for it, until it settles. */
+export interface Effect<Given, Output> {
+  readonly name: string;
+  readonly run: (input: Given, context: EffectContext) => Promise<Output>;
+  readonly attemptsMax: number | undefined;
+}
+
+/**
+ * Declare an effect. A try that throws is repeated with back-off, `attemptsMax` times (default: the limit of that name).
+ * At least once outside, once in effect inside.
+ */
+export function effect<Given, Output>(
+  name: string,
+  run: (input: Given, context: EffectContext) => Promise<Output>,
+  options: { attemptsMax?: number } = {},
+): Effect<Given, Output> {
+  return { name, run, attemptsMax: options.attemptsMax };
+}
+
+export type EffectOutcome<Output> =
+  | { readonly status: 'done'; readonly output: Output }
+  | { readonly status: 'failed'; readonly message: string };
+
+export interface EffectHandler {
+  // biome-ignore lint/suspicious/noExplicitAny: effects of every type are kept in one table
+  readonly effect: Effect<any, any>;
+  readonly settled: AnyHandler | undefined;
+}
+
+/** Register an effect with a behaviour, and what its outcome does to the entity. */
+export function settled<Contract extends AnyEntity, Given, Output>(
+  _contract: Contract,
+  of: Effect<Given, Output>,
+  handler?: (turn: Turn<Contract>, outcome: EffectOutcome<Output>) => void | undefined,
+): EffectHandler {
+  return { effect: of, settled: handler };
+}
+
+/**
+ * How durable a type's turns are. `turn`: durable before anything leaves. `{ intervalMs }`: written that often, a crash
+ * loses at most that. `none`: memory only. What the last two send or schedule is volatile, at most once.
+ */
+export type Durability = 'turn' | 'none' | { readonly intervalMs: number };
+
+export interface BehaviourOptions {
+  readonly durability?: Durability;
+  readonly answers?: readonly AnswersFrom[];
+  readonly effects?: readonly EffectHandler[];
+  /** Version of the state's shape (default 1) and how to get there: `upgrades[n]` turns version n into n + 1. */
+  readonly version?: number;
+  readonly upgrades?: Readonly<Record<number, (state: unknown) => unknown>>;
+  /** How long this type's messages stay valid, ms; default: the limit `horizonMs`. */
+  readonly horizonMs?: number;
+  /** Keep every committed turn for this long, ms: who asked what, what changed, what was sent. */
+  readonly historyMs?: number;
+  /** `current` (default, P9): a query sees every acknowledged turn. `local`: may be stale while ownership is in doubt. */
+  readonly reads?: 'current' | 'local';
+}
+
+/** What workers run for one entity type. */
+export interface Behaviour {
+  readonly contract: AnyEntity;
+  /** Makes the handlers of one activation: the plain object itself, or an instance of the actor class. */
+  readonly instantiate: (key: string) => Readonly<Record<string, unknown>>;
+  readonly isClass: boolean;
+  readonly operations: OperationMap;
+  readonly answers: ReadonlyMap<string, AnswersFrom['handlers']>;
+  readonly effects: ReadonlyMap<string, EffectHandler>;
+  readonly durability: Durability;
+  readonly version: number;
+  readonly upgrades: Readonly<Record<number, (state: unknown) => unknown>>;
+  readonly horizonMs: number | undefined;
+  readonly historyMs: number | undefined;
+  readonly reads: 'current' | 'local';
+}
+
+/**
+ * What workers run: a plain object of functions, or an actor class of which each activation has one instance (its fields
+ * are volatile memory outside the turn's atomicity; a turn that throws discards the instance).
+ * Throws `invalid-definition` when a handler is missing.
+ */
+export function behaviour<Contract extends AnyEntity>(
+  contract: Contract,
+  handlers: Handlers<Contract> | (new (key: string) => Handlers<Contract>),
+  options: BehaviourOptions = {},
+): Behaviour {
+  const isClass = typeof handlers === 'function';
+  const instantiate = isClass ? (key: string) => new handlers(key) : () => handlers;
+  checkHandlers(contract, isClass ? handlers.prototype : handlers, isClass);
+  checkUpgrades(contract, options);
+  return {
+    contract,
+    instantiate: instantiate as Behaviour['instantiate'],
+    isClass,
+    operations: contract.operations,
+    answers: new Map(options.answers?.map((from) => [from.type, from.handlers])),
+    effects: new Map(options.effects?.map((handler) => [handler.effect.name, handler])),
+    durability: options.durability ?? 'turn',
+    version: options.version ?? 1,
+    upgrades: options.upgrades ?? {},
+    horizonMs: options.horizonMs,
+    historyMs: options.historyMs,
+    reads: options.reads ?? 'current',
+  };
+}
+
+/** Fields of a class exist only on instances, so a class is checked for what its prototype can show. */
+function checkHandlers(contract: AnyEntity, handlers: object, isClass: boolean): void {
+  for (const [name, operation] of Object.entries(contract.operations)) {
+    const handler: unknown = Reflect.get(handlers, name);
+    if (handler === undefined && isClass) continue;
+    const needed = operation.kind === 'tentative' ? ['tentative', 'confirm', 'cancel'] : [];
+    const isComplete = needed.length === 0 ? typeof handler === 'function' : needed.every((step) => typeof handler === 'object' && handler !== null && typeof Reflect.get(handler, step) === 'function');
+    if (isComplete) continue;
+    throw new SkerryError('invalid-definition', `The behaviour of '${contract.type}' lacks ${needed.length === 0 ? name : `${name} with its three functions ${needed.join(', ')}`}`);
+  }
+}
+
+function checkUpgrades(contract: AnyEntity, options: BehaviourOptions): void {
+  for (let version = 1; version < (options.version ?? 1); version++) {
+    if (options.upgrades?.[version] !== undefined) continue;
+    throw new SkerryError('invalid-definition', `'${contract.type}' is at version ${options.version} but has no upgrade from ${version}`);
+  }
+}
+
+export type { InputArguments };

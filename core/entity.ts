@@ -1,0 +1,129 @@
+/**
+ * entity(): a contract, and the types that follow from it.
+ *
+ * A contract is a plain value: the type's name, its operations with their schemas, the state at first, and what the type
+ * remembers about its partners. Partners, clients and browsers import contracts only.
+ */
+import { SkerryError } from './errors.ts';
+import { isTypeName } from './message.ts';
+import type { Command, OperationMap, Query, Tentative } from './operation.ts';
+
+/** What an entity type remembers about its partners of each type, as it is at first. */
+export type ActivityMap = Readonly<Record<string, () => unknown>>;
+
+export interface Entity<Type extends string, State, Operations extends OperationMap, Activities extends ActivityMap> {
+  readonly type: Type;
+  readonly initial: (key: string) => State;
+  readonly operations: Operations;
+  readonly activities: Activities;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the widest contract; inference narrows it
+export type AnyEntity = Entity<string, any, OperationMap, ActivityMap>;
+
+export type StateOf<Contract extends AnyEntity> = ReturnType<Contract['initial']>;
+
+/** The application's state about a partner of a type; `undefined` where the contract declares none. */
+export type ActivityOf<Contract extends AnyEntity, Type extends string> = Type extends keyof Contract['activities']
+  ? ReturnType<Contract['activities'][Type]>
+  : undefined;
+
+/** The application's state about a partner of any declared type; `undefined` where the contract declares none. */
+export type AnyActivityOf<Contract extends AnyEntity> = [keyof Contract['activities']] extends [never]
+  ? undefined
+  : ReturnType<Contract['activities'][keyof Contract['activities']]>;
+
+/** `(input)` where the operation has one, else `()`. `any` is an input too, although it extends `void`. */
+export type InputArguments<Given> = 0 extends 1 & Given
+  ? [input?: Given]
+  : [Given] extends [void]
+    ? [input?: undefined]
+    : undefined extends Given
+      ? [input?: Given]
+      : [input: Given];
+
+/** A tentative operation that was asked of an entity: a plain value that may be kept in state, activity or messages. */
+export interface Hold {
+  readonly entity: string;
+  readonly operation: string;
+  readonly id: string;
+}
+
+/** What a turn can send to another entity: recorded in the turn, sent after its commit. Queries are not among it. */
+export type Sender<Operations extends OperationMap> = {
+  readonly [Name in keyof Operations as Operations[Name] extends { kind: 'query' } ? never : Name]: Operations[Name] extends Command<infer Given, infer _I, infer _O>
+    ? (...input: InputArguments<Given>) => void
+    : Operations[Name] extends Tentative<infer Given, infer _I, infer _O>
+      ? (...input: InputArguments<Given>) => Hold
+      : never;
+};
+
+/** A tentative operation that was accepted, in the hands of a client. */
+export interface AcceptedHold<Output> {
+  readonly hold: Hold;
+  readonly output: Output;
+  /** Release the right to cancel. Rejects with `lapsed` if the hold had ended by then. */
+  confirm(options?: CallOptions): Promise<void>;
+  /** Use it. Resolves also if the hold had lapsed by then: it is cancelled already. */
+  cancel(options?: CallOptions): Promise<void>;
+}
+
+export interface CallOptions {
+  /** Give up after this long, ms. */
+  readonly deadlineMs?: number;
+  /**
+   * A name for this call: every call of the entity with the same key, from any process, has the effect of one and gets
+   * its answer, for `keyLifeMs` after the first of them.
+   */
+  readonly idempotencyKey?: string;
+  /** How long the idempotency key is remembered, ms (default: the limit `horizonMs`). */
+  readonly keyLifeMs?: number;
+}
+
+/** What a client can ask of an entity. */
+export type Caller<Operations extends OperationMap> = {
+  readonly [Name in keyof Operations]: Operations[Name] extends Command<infer Given, infer _I, infer Output>
+    ? (...input: [...InputArguments<Given>, options?: CallOptions]) => Promise<Output>
+    : Operations[Name] extends Query<infer Given, infer _I, infer Output>
+      ? (...input: [...InputArguments<Given>, options?: CallOptions]) => Promise<Output>
+      : Operations[Name] extends Tentative<infer Given, infer _I, infer Output>
+        ? (...input: [...InputArguments<Given>, options?: CallOptions]) => Promise<AcceptedHold<Output>>
+        : never;
+};
+
+/** Names that every object has, or that make an object look like something else. */
+const reservedNames = new Set(['constructor', 'prototype', 'then', 'activity', 'toString', 'toJSON', 'valueOf', 'hasOwnProperty']);
+const operationPattern = /^[a-zA-Z][a-zA-Z0-9]{0,63}$/;
+
+/**
+ * A contract: the type's name, its state at first, its operations, and the state it keeps about partners of each type.
+ *
+ *     const Stock = entity('stock', {
+ *       initial: () => ({ free: 0, held: 0 }),
+ *       operations: { receive: command(Units), reserve: tentative(Units), available: query(v.number()) },
+ *     });
+ *
+ * Throws `invalid-definition` for names that cannot be.
+ */
+export function entity<
+  const Type extends string,
+  State,
+  const Operations extends OperationMap,
+  const Activities extends ActivityMap = Record<never, never>,
+>(
+  type: Type,
+  definition: {
+    readonly initial: (key: string) => State;
+    readonly operations: Operations;
+    readonly activities?: Activities;
+  },
+): Entity<Type, State, Operations, Activities> {
+  if (!isTypeName(type)) throw new SkerryError('invalid-definition', `'${type}' cannot name an entity type: lower-case letters, digits and '-', at most 64`);
+  for (const name of Object.keys(definition.operations)) {
+    if (!operationPattern.test(name) || reservedNames.has(name)) {
+      throw new SkerryError('invalid-definition', `'${name}' cannot name an operation of '${type}': letters and digits, at most 64, and not ${[...reservedNames].join(', ')}`);
+    }
+  }
+  const activities = definition.activities ?? ({} as Activities);
+  return Object.freeze({ type, initial: definition.initial, operations: definition.operations, activities });
+}

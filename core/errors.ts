@@ -1,0 +1,59 @@
+/**
+ * The one error class of Skerry and the closed table of its codes. `docs/errors.md` lists the same codes; a test compares.
+ *
+ * Told apart by `code`, through `isSkerryError`, so that two copies of this package in one process agree.
+ */
+
+/** What each code means; the text is what `docs/errors.md` shows. */
+export const errorCodes = {
+  refused: 'The operation declined. Nothing changed, and a repeated call is refused again.',
+  failed: "The operation threw. Nothing changed; the error is the application's.",
+  'invalid-input': "The operation's schema did not accept the input.",
+  'unknown-type': 'No behaviour is registered for this entity type.',
+  'unknown-operation': 'The entity type has no such operation.',
+  'invalid-address': 'The type or key cannot be an address: empty, too long, or not well-formed Unicode.',
+  'invalid-definition': 'A contract, behaviour or option is wrong; the message says where.',
+  unstorable: 'A value cannot be stored or sent: a function, class instance, cycle, or nesting too deep.',
+  'too-large': 'A state, message, key or turn is over its limit; the message names the limit.',
+  overloaded: 'A queue is full. Nothing was done; try again after a pause.',
+  deadline: 'No answer came before the deadline.',
+  lapsed: 'The hold had lapsed before it was confirmed; the tentative operation was cancelled.',
+  'hold-unknown': 'No such hold: it was already confirmed or cancelled, or never was.',
+  'store-failed': 'The store could not write or read: disk full, folder unreadable, server gone.',
+  'store-in-use': 'Another live process has this data folder open.',
+  'store-format': 'The data was written by a newer or unknown format, or for another number of partitions.',
+  denied: 'The authorisation hook said no.',
+  closed: 'The cluster handle, worker or store is closed.',
+  'not-found': 'No such thing: a dead letter, data folder or running app that was named.',
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** Whether anything may have happened: 'none' certainly not; 'unknown' perhaps, and repeating the same call is safe. */
+export type Effect = 'none' | 'unknown';
+
+export class SkerryError extends Error {
+  readonly code: ErrorCode;
+  readonly effect: Effect;
+  /** What the application passed along with a refusal. */
+  readonly detail: unknown;
+
+  constructor(code: ErrorCode, message: string, options: { effect?: Effect; detail?: unknown; cause?: unknown } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    this.name = 'SkerryError';
+    this.code = code;
+    this.effect = options.effect ?? 'none';
+    this.detail = options.detail;
+  }
+}
+
+/** True for errors of Skerry, of the given code if one is named. */
+export function isSkerryError(error: unknown, code?: ErrorCode): error is SkerryError {
+  if (!(error instanceof Error) || !('code' in error) || !('effect' in error)) return false;
+  return Object.hasOwn(errorCodes, String(error.code)) && (code === undefined || error.code === code);
+}
+
+/** Our own bugs: what must be true here, or the worker must not go on. */
+export function assert(condition: unknown, invariant: string): asserts condition {
+  if (!condition) throw new Error(`Skerry bug, please report: ${invariant}`);
+}

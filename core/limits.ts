@@ -1,0 +1,97 @@
+/**
+ * Every limit of Skerry: its name, unit, default and the reason for it. One home; tests stand at each edge.
+ *
+ * A limit that a type or a cluster may change is an option of the same name; the others are fixed.
+ */
+export interface Limits {
+  /** Bytes of UTF-8 in an entity's key. Keys are parts of store keys, where LMDB allows 1,978 bytes for two of them. */
+  readonly keyBytesMax: number;
+  /** Characters of a type's, operation's, timer's or effect's name. */
+  readonly nameLengthMax: number;
+  /** Bytes of one encoded input or output. Below NATS' default max_payload of 1 MiB, envelope and frame included. */
+  readonly messageBytesMax: number;
+  /** Bytes of one encoded state. */
+  readonly stateBytesMax: number;
+  /** Bytes of the application's encoded state about one partner. */
+  readonly activityBytesMax: number;
+  /** Levels of nesting in anything that is stored or sent. */
+  readonly depthMax: number;
+  /** Messages, timers and effects that one turn may decide on. */
+  readonly turnOutputCountMax: number;
+  /** Messages of one entity that are not yet acknowledged; a turn that would pass it fails with `overloaded` (P12). */
+  readonly outboxCountMax: number;
+  /** Timers, and again holds, and again effects, of one entity at a time. */
+  readonly timerCountMax: number;
+  /** Messages that wait for one entity's turn (P12). */
+  readonly mailboxCountMax: number;
+  /** Messages that wait in one worker, over all its entities (P12). */
+  readonly workerQueueCountMax: number;
+  /** Messages of one stream that arrived ahead of their turn and are held. */
+  readonly aheadCountMax: number;
+  /** Messages of one stream that are on their way at once. */
+  readonly windowCountMax: number;
+  /** Calls that one client has under way at once. */
+  readonly clientCallCountMax: number;
+  /** Tries of a message whose turn throws, before it becomes a dead letter. */
+  readonly attemptsMax: number;
+  /** How long an entity's message stays valid, ms. */
+  readonly horizonMs: number;
+  /** The oldest copy that is still accepted, counted from its sender's last proof of ownership, ms. */
+  readonly transitMaxMs: number;
+  /** By how much the clocks of two workers may differ, ms. */
+  readonly skewMaxMs: number;
+  /** For how long after a message expired its sender may ask the receiver whether it was processed, ms. */
+  readonly doubtMs: number;
+  /** A call without its own deadline is given up after this, ms. */
+  readonly deadlineMs: number;
+  /** How long a tentative operation is held unless its contract says otherwise, ms. */
+  readonly holdMs: number;
+  /** A stream with nothing unacknowledged is closed when it has been idle for this long, ms. */
+  readonly closeIdleMs: number;
+  /** Acknowledgements that no turn has carried to the store are written after this, ms. */
+  readonly trimIdleMs: number;
+  /** An unacknowledged message is sent again after this, then twice as long each time, ms. */
+  readonly retryMs: number;
+  /** Longest pause between two tries of anything, ms. */
+  readonly retryMsMax: number;
+  /** An entity that nobody asked for this long leaves memory, ms. */
+  readonly idleMs: number;
+  /** Activations of one worker, beyond which the least recently used leave memory. */
+  readonly activationCountMax: number;
+  /** Activities of one entity in memory; the others are read when their partner writes. */
+  readonly activityCountMax: number;
+  /** Entities in one group that is on its way to the store. */
+  readonly groupCountMax: number;
+}
+
+export const defaultLimits: Limits = {
+  keyBytesMax: 512,
+  nameLengthMax: 64,
+  messageBytesMax: 900_000,
+  stateBytesMax: 16_777_216,
+  activityBytesMax: 65_536,
+  depthMax: 64,
+  turnOutputCountMax: 10_000,
+  outboxCountMax: 20_000,
+  timerCountMax: 200_000,
+  mailboxCountMax: 10_000,
+  workerQueueCountMax: 100_000,
+  aheadCountMax: 1_024,
+  windowCountMax: 256,
+  clientCallCountMax: 65_536,
+  attemptsMax: 16,
+  horizonMs: 86_400_000,
+  transitMaxMs: 120_000,
+  skewMaxMs: 10_000,
+  doubtMs: 600_000,
+  deadlineMs: 30_000,
+  holdMs: 60_000,
+  closeIdleMs: 10_000,
+  trimIdleMs: 1_000,
+  retryMs: 500,
+  retryMsMax: 30_000,
+  idleMs: 300_000,
+  activationCountMax: 1_000_000,
+  activityCountMax: 64,
+  groupCountMax: 2_048,
+};

@@ -1,0 +1,66 @@
+/**
+ * Addresses of entities and names of partners.
+ *
+ * An address is `type/key`: the type is `[a-z][a-z0-9-]*`, the key any well-formed Unicode of 1 to 512 UTF-8 bytes
+ * (dots, spaces, wildcards, slashes and NUL included), so the first slash divides them.
+ * A partner is whoever a stream comes from: an entity (its address), a client (`@id`), or an idempotency key (`#key`);
+ * the first character tells, since no type starts with `@` or `#`.
+ */
+import { SkerryError } from './errors.ts';
+import { defaultLimits } from './limits.ts';
+
+export type Address = string;
+export type PartnerId = string;
+
+const typePattern = /^[a-z][a-z0-9-]{0,63}$/;
+const utf8 = new TextEncoder();
+const scratch = new Uint8Array(defaultLimits.keyBytesMax + 4);
+
+export function isTypeName(type: string): boolean {
+  return typePattern.test(type);
+}
+
+/** UTF-8 bytes of a short string; more than the limit is only said to be more. */
+function keyBytes(key: string): number {
+  if (key.length > defaultLimits.keyBytesMax) return key.length;
+  const { read, written } = utf8.encodeInto(key, scratch);
+  return read === key.length ? written : defaultLimits.keyBytesMax + 1;
+}
+
+/** The address of an entity. Throws `invalid-address`. */
+export function addressOf(type: string, key: string): Address {
+  if (!isTypeName(type)) throw new SkerryError('invalid-address', `'${type}' is not an entity type: lower-case letters, digits and '-', at most 64`);
+  const problem = keyProblem(key);
+  if (problem !== undefined) throw new SkerryError('invalid-address', `The key of a '${type}' ${problem}`);
+  return `${type}/${key}`;
+}
+
+function keyProblem(key: unknown): string | undefined {
+  if (typeof key !== 'string') return `must be a string, not ${typeof key}`;
+  if (key.length === 0) return 'must not be empty';
+  if (keyBytes(key) > defaultLimits.keyBytesMax) return `is longer than ${defaultLimits.keyBytesMax} bytes (keyBytesMax)`;
+  return key.isWellFormed() ? undefined : 'is not well-formed Unicode (a lone surrogate)';
+}
+
+/** Checks an address that came from outside. Throws `invalid-address`. */
+export function parseAddress(address: string): { type: string; key: string } {
+  const slash = typeof address === 'string' ? address.indexOf('/') : -1;
+  if (slash < 0) throw new SkerryError('invalid-address', `'${String(address)}' is not an address: write type/key, as in stock/tea`);
+  const type = address.slice(0, slash);
+  const key = address.slice(slash + 1);
+  addressOf(type, key);
+  return { type, key };
+}
+
+/** The type of an address that is known to be one. */
+export function typeOf(address: Address): string {
+  return address.slice(0, address.indexOf('/'));
+}
+
+export function keyOf(address: Address): string {
+  return address.slice(address.indexOf('/') + 1);
+}
+
+export function isEntityPartner(partner: PartnerId): boolean {
+  return partner.charCodeAt(0) !== 64 && partner.charCodeAt(0) !== 35;
+}

@@ -1,0 +1,114 @@
+/**
+ * What can be asked of an entity: commands, queries and tentative operations, with their schemas.
+ *
+ * Owns the operations' declarations and the validation of inputs through Standard Schema; who performs them is `behaviour.ts`.
+ */
+import type { StandardSchemaV1 } from '@standard-schema/spec';
+import { SkerryError } from './errors.ts';
+
+/** A schema of any Standard Schema library whose validation is synchronous. */
+export type Schema<Given = unknown, Input = Given> = StandardSchemaV1<Given, Input>;
+
+/** May change the entity. `Given` is what callers pass, `Input` what the turn gets after validation. */
+export interface Command<Given, Input, Output> {
+  readonly kind: 'command';
+  readonly input: Schema<Given, Input> | undefined;
+  readonly output: Schema<unknown, Output> | undefined;
+}
+
+/** May not change the entity; costs the store nothing of its own. */
+export interface Query<Given, Input, Output> {
+  readonly kind: 'query';
+  readonly input: Schema<Given, Input> | undefined;
+  readonly output: Schema<unknown, Output> | undefined;
+}
+
+/** Accepted with a right to cancel, which ends with confirm, cancel, or the end of its hold. */
+export interface Tentative<Given, Input, Output> {
+  readonly kind: 'tentative';
+  readonly input: Schema<Given, Input> | undefined;
+  readonly output: Schema<unknown, Output> | undefined;
+  /** How long it is held, ms; undefined: the limit `holdMs`. */
+  readonly holdMs: number | undefined;
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the widest operation; inference narrows it
+export type AnyOperation = Command<any, any, any> | Query<any, any, any> | Tentative<any, any, any>;
+export type OperationMap = Readonly<Record<string, AnyOperation>>;
+
+/**
+ * An operation that may change its entity.
+ * @param input schema of its input; none: it takes no input
+ * @param output schema of its output, for its type only: what a behaviour returns is not validated again
+ */
+export function command(): Command<void, void, void>;
+export function command<Given, Input>(input: Schema<Given, Input>): Command<Given, Input, void>;
+export function command<Output>(input: undefined, output: Schema<unknown, Output>): Command<void, void, Output>;
+export function command<Given, Input, Output>(
+  input: Schema<Given, Input>,
+  output: Schema<unknown, Output>,
+): Command<Given, Input, Output>;
+export function command(input?: Schema, output?: Schema): Command<unknown, unknown, unknown> {
+  return { kind: 'command', input, output };
+}
+
+/** An operation that only reads. The first schema is of its output; most queries have no input. */
+export function query<Output>(output: Schema<unknown, Output>): Query<void, void, Output>;
+export function query<Output, Given, Input>(
+  output: Schema<unknown, Output>,
+  input: Schema<Given, Input>,
+): Query<Given, Input, Output>;
+export function query(output?: Schema, input?: Schema): Query<unknown, unknown, unknown> {
+  return { kind: 'query', input, output };
+}
+
+/**
+ * An operation that is accepted with a right to cancel.
+ * @param options `holdMs`: after this long without confirm or cancel the entity cancels by itself; `output`: schema of the output
+ */
+export function tentative(): Tentative<void, void, void>;
+export function tentative(input: undefined, options: { holdMs: number }): Tentative<void, void, void>;
+export function tentative<Output>(
+  input: undefined,
+  options: { holdMs?: number; output: Schema<unknown, Output> },
+): Tentative<void, void, Output>;
+export function tentative<Given, Input>(
+  input: Schema<Given, Input>,
+  options?: { holdMs?: number },
+): Tentative<Given, Input, void>;
+export function tentative<Given, Input, Output>(
+  input: Schema<Given, Input>,
+  options: { holdMs?: number; output: Schema<unknown, Output> },
+): Tentative<Given, Input, Output>;
+export function tentative(
+  input?: Schema,
+  options: { holdMs?: number; output?: Schema } = {},
+): Tentative<unknown, unknown, unknown> {
+  return { kind: 'tentative', input, output: options.output, holdMs: options.holdMs };
+}
+
+/** A schema that believes its callers: types without validation, for trusted callers and hot paths. */
+export function unchecked<Value>(): Schema<Value, Value> {
+  return { '~standard': { version: 1, vendor: 'skerry', validate: (value) => ({ value: value as Value }) } };
+}
+
+/** The input as the operation's schema has it. Throws `invalid-input`. */
+export function validateInput(operation: AnyOperation, value: unknown, where: string): unknown {
+  if (operation.input === undefined) {
+    if (value === undefined || value === null) return undefined;
+    throw new SkerryError('invalid-input', `${where} takes no input`);
+  }
+  const result = operation.input['~standard'].validate(value);
+  if (result instanceof Promise) {
+    result.catch(() => undefined);
+    throw new SkerryError('invalid-definition', `The schema of ${where} validates asynchronously; a turn is synchronous`);
+  }
+  if (result.issues === undefined) return result.value;
+  const issues = result.issues.map((issue) => `${pathText(issue.path)}${issue.message}`).join('; ');
+  throw new SkerryError('invalid-input', `${where}: ${issues}`, { detail: issues });
+}
+
+function pathText(path: StandardSchemaV1.Issue['path']): string {
+  if (path === undefined || path.length === 0) return '';
+  return `${path.map((part) => String(typeof part === 'object' ? part.key : part)).join('.')}: `;
+}

@@ -1,0 +1,158 @@
+/**
+ * From the content of a message to the handler that performs it.
+ *
+ * Owns the look-up of handlers (own properties of contracts only: inherited names reach nothing), the validation of
+ * inputs, and the three steps of a tentative operation. What a step leaves behind is the scope's.
+ */
+import type { Content } from './activity.ts';
+import type { EffectOutcome } from './behaviour.ts';
+import type { Hold } from './entity.ts';
+import { SkerryError } from './errors.ts';
+import { isEntityPartner, type PartnerId, typeOf } from './message.ts';
+import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
+import type { EntityRecord, HeldOperation } from './record.ts';
+import { recordName } from './record.ts';
+import type { AnswerRow, TurnEnvironment } from './request.ts';
+import { queryView, type TurnScope } from './scope.ts';
+import { storable } from './storable.ts';
+import { TurnHandle } from './turn-handle.ts';
+
+export type HandlerTable = Readonly<Record<string, unknown>>;
+
+/** Run what a message asks for; the row is its answer. Throws what the handler throws. */
+export function runContent(scope: TurnScope, handlers: HandlerTable, partner: PartnerId, content: Content): AnswerRow {
+  switch (content.kind) {
+    case 'operation':
+      return runOperation(scope, handlers, content);
+    case 'confirm':
+    case 'cancel':
+      return runResolution(scope, handlers, content, content.kind);
+    case 'answer':
+      return runAnswer(scope, partner, content);
+    case 'dead-retry':
+    case 'dead-drop':
+      return runDeadLetter(scope, handlers, content);
+  }
+}
+
+function operationOf(scope: TurnScope, name: string): AnyOperation {
+  const { contract } = scope.behaviour;
+  const operation = Object.hasOwn(contract.operations, name) ? contract.operations[name] : undefined;
+  if (operation !== undefined) return operation;
+  const known = Object.keys(contract.operations).join(', ');
+  throw new SkerryError('unknown-operation', `'${contract.type}' has no operation '${name}'; it has ${known}`);
+}
+
+function functionOf(handlers: HandlerTable, name: string, step?: string): (turn: unknown, input: unknown) => unknown {
+  const handler: unknown = step === undefined ? handlers[name] : Reflect.get(Object(handlers[name]), step);
+  if (typeof handler !== 'function') throw new SkerryError('unknown-operation', `The actor class has no ${step === undefined ? name : `${name}.${step}`}`);
+  return (turn, input) => Reflect.apply(handler, step === undefined ? handlers : handlers[name], [turn, input]);
+}
+
+function decodeInput(scope: TurnScope, operation: AnyOperation, content: { payload: Uint8Array; operation: string }): unknown {
+  const given = content.payload.length === 0 ? undefined : scope.environment.decode(content.payload);
+  return validateInput(operation, given, `${scope.behaviour.contract.type} ${content.operation}`);
+}
+
+function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content): AnswerRow {
+  const operation = operationOf(scope, content.operation);
+  if (operation.kind === 'query') throw new SkerryError('unknown-operation', `'${content.operation}' of '${scope.behaviour.contract.type}' is a query: it cannot be sent as a message`);
+  const input = decodeInput(scope, operation, content);
+  const turn = new TurnHandle(scope);
+  if (operation.kind === 'command') {
+    return ['done', outputOf(functionOf(handlers, content.operation)(turn, input), content.operation)];
+  }
+  const hold = newHold(scope, operation, content);
+  const output = outputOf(functionOf(handlers, content.operation, 'tentative')(turn, input), content.operation);
+  scope.holds.push(hold);
+  return ['accepted', output];
+}
+
+function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknown>, content: Content): HeldOperation {
+  const id = content.hold;
+  if (id.length === 0 || id.length > 1_024) throw new SkerryError('invalid-input', `A tentative operation needs the id of its hold`);
+  if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} exists already`);
+  const until = scope.now + (operation.holdMs ?? scope.environment.limits.holdMs);
+  return { id, operation: content.operation, payload: content.payload, until, isLapsed: false };
+}
+
+/** A turn is synchronous: a promise as its output is a mistake that must not be stored as `{}`. */
+function outputOf(output: unknown, operation: string): unknown {
+  if (output instanceof Promise) {
+    output.catch(() => undefined);
+    throw new SkerryError('invalid-definition', `'${operation}' returned a promise: a turn is synchronous; use an effect for what must be waited for`);
+  }
+  return output === undefined ? undefined : storable(output, 'output');
+}
+
+function runResolution(scope: TurnScope, handlers: HandlerTable, content: Content, step: 'confirm' | 'cancel'): AnswerRow {
+  const hold = scope.record.holds.get(content.hold);
+  if (hold === undefined) return ['failed', 'hold-unknown', `${scope.record.address} holds nothing of that id: already confirmed or cancelled, or never asked`];
+  if (hold.isLapsed) return ['lapsed'];
+  const operation = operationOf(scope, hold.operation);
+  const input = decodeInput(scope, operation, hold);
+  outputOf(functionOf(handlers, hold.operation, step)(new TurnHandle(scope), input), hold.operation);
+  scope.removed.push(recordName.hold(hold.id));
+  return [step === 'confirm' ? 'confirmed' : 'cancelled'];
+}
+
+/** An answer has come back: to the behaviour's handler for it, if it has one by now. */
+function runAnswer(scope: TurnScope, partner: PartnerId, content: Content): AnswerRow {
+  const handler = isEntityPartner(partner) ? scope.behaviour.answers.get(typeOf(partner))?.[content.operation] : undefined;
+  if (handler === undefined) return ['done'];
+  const [status, first, second] = readRow(scope.environment.decode(content.payload));
+  const hold: Hold | undefined = content.hold === '' ? undefined : { entity: partner, operation: content.operation, id: content.hold };
+  outputOf(handler(new TurnHandle(scope), { ...answerBody(status, first, second), hold }), content.operation);
+  return ['done'];
+}
+
+export function readRow(row: unknown): AnswerRow {
+  if (!Array.isArray(row) || typeof row[0] !== 'string') throw new SkerryError('invalid-input', 'An answer of unknown form');
+  return [row[0], row[1], row[2]];
+}
+
+function answerBody(status: string, first: unknown, second: unknown): object {
+  if (status === 'refused') return { status, reason: first, detail: second };
+  if (status === 'failed') return { status, code: first, message: second };
+  return { status, output: first };
+}
+
+export function runEffectOutcome(scope: TurnScope, id: string, outcome: EffectOutcome<unknown>): AnswerRow | undefined {
+  const effect = scope.record.effects.get(id);
+  if (effect === undefined) return undefined;
+  scope.timerOperation = effect.name;
+  const handler = scope.behaviour.effects.get(effect.name)?.settled;
+  if (handler !== undefined) outputOf(handler(new TurnHandle(scope), outcome), effect.name);
+  return ['done'];
+}
+
+/** Retry or drop a dead letter; what it asked is run as if it came from its old sender. */
+function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Content): AnswerRow {
+  const id = String(scope.environment.decode(content.payload));
+  const letter = scope.record.dead.get(id);
+  if (letter === undefined) throw new SkerryError('not-found', `${scope.record.address} has no dead letter '${id}'`);
+  scope.removed.push(recordName.dead(id));
+  if (content.kind === 'dead-drop') return ['done'];
+  if (letter.side === 'sender') {
+    scope.sendContent(letter.partner, letter.content);
+    return ['done'];
+  }
+  scope.actAs(letter.partner);
+  runContent(scope, handlers, letter.partner, letter.content);
+  return ['done'];
+}
+
+/** Run a query on what is in memory; the row is its answer. Changes nothing. */
+export function runQuery(record: EntityRecord, behaviour: TurnScope['behaviour'], handlers: HandlerTable, request: { operation: string; payload: Uint8Array }, environment: TurnEnvironment): AnswerRow {
+  const { contract } = behaviour;
+  const operation = Object.hasOwn(contract.operations, request.operation) ? contract.operations[request.operation] : undefined;
+  const { handle, end } = queryView(record, environment.now);
+  try {
+    if (operation?.kind !== 'query') throw new SkerryError('unknown-operation', `'${contract.type}' has no query '${request.operation}'`);
+    const given = request.payload.length === 0 ? undefined : environment.decode(request.payload);
+    const input = validateInput(operation satisfies Query<unknown, unknown, unknown>, given, `${contract.type} ${request.operation}`);
+    return ['done', outputOf(functionOf(handlers, request.operation)(handle, input), request.operation)];
+  } finally {
+    end();
+  }
+}

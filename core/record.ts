@@ -1,0 +1,174 @@
+/**
+ * What an entity is in memory: its state, activities, timers, holds, effects and dead letters, and which of them the
+ * store does not know yet.
+ *
+ * Owns the names under which the parts are stored. Does not own how they are encoded (`runtime/persistence.ts`) nor
+ * when they are committed (`runtime/commit.ts`).
+ *
+ * Invariants:
+ * - R1 Every change of a part since the last drain is in `changes`, so that one commit can carry it.
+ * - R2 `version` grows by one with each change that is to be committed as a whole, and with nothing else.
+ */
+import type { Activity, Content, OutboxMessage } from './activity.ts';
+import { newActivity, send } from './activity.ts';
+import type { Address, PartnerId } from './message.ts';
+import { keyOf } from './message.ts';
+
+/**
+ * Names of an entity's records in the store. The first letter is the table: it orders records and lets a store leave
+ * `activity`, `dead` and `history` records where they are until they are needed. Any Unicode may follow.
+ */
+export type RecordName = string;
+
+const digits = (count: number): string => count.toString(36).padStart(11, '0');
+
+export const recordName = {
+  activity: (partner: PartnerId): RecordName => `p${partner}`,
+  outbox: (partner: PartnerId, seq: number): RecordName => `o${partner}\0${digits(seq)}`,
+  timer: (name: string): RecordName => `t${name}`,
+  hold: (id: string): RecordName => `x${id}`,
+  effect: (id: string): RecordName => `f${id}`,
+  dead: (id: string): RecordName => `d${id}`,
+  history: (version: number): RecordName => `h${digits(version)}`,
+  snapshot: (): RecordName => 's',
+  patch: (index: number): RecordName => `u${digits(index)}`,
+} as const;
+
+/** A message to itself at a time; with `to`, one that then goes into the outbox for another entity. */
+export interface Timer {
+  readonly name: string;
+  readonly due: number;
+  /** Orders timers that are due at the same time. */
+  readonly order: number;
+  readonly to: PartnerId;
+  readonly content: Content;
+}
+
+/** A tentative operation that was accepted. Once lapsed it is remembered to answer a late confirm. */
+export interface HeldOperation {
+  readonly id: string;
+  readonly operation: string;
+  readonly payload: Uint8Array;
+  readonly until: number;
+  readonly isLapsed: boolean;
+}
+
+export interface PendingEffect {
+  readonly id: string;
+  readonly name: string;
+  readonly payload: Uint8Array;
+}
+
+/** A message that will not be tried again by itself, with the reason (P7). */
+export interface DeadLetter {
+  readonly id: string;
+  /** 'receiver': its turn kept failing here. 'sender': it expired unacknowledged in this entity's outbox. */
+  readonly side: 'receiver' | 'sender';
+  readonly partner: PartnerId;
+  readonly content: Content;
+  readonly reason: string;
+  readonly at: number;
+  readonly attempts: number;
+}
+
+/** One committed turn as `history` keeps it. */
+export interface HistoryItem {
+  readonly version: number;
+  readonly at: number;
+  readonly partner: PartnerId;
+  readonly kind: string;
+  readonly operation: string;
+  readonly payload: Uint8Array;
+  readonly status: string;
+  readonly sent: readonly { readonly to: PartnerId; readonly kind: string; readonly operation: string }[];
+  /** The state after the turn if the turn changed it and it is small; else empty. */
+  readonly state: Uint8Array;
+}
+
+/** What one drain takes to the store: name → its new content, null for gone, 'activity' for 'as it is then'. */
+export type RecordChange = null | 'activity' | OutboxRow | Timer | HeldOperation | PendingEffect | DeadLetter | HistoryItem;
+
+export interface OutboxRow {
+  readonly partner: PartnerId;
+  readonly message: OutboxMessage;
+}
+
+export interface EntityRecord {
+  readonly address: Address;
+  readonly key: string;
+  version: number;
+  readonly state: { value: unknown };
+  /** Size of the encoded state, bytes: exact when small, at most a little too large when written as patches. */
+  stateBytes: number;
+  /** Time of the last turn, ms. */
+  now: number;
+  readonly activities: Map<PartnerId, Activity>;
+  /** Whether every activity that the store has is in `activities`. */
+  isComplete: boolean;
+  readonly timers: Map<string, Timer>;
+  readonly holds: Map<string, HeldOperation>;
+  readonly effects: Map<string, PendingEffect>;
+  readonly dead: Map<string, DeadLetter>;
+  /** When the first closed stream's record may go, ms; 0: none waits for that. */
+  forgetAt: number;
+  /** Messages not yet acknowledged, over all activities. */
+  outboxCount: number;
+  readonly changes: Changes;
+}
+
+export interface Changes {
+  isStateChanged: boolean;
+  /** The state encoded as it is after the last turn, where it is small enough to be written whole each time. */
+  whole: Uint8Array | undefined;
+  /** Encoded patches of the turns since the last drain, or undefined: the state must be written whole. */
+  patches: Uint8Array[] | undefined;
+  readonly records: Map<RecordName, RecordChange>;
+}
+
+export function newRecord(address: Address, state: unknown): EntityRecord {
+  return {
+    address,
+    key: keyOf(address),
+    version: 0,
+    state: { value: state },
+    stateBytes: 0,
+    now: 0,
+    activities: new Map(),
+    isComplete: true,
+    timers: new Map(),
+    holds: new Map(),
+    effects: new Map(),
+    dead: new Map(),
+    forgetAt: 0,
+    outboxCount: 0,
+    changes: { isStateChanged: false, whole: undefined, patches: [], records: new Map() },
+  };
+}
+
+/** When the entity next wants to be woken though nobody calls, ms; 0: at once; undefined: not at all. */
+export function wakeTime(record: EntityRecord): number | undefined {
+  if (record.outboxCount > 0 || record.effects.size > 0) return 0;
+  let soonest: number | undefined = record.forgetAt === 0 ? undefined : record.forgetAt;
+  for (const timer of record.timers.values()) if (soonest === undefined || timer.due < soonest) soonest = timer.due;
+  for (const hold of record.holds.values()) if (soonest === undefined || hold.until < soonest) soonest = hold.until;
+  return soonest;
+}
+
+/** The activity with a partner, begun if there is none. */
+export function activityWith(record: EntityRecord, partner: PartnerId): Activity {
+  let activity = record.activities.get(partner);
+  if (activity === undefined) {
+    activity = newActivity(partner);
+    record.activities.set(partner, activity);
+  }
+  return activity;
+}
+
+/** Number a message for a partner and put it into the outbox (R1). */
+export function enqueueMessage(record: EntityRecord, activity: Activity, content: Content, dates: { now: number; expires: number }): OutboxMessage {
+  const message = send(activity, content, record.version, dates);
+  record.outboxCount += 1;
+  record.changes.records.set(recordName.outbox(activity.partner, message.seq), { partner: activity.partner, message });
+  record.changes.records.set(recordName.activity(activity.partner), 'activity');
+  return message;
+}

@@ -1,0 +1,393 @@
+/**
+ * One turn's scope: what its handler sees, and everything that it decides, until the turn is concluded.
+ *
+ * Owns the buffers of a turn's decisions and their limits. Does not own the record until `apply` (T2 in turn.ts).
+ */
+import type { Activity, Content } from './activity.ts';
+import type { Behaviour, Effect, Partner, View, When } from './behaviour.ts';
+import type { AnyEntity, Hold } from './entity.ts';
+import { SkerryError } from './errors.ts';
+import type { PartnerId } from './message.ts';
+import { addressOf, isEntityPartner, keyOf, typeOf } from './message.ts';
+import type { AnyOperation } from './operation.ts';
+import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
+import { activityWith, enqueueMessage, recordName } from './record.ts';
+import { References } from './reference.ts';
+import type { Request, TurnEnvironment } from './request.ts';
+import { Recorder, view } from './state.ts';
+import { storable } from './storable.ts';
+
+/** States up to this many encoded bytes are written whole with each commit; larger ones as patches where smaller. */
+export const wholeBytesMax = 2_048;
+
+/** The handler declined; not an error. */
+export class Refusal {
+  readonly reason: string;
+  readonly detail: unknown;
+  constructor(reason: string, detail: unknown) {
+    this.reason = reason;
+    this.detail = detail;
+  }
+}
+
+/** The turn needs the activity with a partner that is still in the store: load it and run the turn again. */
+export class NeedActivity {
+  readonly partner: PartnerId;
+  constructor(partner: PartnerId) {
+    this.partner = partner;
+  }
+}
+
+interface Target {
+  readonly scope: TurnScope;
+  readonly to: PartnerId;
+  readonly timer: string | undefined;
+  readonly when: When | undefined;
+}
+
+const recipients = new References<Target>(
+  ({ scope, to, timer, when }, name, operation, given) => scope.ask(to, { timer, when }, name, operation, given[0]),
+  (operation) => operation.kind !== 'query',
+);
+
+interface Outgoing {
+  readonly to: PartnerId;
+  readonly content: Content;
+}
+
+export class TurnScope {
+  readonly record: EntityRecord;
+  readonly behaviour: Behaviour;
+  readonly environment: TurnEnvironment;
+  readonly now: number;
+  partner: PartnerId;
+  readonly removed: RecordName[] = [];
+  readonly holds: HeldOperation[] = [];
+  effects: PendingEffect[] | undefined;
+  timerOperation: string | undefined;
+  isStateChanged = false;
+  readonly sentLog: HistoryItem['sent'][number][] = [];
+  #recorder: Recorder | undefined;
+  #root: unknown;
+  #isRootOpen = false;
+  #isEnded = false;
+  #outgoing: Outgoing[] | undefined;
+  #timers: Timer[] | undefined;
+  #touched: Set<Activity> | undefined;
+  #patch: Uint8Array | undefined;
+  #whole: Uint8Array | undefined;
+
+  constructor(record: EntityRecord, behaviour: Behaviour, request: Request, environment: TurnEnvironment) {
+    this.record = record;
+    this.behaviour = behaviour;
+    this.environment = environment;
+    // A clock that went back (another worker's, a corrected one) must not take the entity's time back with it.
+    this.now = Math.max(environment.now, record.now);
+    this.partner = request.kind === 'message' ? request.partner : '';
+  }
+
+  /** The retry of a dead letter is run as from its old sender. */
+  actAs(partner: PartnerId): void {
+    this.partner = partner;
+  }
+
+  plain(value: unknown, where: string): unknown {
+    return storable(value, where);
+  }
+
+  get horizonMs(): number {
+    return this.behaviour.horizonMs ?? this.environment.limits.horizonMs;
+  }
+
+  // ---- what the handler sees
+
+  get from(): Partner {
+    if (this.partner === '') return { kind: 'self' };
+    if (!isEntityPartner(this.partner)) return { kind: 'client', id: this.partner.slice(1) };
+    return { kind: 'entity', type: typeOf(this.partner), key: keyOf(this.partner) };
+  }
+
+  get state(): unknown {
+    if (!this.#isRootOpen) {
+      this.#root = this.#open(this.record.state);
+      this.#isRootOpen = true;
+    }
+    return this.#root;
+  }
+
+  set state(value: unknown) {
+    this.#recording().replace(this.record.state, value);
+    this.#isRootOpen = false;
+  }
+
+  #recording(): Recorder {
+    if (this.#isEnded) throw new SkerryError('failed', `The turn of ${this.record.address} is over: take what you need from it before it ends`);
+    this.#recorder ??= new Recorder(this.record.stateBytes > wholeBytesMax);
+    return this.#recorder;
+  }
+
+  #open(holder: { value: unknown }): unknown {
+    return this.#recording().open(holder);
+  }
+
+  activityState(partner: PartnerId): unknown {
+    if (partner === '' || !isEntityPartner(partner)) return undefined;
+    const initial = this.behaviour.contract.activities;
+    const type = typeOf(partner);
+    if (!Object.hasOwn(initial, type)) return undefined;
+    const activity = this.#touch(partner);
+    if (activity.application.value === undefined) this.#recording().replace(activity.application, initial[type]?.());
+    return this.#open(activity.application);
+  }
+
+  setActivityState(partner: PartnerId, value: unknown): void {
+    if (partner === '' || !isEntityPartner(partner)) throw new SkerryError('failed', 'Only activities with other entities have a state');
+    this.#recording().replace(this.#touch(partner).application, value);
+  }
+
+  #touch(partner: PartnerId): Activity {
+    if (!this.record.isComplete && !this.record.activities.has(partner)) throw new NeedActivity(partner);
+    const activity = activityWith(this.record, partner);
+    this.#touched ??= new Set();
+    this.#touched.add(activity);
+    return activity;
+  }
+
+  to(contract: AnyEntity, key: string, when: When | undefined): object {
+    const to = addressOf(contract.type, key);
+    const reference = recipients.make(contract, { scope: this, to, timer: undefined, when });
+    Object.defineProperty(reference, 'activity', {
+      get: () => this.activityState(to),
+      set: (value: unknown) => this.setActivityState(to, value),
+    });
+    return reference;
+  }
+
+  timer(name: string, when: When): object {
+    if (name.length === 0 || name.length > this.environment.limits.nameLengthMax || name.startsWith('~')) {
+      throw new SkerryError('invalid-definition', `'${name}' cannot name a timer: 1 to ${this.environment.limits.nameLengthMax} characters, not starting with '~'`);
+    }
+    return recipients.make(this.behaviour.contract, { scope: this, to: this.record.address, timer: name, when });
+  }
+
+  ask(to: PartnerId, options: { timer: string | undefined; when: When | undefined }, name: string, operation: AnyOperation, given: unknown): Hold | undefined {
+    const hold = operation.kind === 'tentative' ? { entity: to, operation: name, id: this.#newId() } : undefined;
+    const content: Content = {
+      kind: 'operation',
+      operation: name,
+      payload: this.encodeMessage(given, `${to} ${name}`),
+      hold: hold?.id ?? '',
+      wantsAnswer: this.#answersTo(to, name),
+    };
+    const isSelf = to === this.record.address;
+    if (isSelf || options.when !== undefined) this.#setTimer(isSelf ? '' : to, options, content);
+    else this.sendContent(to, content);
+    return hold;
+  }
+
+  resolve(hold: Hold, kind: 'confirm' | 'cancel'): void {
+    const { entity, operation, id } = hold;
+    this.sendContent(entity, { kind, operation, payload: new Uint8Array(0), hold: id, wantsAnswer: this.#answersTo(entity, operation) });
+  }
+
+  perform(effect: Effect<unknown, unknown>, input: unknown): void {
+    if (this.behaviour.effects.get(effect.name)?.effect !== effect) {
+      throw new SkerryError('invalid-definition', `Effect '${effect.name}' is not among the effects of the behaviour of '${this.behaviour.contract.type}': add settled(…) to its options`);
+    }
+    this.effects ??= [];
+    this.effects.push({ id: this.#newId(), name: effect.name, payload: this.encodeMessage(input, `effect ${effect.name}`) });
+    this.#checkCount();
+  }
+
+  // ---- what it decides
+
+  #answersTo(to: PartnerId, operation: string): boolean {
+    return this.behaviour.answers.get(typeOf(to))?.[operation] !== undefined;
+  }
+
+  #idCount = 0;
+  /** Unique over all committed turns of all entities: the address, the version that this turn makes, a number in it. */
+  #newId(): string {
+    return `${(this.record.version + 1).toString(36)}.${(this.#idCount++).toString(36)}.${this.record.address}`;
+  }
+
+  encodeMessage(value: unknown, where: string): Uint8Array {
+    const { encode, limits } = this.environment;
+    const bytes = value === undefined ? new Uint8Array(0) : encode(storable(value, where));
+    if (bytes.length > limits.messageBytesMax) {
+      throw new SkerryError('too-large', `The input of ${where} takes ${bytes.length} bytes, over messageBytesMax (${limits.messageBytesMax})`);
+    }
+    return bytes;
+  }
+
+  sendContent(to: PartnerId, content: Content): void {
+    if (!this.record.isComplete && !this.record.activities.has(to)) throw new NeedActivity(to);
+    this.#outgoing ??= [];
+    this.#outgoing.push({ to, content });
+    this.#checkCount();
+  }
+
+  #setTimer(to: PartnerId, options: { timer: string | undefined; when: When | undefined }, content: Content): void {
+    const due = this.#dueTime(options.when);
+    this.#timers ??= [];
+    const order = (this.record.version + 1) * 16_384 + this.#timers.length;
+    this.#timers.push({ name: options.timer ?? `~${this.#newId()}`, due, order, to, content });
+    this.#checkCount();
+  }
+
+  #dueTime(when: When | undefined): number {
+    const due = when === undefined ? this.now : 'at' in when ? when.at : this.now + when.afterMs;
+    if (!Number.isFinite(due)) throw new SkerryError('invalid-input', 'A time must be a finite number of milliseconds');
+    return Math.max(due, this.now);
+  }
+
+  cancelTimer(name: string): void {
+    this.#timers = this.#timers?.filter((timer) => timer.name !== name);
+    if (this.record.timers.has(name)) this.removed.push(recordName.timer(name));
+  }
+
+  #checkCount(): void {
+    const count = (this.#outgoing?.length ?? 0) + (this.#timers?.length ?? 0) + (this.effects?.length ?? 0);
+    const { turnOutputCountMax } = this.environment.limits;
+    if (count > turnOutputCountMax) {
+      throw new SkerryError('too-large', `A turn of ${this.record.address} sends more than turnOutputCountMax (${turnOutputCountMax}) messages, timers and effects`);
+    }
+  }
+
+  // ---- its end
+
+  /** After the handler returned: everything that can still fail (T2). */
+  settle(): void {
+    const { record, environment } = this;
+    const { limits } = environment;
+    if (record.outboxCount + (this.#outgoing?.length ?? 0) > limits.outboxCountMax) {
+      throw new SkerryError('overloaded', `${record.address} has ${record.outboxCount} messages unacknowledged, over outboxCountMax (${limits.outboxCountMax}) with this turn's`);
+    }
+    if (record.timers.size + (this.#timers?.length ?? 0) > limits.timerCountMax || record.holds.size + this.holds.length > limits.timerCountMax || record.effects.size + (this.effects?.length ?? 0) > limits.timerCountMax) {
+      throw new SkerryError('overloaded', `${record.address} has too many timers, holds or effects: timerCountMax is ${limits.timerCountMax}`);
+    }
+    if (this.#recorder === undefined) return;
+    this.#recorder.settle();
+    this.isStateChanged = this.#recorder.isChanged(record.state);
+    if (this.isStateChanged) this.#encodeState(this.#recorder);
+    for (const activity of this.#touched ?? []) this.#checkActivity(activity, this.#recorder);
+  }
+
+  #encodeState(recorder: Recorder): void {
+    const { record, environment } = this;
+    const ops = recorder.patch(record.state);
+    if (ops !== 'whole') this.#patch = environment.encode(ops);
+    if (this.#patch === undefined || record.stateBytes + this.#patch.length > environment.limits.stateBytesMax) {
+      this.#patch = undefined;
+      this.#whole = environment.encode(recorder.whole(record.state));
+      this.#checkState(this.#whole.length);
+    }
+  }
+
+  #checkState(bytes: number): void {
+    const { stateBytesMax } = this.environment.limits;
+    if (bytes > stateBytesMax) throw new SkerryError('too-large', `The state of ${this.record.address} would take ${bytes} bytes, over stateBytesMax (${stateBytesMax})`);
+  }
+
+  #checkActivity(activity: Activity, recorder: Recorder): void {
+    if (activity.application.value === undefined) return;
+    const bytes = this.environment.encode(recorder.whole(activity.application)).length;
+    const { activityBytesMax } = this.environment.limits;
+    if (bytes > activityBytesMax) throw new SkerryError('too-large', `What ${this.record.address} keeps about ${activity.partner} would take ${bytes} bytes, over activityBytesMax (${activityBytesMax})`);
+  }
+
+  undo(): void {
+    this.#recorder?.undo();
+    this.#recorder = undefined;
+    this.isStateChanged = false;
+    for (const activity of this.#touched ?? []) {
+      const isEmpty = activity.inbound === undefined && activity.outbound === undefined && activity.application.value === undefined;
+      if (isEmpty) this.record.activities.delete(activity.partner);
+    }
+  }
+
+  /** Drop every decision: the turn goes on only to be remembered as declined. */
+  forget(): void {
+    this.#outgoing = undefined;
+    this.#timers = undefined;
+    this.#touched = undefined;
+    this.effects = undefined;
+    this.removed.length = 0;
+    this.holds.length = 0;
+  }
+
+  /** Drafts and handle are dead from here. */
+  end(): void {
+    this.#isEnded = true;
+    this.#recorder?.keep();
+    this.#recorder = undefined;
+  }
+
+  /** The record takes over what was decided; returns the activities whose outbox grew. Cannot fail. */
+  apply(): Set<Activity> {
+    const { record } = this;
+    const { records } = record.changes;
+    if (this.isStateChanged) this.#applyState();
+    for (const activity of this.#touched ?? []) records.set(recordName.activity(activity.partner), 'activity');
+    for (const name of this.removed) this.#remove(name);
+    for (const timer of this.#timers ?? []) {
+      record.timers.set(timer.name, timer);
+      records.set(recordName.timer(timer.name), timer);
+    }
+    for (const hold of this.holds) {
+      record.holds.set(hold.id, hold);
+      records.set(recordName.hold(hold.id), hold);
+    }
+    for (const effect of this.effects ?? []) {
+      record.effects.set(effect.id, effect);
+      records.set(recordName.effect(effect.id), effect);
+    }
+    const sentTo = new Set<Activity>();
+    for (const { to, content } of this.#outgoing ?? []) this.enqueue(activityWith(record, to), content, sentTo);
+    return sentTo;
+  }
+
+  #applyState(): void {
+    const { record } = this;
+    const { changes } = record;
+    changes.isStateChanged = true;
+    if (this.#whole !== undefined) {
+      changes.whole = this.#whole;
+      changes.patches = undefined;
+      record.stateBytes = this.#whole.length;
+    } else if (this.#patch !== undefined) {
+      changes.whole = undefined;
+      changes.patches?.push(this.#patch);
+      record.stateBytes += this.#patch.length;
+    }
+  }
+
+  #remove(name: RecordName): void {
+    const rest = name.slice(1);
+    if (name[0] === 't') this.record.timers.delete(rest);
+    else if (name[0] === 'x') this.record.holds.delete(rest);
+    else if (name[0] === 'f') this.record.effects.delete(rest);
+    else if (name[0] === 'd') this.record.dead.delete(rest);
+    this.record.changes.records.set(name, null);
+  }
+
+  enqueue(activity: Activity, content: Content, sentTo: Set<Activity>): void {
+    enqueueMessage(this.record, activity, content, { now: this.now, expires: this.environment.now + this.horizonMs });
+    if (this.behaviour.historyMs !== undefined) this.sentLog.push({ to: activity.partner, kind: content.kind, operation: content.operation });
+    sentTo.add(activity);
+  }
+}
+
+/** What a query's handler sees; dead once the query has been answered. */
+export function queryView(record: EntityRecord, now: number): { handle: View<AnyEntity>; end: () => void } {
+  const seen = view(record.state.value);
+  const handle: View<AnyEntity> = {
+    key: record.key,
+    state: seen.value as never,
+    now: Math.max(now, record.now),
+    refuse: (reason, detail) => {
+      throw new Refusal(reason, detail);
+    },
+  };
+  return { handle, end: () => seen.revoke() };
+}

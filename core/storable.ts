@@ -1,0 +1,192 @@
+/**
+ * What may be stored or sent, checked and copied in one pass: entities are islands, so nothing that crosses is shared (P11).
+ *
+ * Owns the rule of what is data and the copy that parts it from its maker. Knows of drafts only that a value may be one,
+ * asked for by the symbol `draftOf`; what a draft is, state.ts decides. How data becomes bytes is the codec's.
+ *
+ * D1: What passes comes back equal from the store: msgpack has no -0 (kept as 0), no lone surrogates and no bigints
+ *     beyond 64 bits (both refused), no holes and no named properties of arrays (kept as undefined, not copied).
+ * D2: The copy shares no object with the value, and is a tree: what the value holds twice, the copy holds as two.
+ * D3: Nothing is dropped that a program could have meant: functions, class instances, accessors, symbol keys are refused,
+ *     with the path to them. Getters are never run.
+ */
+import { SkerryError } from './errors.ts';
+import { defaultLimits } from './limits.ts';
+
+export type Key = string | number;
+
+/** Where a value was found, for messages: text, or a function that makes the text when it is needed. */
+export type Where = string | (() => string);
+
+/** Drafts and views answer this symbol with their handler. */
+export const draftOf: unique symbol = Symbol('skerry.draft');
+
+export interface Draft {
+  /** The object behind the draft, or undefined when it can only be read through the draft. */
+  readonly plain: object | undefined;
+}
+
+/** Takes drafts into a copy as the objects that they are, instead of copying them; see state.ts. */
+export interface Keeper {
+  adopt(draft: Draft, parent: object, key: Key, level: number): object | undefined;
+}
+
+type Plain = Record<PropertyKey, unknown>;
+
+const bigintMin = -(2n ** 63n);
+const bigintMax = 2n ** 64n - 1n;
+const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
+
+/** A copy of the value that shares nothing with it. Throws `unstorable`, naming the path to what cannot be stored. */
+export function storable(value: unknown, where: string): unknown {
+  return copyStorable(value, where, 1);
+}
+
+/** The same for a value that will lie at `level` of a tree, where a `keeper` may take drafts as they are. */
+export function copyStorable(value: unknown, where: Where, level: number, keeper?: Keeper): unknown {
+  if (typeof value === 'object' && value !== null) return new Copying(where, keeper).copy(value, level);
+  const problem = leafProblem(value);
+  if (problem !== undefined) throw unstorable(where, problem);
+  return value === 0 ? 0 : value;
+}
+
+export function unstorable(where: Where, problem: string): SkerryError {
+  return new SkerryError('unstorable', `${typeof where === 'string' ? where : where()} ${problem}`);
+}
+
+/** `order`, `['lines', 3, 'when']` → `order.lines[3].when`. */
+export function pathText(where: Where, path: readonly Key[]): string {
+  let text = typeof where === 'string' ? where : where();
+  for (const key of path) {
+    if (typeof key === 'number') text += `[${key}]`;
+    else text += identifier.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
+  }
+  return text;
+}
+
+/** True where the level is one too many; how deep a value may be is one of the limits. */
+export function isTooDeep(level: number): boolean {
+  return level > defaultLimits.depthMax;
+}
+
+export const tooDeep = `is nested deeper than ${defaultLimits.depthMax} levels, or contains itself`;
+
+/** One copy under way: remembers the way to where it is, so that a refusal can name it. */
+class Copying {
+  private readonly trail: Key[] = [];
+  private readonly where: Where;
+  private readonly keeper: Keeper | undefined;
+
+  constructor(where: Where, keeper: Keeper | undefined) {
+    this.where = where;
+    this.keeper = keeper;
+  }
+
+  copy(value: object, level: number): object {
+    if (isTooDeep(level)) throw this.refusal(tooDeep);
+    const draft = draftIn(value);
+    const source = draft?.plain ?? value;
+    if (Array.isArray(source)) return this.array(source, level);
+    const prototype: unknown = Object.getPrototypeOf(source);
+    if (prototype === Object.prototype || prototype === null) return this.record(source as Plain, level);
+    if (source instanceof Uint8Array) return new Uint8Array(source);
+    throw this.refusal(objectProblem(source));
+  }
+
+  private record(source: Plain, level: number): object {
+    const copy: Plain = {};
+    for (const key of Object.keys(source)) {
+      const descriptor = Reflect.getOwnPropertyDescriptor(source, key);
+      if (descriptor === undefined) continue;
+      if (descriptor.get !== undefined || descriptor.set !== undefined) throw this.refusal(accessorProblem, key);
+      const problem = keyProblem(key);
+      if (problem !== undefined) throw this.refusal(problem, key);
+      copy[key] = this.part(descriptor.value, copy, key, level);
+    }
+    if (Object.getOwnPropertySymbols(source).length > 0) throw this.refusal(symbolProblem);
+    return copy;
+  }
+
+  private array(source: readonly unknown[], level: number): object {
+    if (Object.getPrototypeOf(source) !== Array.prototype) throw this.refusal(objectProblem(source));
+    if (source.length > defaultLimits.stateBytesMax) throw tooLong(pathText(this.where, this.trail), source.length);
+    const copy: unknown[] = [];
+    for (let index = 0; index < source.length; index++) copy.push(this.part(source[index], copy, index, level));
+    return copy;
+  }
+
+  private part(value: unknown, parent: object, key: Key, level: number): unknown {
+    if (typeof value !== 'object' || value === null) {
+      const problem = leafProblem(value);
+      if (problem !== undefined) throw this.refusal(problem, key);
+      return value === 0 ? 0 : value;
+    }
+    this.trail.push(key);
+    const draft = this.keeper === undefined ? undefined : draftIn(value);
+    const kept = draft && this.keeper?.adopt(draft, parent, key, level + 1);
+    const copy = kept ?? this.copy(value, level + 1);
+    this.trail.pop();
+    return copy;
+  }
+
+  private refusal(problem: string, key?: Key): SkerryError {
+    if (key !== undefined) this.trail.push(key);
+    return unstorable(pathText(this.where, this.trail), problem);
+  }
+}
+
+/** The handler behind a draft or a view; undefined for every other object. */
+export function draftIn(value: object): Draft | undefined {
+  return (value as { readonly [draftOf]?: Draft })[draftOf];
+}
+
+/** An array's length is bounded before it is walked: `new Array(4e9)` is one statement. */
+export function tooLong(where: string, length: number): SkerryError {
+  const limit = defaultLimits.stateBytesMax;
+  return new SkerryError('too-large', `${where} has ${length} elements: more than stateBytesMax (${limit}) could hold`);
+}
+
+/** Why a property of this name cannot be stored. */
+export function keyProblem(key: string | symbol): string | undefined {
+  if (typeof key === 'symbol') return symbolProblem;
+  if (key === '__proto__') return 'has a name that would change prototypes: choose another';
+  return key.isWellFormed() ? undefined : 'has a name that is not well-formed Unicode (a lone surrogate)';
+}
+
+export const accessorProblem = 'is a getter or setter: store its value instead';
+const symbolProblem = 'has a symbol as a property name: use a string';
+
+/** Why a value that is no object cannot be stored. */
+export function leafProblem(value: unknown): string | undefined {
+  switch (typeof value) {
+    case 'string':
+      return value.isWellFormed() ? undefined : 'is not well-formed Unicode (a lone surrogate): store a Uint8Array instead';
+    case 'bigint':
+      return value >= bigintMin && value <= bigintMax ? undefined : 'is a bigint of more than 64 bits: store a string instead';
+    case 'function':
+      return 'is a function: store data, and keep behaviour in operations';
+    case 'symbol':
+      return 'is a symbol: store a string instead';
+    default:
+      return undefined;
+  }
+}
+
+const remedies: Readonly<Record<string, string>> = {
+  Date: 'store milliseconds instead',
+  Map: 'store a plain object or an array of pairs instead',
+  Set: 'store an array instead',
+  Promise: 'a turn does not wait; use an effect and store its outcome',
+  Error: 'store its message instead',
+  RegExp: 'store its source instead',
+  ArrayBuffer: 'store a Uint8Array instead',
+};
+
+function objectProblem(value: object): string {
+  const tag = Object.prototype.toString.call(value).slice(8, -1);
+  const remedy = Object.hasOwn(remedies, tag) ? remedies[tag] : undefined;
+  const constructed: unknown = Reflect.get(value, 'constructor');
+  const name = typeof constructed === 'function' && constructed.name !== '' ? constructed.name : tag;
+  if (remedy !== undefined) return `is ${/^[AE]/.test(name) ? 'an' : 'a'} ${name}: ${remedy}`;
+  return `is an instance of ${name}: store a plain object instead`;
+}

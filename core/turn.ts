@@ -1,0 +1,237 @@
+/**
+ * One message against one entity → changed record, answer, outputs; the heart.
+ *
+ *     request ──▶ perform ──▶ handler on a draft ──┬─ returned ──▶ changes, version + 1, outputs   'committed'
+ *                                                 ├─ refused ───▶ activity only, version + 1      'committed'
+ *                                                 ├─ threw ─────▶ nothing; try again or bury      'threw'
+ *                                                 └─ lacks an activity ─▶ nothing; load it, again 'needs'
+ *
+ * Owns the order of things within a turn and what each way out of it leaves behind. Does not own when the result
+ * becomes durable, nor anything that happens after that: it returns values, performs no effect.
+ *
+ * Invariants:
+ * - T1 A turn that throws or refuses leaves state, application activities, outbox, timers, holds and effects untouched (P1).
+ * - T2 What a turn decides is applied only after its handler returned and every limit held; applying cannot fail.
+ * - T3 A refusal, and a client's failed call, are remembered with the activity like any answer (P5).
+ * - T4 Everything that crosses the entity's border is copied or encoded before the turn ends (P11).
+ */
+import type { Activity, Content } from './activity.ts';
+import { accept } from './activity.ts';
+import type { Behaviour } from './behaviour.ts';
+import { isSkerryError, SkerryError } from './errors.ts';
+import { isEntityPartner, type PartnerId } from './message.ts';
+import { runContent, runEffectOutcome } from './perform.ts';
+import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
+import { activityWith, recordName } from './record.ts';
+import type { AnswerRow, Request, TurnEnvironment } from './request.ts';
+import { NeedActivity, Refusal, TurnScope } from './scope.ts';
+
+
+
+export type TurnResult =
+  | {
+      readonly kind: 'committed';
+      /** The encoded answer, for the sender if it is a client. */
+      readonly answer: Uint8Array;
+      /** Activities whose outbox grew. */
+      readonly sentTo: ReadonlySet<Activity>;
+      readonly effects: readonly PendingEffect[];
+    }
+  | { readonly kind: 'threw'; readonly error: unknown }
+  | { readonly kind: 'needs'; readonly partner: PartnerId }
+  /** What asked is gone: a timer that was cancelled meanwhile. Nothing changed, nothing is to be committed. */
+  | { readonly kind: 'void' };
+
+
+const nothing: readonly PendingEffect[] = [];
+
+/** Run a turn. The caller has judged a message's arrival as 'next' and loaded its sender's activity. */
+export function perform(record: EntityRecord, behaviour: Behaviour, handlers: Readonly<Record<string, unknown>>, request: Request, environment: TurnEnvironment): TurnResult {
+  const scope = new TurnScope(record, behaviour, request, environment);
+  try {
+    const row = runHandler(scope, handlers, request);
+    if (row === undefined) return { kind: 'void' };
+    scope.settle();
+    const answer = encodeAnswer(row, environment);
+    return conclude(scope, request, row, answer);
+  } catch (error) {
+    scope.undo();
+    return concludeUndone(scope, request, error);
+  } finally {
+    scope.end();
+  }
+}
+
+function runHandler(scope: TurnScope, handlers: Readonly<Record<string, unknown>>, request: Request): AnswerRow | undefined {
+  switch (request.kind) {
+    case 'message':
+      return runContent(scope, handlers, request.partner, request.content);
+    case 'timer': {
+      const timer = scope.record.timers.get(request.name);
+      if (timer === undefined) return undefined;
+      consume(scope, request);
+      scope.timerOperation = timer.content.operation;
+      if (timer.to !== '') {
+        scope.sendContent(timer.to, timer.content);
+        return ['done'];
+      }
+      return runContent(scope, handlers, '', timer.content);
+    }
+    case 'lapse':
+      return runLapse(scope, handlers, request.hold);
+    case 'effect':
+      consume(scope, request);
+      return runEffectOutcome(scope, request.id, request.outcome);
+  }
+}
+
+/** What asked for the turn goes with it, however the turn ends. */
+function consume(scope: TurnScope, request: Request): void {
+  if (request.kind === 'timer') scope.removed.push(recordName.timer(request.name));
+  if (request.kind === 'effect') scope.removed.push(recordName.effect(request.id));
+}
+
+/** The end of a hold's time: cancel by itself, and remember it for a late confirm. */
+function runLapse(scope: TurnScope, handlers: Readonly<Record<string, unknown>>, id: string): AnswerRow | undefined {
+  const hold = scope.record.holds.get(id);
+  if (hold === undefined || hold.until > scope.now) return undefined;
+  if (hold.isLapsed) {
+    scope.removed.push(recordName.hold(id));
+    return ['done'];
+  }
+  const content: Content = { kind: 'cancel', operation: hold.operation, payload: hold.payload, hold: id, wantsAnswer: false };
+  const row = runContent(scope, handlers, '', content);
+  scope.holds.push({ ...hold, isLapsed: true, until: scope.now + scope.horizonMs });
+  return row;
+}
+
+function encodeAnswer(row: AnswerRow, environment: TurnEnvironment): Uint8Array {
+  const bytes = environment.encode(row);
+  if (bytes.length > environment.limits.messageBytesMax) {
+    throw new SkerryError('too-large', `An answer of ${bytes.length} bytes is over messageBytesMax (${environment.limits.messageBytesMax})`);
+  }
+  return bytes;
+}
+
+/** The handler returned: everything it decided becomes the record (T2). */
+function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Uint8Array): TurnResult {
+  const { record } = scope;
+  record.version += 1;
+  record.now = scope.now;
+  const sentTo = scope.apply();
+  acceptMessage(scope, request, answer, sentTo);
+  keepHistory(scope, request, String(row[0]));
+  return { kind: 'committed', answer, sentTo, effects: scope.effects ?? nothing };
+}
+
+/** The handler did not return. A refusal, and a client's failed call, are answers (T3); the rest is for the caller. */
+function concludeUndone(scope: TurnScope, request: Request, error: unknown): TurnResult {
+  if (error instanceof NeedActivity) return { kind: 'needs', partner: error.partner };
+  const row = declinedRow(request, error, scope.environment);
+  if (row === undefined) return { kind: 'threw', error };
+  scope.forget();
+  consume(scope, request);
+  return conclude(scope, request, row, scope.environment.encode(row));
+}
+
+function declinedRow(request: Request, error: unknown, environment: TurnEnvironment): AnswerRow | undefined {
+  if (error instanceof Refusal && request.kind !== 'lapse') return boundedRefusal(error, environment);
+  if (request.kind !== 'message') return undefined;
+  if (isEntityPartner(request.partner)) return undefined;
+  return failedRow(error);
+}
+
+function boundedRefusal(refusal: Refusal, environment: TurnEnvironment): AnswerRow {
+  const row: AnswerRow = ['refused', refusal.reason, refusal.detail];
+  return environment.encode(row).length <= environment.limits.messageBytesMax ? row : ['refused', refusal.reason.slice(0, 1_000), undefined];
+}
+
+/** Code and message of an error; never its stack. */
+export function failedRow(error: unknown): AnswerRow {
+  const text = error instanceof Error ? error.message : String(error);
+  return ['failed', isSkerryError(error) ? error.code : 'failed', text.slice(0, 2_000)];
+}
+
+/** The sender's side of the turn: number, answer, acknowledgement (one commit with the rest). */
+function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array, sentTo: Set<Activity>): void {
+  if (request.kind !== 'message') return;
+  const { record, environment } = scope;
+  const activity = activityWith(record, request.partner);
+  const inbound = accept(activity, request.arrival, environment.now, environment.limits);
+  record.changes.records.set(recordName.activity(request.partner), 'activity');
+  const { content } = request;
+  if (!isEntityPartner(request.partner)) {
+    const until = Math.max(request.arrival.expires, environment.now + request.arrival.keepMs);
+    inbound.answers.push({ seq: request.arrival.seq, bytes: answer, until });
+  } else if (content.wantsAnswer && content.kind !== 'answer') {
+    scope.enqueue(activity, answerContent(content, answer), sentTo);
+  }
+}
+
+function answerContent(content: Content, answer: Uint8Array): Content {
+  return { kind: 'answer', operation: content.operation, payload: answer, hold: content.hold, wantsAnswer: false };
+}
+
+
+function keepHistory(scope: TurnScope, request: Request, status: string): void {
+  if (scope.behaviour.historyMs === undefined) return;
+  const { record } = scope;
+  const content = request.kind === 'message' ? request.content : undefined;
+  const item: HistoryItem = {
+    version: record.version,
+    at: scope.now,
+    partner: request.kind === 'message' ? request.partner : '',
+    kind: content?.kind ?? request.kind,
+    operation: content?.operation ?? scope.timerOperation ?? '',
+    payload: content?.payload ?? new Uint8Array(0),
+    status,
+    sent: scope.sentLog,
+    state: scope.isStateChanged ? (record.changes.whole ?? new Uint8Array(0)) : new Uint8Array(0),
+  };
+  record.changes.records.set(recordName.history(record.version), item);
+}
+
+/**
+ * Give up on a request whose turn kept throwing: it becomes a dead letter here, in a turn of its own, so that what
+ * comes after it can go on (P7). A sender that wants an answer is told.
+ */
+export function bury(record: EntityRecord, behaviour: Behaviour, request: Request, failure: { error: unknown; attempts: number }, environment: TurnEnvironment): TurnResult {
+  const scope = new TurnScope(record, behaviour, request, environment);
+  const content = buriedContent(record, request);
+  const row = failedRow(failure.error);
+  consume(scope, request);
+  const hold = request.kind === 'lapse' ? record.holds.get(request.hold) : undefined;
+  // The hold stays, for the dead letter's retry to cancel; only its time never ends again by itself.
+  if (hold !== undefined) scope.holds.push({ ...hold, until: Number.MAX_SAFE_INTEGER });
+  const letter: DeadLetter = {
+    id: `${record.version + 1}`,
+    side: 'receiver',
+    partner: request.kind === 'message' ? request.partner : '',
+    content,
+    reason: String(row[2]),
+    at: scope.now,
+    attempts: failure.attempts,
+  };
+  record.dead.set(letter.id, letter);
+  record.changes.records.set(recordName.dead(letter.id), letter);
+  const result = conclude(scope, request, row, environment.encode(row));
+  scope.end();
+  return result;
+}
+
+function buriedContent(record: EntityRecord, request: Request): Content {
+  const none: Content = { kind: 'operation', operation: '', payload: new Uint8Array(0), hold: '', wantsAnswer: false };
+  switch (request.kind) {
+    case 'message':
+      return request.content;
+    case 'timer':
+      return record.timers.get(request.name)?.content ?? none;
+    case 'lapse': {
+      const hold = record.holds.get(request.hold);
+      return hold === undefined ? none : { ...none, kind: 'cancel', operation: hold.operation, payload: hold.payload, hold: hold.id };
+    }
+    case 'effect':
+      return { ...none, operation: record.effects.get(request.id)?.name ?? '' };
+  }
+}
+

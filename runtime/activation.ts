@@ -1,0 +1,103 @@
+/**
+ * An activation: one entity's stay in a worker's memory.
+ *
+ *     loading ──▶ ready ◀──▶ reading (an activity that a turn needs)
+ *        └───────────┴──────────┴──▶ dropped (passivated, failed, or no longer owned)
+ *
+ * Owns what belongs to one entity between its turns; what runs turns is `turns.ts`, what makes them durable `commit.ts`.
+ *
+ * Invariants:
+ * - V1 `gathering` holds the outputs of turns that no commit carries yet, `flying` those of the commit under way;
+ *   nothing of either has left (P2).
+ * - V2 A dropped activation runs no turn and releases nothing any more.
+ */
+import type { Activity } from '../core/activity.ts';
+import type { Behaviour } from '../core/behaviour.ts';
+import type { Address } from '../core/message.ts';
+import type { EntityRecord, PendingEffect } from '../core/record.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope } from './envelope.ts';
+import type { Item } from './mailbox.ts';
+import { Mailbox } from './mailbox.ts';
+import type { StateLayout } from './persistence.ts';
+import { newLayout } from './persistence.ts';
+import type { Partition } from './store.ts';
+
+/** The outputs of turns that become durable together. */
+export class Batch {
+  /** What asked for the turns: tried again if they do not become durable. */
+  readonly requests: (MessageEnvelope | QueryEnvelope)[] = [];
+  readonly envelopes: Envelope[] = [];
+  /** Activities whose outbox grew, and the last number of it that this batch makes durable. */
+  readonly sent = new Map<Activity, number>();
+  readonly effects: PendingEffect[] = [];
+}
+
+/** What is being tried again, and when. */
+export interface Retry {
+  attempts: number;
+  at: number;
+  readonly item: Item;
+}
+
+/** Where one stream's transmission stands; nothing of it is durable, a new owner starts over. */
+export interface Flight {
+  session: number;
+  /** Messages up to this number are durable and may be sent. */
+  durable: number;
+  transmitted: number;
+  attempts: number;
+  /** When to send again, ms; 0: nothing to send. */
+  retryAt: number;
+}
+
+export class Activation {
+  readonly address: Address;
+  readonly partition: Partition;
+  readonly behaviour: Behaviour;
+  readonly mailbox = new Mailbox();
+  phase: 'loading' | 'ready' | 'reading' | 'dropped' = 'loading';
+  /** Set once loaded. */
+  record: EntityRecord | undefined;
+  layout: StateLayout = newLayout();
+  handlers: Readonly<Record<string, unknown>> | undefined;
+  gathering: Batch | undefined;
+  flying: Batch | undefined;
+  /** The entity's version and wake time in the store. */
+  storedVersion = 0;
+  storedWakeAt: number | undefined;
+  /** Messages that came before their turn, by partner and number. */
+  ahead: Map<string, Map<number, MessageEnvelope>> | undefined;
+  retries: Map<string, Retry> | undefined;
+  flights: Map<string, Flight> | undefined;
+  /** When acknowledgements that no turn carried are to be written, ms; 0: there are none. */
+  trimAt = 0;
+  usedAt = 0;
+  isQueued = false;
+  isListed = false;
+
+  constructor(address: Address, partition: Partition, behaviour: Behaviour) {
+    this.address = address;
+    this.partition = partition;
+    this.behaviour = behaviour;
+  }
+
+  /** The record of an activation that is loaded. */
+  get entity(): EntityRecord {
+    if (this.record === undefined) throw new Error(`Skerry bug, please report: ${this.address} is used before it is loaded`);
+    return this.record;
+  }
+
+  get isDurable(): boolean {
+    return this.gathering === undefined && this.flying === undefined;
+  }
+
+  /** Whether memory holds nothing that the store or a partner does not know, so that it may go. */
+  get isAtRest(): boolean {
+    return this.phase === 'ready' && this.isDurable && this.mailbox.count === 0 && this.entity.changes.records.size === 0 && (this.retries?.size ?? 0) === 0;
+  }
+
+  batch(): Batch {
+    this.gathering ??= new Batch();
+    return this.gathering;
+  }
+}

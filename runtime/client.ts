@@ -1,0 +1,311 @@
+/**
+ * A client: a partner with streams of its own, one per entity that it is talking to.
+ *
+ * Owns calls from their start to their answer: identity, repeats, deadlines, and what an error says about the effect. A
+ * call keeps one identity however often it is sent, so the entity processes it at most once (P4, P5).
+ *
+ * Invariants:
+ * - C1 A call settles once: with its answer, or with an error that says whether anything may have happened.
+ * - C2 Effect 'none' is said only if nobody can have processed the call: it was sent once and turned away, or never sent.
+ * - C3 A number that is given up is passed by the floor, and what waits behind it is sent again at once.
+ */
+import type { AcceptedHold, AnyEntity, Caller, CallOptions, Hold } from '../core/entity.ts';
+import { type ErrorCode, errorCodes, SkerryError } from '../core/errors.ts';
+import type { Limits } from '../core/limits.ts';
+import { type Address, addressOf } from '../core/message.ts';
+import type { AnyOperation } from '../core/operation.ts';
+import { readRow } from '../core/perform.ts';
+import { References } from '../core/reference.ts';
+import type { AnswerRow } from '../core/request.ts';
+import { storable } from '../core/storable.ts';
+import { decode, encode } from './codec.ts';
+import type { Envelope, ReplyEnvelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+import type { Content } from '../core/activity.ts';
+import { Schedule } from './schedule.ts';
+
+export interface ClientParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  /** Where answers come to. */
+  readonly subject: string;
+  readonly identity: string;
+  readonly post: (envelope: Envelope) => void;
+}
+
+/** One direction of this client's talk with one entity. */
+interface Stream {
+  readonly session: number;
+  next: number;
+  /** Calls under way, in order of number: the first one's is the floor. */
+  readonly calls: Map<number, Call>;
+  usedAt: number;
+}
+
+interface Call {
+  readonly id: number;
+  readonly address: Address;
+  readonly content: Content | undefined;
+  readonly query: { readonly operation: string; readonly payload: Uint8Array } | undefined;
+  readonly deadline: number;
+  readonly stream: Stream | undefined;
+  readonly seq: number;
+  readonly from: string;
+  readonly keepMs: number;
+  attempts: number;
+  readonly settle: (row: AnswerRow) => void;
+  readonly fail: (error: SkerryError) => void;
+}
+
+const streamCountMax = 100_000;
+
+export function clientSubject(id: string): string {
+  return `skerry.client.${id}`;
+}
+
+export class Client {
+  readonly #parts: ClientParts;
+  readonly #id: string;
+  readonly #streams = new Map<Address, Stream>();
+  readonly #calls = new Map<number, Call>();
+  readonly #dates: Schedule;
+  readonly #references: References<Address>;
+  #callCount = 0;
+  #sessionCount = 0;
+  #isClosed = false;
+
+  constructor(parts: ClientParts) {
+    this.#parts = parts;
+    this.#id = parts.environment.newId();
+    this.#dates = new Schedule(parts.environment, (id) => this.#due(Number(id)));
+    this.#references = new References<Address>(
+      (address, name, operation, given) => this.#ask(address, name, operation, given),
+      () => true,
+    );
+  }
+
+  get callCount(): number {
+    return this.#calls.size;
+  }
+
+  /** A reference to an entity, with a method per operation. Throws `invalid-address`. */
+  entity<Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']> {
+    // The reference has exactly the contract's operations; the compiler cannot see that of a prototype made at run time.
+    return this.#references.make(contract, addressOf(contract.type, key)) as Caller<Contract['operations']>;
+  }
+
+  /** Call an operation by its name: for tools that have no contract. Without its kind it is taken for a command. */
+  async invoke(address: Address, operation: { name: string; kind: AnyOperation['kind'] }, input: unknown, options: CallOptions = {}): Promise<unknown> {
+    return this.#perform(address, operation.name, operation.kind, input, options);
+  }
+
+  /** Ask an entity to retry or drop one of its dead letters. */
+  async resolveDead(address: Address, id: string, kind: 'dead-retry' | 'dead-drop'): Promise<void> {
+    await this.#message(address, { kind, operation: '', payload: encode(id), hold: '', wantsAnswer: false }, {});
+  }
+
+  async #ask(address: Address, name: string, operation: AnyOperation, given: unknown[]): Promise<unknown> {
+    return this.#perform(address, name, operation.kind, given[0], (given[1] ?? {}) as CallOptions);
+  }
+
+  async #perform(address: Address, name: string, kind: AnyOperation['kind'], input: unknown, options: CallOptions): Promise<unknown> {
+    const payload = this.#encodeInput(input, `${address} ${name}`);
+    if (kind === 'query') return outputOf(address, name, await this.#query(address, name, payload, options));
+    const hold: Hold | undefined = kind === 'tentative' ? { entity: address, operation: name, id: this.#holdId(options) } : undefined;
+    const row = await this.#message(address, { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: true }, options);
+    const output = outputOf(address, name, row);
+    return hold === undefined ? output : this.#accepted(hold, output);
+  }
+
+  #holdId(options: CallOptions): string {
+    // A call that may be repeated under its key from another process must name the same hold there.
+    return options.idempotencyKey === undefined ? `@${this.#id}.${this.#callCount.toString(36)}` : `#${options.idempotencyKey}`;
+  }
+
+  #accepted(hold: Hold, output: unknown): AcceptedHold<unknown> {
+    return {
+      hold,
+      output,
+      confirm: (options = {}) => this.resolve(hold, 'confirm', options),
+      cancel: (options = {}) => this.resolve(hold, 'cancel', options),
+    };
+  }
+
+  /** Confirm or cancel a hold, also one that came from elsewhere. Rejects with `lapsed` when it is too late to confirm. */
+  async resolve(hold: Hold, kind: 'confirm' | 'cancel', options: CallOptions = {}): Promise<void> {
+    const content: Content = { kind, operation: hold.operation, payload: new Uint8Array(0), hold: hold.id, wantsAnswer: true };
+    const row = await this.#message(hold.entity, content, options);
+    if (row[0] === 'lapsed' && kind === 'confirm') throw new SkerryError('lapsed', `The hold on ${hold.entity} had lapsed: ${hold.operation} was cancelled`);
+    if (row[0] !== 'lapsed') outputOf(hold.entity, `${kind} of ${hold.operation}`, row);
+  }
+
+  #encodeInput(input: unknown, where: string): Uint8Array {
+    const bytes = input === undefined ? new Uint8Array(0) : encode(storable(input, `input of ${where}`));
+    const { messageBytesMax } = this.#parts.limits;
+    if (bytes.length > messageBytesMax) throw new SkerryError('too-large', `The input of ${where} takes ${bytes.length} bytes, over messageBytesMax (${messageBytesMax})`);
+    return bytes;
+  }
+
+  // ---- calls
+
+  #query(address: Address, operation: string, payload: Uint8Array, options: CallOptions): Promise<AnswerRow> {
+    return this.#start(address, { query: { operation, payload } }, options);
+  }
+
+  #message(address: Address, content: Content, options: CallOptions): Promise<AnswerRow> {
+    return this.#start(address, { content }, options);
+  }
+
+  #start(address: Address, what: { content?: Content; query?: Call['query'] }, options: CallOptions): Promise<AnswerRow> {
+    const { environment, limits } = this.#parts;
+    if (this.#isClosed) return Promise.reject(new SkerryError('closed', 'The cluster handle is closed'));
+    if (this.#calls.size >= limits.clientCallCountMax) return Promise.reject(new SkerryError('overloaded', `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`));
+    const now = environment.now();
+    const isStreamed = what.content !== undefined && options.idempotencyKey === undefined;
+    const stream = isStreamed ? this.#streamTo(address, now) : undefined;
+    return new Promise((settle, fail) => {
+      const call: Call = {
+        id: ++this.#callCount,
+        address,
+        content: what.content,
+        query: what.query,
+        deadline: now + (options.deadlineMs ?? limits.deadlineMs),
+        stream,
+        seq: stream === undefined ? 1 : stream.next++,
+        from: options.idempotencyKey === undefined ? `@${this.#id}` : `#${options.idempotencyKey}`,
+        keepMs: options.idempotencyKey === undefined ? 0 : (options.keyLifeMs ?? limits.horizonMs),
+        attempts: 0,
+        settle,
+        fail,
+      };
+      stream?.calls.set(call.seq, call);
+      this.#calls.set(call.id, call);
+      this.#send(call, now);
+    });
+  }
+
+  #streamTo(address: Address, now: number): Stream {
+    let stream = this.#streams.get(address);
+    if (stream === undefined) {
+      if (this.#streams.size >= streamCountMax) this.#forgetStreams(now);
+      stream = { session: ++this.#sessionCount, next: 1, calls: new Map(), usedAt: now };
+      this.#streams.set(address, stream);
+    }
+    stream.usedAt = now;
+    return stream;
+  }
+
+  /** A forgotten stream is opened anew in a later session: the entity then lets go of the earlier one (A4). */
+  #forgetStreams(now: number): void {
+    for (const [address, stream] of this.#streams) if (stream.calls.size === 0 && now - stream.usedAt >= 0) this.#streams.delete(address);
+  }
+
+  #send(call: Call, now: number): void {
+    call.attempts += 1;
+    const { limits, environment } = this.#parts;
+    const pause = Math.min(limits.retryMs * 2 ** (call.attempts - 1), limits.retryMsMax) * (0.75 + environment.random() / 2);
+    this.#dates.set(String(call.id), Math.min(call.deadline, now + Math.ceil(pause)));
+    this.#parts.post(this.#envelopeOf(call, now));
+  }
+
+  #envelopeOf(call: Call, now: number): Envelope {
+    const { subject, identity } = this.#parts;
+    if (call.query !== undefined) {
+      return { kind: 'query', to: call.address, replyTo: subject, call: call.id, identity, ...call.query, deadline: call.deadline };
+    }
+    const floor = call.stream === undefined ? 1 : this.#floorOf(call.stream);
+    return {
+      kind: 'message',
+      to: call.address,
+      from: call.from,
+      replyTo: subject,
+      call: call.id,
+      identity,
+      arrival: { session: call.stream?.session ?? 1, seq: call.seq, floor, expires: call.deadline, sent: now, keepMs: call.keepMs },
+      content: call.content as Content,
+    };
+  }
+
+  #floorOf(stream: Stream): number {
+    for (const seq of stream.calls.keys()) return seq;
+    return stream.next;
+  }
+
+  /** A date of a call has come: its deadline, or the time to send it again. */
+  #due(id: number): void {
+    const call = this.#calls.get(id);
+    if (call === undefined) return;
+    const now = this.#parts.environment.now();
+    if (now < call.deadline) return this.#send(call, now);
+    this.#giveUp(call, new SkerryError('deadline', `${call.address} did not answer within its deadline`, { effect: call.query === undefined ? 'unknown' : 'none' }));
+  }
+
+  receive(envelope: Envelope): void {
+    if (envelope.kind !== 'reply') return;
+    const call = this.#calls.get(envelope.call);
+    if (call === undefined) return;
+    if (envelope.status === 'answer') return this.#answered(call, envelope.bytes);
+    // The partition has moved or is moving: the retry finds it.
+    if (envelope.status === 'moved') return this.#dates.set(String(call.id), Math.min(call.deadline, this.#parts.environment.now() + this.#parts.limits.retryMs / 5));
+    this.#giveUp(call, this.#turnedAway(call, envelope));
+  }
+
+  #turnedAway(call: Call, { status, bytes }: ReplyEnvelope): SkerryError {
+    const reason = new TextDecoder().decode(bytes);
+    const code: ErrorCode = status === 'answer' || status === 'moved' ? 'failed' : status;
+    const texts: Partial<Record<ErrorCode, string>> = {
+      overloaded: `${call.address} or its worker has a full queue`,
+      'store-failed': `${call.address}: the store failed: ${reason}`,
+      'unknown-type': `No behaviour is registered for the type '${reason}'`,
+      denied: reason === '' ? `The call of ${call.address} was denied` : reason,
+    };
+    // A copy that was sent before may still be processed: only a call that was sent once was certainly not (C2).
+    const effect = call.attempts === 1 || call.query !== undefined ? 'none' : 'unknown';
+    return new SkerryError(code, texts[code] ?? errorCodes[code], { effect });
+  }
+
+  #answered(call: Call, bytes: Uint8Array): void {
+    this.#forget(call);
+    try {
+      call.settle(readRow(decode(bytes)));
+    } catch (error) {
+      call.fail(new SkerryError('failed', `${call.address} sent an answer that cannot be read`, { effect: 'unknown', cause: error }));
+    }
+  }
+
+  #giveUp(call: Call, error: SkerryError): void {
+    const wasFirst = call.stream !== undefined && this.#floorOf(call.stream) === call.seq;
+    this.#forget(call);
+    call.fail(error);
+    if (!wasFirst || call.stream === undefined) return;
+    // The floor has moved: calls behind this one were held for it (C3).
+    const now = this.#parts.environment.now();
+    for (const waiting of call.stream.calls.values()) this.#send(waiting, now);
+  }
+
+  #forget(call: Call): void {
+    this.#calls.delete(call.id);
+    call.stream?.calls.delete(call.seq);
+    this.#dates.delete(String(call.id));
+  }
+
+  /** Calls under way are rejected; what they asked for may happen all the same. */
+  close(): void {
+    this.#isClosed = true;
+    this.#dates.close();
+    for (const call of [...this.#calls.values()]) {
+      this.#forget(call);
+      call.fail(new SkerryError('closed', 'The cluster handle was closed before the answer came', { effect: call.query === undefined ? 'unknown' : 'none' }));
+    }
+  }
+}
+
+function outputOf(address: Address, name: string, row: AnswerRow): unknown {
+  const [status, first, second] = row;
+  if (status === 'refused') throw new SkerryError('refused', String(first), { detail: second });
+  if (status === 'failed') {
+    const code = Object.hasOwn(errorCodes, String(first)) ? (String(first) as ErrorCode) : 'failed';
+    throw new SkerryError(code, `${address} ${name}: ${String(second)}`);
+  }
+  return first;
+}

@@ -1,0 +1,158 @@
+/**
+ * Commits: the one place that knows 'store first, then release' (P1, P2).
+ *
+ *     turns ──▶ gathering ──flush──▶ flying ──store accepted──▶ released
+ *                                      └──refused or failed──▶ activation dropped, requests tried again
+ *
+ * Owns which entities wait for the store and the group that is on its way. While one group is under way the next one
+ * gathers, so that its size follows the load by itself, without a timer.
+ *
+ * Invariants:
+ * - G1 A batch is released only after the store accepted the commit that carries it.
+ * - G2 An entity is in one group at a time, and its commits reach the store in the order of its versions.
+ * - G3 When a commit is refused or fails, its activation is dropped with every turn after it.
+ */
+import { isSkerryError } from '../core/errors.ts';
+import type { Limits } from '../core/limits.ts';
+import { wakeTime } from '../core/record.ts';
+import type { Activation, Batch } from './activation.ts';
+import type { Environment } from './environment.ts';
+import type { Ownership } from './ownership.ts';
+import { drain } from './persistence.ts';
+import type { Commit, Outcome, Store } from './store.ts';
+
+export type Failure = Exclude<Outcome, 'committed'> | 'store-refused' | 'store-unknown';
+
+export interface CommitSink {
+  /** The batch is durable: let its outputs go. */
+  released(activation: Activation, batch: Batch): void;
+  /** The commit did not happen, or nobody knows: drop the activation. */
+  failed(activation: Activation, failure: Failure, error: unknown): void;
+}
+
+interface Flying {
+  readonly activation: Activation;
+  readonly batch: Batch;
+  readonly version: number;
+  readonly wakeAt: number | undefined;
+}
+
+export class CommitQueue {
+  readonly #store: Store;
+  readonly #limits: Limits;
+  readonly #environment: Environment;
+  readonly #ownership: Ownership;
+  readonly #sink: CommitSink;
+  #waiting: Activation[] = [];
+  #isUnderWay = false;
+  #isScheduled = false;
+  #idle: (() => void)[] = [];
+  groupCount = 0;
+  commitCount = 0;
+
+  constructor(store: Store, parts: { limits: Limits; environment: Environment; ownership: Ownership; sink: CommitSink }) {
+    this.#store = store;
+    this.#limits = parts.limits;
+    this.#environment = parts.environment;
+    this.#ownership = parts.ownership;
+    this.#sink = parts.sink;
+  }
+
+  /** The activation has a batch that waits for the store. */
+  add(activation: Activation): void {
+    if (activation.isQueued) return;
+    activation.isQueued = true;
+    this.#waiting.push(activation);
+    this.#schedule();
+  }
+
+  /** Resolves when nothing waits for the store any more. */
+  async settled(): Promise<void> {
+    while (this.#isUnderWay || this.#waiting.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isUnderWay) return;
+    this.#isScheduled = true;
+    this.#environment.soon(() => {
+      this.#isScheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#isUnderWay) return;
+    const flying = this.#takeGroup();
+    if (flying.length === 0) {
+      if (this.#waiting.length > 0) return this.#schedule();
+      for (const resolve of this.#idle.splice(0)) resolve();
+      return;
+    }
+    const commits = flying.map(({ activation, wakeAt, version }) => this.#commitOf(activation, version, wakeAt));
+    this.#isUnderWay = true;
+    this.groupCount += 1;
+    this.commitCount += commits.length;
+    const startedAt = this.#environment.now();
+    this.#store.commit(commits).then(
+      (outcomes) => this.#conclude(flying, outcomes, startedAt),
+      (error: unknown) => this.#fail(flying, error),
+    );
+  }
+
+  #takeGroup(): Flying[] {
+    const taken = this.#waiting.splice(0, this.#limits.groupCountMax);
+    const flying: Flying[] = [];
+    for (const activation of taken) {
+      activation.isQueued = false;
+      const batch = activation.gathering;
+      if (activation.phase === 'dropped' || batch === undefined) continue;
+      activation.gathering = undefined;
+      activation.flying = batch;
+      flying.push({ activation, batch, version: activation.entity.version, wakeAt: wakeTime(activation.entity) });
+    }
+    return flying;
+  }
+
+  #commitOf(activation: Activation, version: number, wakeAt: number | undefined): Commit {
+    const { head, records } = drain(activation.entity, activation.layout, activation.behaviour);
+    activation.trimAt = 0;
+    return {
+      partition: activation.partition,
+      epoch: this.#ownership.epochOf(activation.partition),
+      address: activation.address,
+      expected: activation.storedVersion,
+      version,
+      head,
+      records,
+      wakeBefore: activation.storedWakeAt,
+      wakeAt,
+    };
+  }
+
+  #conclude(flying: readonly Flying[], outcomes: readonly Outcome[], startedAt: number): void {
+    this.#isUnderWay = false;
+    for (let index = 0; index < flying.length; index++) {
+      const { activation, batch, version, wakeAt } = flying[index] as Flying;
+      if (activation.phase === 'dropped') continue;
+      const outcome = outcomes[index] ?? 'stale-version';
+      if (outcome !== 'committed') {
+        this.#sink.failed(activation, outcome, undefined);
+        continue;
+      }
+      activation.storedVersion = version;
+      activation.storedWakeAt = wakeAt;
+      activation.flying = undefined;
+      this.#ownership.confirmed(activation.partition, startedAt);
+      if (activation.gathering !== undefined) this.add(activation);
+      this.#sink.released(activation, batch);
+    }
+    this.#flush();
+  }
+
+  #fail(flying: readonly Flying[], error: unknown): void {
+    this.#isUnderWay = false;
+    const failure = isSkerryError(error) && error.effect === 'none' ? 'store-refused' : 'store-unknown';
+    for (const { activation } of flying) if (activation.phase !== 'dropped') this.#sink.failed(activation, failure, error);
+    this.#flush();
+  }
+}

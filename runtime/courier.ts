@@ -1,0 +1,256 @@
+/**
+ * The courier: sends what is in the outboxes, again and again until it is acknowledged, and closes streams that have
+ * gone quiet.
+ *
+ * Owns transmission: windows, back-off, probes of doubt. What is in an outbox and what an acknowledgement takes out of
+ * it is `core/activity.ts`.
+ *
+ * Invariants:
+ * - Q1 Nothing is sent that is not durable: only numbers up to `durable` of its flight (P2).
+ * - Q2 Every message that a durable outbox holds is sent until it is acknowledged or becomes a dead letter (P7).
+ * - Q3 The floor passes an expired message only once its receiver has said that it did not process it, or can no longer say.
+ */
+import type { Activity, OutboxMessage, Outbound } from '../core/activity.ts';
+import { acknowledge, floorOf, mayClose, reopen } from '../core/activity.ts';
+import type { Limits } from '../core/limits.ts';
+import type { PartnerId } from '../core/message.ts';
+import type { DeadLetter } from '../core/record.ts';
+import { recordName } from '../core/record.ts';
+import type { Activation, Flight } from './activation.ts';
+import type { Envelope, StreamEnvelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+import type { Ownership } from './ownership.ts';
+
+export interface CourierParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly ownership: Ownership;
+  readonly post: (envelope: Envelope) => void;
+  /** The activation wants to be woken by then. */
+  readonly wakeBy: (activation: Activation, at: number) => void;
+  /** The record changed without a turn: commit it. */
+  readonly commit: (activation: Activation) => void;
+}
+
+export class Courier {
+  readonly #parts: CourierParts;
+
+  constructor(parts: CourierParts) {
+    this.#parts = parts;
+  }
+
+  /** Messages up to `durable` have become durable: send what was not sent yet. */
+  released(activation: Activation, activity: Activity, durable: number): void {
+    const { outbound } = activity;
+    if (outbound === undefined) return;
+    const flight = this.#flightOf(activation, activity.partner, outbound);
+    flight.durable = Math.max(flight.durable, durable);
+    this.#transmit(activation, activity, flight);
+  }
+
+  /** After activation: everything in the outbox is durable and nobody knows what of it was sent. */
+  resume(activation: Activation): void {
+    for (const activity of activation.entity.activities.values()) {
+      const { outbound } = activity;
+      if (outbound !== undefined && (outbound.unacked.length > 0 || outbound.isClosing)) this.released(activation, activity, outbound.next - 1);
+    }
+  }
+
+  #flightOf(activation: Activation, partner: PartnerId, outbound: Outbound): Flight {
+    activation.flights ??= new Map();
+    let flight = activation.flights.get(partner);
+    if (flight === undefined || flight.session !== outbound.session) {
+      flight = { session: outbound.session, durable: 0, transmitted: 0, attempts: 0, retryAt: 0 };
+      activation.flights.set(partner, flight);
+    }
+    return flight;
+  }
+
+  #transmit(activation: Activation, activity: Activity, flight: Flight): void {
+    const { outbound } = activity;
+    if (outbound === undefined) return;
+    const { environment, limits } = this.#parts;
+    const now = environment.now();
+    const last = Math.min(flight.durable, floorOf(outbound) + limits.windowCountMax - 1);
+    for (const message of outbound.unacked) {
+      if (message.seq > last) break;
+      if (message.seq <= flight.transmitted) continue;
+      this.#send(activation, activity.partner, outbound, message, now);
+      flight.transmitted = message.seq;
+    }
+    if (outbound.isClosing && outbound.unacked.length === 0) this.#stream('close', activation, activity.partner, outbound.session, 0);
+    if (flight.retryAt === 0) this.#planRetry(activation, flight, now);
+  }
+
+  #planRetry(activation: Activation, flight: Flight, now: number): void {
+    const { environment, limits } = this.#parts;
+    const pause = Math.min(limits.retryMs * 2 ** flight.attempts, limits.retryMsMax);
+    // Jitter, so that senders that failed together do not come back together.
+    flight.retryAt = now + Math.ceil(pause * (0.75 + environment.random() / 2));
+    this.#parts.wakeBy(activation, flight.retryAt);
+  }
+
+  #send(activation: Activation, partner: PartnerId, outbound: Outbound, message: OutboxMessage, now: number): void {
+    const { limits } = this.#parts;
+    if (now > message.expires) {
+      // The receiver refuses every copy from here; once that holds on its clock too, ask what became of it (Q3).
+      if (now > message.expires + limits.skewMaxMs && message.seq === floorOf(outbound)) this.#stream('probe', activation, partner, outbound.session, message.seq);
+      return;
+    }
+    this.#parts.post({
+      kind: 'message',
+      to: partner,
+      from: activation.address,
+      replyTo: '',
+      call: 0,
+      identity: '',
+      arrival: {
+        session: outbound.session,
+        seq: message.seq,
+        floor: floorOf(outbound),
+        expires: message.expires,
+        sent: this.#parts.ownership.confirmedAt(activation.partition),
+        keepMs: 0,
+      },
+      content: message.content,
+    });
+  }
+
+  #stream(kind: StreamEnvelope['kind'], activation: Activation, to: PartnerId, session: number, number: number): void {
+    this.#parts.post({ kind, to, from: activation.address, session, number });
+  }
+
+  /** Send again what is due; called when the activation wakes. Returns when it next wants to, ms, or Infinity. */
+  retry(activation: Activation, now: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    const due: [PartnerId, Flight][] = [];
+    for (const [partner, flight] of activation.flights ?? []) {
+      if (flight.retryAt > 0 && flight.retryAt <= now) due.push([partner, flight]);
+      else if (flight.retryAt > 0) next = Math.min(next, flight.retryAt);
+    }
+    if (due.length === 0) return next;
+    const { ownership, limits } = this.#parts;
+    const again = () => {
+      if (activation.phase !== 'dropped') for (const [partner, flight] of due) this.#retransmit(activation, partner, flight);
+    };
+    for (const [, flight] of due) flight.retryAt = 0;
+    // A copy is only as fresh as the last proof of ownership: renew it before it gets too old to be accepted.
+    if (now - ownership.confirmedAt(activation.partition) < limits.transitMaxMs / 8) again();
+    else ownership.check(activation.partition, again, () => this.#parts.wakeBy(activation, this.#parts.environment.now() + limits.retryMs));
+    return next;
+  }
+
+  #retransmit(activation: Activation, partner: PartnerId, flight: Flight): void {
+    const activity = activation.entity.activities.get(partner);
+    const outbound = activity?.outbound;
+    if (activity === undefined || outbound === undefined || outbound.session !== flight.session || (outbound.unacked.length === 0 && !outbound.isClosing)) {
+      activation.flights?.delete(partner);
+      return;
+    }
+    flight.attempts += 1;
+    flight.transmitted = 0;
+    this.#transmit(activation, activity, flight);
+  }
+
+  /** The partner has processed everything up to `through`. */
+  acknowledged(activation: Activation, { from, session, number }: StreamEnvelope): void {
+    const activity = activation.entity.activities.get(from);
+    if (activity?.outbound === undefined) return;
+    const now = this.#parts.environment.now();
+    const removed = acknowledge(activity.outbound, session, number, now);
+    if (removed.length === 0) return;
+    const { entity } = activation;
+    entity.outboxCount -= removed.length;
+    for (const message of removed) entity.changes.records.set(recordName.outbox(from, message.seq), null);
+    entity.changes.records.set(recordName.activity(from), 'activity');
+    this.#wantTrim(activation, now);
+    const flight = activation.flights?.get(from);
+    if (flight === undefined) return;
+    flight.attempts = 0;
+    if (activity.outbound.unacked.length === 0) activation.flights?.delete(from);
+    else this.#transmit(activation, activity, flight);
+  }
+
+  /** Unless a turn carries it to the store before, the acknowledgement is written by itself. */
+  #wantTrim(activation: Activation, now: number): void {
+    if (activation.trimAt !== 0) return;
+    activation.trimAt = now + this.#parts.limits.trimIdleMs;
+    this.#parts.wakeBy(activation, activation.trimAt);
+  }
+
+  /** The partner has forgotten the closed session: so does this side. */
+  closed(activation: Activation, { from, session }: StreamEnvelope): void {
+    const { entity } = activation;
+    const activity = entity.activities.get(from);
+    if (activity?.outbound === undefined || !activity.outbound.isClosing || activity.outbound.session !== session) return;
+    activity.outbound = undefined;
+    activation.flights?.delete(from);
+    if (activity.inbound === undefined && activity.application.value === undefined) entity.activities.delete(from);
+    entity.changes.records.set(recordName.activity(from), 'activity');
+    this.#wantTrim(activation, this.#parts.environment.now());
+  }
+
+  /**
+   * The partner knows a later session than the live one: this entity's history went back (P8). Loud, and then on in a
+   * session above it.
+   */
+  stale(activation: Activation, { from, session, number: known }: StreamEnvelope): void {
+    const { entity } = activation;
+    const activity = entity.activities.get(from);
+    const outbound = activity?.outbound;
+    if (activity === undefined || outbound === undefined || outbound.session !== session || known <= session) return;
+    this.#parts.environment.log.error({ entity: activation.address, partner: from, session, known }, 'the store has lost history: the partner remembers a later session than this entity does (P8)');
+    const { records } = entity.changes;
+    for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), null);
+    reopen(outbound, known);
+    for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), { partner: from, message });
+    records.set(recordName.activity(from), 'activity');
+    activation.batch().sent.set(activity, outbound.next - 1);
+    this.#parts.commit(activation);
+  }
+
+  /** The answer to a probe: the expired message was processed, or never will be (Q3, P7). */
+  probed(activation: Activation, envelope: StreamEnvelope): void {
+    const { entity } = activation;
+    const outbound = entity.activities.get(envelope.from)?.outbound;
+    const message = outbound?.unacked[0];
+    const { environment, limits } = this.#parts;
+    const now = environment.now();
+    if (outbound === undefined || message === undefined || outbound.session !== envelope.session || now <= message.expires + limits.skewMaxMs) return;
+    if (envelope.number >= message.seq) return this.acknowledged(activation, envelope);
+    const isSure = now <= message.expires + limits.doubtMs;
+    const letter: DeadLetter = {
+      id: `${entity.version + 1}`,
+      side: 'sender',
+      partner: envelope.from,
+      content: message.content,
+      reason: isSure ? 'it expired before its receiver processed it' : 'it expired, in doubt: its receiver can no longer say whether it processed it',
+      at: now,
+      attempts: 0,
+    };
+    entity.dead.set(letter.id, letter);
+    entity.changes.records.set(recordName.dead(letter.id), letter);
+    this.acknowledged(activation, { ...envelope, number: message.seq });
+    this.#parts.commit(activation);
+  }
+
+  /** Close streams that have been quiet; returns when the next one will have been, ms, or Infinity. The caller commits. */
+  closeIdle(activation: Activation, now: number): { isChanged: boolean; next: number } {
+    const { limits } = this.#parts;
+    let isChanged = false;
+    let next = Number.POSITIVE_INFINITY;
+    for (const activity of activation.entity.activities.values()) {
+      const { outbound } = activity;
+      if (outbound === undefined || outbound.isClosing || outbound.unacked.length > 0) continue;
+      if (mayClose(outbound, now, limits)) {
+        outbound.isClosing = true;
+        activation.entity.changes.records.set(recordName.activity(activity.partner), 'activity');
+        activation.batch().sent.set(activity, outbound.next - 1);
+        isChanged = true;
+      } else {
+        next = Math.min(next, outbound.activeAt + limits.closeIdleMs);
+      }
+    }
+    return { isChanged, next };
+  }
+}

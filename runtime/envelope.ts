@@ -1,0 +1,57 @@
+/**
+ * What travels between workers and clients, one at a time; frames of them are `codec.ts`.
+ *
+ * An envelope is a plain value that nobody changes after it was made: within one process it is handed over as it is,
+ * payloads being encoded bytes already (P11).
+ */
+import type { Arrival, Content } from '../core/activity.ts';
+import type { Address, PartnerId } from '../core/message.ts';
+
+/** A message of a stream: from an entity, a client or an idempotency key, to an entity. */
+export interface MessageEnvelope {
+  readonly kind: 'message';
+  readonly to: Address;
+  readonly from: PartnerId;
+  /** Subject of the client that waits for the answer, and its number for the call; '' and 0 for entities. */
+  readonly replyTo: string;
+  readonly call: number;
+  /** The caller's verified identity; '' for none. */
+  readonly identity: string;
+  readonly arrival: Arrival;
+  readonly content: Content;
+}
+
+/** A question: no stream, no identity; it changes nothing, so it may run any number of times. */
+export interface QueryEnvelope {
+  readonly kind: 'query';
+  readonly to: Address;
+  readonly replyTo: string;
+  readonly call: number;
+  readonly identity: string;
+  readonly operation: string;
+  readonly payload: Uint8Array;
+  readonly deadline: number;
+}
+
+/** To a client. `answer`: its bytes are an encoded answer; else a code: nothing was done, and why. */
+export interface ReplyEnvelope {
+  readonly kind: 'reply';
+  readonly to: string;
+  readonly call: number;
+  readonly status: 'answer' | 'overloaded' | 'store-failed' | 'unknown-type' | 'denied' | 'moved';
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Between the two ends of a stream. `number` is: the highest number processed (ack, probed), the session that is known
+ * (stale), the number that is asked about (probe), unused (close, closed).
+ */
+export interface StreamEnvelope {
+  readonly kind: 'ack' | 'close' | 'closed' | 'stale' | 'probe' | 'probed';
+  readonly to: PartnerId;
+  readonly from: PartnerId;
+  readonly session: number;
+  readonly number: number;
+}
+
+export type Envelope = MessageEnvelope | QueryEnvelope | ReplyEnvelope | StreamEnvelope;

@@ -1,0 +1,36 @@
+/**
+ * Time, chance and scheduling, as arguments: the only file of the runtime that takes them from the machine.
+ *
+ * Everything else gets an `Environment`; the simulator passes its own, so that one seed repeats a whole run.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Log } from './log.ts';
+
+export interface Environment {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Run once after `ms`; the function that comes back cancels it. */
+  after(ms: number, run: () => void): () => void;
+  /** Run soon, after what is under way and after input that waits. */
+  soon(run: () => void): void;
+  /** 0 <= random() < 1. */
+  random(): number;
+  /** A name that nobody else has. */
+  newId(): string;
+  readonly log: Log;
+}
+
+/** The machine's own clock, timers and chance. */
+export function machineEnvironment(log: Log): Environment {
+  return {
+    now: Date.now,
+    after: (ms, run) => {
+      const timer = setTimeout(run, Math.min(ms, 2_147_483_647));
+      return () => clearTimeout(timer);
+    },
+    soon: (run) => void setImmediate(run),
+    random: Math.random,
+    newId: () => randomBytes(12).toString('base64url'),
+    log,
+  };
+}

@@ -1,0 +1,106 @@
+/**
+ * Looking inside: an entity's stored state, activities, outbox, timers, dead letters and log, read from a store without
+ * running anything. What a turn has decided and the store does not have yet is not shown.
+ */
+import type { Activity } from '../core/activity.ts';
+import { SkerryError } from '../core/errors.ts';
+import { type Address, parseAddress, typeOf } from '../core/message.ts';
+import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, PendingEffect, Timer } from '../core/record.ts';
+import { partitionOf } from '../placement/hash.ts';
+import { decodeActivity, decodeHistory, restoreStored } from './persistence.ts';
+import type { Store } from './store.ts';
+
+export interface Inspection {
+  readonly address: Address;
+  readonly version: number;
+  readonly at: number;
+  readonly state: unknown;
+  readonly stateVersion: number;
+  /** At most `activityCountMax` of them. */
+  readonly activities: readonly Activity[];
+  readonly hasMoreActivities: boolean;
+  readonly timers: readonly Timer[];
+  readonly holds: readonly HeldOperation[];
+  readonly effects: readonly PendingEffect[];
+  readonly dead: readonly DeadLetter[];
+}
+
+const pageCount = 500;
+
+export class Inspector {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  #entity(address: Address) {
+    parseAddress(address);
+    return { partition: partitionOf(address, this.#store.partitions), address };
+  }
+
+  /** What the store has of an entity; undefined: it was never committed. Throws `invalid-address`. */
+  async get(address: Address, options: { activityCountMax?: number } = {}): Promise<Inspection | undefined> {
+    const entity = this.#entity(address);
+    const limit = options.activityCountMax ?? 100;
+    const [[loaded], rows] = await Promise.all([this.#store.load([entity]), this.#store.scan(entity, 'p', { limit: limit + 1 })]);
+    if (loaded === undefined) return undefined;
+    const { record, stateVersion } = restoreStored(address, loaded);
+    return {
+      address,
+      version: record.version,
+      at: record.now,
+      state: record.state.value,
+      stateVersion,
+      activities: rows.slice(0, limit).map(([name, bytes]) => withOutbox(record, decodeActivity(name.slice(1), bytes))),
+      hasMoreActivities: rows.length > limit,
+      timers: [...record.timers.values()],
+      holds: [...record.holds.values()],
+      effects: [...record.effects.values()],
+      dead: [...record.dead.values()],
+    };
+  }
+
+  /** The committed turns that a type with `historyMs` keeps, oldest first. */
+  async *history(address: Address): AsyncIterable<HistoryItem> {
+    const entity = this.#entity(address);
+    for (let after: string | undefined; ; ) {
+      const rows = await this.#store.scan(entity, 'h', after === undefined ? { limit: pageCount } : { after, limit: pageCount });
+      for (const [, bytes] of rows) yield decodeHistory(bytes);
+      after = rows[pageCount - 1]?.[0];
+      if (after === undefined) return;
+    }
+  }
+
+  /** Addresses of a type, or of all types, in order of their bytes. */
+  async *list(type?: string): AsyncIterable<Address> {
+    for (let after: Address | undefined; ; ) {
+      const addresses = await this.#store.list(type, after === undefined ? { limit: pageCount } : { after, limit: pageCount });
+      yield* addresses;
+      after = addresses[pageCount - 1];
+      if (after === undefined) return;
+    }
+  }
+
+  /** Dead letters, of one type or of all, with the entities that keep them. */
+  async *dead(type?: string): AsyncIterable<{ readonly address: Address; readonly letter: DeadLetter }> {
+    for await (const address of this.list(type)) {
+      const found = await this.get(address, { activityCountMax: 0 });
+      for (const letter of found?.dead ?? []) yield { address, letter };
+    }
+  }
+
+  /** One dead letter. Throws `not-found`. */
+  async deadLetter(address: Address, id: string): Promise<DeadLetter> {
+    const found = await this.get(address, { activityCountMax: 0 });
+    const letter = found?.dead.find((one) => one.id === id);
+    if (letter === undefined) throw new SkerryError('not-found', `${address} has no dead letter '${id}': 'dead list ${typeOf(address)}' shows those that there are`);
+    return letter;
+  }
+}
+
+function withOutbox(record: EntityRecord, activity: Activity): Activity {
+  const waiting = record.activities.get(activity.partner)?.outbound?.unacked ?? [];
+  if (activity.outbound !== undefined) activity.outbound.unacked = waiting;
+  return activity;
+}

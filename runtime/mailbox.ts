@@ -1,0 +1,56 @@
+/**
+ * A mailbox: what waits for one entity's turns, first in first out.
+ *
+ * Owns the order only. The bounds (P12) are the worker's, since they are about all of its mailboxes too.
+ */
+import type { EffectOutcome } from '../core/behaviour.ts';
+import type { MessageEnvelope, QueryEnvelope, StreamEnvelope } from './envelope.ts';
+
+export type Item =
+  | MessageEnvelope
+  | QueryEnvelope
+  | StreamEnvelope
+  | { readonly kind: 'effect'; readonly id: string; readonly outcome: EffectOutcome<unknown> }
+  /** Something of the entity's own is due: timers, holds, retransmission, housekeeping. */
+  | { readonly kind: 'wake' };
+
+export class Mailbox {
+  #items: (Item | undefined)[] = [];
+  #first = 0;
+
+  get count(): number {
+    return this.#items.length - this.#first;
+  }
+
+  push(item: Item): void {
+    this.#items.push(item);
+  }
+
+  /** Put back what was taken last: it could not be run yet. */
+  unshift(item: Item): void {
+    if (this.#first > 0) this.#items[--this.#first] = item;
+    else this.#items.unshift(item);
+  }
+
+  shift(): Item | undefined {
+    const item = this.#items[this.#first];
+    if (item === undefined) return undefined;
+    this.#items[this.#first++] = undefined;
+    if (this.#first === this.#items.length) {
+      this.#items.length = 0;
+      this.#first = 0;
+    } else if (this.#first > 1_024 && this.#first * 2 > this.#items.length) {
+      this.#items = this.#items.slice(this.#first);
+      this.#first = 0;
+    }
+    return item;
+  }
+
+  /** Everything that waits, in order; the mailbox is empty afterwards. */
+  takeAll(): Item[] {
+    const items = this.#items.slice(this.#first) as Item[];
+    this.#items = [];
+    this.#first = 0;
+    return items;
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * Which partitions this worker owns, with which epoch, and when it last knew that from the store.
+ *
+ * Owns the proof of ownership that messages carry as `sent` and that queries wait for (P9). Claiming is the worker's.
+ *
+ * Invariants:
+ * - O1 `confirmedAt` is never later than a moment at which the store had this worker's epoch.
+ * - O2 A query is answered only after an epoch check that began after it ran, or with a commit that carries it.
+ */
+import type { Environment } from './environment.ts';
+import type { Epoch, Partition, Store } from './store.ts';
+
+interface Owned {
+  readonly epoch: Epoch;
+  confirmedAt: number;
+}
+
+interface Check {
+  readonly partition: Partition;
+  readonly owned: () => void;
+  readonly lost: () => void;
+}
+
+export class Ownership {
+  readonly #store: Store;
+  readonly #environment: Environment;
+  readonly #onLost: (partition: Partition) => void;
+  readonly #owned = new Map<Partition, Owned>();
+  #waiting: Check[] = [];
+  #isUnderWay = false;
+
+  constructor(store: Store, environment: Environment, onLost: (partition: Partition) => void) {
+    this.#store = store;
+    this.#environment = environment;
+    this.#onLost = onLost;
+  }
+
+  take(partition: Partition, epoch: Epoch, at: number): void {
+    this.#owned.set(partition, { epoch, confirmedAt: at });
+  }
+
+  /** The store said that somebody else has it. */
+  lose(partition: Partition): void {
+    if (this.#owned.delete(partition)) this.#onLost(partition);
+  }
+
+  has(partition: Partition): boolean {
+    return this.#owned.has(partition);
+  }
+
+  get partitions(): IterableIterator<Partition> {
+    return this.#owned.keys();
+  }
+
+  epochOf(partition: Partition): Epoch {
+    return this.#owned.get(partition)?.epoch ?? 0;
+  }
+
+  confirmedAt(partition: Partition): number {
+    return this.#owned.get(partition)?.confirmedAt ?? 0;
+  }
+
+  confirmed(partition: Partition, at: number): void {
+    const owned = this.#owned.get(partition);
+    if (owned !== undefined && owned.confirmedAt < at) owned.confirmedAt = at;
+  }
+
+  /** Ask the store whether the partition is still this worker's. One check serves everyone who waits by then (O2). */
+  check(partition: Partition, owned: () => void, lost: () => void): void {
+    this.#waiting.push({ partition, owned, lost });
+    if (!this.#isUnderWay) this.#start();
+  }
+
+  #start(): void {
+    this.#isUnderWay = true;
+    // Whoever asks in the same tick shares this check: it starts after all of them.
+    this.#environment.soon(() => {
+      const checks = this.#waiting;
+      this.#waiting = [];
+      const partitions = [...new Set(checks.map((check) => check.partition))];
+      const startedAt = this.#environment.now();
+      this.#store.epochs(partitions).then(
+        (epochs) => this.#conclude(checks, new Map(partitions.map((partition, index) => [partition, epochs[index] ?? 0])), startedAt),
+        (error: unknown) => this.#fail(checks, error),
+      );
+    });
+  }
+
+  #conclude(checks: readonly Check[], epochs: ReadonlyMap<Partition, Epoch>, startedAt: number): void {
+    for (const { partition, owned, lost } of checks) {
+      if (this.#owned.get(partition)?.epoch === epochs.get(partition)) {
+        this.confirmed(partition, startedAt);
+        owned();
+      } else {
+        this.lose(partition);
+        lost();
+      }
+    }
+    this.#next();
+  }
+
+  #fail(checks: readonly Check[], error: unknown): void {
+    this.#environment.log.warn({ error: String(error) }, 'an ownership check failed; what waited for it is tried again by its callers');
+    for (const { lost } of checks) lost();
+    this.#next();
+  }
+
+  #next(): void {
+    if (this.#waiting.length > 0) this.#start();
+    else this.#isUnderWay = false;
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * The post of one node: envelopes out, in frames, to the subject where each belongs; frames in, as envelopes.
+ *
+ * Owns routing and framing. Envelopes for a part of the same node are handed over as they are, on the spot: the handler
+ * only queues them. Everything for one other subject that is posted in the same tick leaves as one frame; no timer delays it.
+ *
+ * Invariants:
+ * - M1 A frame that does not decode is counted, logged once per subject, and dropped.
+ * - M2 A frame stays below the transport's `frameBytesMax`.
+ */
+import type { Address } from '../core/message.ts';
+import { type View, workerOf } from '../placement/view.ts';
+import { decodeFrame, encodeFrame, envelopeOverheadBytes } from './codec.ts';
+import type { Envelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+import type { Transport } from './transport.ts';
+
+export type Receive = (envelope: Envelope) => void;
+
+/** The subject of a worker; clients make theirs from their ids. */
+export function workerSubject(worker: string): string {
+  return `skerry.worker.${worker}`;
+}
+
+interface Outgoing {
+  envelopes: Envelope[];
+  bytes: number;
+}
+
+export class Post {
+  readonly #transport: Transport;
+  readonly #environment: Environment;
+  readonly #handlers = new Map<string, Receive>();
+  readonly #closers: (() => void)[] = [];
+  readonly #outgoing = new Map<string, Outgoing>();
+  readonly #badSubjects = new Set<string>();
+  #isScheduled = false;
+  view: View;
+  badFrameCount = 0;
+
+  constructor(transport: Transport, environment: Environment, view: View) {
+    this.#transport = transport;
+    this.#environment = environment;
+    this.view = view;
+  }
+
+  /** Handle what comes for a subject. The function that comes back ends that. */
+  listen(subject: string, receive: Receive): () => void {
+    this.#handlers.set(subject, receive);
+    const stop = this.#transport.listen(subject, (frame) => this.#arrive(subject, frame));
+    const close = () => {
+      this.#handlers.delete(subject);
+      stop();
+    };
+    this.#closers.push(close);
+    return close;
+  }
+
+  /** Send an envelope to where it belongs, as far as this node knows. */
+  post(envelope: Envelope): void {
+    const subject = envelope.kind === 'reply' ? envelope.to : this.subjectOf(envelope.to);
+    const local = this.#handlers.get(subject);
+    if (local !== undefined) local(envelope);
+    else this.#enqueue(subject, envelope);
+  }
+
+  subjectOf(address: Address): string {
+    return workerSubject(workerOf(this.view, address));
+  }
+
+  #enqueue(subject: string, envelope: Envelope): void {
+    let outgoing = this.#outgoing.get(subject);
+    if (outgoing === undefined) {
+      outgoing = { envelopes: [], bytes: 0 };
+      this.#outgoing.set(subject, outgoing);
+    }
+    const bytes = envelopeOverheadBytes + payloadBytes(envelope);
+    if (outgoing.bytes + bytes > this.#transport.frameBytesMax) this.#send(subject, outgoing);
+    outgoing.envelopes.push(envelope);
+    outgoing.bytes += bytes;
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => this.#flush());
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    for (const [subject, outgoing] of this.#outgoing) this.#send(subject, outgoing);
+    this.#outgoing.clear();
+  }
+
+  #send(subject: string, outgoing: Outgoing): void {
+    if (outgoing.envelopes.length === 0) return;
+    this.#transport.send(subject, encodeFrame(outgoing.envelopes));
+    outgoing.envelopes = [];
+    outgoing.bytes = 0;
+  }
+
+  #arrive(subject: string, frame: Uint8Array): void {
+    let envelopes: Envelope[];
+    try {
+      envelopes = decodeFrame(frame);
+    } catch (error) {
+      this.badFrameCount += 1;
+      if (!this.#badSubjects.has(subject)) this.#environment.log.warn({ subject, error: String(error) }, 'a frame that cannot be read was dropped; further ones are only counted');
+      this.#badSubjects.add(subject);
+      return;
+    }
+    for (const envelope of envelopes) this.#handlers.get(subject)?.(envelope);
+  }
+
+  close(): void {
+    this.#flush();
+    for (const close of this.#closers) close();
+  }
+}
+
+function payloadBytes(envelope: Envelope): number {
+  switch (envelope.kind) {
+    case 'message':
+      return envelope.content.payload.length;
+    case 'query':
+      return envelope.payload.length;
+    case 'reply':
+      return envelope.bytes.length;
+    default:
+      return 0;
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * One alarm for many dates: a binary heap over the environment's `after`.
+ *
+ * Owns when a key is due next; a key has one date, the last one set. What happens then is the caller's.
+ */
+import type { Environment } from './environment.ts';
+
+interface Entry {
+  readonly at: number;
+  readonly order: number;
+  readonly key: string;
+}
+
+export class Schedule {
+  readonly #environment: Environment;
+  readonly #run: (key: string) => void;
+  readonly #heap: Entry[] = [];
+  readonly #dates = new Map<string, Entry>();
+  #order = 0;
+  #alarmAt = Infinity;
+  #cancelAlarm: (() => void) | undefined;
+
+  constructor(environment: Environment, run: (key: string) => void) {
+    this.#environment = environment;
+    this.#run = run;
+  }
+
+  get size(): number {
+    return this.#dates.size;
+  }
+
+  /** The key is due at `at` (ms), and not at the date that it had. */
+  set(key: string, at: number): void {
+    const known = this.#dates.get(key);
+    if (known?.at === at) return;
+    const entry = { at, order: this.#order++, key };
+    this.#dates.set(key, entry);
+    this.#push(entry);
+    if (at < this.#alarmAt) this.#arm(at);
+  }
+
+  /** Like `set`, unless the key is due sooner already. */
+  setEarlier(key: string, at: number): void {
+    const known = this.#dates.get(key);
+    if (known === undefined || known.at > at) this.set(key, at);
+  }
+
+  delete(key: string): void {
+    this.#dates.delete(key);
+  }
+
+  close(): void {
+    this.#cancelAlarm?.();
+    this.#cancelAlarm = undefined;
+    this.#alarmAt = -Infinity;
+    this.#dates.clear();
+    this.#heap.length = 0;
+  }
+
+  #arm(at: number): void {
+    this.#cancelAlarm?.();
+    this.#alarmAt = at;
+    this.#cancelAlarm = this.#environment.after(Math.max(0, at - this.#environment.now()), () => this.#ring());
+  }
+
+  #ring(): void {
+    this.#alarmAt = Infinity;
+    this.#cancelAlarm = undefined;
+    const now = this.#environment.now();
+    for (let first = this.#heap[0]; first !== undefined && first.at <= now; first = this.#heap[0]) {
+      this.#pop();
+      // An entry that is not its key's present one was replaced or deleted: left in the heap, skipped here.
+      if (this.#dates.get(first.key) !== first) continue;
+      this.#dates.delete(first.key);
+      this.#run(first.key);
+    }
+    const next = this.#heap[0];
+    if (next !== undefined && next.at < this.#alarmAt) this.#arm(next.at);
+  }
+
+  #push(entry: Entry): void {
+    const heap = this.#heap;
+    let index = heap.length;
+    heap.push(entry);
+    while (index > 0) {
+      const parent = (index - 1) >> 1;
+      const above = heap[parent] as Entry;
+      if (!isBefore(entry, above)) break;
+      heap[index] = above;
+      index = parent;
+    }
+    heap[index] = entry;
+  }
+
+  #pop(): void {
+    const heap = this.#heap;
+    const last = heap.pop();
+    if (last === undefined || heap.length === 0) return;
+    let index = 0;
+    for (;;) {
+      let child = 2 * index + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && isBefore(heap[child + 1] as Entry, heap[child] as Entry)) child += 1;
+      if (!isBefore(heap[child] as Entry, last)) break;
+      heap[index] = heap[child] as Entry;
+      index = child;
+    }
+    heap[index] = last;
+  }
+}
+
+function isBefore(one: Entry, other: Entry): boolean {
+  return one.at < other.at || (one.at === other.at && one.order < other.order);
+}

@@ -1,0 +1,109 @@
+/**
+ * The store: what survives. The contract between the runtime and anything that can keep bytes.
+ *
+ * To a store an entity is a version, one small *head* and any number of named *records*. What the bytes mean is
+ * the runtime's business (`persistence.ts`); what changes together, and who may change it, is the store's.
+ *
+ * Invariants (cited as S1..; `test/conformance/store.ts` holds every store to them):
+ * - S1 A commit is all or nothing: version, head, records and wake index change together or not at all.
+ * - S2 A commit is accepted only if its epoch is the partition's present one *and* its `expected` is the
+ *   entity's present version (0: never committed). Otherwise nothing of it is written and its outcome says why.
+ * - S3 Commits of one call are accepted or refused one by one: a refused one does not touch the others.
+ * - S4 When `commit` resolves, what it accepted survives what the store promises (P8); what a later `load` returns
+ *   never goes back behind it.
+ * - S5 When `commit` rejects with effect 'none' nothing of the call was written; with 'unknown' each commit
+ *   of it may or may not have been; never a part of one.
+ * - S6 `claim` raises the epoch by one, for ever: an epoch is never given twice, so that a stale owner's commits
+ *   are refused from the moment at which the claim resolves.
+ * - S7 What is returned is the caller's to keep; what is passed in is not changed by the caller until the call settles.
+ */
+import type { Address } from '../core/message.ts';
+import type { RecordName } from '../core/record.ts';
+
+export type { RecordName };
+
+export type Partition = number & { readonly unit?: 'partition' };
+export type Epoch = number & { readonly unit?: 'epoch' };
+export type Version = number & { readonly unit?: 'version' };
+
+/** One entity's change, to be written as a whole (S1) under its conditions (S2). */
+export interface Commit {
+  readonly partition: Partition;
+  readonly epoch: Epoch;
+  readonly address: Address;
+  /** The version that the entity must have now; 0 for one that was never committed. */
+  readonly expected: Version;
+  /** The version that it then has; greater than `expected`. */
+  readonly version: Version;
+  /** The new head; always given, small. */
+  readonly head: Uint8Array;
+  /** Records to put (bytes) or to remove (null; one that is absent is no error). */
+  readonly records: readonly (readonly [RecordName, Uint8Array | null])[];
+  /** When the entity next wants to be woken (ms since 1970), before and after this commit; undefined: not at all. */
+  readonly wakeBefore: number | undefined;
+  readonly wakeAt: number | undefined;
+}
+
+export type Outcome = 'committed' | 'stale-epoch' | 'stale-version';
+
+/** What activation needs: the head and every record except those of the lazily loaded tables. */
+export interface Loaded {
+  readonly version: Version;
+  readonly head: Uint8Array;
+  readonly wakeAt: number | undefined;
+  /** In order of their names (by UTF-8 bytes). */
+  readonly records: readonly (readonly [RecordName, Uint8Array])[];
+}
+
+export interface Claim {
+  readonly partition: Partition;
+  readonly epoch: Epoch;
+  /** Who held it before; undefined the first time. */
+  readonly before: string | undefined;
+}
+
+export interface Wake {
+  readonly address: Address;
+  readonly wakeAt: number;
+}
+
+/** Tables that `load` leaves in the store: read one by one, or page by page, when they are needed. */
+export const lazyTables: ReadonlySet<string> = new Set(['p', 'h']);
+
+export interface Store {
+  /** How many partitions this store was made for; fixed for its life. */
+  readonly partitions: number;
+  /** Largest record value, bytes; the runtime refuses larger states before the turn commits. */
+  readonly valueBytesMax: number;
+
+  /** Take partitions over (S6), all or none. `owner` is for people: it is shown, never compared. */
+  claim(partitions: readonly Partition[], owner: string): Promise<Claim[]>;
+
+  /** The present epochs (0: never claimed), in the order asked: one ownership check for everything that waits (P9). */
+  epochs(partitions: readonly Partition[]): Promise<Epoch[]>;
+
+  /** Heads and eager records, in the order asked; undefined: never committed. */
+  load(entities: readonly { readonly partition: Partition; readonly address: Address }[]): Promise<(Loaded | undefined)[]>;
+
+  /** Write a group (S1–S5); outcomes in the order of the group. An entity occurs at most once in a group. */
+  commit(group: readonly Commit[]): Promise<Outcome[]>;
+
+  /** One record each, in the order asked; undefined: absent. For lazily loaded tables. */
+  read(entity: { partition: Partition; address: Address }, names: readonly RecordName[]): Promise<(Uint8Array | undefined)[]>;
+
+  /** At most `limit` records whose names start with `prefix` and come after `after`, in order of names. */
+  scan(
+    entity: { partition: Partition; address: Address },
+    prefix: string,
+    options: { after?: RecordName; limit: number },
+  ): Promise<(readonly [RecordName, Uint8Array])[]>;
+
+  /** Entities of a partition that want to be woken, soonest first, after the given one; at most `limit`. */
+  wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]>;
+
+  /** Addresses of a type (all types: undefined) in order of their UTF-8 bytes, after the given one; at most `limit`. */
+  list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]>;
+
+  /** Resolves when everything accepted is durable and nothing of the store is open any more. Idempotent. */
+  close(): Promise<void>;
+}

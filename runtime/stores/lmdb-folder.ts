@@ -1,0 +1,171 @@
+/**
+ * Who may open a data folder: its format, and the processes that have it open.
+ *
+ * Owns the two notes that the embedded store keeps inside the folder ('format' and 'users') and how a process is told
+ * from a later one with the same pid. Does not read or write them: the store does, in one write transaction, so that
+ * of two processes that come at once one sees the other.
+ *
+ * Invariants:
+ * - SF1 A folder is opened only in the format and with the partitions that it was made with; nothing is converted silently.
+ * - SF2 A process that is gone holds nothing, however it ended, even if its pid is in use again.
+ *
+ * Processes in other containers are not seen and count as gone. That is harmless to the data (S2 refuses a stale owner).
+ */
+import { readFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { SkerryError } from '../../core/errors.ts';
+
+/** One process that has a folder open. */
+export interface FolderUser {
+  readonly pid: number;
+  /** Tells this process from a later one with the same pid. */
+  readonly startedAt: string;
+  readonly shared: boolean;
+  readonly owner: string;
+}
+
+const formatVersion = 1;
+
+/**
+ * Looks at the start of the data file before LMDB does, whose binding ends the process when it meets anything but data
+ * of its own version. A file that is missing or empty is a new one. Throws `store-format`.
+ */
+export async function checkDataFile(folder: string): Promise<void> {
+  const file = await open(join(folder, 'data.mdb')).catch(absent);
+  if (file === undefined) return;
+  try {
+    const { size } = await file.stat();
+    const { buffer: start } = await file.read(Buffer.alloc(52), 0, 52, 0);
+    const isLmdb = start.readUInt32LE(24) === 0xbeefc0de && start.readUInt16LE(28) === 2;
+    if (size > 0 && !(isLmdb && size >= 2 * start.readUInt32LE(48))) throw unknownFormat(folder, undefined);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Makes the names of new folders durable, from `folder` up to the one that `topmost` was made in. */
+export async function syncFolders(folder: string, topmost: string): Promise<void> {
+  if (process.platform === 'win32') return; // which has no such call, and needs none
+  const end = dirname(resolve(topmost));
+  for (let path = resolve(folder); path.startsWith(end); path = dirname(path)) {
+    const file = await open(path, 'r');
+    await file.sync().finally(() => file.close());
+    if (path === end) return;
+  }
+}
+
+function absent(error: unknown): undefined {
+  if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+}
+
+/** The note to write into a new folder. */
+export function formatNote(partitions: number): Uint8Array {
+  return noteOf({ format: formatVersion, partitions });
+}
+
+/** How many partitions the folder was made for. Throws `store-format` (SF1). */
+export function partitionsOf(folder: string, note: Uint8Array, wanted: number | undefined): number {
+  const written = parseNote(note);
+  const { format, partitions } = isRecord(written) ? written : {};
+  if (format !== formatVersion || typeof partitions !== 'number') throw unknownFormat(folder, format);
+  if (wanted === undefined || wanted === partitions) return partitions;
+  throw new SkerryError(
+    'store-format',
+    `The data in ${folder} has ${partitions} partitions, not ${wanted}: their number is fixed when a folder is made; open it with ${partitions}, or make a new folder`,
+  );
+}
+
+export function unknownFormat(folder: string, format: unknown): SkerryError {
+  const what =
+    typeof format === 'number'
+      ? `format ${format}; this version of Skerry reads format ${formatVersion}`
+      : 'a format that is not known';
+  return new SkerryError(
+    'store-format',
+    `The data in ${folder} is in ${what}: use the version of Skerry that wrote it`,
+  );
+}
+
+export function thisProcess(shared: boolean, owner: string): FolderUser {
+  return { pid: process.pid, startedAt: startOf(process.pid) ?? '', shared, owner };
+}
+
+/** The users when `me` has joined, the dead ones dropped (SF2). Throws `store-in-use`. */
+export function joinUsers(folder: string, note: Uint8Array | undefined, me: FolderUser): Uint8Array {
+  const living = usersOf(note).filter((user) => startOf(user.pid) === user.startedAt);
+  const other = living.find((user) => !user.shared || !me.shared);
+  if (other === undefined) return noteOf([...living, me]);
+  const name = other.owner === '' ? '' : ` (${other.owner})`;
+  const advice = other.shared
+    ? 'open it as shared too, or stop that process'
+    : 'stop that process, or give each worker a folder of its own';
+  throw inUse(folder, `process ${other.pid}${name}`, advice);
+}
+
+/** The users without `me`; one of them, if several threads of this process have it open. */
+export function leaveUsers(note: Uint8Array | undefined, me: FolderUser): Uint8Array {
+  const users = usersOf(note);
+  const mine = users.findIndex((user) => user.pid === me.pid && user.startedAt === me.startedAt);
+  return noteOf(users.filter((_, at) => at !== mine));
+}
+
+export function inUse(folder: string, by: string, advice: string): SkerryError {
+  return new SkerryError('store-in-use', `The data in ${folder} is open in ${by}: ${advice}`);
+}
+
+/** What tells a living process from every other with its pid; undefined: there is none. */
+function startOf(pid: number): string | undefined {
+  return process.platform === 'linux' ? startOnLinux(pid) : startElsewhere(pid);
+}
+
+function startOnLinux(pid: number): string | undefined {
+  try {
+    // The name, second, may hold anything, a bracket included; what follows the last bracket starts with field 3.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(')').at(-1)?.trim().split(' ') ?? [];
+    const isGone = fields[0] === 'Z' || fields[0] === 'X';
+    // Field 22 counts from the start of the machine, so it means something only together with which start that was.
+    return isGone ? undefined : `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()}/${fields[19]}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Without a start time a pid that is in use again counts as the old process. */
+function startElsewhere(pid: number): string | undefined {
+  try {
+    process.kill(pid, 0);
+    return '';
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM' ? '' : undefined;
+  }
+}
+
+function usersOf(note: Uint8Array | undefined): FolderUser[] {
+  const users = note === undefined ? [] : parseNote(note);
+  return Array.isArray(users) ? users.filter(isUser) : [];
+}
+
+function isUser(value: unknown): value is FolderUser {
+  if (!isRecord(value)) return false;
+  const { pid, startedAt, shared, owner } = value;
+  return (
+    typeof pid === 'number' && typeof startedAt === 'string' && typeof shared === 'boolean' && typeof owner === 'string'
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function parseNote(note: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(note));
+  } catch {
+    return undefined;
+  }
+}
+
+function noteOf(value: unknown): Uint8Array {
+  return new TextEncoder().encode(JSON.stringify(value));
+}

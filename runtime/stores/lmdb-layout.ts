@@ -1,0 +1,144 @@
+/**
+ * The layout of the embedded store: what its keys and values look like, byte by byte.
+ *
+ *   heads     address                              → version, wakeAt, head      one put and one read per small commit
+ *   records   length of address, address, name     → bytes                      an entity's records lie side by side
+ *   wakes     partition, wakeAt, address           → nothing                    soonest first
+ *   meta      'format' | 'users' | 'epoch/' number → JSON | JSON | epoch, owner
+ *
+ * A change here is a new format: raise `formatVersion` in `lmdb-folder.ts`.
+ *
+ * Invariants:
+ * - SY1 A key is a string whose UTF-8 bytes are LMDB's key; their order is the order that the store's interface asks for.
+ * - SY2 No key of one entity reads as one of another, whatever characters addresses and names hold (NUL included).
+ */
+import { SkerryError } from '../../core/errors.ts';
+import type { Address } from '../../core/message.ts';
+import type { Commit, Epoch, Partition, RecordName, Version, Wake } from '../store.ts';
+
+/** LMDB's own limit, bytes, with pages of 4,096. */
+const keyBytesMax = 1_978;
+
+/** Writes keys straight into LMDB's buffers. A key that does not fit is cut short there, and then refused as too long. */
+export const stringKeys = {
+  writeKey: (key: string, target: Buffer, start: number) => start + target.write(key, start, 'utf8'),
+  readKey: (source: Buffer, start: number, end: number) => source.toString('utf8', start, end),
+};
+
+/** Address and name, behind the address' length in two 7-bit characters of one byte each. */
+export function recordKey(address: Address, name: RecordName): string {
+  const length = Buffer.byteLength(address);
+  return String.fromCharCode(length >> 7, length & 127) + address + name;
+}
+
+export function epochKey(partition: Partition): string {
+  return `epoch/${partition}`;
+}
+
+/** What the keys of a partition's wakes start with. */
+export function partitionKey(partition: Partition): string {
+  return partition.toString(16).padStart(8, '0');
+}
+
+const scratch = new DataView(new ArrayBuffer(8));
+
+/** Partition, time, address. */
+export function wakeKey(partition: Partition, { wakeAt, address }: Wake): string {
+  return partitionKey(partition) + timeKey(wakeAt) + address;
+}
+
+export function wakeOf(key: string): Wake {
+  return { wakeAt: timeOf(key.slice(8, 24)), address: key.slice(24) };
+}
+
+/** A float64 as 16 hexadecimal digits in the order of the numbers: the sign bit turned, negative ones inverted. */
+function timeKey(ms: number): string {
+  scratch.setFloat64(0, ms + 0); // -0 is 0
+  const high = scratch.getUint32(0);
+  const low = scratch.getUint32(4);
+  const isNegative = high >= 0x80000000;
+  return digits(isNegative ? ~high : high ^ 0x80000000) + digits(isNegative ? ~low : low);
+}
+
+function timeOf(key: string): number {
+  const high = Number.parseInt(key.slice(0, 8), 16);
+  const low = Number.parseInt(key.slice(8), 16);
+  const isNegative = high < 0x80000000;
+  scratch.setUint32(0, isNegative ? ~high : high ^ 0x80000000);
+  scratch.setUint32(4, isNegative ? ~low : low);
+  return scratch.getFloat64(0);
+}
+
+function digits(word: number): string {
+  return (word >>> 0).toString(16).padStart(8, '0');
+}
+
+/** Version and time of waking, each a float64, before the head. */
+const prefixBytes = 16;
+
+/** Values are put together here: LMDB copies one before `put` returns. */
+let values = Buffer.allocUnsafeSlow(65_536);
+
+/** The value in `heads`; overwritten by the next value. */
+export function headValue({ version, wakeAt, head }: Commit): Uint8Array {
+  const length = prefixBytes + head.length;
+  if (length > values.length) values = Buffer.allocUnsafeSlow(length);
+  values.writeDoubleBE(version, 0);
+  values.writeDoubleBE(wakeAt ?? Number.NaN, 8);
+  values.set(head, prefixBytes);
+  return values.subarray(0, length);
+}
+
+/** The value in `records`; overwritten by the next value. To copy a few bytes costs less than to tell LMDB a new address. */
+export function recordValue(bytes: Uint8Array): Uint8Array {
+  if (bytes.length > 4_096) return bytes;
+  values.set(bytes);
+  return values.subarray(0, bytes.length);
+}
+
+export function headOf(value: Uint8Array): Uint8Array {
+  return value.subarray(prefixBytes);
+}
+
+/** What a commit must know of the entity as it is; version 0: there is none. */
+export function presentOf(value: Uint8Array | undefined): { version: Version; wakeAt: number | undefined } {
+  if (value === undefined) return { version: 0, wakeAt: undefined };
+  const view = new DataView(value.buffer, value.byteOffset, prefixBytes);
+  const wakeAt = view.getFloat64(8);
+  return { version: view.getFloat64(0), wakeAt: Number.isNaN(wakeAt) ? undefined : wakeAt };
+}
+
+export function epochValue(epoch: Epoch, owner: string): Uint8Array {
+  const value = Buffer.alloc(8 + Buffer.byteLength(owner));
+  value.writeDoubleBE(epoch, 0);
+  value.write(owner, 8, 'utf8');
+  return value;
+}
+
+export function epochOf(value: Buffer | undefined): { epoch: Epoch; owner: string | undefined } {
+  return value === undefined
+    ? { epoch: 0, owner: undefined }
+    : { epoch: value.readDoubleBE(0), owner: value.toString('utf8', 8) };
+}
+
+/** Before the transaction, since what is refused there must not have been begun (S5). */
+export function refuseTooLarge({ address, head, records }: Commit, valueBytesMax: number): void {
+  let largest = head.length;
+  for (const [name, value] of records) {
+    if (value !== null && value.length > largest) largest = value.length;
+    // A UTF-16 unit is at most three bytes: most names need no counting.
+    if (
+      (address.length + name.length) * 3 + 2 > keyBytesMax &&
+      Buffer.byteLength(recordKey(address, name)) > keyBytesMax
+    )
+      throw new SkerryError(
+        'too-large',
+        `A record's name of ${address} is too long: with the address it may have ${keyBytesMax - 2} bytes`,
+      );
+  }
+  if (largest > valueBytesMax)
+    throw new SkerryError(
+      'too-large',
+      `A value of ${address} has ${largest} bytes; this store takes ${valueBytesMax} (valueBytesMax)`,
+    );
+}

@@ -1,0 +1,391 @@
+/**
+ * The embedded store: LMDB in one local folder. The only file that knows the package `lmdb`.
+ *
+ * Owns what is written where and when it is durable. `lmdb-layout.ts` lays out the bytes, `lmdb-reading.ts`
+ * walks through them, `lmdb-folder.ts` decides who may open a folder.
+ *
+ * Invariants:
+ * - SL1 A group is one child transaction: what throws inside it leaves nothing, whatever else shares the LMDB transaction.
+ * - SL2 Epochs and versions are checked inside the write transaction, of which there is one at a time over all processes.
+ * - SL3 A commit resolves after fdatasync and after the new root is on disk. Hence no `overlappingSync`: it resolves
+ *   before that, tells nobody of a flush that failed, and was measured to be no faster.
+ * - SL4 After a failed LMDB commit the environment is opened anew: LMDB may have marked it unusable, and would then
+ *   hang at the next transaction.
+ * - SL5 A process has one handle on a folder. LMDB wants it so: a second one would wait for the first one's transaction,
+ *   which waits for the same thread. Between processes, `lmdb-folder.ts` is a convenience; against two owners S2 protects.
+ */
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { type Effect, isSkerryError, SkerryError } from '../../core/errors.ts';
+import type { Address } from '../../core/message.ts';
+import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
+import {
+  checkDataFile,
+  formatNote,
+  inUse,
+  joinUsers,
+  leaveUsers,
+  partitionsOf,
+  syncFolders,
+  thisProcess,
+  unknownFormat,
+} from './lmdb-folder.ts';
+import {
+  epochKey,
+  epochOf,
+  epochValue,
+  headValue,
+  partitionKey,
+  presentOf,
+  recordKey,
+  recordValue,
+  refuseTooLarge,
+  stringKeys,
+  wakeKey,
+  wakeOf,
+} from './lmdb-layout.ts';
+import { loadOne, page } from './lmdb-reading.ts';
+
+export interface LmdbOptions {
+  /** Number of partitions, 256 unless given; fixed for a folder. */
+  readonly partitions?: number;
+  /** Several processes of this machine may have the folder open, if all of them say so. */
+  readonly shared?: boolean;
+  /** For looking into a folder that may be open elsewhere: takes no lock and writes nothing. */
+  readonly readOnly?: boolean;
+  /** Who opens it: shown to whoever finds the folder in use. */
+  readonly owner?: string;
+  /** For tests: called between the steps of a group, inside its transaction; what it throws fails the group. */
+  readonly onStep?: (step: LmdbStep) => void;
+}
+
+export type LmdbStep = 'begun' | 'checked' | 'head-written' | 'record-written' | 'wake-written' | 'group-written';
+
+type Bytes = Database<Uint8Array, string>;
+
+interface Databases {
+  readonly root: RootDatabase<Uint8Array, string>;
+  readonly heads: Bytes;
+  readonly records: Bytes;
+  readonly wakes: Bytes;
+  readonly meta: Bytes;
+}
+
+const nothing = new Uint8Array();
+
+/** Folders that this process has open (SL5). */
+const openFolders = new Set<string>();
+
+/**
+ * Opens the store in a folder, which is created with its parents if it is missing.
+ *
+ * Fails with `store-in-use` (another live process, or this one, has it open), `store-format` (written by a newer or
+ * unknown format, or for another number of partitions), `not-found` (read-only, and nothing is there), `store-failed`.
+ */
+export async function openLmdb(folder: string, options: LmdbOptions = {}): Promise<Store> {
+  if (options.readOnly && !existsSync(join(folder, 'data.mdb')))
+    throw new SkerryError('not-found', `There is no data in ${folder}`);
+  try {
+    const made = mkdirSync(folder, { recursive: true });
+    const store = await openOnce(realpathSync(folder), options);
+    if (made !== undefined) await syncFolders(folder, made);
+    return store;
+  } catch (error) {
+    throw isSkerryError(error) ? error : unopenable(folder, error);
+  }
+}
+
+async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
+  if (openFolders.has(path)) throw inUse(path, 'this process', 'use the store that is open, or close it first');
+  openFolders.add(path);
+  let databases: Databases | undefined;
+  try {
+    await checkDataFile(path);
+    databases = openDatabases(path, options.readOnly ?? false);
+    return new LmdbStore(path, databases, await enter(path, databases, options), options);
+  } catch (error) {
+    await databases?.root.close();
+    openFolders.delete(path);
+    throw error;
+  }
+}
+
+class LmdbStore implements Store {
+  readonly partitions: number;
+  readonly valueBytesMax = 64 * 1024 * 1024;
+  readonly #path: string;
+  readonly #options: LmdbOptions;
+  readonly #step: (step: LmdbStep) => void;
+  /** Undefined while the environment is opened anew (SL4). */
+  #databases: Databases | undefined;
+  #reopening: Promise<Databases> | undefined;
+  #closing: Promise<void> | undefined;
+  readonly #underway = new Set<Promise<unknown>>();
+
+  constructor(path: string, databases: Databases, partitions: number, options: LmdbOptions) {
+    this.#path = path;
+    this.#databases = databases;
+    this.partitions = partitions;
+    this.#options = options;
+    this.#step = options.onStep ?? (() => {});
+  }
+
+  claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
+    return this.#transact(({ meta }) =>
+      partitions.map((partition) => {
+        const held = epochOf(meta.getBinary(epochKey(partition)));
+        const epoch = held.epoch + 1;
+        meta.putSync(epochKey(partition), epochValue(epoch, owner));
+        return { partition, epoch, before: held.owner };
+      }),
+    );
+  }
+
+  async commit(group: readonly Commit[]): Promise<Outcome[]> {
+    for (const commit of group) refuseTooLarge(commit, this.valueBytesMax);
+    return this.#transact((databases) => {
+      this.#step('begun');
+      const epochs = new Map<Partition, Epoch>();
+      const outcomes = group.map((commit) => this.#commitOne(databases, commit, epochs));
+      this.#step('group-written');
+      return outcomes;
+    });
+  }
+
+  epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
+    return this.#look(({ meta }) => partitions.map((partition) => epochOf(meta.getBinary(epochKey(partition))).epoch));
+  }
+
+  load(entities: readonly { partition: Partition; address: Address }[]): Promise<(Loaded | undefined)[]> {
+    return this.#look(({ heads, records }) => entities.map(({ address }) => loadOne(heads, records, address)));
+  }
+
+  read(
+    entity: { partition: Partition; address: Address },
+    names: readonly RecordName[],
+  ): Promise<(Uint8Array | undefined)[]> {
+    const start = recordKey(entity.address, '');
+    return this.#look(({ records }) => names.map((name) => records.getBinary(start + name)));
+  }
+
+  async scan(
+    entity: { partition: Partition; address: Address },
+    prefix: string,
+    options: { after?: RecordName; limit: number },
+  ): Promise<(readonly [RecordName, Uint8Array])[]> {
+    const start = recordKey(entity.address, '');
+    const after = options.after === undefined ? undefined : start + options.after;
+    const found = await this.#look(({ records }) => page(records, start + prefix, after, options.limit));
+    return found.map(({ key, value }) => [key.slice(start.length), value] as const);
+  }
+
+  async wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
+    const after = options.after && wakeKey(partition, options.after);
+    const found = await this.#look(({ wakes }) => page(wakes, partitionKey(partition), after, options.limit));
+    return found.map(({ key }) => wakeOf(key));
+  }
+
+  async list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]> {
+    const prefix = type === undefined ? '' : `${type}/`;
+    const found = await this.#look(({ heads }) => page(heads, prefix, options.after, options.limit));
+    return found.map(({ key }) => key);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled(this.#underway);
+    try {
+      if (this.#databases !== undefined && !this.#options.readOnly) await leave(this.#databases);
+    } finally {
+      await this.#databases?.root.close();
+      openFolders.delete(this.#path);
+    }
+  }
+
+  #commitOne(databases: Databases, commit: Commit, epochs: Map<Partition, Epoch>): Outcome {
+    const { heads, records, wakes, meta } = databases;
+    let epoch = epochs.get(commit.partition);
+    if (epoch === undefined) {
+      epoch = epochOf(meta.getBinary(epochKey(commit.partition))).epoch;
+      epochs.set(commit.partition, epoch);
+    }
+    if (commit.epoch !== epoch) return 'stale-epoch';
+    const before = presentOf(heads.getBinaryFast(commit.address));
+    if (commit.expected !== before.version) return 'stale-version';
+    this.#step('checked');
+    heads.putSync(commit.address, headValue(commit));
+    this.#step('head-written');
+    this.#writeRecords(records, commit);
+    if (before.wakeAt !== commit.wakeAt) moveWake(wakes, commit, before.wakeAt);
+    this.#step('wake-written');
+    return 'committed';
+  }
+
+  #writeRecords(records: Bytes, commit: Commit): void {
+    if (commit.records.length === 0) return;
+    const start = recordKey(commit.address, '');
+    for (const [name, value] of commit.records) {
+      if (value === null) records.removeSync(start + name);
+      else records.putSync(start + name, recordValue(value));
+      this.#step('record-written');
+    }
+  }
+
+  /** Reads what is there now: a snapshot of earlier in this tick could hide another process' claim. */
+  async #look<Result>(body: (databases: Databases) => Result): Promise<Result> {
+    const databases = await this.#usable();
+    try {
+      databases.root.resetReadTxn();
+      return body(databases);
+    } catch (error) {
+      throw storeFailed(this.#path, 'read', error, 'none');
+    }
+  }
+
+  async #usable(): Promise<Databases> {
+    if (this.#closing !== undefined) throw new SkerryError('closed', `The store in ${this.#path} is closed`);
+    return this.#databases ?? (await this.#reopen());
+  }
+
+  #transact<Result>(body: (databases: Databases) => Result): Promise<Result> {
+    const done = this.#run(body).finally(() => this.#underway.delete(done));
+    this.#underway.add(done);
+    return done;
+  }
+
+  async #run<Result>(body: (databases: Databases) => Result): Promise<Result> {
+    const databases = await this.#usable();
+    if (this.#options.readOnly)
+      throw new SkerryError('store-failed', `The store in ${this.#path} is open for reading only`);
+    let transaction = Number.POSITIVE_INFINITY;
+    try {
+      return await databases.heads.childTransaction(() => {
+        const result = body(databases);
+        transaction = databases.root.getWriteTxnId();
+        return result;
+      });
+    } catch (error) {
+      throw isSkerryError(error) ? error : await this.#failure(databases, error, transaction);
+    }
+  }
+
+  /** What to tell the caller: `transaction` is the number of the one that all of it was written in, or infinity. */
+  async #failure(databases: Databases, error: unknown, transaction: number): Promise<SkerryError> {
+    const commitError = commitErrorOf(error);
+    if (commitError === undefined) return storeFailed(this.#path, 'write', error, 'none');
+    const cause = await commitError.catch((reason: unknown) => reason);
+    if (this.#databases === databases) this.#databases = undefined;
+    try {
+      // A transaction whose number was never reached did not happen; a number may be reached by another process later.
+      const last = lastTransaction(this.#databases ?? (await this.#reopen(databases)));
+      return storeFailed(this.#path, 'write', cause, transaction > last ? 'none' : 'unknown');
+    } catch {
+      return storeFailed(this.#path, 'write', cause, 'unknown');
+    }
+  }
+
+  /** SL4. Everybody who needs the databases meanwhile waits for the same try; after a failed one the next call tries again. */
+  #reopen(broken?: Databases): Promise<Databases> {
+    this.#reopening ??= this.#openAgain(broken).finally(() => {
+      this.#reopening = undefined;
+    });
+    return this.#reopening;
+  }
+
+  async #openAgain(broken: Databases | undefined): Promise<Databases> {
+    await broken?.root.close();
+    this.#databases = openDatabases(this.#path, false);
+    return this.#databases;
+  }
+}
+
+function openDatabases(path: string, readOnly: boolean): Databases {
+  const layout = { encoding: 'binary', keyEncoder: stringKeys } as const;
+  const root = open<Uint8Array, string>({
+    path,
+    noSubdir: false,
+    maxDbs: 8,
+    overlappingSync: false,
+    readOnly,
+    ...layout,
+  });
+  try {
+    const [heads, records] = [
+      root.openDB<Uint8Array, string>('heads', layout),
+      root.openDB<Uint8Array, string>('records', layout),
+    ];
+    const [wakes, meta] = [
+      root.openDB<Uint8Array, string>('wakes', layout),
+      root.openDB<Uint8Array, string>('meta', layout),
+    ];
+    // The types hide that a database may be missing, which it is when a read-only folder holds something else.
+    if (!heads || !records || !wakes || !meta)
+      throw new SkerryError('not-found', `There is no data of Skerry in ${path}`);
+    return { root, heads, records, wakes, meta };
+  } catch (error) {
+    void root.close();
+    throw error;
+  }
+}
+
+// Writing
+
+function moveWake(wakes: Bytes, { partition, address, wakeAt }: Commit, before: number | undefined): void {
+  if (before !== undefined) wakes.removeSync(wakeKey(partition, { address, wakeAt: before }));
+  if (wakeAt !== undefined) wakes.putSync(wakeKey(partition, { address, wakeAt }), nothing);
+}
+
+// Opening and failing
+
+/** Checks the format and joins the folder's users, in one transaction; answers the number of partitions. */
+async function enter(path: string, { heads, meta }: Databases, options: LmdbOptions): Promise<number> {
+  if (options.readOnly) {
+    const note = meta.getBinary('format');
+    if (note === undefined) throw new SkerryError('not-found', `There is no data of Skerry in ${path}`);
+    return partitionsOf(path, note, options.partitions);
+  }
+  return meta.childTransaction(() => {
+    const note = meta.getBinary('format');
+    if (note === undefined && page(heads, '', undefined, 1).length > 0) throw unknownFormat(path, undefined);
+    const partitions = note === undefined ? (options.partitions ?? 256) : partitionsOf(path, note, options.partitions);
+    meta.putSync(
+      'users',
+      joinUsers(path, meta.getBinary('users'), thisProcess(options.shared ?? false, options.owner ?? '')),
+    );
+    if (note === undefined) meta.putSync('format', formatNote(partitions));
+    return partitions;
+  });
+}
+
+async function leave({ meta }: Databases): Promise<void> {
+  await meta.childTransaction(() => {
+    meta.putSync('users', leaveUsers(meta.getBinary('users'), thisProcess(false, '')));
+  });
+}
+
+/** The error of LMDB behind a failed commit; undefined if it was not the commit that failed. */
+function commitErrorOf(error: unknown): Promise<unknown> | undefined {
+  return error instanceof Error && 'commitError' in error && error.commitError instanceof Promise
+    ? error.commitError
+    : undefined;
+}
+
+function lastTransaction({ root }: Databases): number {
+  const stats = root.getStats();
+  return 'lastTxnId' in stats && typeof stats.lastTxnId === 'number' ? stats.lastTxnId : Number.POSITIVE_INFINITY;
+}
+
+function storeFailed(path: string, what: 'read' | 'write', cause: unknown, effect: Effect): SkerryError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SkerryError('store-failed', `The store in ${path} could not ${what}: ${reason}`, { effect, cause });
+}
+
+function unopenable(folder: string, cause: unknown): SkerryError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SkerryError('store-failed', `The store in ${folder} could not be opened: ${reason}`, { cause });
+}

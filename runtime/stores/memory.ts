@@ -1,0 +1,261 @@
+/**
+ * A store that keeps everything in this process' memory: for tests and the simulator, and the model that
+ * the other stores are compared with.
+ *
+ * Owns entities, epochs and the two orders that are asked for (addresses by type, wakes by time). It belongs to no
+ * worker: several may share one, and it stays as it is when one of them is thrown away. Nothing here takes time or
+ * chance, so the same calls give the same answers.
+ *
+ * Invariants:
+ * - SM1 Bytes are copied on their way in and on their way out, so that no caller can change what is stored (S7).
+ * - SM2 A call takes effect before it returns its promise: calls happen in the order in which they were made.
+ * - SM3 Order is that of UTF-8 bytes, which is not that of JavaScript's strings beyond U+FFFF.
+ */
+import { SkerryError } from '../../core/errors.ts';
+import type { Address } from '../../core/message.ts';
+import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Version, Wake } from '../store.ts';
+import { lazyTables } from '../store.ts';
+
+interface Entity {
+  version: Version;
+  head: Uint8Array;
+  wakeAt: number | undefined;
+  /** By the first letter of their names, so that a load does not walk through what it leaves. */
+  readonly tables: Map<string, Table>;
+}
+
+/** A set of strings that is brought in order only when somebody asks for the order. */
+class Ordered {
+  #sorted: string[] = [];
+  readonly #added = new Set<string>();
+  readonly #removed = new Set<string>();
+
+  /** The name must not be in the set. */
+  add(name: string): void {
+    if (!this.#removed.delete(name)) this.#added.add(name);
+  }
+
+  /** The name must be in the set. */
+  remove(name: string): void {
+    if (!this.#added.delete(name)) this.#removed.add(name);
+  }
+
+  /** In order: what starts with `prefix` and comes after `after`, at most `limit`. */
+  page(prefix: string, after: string | undefined, limit: number): string[] {
+    const sorted = this.#names();
+    const isInside = after !== undefined && compareUtf8(after, prefix) >= 0;
+    let at = this.#firstAtOrAfter(isInside ? after : prefix);
+    if (isInside && sorted[at] === after) at += 1;
+    let end = at;
+    while (end < sorted.length && end - at < limit && sorted[end]?.startsWith(prefix)) end += 1;
+    return sorted.slice(at, end);
+  }
+
+  #names(): string[] {
+    if (this.#removed.size > 0) this.#sorted = this.#sorted.filter((name) => !this.#removed.has(name));
+    // Sorting a long sorted run with a short one behind it is nearly linear: the sort looks for runs.
+    if (this.#added.size > 0) this.#sorted = [...this.#sorted, ...[...this.#added].sort(compareUtf8)].sort(compareUtf8);
+    this.#removed.clear();
+    this.#added.clear();
+    return this.#sorted;
+  }
+
+  #firstAtOrAfter(name: string): number {
+    let low = 0;
+    let high = this.#sorted.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (compareUtf8(this.#sorted[middle] ?? '', name) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+/** The records of one entity whose names start with one letter. */
+class Table {
+  readonly bytes = new Map<RecordName, Uint8Array>();
+  readonly names = new Ordered();
+
+  change(name: RecordName, value: Uint8Array | null): void {
+    if (value === null) {
+      if (this.bytes.delete(name)) this.names.remove(name);
+      return;
+    }
+    if (!this.bytes.has(name)) this.names.add(name);
+    this.bytes.set(name, value.slice());
+  }
+
+  page(prefix: string, after: string | undefined, limit: number): (readonly [RecordName, Uint8Array])[] {
+    return this.names
+      .page(prefix, after, limit)
+      .map((name) => [name, this.bytes.get(name)?.slice() ?? new Uint8Array()] as const);
+  }
+}
+
+/** The entities of one partition that want to be woken, sorted when somebody asks. */
+class Wakes {
+  readonly #times = new Map<Address, number>();
+  #sorted: Wake[] | undefined;
+
+  change(address: Address, wakeAt: number | undefined): void {
+    if (this.#times.get(address) === wakeAt) return;
+    if (wakeAt === undefined) this.#times.delete(address);
+    else this.#times.set(address, wakeAt);
+    this.#sorted = undefined;
+  }
+
+  page(after: Wake | undefined, limit: number): Wake[] {
+    this.#sorted ??= Array.from(this.#times, ([address, wakeAt]) => ({ address, wakeAt })).sort(compareWakes);
+    const first = after === undefined ? 0 : this.#sorted.findIndex((wake) => compareWakes(wake, after) > 0);
+    return first < 0 ? [] : this.#sorted.slice(first, first + limit).map((wake) => ({ ...wake }));
+  }
+}
+
+export class MemoryStore implements Store {
+  readonly partitions: number;
+  readonly valueBytesMax: number;
+  readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string }>();
+  readonly #entities = new Map<Address, Entity>();
+  readonly #addresses = new Ordered();
+  readonly #wakes = new Map<Partition, Wakes>();
+
+  constructor(options: { partitions?: number; valueBytesMax?: number } = {}) {
+    this.partitions = options.partitions ?? 256;
+    this.valueBytesMax = options.valueBytesMax ?? 64 * 1024 * 1024;
+  }
+
+  async claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
+    return partitions.map((partition) => {
+      const held = this.#epochs.get(partition);
+      const epoch = (held?.epoch ?? 0) + 1;
+      this.#epochs.set(partition, { epoch, owner });
+      return { partition, epoch, before: held?.owner };
+    });
+  }
+
+  async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
+    return partitions.map((partition) => this.#epochs.get(partition)?.epoch ?? 0);
+  }
+
+  async load(entities: readonly { partition: Partition; address: Address }[]): Promise<(Loaded | undefined)[]> {
+    return entities.map(({ address }) => {
+      const entity = this.#entities.get(address);
+      return entity === undefined ? undefined : loaded(entity);
+    });
+  }
+
+  async commit(group: readonly Commit[]): Promise<Outcome[]> {
+    // Sizes first: a group that is refused as a whole must not have written its first half (S5).
+    for (const commit of group) refuseLargeValues(commit, this.valueBytesMax);
+    return group.map((commit) => this.#commitOne(commit));
+  }
+
+  async read(
+    entity: { partition: Partition; address: Address },
+    names: readonly RecordName[],
+  ): Promise<(Uint8Array | undefined)[]> {
+    const tables = this.#entities.get(entity.address)?.tables;
+    return names.map((name) => tables?.get(tableOf(name))?.bytes.get(name)?.slice());
+  }
+
+  async scan(
+    entity: { partition: Partition; address: Address },
+    prefix: string,
+    options: { after?: RecordName; limit: number },
+  ): Promise<(readonly [RecordName, Uint8Array])[]> {
+    const tables = this.#entities.get(entity.address)?.tables;
+    if (tables === undefined) return [];
+    const letters = prefix === '' ? [...tables.keys()].sort(compareUtf8) : [tableOf(prefix)];
+    const found: (readonly [RecordName, Uint8Array])[] = [];
+    for (const letter of letters) {
+      if (found.length >= options.limit) break;
+      found.push(...(tables.get(letter)?.page(prefix, options.after, options.limit - found.length) ?? []));
+    }
+    return found;
+  }
+
+  async wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
+    return this.#wakes.get(partition)?.page(options.after, options.limit) ?? [];
+  }
+
+  async list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]> {
+    return this.#addresses.page(type === undefined ? '' : `${type}/`, options.after, options.limit);
+  }
+
+  /** Nothing is open, so nothing is closed: the workers of a simulation share one store and come and go. */
+  async close(): Promise<void> {}
+
+  #commitOne(commit: Commit): Outcome {
+    if (commit.epoch !== (this.#epochs.get(commit.partition)?.epoch ?? 0)) return 'stale-epoch';
+    const entity = this.#entities.get(commit.address);
+    if (commit.expected !== (entity?.version ?? 0)) return 'stale-version';
+    this.#write(entity ?? this.#create(commit.address), commit);
+    return 'committed';
+  }
+
+  #create(address: Address): Entity {
+    const entity: Entity = { version: 0, head: new Uint8Array(), wakeAt: undefined, tables: new Map() };
+    this.#entities.set(address, entity);
+    this.#addresses.add(address);
+    return entity;
+  }
+
+  #write(entity: Entity, commit: Commit): void {
+    entity.version = commit.version;
+    entity.head = commit.head.slice();
+    entity.wakeAt = commit.wakeAt;
+    for (const [name, value] of commit.records)
+      ensure(entity.tables, tableOf(name), () => new Table()).change(name, value);
+    ensure(this.#wakes, commit.partition, () => new Wakes()).change(commit.address, commit.wakeAt);
+  }
+}
+
+/** Orders strings by their UTF-8 bytes: only surrogates, which stand for what lies beyond U+FFFF, compare differently. */
+export function compareUtf8(left: string, right: string): number {
+  const length = Math.min(left.length, right.length);
+  for (let at = 0; at < length; at += 1) {
+    const one = left.charCodeAt(at);
+    const other = right.charCodeAt(at);
+    if (one !== other) return rank(one) - rank(other);
+  }
+  return left.length - right.length;
+}
+
+function rank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+function compareWakes(left: Wake, right: Wake): number {
+  return left.wakeAt - right.wakeAt || compareUtf8(left.address, right.address);
+}
+
+function tableOf(name: RecordName): string {
+  return name.slice(0, 1);
+}
+
+function loaded(entity: Entity): Loaded {
+  const eager = [...entity.tables.keys()].filter((letter) => !lazyTables.has(letter)).sort(compareUtf8);
+  const records = eager.flatMap(
+    (letter) => entity.tables.get(letter)?.page('', undefined, Number.POSITIVE_INFINITY) ?? [],
+  );
+  return { version: entity.version, head: entity.head.slice(), wakeAt: entity.wakeAt, records };
+}
+
+function refuseLargeValues(commit: Commit, valueBytesMax: number): void {
+  const largest = commit.records.reduce((most, [, value]) => Math.max(most, value?.length ?? 0), commit.head.length);
+  if (largest <= valueBytesMax) return;
+  throw new SkerryError(
+    'too-large',
+    `A value of ${commit.address} has ${largest} bytes; this store takes ${valueBytesMax} (valueBytesMax)`,
+  );
+}
+
+function ensure<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
+}

@@ -1,0 +1,46 @@
+/**
+ * The transport within one process: joins workers and clients that are embedded side by side, and copies like a real one (X2).
+ */
+import { SkerryError } from '../../core/errors.ts';
+import type { Environment } from '../environment.ts';
+import type { Transport } from '../transport.ts';
+
+export class MemoryTransport implements Transport {
+  readonly frameBytesMax: number;
+  readonly #environment: Environment;
+  readonly #listeners = new Map<string, Set<(frame: Uint8Array) => void>>();
+  #isClosed = false;
+
+  constructor(environment: Environment, options: { frameBytesMax?: number } = {}) {
+    this.#environment = environment;
+    this.frameBytesMax = options.frameBytesMax ?? 1_048_576;
+  }
+
+  listen(subject: string, receive: (frame: Uint8Array) => void): () => void {
+    let listeners = this.#listeners.get(subject);
+    if (listeners === undefined) {
+      listeners = new Set();
+      this.#listeners.set(subject, listeners);
+    }
+    listeners.add(receive);
+    return () => {
+      listeners.delete(receive);
+      if (listeners.size === 0 && this.#listeners.get(subject) === listeners) this.#listeners.delete(subject);
+    };
+  }
+
+  send(subject: string, frame: Uint8Array): void {
+    if (frame.length > this.frameBytesMax) throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${this.frameBytesMax})`);
+    if (this.#isClosed || !this.#listeners.has(subject)) return;
+    const copy = new Uint8Array(frame);
+    this.#environment.soon(() => {
+      // Handlers that left or joined meanwhile: who listens when it arrives gets it.
+      if (!this.#isClosed) for (const receive of [...(this.#listeners.get(subject) ?? [])]) receive(copy);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#listeners.clear();
+  }
+}

@@ -1,0 +1,316 @@
+/**
+ * Runs what waits in a mailbox: judges arrivals, performs turns, puts their outputs into the batch that waits for the store.
+ *
+ *     item ─▶ activity in memory? ─no─▶ read it, then again
+ *                 │
+ *               judge ─ next ──▶ perform ─▶ batch ─▶ commit queue      (release: worker.ts, after commit.ts)
+ *                     ├ duplicate ─▶ the same answer, waiting with whatever is not durable yet
+ *                     ├ ahead ─────▶ held until what comes before it arrives
+ *                     └ stale, expired ─▶ said so, or dropped: never processed
+ *
+ * Invariants:
+ * - N1 Outputs of a turn go into its batch, never out; what needs no commit goes out only when nothing is pending (P2).
+ * - N2 A message whose turn throws blocks only its own stream; after `attemptsMax` tries it is buried and the stream goes on.
+ * - N3 What is held ahead of its turn is bounded; what does not fit is dropped and comes again (P12).
+ */
+import type { Activity } from '../core/activity.ts';
+import { judge, keptAnswer } from '../core/activity.ts';
+import type { Limits } from '../core/limits.ts';
+import { isEntityPartner, type PartnerId } from '../core/message.ts';
+import { runQuery } from '../core/perform.ts';
+import { recordName } from '../core/record.ts';
+import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
+import { Refusal } from '../core/scope.ts';
+import { bury, failedRow, perform, type TurnResult } from '../core/turn.ts';
+import type { Activation, Batch } from './activation.ts';
+import { decode, encode } from './codec.ts';
+import type { Courier } from './courier.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+import type { Item } from './mailbox.ts';
+
+export interface TurnParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly courier: Courier;
+  readonly post: (envelope: Envelope) => void;
+  /** The activation's batch waits for the store (or, for volatile types, may go at once). */
+  readonly commit: (activation: Activation) => void;
+  /** Read an activity from the store; the activation runs nothing meanwhile. */
+  readonly readActivity: (activation: Activation, partner: PartnerId) => void;
+  readonly wakeBy: (activation: Activation, at: number) => void;
+  /** Answer a query whose turn-free answer needs a proof of ownership first (P9). */
+  readonly confirmRead: (activation: Activation, query: QueryEnvelope, reply: Envelope) => void;
+}
+
+export class Turns {
+  readonly #parts: TurnParts;
+  turnCount = 0;
+  readonly #environment: { -readonly [Name in keyof TurnEnvironment]: TurnEnvironment[Name] };
+
+  constructor(parts: TurnParts) {
+    this.#parts = parts;
+    this.#environment = { now: 0, random: () => parts.environment.random(), encode, decode, limits: parts.limits };
+  }
+
+  run(activation: Activation, item: Item): void {
+    switch (item.kind) {
+      case 'message':
+        return this.#message(activation, item);
+      case 'query':
+        return this.#query(activation, item);
+      case 'effect':
+        return this.#own(activation, `f:${item.id}`, item, { kind: 'effect', id: item.id, outcome: item.outcome });
+      case 'wake':
+        return this.#wake(activation);
+      default:
+        return this.#stream(activation, item);
+    }
+  }
+
+  #turnEnvironment(): TurnEnvironment {
+    this.#environment.now = this.#parts.environment.now();
+    return this.#environment;
+  }
+
+  #isUnread(activation: Activation, partner: PartnerId, item: Item): boolean {
+    const { entity } = activation;
+    if (entity.isComplete || entity.activities.has(partner)) return false;
+    activation.mailbox.unshift(item);
+    this.#parts.readActivity(activation, partner);
+    return true;
+  }
+
+  // ---- messages
+
+  #message(activation: Activation, envelope: MessageEnvelope): void {
+    const { from, arrival } = envelope;
+    if (this.#isUnread(activation, from, envelope)) return;
+    const inbound = activation.entity.activities.get(from)?.inbound;
+    switch (judge(inbound, arrival, this.#parts.environment.now(), this.#parts.limits)) {
+      case 'next':
+        return this.#next(activation, envelope);
+      case 'duplicate':
+        return this.#duplicate(activation, envelope);
+      case 'ahead':
+        return this.#hold(activation, envelope);
+      case 'stale':
+        if (isEntityPartner(from)) this.#emit(activation, { kind: 'stale', to: from, from: activation.address, session: arrival.session, number: inbound?.session ?? 0 });
+        return;
+      case 'expired':
+        return;
+    }
+  }
+
+  #next(activation: Activation, envelope: MessageEnvelope): void {
+    const { from, arrival, content } = envelope;
+    const retry = activation.retries?.get(from);
+    // Another copy of a message that threw: its own retry is planned already (N2).
+    if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
+    const request: Request = { kind: 'message', partner: from, arrival, content };
+    const isDone = this.#attempt(activation, from, envelope, request);
+    if (isDone) this.#runAhead(activation, from);
+  }
+
+  /** Run a turn; false if it is to be tried again. */
+  #attempt(activation: Activation, key: string, item: Item, request: Request): boolean {
+    const { entity, behaviour } = activation;
+    let result = perform(entity, behaviour, this.#handlers(activation), request, this.#turnEnvironment());
+    this.turnCount += 1;
+    if (result.kind === 'threw') {
+      // Fields of an actor class are outside the turn's atomicity: a turn that threw may have left them half changed.
+      if (behaviour.isClass) activation.handlers = undefined;
+      const attempts = (activation.retries?.get(key)?.attempts ?? 0) + 1;
+      if (attempts < this.#parts.limits.attemptsMax) {
+        this.#planRetry(activation, key, attempts, item, result.error);
+        return false;
+      }
+      this.#parts.environment.log.warn({ entity: activation.address, error: String(result.error) }, 'a message is a dead letter after its last try');
+      result = bury(entity, behaviour, request, { error: result.error, attempts }, this.#turnEnvironment());
+    }
+    if (result.kind === 'needs') {
+      if (behaviour.isClass) activation.handlers = undefined;
+      activation.mailbox.unshift(item);
+      this.#parts.readActivity(activation, result.partner);
+      return false;
+    }
+    activation.retries?.delete(key);
+    if (result.kind === 'committed') this.#collect(activation, item, result);
+    return true;
+  }
+
+  #handlers(activation: Activation): Readonly<Record<string, unknown>> {
+    activation.handlers ??= activation.behaviour.instantiate(activation.entity.key);
+    return activation.handlers;
+  }
+
+  #planRetry(activation: Activation, key: string, attempts: number, item: Item, error: unknown): void {
+    const { environment, limits } = this.#parts;
+    const pause = Math.min(100 * 2 ** (attempts - 1), limits.retryMsMax);
+    const at = environment.now() + Math.ceil(pause * (0.75 + environment.random() / 2));
+    activation.retries ??= new Map();
+    activation.retries.set(key, { attempts, at, item });
+    environment.log.warn({ entity: activation.address, attempts, error: String(error) }, 'a turn threw; its message is tried again');
+    this.#parts.wakeBy(activation, at);
+  }
+
+  /** The outputs of a turn, into the batch (N1). */
+  #collect(activation: Activation, item: Item, result: Extract<TurnResult, { kind: 'committed' }>): void {
+    const batch = activation.batch();
+    if (item.kind === 'message') this.#answer(activation, batch, item, result.answer);
+    for (const activity of result.sentTo) batch.sent.set(activity, lastNumber(activity));
+    for (const effect of result.effects) batch.effects.push(effect);
+    this.#parts.commit(activation);
+  }
+
+  #answer(activation: Activation, batch: Batch, envelope: MessageEnvelope, answer: Uint8Array): void {
+    batch.requests.push(envelope);
+    if (envelope.replyTo !== '') batch.envelopes.push({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'answer', bytes: answer });
+    else batch.envelopes.push(ackOf(activation, envelope));
+  }
+
+  /** Processed before: the same answer (P5), or the acknowledgement again. */
+  #duplicate(activation: Activation, envelope: MessageEnvelope): void {
+    if (envelope.replyTo === '') return this.#emit(activation, ackOf(activation, envelope));
+    const bytes = keptAnswer(activation.entity.activities.get(envelope.from)?.inbound, envelope.arrival.seq);
+    if (bytes !== undefined) this.#emit(activation, { kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'answer', bytes });
+  }
+
+  #hold(activation: Activation, envelope: MessageEnvelope): void {
+    activation.ahead ??= new Map();
+    let held = activation.ahead.get(envelope.from);
+    if (held === undefined) {
+      held = new Map();
+      activation.ahead.set(envelope.from, held);
+    }
+    if (held.size < this.#parts.limits.aheadCountMax) held.set(envelope.arrival.seq, envelope);
+  }
+
+  /** What was held and may be next now goes back to the mailbox, to be judged again. */
+  #runAhead(activation: Activation, from: PartnerId): void {
+    const held = activation.ahead?.get(from);
+    if (held === undefined) return;
+    const through = activation.entity.activities.get(from)?.inbound?.through ?? 0;
+    for (const [seq, envelope] of held) {
+      if (seq > through + 1 && envelope.arrival.floor !== seq) continue;
+      held.delete(seq);
+      activation.mailbox.unshift(envelope);
+    }
+    if (held.size === 0) activation.ahead?.delete(from);
+  }
+
+  /** Out, as soon as everything before it is durable (N1). */
+  #emit(activation: Activation, envelope: Envelope): void {
+    const pending = activation.gathering ?? activation.flying;
+    if (pending === undefined) this.#parts.post(envelope);
+    else pending.envelopes.push(envelope);
+  }
+
+  // ---- queries
+
+  #query(activation: Activation, query: QueryEnvelope): void {
+    const row = this.#answerQuery(activation, query);
+    const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes: encode(row) };
+    const pending = activation.gathering ?? activation.flying;
+    if (pending !== undefined) {
+      // What it saw is not durable yet, and the commit proves ownership as well (O2).
+      pending.envelopes.push(reply);
+      pending.requests.push(query);
+    } else if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none') {
+      this.#parts.post(reply);
+    } else {
+      this.#parts.confirmRead(activation, query, reply);
+    }
+  }
+
+  #answerQuery(activation: Activation, query: QueryEnvelope): AnswerRow {
+    try {
+      return runQuery(activation.entity, activation.behaviour, this.#handlers(activation), query, this.#turnEnvironment());
+    } catch (error) {
+      if (error instanceof Refusal) return ['refused', error.reason, error.detail];
+      return failedRow(error);
+    }
+  }
+
+  // ---- the other ends of streams
+
+  #stream(activation: Activation, envelope: StreamEnvelope): void {
+    if (this.#isUnread(activation, envelope.from, envelope)) return;
+    const { courier } = this.#parts;
+    switch (envelope.kind) {
+      case 'ack':
+        return courier.acknowledged(activation, envelope);
+      case 'closed':
+        return courier.closed(activation, envelope);
+      case 'stale':
+        return courier.stale(activation, envelope);
+      case 'probed':
+        return courier.probed(activation, envelope);
+      case 'probe':
+        return this.#probe(activation, envelope);
+      case 'close':
+        return this.#close(activation, envelope);
+    }
+  }
+
+  #probe(activation: Activation, { from, session, number }: StreamEnvelope): void {
+    const inbound = activation.entity.activities.get(from)?.inbound;
+    const isProcessed = inbound !== undefined && inbound.session === session && inbound.through >= number;
+    this.#emit(activation, { kind: 'probed', to: from, from: activation.address, session, number: isProcessed ? inbound.through : -1 });
+  }
+
+  /** The sender will send nothing more of this session: from here its record need only outlive copies under way (A3). */
+  #close(activation: Activation, { from, session }: StreamEnvelope): void {
+    const { entity } = activation;
+    const inbound = entity.activities.get(from)?.inbound;
+    const closed: StreamEnvelope = { kind: 'closed', to: from, from: activation.address, session, number: 0 };
+    if (inbound === undefined || inbound.session !== session || inbound.closedAt > 0) return this.#emit(activation, closed);
+    const { environment, limits } = this.#parts;
+    inbound.closedAt = environment.now();
+    const forgetAt = inbound.closedAt + limits.transitMaxMs + limits.skewMaxMs + 1;
+    if (entity.forgetAt === 0 || entity.forgetAt > forgetAt) entity.forgetAt = forgetAt;
+    entity.changes.records.set(recordName.activity(from), 'activity');
+    entity.version += 1;
+    activation.batch().envelopes.push(closed);
+    this.#parts.commit(activation);
+    this.#parts.wakeBy(activation, forgetAt);
+  }
+
+  // ---- what the entity wants by itself
+
+  /** Run everything that is due: tries again, timers, holds. Housekeeping is the worker's, after this. */
+  #wake(activation: Activation): void {
+    const now = this.#parts.environment.now();
+    for (const retry of [...(activation.retries?.values() ?? [])]) if (retry.at <= now && retry.item.kind !== 'wake') this.#again(activation, retry.item);
+    const { entity } = activation;
+    const due = [...entity.timers.values()].filter((timer) => timer.due <= now).sort((one, other) => one.due - other.due || one.order - other.order);
+    for (const timer of due) if (this.#isInPhase(activation)) this.#own(activation, `t:${timer.name}`, { kind: 'wake' }, { kind: 'timer', name: timer.name });
+    const lapsed = [...entity.holds.values()].filter((hold) => hold.until <= now);
+    for (const hold of lapsed) if (this.#isInPhase(activation)) this.#own(activation, `x:${hold.id}`, { kind: 'wake' }, { kind: 'lapse', hold: hold.id });
+  }
+
+  /** A turn may have found that it needs an activity from the store: the rest waits for the next wake. */
+  #isInPhase(activation: Activation): boolean {
+    return activation.phase === 'ready';
+  }
+
+  #again(activation: Activation, item: Item): void {
+    if (this.#isInPhase(activation)) this.run(activation, item);
+  }
+
+  /** A turn that the entity itself asks for. */
+  #own(activation: Activation, key: string, item: Item, request: Request): void {
+    const retry = activation.retries?.get(key);
+    if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
+    this.#attempt(activation, key, item, request);
+  }
+}
+
+function lastNumber(activity: Activity): number {
+  return (activity.outbound?.next ?? 1) - 1;
+}
+
+function ackOf(activation: Activation, { from, arrival }: MessageEnvelope): StreamEnvelope {
+  const through = activation.entity.activities.get(from)?.inbound?.through ?? arrival.seq;
+  return { kind: 'ack', to: from, from: activation.address, session: arrival.session, number: through };
+}

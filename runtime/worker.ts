@@ -1,0 +1,422 @@
+/**
+ * A worker: hosts entities of the partitions that it owns. The composition root of the runtime's parts, and the way of a
+ * message through them:
+ *
+ *     receive ─▶ mailbox ─▶ turns ─▶ batch ─▶ commit ─▶ release ─▶ post, courier, effects, dates
+ *        ▲                                      └─ failed ─▶ drop, try the requests again
+ *        └── post: envelopes for entities whose partition the view gives to this worker
+ *
+ * Invariants:
+ * - W1 What comes for a partition that this worker does not own is not run.
+ * - W2 A mailbox, and all mailboxes together, are bounded: what does not fit is answered `overloaded` at once (P12).
+ * - W3 An entity with something to do by itself is woken for it, in memory or not.
+ */
+import type { Behaviour } from '../core/behaviour.ts';
+
+import type { Limits } from '../core/limits.ts';
+import { type Address, typeOf } from '../core/message.ts';
+import { wakeTime } from '../core/record.ts';
+import { partitionOf } from '../placement/hash.ts';
+import type { Activation, Batch } from './activation.ts';
+import { CommitQueue, type Failure } from './commit.ts';
+import { Courier } from './courier.ts';
+import { Effects } from './effects.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+import type { Item } from './mailbox.ts';
+import { Ownership } from './ownership.ts';
+import { Residents } from './residents.ts';
+import { Schedule } from './schedule.ts';
+import type { Partition, Store, Wake } from './store.ts';
+import { Turns } from './turns.ts';
+
+/** Decides per call who may do what. A string is a refusal's reason. */
+export type Authorise = (call: { readonly client: string; readonly identity: string; readonly address: Address; readonly operation: string }) => boolean | string;
+
+export interface WorkerOptions {
+  readonly name: string;
+  readonly store: Store;
+  readonly behaviours: readonly Behaviour[];
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly post: (envelope: Envelope) => void;
+  readonly authorise?: Authorise | undefined;
+}
+
+/** Turns that one entity runs before others get theirs. */
+const turnsInARow = 64;
+/** Turns before waiting input and timers get their chance. */
+const turnsAtOnce = 512;
+const sweepMs = 1_000;
+const sweepSteps = 20_000;
+const none = new Uint8Array(0);
+
+export class Worker {
+  readonly name: string;
+  readonly #options: WorkerOptions;
+  readonly #environment: Environment;
+  readonly #limits: Limits;
+  readonly #ownership: Ownership;
+  readonly #residents: Residents;
+  readonly #commits: CommitQueue;
+  readonly #courier: Courier;
+  readonly #effects: Effects;
+  readonly #turns: Turns;
+  readonly #dates: Schedule;
+  #list: Activation[] = [];
+  #queuedCount = 0;
+  #isPumping = false;
+  #isStopped = false;
+  #isDraining = false;
+  #cancelSweep: (() => void) | undefined;
+  overloadedCount = 0;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.name = options.name;
+    const { environment, limits, store } = options;
+    this.#environment = environment;
+    this.#limits = limits;
+    this.#ownership = new Ownership(store, environment, (partition) => this.#lost(partition));
+    this.#dates = new Schedule(environment, (address) => this.#wake(address));
+    this.#effects = new Effects({ environment, limits, settled: (address, id, outcome) => this.#deliver(address, { kind: 'effect', id, outcome }) });
+    const wakeBy = (activation: Activation, at: number) => this.#dates.setEarlier(activation.address, at);
+    const post = (envelope: Envelope) => this.#post(envelope);
+    const commit = (activation: Activation) => this.#commit(activation);
+    this.#courier = new Courier({
+      environment,
+      limits,
+      ownership: this.#ownership,
+      post,
+      wakeBy,
+      commit: (activation) => {
+        activation.entity.version += 1;
+        activation.batch();
+        this.#commit(activation);
+      },
+    });
+    this.#residents = new Residents({
+      store,
+      environment,
+      limits,
+      behaviours: new Map(options.behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
+      ready: (activation) => this.#ready(activation),
+      failed: (activation, error) => this.#notLoaded(activation, error),
+      forgotten: (activation) => {
+        activation.entity.version += 1;
+        activation.batch();
+        this.#commit(activation);
+      },
+      passivated: (activation) => this.#passivated(activation),
+    });
+    this.#commits = new CommitQueue(store, {
+      limits,
+      environment,
+      ownership: this.#ownership,
+      sink: { released: (activation, batch) => this.#released(activation, batch), failed: (activation, failure, error) => this.#failed(activation, failure, error) },
+    });
+    this.#turns = new Turns({
+      environment,
+      limits,
+      courier: this.#courier,
+      post,
+      commit,
+      readActivity: (activation, partner) => this.#residents.readActivity(activation, partner),
+      wakeBy,
+      confirmRead: (activation, query, reply) => this.#confirmRead(activation, query, reply),
+    });
+  }
+
+  // ---- life
+
+  /** Take partitions over and resume what their entities have to do. Resolves when they are this worker's. */
+  async start(partitions: readonly Partition[]): Promise<void> {
+    const startedAt = this.#environment.now();
+    const claims = await this.#options.store.claim(partitions, this.name);
+    for (const { partition, epoch } of claims) this.#ownership.take(partition, epoch, startedAt);
+    this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
+    for (const partition of partitions) await this.#resume(partition);
+  }
+
+  async #resume(partition: Partition): Promise<void> {
+    const limit = 1_000;
+    for (let after: Wake | undefined; ; ) {
+      const wakes = await this.#options.store.wakes(partition, after === undefined ? { limit } : { after, limit });
+      for (const { address, wakeAt } of wakes) this.#dates.setEarlier(address, wakeAt);
+      after = wakes[limit - 1];
+      if (after === undefined) return;
+    }
+  }
+
+  /** Finish what has been started and commit it; nothing new is taken. */
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    for (const activation of this.#residents.all()) if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeep(activation);
+    await this.#commits.settled();
+  }
+
+  /** Stop at once, as a crash would: nothing more is run, released or sent. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancelSweep?.();
+    this.#dates.close();
+    this.#effects.close();
+    for (const activation of [...this.#residents.all()]) this.#residents.drop(activation);
+  }
+
+  get figures(): { activations: number; turns: number; commits: number; groups: number; queued: number; overloaded: number; effects: number } {
+    return {
+      activations: this.#residents.count,
+      turns: this.#turns.turnCount,
+      commits: this.#commits.commitCount,
+      groups: this.#commits.groupCount,
+      queued: this.#queuedCount,
+      overloaded: this.overloadedCount,
+      effects: this.#effects.count,
+    };
+  }
+
+  // ---- in
+
+  /** Take an envelope in. Never runs anything on the spot. */
+  receive(envelope: Envelope): void {
+    if (this.#isStopped || envelope.kind === 'reply') return;
+    const isCall = envelope.kind === 'message' || envelope.kind === 'query';
+    if (isCall && !this.#isAuthorised(envelope)) return;
+    if (isCall && this.#isDraining) return;
+    this.#deliver(envelope.to, envelope);
+  }
+
+  #isAuthorised(envelope: MessageEnvelope | QueryEnvelope): boolean {
+    const { authorise } = this.#options;
+    if (authorise === undefined || envelope.replyTo === '') return true;
+    const operation = envelope.kind === 'query' ? envelope.operation : envelope.content.operation;
+    const verdict = authorise({ client: envelope.replyTo, identity: envelope.identity, address: envelope.to, operation });
+    if (verdict === true) return true;
+    this.#reply(envelope, 'denied', typeof verdict === 'string' ? verdict : '');
+    return false;
+  }
+
+  #reply(envelope: MessageEnvelope | QueryEnvelope, status: ReplyEnvelope['status'], reason = ''): void {
+    if (envelope.replyTo === '') return;
+    this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status, bytes: reason === '' ? none : new TextEncoder().encode(reason) });
+  }
+
+  #deliver(address: Address, item: Item): void {
+    if (this.#isStopped) return;
+    const partition = partitionOf(address, this.#options.store.partitions);
+    if (!this.#ownership.has(partition)) return;
+    const activation = this.#residents.activate(address, partition);
+    if (activation === undefined) {
+      if (item.kind === 'message' || item.kind === 'query') this.#reply(item, 'unknown-type', typeOf(address));
+      return;
+    }
+    const isBounded = item.kind === 'message' || item.kind === 'query';
+    if (isBounded && (activation.mailbox.count >= this.#limits.mailboxCountMax || this.#queuedCount >= this.#limits.workerQueueCountMax)) {
+      this.overloadedCount += 1;
+      this.#reply(item, 'overloaded');
+      return;
+    }
+    activation.mailbox.push(item);
+    this.#queuedCount += 1;
+    if (activation.phase === 'ready') this.#enlist(activation);
+  }
+
+  /** A date of an entity has come. */
+  #wake(address: Address): void {
+    this.#deliver(address, { kind: 'wake' });
+  }
+
+  #ready(activation: Activation): void {
+    const { entity } = activation;
+    if (activation.flights === undefined && entity.outboxCount > 0) this.#courier.resume(activation);
+    for (const effect of entity.effects.values()) if (activation.isDurable) this.#effects.start(activation.address, activation.behaviour, effect);
+    const next = wakeTime(entity);
+    if (next !== undefined && next > 0) this.#dates.setEarlier(activation.address, next);
+    if (activation.mailbox.count > 0) this.#enlist(activation);
+  }
+
+  #enlist(activation: Activation): void {
+    if (activation.isListed) return;
+    activation.isListed = true;
+    this.#list.push(activation);
+    if (this.#isPumping) return;
+    this.#isPumping = true;
+    this.#environment.soon(() => this.#pump());
+  }
+
+  /** Run turns: some of each entity that has any, for a while; then let input and timers in. */
+  #pump(): void {
+    let budget = turnsAtOnce;
+    while (budget > 0 && this.#list.length > 0 && !this.#isStopped) {
+      const round = this.#list;
+      this.#list = [];
+      for (const [index, activation] of round.entries()) {
+        if (budget <= 0) {
+          this.#list = round.slice(index).concat(this.#list);
+          break;
+        }
+        budget -= this.#runSome(activation);
+      }
+    }
+    if (this.#list.length > 0 && !this.#isStopped) this.#environment.soon(() => this.#pump());
+    else this.#isPumping = false;
+  }
+
+  #runSome(activation: Activation): number {
+    activation.isListed = false;
+    activation.usedAt = this.#environment.now();
+    let count = 0;
+    while (count < turnsInARow && activation.phase === 'ready') {
+      const item = activation.mailbox.shift();
+      if (item === undefined) break;
+      this.#queuedCount -= 1;
+      const before = activation.mailbox.count;
+      this.#turns.run(activation, item);
+      this.#queuedCount += activation.mailbox.count - before;
+      if (item.kind === 'wake') this.#afterWake(activation);
+      count += 1;
+    }
+    if (activation.phase === 'ready' && activation.mailbox.count > 0) this.#enlist(activation);
+    return count;
+  }
+
+  // ---- out
+
+  #post(envelope: Envelope): void {
+    if (!this.#isStopped) this.#options.post(envelope);
+  }
+
+  #commit(activation: Activation): void {
+    const { durability } = activation.behaviour;
+    if (durability === 'turn') return this.#commits.add(activation);
+    // Volatile types: outputs go at once; `interval` types are written when their time has come.
+    const batch = activation.gathering;
+    activation.gathering = undefined;
+    if (batch !== undefined) this.#release(activation, batch);
+    if (durability === 'none') activation.entity.changes.records.clear();
+    else if (activation.trimAt === 0) {
+      activation.trimAt = this.#environment.now() + durability.intervalMs;
+      this.#dates.setEarlier(activation.address, activation.trimAt);
+    }
+  }
+
+  #released(activation: Activation, batch: Batch): void {
+    if (this.#isStopped) return;
+    if (activation.behaviour.durability === 'turn') this.#release(activation, batch);
+    this.#residents.trimActivities(activation);
+  }
+
+  #release(activation: Activation, batch: Batch): void {
+    for (const envelope of batch.envelopes) this.#post(envelope);
+    for (const [activity, durable] of batch.sent) this.#courier.released(activation, activity, durable);
+    for (const effect of batch.effects) this.#effects.start(activation.address, activation.behaviour, effect);
+    const next = wakeTime(activation.entity);
+    if (next !== undefined && next > 0) this.#dates.setEarlier(activation.address, next);
+    else if (batch.sent.size > 0 || activation.entity.activities.size > 0) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.closeIdleMs);
+  }
+
+  /** Housekeeping, and the date of the next wake (W3). */
+  #afterWake(activation: Activation): void {
+    if (activation.phase !== 'ready') return;
+    const now = this.#environment.now();
+    const { entity } = activation;
+    const retryAt = this.#courier.retry(activation, now);
+    for (const effect of entity.effects.values()) if (activation.isDurable) this.#effects.start(activation.address, activation.behaviour, effect);
+    const next = Math.min(retryAt, this.#housekeep(activation), this.#nextOwn(activation));
+    if (next < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, Math.max(next, now + 1));
+  }
+
+  #nextOwn(activation: Activation): number {
+    const wakeAt = wakeTime(activation.entity);
+    let next = wakeAt === undefined || wakeAt === 0 ? Number.POSITIVE_INFINITY : wakeAt;
+    if (wakeAt === 0) for (const timer of activation.entity.timers.values()) next = Math.min(next, timer.due);
+    if (wakeAt === 0) for (const hold of activation.entity.holds.values()) next = Math.min(next, hold.until);
+    // What throws is tried again at its own date, not at the one that it missed.
+    const now = this.#environment.now();
+    if (next <= now) next = Number.POSITIVE_INFINITY;
+    for (const retry of activation.retries?.values() ?? []) next = Math.min(next, retry.at);
+    return next;
+  }
+
+  /** Write acknowledgements, close quiet streams, forget what may be forgotten; returns when there is more to do. */
+  #housekeep(activation: Activation): number {
+    const now = this.#environment.now();
+    const { entity, behaviour } = activation;
+    if (behaviour.durability === 'none') return Number.POSITIVE_INFINITY;
+    const closing = this.#courier.closeIdle(activation, now);
+    const isForgetting = this.#residents.forget(activation, now);
+    const isTrimDue = activation.trimAt !== 0 && (activation.trimAt <= now || this.#isDraining);
+    if (closing.isChanged || isForgetting || isTrimDue) {
+      entity.version += 1;
+      activation.trimAt = 0;
+      activation.batch();
+      this.#commits.add(activation);
+    }
+    return Math.min(closing.next, activation.trimAt === 0 ? Number.POSITIVE_INFINITY : activation.trimAt);
+  }
+
+  #confirmRead(activation: Activation, query: QueryEnvelope, reply: Envelope): void {
+    this.#ownership.check(
+      activation.partition,
+      () => this.#post(reply),
+      () => this.#reply(query, 'moved'),
+    );
+  }
+
+  // ---- ways to fail
+
+  #failed(activation: Activation, failure: Failure, error: unknown): void {
+    if (this.#isStopped) return;
+    const batches = [activation.flying, activation.gathering];
+    const requests = batches.flatMap((batch) => batch?.requests ?? []);
+    const waiting = activation.mailbox.takeAll();
+    this.#queuedCount -= waiting.length;
+    const held = [...(activation.ahead?.values() ?? [])].flatMap((messages) => [...messages.values()]);
+    this.#residents.drop(activation);
+    this.#environment.log.warn({ entity: activation.address, failure, error: error === undefined ? undefined : String(error) }, 'a commit did not happen; the activation is dropped and read again');
+    if (failure === 'stale-epoch') return this.#ownership.lose(activation.partition);
+    if (failure === 'store-refused') for (const request of requests) this.#reply(request, 'store-failed', error instanceof Error ? error.message : String(error));
+    this.#again(activation.address, failure === 'store-refused' ? [...waiting, ...held] : [...requests, ...waiting, ...held]);
+  }
+
+  /** Run requests again on a fresh activation, after a pause: as their senders would, only sooner. */
+  #again(address: Address, items: readonly Item[]): void {
+    const pause = Math.ceil(this.#limits.retryMs / 5);
+    this.#environment.after(pause, () => {
+      for (const item of items) this.#deliver(address, item);
+      this.#wake(address);
+    });
+  }
+
+  #notLoaded(activation: Activation, error: unknown): void {
+    const waiting = activation.mailbox.takeAll();
+    this.#queuedCount -= waiting.length;
+    this.#residents.drop(activation);
+    this.#environment.log.warn({ entity: activation.address, error: String(error) }, 'an entity could not be read');
+    const message = error instanceof Error ? error.message : String(error);
+    for (const item of waiting) if (item.kind === 'message' || item.kind === 'query') this.#reply(item, 'store-failed', message);
+    if (!this.#isStopped) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.retryMsMax);
+  }
+
+  #lost(partition: Partition): void {
+    this.#environment.log.error({ partition, worker: this.name }, 'the partition has another owner now; its entities here are dropped');
+    for (const activation of [...this.#residents.all()]) {
+      if (activation.partition !== partition) continue;
+      this.#queuedCount -= activation.mailbox.takeAll().length;
+      this.#residents.drop(activation);
+    }
+  }
+
+  #passivated(activation: Activation): void {
+    const next = Math.min(this.#nextOwn(activation), this.#courier.retry(activation, 0));
+    if (next < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, next);
+  }
+
+  #sweep(): void {
+    if (this.#isStopped) return;
+    this.#residents.sweep(sweepSteps);
+    this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
+  }
+}
+
