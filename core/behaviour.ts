@@ -207,8 +207,8 @@ export interface BehaviourOptions {
 }
 
 /** What workers run for one entity type. */
-export interface Behaviour {
-  readonly contract: AnyEntity;
+export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
+  readonly contract: Contract;
   /** Makes the handlers of one activation: the plain object itself, or an instance of the actor class. */
   readonly instantiate: (key: string) => Readonly<Record<string, unknown>>;
   readonly isClass: boolean;
@@ -232,7 +232,7 @@ export function behaviour<Contract extends AnyEntity>(
   contract: Contract,
   handlers: Handlers<Contract> | (new (key: string) => Handlers<Contract>),
   options: BehaviourOptions = {},
-): Behaviour {
+): Behaviour<Contract> {
   const isClass = typeof handlers === 'function';
   const instantiate = isClass ? (key: string) => new handlers(key) : () => handlers;
   checkHandlers(contract, isClass ? handlers.prototype : handlers, isClass);

@@ -12,7 +12,7 @@
  * Processes in other containers are not seen and count as gone. That is harmless to the data (S2 refuses a stale owner).
  */
 import { readFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { open, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { SkerryError } from '../../core/errors.ts';
 
@@ -26,22 +26,33 @@ export interface FolderUser {
 }
 
 const formatVersion = 1;
+/** Room that a new data file is given; it starts with some 40 kB. */
+const newDataBytes = 1_048_576;
 
 /**
- * Looks at the start of the data file before LMDB does, whose binding ends the process when it meets anything but data
- * of its own version. A file that is missing or empty is a new one. Throws `store-format`.
+ * Looks before LMDB does, whose binding ends the process when it meets anything but data of its own version, or a full
+ * disk while it makes a new file. Throws `store-format` or `store-failed`.
  */
 export async function checkDataFile(folder: string): Promise<void> {
   const file = await open(join(folder, 'data.mdb')).catch(absent);
-  if (file === undefined) return;
   try {
-    const { size } = await file.stat();
+    const size = (await file?.stat())?.size ?? 0;
+    if (file === undefined || size === 0) return await requireRoom(folder);
     const { buffer: start } = await file.read(Buffer.alloc(52), 0, 52, 0);
     const isLmdb = start.readUInt32LE(24) === 0xbeefc0de && start.readUInt16LE(28) === 2;
-    if (size > 0 && !(isLmdb && size >= 2 * start.readUInt32LE(48))) throw unknownFormat(folder, undefined);
+    if (!(isLmdb && size >= 2 * start.readUInt32LE(48))) throw unknownFormat(folder, undefined);
   } finally {
-    await file.close();
+    await file?.close();
   }
+}
+
+async function requireRoom(folder: string): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize < newDataBytes)
+    throw new SkerryError(
+      'store-failed',
+      `There is no room for new data in ${folder}: ${bavail * bsize} bytes are free`,
+    );
 }
 
 /** Makes the names of new folders durable, from `folder` up to the one that `topmost` was made in. */

@@ -7,8 +7,8 @@
  * Invariants:
  * - SL1 A group is one child transaction: what throws inside it leaves nothing, whatever else shares the LMDB transaction.
  * - SL2 Epochs and versions are checked inside the write transaction, of which there is one at a time over all processes.
- * - SL3 A commit resolves after fdatasync and after the new root is on disk. Hence no `overlappingSync`: it resolves
- *   before that, tells nobody of a flush that failed, and was measured to be no faster.
+ * - SL3 A commit resolves after fdatasync and after the new root is on disk. Hence no `overlappingSync`: it is documented
+ *   to resolve before that, an environment can no longer be closed once a flush has failed, and it was no faster.
  * - SL4 After a failed LMDB commit the environment is opened anew: LMDB may have marked it unusable, and would then
  *   hang at the next transaction.
  * - SL5 A process has one handle on a folder. LMDB wants it so: a second one would wait for the first one's transaction,
@@ -92,7 +92,7 @@ export async function openLmdb(folder: string, options: LmdbOptions = {}): Promi
     if (made !== undefined) await syncFolders(folder, made);
     return store;
   } catch (error) {
-    throw isSkerryError(error) ? error : unopenable(folder, error);
+    throw isSkerryError(error) ? error : unopenable(folder, await causeOf(error));
   }
 }
 
@@ -200,7 +200,8 @@ class LmdbStore implements Store {
   async #close(): Promise<void> {
     await Promise.allSettled(this.#underway);
     try {
-      if (this.#databases !== undefined && !this.#options.readOnly) await leave(this.#databases);
+      // On a full disk the note that this process has the folder open stays; it holds as long as the process lives.
+      if (this.#databases !== undefined && !this.#options.readOnly) await leave(this.#databases).catch(causeOf);
     } finally {
       await this.#databases?.root.close();
       openFolders.delete(this.#path);
@@ -276,9 +277,8 @@ class LmdbStore implements Store {
 
   /** What to tell the caller: `transaction` is the number of the one that all of it was written in, or infinity. */
   async #failure(databases: Databases, error: unknown, transaction: number): Promise<SkerryError> {
-    const commitError = commitErrorOf(error);
-    if (commitError === undefined) return storeFailed(this.#path, 'write', error, 'none');
-    const cause = await commitError.catch((reason: unknown) => reason);
+    const cause = await causeOf(error);
+    if (cause === error) return storeFailed(this.#path, 'write', error, 'none');
     if (this.#databases === databases) this.#databases = undefined;
     try {
       // A transaction whose number was never reached did not happen; a number may be reached by another process later.
@@ -368,11 +368,10 @@ async function leave({ meta }: Databases): Promise<void> {
   });
 }
 
-/** The error of LMDB behind a failed commit; undefined if it was not the commit that failed. */
-function commitErrorOf(error: unknown): Promise<unknown> | undefined {
-  return error instanceof Error && 'commitError' in error && error.commitError instanceof Promise
-    ? error.commitError
-    : undefined;
+/** LMDB's error behind that of a failed commit; the error itself if it was not the commit that failed. */
+async function causeOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error && 'commitError' in error && error.commitError instanceof Promise)) return error;
+  return error.commitError.catch((cause: unknown) => cause);
 }
 
 function lastTransaction({ root }: Databases): number {

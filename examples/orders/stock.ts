@@ -1,0 +1,35 @@
+/** A stock: the units of one product move between free, held and sold, and none gets lost. */
+import { behaviour } from '../../core/index.ts';
+import { Stock } from './contracts.ts';
+
+export const stock = behaviour(Stock, {
+  restock({ state }, { units }) {
+    state.restocked += units;
+    state.free += units;
+  },
+
+  reserve: {
+    tentative(turn, { units }) {
+      if (turn.state.restocked === 0) turn.refuse('never stocked');
+      if (units > turn.state.free) turn.refuse('not enough units');
+      turn.state.free -= units;
+      turn.state.held += units;
+    },
+    confirm({ state }, { units }) {
+      state.held -= units;
+      state.sold += units;
+    },
+    cancel({ state }, { units }) {
+      state.held -= units;
+      state.free += units;
+    },
+  },
+
+  takeBack(turn, { units }) {
+    if (units > turn.state.sold) turn.refuse('more than was sold');
+    turn.state.sold -= units;
+    turn.state.free += units;
+  },
+
+  counts: (view) => view.state,
+});

@@ -1,0 +1,259 @@
+/**
+ * play(): one entity in memory, without a cluster, for unit tests of behaviours.
+ *
+ *     const tea = play(stock, 'tea');
+ *     tea.ask.receive({ units: 3 });
+ *     assert.is(tea.state.free, 3);
+ *
+ * Owns a record, a clock that only `advance` moves, and a seeded chance. Turns are the real ones (`core/turn.ts`);
+ * nothing is stored or sent: what a turn sent is in `sent`.
+ */
+import type { Behaviour, EffectOutcome, Effect } from '../core/behaviour.ts';
+import type { AnyEntity, Hold, InputArguments, StateOf } from '../core/entity.ts';
+import { type ErrorCode, errorCodes, SkerryError } from '../core/errors.ts';
+import { defaultLimits, type Limits } from '../core/limits.ts';
+import { addressOf, type PartnerId } from '../core/message.ts';
+import type { AnyOperation, Command, OperationMap, Query, Tentative } from '../core/operation.ts';
+import { readRow, runQuery } from '../core/perform.ts';
+import type { EntityRecord } from '../core/record.ts';
+import { References } from '../core/reference.ts';
+import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
+import { Refusal } from '../core/scope.ts';
+import { storable } from '../core/storable.ts';
+import { failedRow, perform } from '../core/turn.ts';
+import { decode, encode } from './codec.ts';
+import { freshRecord } from './persistence.ts';
+
+/** What can be asked in a play: at once, without promises. Refusals throw `refused`. */
+export type Player<Operations extends OperationMap> = {
+  readonly [Name in keyof Operations]: Operations[Name] extends Command<infer Given, infer _I, infer Output>
+    ? (...input: InputArguments<Given>) => Output
+    : Operations[Name] extends Query<infer Given, infer _I, infer Output>
+      ? (...input: InputArguments<Given>) => Output
+      : Operations[Name] extends Tentative<infer Given, infer _I, infer Output>
+        ? (...input: InputArguments<Given>) => PlayedHold<Output>
+        : never;
+};
+
+export interface PlayedHold<Output> {
+  readonly hold: Hold;
+  readonly output: Output;
+  confirm(): void;
+  cancel(): void;
+}
+
+/** A message that a turn sent. */
+export interface SentMessage {
+  readonly to: string;
+  readonly kind: 'operation' | 'confirm' | 'cancel' | 'answer';
+  readonly operation: string;
+  /** The input; of an answer its status and output, reason or code. */
+  readonly input: unknown;
+  readonly hold: Hold | undefined;
+}
+
+/** One entity on a stage of its own. */
+export interface Play<Contract extends AnyEntity> {
+  /** Ask as a client. */
+  readonly ask: Player<Contract['operations']>;
+  /** Ask as another entity. */
+  askFrom(contract: AnyEntity, key: string): Player<Contract['operations']>;
+  /** Hand in the answer of another entity to something that this one sent. */
+  answer<From extends AnyEntity>(from: From, key: string, operation: keyof From['operations'] & string, answer: PlayedAnswer): void;
+  /** Hand in the outcome of the oldest effect of that kind that waits. */
+  settle<Output>(effect: Effect<never, Output>, outcome: EffectOutcome<Output>): void;
+  /** A copy of the state. */
+  readonly state: StateOf<Contract>;
+  /** A copy of the application's state about a partner. */
+  activity(contract: AnyEntity, key: string): unknown;
+  /** What was sent since the last look, in order. */
+  takeSent(): SentMessage[];
+  /** Names and dates of the timers that are set. */
+  readonly timers: readonly { readonly name: string; readonly due: number }[];
+  readonly now: number;
+  /** Move the clock on; what becomes due runs at its own time, in order. */
+  advance(ms: number): void;
+}
+
+export type PlayedAnswer =
+  | { readonly status: 'done' | 'accepted'; readonly output?: unknown; readonly hold?: Hold }
+  | { readonly status: 'confirmed' | 'cancelled' | 'lapsed'; readonly hold: Hold }
+  | { readonly status: 'refused'; readonly reason: string; readonly detail?: unknown; readonly hold?: Hold }
+  | { readonly status: 'failed'; readonly code: string; readonly message: string; readonly hold?: Hold };
+
+const clientPartner = '@play';
+
+/** Put an entity on stage. `now` is ms since 1970 (default 0), `seed` that of `turn.random` (default 1). */
+export function play<Contract extends AnyEntity>(behaviour: Behaviour<Contract>, key: string, options: { now?: number; seed?: number; limits?: Partial<Limits> } = {}): Play<Contract> {
+  return new Stage<Contract>(behaviour, key, options);
+}
+
+class Stage<Contract extends AnyEntity> implements Play<Contract> {
+  readonly #behaviour: Behaviour<Contract>;
+  readonly #record: EntityRecord;
+  readonly #environment: { -readonly [Name in keyof TurnEnvironment]: TurnEnvironment[Name] };
+  readonly #references: References<PartnerId>;
+  readonly #numbers = new Map<PartnerId, number>();
+  #handlers: Readonly<Record<string, unknown>> | undefined;
+  #sent: SentMessage[] = [];
+  #holdCount = 0;
+
+  constructor(behaviour: Behaviour<Contract>, key: string, options: { now?: number; seed?: number; limits?: Partial<Limits> }) {
+    this.#behaviour = behaviour;
+    this.#record = freshRecord(addressOf(behaviour.contract.type, key), behaviour);
+    this.#environment = { now: options.now ?? 0, random: chance(options.seed ?? 1), encode, decode, limits: { ...defaultLimits, ...options.limits } };
+    this.#references = new References<PartnerId>(
+      (partner, name, operation, given) => this.#ask(partner, name, operation, given[0]),
+      () => true,
+    );
+  }
+
+  get ask(): Player<Contract['operations']> {
+    return this.#references.make(this.#behaviour.contract, clientPartner) as Player<Contract['operations']>;
+  }
+
+  askFrom(contract: AnyEntity, key: string): Player<Contract['operations']> {
+    return this.#references.make(this.#behaviour.contract, addressOf(contract.type, key)) as Player<Contract['operations']>;
+  }
+
+  get state(): StateOf<Contract> {
+    return decode(encode(this.#record.state.value)) as StateOf<Contract>;
+  }
+
+  activity(contract: AnyEntity, key: string): unknown {
+    const value = this.#record.activities.get(addressOf(contract.type, key))?.application.value;
+    return value === undefined ? undefined : decode(encode(value));
+  }
+
+  takeSent(): SentMessage[] {
+    return this.#sent.splice(0);
+  }
+
+  get timers(): readonly { readonly name: string; readonly due: number }[] {
+    return [...this.#record.timers.values()].map(({ name, due }) => ({ name, due }));
+  }
+
+  get now(): number {
+    return this.#environment.now;
+  }
+
+  #ask(partner: PartnerId, name: string, operation: AnyOperation, input: unknown): unknown {
+    const payload = input === undefined ? new Uint8Array(0) : encode(storable(input, `input of ${name}`));
+    if (operation.kind === 'query') return this.#query(name, payload);
+    const hold: Hold | undefined = operation.kind === 'tentative' ? { entity: this.#record.address, operation: name, id: `play-${++this.#holdCount}` } : undefined;
+    const output = outputOf(this.#message(partner, { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: false }));
+    if (hold === undefined) return output;
+    return { hold, output, confirm: () => this.#resolve(partner, hold, 'confirm'), cancel: () => this.#resolve(partner, hold, 'cancel') };
+  }
+
+  #resolve(partner: PartnerId, hold: Hold, kind: 'confirm' | 'cancel'): void {
+    const row = this.#message(partner, { kind, operation: hold.operation, payload: new Uint8Array(0), hold: hold.id, wantsAnswer: false });
+    if (row[0] === 'lapsed' && kind === 'confirm') throw new SkerryError('lapsed', `The hold ${hold.id} had lapsed`);
+    outputOf(row);
+  }
+
+  #query(operation: string, payload: Uint8Array): unknown {
+    try {
+      return outputOf(runQuery(this.#record, this.#behaviour, this.#instance(), { operation, payload }, this.#environment));
+    } catch (error) {
+      if (error instanceof Refusal) throw new SkerryError('refused', error.reason, { detail: error.detail });
+      throw error;
+    }
+  }
+
+  answer(from: AnyEntity, key: string, operation: string, answer: PlayedAnswer): void {
+    const row = answerRow(answer);
+    const hold = 'hold' in answer ? (answer.hold?.id ?? '') : '';
+    outputOf(this.#message(addressOf(from.type, key), { kind: 'answer', operation, payload: encode(storable(row, 'answer')), hold, wantsAnswer: false }));
+  }
+
+  settle<Output>(effect: Effect<never, Output>, outcome: EffectOutcome<Output>): void {
+    const pending = [...this.#record.effects.values()].find((one) => one.name === effect.name);
+    if (pending === undefined) throw new SkerryError('not-found', `No effect '${effect.name}' waits`);
+    this.#turn({ kind: 'effect', id: pending.id, outcome });
+  }
+
+  advance(ms: number): void {
+    const until = this.#environment.now + ms;
+    for (let request = this.#nextDue(until); request !== undefined; request = this.#nextDue(until)) {
+      this.#environment.now = Math.max(this.#environment.now, request.at);
+      this.#turn(request.request);
+    }
+    this.#environment.now = until;
+  }
+
+  #nextDue(until: number): { at: number; request: Request } | undefined {
+    const timers = [...this.#record.timers.values()].map(({ due, order, name }) => ({ at: due, order, request: { kind: 'timer', name } as const }));
+    const holds = [...this.#record.holds.values()].map((hold) => ({ at: hold.until, order: 0, request: { kind: 'lapse', hold: hold.id } as const }));
+    return [...timers, ...holds].filter(({ at }) => at <= until).sort((one, other) => one.at - other.at || one.order - other.order)[0];
+  }
+
+  #instance(): Readonly<Record<string, unknown>> {
+    this.#handlers ??= this.#behaviour.instantiate(this.#record.key);
+    return this.#handlers;
+  }
+
+  #message(partner: PartnerId, content: Extract<Request, { kind: 'message' }>['content']): AnswerRow {
+    const seq = (this.#numbers.get(partner) ?? 0) + 1;
+    const arrival = { session: 1, seq, floor: seq, expires: this.now + this.#environment.limits.horizonMs, sent: this.now, keepMs: 0 };
+    return this.#turn({ kind: 'message', partner, arrival, content });
+  }
+
+  #turn(request: Request): AnswerRow {
+    const result = perform(this.#record, this.#behaviour, this.#instance(), request, this.#environment);
+    if (result.kind === 'threw') {
+      if (this.#behaviour.isClass) this.#handlers = undefined;
+      throw result.error;
+    }
+    if (result.kind !== 'committed') return ['done'];
+    if (request.kind === 'message') this.#numbers.set(request.partner, request.arrival.seq);
+    for (const activity of result.sentTo) {
+      for (const { content } of activity.outbound?.unacked.splice(0) ?? []) this.#sent.push(sentMessage(activity.partner, content));
+    }
+    this.#record.outboxCount = 0;
+    this.#record.changes.records.clear();
+    return readRow(decode(result.answer));
+  }
+}
+
+function sentMessage(to: PartnerId, { kind, operation, payload, hold }: Extract<Request, { kind: 'message' }>['content']): SentMessage {
+  return {
+    to,
+    kind: kind === 'dead-retry' || kind === 'dead-drop' ? 'operation' : kind,
+    operation,
+    input: payload.length === 0 ? undefined : decode(payload),
+    hold: hold === '' ? undefined : { entity: to, operation, id: hold },
+  };
+}
+
+function answerRow(answer: PlayedAnswer): AnswerRow {
+  switch (answer.status) {
+    case 'done':
+    case 'accepted':
+      return [answer.status, answer.output];
+    case 'refused':
+      return [answer.status, answer.reason, answer.detail];
+    case 'failed':
+      return [answer.status, answer.code, answer.message];
+    default:
+      return [answer.status];
+  }
+}
+
+function outputOf([status, first, second]: AnswerRow): unknown {
+  if (status === 'refused') throw new SkerryError('refused', String(first), { detail: second });
+  if (status === 'failed') throw new SkerryError(Object.hasOwn(errorCodes, String(first)) ? (String(first) as ErrorCode) : 'failed', String(second));
+  return first;
+}
+
+/** A small generator of chance (mulberry32, Tommy Ettinger): the same seed gives the same plays. */
+function chance(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let value = Math.imul(state ^ (state >>> 15), state | 1);
+    value ^= value + Math.imul(value ^ (value >>> 7), value | 61);
+    return ((value ^ (value >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
+

@@ -1,0 +1,157 @@
+/**
+ * What a user gets: the packed tarball, installed into an empty project, where README's first example is compiled against
+ * the packed declarations and run.
+ *
+ * Time limit: 600 s.
+ */
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { publint } from 'publint';
+import { formatMessage } from 'publint/utils';
+import { run } from './support/job.ts';
+import { assert, suite } from './support/suite.ts';
+import { machinePath, root } from './support/tree.ts';
+
+const packed = suite('package');
+
+/** Where the tarball lies, and the user's project: made once, since installing takes longer than all the tests. */
+let folder: string;
+let project: string;
+let installed: string;
+
+interface Manifest {
+  readonly version: string;
+  readonly exports: Readonly<Record<string, unknown>>;
+}
+
+async function manifestOf(packageFolder: string): Promise<Manifest> {
+  return JSON.parse(await readFile(join(packageFolder, 'package.json'), 'utf8')) as Manifest;
+}
+
+/** Runs a command to its end; one that fails fails the test, with all that it printed. */
+async function succeed(at: string, ...command: [string, ...string[]]): Promise<string> {
+  const { how, exitCode, output } = await run({ command, folder: at, limitMs: 300_000, closeMs: 1_000 });
+  if (how !== 'by itself' || exitCode !== 0) throw new Error(`${command.join(' ')} (${how}, ${exitCode}):\n${output}`);
+  return output;
+}
+
+/** The first example of the README: one file, marked by a comment that no reader sees. */
+async function quickstart(): Promise<string> {
+  const readme = await readFile(join(root, 'README.md'), 'utf8');
+  const example = /<!-- example: quickstart -->\s*```(?:ts|typescript)\n([\s\S]*?)```/.exec(readme)?.[1];
+  assert.ok(example !== undefined, 'README.md has no block after <!-- example: quickstart -->');
+  return example as string;
+}
+
+/** In the versions that this checkout has: the test is about our package, not about this week's of others. */
+async function sameVersions(...names: string[]): Promise<string[]> {
+  return Promise.all(
+    names.map(async (name) => `${name}@${(await manifestOf(join(root, 'node_modules', name))).version}`),
+  );
+}
+
+packed.before(
+  async () => {
+    folder = await mkdtemp(join(tmpdir(), 'skerry-package-'));
+    await succeed(root, 'npm', 'pack', '--pack-destination', folder);
+    const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'));
+    assert.ok(tarball !== undefined, 'npm pack left no tarball');
+    project = await mkdtemp(join(folder, 'project-'));
+    await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }));
+    const others = await sameVersions('valibot', 'typescript', 'tsx', '@types/node');
+    await succeed(
+      project,
+      'npm',
+      'install',
+      '--no-audit',
+      '--no-fund',
+      '--prefer-offline',
+      join(folder, tarball as string),
+      ...others,
+    );
+    installed = join(project, 'node_modules', 'skerry');
+  },
+  { timeoutMs: 400_000 },
+);
+
+packed.after(async () => {
+  if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+});
+
+packed('holds what is needed and nothing else', async () => {
+  const paths = await readdir(installed, { recursive: true, encoding: 'utf8', withFileTypes: true });
+  const files = paths
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1));
+  const wanted = [
+    'package.json',
+    'README.md',
+    'LICENSE',
+    'CHANGELOG.md',
+    'dist/core/index.js',
+    'dist/core/index.d.ts',
+    'dist/runtime/cli/main.js',
+  ];
+  assert.equal(
+    wanted.filter((file) => !files.includes(file)),
+    [],
+  );
+  const foreign = files.filter(
+    (file) => !wanted.includes(file) && !/^(?:dist\/(?:core|placement|runtime)\/.*\.(?:js|d\.ts)|docs\/.*)$/.test(file),
+  );
+  assert.equal(foreign, []);
+  const texts = await Promise.all(
+    files.map(async (file) => ({ file, text: await readFile(join(installed, file), 'utf8') })),
+  );
+  const pathsInside = texts.filter(({ text }) => machinePath.test(text) || text.includes(root)).map(({ file }) => file);
+  assert.equal(pathsInside, []);
+});
+
+packed('publint has nothing to say', async () => {
+  const { messages } = await publint({ pkgDir: installed, pack: false, strict: true });
+  const manifest = JSON.parse(await readFile(join(installed, 'package.json'), 'utf8')) as Record<string, unknown>;
+  assert.equal(
+    messages.map((message) => formatMessage(message, manifest, { color: false })),
+    [],
+  );
+});
+
+packed('every entry can be imported by plain node', async () => {
+  const { exports } = await manifestOf(installed);
+  const entries = Object.keys(exports).filter((entry) => !entry.endsWith('.json'));
+  for (const entry of entries) {
+    const script = `console.log(Object.keys(await import('${entry.replace(/^\./, 'skerry')}')).length > 0)`;
+    assert.match(await succeed(project, process.execPath, '--input-type=module', '--eval', script), /^true$/m);
+  }
+});
+
+packed("README's example compiles against the packed declarations, libraries checked as well", async () => {
+  await writeFile(join(project, 'quickstart.ts'), await quickstart());
+  for (const module of ['nodenext', 'preserve']) {
+    const compilerOptions = {
+      target: 'es2023',
+      module,
+      strict: true,
+      skipLibCheck: false,
+      noEmit: true,
+      types: ['node'],
+    };
+    await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['quickstart.ts'] }));
+    await succeed(project, join(project, 'node_modules/.bin/tsc'), '-p', project, '--pretty', 'false');
+  }
+});
+
+packed("README's example runs", async () => {
+  await writeFile(join(project, 'quickstart.ts'), await quickstart());
+  const output = await succeed(project, process.execPath, '--import', 'tsx', 'quickstart.ts');
+  assert.ok(output.trim() !== '', 'it prints something');
+});
+
+packed('npx skerry --help shows the commands', async () => {
+  const output = await succeed(project, 'npx', '--no', '--', 'skerry', '--help');
+  for (const command of ['run', 'call', 'get', 'log', 'list', 'dead', 'doctor'])
+    assert.match(output, new RegExp(`\\b${command}\\b`));
+});
+
+packed.run();

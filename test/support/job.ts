@@ -1,0 +1,85 @@
+/**
+ * One process from its start to its end, whichever way that comes: by itself, over its time, or done but still open.
+ *
+ * Each leads a process group of its own, so that what its tests started ends with it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Ended } from './verdict.ts';
+
+export interface Command {
+  readonly command: readonly [string, ...string[]];
+  readonly folder: string;
+  readonly limitMs: number;
+  /** True of the end of an output after which nothing more is to come; the process then has `closeMs` to end. */
+  readonly isComplete?: (outputEnd: string) => boolean;
+  readonly closeMs: number;
+}
+
+const running = new Set<ChildProcess>();
+
+/** End every process that is under way, with all that it started. */
+export function endAll(): void {
+  for (const child of running) endGroup(child);
+}
+
+function endGroup(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  try {
+    process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // The whole group has ended already.
+  }
+}
+
+export async function run(job: Command): Promise<Ended> {
+  const child = spawn(job.command[0], job.command.slice(1), {
+    cwd: job.folder,
+    detached: true,
+    env: environment(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  running.add(child);
+  try {
+    return await follow(child, job);
+  } finally {
+    running.delete(child);
+    endGroup(child);
+    child.stdout.destroy();
+    child.stderr.destroy();
+  }
+}
+
+/** As from a terminal without colours: what `npm test` tells its scripts would send an npm below it to this folder. */
+function environment(): NodeJS.ProcessEnv {
+  const ours =
+    /^(?:FORCE_COLOR|INIT_CWD|npm_(?:package|lifecycle)_.*|npm_(?:command|execpath)|npm_config_local_prefix)$/;
+  const others = Object.entries(process.env).filter(([name]) => !ours.test(name));
+  return { ...Object.fromEntries(others), NO_COLOR: '1' };
+}
+
+function follow(child: ChildProcess, job: Command): Promise<Ended> {
+  return new Promise((resolve) => {
+    let output = '';
+    let closing: NodeJS.Timeout | undefined;
+    const end = (how: Ended['how'], exitCode: number | null) => {
+      clearTimeout(limit);
+      clearTimeout(closing);
+      resolve({ how, exitCode, output });
+    };
+    const limit = setTimeout(end, job.limitMs, 'over its time', null);
+    const hear = (chunk: string) => {
+      output += chunk;
+      if (closing !== undefined || job.isComplete?.(output.slice(-1_000)) !== true) return;
+      closing = setTimeout(end, job.closeMs, 'still open', null);
+    };
+    child.stdout?.setEncoding('utf8').on('data', hear);
+    child.stderr?.setEncoding('utf8').on('data', hear);
+    child.on('error', (error) => {
+      output += `${error.message}\n`;
+      end('by itself', null);
+    });
+    child.on('close', (exitCode) => end('by itself', exitCode));
+    // A process that a test left behind holds the pipes open, and 'close' does not come.
+    child.on('exit', (exitCode) => setTimeout(end, 1_000, 'by itself', exitCode).unref());
+  });
+}

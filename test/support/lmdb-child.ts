@@ -1,0 +1,137 @@
+/**
+ * A process of its own for the tests of the embedded store: it is killed, competes for a folder, or meets a full disk.
+ *
+ * Arguments: what to do, the folder, and the epoch of partition 0 where that is another's. Answers are lines on stdout.
+ */
+import { once } from 'node:events';
+import { writeSync } from 'node:fs';
+import { isSkerryError } from '../../core/errors.ts';
+import type { Commit, Epoch, Store } from '../../runtime/store.ts';
+import { openLmdb } from '../../runtime/stores/lmdb.ts';
+
+const [what = '', folder = '', epochText = '0'] = process.argv.slice(2);
+const entityCount = 8;
+
+/** At once and in full, so that what was said before a SIGKILL was said. */
+function say(line: string): void {
+  writeSync(1, `${line}\n`);
+}
+
+/** Every part of the commit says its version, so that a torn one shows. */
+function commitOf(address: string, epoch: Epoch, expected: number, filler = 0): Commit {
+  const version = expected + 1;
+  const bytes = Buffer.from(String(version).padEnd(filler, ' '));
+  const records = ['s', 't', 'p1', 'p2'].map((name) => [name, bytes] as const);
+  const alternating = [`e${version % 2}`, bytes] as const;
+  const gone = [`e${(version + 1) % 2}`, null] as const;
+  const wakeBefore = expected === 0 ? undefined : expected;
+  return {
+    partition: 0,
+    epoch,
+    address,
+    expected,
+    version,
+    head: bytes,
+    records: [...records, alternating, gone],
+    wakeBefore,
+    wakeAt: version,
+  };
+}
+
+async function versionOf(store: Store, address: string): Promise<number> {
+  const [loaded] = await store.load([{ partition: 0, address }]);
+  return loaded?.version ?? 0;
+}
+
+async function claimed(store: Store): Promise<Epoch> {
+  const [claim] = await store.claim([0], `child ${process.pid}`);
+  return claim?.epoch ?? 0;
+}
+
+/** Groups of commits over a few entities for ever, two groups at a time; each is said when it was acknowledged. */
+async function commitForEver(): Promise<void> {
+  const store = await openLmdb(folder);
+  const epoch = await claimed(store);
+  const worker = async (half: number): Promise<void> => {
+    const addresses = Array.from({ length: entityCount / 2 }, (_, at) => `order/${half}-${at}`);
+    for (let version = await versionOf(store, addresses[0] ?? ''); ; version += 1) {
+      const outcomes = await store.commit(addresses.map((address) => commitOf(address, epoch, version)));
+      if (outcomes.some((outcome) => outcome !== 'committed')) throw new Error(`refused: ${outcomes.join()}`);
+      for (const address of addresses) say(`${address} ${version + 1}`);
+    }
+  };
+  await Promise.all([worker(0), worker(1)]);
+}
+
+/** Raises the version of shared entities, by commits that another process' may make stale; says how many were accepted. */
+async function increment(): Promise<void> {
+  const store = await openLmdb(folder, { shared: true });
+  let accepted = 0;
+  for (let round = 0; round < 60; round += 1) {
+    const addresses = Array.from({ length: 4 }, (_, at) => `counter/${at}`);
+    const group = await Promise.all(
+      addresses.map(async (address) => commitOf(address, Number(epochText), await versionOf(store, address))),
+    );
+    accepted += (await store.commit(group)).filter((outcome) => outcome === 'committed').length;
+  }
+  await store.close();
+  say(`accepted ${accepted}`);
+}
+
+async function claimOnce(): Promise<void> {
+  const store = await openLmdb(folder, { shared: true });
+  say(`claimed ${await claimed(store)}`);
+  await store.close();
+}
+
+/** Has the folder open until stdin ends. */
+async function hold(): Promise<void> {
+  const store = await openLmdb(folder, { owner: 'holder' });
+  const epoch = await claimed(store);
+  await store.commit([commitOf('order/1', epoch, 0)]);
+  say('open');
+  process.stdin.resume();
+  await once(process.stdin, 'end');
+  await store.close();
+  say('closed');
+}
+
+/** Commits until the disk is full, says how that was; then, when stdin speaks, once more. */
+async function fill(): Promise<void> {
+  const store = await openLmdb(folder);
+  const epoch = await claimed(store);
+  let version = 0;
+  for (let failure: unknown; failure === undefined; ) {
+    failure = await commitBoth(store, epoch, version).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (failure === undefined) version += 1;
+    else say(isSkerryError(failure) ? `failed ${failure.code} ${failure.effect}` : `unexpected ${String(failure)}`);
+  }
+  say(`acknowledged ${version}, found ${await versionOf(store, 'order/a')} ${await versionOf(store, 'order/b')}`);
+  await once(process.stdin, 'data');
+  const found = await versionOf(store, 'order/a');
+  await commitBoth(store, epoch, found).then(
+    () => say('committed'),
+    (error: unknown) => say(`unexpected ${String(error)}`),
+  );
+  say(`then ${(await versionOf(store, 'order/a')) - found}`);
+  await store.close();
+  process.stdin.destroy();
+}
+
+/** Two calls at once, of which one also grows the folder with records that stay. */
+async function commitBoth(store: Store, epoch: Epoch, version: number): Promise<void> {
+  const grown = commitOf('order/a', epoch, version, 20_000);
+  const more = [`p-${version}`, Buffer.alloc(200_000, version & 255)] as const;
+  const calls = [
+    store.commit([{ ...grown, records: [...grown.records, more] }]),
+    store.commit([commitOf('order/b', epoch, version)]),
+  ];
+  const failed = (await Promise.allSettled(calls)).find((call) => call.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+const deeds: Record<string, () => Promise<void>> = { commitForEver, increment, claimOnce, hold, fill };
+await deeds[what]?.();
