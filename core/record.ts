@@ -13,6 +13,7 @@ import type { Activity, Content, OutboxMessage } from './activity.ts';
 import { newActivity, send } from './activity.ts';
 import type { Address, PartnerId } from './message.ts';
 import { keyOf } from './message.ts';
+import { Parts } from './parts.ts';
 
 /**
  * Names of an entity's records in the store. The first letter is the table: it orders records and lets a store leave
@@ -102,15 +103,17 @@ export interface EntityRecord {
   stateBytes: number;
   /** Time of the last turn, ms. */
   now: number;
-  readonly activities: Map<PartnerId, Activity>;
+  readonly activities: Parts<PartnerId, Activity>;
   /** Whether every activity that the store has is in `activities`. */
   isComplete: boolean;
-  readonly timers: Map<string, Timer>;
-  readonly holds: Map<string, HeldOperation>;
-  readonly effects: Map<string, PendingEffect>;
-  readonly dead: Map<string, DeadLetter>;
+  readonly timers: Parts<string, Timer>;
+  readonly holds: Parts<string, HeldOperation>;
+  readonly effects: Parts<string, PendingEffect>;
+  readonly dead: Parts<string, DeadLetter>;
   /** When the first closed stream's record may go, ms; 0: none waits for that. */
   forgetAt: number;
+  /** Activities that may be in the store and not in memory, at least. */
+  unseenCount: number;
   /** Messages not yet acknowledged, over all activities. */
   outboxCount: number;
   readonly changes: Changes;
@@ -121,9 +124,11 @@ export interface Changes {
   /** The state encoded as it is after the last turn, where it is small enough to be written whole each time. */
   whole: Uint8Array | undefined;
   /** Encoded patches of the turns since the last drain, or undefined: the state must be written whole. */
-  patches: Uint8Array[] | undefined;
-  readonly records: Map<RecordName, RecordChange>;
+  patches: readonly Uint8Array[] | undefined;
+  readonly records: Parts<RecordName, RecordChange>;
 }
+
+export const noPatches: readonly Uint8Array[] = [];
 
 export function newRecord(address: Address, state: unknown): EntityRecord {
   return {
@@ -133,15 +138,16 @@ export function newRecord(address: Address, state: unknown): EntityRecord {
     state: { value: state },
     stateBytes: 0,
     now: 0,
-    activities: new Map(),
+    activities: new Parts(),
     isComplete: true,
-    timers: new Map(),
-    holds: new Map(),
-    effects: new Map(),
-    dead: new Map(),
+    timers: new Parts(),
+    holds: new Parts(),
+    effects: new Parts(),
+    dead: new Parts(),
     forgetAt: 0,
+    unseenCount: 0,
     outboxCount: 0,
-    changes: { isStateChanged: false, whole: undefined, patches: [], records: new Map() },
+    changes: { isStateChanged: false, whole: undefined, patches: noPatches, records: new Parts() },
   };
 }
 

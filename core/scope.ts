@@ -357,7 +357,7 @@ export class TurnScope {
       record.stateBytes = this.#whole.length;
     } else if (this.#patch !== undefined) {
       changes.whole = undefined;
-      changes.patches?.push(this.#patch);
+      changes.patches = changes.patches?.concat(this.#patch);
       record.stateBytes += this.#patch.length;
     }
   }

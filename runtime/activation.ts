@@ -54,7 +54,7 @@ export class Activation {
   readonly address: Address;
   readonly partition: Partition;
   readonly behaviour: Behaviour;
-  readonly mailbox = new Mailbox();
+  #mailbox: Mailbox | undefined;
   phase: 'loading' | 'ready' | 'reading' | 'dropped' = 'loading';
   /** Set once loaded. */
   record: EntityRecord | undefined;
@@ -81,6 +81,24 @@ export class Activation {
     this.behaviour = behaviour;
   }
 
+  get mailbox(): Mailbox {
+    this.#mailbox ??= new Mailbox();
+    return this.#mailbox;
+  }
+
+  get waitingCount(): number {
+    return this.#mailbox === undefined ? 0 : this.#mailbox.count;
+  }
+
+  /** Give back what an activation at rest does not need: it comes again when somebody asks. */
+  compact(): void {
+    this.#mailbox = undefined;
+    this.handlers = this.behaviour.isClass ? this.handlers : undefined;
+    this.retries = undefined;
+    this.ahead = undefined;
+    if (this.flights?.size === 0) this.flights = undefined;
+  }
+
   /** The record of an activation that is loaded. */
   get entity(): EntityRecord {
     if (this.record === undefined) throw new Error(`Skerry bug, please report: ${this.address} is used before it is loaded`);
@@ -93,7 +111,7 @@ export class Activation {
 
   /** Whether memory holds nothing that the store or a partner does not know, so that it may go. */
   get isAtRest(): boolean {
-    return this.phase === 'ready' && this.isDurable && this.mailbox.count === 0 && this.entity.changes.records.size === 0 && (this.retries?.size ?? 0) === 0;
+    return this.phase === 'ready' && this.isDurable && this.waitingCount === 0 && this.entity.changes.records.size === 0 && (this.retries?.size ?? 0) === 0;
   }
 
   batch(): Batch {

@@ -18,7 +18,8 @@ import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, keyOf, type PartnerId } from '../core/message.ts';
 import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, OutboxRow, PendingEffect, RecordChange, RecordName, Timer } from '../core/record.ts';
-import { activityWith, newRecord, recordName } from '../core/record.ts';
+import { activityWith, newRecord, noPatches, recordName } from '../core/record.ts';
+import type { Parts } from '../core/parts.ts';
 import { wholeBytesMax } from '../core/scope.ts';
 import { applyPatch } from '../core/state.ts';
 import { storable } from '../core/storable.ts';
@@ -58,7 +59,7 @@ export function drain(record: EntityRecord, layout: StateLayout, behaviour: Beha
   record.changes.isStateChanged = false;
   // Not kept for the next turn: a million idle entities would each hold their state twice.
   record.changes.whole = undefined;
-  record.changes.patches = [];
+  record.changes.patches = noPatches;
   return { head, records };
 }
 
@@ -245,7 +246,7 @@ function restoreParts(record: EntityRecord, records: Loaded['records']): void {
   }
 }
 
-function addTo<Part extends { readonly id: string } | { readonly name: string }>(parts: Map<string, Part>, part: Part): void {
+function addTo<Part extends { readonly id: string } | { readonly name: string }>(parts: Parts<string, Part>, part: Part): void {
   parts.set('id' in part ? part.id : part.name, part);
 }
 

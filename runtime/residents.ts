@@ -36,6 +36,8 @@ export interface ResidentParts {
 /** Activities that one step of the search for forgettable ones reads, and the pause between two searches, ms. */
 const sweepPageCount = 256;
 const sweepPauseMs = 60_000;
+/** After this long without a message an activation gives back all but its state, ms. */
+const restMs = 2_000;
 
 /** When an activity's inbound side may go, ms; Infinity: there is none. */
 function forgetDate({ inbound }: Activity, limits: Limits): number {
@@ -219,10 +221,30 @@ export class Residents {
       if (isOver(activity, environment.now(), limits)) entity.changes.records.set(name, 'activity');
       else next = Math.min(next, forgetDate(activity, limits));
     }
+    if (after === undefined) entity.unseenCount = 0;
+    entity.unseenCount += page.length;
     const last = page[sweepPageCount - 1];
     if (last !== undefined) return this.#forgetStored(activation, last[0], next);
     entity.forgetAt = next === Number.POSITIVE_INFINITY ? 0 : Math.max(next, environment.now() + sweepPauseMs);
     this.#parts.forgotten(activation);
+  }
+
+  /** An activation that rests keeps its state; what it remembers about partners is in the store (DESIGN section 12). */
+  #compact(activation: Activation): void {
+    activation.compact();
+    const { entity } = activation;
+    if (activation.behaviour.durability !== 'turn' || entity.outboxCount > 0 || entity.activities.size === 0) return;
+    for (const activity of entity.activities.values()) if (activity.outbound !== undefined) return;
+    entity.unseenCount += entity.activities.size;
+    entity.activities.clear();
+    entity.isComplete = false;
+    this.#planForgetting(activation);
+  }
+
+  /** What is not in memory is not seen to be over: when it has become much, it is looked through. */
+  #planForgetting({ entity }: Activation): void {
+    const { environment, limits } = this.#parts;
+    if (entity.unseenCount > limits.activityCountMax && entity.forgetAt === 0) entity.forgetAt = environment.now() + limits.doubtMs;
   }
 
   /** Move the hand on: passivate what is at rest and idle, or beyond the bound. A bounded step. */
@@ -236,8 +258,10 @@ export class Residents {
         this.#hand = undefined;
         return;
       }
+      if (!activation.isAtRest) continue;
+      if (now - activation.usedAt >= restMs) this.#compact(activation);
       const idleMs = this.count > limits.activationCountMax ? 0 : limits.idleMs;
-      if (now - activation.usedAt >= idleMs && activation.isAtRest) {
+      if (now - activation.usedAt >= idleMs) {
         this.drop(activation);
         this.#parts.passivated(activation);
       }

@@ -49,6 +49,8 @@ const turnsInARow = 64;
 const turnsAtOnce = 512;
 const sweepMs = 1_000;
 const sweepSteps = 20_000;
+/** The hand passes every activation at least this often, in sweeps. */
+const sweepsARound = 16;
 const none = new Uint8Array(0);
 
 export class Worker {
@@ -212,7 +214,7 @@ export class Worker {
       return;
     }
     const isBounded = item.kind === 'message' || item.kind === 'query';
-    if (isBounded && (activation.mailbox.count >= this.#limits.mailboxCountMax || this.#queuedCount >= this.#limits.workerQueueCountMax)) {
+    if (isBounded && (activation.waitingCount >= this.#limits.mailboxCountMax || this.#queuedCount >= this.#limits.workerQueueCountMax)) {
       this.overloadedCount += 1;
       this.#reply(item, 'overloaded');
       return;
@@ -233,7 +235,7 @@ export class Worker {
     for (const effect of entity.effects.values()) if (activation.isDurable) this.#effects.start(activation.address, activation.behaviour, effect);
     const next = wakeTime(entity);
     if (next !== undefined && next > 0) this.#dates.setEarlier(activation.address, next);
-    if (activation.mailbox.count > 0) this.#enlist(activation);
+    if (activation.waitingCount > 0) this.#enlist(activation);
   }
 
   #enlist(activation: Activation): void {
@@ -271,13 +273,13 @@ export class Worker {
       const item = activation.mailbox.shift();
       if (item === undefined) break;
       this.#queuedCount -= 1;
-      const before = activation.mailbox.count;
+      const before = activation.waitingCount;
       this.#turns.run(activation, item);
-      this.#queuedCount += activation.mailbox.count - before;
+      this.#queuedCount += activation.waitingCount - before;
       if (item.kind === 'wake') this.#afterWake(activation);
       count += 1;
     }
-    if (activation.phase === 'ready' && activation.mailbox.count > 0) this.#enlist(activation);
+    if (activation.phase === 'ready' && activation.waitingCount > 0) this.#enlist(activation);
     return count;
   }
 
@@ -313,7 +315,7 @@ export class Worker {
     for (const effect of batch.effects) this.#effects.start(activation.address, activation.behaviour, effect);
     const next = wakeTime(activation.entity);
     if (next !== undefined && next > 0) this.#dates.setEarlier(activation.address, next);
-    else if (batch.sent.size > 0 || activation.entity.activities.size > 0) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.closeIdleMs);
+    else if (batch.sent.size > 0) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.closeIdleMs);
   }
 
   /** Housekeeping, and the date of the next wake (W3). */
@@ -415,7 +417,7 @@ export class Worker {
 
   #sweep(): void {
     if (this.#isStopped) return;
-    this.#residents.sweep(sweepSteps);
+    this.#residents.sweep(Math.max(sweepSteps, this.#residents.count / sweepsARound));
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
   }
 }
