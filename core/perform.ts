@@ -14,7 +14,7 @@ import type { EntityRecord, HeldOperation } from './record.ts';
 import { recordName } from './record.ts';
 import type { AnswerRow, TurnEnvironment } from './request.ts';
 import { queryView, type TurnScope } from './scope.ts';
-import { storable } from './storable.ts';
+import { retained, storable } from './storable.ts';
 import { TurnHandle } from './turn-handle.ts';
 
 export type HandlerTable = Readonly<Record<string, unknown>>;
@@ -64,7 +64,7 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
   }
   const hold = newHold(scope, operation, content);
   const output = outputOf(functionOf(handlers, content.operation, 'tentative')(turn, input), content.operation);
-  scope.holds.push(hold);
+  scope.keep(hold);
   return ['accepted', output];
 }
 
@@ -73,7 +73,7 @@ function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknow
   if (id.length === 0 || id.length > 1_024) throw new SkerryError('invalid-input', `A tentative operation needs the id of its hold`);
   if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} exists already`);
   const until = scope.now + (operation.holdMs ?? scope.environment.limits.holdMs);
-  return { id, operation: content.operation, payload: content.payload, until, isLapsed: false };
+  return { id, operation: content.operation, payload: retained(content.payload), until, isLapsed: false };
 }
 
 /** A turn is synchronous: a promise as its output is a mistake that must not be stored as `{}`. */
@@ -92,7 +92,7 @@ function runResolution(scope: TurnScope, handlers: HandlerTable, content: Conten
   const operation = operationOf(scope, hold.operation);
   const input = decodeInput(scope, operation, hold);
   outputOf(functionOf(handlers, hold.operation, step)(new TurnHandle(scope), input), hold.operation);
-  scope.removed.push(recordName.hold(hold.id));
+  scope.remove(recordName.hold(hold.id));
   return [step === 'confirm' ? 'confirmed' : 'cancelled'];
 }
 
@@ -131,7 +131,7 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
   const id = String(scope.environment.decode(content.payload));
   const letter = scope.record.dead.get(id);
   if (letter === undefined) throw new SkerryError('not-found', `${scope.record.address} has no dead letter '${id}'`);
-  scope.removed.push(recordName.dead(id));
+  scope.remove(recordName.dead(id));
   if (content.kind === 'dead-drop') return ['done'];
   if (letter.side === 'sender') {
     scope.sendContent(letter.partner, letter.content);

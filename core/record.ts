@@ -155,8 +155,8 @@ export function newRecord(address: Address, state: unknown): EntityRecord {
 export function wakeTime(record: EntityRecord): number | undefined {
   if (record.outboxCount > 0 || record.effects.size > 0) return 0;
   let soonest: number | undefined = record.forgetAt === 0 ? undefined : record.forgetAt;
-  for (const timer of record.timers.values()) if (soonest === undefined || timer.due < soonest) soonest = timer.due;
-  for (const hold of record.holds.values()) if (soonest === undefined || hold.until < soonest) soonest = hold.until;
+  if (record.timers.size > 0) for (const timer of record.timers.values()) if (soonest === undefined || timer.due < soonest) soonest = timer.due;
+  if (record.holds.size > 0) for (const hold of record.holds.values()) if (soonest === undefined || hold.until < soonest) soonest = hold.until;
   return soonest;
 }
 

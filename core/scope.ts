@@ -15,7 +15,7 @@ import { activityWith, enqueueMessage, recordName } from './record.ts';
 import { References } from './reference.ts';
 import type { Request, TurnEnvironment } from './request.ts';
 import { Recorder, view } from './state.ts';
-import { storable } from './storable.ts';
+import { retained, storable } from './storable.ts';
 
 /** States up to this many encoded bytes are written whole with each commit; larger ones as patches where smaller. */
 export const wholeBytesMax = 2_048;
@@ -61,12 +61,12 @@ export class TurnScope {
   readonly environment: TurnEnvironment;
   readonly now: number;
   partner: PartnerId;
-  readonly removed: RecordName[] = [];
-  readonly holds: HeldOperation[] = [];
+  removed: RecordName[] | undefined;
+  holds: HeldOperation[] | undefined;
   effects: PendingEffect[] | undefined;
   timerOperation: string | undefined;
   isStateChanged = false;
-  readonly sentLog: HistoryItem['sent'][number][] = [];
+  sentLog: HistoryItem['sent'][number][] | undefined;
   #recorder: Recorder | undefined;
   #root: unknown;
   #isRootOpen = false;
@@ -84,6 +84,17 @@ export class TurnScope {
     // A clock that went back (another worker's, a corrected one) must not take the entity's time back with it.
     this.now = Math.max(environment.now, record.now);
     this.partner = request.kind === 'message' ? request.partner : '';
+  }
+
+  /** A record goes with this turn. */
+  remove(name: RecordName): void {
+    this.removed ??= [];
+    this.removed.push(name);
+  }
+
+  keep(hold: HeldOperation): void {
+    this.holds ??= [];
+    this.holds.push(hold);
   }
 
   /** The retry of a dead letter is run as from its old sender. */
@@ -217,7 +228,7 @@ export class TurnScope {
     if (bytes.length > limits.messageBytesMax) {
       throw new SkerryError('too-large', `The input of ${where} takes ${bytes.length} bytes, over messageBytesMax (${limits.messageBytesMax})`);
     }
-    return bytes;
+    return retained(bytes);
   }
 
   sendContent(to: PartnerId, content: Content): void {
@@ -243,7 +254,7 @@ export class TurnScope {
 
   cancelTimer(name: string): void {
     this.#timers = this.#timers?.filter((timer) => timer.name !== name);
-    if (this.record.timers.has(name)) this.removed.push(recordName.timer(name));
+    if (this.record.timers.has(name)) this.remove(recordName.timer(name));
   }
 
   #checkCount(): void {
@@ -263,7 +274,7 @@ export class TurnScope {
     if (record.outboxCount + (this.#outgoing?.length ?? 0) > limits.outboxCountMax) {
       throw new SkerryError('overloaded', `${record.address} has ${record.outboxCount} messages unacknowledged, over outboxCountMax (${limits.outboxCountMax}) with this turn's`);
     }
-    if (record.timers.size + (this.#timers?.length ?? 0) > limits.timerCountMax || record.holds.size + this.holds.length > limits.timerCountMax || record.effects.size + (this.effects?.length ?? 0) > limits.timerCountMax) {
+    if (record.timers.size + (this.#timers?.length ?? 0) > limits.timerCountMax || record.holds.size + (this.holds?.length ?? 0) > limits.timerCountMax || record.effects.size + (this.effects?.length ?? 0) > limits.timerCountMax) {
       throw new SkerryError('overloaded', `${record.address} has too many timers, holds or effects: timerCountMax is ${limits.timerCountMax}`);
     }
     if (this.#recorder === undefined) return;
@@ -312,8 +323,8 @@ export class TurnScope {
     this.#timers = undefined;
     this.#touched = undefined;
     this.effects = undefined;
-    this.removed.length = 0;
-    this.holds.length = 0;
+    this.removed = undefined;
+    this.holds = undefined;
   }
 
   /** Drafts and handle are dead from here. */
@@ -329,12 +340,12 @@ export class TurnScope {
     const { records } = record.changes;
     if (this.isStateChanged) this.#applyState();
     for (const activity of this.#touched ?? []) records.set(recordName.activity(activity.partner), 'activity');
-    for (const name of this.removed) this.#remove(name);
+    for (const name of this.removed ?? []) this.#remove(name);
     for (const timer of this.#timers ?? []) {
       record.timers.set(timer.name, timer);
       records.set(recordName.timer(timer.name), timer);
     }
-    for (const hold of this.holds) {
+    for (const hold of this.holds ?? []) {
       record.holds.set(hold.id, hold);
       records.set(recordName.hold(hold.id), hold);
     }
@@ -373,7 +384,7 @@ export class TurnScope {
 
   enqueue(activity: Activity, content: Content, sentTo: Set<Activity>): void {
     enqueueMessage(this.record, activity, content, { now: this.now, expires: this.environment.now + this.horizonMs });
-    if (this.behaviour.historyMs !== undefined) this.sentLog.push({ to: activity.partner, kind: content.kind, operation: content.operation });
+    if (this.behaviour.historyMs !== undefined) (this.sentLog ??= []).push({ to: activity.partner, kind: content.kind, operation: content.operation });
     sentTo.add(activity);
   }
 }

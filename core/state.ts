@@ -16,8 +16,8 @@
  * D9: A view cannot change anything.
  * D10: Nothing in the state is nested deeper than depthMax, however many turns it took to nest it.
  *
- * Why patches may skip writes: once an op carries an object (a new one, or an existing one that moved), the op's value is
- * read when the turn has settled, so writes inside a carried object need no op. And why no tree is walked to find
+ * Why patches may skip writes: once an edit carries an object (a new one, or an existing one that moved), its value is
+ * read when the turn has settled, so writes inside a carried object need none. And why no tree is walked to find
  * doubles (D6): the state was a tree, each step says what it put and what it removed, so counting the references to the
  * objects that moved is enough; only when one has two is the tree walked, and the change written whole.
  *
@@ -484,6 +484,7 @@ export class Recorder implements Keeper {
 
   path(branch: Branch, key?: Key): Key[] {
     const path: Key[] = key === undefined ? [] : [key];
+    if (branch.parent === undefined) return path;
     for (let at = branch; at.parent !== undefined && !data.isTooDeep(path.length); at = at.parent) path.push(at.key);
     return path.reverse();
   }

@@ -190,3 +190,8 @@ function objectProblem(value: object): string {
   if (remedy !== undefined) return `is ${/^[AE]/.test(name) ? 'an' : 'a'} ${name}: ${remedy}`;
   return `is an instance of ${name}: store a plain object instead`;
 }
+
+/** A copy of bytes that keeps nothing else alive: encoders cut theirs from larger buffers. */
+export function retained(bytes: Uint8Array): Uint8Array {
+  return Uint8Array.prototype.slice.call(bytes);
+}

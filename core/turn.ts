@@ -87,8 +87,8 @@ function runHandler(scope: TurnScope, handlers: Readonly<Record<string, unknown>
 
 /** What asked for the turn goes with it, however the turn ends. */
 function consume(scope: TurnScope, request: Request): void {
-  if (request.kind === 'timer') scope.removed.push(recordName.timer(request.name));
-  if (request.kind === 'effect') scope.removed.push(recordName.effect(request.id));
+  if (request.kind === 'timer') scope.remove(recordName.timer(request.name));
+  if (request.kind === 'effect') scope.remove(recordName.effect(request.id));
 }
 
 /** The end of a hold's time: cancel by itself, and remember it for a late confirm. */
@@ -96,12 +96,12 @@ function runLapse(scope: TurnScope, handlers: Readonly<Record<string, unknown>>,
   const hold = scope.record.holds.get(id);
   if (hold === undefined || hold.until > scope.now) return undefined;
   if (hold.isLapsed) {
-    scope.removed.push(recordName.hold(id));
+    scope.remove(recordName.hold(id));
     return ['done'];
   }
   const content: Content = { kind: 'cancel', operation: hold.operation, payload: hold.payload, hold: id, wantsAnswer: false };
   const row = runContent(scope, handlers, '', content);
-  scope.holds.push({ ...hold, isLapsed: true, until: scope.now + scope.horizonMs });
+  scope.keep({ ...hold, isLapsed: true, until: scope.now + scope.horizonMs });
   return row;
 }
 
@@ -185,7 +185,7 @@ function keepHistory(scope: TurnScope, request: Request, status: string): void {
     operation: content?.operation ?? scope.timerOperation ?? '',
     payload: content?.payload ?? new Uint8Array(0),
     status,
-    sent: scope.sentLog,
+    sent: scope.sentLog ?? [],
     state: scope.isStateChanged ? (record.changes.whole ?? new Uint8Array(0)) : new Uint8Array(0),
   };
   record.changes.records.set(recordName.history(record.version), item);
@@ -202,7 +202,7 @@ export function bury(record: EntityRecord, behaviour: Behaviour, request: Reques
   consume(scope, request);
   const hold = request.kind === 'lapse' ? record.holds.get(request.hold) : undefined;
   // The hold stays, for the dead letter's retry to cancel; only its time never ends again by itself.
-  if (hold !== undefined) scope.holds.push({ ...hold, until: Number.MAX_SAFE_INTEGER });
+  if (hold !== undefined) scope.keep({ ...hold, until: Number.MAX_SAFE_INTEGER });
   const letter: DeadLetter = {
     id: `${record.version + 1}`,
     side: 'receiver',

@@ -28,8 +28,13 @@ export class Batch {
   readonly requests: (MessageEnvelope | QueryEnvelope)[] = [];
   readonly envelopes: Envelope[] = [];
   /** Activities whose outbox grew, and the last number of it that this batch makes durable. */
-  readonly sent = new Map<Activity, number>();
-  readonly effects: PendingEffect[] = [];
+  sent: Map<Activity, number> | undefined;
+  effects: PendingEffect[] | undefined;
+
+  addSent(activity: Activity, durable: number): void {
+    this.sent ??= new Map();
+    this.sent.set(activity, durable);
+  }
 }
 
 /** What is being tried again, and when. */

@@ -10,7 +10,7 @@
  * - C3 A number that is given up is passed by the floor, and what waits behind it is sent again at once.
  */
 import type { AcceptedHold, AnyEntity, Caller, CallOptions, Hold } from '../core/entity.ts';
-import { type ErrorCode, errorCodes, SkerryError } from '../core/errors.ts';
+import { type ErrorCode, errorCodes, isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, addressOf } from '../core/message.ts';
 import type { AnyOperation } from '../core/operation.ts';
@@ -22,7 +22,6 @@ import { decode, encode } from './codec.ts';
 import type { Envelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import type { Content } from '../core/activity.ts';
-import { Schedule } from './schedule.ts';
 
 export interface ClientParts {
   readonly environment: Environment;
@@ -42,6 +41,14 @@ interface Stream {
   usedAt: number;
 }
 
+/** What is asked, of whom. */
+interface What {
+  readonly address: Address;
+  readonly name: string;
+  content: Content | undefined;
+  query: Call['query'];
+}
+
 interface Call {
   readonly id: number;
   readonly address: Address;
@@ -53,11 +60,16 @@ interface Call {
   readonly from: string;
   readonly keepMs: number;
   attempts: number;
+  /** When to send it again or give it up, ms. */
+  dueAt: number;
+  /** For messages: the name that they have in errors. */
+  readonly name: string;
   readonly settle: (row: AnswerRow) => void;
-  readonly fail: (error: SkerryError) => void;
+  readonly fail: (error: unknown) => void;
 }
 
 const streamCountMax = 100_000;
+const nothing = new Uint8Array(0);
 
 export function clientSubject(id: string): string {
   return `skerry.client.${id}`;
@@ -66,9 +78,12 @@ export function clientSubject(id: string): string {
 export class Client {
   readonly #parts: ClientParts;
   readonly #id: string;
+  /** This client as a partner. */
+  readonly #partner: string;
   readonly #streams = new Map<Address, Stream>();
   readonly #calls = new Map<number, Call>();
-  readonly #dates: Schedule;
+  #alarmAt = Number.POSITIVE_INFINITY;
+  #cancelAlarm: (() => void) | undefined;
   readonly #references: References<Address>;
   #callCount = 0;
   #sessionCount = 0;
@@ -77,7 +92,7 @@ export class Client {
   constructor(parts: ClientParts) {
     this.#parts = parts;
     this.#id = parts.environment.newId();
-    this.#dates = new Schedule(parts.environment, (id) => this.#due(Number(id)));
+    this.#partner = `@${this.#id}`;
     this.#references = new References<Address>(
       (address, name, operation, given) => this.#ask(address, name, operation, given),
       () => true,
@@ -104,17 +119,27 @@ export class Client {
     await this.#message(address, { kind, operation: '', payload: encode(id), hold: '', wantsAnswer: false }, {});
   }
 
-  async #ask(address: Address, name: string, operation: AnyOperation, given: unknown[]): Promise<unknown> {
+  #ask(address: Address, name: string, operation: AnyOperation, given: unknown[]): Promise<unknown> {
     return this.#perform(address, name, operation.kind, given[0], (given[1] ?? {}) as CallOptions);
   }
 
-  async #perform(address: Address, name: string, kind: AnyOperation['kind'], input: unknown, options: CallOptions): Promise<unknown> {
-    const payload = this.#encodeInput(input, `${address} ${name}`);
-    if (kind === 'query') return outputOf(address, name, await this.#query(address, name, payload, options));
-    const hold: Hold | undefined = kind === 'tentative' ? { entity: address, operation: name, id: this.#holdId(options) } : undefined;
-    const row = await this.#message(address, { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: true }, options);
-    const output = outputOf(address, name, row);
-    return hold === undefined ? output : this.#accepted(hold, output);
+  #perform(address: Address, name: string, kind: AnyOperation['kind'], input: unknown, options: CallOptions): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const payload = this.#encodeInput(input, address, name);
+      const what: What = { address, name, content: undefined, query: undefined };
+      if (kind === 'query') {
+        what.query = { operation: name, payload };
+        this.#start(what, options, (row) => resolve(outputOf(address, name, row)), reject);
+        return;
+      }
+      const hold: Hold | undefined = kind === 'tentative' ? { entity: address, operation: name, id: this.#holdId(options) } : undefined;
+      what.content = { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: true };
+      const settle = (row: AnswerRow) => {
+        const output = outputOf(address, name, row);
+        resolve(hold === undefined ? output : this.#accepted(hold, output));
+      };
+      this.#start(what, options, settle, reject);
+    });
   }
 
   #holdId(options: CallOptions): string {
@@ -133,55 +158,53 @@ export class Client {
 
   /** Confirm or cancel a hold, also one that came from elsewhere. Rejects with `lapsed` when it is too late to confirm. */
   async resolve(hold: Hold, kind: 'confirm' | 'cancel', options: CallOptions = {}): Promise<void> {
-    const content: Content = { kind, operation: hold.operation, payload: new Uint8Array(0), hold: hold.id, wantsAnswer: true };
+    const content: Content = { kind, operation: hold.operation, payload: nothing, hold: hold.id, wantsAnswer: true };
     const row = await this.#message(hold.entity, content, options);
     if (row[0] === 'lapsed' && kind === 'confirm') throw new SkerryError('lapsed', `The hold on ${hold.entity} had lapsed: ${hold.operation} was cancelled`);
     if (row[0] !== 'lapsed') outputOf(hold.entity, `${kind} of ${hold.operation}`, row);
   }
 
-  #encodeInput(input: unknown, where: string): Uint8Array {
-    const bytes = input === undefined ? new Uint8Array(0) : encode(storable(input, `input of ${where}`));
+  #encodeInput(input: unknown, address: Address, name: string): Uint8Array {
+    if (input === undefined) return nothing;
+    const bytes = encode(storable(input, 'input'));
     const { messageBytesMax } = this.#parts.limits;
-    if (bytes.length > messageBytesMax) throw new SkerryError('too-large', `The input of ${where} takes ${bytes.length} bytes, over messageBytesMax (${messageBytesMax})`);
+    if (bytes.length > messageBytesMax) throw new SkerryError('too-large', `The input of ${address} ${name} takes ${bytes.length} bytes, over messageBytesMax (${messageBytesMax})`);
     return bytes;
   }
 
   // ---- calls
 
-  #query(address: Address, operation: string, payload: Uint8Array, options: CallOptions): Promise<AnswerRow> {
-    return this.#start(address, { query: { operation, payload } }, options);
-  }
-
   #message(address: Address, content: Content, options: CallOptions): Promise<AnswerRow> {
-    return this.#start(address, { content }, options);
+    return new Promise((resolve, reject) => this.#start({ address, name: content.kind, content, query: undefined }, options, resolve, reject));
   }
 
-  #start(address: Address, what: { content?: Content; query?: Call['query'] }, options: CallOptions): Promise<AnswerRow> {
+  /** Begin a call. Throws `closed`, `overloaded`. */
+  #start({ address, name, content, query }: What, options: CallOptions, settle: Call['settle'], fail: Call['fail']): void {
     const { environment, limits } = this.#parts;
-    if (this.#isClosed) return Promise.reject(new SkerryError('closed', 'The cluster handle is closed'));
-    if (this.#calls.size >= limits.clientCallCountMax) return Promise.reject(new SkerryError('overloaded', `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`));
+    if (this.#isClosed) throw new SkerryError('closed', 'The cluster handle is closed');
+    if (this.#calls.size >= limits.clientCallCountMax) throw new SkerryError('overloaded', `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`);
     const now = environment.now();
-    const isStreamed = what.content !== undefined && options.idempotencyKey === undefined;
-    const stream = isStreamed ? this.#streamTo(address, now) : undefined;
-    return new Promise((settle, fail) => {
-      const call: Call = {
-        id: ++this.#callCount,
-        address,
-        content: what.content,
-        query: what.query,
-        deadline: now + (options.deadlineMs ?? limits.deadlineMs),
-        stream,
-        seq: stream === undefined ? 1 : stream.next++,
-        from: options.idempotencyKey === undefined ? `@${this.#id}` : `#${options.idempotencyKey}`,
-        keepMs: options.idempotencyKey === undefined ? 0 : (options.keyLifeMs ?? limits.horizonMs),
-        attempts: 0,
-        settle,
-        fail,
-      };
-      stream?.calls.set(call.seq, call);
-      this.#calls.set(call.id, call);
-      this.#send(call, now);
-    });
+    const key = options.idempotencyKey;
+    const stream = content !== undefined && key === undefined ? this.#streamTo(address, now) : undefined;
+    const call: Call = {
+      id: ++this.#callCount,
+      address,
+      name,
+      content,
+      query,
+      deadline: now + (options.deadlineMs ?? limits.deadlineMs),
+      stream,
+      seq: stream === undefined ? 1 : stream.next++,
+      from: key === undefined ? this.#partner : `#${key}`,
+      keepMs: key === undefined ? 0 : (options.keyLifeMs ?? limits.horizonMs),
+      attempts: 0,
+      dueAt: 0,
+      settle,
+      fail,
+    };
+    stream?.calls.set(call.seq, call);
+    this.#calls.set(call.id, call);
+    this.#send(call, now);
   }
 
   #streamTo(address: Address, now: number): Stream {
@@ -204,7 +227,7 @@ export class Client {
     call.attempts += 1;
     const { limits, environment } = this.#parts;
     const pause = Math.min(limits.retryMs * 2 ** (call.attempts - 1), limits.retryMsMax) * (0.75 + environment.random() / 2);
-    this.#dates.set(String(call.id), Math.min(call.deadline, now + Math.ceil(pause)));
+    this.#dueBy(call, now + Math.ceil(pause));
     this.#parts.post(this.#envelopeOf(call, now));
   }
 
@@ -231,13 +254,32 @@ export class Client {
     return stream.next;
   }
 
-  /** A date of a call has come: its deadline, or the time to send it again. */
-  #due(id: number): void {
-    const call = this.#calls.get(id);
-    if (call === undefined) return;
+  #dueBy(call: Call, at: number): void {
+    call.dueAt = Math.min(call.deadline, at);
+    if (call.dueAt < this.#alarmAt) this.#arm(call.dueAt);
+  }
+
+  /** One alarm for all calls: nearly all are answered before theirs, so a look at all of them now and then is cheapest. */
+  #arm(at: number): void {
+    this.#cancelAlarm?.();
+    this.#alarmAt = at;
+    this.#cancelAlarm = this.#parts.environment.after(Math.max(0, at - this.#parts.environment.now()), () => this.#ring());
+  }
+
+  #ring(): void {
+    this.#alarmAt = Number.POSITIVE_INFINITY;
+    this.#cancelAlarm = undefined;
     const now = this.#parts.environment.now();
+    for (const call of [...this.#calls.values()]) if (call.dueAt <= now && this.#calls.has(call.id)) this.#due(call, now);
+    let next = Number.POSITIVE_INFINITY;
+    for (const call of this.#calls.values()) next = Math.min(next, call.dueAt);
+    if (next < this.#alarmAt) this.#arm(next);
+  }
+
+  /** A date of a call has come: its deadline, or the time to send it again. */
+  #due(call: Call, now: number): void {
     if (now < call.deadline) return this.#send(call, now);
-    this.#giveUp(call, new SkerryError('deadline', `${call.address} did not answer within its deadline`, { effect: call.query === undefined ? 'unknown' : 'none' }));
+    this.#giveUp(call, new SkerryError('deadline', `${call.address} did not answer ${call.name} within its deadline`, { effect: call.query === undefined ? 'unknown' : 'none' }));
   }
 
   receive(envelope: Envelope): void {
@@ -246,7 +288,7 @@ export class Client {
     if (call === undefined) return;
     if (envelope.status === 'answer') return this.#answered(call, envelope.bytes);
     // The partition has moved or is moving: the retry finds it.
-    if (envelope.status === 'moved') return this.#dates.set(String(call.id), Math.min(call.deadline, this.#parts.environment.now() + this.#parts.limits.retryMs / 5));
+    if (envelope.status === 'moved') return this.#dueBy(call, this.#parts.environment.now() + this.#parts.limits.retryMs / 5);
     this.#giveUp(call, this.#turnedAway(call, envelope));
   }
 
@@ -269,7 +311,7 @@ export class Client {
     try {
       call.settle(readRow(decode(bytes)));
     } catch (error) {
-      call.fail(new SkerryError('failed', `${call.address} sent an answer that cannot be read`, { effect: 'unknown', cause: error }));
+      call.fail(isSkerryError(error) ? error : new SkerryError('failed', `${call.address} sent an answer that cannot be read`, { effect: 'unknown', cause: error }));
     }
   }
 
@@ -286,13 +328,12 @@ export class Client {
   #forget(call: Call): void {
     this.#calls.delete(call.id);
     call.stream?.calls.delete(call.seq);
-    this.#dates.delete(String(call.id));
   }
 
   /** Calls under way are rejected; what they asked for may happen all the same. */
   close(): void {
     this.#isClosed = true;
-    this.#dates.close();
+    this.#cancelAlarm?.();
     for (const call of [...this.#calls.values()]) {
       this.#forget(call);
       call.fail(new SkerryError('closed', 'The cluster handle was closed before the answer came', { effect: call.query === undefined ? 'unknown' : 'none' }));

@@ -18,11 +18,12 @@ const contentKinds: readonly Content['kind'][] = ['operation', 'confirm', 'cance
 const streamKinds: readonly StreamEnvelope['kind'][] = ['ack', 'close', 'closed', 'stale', 'probe', 'probed'];
 const replyStatuses: readonly ReplyEnvelope['status'][] = ['answer', 'overloaded', 'store-failed', 'unknown-type', 'denied', 'moved'];
 
-/** Encode a value that `storable` let through. The bytes are the caller's to keep. */
+/**
+ * Encode a value that `storable` let through. The bytes are a part of a larger buffer that they keep alive together with
+ * their neighbours: what is kept for long is copied by whoever keeps it (`retained`).
+ */
 export function encode(value: unknown): Uint8Array {
-  const bytes = packr.pack(value);
-  // The packer's buffer is shared between calls: a view on it would keep 8 KiB alive for each small value.
-  return new Uint8Array(bytes);
+  return packr.pack(value);
 }
 
 export function decode(bytes: Uint8Array): unknown {
@@ -92,7 +93,7 @@ export class Row {
 
   bytes(): Uint8Array {
     const value = this.any();
-    if (value instanceof Uint8Array) return new Uint8Array(value);
+    if (value instanceof Uint8Array) return value;
     throw new Error(`column ${this.#next} is not bytes`);
   }
 

@@ -205,7 +205,7 @@ export class Courier {
     reopen(outbound, known);
     for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), { partner: from, message });
     records.set(recordName.activity(from), 'activity');
-    activation.batch().sent.set(activity, outbound.next - 1);
+    activation.batch().addSent(activity, outbound.next - 1);
     this.#parts.commit(activation);
   }
 
@@ -245,7 +245,7 @@ export class Courier {
       if (mayClose(outbound, now, limits)) {
         outbound.isClosing = true;
         activation.entity.changes.records.set(recordName.activity(activity.partner), 'activity');
-        activation.batch().sent.set(activity, outbound.next - 1);
+        activation.batch().addSent(activity, outbound.next - 1);
         isChanged = true;
       } else {
         next = Math.min(next, outbound.activeAt + limits.closeIdleMs);

@@ -12,7 +12,7 @@
  * - F2 A state is written whole in the head when small, else as a patch when the patches since the last snapshot are
  *   smaller than it, else as a new snapshot: what is written is in proportion to what changed.
  */
-import type { Activity, Inbound, KeptAnswer, OutboxMessage } from '../core/activity.ts';
+import type { Activity, Content, Inbound, KeptAnswer, OutboxMessage } from '../core/activity.ts';
 import { newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
@@ -22,7 +22,7 @@ import { activityWith, newRecord, noPatches, recordName } from '../core/record.t
 import type { Parts } from '../core/parts.ts';
 import { wholeBytesMax } from '../core/scope.ts';
 import { applyPatch } from '../core/state.ts';
-import { storable } from '../core/storable.ts';
+import { retained, storable } from '../core/storable.ts';
 import { contentRow, decode, encode, Row } from './codec.ts';
 import type { Loaded } from './store.ts';
 
@@ -164,7 +164,7 @@ function readInbound(row: Row): Inbound {
     through: row.number(),
     keepUntil: row.number(),
     closedAt: row.number(),
-    answers: row.rows().map((answer): KeptAnswer => ({ seq: answer.number(), bytes: answer.bytes(), until: answer.number() })),
+    answers: row.rows().map((answer): KeptAnswer => ({ seq: answer.number(), bytes: retained(answer.bytes()), until: answer.number() })),
   };
 }
 
@@ -196,7 +196,7 @@ export function restoreStored(address: Address, loaded: Loaded): { record: Entit
   const inHead = head.any();
   record.forgetAt = head.number();
   restoreParts(record, loaded.records);
-  restoreState(record, inHead instanceof Uint8Array ? new Uint8Array(inHead) : undefined, loaded.records);
+  restoreState(record, inHead instanceof Uint8Array ? inHead : undefined, loaded.records);
   return { record, layout, stateVersion };
 }
 
@@ -250,27 +250,33 @@ function addTo<Part extends { readonly id: string } | { readonly name: string }>
   parts.set('id' in part ? part.id : part.name, part);
 }
 
+/** A content that stays in memory: without the page that it was read from. */
+function keptContent(row: Row): Content {
+  const content = row.content();
+  return { ...content, payload: retained(content.payload) };
+}
+
 function readTimer(row: Row): Timer {
-  return { name: row.string(), due: row.number(), order: row.number(), to: row.string(), content: row.content() };
+  return { name: row.string(), due: row.number(), order: row.number(), to: row.string(), content: keptContent(row) };
 }
 
 function readHold(row: Row): HeldOperation {
-  return { id: row.string(), operation: row.string(), payload: row.bytes(), until: row.number(), isLapsed: row.boolean() };
+  return { id: row.string(), operation: row.string(), payload: retained(row.bytes()), until: row.number(), isLapsed: row.boolean() };
 }
 
 function readEffect(row: Row): PendingEffect {
-  return { id: row.string(), name: row.string(), payload: row.bytes() };
+  return { id: row.string(), name: row.string(), payload: retained(row.bytes()) };
 }
 
 export function readDead(row: Row): DeadLetter {
   const head = { id: row.string(), side: row.oneOfNames(['receiver', 'sender']), partner: row.string(), reason: row.string(), at: row.number(), attempts: row.number() } as const;
-  return { ...head, content: row.content() };
+  return { ...head, content: keptContent(row) };
 }
 
 /** Outbox records come before their activity is read: they wait in it, in order. */
 function restoreOutbox(record: EntityRecord, row: Row): void {
   const partner = row.string();
-  const message: OutboxMessage = { seq: row.number(), expires: row.number(), content: row.content() };
+  const message: OutboxMessage = { seq: row.number(), expires: row.number(), content: keptContent(row) };
   const activity = activityWith(record, partner);
   activity.outbound ??= { session: 0, next: 0, unacked: [], isClosing: false, activeAt: 0 };
   activity.outbound.unacked.push(message);

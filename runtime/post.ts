@@ -9,7 +9,8 @@
  * - M2 A frame stays below the transport's `frameBytesMax`.
  */
 import type { Address } from '../core/message.ts';
-import { type View, workerOf } from '../placement/view.ts';
+import { partitionOf } from '../placement/hash.ts';
+import type { View } from '../placement/view.ts';
 import { decodeFrame, encodeFrame, envelopeOverheadBytes } from './codec.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -35,13 +36,16 @@ export class Post {
   readonly #outgoing = new Map<string, Outgoing>();
   readonly #badSubjects = new Set<string>();
   #isScheduled = false;
-  view: View;
+  readonly #view: View;
+  /** Subject of each partition's worker. */
+  readonly #subjects: readonly string[];
   badFrameCount = 0;
 
   constructor(transport: Transport, environment: Environment, view: View) {
     this.#transport = transport;
     this.#environment = environment;
-    this.view = view;
+    this.#view = view;
+    this.#subjects = view.owners.map(workerSubject);
   }
 
   /** Handle what comes for a subject. The function that comes back ends that. */
@@ -65,7 +69,7 @@ export class Post {
   }
 
   subjectOf(address: Address): string {
-    return workerSubject(workerOf(this.view, address));
+    return this.#subjects[partitionOf(address, this.#view.partitions)] ?? '';
   }
 
   #enqueue(subject: string, envelope: Envelope): void {

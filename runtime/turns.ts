@@ -158,8 +158,8 @@ export class Turns {
   #collect(activation: Activation, item: Item, result: Extract<TurnResult, { kind: 'committed' }>): void {
     const batch = activation.batch();
     if (item.kind === 'message') this.#answer(activation, batch, item, result.answer);
-    for (const activity of result.sentTo) batch.sent.set(activity, lastNumber(activity));
-    for (const effect of result.effects) batch.effects.push(effect);
+    for (const activity of result.sentTo) batch.addSent(activity, lastNumber(activity));
+    if (result.effects.length > 0) batch.effects = [...(batch.effects ?? []), ...result.effects];
     this.#parts.commit(activation);
   }
 

@@ -311,11 +311,11 @@ export class Worker {
 
   #release(activation: Activation, batch: Batch): void {
     for (const envelope of batch.envelopes) this.#post(envelope);
-    for (const [activity, durable] of batch.sent) this.#courier.released(activation, activity, durable);
-    for (const effect of batch.effects) this.#effects.start(activation.address, activation.behaviour, effect);
+    for (const [activity, durable] of batch.sent ?? []) this.#courier.released(activation, activity, durable);
+    for (const effect of batch.effects ?? []) this.#effects.start(activation.address, activation.behaviour, effect);
     const next = wakeTime(activation.entity);
     if (next !== undefined && next > 0) this.#dates.setEarlier(activation.address, next);
-    else if (batch.sent.size > 0) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.closeIdleMs);
+    else if (batch.sent !== undefined) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.closeIdleMs);
   }
 
   /** Housekeeping, and the date of the next wake (W3). */

@@ -1,0 +1,91 @@
+/**
+ * The user's app: a module whose exports are searched for behaviours.
+ *
+ * TypeScript is loaded through the tsx of the app's own project; Skerry does not depend on it.
+ */
+import { existsSync, statSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { extname, join, relative, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Behaviour } from '../../core/behaviour.ts';
+import { CliError } from './failure.ts';
+
+export interface App {
+  /** Absolute path of its module. */
+  readonly path: string;
+  readonly behaviours: readonly Behaviour[];
+}
+
+const typeScript = new Set(['.ts', '.mts', '.cts', '.tsx']);
+
+/** A path as people know it: from the current folder where that is shorter. */
+export function shownPath(path: string): string {
+  const fromHere = relative(process.cwd(), path);
+  return fromHere !== '' && fromHere.length < path.length ? fromHere : path;
+}
+
+/** Import an app. Throws `not-found`, or `invalid-definition` when it cannot be loaded or exports no behaviour. */
+export async function loadApp(given: string): Promise<App> {
+  const path = resolve(given);
+  const name = shownPath(path);
+  if (!existsSync(path)) throw new CliError('not-found', `There is no file ${name}`, { advice: 'name the module that exports your behaviours: skerry run app.ts' });
+  if (statSync(path).isDirectory()) throw new CliError('not-found', `${name} is a folder`, { advice: 'name the module in it that exports your behaviours' });
+  if (typeScript.has(extname(path))) await loadTypeScript(path);
+  const behaviours = behavioursOf(await importModule(path, name));
+  if (behaviours.length > 0) return { path, behaviours };
+  throw new CliError('invalid-definition', `${name} exports no behaviour`, { advice: 'export what behaviour() returns: by itself, or several in an array' });
+}
+
+async function importModule(path: string, name: string): Promise<object> {
+  try {
+    return (await import(pathToFileURL(path).href)) as object;
+  } catch (error) {
+    const where = error instanceof Error ? placeIn(error, path) : undefined;
+    const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    throw new CliError('invalid-definition', `${name} could not be loaded: ${message}`, where === undefined ? { cause: error } : { advice: where, cause: error });
+  }
+}
+
+/** The line of the stack that is in the app's own file. */
+function placeIn(error: Error, path: string): string | undefined {
+  const file = pathToFileURL(path).href;
+  return error.stack?.split('\n').slice(1).map((line) => line.trim()).find((line) => line.includes(path) || line.includes(file))?.replace(file, path);
+}
+
+/** Make this process able to import TypeScript. */
+async function loadTypeScript(path: string): Promise<void> {
+  // Run from its own sources this process can already; and newer Node versions strip types by themselves.
+  if (import.meta.url.endsWith('.ts')) return;
+  const api = resolveTsx([path, join(process.cwd(), 'package.json')]);
+  if (api !== undefined) {
+    const module = (await import(pathToFileURL(api).href)) as { register?: () => void; default?: { register?: () => void } };
+    (module.register ?? module.default?.register)?.();
+    return;
+  }
+  if ('typescript' in process.features && Boolean(process.features.typescript)) return;
+  throw new CliError('not-found', `${shownPath(path)} is TypeScript, and its project has no tsx to run it with`, { advice: 'install it there: npm i -D tsx; or name a .js file' });
+}
+
+function resolveTsx(places: readonly string[]): string | undefined {
+  for (const place of places) {
+    try {
+      return createRequire(place).resolve('tsx/esm/api');
+    } catch {
+      // Not installed there: the next place.
+    }
+  }
+  return undefined;
+}
+
+/** Exports that are behaviours, and those in exported arrays; each once. */
+function behavioursOf(module: object): Behaviour[] {
+  const exported = Object.values(module).flatMap((value: unknown) => (Array.isArray(value) ? (value as unknown[]) : [value]));
+  return [...new Set(exported.filter(isBehaviour))];
+}
+
+/** By its form, since the app may have a copy of Skerry of its own. */
+function isBehaviour(value: unknown): value is Behaviour {
+  if (typeof value !== 'object' || value === null) return false;
+  const { contract, instantiate, operations } = value as Partial<Behaviour>;
+  return typeof instantiate === 'function' && typeof operations === 'object' && typeof contract === 'object' && typeof contract?.type === 'string';
+}

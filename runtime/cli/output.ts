@@ -1,0 +1,104 @@
+/**
+ * Where the command line writes: results on standard output, everything else on standard error. The only file that
+ * touches either.
+ *
+ * Owns the choice between text for people and JSON for machines, colours, the width, and the live line.
+ */
+import type { Log } from '../log.ts';
+import { standardLog } from '../log.ts';
+import { visible } from './escape.ts';
+import type { Failure } from './failure.ts';
+import { jsonText } from './json.ts';
+import { type Column, tableLines } from './table.ts';
+import { fitted } from './width.ts';
+
+const styles = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 } as const;
+export type Style = keyof typeof styles;
+
+export class Output {
+  readonly isJson: boolean;
+  readonly isTerminal: boolean;
+  readonly #hasColours: boolean;
+  #liveText = '';
+
+  constructor(isJson: boolean) {
+    this.isJson = isJson;
+    this.isTerminal = process.stdout.isTTY === true && !isJson;
+    this.#hasColours = this.isTerminal && (process.env.NO_COLOR ?? '') === '' && process.env.TERM !== 'dumb';
+    // Whoever reads us has seen enough (`| head`): that is no failure.
+    process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+  }
+
+  /** Columns to fill; without a terminal as many as a text needs. */
+  get width(): number {
+    return this.isTerminal ? Math.max(40, process.stdout.columns || 80) : Number.POSITIVE_INFINITY;
+  }
+
+  style(style: Style, text: string): string {
+    return this.#hasColours ? `\x1b[${styles[style]}m${text}\x1b[0m` : text;
+  }
+
+  line(text = ''): void {
+    this.#write(process.stdout, `${text}\n`);
+  }
+
+  json(value: unknown): void {
+    this.line(jsonText(value));
+  }
+
+  heading(text: string): void {
+    this.line();
+    this.line(this.style('bold', text));
+  }
+
+  table(columns: readonly Column[], rows: readonly (readonly string[])[], indent = ''): void {
+    for (const [index, text] of tableLines(columns, rows, { width: this.width - indent.length }).entries()) {
+      this.line(indent + (index === 0 ? this.style('dim', text) : text));
+    }
+  }
+
+  /** For people only, beside the result. */
+  note(text: string): void {
+    if (!this.isJson) this.#write(process.stderr, `${text}\n`);
+  }
+
+  /** What went wrong, in one or two lines, or as one JSON object. */
+  fail(failure: Failure): void {
+    const { code, message, advice, effect, detail } = failure;
+    if (this.isJson) {
+      this.#write(process.stderr, `${jsonText({ error: { code, message, advice, effect, detail } })}\n`);
+      return;
+    }
+    const hasColours = process.stderr.isTTY === true && this.#hasColours;
+    this.#write(process.stderr, `${hasColours ? this.style('red', 'skerry:') : 'skerry:'} ${visible(message)}\n`);
+    if (advice !== undefined) this.#write(process.stderr, `        ${visible(advice)}\n`);
+  }
+
+  /** A line that the next one takes the place of; nothing without a terminal. */
+  live(text: string): void {
+    if (!this.isTerminal || text === this.#liveText) return;
+    this.#liveText = text;
+    process.stdout.write(`\r\x1b[2K${this.style('dim', fitted(text, this.width - 1))}`);
+  }
+
+  #write(stream: NodeJS.WriteStream, text: string): void {
+    if (this.#liveText !== '') {
+      process.stdout.write('\r\x1b[2K');
+      this.#liveText = '';
+    }
+    stream.write(text);
+  }
+
+  /** The runtime's log: lines for people on a terminal, else as everywhere. */
+  log(level: 'warn' | 'error'): Log {
+    if (!this.isTerminal || process.stderr.isTTY !== true) return standardLog(level);
+    const say = (kind: string, style: Style) => (details: object, message: string) =>
+      this.#write(process.stderr, `${this.style(style, kind)} ${visible(message)} ${this.style('dim', jsonText(details))}\n`);
+    return { info: () => undefined, warn: level === 'warn' ? say('warning:', 'yellow') : () => undefined, error: say('error:', 'red') };
+  }
+
+  /** Ends the process when everything is written; what the app left open does not keep it. */
+  exit(code: number): void {
+    process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * How many columns of a terminal a text takes: two for East Asian wide characters and emoji, none for marks that combine.
+ */
+const segmenter = new Intl.Segmenter();
+const narrow = /^[\x20-\x7e]*$/;
+const wide =
+  /^[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|^\p{Emoji_Presentation}|^\p{Emoji}\ufe0f/u;
+
+export function widthOf(text: string): number {
+  if (narrow.test(text)) return text.length;
+  let width = 0;
+  for (const { segment } of segmenter.segment(text)) width += segmentWidth(segment);
+  return width;
+}
+
+function segmentWidth(segment: string): number {
+  return wide.test(segment) ? 2 : 1;
+}
+
+/** The start of a text that fits, with an ellipsis where something is left out. */
+export function fitted(text: string, width: number): string {
+  if (text.length <= width && narrow.test(text)) return text;
+  if (widthOf(text) <= width) return text;
+  let result = '';
+  let left = width - 1;
+  for (const { segment } of segmenter.segment(text)) {
+    left -= segmentWidth(segment);
+    if (left < 0) break;
+    result += segment;
+  }
+  return `${result}…`;
+}
+
+export function padded(text: string, width: number, side: 'left' | 'right' = 'left'): string {
+  const space = ' '.repeat(Math.max(0, width - widthOf(text)));
+  return side === 'left' ? text + space : space + text;
+}
