@@ -52,7 +52,13 @@ type Step = { readonly previous: Step | undefined } & (
   | { readonly kind: 'put'; readonly target: Plain; readonly key: Key; readonly old: unknown }
   | { readonly kind: 'add'; readonly target: Plain; readonly key: Key }
   | { readonly kind: 'hide'; readonly old: unknown }
-  | { readonly kind: 'splice'; readonly list: unknown[]; readonly start: number; readonly count: number; readonly old: unknown[] }
+  | {
+      readonly kind: 'splice';
+      readonly list: unknown[];
+      readonly start: number;
+      readonly count: number;
+      readonly old: unknown[];
+    }
   | { readonly kind: 'order'; readonly list: unknown[]; readonly old: readonly unknown[] }
   | { readonly kind: 'shape'; readonly target: Plain; readonly entries: readonly (readonly [string, unknown])[] }
 );
@@ -834,7 +840,10 @@ function setInherited(object: object, key: string | symbol, value: unknown): boo
 }
 
 function expired(): SkerryError {
-  return new SkerryError('failed', 'a draft of the state was used after its turn: copy what you need before the turn ends');
+  return new SkerryError(
+    'failed',
+    'a draft of the state was used after its turn: copy what you need before the turn ends',
+  );
 }
 
 function readOnly(): SkerryError {
@@ -860,7 +869,9 @@ const arrayMethods: ReadonlyMap<string, unknown> = new Map([
     branch.splice(0, 0, given);
     return list.length;
   }),
-  arrayMethod('pop', (branch, list) => branch.recorder.draft(branch.splice(Math.max(0, list.length - 1), Math.min(1, list.length), [])[0])),
+  arrayMethod('pop', (branch, list) =>
+    branch.recorder.draft(branch.splice(Math.max(0, list.length - 1), Math.min(1, list.length), [])[0]),
+  ),
   arrayMethod('shift', (branch, list) => branch.recorder.draft(branch.splice(0, Math.min(1, list.length), [])[0])),
   arrayMethod('splice', spliceDraft),
   arrayMethod('sort', sortDraft),
@@ -896,7 +907,10 @@ function sortDraft(branch: Branch, list: unknown[], given: readonly unknown[]): 
   const plain = new Map(drafts.map((draft, index) => [draft, before[index]]));
   drafts.sort(given[0] as ((left: unknown, right: unknown) => number) | undefined);
   if (before.length !== list.length || before.some((item, index) => !Object.is(item, list[index]))) {
-    throw new SkerryError('failed', `${branch.where(undefined)} was changed by the function that compares its elements`);
+    throw new SkerryError(
+      'failed',
+      `${branch.where(undefined)} was changed by the function that compares its elements`,
+    );
   }
   branch.reorder(drafts.map((draft) => plain.get(draft)));
   return branch.proxy;

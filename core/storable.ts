@@ -160,9 +160,13 @@ const symbolProblem = 'has a symbol as a property name: use a string';
 export function leafProblem(value: unknown): string | undefined {
   switch (typeof value) {
     case 'string':
-      return value.isWellFormed() ? undefined : 'is not well-formed Unicode (a lone surrogate): store a Uint8Array instead';
+      return value.isWellFormed()
+        ? undefined
+        : 'is not well-formed Unicode (a lone surrogate): store a Uint8Array instead';
     case 'bigint':
-      return value >= bigintMin && value <= bigintMax ? undefined : 'is a bigint of more than 64 bits: store a string instead';
+      return value >= bigintMin && value <= bigintMax
+        ? undefined
+        : 'is a bigint of more than 64 bits: store a string instead';
     case 'function':
       return 'is a function: store data, and keep behaviour in operations';
     case 'symbol':

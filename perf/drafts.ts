@@ -98,8 +98,18 @@ function changeFields(state: object): void {
 
 const rows: readonly Row[] = [
   { name: '10 fields, 2 changed', state: fields, change: changeFields, rounds: { flat: 200_000, copying: 20_000 } },
-  { name: '1,000 items, 1 changed', state: () => items(1_000), change: changeItem, rounds: { flat: 50_000, copying: 100 } },
-  { name: '100,000 items, 1 changed', state: () => items(100_000), change: changeItem, rounds: { flat: 50_000, copying: 2 } },
+  {
+    name: '1,000 items, 1 changed',
+    state: () => items(1_000),
+    change: changeItem,
+    rounds: { flat: 50_000, copying: 100 },
+  },
+  {
+    name: '100,000 items, 1 changed',
+    state: () => items(100_000),
+    change: changeItem,
+    rounds: { flat: 50_000, copying: 2 },
+  },
 ];
 
 /** Median µs per turn. */

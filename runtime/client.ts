@@ -37,7 +37,7 @@ interface Stream {
   readonly session: number;
   next: number;
   /** Calls under way, in order of number: the first one's is the floor. */
-  readonly calls: Map<number, Call>;
+  readonly calls: Call[];
   usedAt: number;
 }
 
@@ -202,7 +202,7 @@ export class Client {
       settle,
       fail,
     };
-    stream?.calls.set(call.seq, call);
+    stream?.calls.push(call);
     this.#calls.set(call.id, call);
     this.#send(call, now);
   }
@@ -211,7 +211,7 @@ export class Client {
     let stream = this.#streams.get(address);
     if (stream === undefined) {
       if (this.#streams.size >= streamCountMax) this.#forgetStreams(now);
-      stream = { session: ++this.#sessionCount, next: 1, calls: new Map(), usedAt: now };
+      stream = { session: ++this.#sessionCount, next: 1, calls: [], usedAt: now };
       this.#streams.set(address, stream);
     }
     stream.usedAt = now;
@@ -220,7 +220,7 @@ export class Client {
 
   /** A forgotten stream is opened anew in a later session: the entity then lets go of the earlier one (A4). */
   #forgetStreams(now: number): void {
-    for (const [address, stream] of this.#streams) if (stream.calls.size === 0 && now - stream.usedAt >= 0) this.#streams.delete(address);
+    for (const [address, stream] of this.#streams) if (stream.calls.length === 0 && now - stream.usedAt >= 0) this.#streams.delete(address);
   }
 
   #send(call: Call, now: number): void {
@@ -250,8 +250,7 @@ export class Client {
   }
 
   #floorOf(stream: Stream): number {
-    for (const seq of stream.calls.keys()) return seq;
-    return stream.next;
+    return stream.calls[0]?.seq ?? stream.next;
   }
 
   #dueBy(call: Call, at: number): void {
@@ -322,12 +321,16 @@ export class Client {
     if (!wasFirst || call.stream === undefined) return;
     // The floor has moved: calls behind this one were held for it (C3).
     const now = this.#parts.environment.now();
-    for (const waiting of call.stream.calls.values()) this.#send(waiting, now);
+    for (const waiting of [...call.stream.calls]) this.#send(waiting, now);
   }
 
   #forget(call: Call): void {
     this.#calls.delete(call.id);
-    call.stream?.calls.delete(call.seq);
+    if (call.stream === undefined) return;
+    const { calls } = call.stream;
+    // Answers mostly come in the order of the calls.
+    if (calls[0] === call) calls.shift();
+    else calls.splice(calls.indexOf(call), 1);
   }
 
   /** Calls under way are rejected; what they asked for may happen all the same. */

@@ -34,3 +34,8 @@ export function machineEnvironment(log: Log): Environment {
     log,
   };
 }
+
+/** Resolves when every promise job has run that is waiting now or comes of those: the simulator's step between two events. */
+export function promiseJobsDone(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}

@@ -5,7 +5,7 @@
 import type { Activity } from '../core/activity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, parseAddress, typeOf } from '../core/message.ts';
-import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, PendingEffect, Timer } from '../core/record.ts';
+import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, OutboxRow, PendingEffect, Timer } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
 import { decodeActivity, decodeHistory, restoreStored } from './persistence.ts';
 import type { Store } from './store.ts';
@@ -19,6 +19,8 @@ export interface Inspection {
   /** At most `activityCountMax` of them. */
   readonly activities: readonly Activity[];
   readonly hasMoreActivities: boolean;
+  /** Every message not yet acknowledged, whether or not its activity is among those above. */
+  readonly outbox: readonly OutboxRow[];
   readonly timers: readonly Timer[];
   readonly holds: readonly HeldOperation[];
   readonly effects: readonly PendingEffect[];
@@ -54,6 +56,7 @@ export class Inspector {
       stateVersion,
       activities: rows.slice(0, limit).map(([name, bytes]) => withOutbox(record, decodeActivity(name.slice(1), bytes))),
       hasMoreActivities: rows.length > limit,
+      outbox: outboxOf(record),
       timers: [...record.timers.values()],
       holds: [...record.holds.values()],
       effects: [...record.effects.values()],
@@ -97,6 +100,10 @@ export class Inspector {
     if (letter === undefined) throw new SkerryError('not-found', `${address} has no dead letter '${id}': 'dead list ${typeOf(address)}' shows those that there are`);
     return letter;
   }
+}
+
+function outboxOf(record: EntityRecord): OutboxRow[] {
+  return [...record.activities.values()].flatMap(({ partner, outbound }) => (outbound?.unacked ?? []).map((message) => ({ partner, message })));
 }
 
 function withOutbox(record: EntityRecord, activity: Activity): Activity {

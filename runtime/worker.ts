@@ -46,7 +46,7 @@ export interface WorkerOptions {
 /** Turns that one entity runs before others get theirs. */
 const turnsInARow = 64;
 /** Turns before waiting input and timers get their chance. */
-const turnsAtOnce = 512;
+const turnsAtOnce = 2_048;
 const sweepMs = 1_000;
 const sweepSteps = 20_000;
 /** The hand passes every activation at least this often, in sweeps. */

@@ -24,8 +24,8 @@ export interface SimulatedNode {
 }
 
 interface Event {
-  readonly at: number;
-  readonly order: number;
+  at: number;
+  order: number;
   readonly node: SimulatedNode;
   readonly label: string;
   readonly run: () => void;
@@ -80,7 +80,9 @@ export class VirtualTime {
   resume(node: SimulatedNode): void {
     node.isPaused = false;
     for (const event of node.held.splice(0)) {
-      if (!event.isCancelled) this.#push({ ...event, at: this.now, order: this.#order++ });
+      event.at = this.now;
+      event.order = this.#order++;
+      this.#push(event);
     }
   }
 

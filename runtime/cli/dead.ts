@@ -1,0 +1,117 @@
+/** `skerry dead`: the messages that will not be tried again by themselves. */
+import type { DeadLetter } from '../../core/record.ts';
+import type { Command, Given } from './command.ts';
+import { addressArgument, escapeText, partnerText } from './escape.ts';
+import { CliError } from './failure.ts';
+import { prettyJson } from './json.ts';
+import { look, missing, requireType } from './look.ts';
+import { askedText, contentText, contentValue, payloadValue } from './parts.ts';
+import { reach } from './reach.ts';
+import { suggestion } from './suggest.ts';
+import { relative, timeText } from './time.ts';
+
+const actions = { list: listLetters, show: showLetter, retry: retryLetter, drop: dropLetter } as const;
+
+export const dead: Command = {
+  name: 'dead',
+  parameters: '<action> [type/key] [id]',
+  summary: 'dead letters: list, show, retry, drop',
+  options: [],
+  notes: [
+    '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input and reason\n  skerry dead retry <type/key> <id> try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it',
+    'list and show read the folder, also while an app runs. retry and drop ask the running app, or start\nthe one that ran last.',
+  ],
+  examples: ['skerry dead list', 'skerry dead list order --json', 'skerry dead retry stock/tea 17'],
+  run: async (given) => {
+    const [action = ''] = given.args;
+    if (Object.hasOwn(actions, action)) return actions[action as keyof typeof actions](given);
+    throw new CliError('usage', `dead has no action '${action}'`, { advice: suggestion(action, Object.keys(actions)) });
+  },
+};
+
+async function listLetters({ args, folder, output, environment }: Given): Promise<number> {
+  const [, type, ...rest] = args;
+  if (rest.length > 0) throw new CliError('usage', 'dead list takes one type', { advice: 'usage: skerry dead list [type]' });
+  return look(folder, async (sight) => {
+    if (type !== undefined) await requireType(sight, type);
+    const rows: string[][] = [];
+    for await (const { address, letter } of sight.inspector.dead(type)) {
+      if (output.isJson) output.json(letterValue(address, letter));
+      else rows.push([letter.id, contentText(letter.content), letter.reason, relative(letter.at, environment.now()), escapeText(address)]);
+    }
+    if (output.isJson) return 0;
+    if (rows.length === 0) output.note('No dead letters');
+    else output.table([{ title: 'id' }, { title: 'asked', isFlexible: true }, { title: 'reason', isFlexible: true }, { title: 'when' }, { title: 'entity' }], rows);
+    return 0;
+  });
+}
+
+function letterValue(address: string, { content, ...letter }: DeadLetter): object {
+  return { address, ...letter, ...contentValue(content) };
+}
+
+/** Address and id, both needed. */
+function named({ args }: Given): { address: string; id: string } {
+  const [action, addressText, id] = args;
+  if (addressText === undefined || id === undefined) {
+    throw new CliError('usage', `dead ${action} takes an address and an id`, { advice: `usage: skerry dead ${action} <type/key> <id>; skerry dead list shows both` });
+  }
+  return { address: addressArgument(addressText), id };
+}
+
+async function letterOf(given: Given): Promise<{ address: string; letter: DeadLetter }> {
+  const { address, id } = named(given);
+  return look(given.folder, async (sight) => {
+    const found = await sight.inspector.get(address, { activityCountMax: 0 });
+    if (found === undefined) throw await missing(sight, address);
+    const letter = found.dead.find((one) => one.id === id);
+    if (letter !== undefined) return { address, letter };
+    const advice = found.dead.length === 0 ? 'it has none' : `it has ${found.dead.map((one) => one.id).join(', ')}`;
+    throw new CliError('not-found', `${escapeText(address)} has no dead letter ${escapeText(id)}`, { advice });
+  });
+}
+
+async function showLetter(given: Given): Promise<number> {
+  const { output, environment } = given;
+  const { address, letter } = await letterOf(given);
+  if (output.isJson) {
+    output.json(letterValue(address, letter));
+    return 0;
+  }
+  const { id, side, partner, content, reason, at, attempts } = letter;
+  const entity = escapeText(address);
+  output.line(output.style('bold', `${entity} dead letter ${id}`));
+  output.line();
+  const rows = [
+    ['asked', askedText(content)],
+    side === 'receiver' ? ['from', partnerText(partner)] : ['to', partnerText(partner)],
+    ['why', side === 'receiver' ? `its turn failed ${attempts} times here` : 'it was not delivered in time'],
+    ['reason', escapeText(reason)],
+    ['since', `${timeText(at)}, ${relative(at, environment.now())}`],
+    ...(content.hold === '' ? [] : [['hold', escapeText(content.hold)]]),
+  ];
+  for (const [name = '', value] of rows) output.line(`  ${output.style('dim', name.padEnd(6))}  ${value}`);
+  const input = payloadValue(content.payload);
+  if (input !== undefined) {
+    output.heading(content.kind === 'answer' ? 'Answer' : 'Input');
+    for (const line of prettyJson(input, output.width - 2).split('\n')) output.line(`  ${line}`);
+  }
+  return 0;
+}
+
+/** That it exists is looked up first: no app is started for a letter that is not there. */
+async function retryLetter(given: Given): Promise<number> {
+  const { address, letter } = await letterOf(given);
+  return told(given, address, letter, await reach(given, { ask: 'dead-retry', address, id: letter.id }));
+}
+
+async function dropLetter(given: Given): Promise<number> {
+  const { address, letter } = await letterOf(given);
+  return told(given, address, letter, await reach(given, { ask: 'dead-drop', address, id: letter.id }));
+}
+
+function told({ output, args }: Given, address: string, { id, content }: DeadLetter, answer: unknown): number {
+  if (output.isJson) output.json({ ...(answer as object), address, id });
+  else output.line(`${escapeText(address)} dead letter ${id} (${askedText(content)}): ${args[0] === 'retry' ? 'retried' : 'dropped'}`);
+  return 0;
+}

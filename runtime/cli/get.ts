@@ -1,0 +1,140 @@
+/** `skerry get`: everything that is stored of one entity. */
+import type { Activity } from '../../core/activity.ts';
+import { isEntityPartner } from '../../core/message.ts';
+import type { Inspection } from '../inspect.ts';
+import type { Command, Given } from './command.ts';
+import { addressArgument, escapeText, partnerText } from './escape.ts';
+import { jsonText, prettyJson } from './json.ts';
+import { look, missing } from './look.ts';
+import type { Output } from './output.ts';
+import { contentText, contentValue, payloadText, payloadValue } from './parts.ts';
+import type { Column } from './table.ts';
+import { relative, timeText } from './time.ts';
+
+export const get: Command = {
+  name: 'get',
+  parameters: '<type/key>',
+  summary: 'show an entity: state, activities, outbox, timers, holds, effects, dead letters',
+  options: [],
+  notes: ["Reads what is committed, also while an app runs. At most 1,000 activities; with --json all parts are in one\ndocument, times in ms since 1970."],
+  examples: ['skerry get stock/tea', 'skerry get stock/tea --json | jq .state'],
+  run: getEntity,
+};
+
+const activityCountMax = 1_000;
+/** Rows of one part that people are shown. */
+const rowCountMax = 20;
+
+async function getEntity({ args, folder, output, environment }: Given): Promise<number> {
+  const address = addressArgument(args[0] ?? '');
+  return look(folder, async (sight) => {
+    const found = await sight.inspector.get(address, { activityCountMax });
+    if (found === undefined) throw await missing(sight, address);
+    if (output.isJson) output.json(inspectionValue(found));
+    else show(found, output, environment.now());
+    return 0;
+  });
+}
+
+function inspectionValue(found: Inspection): object {
+  const { address, version, at, stateVersion, state, hasMoreActivities } = found;
+  return {
+    address,
+    version,
+    at,
+    stateVersion,
+    state,
+    activities: found.activities.map(activityValue),
+    hasMoreActivities,
+    outbox: found.outbox.map(({ partner, message: { seq, expires, content } }) => ({ to: partner, seq, expires, ...contentValue(content) })),
+    timers: found.timers.map(({ name, due, to, content }) => ({ name, due, to: to === '' ? undefined : to, ...contentValue(content) })),
+    holds: found.holds.map(({ payload, ...hold }) => ({ ...hold, input: payloadValue(payload) })),
+    effects: found.effects.map(({ payload, ...effect }) => ({ ...effect, input: payloadValue(payload) })),
+    dead: found.dead.map(({ content, ...letter }) => ({ ...letter, ...contentValue(content) })),
+  };
+}
+
+function activityValue({ partner, inbound, outbound, application }: Activity): object {
+  return {
+    partner,
+    inbound: inbound && { session: inbound.session, through: inbound.through, keepUntil: inbound.keepUntil, closedAt: inbound.closedAt },
+    outbound: outbound && { session: outbound.session, next: outbound.next, unacked: outbound.unacked.length, isClosing: outbound.isClosing },
+    application: application.value,
+  };
+}
+
+function show(found: Inspection, output: Output, now: number): void {
+  const { address, version, stateVersion, at } = found;
+  output.line(output.style('bold', escapeText(address)));
+  const shape = stateVersion === 1 ? '' : ` · state of version ${stateVersion}`;
+  output.line(output.style('dim', `version ${version}${shape} · last turn ${timeText(at)}, ${relative(at, now)}`));
+  output.heading('State');
+  for (const line of prettyJson(found.state ?? null, output.width - 2).split('\n')) output.line(`  ${line}`);
+  showActivities(found, output);
+  const rows = partsOf(found, now);
+  for (const { title, columns, rows: all } of rows) {
+    if (all.length === 0) continue;
+    output.heading(`${title} (${all.length.toLocaleString('en')})`);
+    output.table(columns, all.slice(0, rowCountMax), '  ');
+    more(all.length, output);
+  }
+}
+
+/** Entities before clients and idempotency keys, which come and go. */
+function showActivities({ activities, hasMoreActivities }: Inspection, output: Output): void {
+  if (activities.length === 0) return;
+  const sorted = [...activities].sort((one, other) => Number(isEntityPartner(other.partner)) - Number(isEntityPartner(one.partner)));
+  const hasState = activities.some(({ application }) => application.value !== undefined);
+  const rows = sorted.slice(0, rowCountMax).map(({ partner, inbound, outbound, application }) => [
+    inbound === undefined ? '' : `${inbound.through}${inbound.closedAt > 0 ? ' closed' : ''}`,
+    outbound === undefined ? '' : String(outbound.next - 1),
+    outbound === undefined ? '' : String(outbound.unacked.length),
+    ...(hasState ? [application.value === undefined ? '' : jsonText(application.value)] : []),
+    partnerText(partner),
+  ]);
+  output.heading(`Activities (${activities.length.toLocaleString('en')}${hasMoreActivities ? ', and more' : ''})`);
+  const state: Column[] = hasState ? [{ title: 'own state', isFlexible: true }] : [];
+  output.table([{ title: 'received', isNumber: true }, { title: 'sent', isNumber: true }, { title: 'waiting', isNumber: true }, ...state, { title: 'partner' }], rows, '  ');
+  more(activities.length, output);
+}
+
+function more(count: number, output: Output): void {
+  if (count > rowCountMax) output.line(output.style('dim', `  and ${(count - rowCountMax).toLocaleString('en')} more: --json shows them`));
+}
+
+interface Part {
+  readonly title: string;
+  readonly columns: readonly Column[];
+  readonly rows: readonly (readonly string[])[];
+}
+
+function partsOf({ outbox, timers, holds, effects, dead }: Inspection, now: number): Part[] {
+  const asked: Column = { title: 'asked', isFlexible: true };
+  return [
+    {
+      title: 'Outbox',
+      columns: [{ title: 'seq', isNumber: true }, asked, { title: 'expires' }, { title: 'to' }],
+      rows: outbox.map(({ partner, message }) => [String(message.seq), contentText(message.content), relative(message.expires, now), partnerText(partner)]),
+    },
+    {
+      title: 'Timers',
+      columns: [{ title: 'due' }, { title: '' }, asked, { title: 'name' }],
+      rows: timers.map(({ name, due, to, content }) => [timeText(due), relative(due, now), `${contentText(content)}${to === '' ? '' : ` to ${partnerText(to)}`}`, escapeText(name)]),
+    },
+    {
+      title: 'Holds',
+      columns: [asked, { title: 'until' }, { title: 'id' }],
+      rows: holds.map(({ id, operation, payload, until, isLapsed }) => [`${operation} ${payloadText(payload, '')}`.trim(), isLapsed ? 'lapsed' : until > 8.64e15 ? 'resolved by hand' : relative(until, now), escapeText(id)]),
+    },
+    {
+      title: 'Effects',
+      columns: [asked, { title: 'id' }],
+      rows: effects.map(({ id, name, payload }) => [`${name} ${payloadText(payload, '')}`.trim(), escapeText(id)]),
+    },
+    {
+      title: 'Dead letters',
+      columns: [{ title: 'id' }, asked, { title: 'reason', isFlexible: true }, { title: 'when' }, { title: 'partner' }],
+      rows: dead.map((letter) => [letter.id, contentText(letter.content), letter.reason, relative(letter.at, now), partnerText(letter.partner)]),
+    },
+  ];
+}

@@ -1,0 +1,39 @@
+/** `skerry confirm` and `skerry cancel`: the end of a tentative operation, by the hold that `call` printed. */
+import { deadlineOf } from './call.ts';
+import type { Command, Given } from './command.ts';
+import { escapeText } from './escape.ts';
+import { parseJson } from './json.ts';
+import { reach } from './reach.ts';
+import { holdOf } from './requests.ts';
+
+const options = [{ flag: '--deadline <ms>', description: 'give up after this long (default: 30000)' }];
+const example = `'{"entity":"stock/tea","operation":"reserve","id":"@8Zk.1"}'`;
+
+export const confirm: Command = {
+  name: 'confirm',
+  parameters: '<hold>',
+  summary: 'confirm a tentative operation',
+  options,
+  notes: ['The hold is what call printed. Confirming one that has lapsed fails (lapsed, exit code 1).'],
+  examples: [`skerry confirm ${example}`],
+  run: (given) => resolveHold(given, 'confirm'),
+};
+
+export const cancel: Command = {
+  name: 'cancel',
+  parameters: '<hold>',
+  summary: 'cancel a tentative operation',
+  options,
+  notes: ['The hold is what call printed. Cancelling one that has lapsed is no error: it is cancelled already.'],
+  examples: [`skerry cancel ${example}`],
+  run: (given) => resolveHold(given, 'cancel'),
+};
+
+async function resolveHold(given: Given, ask: 'confirm' | 'cancel'): Promise<number> {
+  const hold = holdOf(parseJson(given.args[0] ?? '', 'hold'));
+  const deadlineMs = deadlineOf(given);
+  const answer = await reach(given, { ask, hold, ...(deadlineMs === undefined ? {} : { deadlineMs }) });
+  if (given.output.isJson) given.output.json(answer);
+  else given.output.line(`${escapeText(hold.entity)} ${hold.operation}: ${ask === 'confirm' ? 'confirmed' : 'cancelled'}`);
+  return 0;
+}

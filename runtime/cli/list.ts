@@ -1,0 +1,31 @@
+/** `skerry list`: the addresses that are stored. */
+import type { Command, Given } from './command.ts';
+import { escapeText } from './escape.ts';
+import { keyOf, typeOf } from '../../core/message.ts';
+import { look, requireType } from './look.ts';
+
+export const list: Command = {
+  name: 'list',
+  parameters: '[type]',
+  summary: 'list entities, of one type or of all',
+  options: [],
+  notes: ['One address per line, in order of their bytes. With --json: {"address","type","key"} per line.'],
+  examples: ['skerry list', 'skerry list stock | head', 'skerry list order --json'],
+  run: listEntities,
+};
+
+async function listEntities({ args, folder, output }: Given): Promise<number> {
+  const [type] = args;
+  return look(folder, async (sight) => {
+    let count = 0;
+    for await (const address of sight.inspector.list(type)) {
+      count += 1;
+      if (output.isJson) output.json({ address, type: typeOf(address), key: keyOf(address) });
+      else output.line(escapeText(address));
+    }
+    if (count === 0 && type !== undefined) await requireType(sight, type);
+    if (count === 0) output.note(type === undefined ? 'Nothing is stored yet' : `No ${type} is stored yet`);
+    else if (output.isTerminal) output.note(output.style('dim', count === 1 ? '1 entity' : `${count.toLocaleString('en')} entities`));
+    return 0;
+  });
+}

@@ -1,0 +1,79 @@
+/** `skerry log`: the committed turns that an entity's type keeps. */
+import { type Address, typeOf } from '../../core/message.ts';
+import type { HistoryItem } from '../../core/record.ts';
+import { decode } from '../codec.ts';
+import { addressArgument, escapeText, partnerText } from './escape.ts';
+import type { Command, Given } from './command.ts';
+import { optionText } from './command.ts';
+import { CliError } from './failure.ts';
+import { look, missing, type Sight } from './look.ts';
+import { payloadText, payloadValue } from './parts.ts';
+import { timeText } from './time.ts';
+
+export const log: Command = {
+  name: 'log',
+  parameters: '<type/key>',
+  summary: 'show the turns of an entity, oldest first',
+  options: [{ flag: '--last <count>', description: 'only the last ones' }],
+  notes: [
+    'A type keeps its turns if its behaviour has historyMs:\n  behaviour(Stock, { … }, { historyMs: 7 * 24 * 3_600_000 })',
+    'With --json: one turn per line, with its input, answer status, messages sent, and the state after it where the\nturn changed it and it is small.',
+  ],
+  examples: ['skerry log stock/tea', 'skerry log order/7 --last 20 --json'],
+  run: showLog,
+};
+
+const columns = [
+  { title: 'version', isNumber: true },
+  { title: 'time' },
+  { title: 'from', isFlexible: true },
+  { title: 'asked', isFlexible: true },
+  { title: 'answer' },
+  { title: 'sent', isFlexible: true },
+];
+
+async function showLog(given: Given): Promise<number> {
+  const { args, folder, output } = given;
+  const address = addressArgument(args[0] ?? '');
+  const last = lastOf(given);
+  return look(folder, async (sight) => {
+    if ((await sight.inspector.get(address, { activityCountMax: 0 })) === undefined) throw await missing(sight, address);
+    const items: HistoryItem[] = [];
+    for await (const item of sight.inspector.history(address)) {
+      items.push(item);
+      if (items.length > last) items.shift();
+    }
+    if (items.length === 0) return nothingKept(given, sight, address);
+    if (output.isJson) for (const item of items) output.json(itemValue(address, item));
+    else output.table(columns, items.map(itemRow));
+    return 0;
+  });
+}
+
+function lastOf(given: Given): number {
+  const text = optionText(given, 'last') ?? '';
+  const count = text === '' ? Number.POSITIVE_INFINITY : Number(text);
+  if (count === Number.POSITIVE_INFINITY || (Number.isInteger(count) && count > 0)) return count;
+  throw new CliError('usage', `--last takes a number of turns, not '${text}'`);
+}
+
+/** Nothing at all may have been kept since the type keeps none: that is an answer to say, and to say what to do. */
+function nothingKept({ output }: Given, { remembered }: Sight, address: Address): number {
+  const type = typeOf(address);
+  if (remembered.some((one) => one.type === type && one.historyMs !== undefined)) {
+    output.note(`No turn of ${escapeText(address)} is kept: it had none since its type keeps them, or they are too old`);
+    return 0;
+  }
+  throw new CliError('not-found', `The type '${type}' keeps no history`, { advice: `switch it on in its behaviour: behaviour(…, { … }, { historyMs: 7 * 24 * 3_600_000 })` });
+}
+
+function itemValue(address: Address, { state, payload, ...item }: HistoryItem): object {
+  return { address, ...item, input: payloadValue(payload), ...(state.length === 0 ? {} : { state: decode(state) }) };
+}
+
+function itemRow({ version, at, partner, kind, operation, payload, status, sent }: HistoryItem): string[] {
+  const what = kind === 'operation' ? operation : `${kind} ${operation}`.trim();
+  const targets = sent.map((message) => `${message.kind === 'operation' ? '' : `${message.kind} `}${message.operation} to ${partnerText(message.to)}`);
+  return [String(version), timeText(at), partnerText(partner), `${what} ${payloadText(payload, kind)}`.trim(), status, targets.join(', ')];
+}
+

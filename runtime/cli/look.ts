@@ -1,0 +1,66 @@
+/**
+ * Looking into a data folder without running anything, also while an app runs on it; and saying what there is instead of
+ * what was looked for and not found.
+ */
+import { type Address, typeOf } from '../../core/message.ts';
+import { Inspector } from '../inspect.ts';
+import type { Store } from '../store.ts';
+import { openLmdb } from '../stores/lmdb.ts';
+import { escapeText } from './escape.ts';
+import { CliError } from './failure.ts';
+import { type RememberedType, remembered, requireFolder } from './folder.ts';
+import { suggestion } from './suggest.ts';
+
+export interface Sight {
+  readonly store: Store;
+  readonly inspector: Inspector;
+  /** The types of the app that ran here last. */
+  readonly remembered: readonly RememberedType[];
+}
+
+/** Open for reading only, look, close. Throws `not-found` without a folder. */
+export async function look<Result>(folder: string, body: (sight: Sight) => Promise<Result>): Promise<Result> {
+  requireFolder(folder);
+  const store = await openLmdb(folder, { readOnly: true });
+  try {
+    return await body({ store, inspector: new Inspector(store), remembered: rememberedTypes(folder) });
+  } finally {
+    await store.close();
+  }
+}
+
+/** The note only helps here: one that cannot be read is no reason not to show the data. */
+function rememberedTypes(folder: string): readonly RememberedType[] {
+  try {
+    return remembered(folder)?.types ?? [];
+  } catch {
+    return [];
+  }
+}
+
+/** Types of which something is stored, found by a step from each to the next. */
+export async function storedTypes(store: Store): Promise<string[]> {
+  const types: string[] = [];
+  for (let after: Address | undefined; ; ) {
+    const [address] = await store.list(undefined, after === undefined ? { limit: 1 } : { after, limit: 1 });
+    if (address === undefined) return types;
+    const type = typeOf(address);
+    types.push(type);
+    // '0' comes right behind '/': what follows all addresses of the type.
+    after = `${type}0`;
+  }
+}
+
+/** Throws `unknown-type`, with what there is, unless the type is one of the app's or of the folder's. */
+export async function requireType({ store, remembered }: Sight, type: string): Promise<void> {
+  const known = [...new Set([...remembered.map((one) => one.type), ...(await storedTypes(store))])];
+  if (known.includes(type)) return;
+  const advice = known.length === 0 ? 'nothing is stored here yet' : suggestion(type, known);
+  throw new CliError('unknown-type', `There is no entity type '${type}' here`, { advice });
+}
+
+/** The error for an entity that was never committed, or the one for its type. */
+export async function missing(sight: Sight, address: Address): Promise<CliError> {
+  await requireType(sight, typeOf(address));
+  return new CliError('not-found', `${escapeText(address)} is not stored: nothing was ever committed for it`, { advice: `skerry list ${typeOf(address)} shows the keys that there are` });
+}

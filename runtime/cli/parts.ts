@@ -1,0 +1,38 @@
+/** Parts of entities that several commands show: payloads of messages, and what a message asks. Pure. */
+import type { Content } from '../../core/activity.ts';
+import { readRow } from '../../core/perform.ts';
+import { decode } from '../codec.ts';
+import { jsonText } from './json.ts';
+
+/** What was encoded; undefined where there was nothing, a note where it cannot be read. */
+export function payloadValue(payload: Uint8Array): unknown {
+  if (payload.length === 0) return undefined;
+  try {
+    return decode(payload);
+  } catch {
+    return { unreadable: payload };
+  }
+}
+
+/** An input as it was, an answer as its status and what comes with it. */
+export function payloadText(payload: Uint8Array, kind: string): string {
+  const value = payloadValue(payload);
+  if (value === undefined) return '';
+  if (kind !== 'answer' || !Array.isArray(value)) return jsonText(value);
+  const [status, ...rest] = readRow(value);
+  return [status, ...rest.filter((part) => part !== undefined && part !== null).map(jsonText)].join(' ');
+}
+
+/** `reserve`, `confirm reserve`, `answer to reserve`. */
+export function askedText({ kind, operation }: Content): string {
+  if (kind === 'operation') return operation;
+  return kind === 'answer' ? `answer to ${operation}` : `${kind} ${operation}`.trim();
+}
+
+export function contentText(content: Content): string {
+  return `${askedText(content)} ${payloadText(content.payload, content.kind)}`.trim();
+}
+
+export function contentValue({ kind, operation, payload, hold }: Content): object {
+  return { kind, operation, input: payloadValue(payload), hold: hold === '' ? undefined : hold };
+}

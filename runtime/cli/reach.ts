@@ -1,0 +1,87 @@
+/**
+ * Reaching the app: the one that runs, else the remembered one, started for one request and closed again.
+ *
+ * Owns what happens when the data folder is in use for a moment, by another such call for instance: a short wait.
+ */
+import { isSkerryError } from '../../core/errors.ts';
+import { embed } from '../embed.ts';
+import { type Environment, machineEnvironment } from '../environment.ts';
+import type { Store } from '../store.ts';
+import { openLmdb } from '../stores/lmdb.ts';
+import { type App, loadApp, shownPath } from './app.ts';
+import type { Given } from './command.ts';
+import { askApp } from './control-client.ts';
+import { CliError } from './failure.ts';
+import { remembered, requireFolder } from './folder.ts';
+import { type AppRequest, answer } from './requests.ts';
+
+/** How long a folder that is in use is waited for, and the pause between two tries, ms. */
+const waitMs = 3_000;
+const pauseMs = 100;
+
+/** What the app answers. Throws what it answers with, and `not-found` or `store-in-use` when there is none to ask. */
+export async function reach(given: Given, request: AppRequest): Promise<unknown> {
+  const { folder, environment } = given;
+  const running = await askApp(folder, request);
+  if (running !== undefined) return running.answer;
+  requireFolder(folder);
+  const app = await rememberedApp(folder);
+  const until = environment.now() + waitMs;
+  for (;;) {
+    const store = await openUnlessInUse(folder, 'skerry call', environment.now() >= until);
+    if (store !== undefined) return embedded(given, { app, store, request });
+    await pause(environment);
+    const started = await askApp(folder, request);
+    if (started !== undefined) return started.answer;
+  }
+}
+
+async function rememberedApp(folder: string): Promise<App> {
+  const note = remembered(folder);
+  if (note === undefined) {
+    throw new CliError('not-found', `Nothing runs on the data in ${folder}, and no app is remembered there`, { advice: `start it: skerry run <app.ts> --data ${folder}` });
+  }
+  return loadApp(note.app).catch((error: unknown) => {
+    if (!(error instanceof CliError) || error.failure.code !== 'not-found') throw error;
+    throw new CliError('not-found', `Nothing runs on the data in ${folder}; its app was ${shownPath(note.app)}: ${error.message}`, { advice: error.failure.advice ?? `start it: skerry run <app.ts> --data ${folder}` });
+  });
+}
+
+async function embedded(given: Given, { app, store, request }: { app: App; store: Store; request: AppRequest }): Promise<unknown> {
+  try {
+    const environment = machineEnvironment(given.output.log('error'));
+    const cluster = await embed({ behaviours: app.behaviours, store, environment });
+    try {
+      return await answer({ cluster, behaviours: app.behaviours, about: {} }, request);
+    } finally {
+      await cluster.close();
+    }
+  } finally {
+    await store.close();
+  }
+}
+
+/** The store, opened for writing; waits a little for whoever has it open. Throws `store-in-use`. */
+export async function openWaiting(folder: string, owner: string, environment: Environment): Promise<Store> {
+  const until = environment.now() + waitMs;
+  for (;;) {
+    const store = await openUnlessInUse(folder, owner, environment.now() >= until);
+    if (store !== undefined) return store;
+    await pause(environment);
+  }
+}
+
+async function openUnlessInUse(folder: string, owner: string, isLast: boolean): Promise<Store | undefined> {
+  try {
+    return await openLmdb(folder, { owner });
+  } catch (error) {
+    if (!isSkerryError(error, 'store-in-use')) throw error;
+    if (!isLast) return undefined;
+    throw new CliError('store-in-use', error.message.replace(/: .*/, ''), { cause: error, advice: 'it cannot be asked from here: stop it, or use what it offers itself' });
+  }
+}
+
+function pause(environment: Environment): Promise<void> {
+  return new Promise((resolve) => environment.after(pauseMs, resolve));
+}
+

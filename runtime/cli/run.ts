@@ -1,0 +1,126 @@
+/** `skerry run`: an app's behaviours on a data folder, until it is told to stop. */
+import { basename } from 'node:path';
+import { type Cluster, embed } from '../embed.ts';
+import { machineEnvironment } from '../environment.ts';
+import { type App, loadApp, shownPath } from './app.ts';
+import type { Command, Given } from './command.ts';
+import { optionText } from './command.ts';
+import { greet } from './control-client.ts';
+import { type Control, serveControl } from './control-server.ts';
+import { CliError, failureOf } from './failure.ts';
+import { realFolder, remember } from './folder.ts';
+import { openWaiting } from './reach.ts';
+import { answer, figuresOf } from './requests.ts';
+import { span } from './time.ts';
+
+const workerCountMax = 256;
+const liveMs = 500;
+
+export const run: Command = {
+  name: 'run',
+  parameters: '<app>',
+  summary: 'run an app on a data folder until Ctrl-C',
+  options: [{ flag: '--workers <count>', description: 'workers side by side in this process (default: 1)' }],
+  notes: [
+    'The app is a module (TypeScript where its project has tsx) that exports behaviours, one by one\nor in arrays. The folder is made if it is missing; it remembers the app, so that call works\nalso when nothing runs.',
+    'Ctrl-C or SIGTERM finish what was started and close; a second one ends at once, which loses\nnothing that was acknowledged.',
+  ],
+  examples: ['skerry run app.ts', 'skerry run app.ts --data /var/lib/shop --workers 4'],
+  run: runApp,
+};
+
+async function runApp(given: Given): Promise<number> {
+  const { folder, output } = given;
+  const workers = workerCount(given);
+  const app = await loadApp(given.args[0] ?? '');
+  const other = await greet(folder);
+  if (other !== undefined) throw new CliError('store-in-use', `${basename(other.app)} runs on the data in ${folder} already, in process ${other.pid}`, { advice: 'stop it first, or name another folder with --data' });
+  const stopping = new Stopping();
+  const store = await openWaiting(folder, 'skerry run', given.environment);
+  try {
+    const environment = machineEnvironment(output.log('warn'));
+    const cluster = await embed({ behaviours: app.behaviours, store, workers, environment });
+    remember(folder, app.path, app.behaviours);
+    const control = await startControl(given, cluster, app);
+    announce(given, app, workers);
+    await watch(given, cluster, stopping);
+    if (!output.isJson) output.line('closing …');
+    control?.stop();
+    await cluster.close();
+    await control?.close();
+  } finally {
+    await store.close();
+  }
+  if (output.isJson) output.json({ status: 'closed' });
+  else output.line('closed');
+  return 0;
+}
+
+function workerCount(given: Given): number {
+  const text = optionText(given, 'workers') ?? '1';
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= workerCountMax) return count;
+  throw new CliError('usage', `--workers takes a number from 1 to ${workerCountMax}, not '${text}'`);
+}
+
+/** Without its socket the app runs all the same: only other commands cannot ask it. */
+async function startControl(given: Given, cluster: Cluster, app: App): Promise<Control | undefined> {
+  const { folder, environment, output } = given;
+  const about = { pid: process.pid, app: app.path, folder: realFolder(folder), startedAt: environment.now() };
+  try {
+    return await serveControl(folder, (request) => answer({ cluster, behaviours: app.behaviours, about }, request));
+  } catch (error) {
+    output.note(`warning: other commands cannot ask this app: ${failureOf(error).message}`);
+    return undefined;
+  }
+}
+
+function announce({ folder, output }: Given, app: App, workers: number): void {
+  const types = app.behaviours.map(({ contract }) => contract);
+  if (output.isJson) {
+    output.json({ status: 'running', pid: process.pid, app: app.path, folder: realFolder(folder), workers, types: types.map(({ type, operations }) => ({ type, operations: Object.keys(operations) })) });
+    return;
+  }
+  output.line(`${output.style('bold', shownPath(app.path))} runs on ${shownPath(folder)} ${output.style('dim', `process ${process.pid}, ${workers === 1 ? '1 worker' : `${workers} workers`}`)}`);
+  output.line();
+  output.table([{ title: 'type' }, { title: 'operations', isFlexible: true }], types.map(({ type, operations }) => [type, Object.keys(operations).join(', ')]), '  ');
+  output.line();
+  output.line(output.style('dim', "Ask it from another terminal with 'skerry call <type/key> <operation> [json]'. Ctrl-C stops it."));
+  output.line();
+}
+
+/** A live line while it runs; resolves when it is to stop. */
+async function watch({ environment, output }: Given, cluster: Cluster, stopping: Stopping): Promise<void> {
+  const startedAt = environment.now();
+  let last = { at: startedAt, turns: 0 };
+  const show = () => {
+    const { activations, turns, queued } = figuresOf(cluster);
+    const now = environment.now();
+    const rate = Math.round(((turns - last.turns) * 1_000) / Math.max(1, now - last.at));
+    last = { at: now, turns };
+    output.live(`${activations.toLocaleString('en')} entities in memory · ${rate.toLocaleString('en')} turns/s · ${queued.toLocaleString('en')} queued · up ${span(now - startedAt)}`);
+    cancel = environment.after(liveMs, show);
+  };
+  // The timer also keeps the process alive where no socket does.
+  let cancel = environment.after(0, show);
+  await stopping.asked;
+  cancel();
+}
+
+/** Waits for a signal from the start, so that none that comes while the app starts is lost; the second one ends at once. */
+class Stopping {
+  readonly asked: Promise<void>;
+
+  constructor() {
+    this.asked = new Promise((resolve) => {
+      let isAsked = false;
+      for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const) {
+        process.on(signal, () => {
+          if (isAsked) process.exit(code);
+          isAsked = true;
+          resolve();
+        });
+      }
+    });
+  }
+}

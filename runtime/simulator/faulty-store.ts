@@ -1,0 +1,166 @@
+/**
+ * The simulated store: a memory store behind virtual latency and faults, with one handle per node.
+ *
+ * A call takes effect at one moment between its start and its answer; either way there may be lost. Owns the fate of each
+ * call and the crash points around a commit; what is stored is the memory store's, and its image's.
+ *
+ * Invariants:
+ * - VS1 A failure says 'none' only if nothing of the call was or will be written; else 'unknown': each of its commits was
+ *   written, is written later, or is not.
+ * - VS2 Nothing that the store does reaches a node that is dead, or one that is paused before it goes on.
+ */
+import { SkerryError } from '../../core/errors.ts';
+import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
+import { MemoryStore } from '../stores/memory.ts';
+import type { Chance } from './chance.ts';
+import type { FaultCount, FaultRates } from './faults.ts';
+import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
+
+/** Where a worker may be made to crash around a commit. */
+export type CrashPoint = 'before the store has it' | 'the store has it' | 'the answer is here' | 'while releasing';
+
+export interface StoreParts {
+  readonly time: VirtualTime;
+  readonly chance: Chance;
+  readonly count: FaultCount;
+  readonly partitions: number;
+  rates: FaultRates;
+  /** The inner store accepted or refused these. */
+  readonly committed: (node: SimulatedNode, group: readonly Commit[], outcomes: readonly Outcome[]) => void;
+  readonly claimed: (node: SimulatedNode, claims: readonly Claim[]) => void;
+  /** May crash the node, here and now. */
+  readonly mayCrash: (node: SimulatedNode, point: CrashPoint) => void;
+}
+
+/** What becomes of a commit whose outcome nobody is told. */
+type Unknown = 'never written' | 'written' | 'written later' | 'written in part';
+
+export class FaultyStore {
+  readonly inner: MemoryStore;
+  readonly #parts: StoreParts;
+  readonly #node = newNode('store');
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts;
+    this.inner = new MemoryStore({ partitions: parts.partitions });
+  }
+
+  set rates(rates: FaultRates) {
+    this.#parts.rates = rates;
+  }
+
+  /** The store as one node sees it. */
+  handle(node: SimulatedNode): Store {
+    const read = <Value>(label: string, run: () => Promise<Value>) => this.#call(node, label, run);
+    const { inner } = this;
+    return {
+      partitions: inner.partitions,
+      valueBytesMax: inner.valueBytesMax,
+      claim: (partitions, owner) => read('claim', () => this.#claim(node, partitions, owner)),
+      epochs: (partitions): Promise<Epoch[]> => read('epochs', () => inner.epochs(partitions)),
+      load: (entities): Promise<(Loaded | undefined)[]> => read('load', () => inner.load(entities)),
+      commit: (group) => this.#commit(node, group),
+      read: (entity, names: readonly RecordName[]) => read('read', () => inner.read(entity, names)),
+      scan: (entity, prefix, options) => read('scan', () => inner.scan(entity, prefix, options)),
+      wakes: (partition, options): Promise<Wake[]> => read('wakes', () => inner.wakes(partition, options)),
+      list: (type, options) => read('list', () => inner.list(type, options)),
+      close: async () => undefined,
+    };
+  }
+
+  #latency(): number {
+    const { chance, rates, count } = this.#parts;
+    if (!chance.hits(rates.storeSlow)) return chance.between(0, 3);
+    count.add('store slow');
+    return chance.between(20, 800);
+  }
+
+  #claim(node: SimulatedNode, partitions: readonly Partition[], owner: string): Promise<Claim[]> {
+    return this.inner.claim(partitions, owner).then((claims) => {
+      this.#parts.claimed(node, claims);
+      return claims;
+    });
+  }
+
+  #call<Value>(node: SimulatedNode, label: string, run: () => Promise<Value>): Promise<Value> {
+    const { time, chance, rates, count } = this.#parts;
+    const isRefused = chance.hits(rates.storeRefuses);
+    const there = this.#latency();
+    const back = this.#latency();
+    return new Promise((resolve, reject) => {
+      const answer = (settle: () => void) => void time.schedule(node, back, `store answers ${label}`, settle);
+      time.schedule(this.#node, there, `${node.name} ${label}`, () => {
+        if (isRefused) {
+          count.add('store refuses');
+          answer(() => reject(new SkerryError('store-failed', `simulated: ${label} refused`)));
+        } else {
+          run().then((value) => answer(() => resolve(value)), time.onError);
+        }
+      });
+    });
+  }
+
+  // ---- commits
+
+  #commit(node: SimulatedNode, group: readonly Commit[]): Promise<Outcome[]> {
+    const { time, chance, rates, count, mayCrash } = this.#parts;
+    if (node.isDead) time.onError(new Error(`${node.name} commits though it was stopped`));
+    mayCrash(node, 'before the store has it');
+    if (node.isDead && chance.hits(0.5)) return new Promise(() => undefined);
+    const isRefused = chance.hits(rates.storeRefuses);
+    const isUnknown = !isRefused && chance.hits(rates.storeUnknown);
+    return new Promise((resolve, reject) => {
+      time.schedule(this.#node, this.#latency(), `${node.name} commit`, () => {
+        if (isRefused) {
+          count.add('store refuses');
+          return this.#answer(node, () => reject(new SkerryError('store-failed', 'simulated: disk full', { effect: 'none' })));
+        }
+        if (isUnknown) return this.#lose(node, group, reject);
+        this.#write(node, group, (outcomes) => this.#answer(node, () => resolve(outcomes)));
+      });
+    });
+  }
+
+  #write(node: SimulatedNode, group: readonly Commit[], then: (outcomes: Outcome[]) => void): void {
+    const { time, committed, mayCrash } = this.#parts;
+    this.inner.commit(group).then((outcomes) => {
+      for (const [index, { address, version }] of group.entries()) time.note(`${address} ${version} ${outcomes[index]}`);
+      committed(node, group, outcomes);
+      mayCrash(node, 'the store has it');
+      then(outcomes);
+    }, time.onError);
+  }
+
+  #answer(node: SimulatedNode, settle: () => void): void {
+    this.#parts.time.schedule(node, this.#latency(), 'store answers commit', () => {
+      // A crash here leaves a stopped worker whose continuation still runs: it must do nothing.
+      this.#parts.mayCrash(node, 'the answer is here');
+      settle();
+    });
+  }
+
+  #lose(node: SimulatedNode, group: readonly Commit[], reject: (error: Error) => void): void {
+    const { time, chance, count } = this.#parts;
+    const fate: Unknown = chance.pick(['never written', 'written', 'written later', 'written in part']);
+    count.add(`commit ${fate}`);
+    const fail = () => this.#answer(node, () => reject(new SkerryError('store-failed', `simulated: connection lost, ${fate}`, { effect: 'unknown' })));
+    switch (fate) {
+      case 'never written':
+        return fail();
+      case 'written':
+        return this.#write(node, group, fail);
+      case 'written in part':
+        return this.#write(node, group.filter(() => chance.hits(0.5)), fail);
+      case 'written later': {
+        const kept = group.map(copyOf);
+        time.schedule(this.#node, chance.between(1, 600), `${node.name} late commit`, () => this.#write(node, kept, () => undefined));
+        return fail();
+      }
+    }
+  }
+}
+
+/** The call has settled by the time a late commit is written: its bytes may be the caller's again (S7). */
+function copyOf(commit: Commit): Commit {
+  return { ...commit, head: commit.head.slice(), records: commit.records.map(([name, bytes]) => [name, bytes?.slice() ?? null] as const) };
+}

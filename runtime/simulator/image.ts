@@ -1,0 +1,171 @@
+/**
+ * The image: what the simulated store holds and has ever held, readable at any moment without asking it.
+ *
+ * Owns the mirror of every accepted commit and the facts that stay true for ever: which message was processed, which was
+ * in an outbox, which answer was stored. The checks compare what workers say with it.
+ */
+import type { Activity, OutboxMessage } from '../../core/activity.ts';
+import type { Address, PartnerId } from '../../core/message.ts';
+import { isEntityPartner } from '../../core/message.ts';
+import type { DeadLetter, EntityRecord } from '../../core/record.ts';
+import { Row, decode } from '../codec.ts';
+import { decodeActivity, readDead, restoreStored } from '../persistence.ts';
+import type { Commit, Epoch, Loaded, Partition } from '../store.ts';
+
+/** One entity as it is stored. */
+export interface Stored {
+  readonly address: Address;
+  readonly partition: Partition;
+  version: number;
+  head: Uint8Array;
+  wakeAt: number | undefined;
+  readonly records: Map<string, Uint8Array>;
+}
+
+/** A stored entity, decoded. */
+export interface StoredEntity extends EntityRecord {
+  readonly partners: ReadonlyMap<PartnerId, Activity>;
+}
+
+/** The highest message of a pair that was ever durably processed. */
+interface Through {
+  session: number;
+  through: number;
+}
+
+/** One commit as it changed the image, with what it says about streams, decoded once. */
+export interface Change {
+  readonly commit: Commit;
+  readonly entity: Stored;
+  readonly activities: readonly (readonly [PartnerId, Activity | undefined])[];
+  readonly sent: readonly { readonly to: PartnerId; readonly message: OutboxMessage; readonly session: number }[];
+  readonly gone: readonly { readonly to: PartnerId; readonly session: number; readonly message: OutboxMessage }[];
+  readonly dead: readonly DeadLetter[];
+}
+
+export class Image {
+  readonly entities = new Map<Address, Stored>();
+  readonly epochs = new Map<Partition, Epoch>();
+  /** By receiver and sender. */
+  readonly processed = new Map<string, Through>();
+  /** By sender, receiver, session and number: in an outbox at some time. */
+  readonly everSent = new Map<string, OutboxMessage>();
+  /** By sender, receiver and session: its closing is durable. */
+  readonly everClosing = new Set<string>();
+  /** By entity, client, session and number: the answer that was stored first. */
+  readonly answers = new Map<string, Uint8Array>();
+  readonly #sessions = new Map<string, number>();
+
+  pairKey(receiver: Address, sender: PartnerId): string {
+    return `${receiver}\n${sender}`;
+  }
+
+  messageKey(sender: PartnerId, receiver: PartnerId, session: number, seq: number): string {
+    return `${sender}\n${receiver}\n${session}\n${seq}`;
+  }
+
+  isProcessed(receiver: Address, sender: PartnerId, session: number, seq: number): boolean {
+    const known = this.processed.get(this.pairKey(receiver, sender));
+    return known !== undefined && (known.session > session || (known.session === session && known.through >= seq));
+  }
+
+  /** An activity as it is stored now. */
+  activity(address: Address, partner: PartnerId): Activity | undefined {
+    const bytes = this.entities.get(address)?.records.get(`p${partner}`);
+    return bytes === undefined ? undefined : decodeActivity(partner, bytes);
+  }
+
+  /** Take an accepted commit over. The facts about it are remembered by `remember`, once the checks have seen them. */
+  apply(commit: Commit): Change {
+    let entity = this.entities.get(commit.address);
+    if (entity === undefined) {
+      const { address, partition } = commit;
+      entity = { address, partition, version: 0, head: new Uint8Array(), wakeAt: undefined, records: new Map() };
+      this.entities.set(address, entity);
+    }
+    const change = this.#changeOf(commit, entity);
+    entity.version = commit.version;
+    entity.head = commit.head.slice();
+    entity.wakeAt = commit.wakeAt;
+    for (const [name, bytes] of commit.records) {
+      if (bytes === null) entity.records.delete(name);
+      else entity.records.set(name, bytes.slice());
+    }
+    return change;
+  }
+
+  #changeOf(commit: Commit, entity: Stored): Change {
+    const { address } = commit;
+    const activities = new Map<PartnerId, Activity | undefined>();
+    for (const [name, bytes] of commit.records) {
+      if (name[0] === 'p') activities.set(name.slice(1), bytes === null ? undefined : decodeActivity(name.slice(1), bytes));
+    }
+    const sent: Change['sent'][number][] = [];
+    const gone: Change['gone'][number][] = [];
+    const dead: DeadLetter[] = [];
+    for (const [name, bytes] of commit.records) {
+      if (name[0] === 'd' && bytes !== null) dead.push(readDead(new Row(decode(bytes))));
+      if (name[0] !== 'o') continue;
+      const before = entity.records.get(name);
+      const row = readOutbox(bytes ?? before);
+      if (row === undefined) continue;
+      const { partner: to, message } = row;
+      const session = bytes === null ? this.#sessions.get(`${address}\n${name}`) : activities.get(to)?.outbound?.session;
+      if (session === undefined) continue;
+      if (bytes === null) gone.push({ to, session, message });
+      else {
+        sent.push({ to, session, message });
+        this.#sessions.set(`${address}\n${name}`, session);
+      }
+    }
+    return { commit, entity, activities: [...activities], sent, gone, dead };
+  }
+
+  /** From here what the commit says is history. */
+  remember({ commit: { address }, activities, sent }: Change): void {
+    for (const { to, session, message } of sent) this.everSent.set(this.messageKey(address, to, session, message.seq), message);
+    for (const [partner, activity] of activities) {
+      if (activity?.outbound?.isClosing === true) this.everClosing.add(`${address}\n${partner}\n${activity.outbound.session}`);
+      if (activity?.inbound !== undefined) this.#rememberInbound(address, partner, activity.inbound);
+    }
+  }
+
+  #rememberInbound(address: Address, partner: PartnerId, inbound: NonNullable<Activity['inbound']>): void {
+    const key = this.pairKey(address, partner);
+    const known = this.processed.get(key);
+    const { session, through } = inbound;
+    const isMore = known === undefined || session > known.session || (session === known.session && through > known.through);
+    if (isMore) this.processed.set(key, { session, through });
+    if (isEntityPartner(partner)) return;
+    for (const { seq, bytes } of inbound.answers) {
+      const answer = this.messageKey(partner, address, session, seq);
+      if (!this.answers.has(answer)) this.answers.set(answer, bytes);
+    }
+  }
+
+  /** An entity with all its parts, decoded. */
+  decoded(entity: Stored): StoredEntity {
+    const { record } = restoreStored(entity.address, loadedOf(entity));
+    const partners = new Map<PartnerId, Activity>();
+    for (const [name, bytes] of entity.records) {
+      if (name[0] !== 'p') continue;
+      const partner = name.slice(1);
+      const activity = decodeActivity(partner, bytes);
+      if (activity.outbound !== undefined) activity.outbound.unacked = record.activities.get(partner)?.outbound?.unacked ?? [];
+      partners.set(partner, activity);
+    }
+    return { ...record, partners };
+  }
+}
+
+function loadedOf(entity: Stored): Loaded {
+  const records = [...entity.records].filter(([name]) => name[0] !== 'p' && name[0] !== 'h').sort(([one], [other]) => (one < other ? -1 : 1));
+  return { version: entity.version, head: entity.head, wakeAt: entity.wakeAt, records };
+}
+
+function readOutbox(bytes: Uint8Array | null | undefined): { partner: PartnerId; message: OutboxMessage } | undefined {
+  if (bytes === null || bytes === undefined) return undefined;
+  const row = new Row(decode(bytes));
+  const partner = row.string();
+  return { partner, message: { seq: row.number(), expires: row.number(), content: row.content() } };
+}

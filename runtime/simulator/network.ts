@@ -1,0 +1,116 @@
+/**
+ * The simulated network: a transport per node, and a fate for each frame.
+ *
+ * Owns delay, loss, duplication and who is cut off. Knows of envelopes only that a duplicated call may honestly have
+ * happened though one copy of it was turned away.
+ */
+import { SkerryError } from '../../core/errors.ts';
+import { hash } from '../../placement/hash.ts';
+import { decodeFrame } from '../codec.ts';
+import type { Transport } from '../transport.ts';
+import type { Chance } from './chance.ts';
+import type { FaultCount, FaultRates } from './faults.ts';
+import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
+
+interface Listener {
+  readonly node: SimulatedNode;
+  readonly receive: (frame: Uint8Array) => void;
+}
+
+export interface NetworkParts {
+  readonly time: VirtualTime;
+  readonly chance: Chance;
+  readonly count: FaultCount;
+  readonly transitMaxMs: number;
+  rates: FaultRates;
+}
+
+const frameBytesMax = 1_048_576;
+
+export class Network {
+  readonly #parts: NetworkParts;
+  readonly #node = newNode('network');
+  readonly #listeners = new Map<string, Set<Listener>>();
+  /** Nodes that neither send nor get anything. */
+  readonly cut = new Set<SimulatedNode>();
+  /** Calls of which more than one copy was delivered: `client subject:call`. */
+  readonly duplicatedCalls = new Set<string>();
+  /** Frames that are under way. */
+  underWay = 0;
+
+  constructor(parts: NetworkParts) {
+    this.#parts = parts;
+  }
+
+  set rates(rates: FaultRates) {
+    this.#parts.rates = rates;
+  }
+
+  /** The transport as one node sees it. */
+  transport(node: SimulatedNode): Transport {
+    return {
+      frameBytesMax,
+      listen: (subject, receive) => this.#listen(subject, { node, receive }),
+      send: (subject, frame) => this.#send(node, subject, frame),
+      close: async () => undefined,
+    };
+  }
+
+  #listen(subject: string, listener: Listener): () => void {
+    let listeners = this.#listeners.get(subject);
+    if (listeners === undefined) {
+      listeners = new Set();
+      this.#listeners.set(subject, listeners);
+    }
+    listeners.add(listener);
+    return () => void listeners.delete(listener);
+  }
+
+  #send(node: SimulatedNode, subject: string, frame: Uint8Array): void {
+    const { chance, rates, count } = this.#parts;
+    if (frame.length > frameBytesMax) throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${frameBytesMax})`);
+    if (node.isDead || this.cut.has(node)) return;
+    if (chance.hits(rates.drop)) return count.add('frame dropped');
+    this.#deliverLater(subject, frame.slice(), this.#delay());
+    if (!chance.hits(rates.duplicate)) return;
+    count.add('frame duplicated');
+    this.#markDuplicated(frame);
+    const copies = chance.between(1, 2);
+    for (let copy = 0; copy < copies; copy++) this.#deliverLater(subject, frame.slice(), this.#delay() + chance.between(0, 2_000));
+  }
+
+  #delay(): number {
+    const { chance, rates, count, transitMaxMs } = this.#parts;
+    if (chance.hits(rates.late)) {
+      count.add('frame late');
+      return transitMaxMs + chance.between(1, 2 * transitMaxMs);
+    }
+    if (!chance.hits(rates.delay)) return chance.between(0, 4);
+    count.add('frame delayed');
+    return chance.between(10, 1_500);
+  }
+
+  #deliverLater(subject: string, frame: Uint8Array, delayMs: number): void {
+    this.underWay += 1;
+    this.#parts.time.schedule(this.#node, delayMs, `frame ${subject} ${frame.length} ${this.#hashOf(frame)}`, () => this.#deliver(subject, frame));
+  }
+
+  #hashOf(frame: Uint8Array): number {
+    return hash(Buffer.from(frame.buffer, frame.byteOffset, frame.length).toString('latin1'));
+  }
+
+  #deliver(subject: string, frame: Uint8Array): void {
+    this.underWay -= 1;
+    const listeners = [...(this.#listeners.get(subject) ?? [])].filter(({ node }) => !node.isDead && !this.cut.has(node));
+    if (listeners.length > 1) this.#markDuplicated(frame);
+    for (const { node, receive } of listeners) {
+      const copy = frame.slice();
+      if (node.isPaused) this.#parts.time.schedule(node, 0, 'frame arrives', () => receive(copy));
+      else receive(copy);
+    }
+  }
+
+  #markDuplicated(frame: Uint8Array): void {
+    for (const envelope of decodeFrame(frame)) if (envelope.kind === 'message' && envelope.call > 0) this.duplicatedCalls.add(`${envelope.replyTo}:${envelope.call}`);
+  }
+}
