@@ -3,8 +3,9 @@
  *
  * Every way changes one or two fields again and again. Median of the repeats, µs per turn.
  */
-import { create as createMutative } from 'mutative';
+
 import { enablePatches, produceWithPatches } from 'immer';
+import { create as createMutative } from 'mutative';
 import { type Holder, Recorder } from '../core/state.ts';
 
 enablePatches();

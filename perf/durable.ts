@@ -3,21 +3,24 @@
  *
  *     npm run perf -- durable [--seconds 3] [--repeats 3]
  *
- * The floor is what Skerry's store must do at least: check a version, put a head and one record, flushed before the
- * answer, everything that waits in one transaction. Both keep the same number of calls in flight over the same keys.
+ * The floor is what Skerry's store must do at least: check the partition's epoch and the entity's version, put a head
+ * and one record of the same bytes under keys of the same bytes, flushed before the answer, everything that waits in one
+ * transaction. Both keep the same number of calls in flight over the same keys.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { open, type RootDatabase } from 'lmdb';
+import { type Database, open, type RootDatabase } from 'lmdb';
 import { embed } from '../runtime/index.ts';
 import { Counter, counter } from './counter.ts';
 import { closedLoop, type Figures, median } from './measure.ts';
 
 const keyCount = 10_000;
-/** Bytes of a counter's head and of its client's activity record, read off a stored entity. */
-const headBytes = 44;
-const recordBytes = 46;
+/** Bytes of a counter's head with its version and of its client's activity record and name, read off a stored entity. */
+const headBytes = 55;
+const recordBytes = 45;
+const recordName = 'p@AAAAAAAAAAAAAAAA';
+const partitions = 256;
 
 interface Options {
   readonly seconds: number;
@@ -65,26 +68,30 @@ export async function turns(inFlight: number, seconds: number): Promise<Figures>
 
 async function bare(inFlight: number, seconds: number): Promise<Figures> {
   const folder = mkdtempSync(join(tmpdir(), 'skerry-floor-'));
-  const database: RootDatabase<Buffer, string> = open({ path: folder, encoding: 'binary', overlappingSync: false, noSubdir: false });
-  const floor = new Floor(database);
+  const floor = new Floor(folder);
   try {
-    return await closedLoop({ inFlight, seconds }, (count) => floor.commit(`counter-${(count * 7_919) % keyCount}`));
+    return await closedLoop({ inFlight, seconds }, (count) => floor.commit((count * 7_919) % keyCount));
   } finally {
-    await database.close();
+    await floor.close();
     rmSync(folder, { recursive: true });
   }
 }
 
 class Floor {
-  readonly #database: RootDatabase<Buffer, string>;
-  #waiting: { key: string; done: () => void }[] = [];
+  readonly #root: RootDatabase<Buffer, string>;
+  readonly #heads: Database<Buffer, string>;
+  readonly #records: Database<Buffer, string>;
+  #waiting: { key: number; done: () => void }[] = [];
   #isUnderWay = false;
 
-  constructor(database: RootDatabase<Buffer, string>) {
-    this.#database = database;
+  constructor(folder: string) {
+    this.#root = open({ path: folder, encoding: 'binary', overlappingSync: false, noSubdir: false });
+    this.#heads = this.#root.openDB({ name: 'heads', encoding: 'binary' });
+    this.#records = this.#root.openDB({ name: 'records', encoding: 'binary' });
+    for (let partition = 0; partition < partitions; partition++) this.#root.putSync(`epoch/${partition}`, Buffer.alloc(16));
   }
 
-  commit(key: string): Promise<void> {
+  commit(key: number): Promise<void> {
     return new Promise((done) => {
       this.#waiting.push({ key, done });
       if (!this.#isUnderWay) {
@@ -97,17 +104,27 @@ class Floor {
   async #flush(): Promise<void> {
     const group = this.#waiting;
     this.#waiting = [];
-    await this.#database.transaction(() => {
-      for (const { key } of group) {
-        const version = this.#database.getBinary(`h${key}`)?.readDoubleLE(0) ?? 0;
-        const head = Buffer.alloc(headBytes);
-        head.writeDoubleLE(version + 1);
-        this.#database.put(`h${key}`, head);
-        this.#database.put(`p${key}`, Buffer.alloc(recordBytes));
-      }
-    });
+    await this.#root.transaction(() => this.#write(group));
     for (const { done } of group) done();
     if (this.#waiting.length > 0) setImmediate(() => void this.#flush());
     else this.#isUnderWay = false;
+  }
+
+  #write(group: readonly { key: number }[]): void {
+    const epochs = new Map<number, number>();
+    for (const { key } of group) {
+      const partition = key % partitions;
+      if (!epochs.has(partition)) epochs.set(partition, this.#root.getBinary(`epoch/${partition}`)?.readDoubleLE(0) ?? 0);
+      const address = `counter/counter-${key}`;
+      const version = this.#heads.getBinary(address)?.readDoubleLE(0) ?? 0;
+      const head = Buffer.alloc(headBytes);
+      head.writeDoubleLE(version + 1);
+      this.#heads.putSync(address, head);
+      this.#records.putSync(`00${address}${recordName}`, Buffer.alloc(recordBytes));
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
   }
 }
