@@ -112,6 +112,11 @@ export class TurnScope {
 
   // ---- what the handler sees
 
+  /** Throws once the turn is over. */
+  checkOpen(): void {
+    if (this.#isEnded) throw new SkerryError('failed', `The turn of ${this.record.address} is over: take what you need from it before it ends`);
+  }
+
   get from(): Partner {
     if (this.partner === '') return { kind: 'self' };
     if (!isEntityPartner(this.partner)) return { kind: 'client', id: this.partner.slice(1) };
@@ -132,7 +137,6 @@ export class TurnScope {
   }
 
   #recording(): Recorder {
-    if (this.#isEnded) throw new SkerryError('failed', `The turn of ${this.record.address} is over: take what you need from it before it ends`);
     this.#recorder ??= new Recorder(this.record.stateBytes > wholeBytesMax);
     return this.#recorder;
   }
@@ -142,6 +146,7 @@ export class TurnScope {
   }
 
   activityState(partner: PartnerId): unknown {
+    this.checkOpen();
     if (partner === '' || !isEntityPartner(partner)) return undefined;
     const initial = this.behaviour.contract.activities;
     const type = typeOf(partner);
@@ -152,6 +157,7 @@ export class TurnScope {
   }
 
   setActivityState(partner: PartnerId, value: unknown): void {
+    this.checkOpen();
     if (partner === '' || !isEntityPartner(partner)) throw new SkerryError('failed', 'Only activities with other entities have a state');
     this.#recording().replace(this.#touch(partner).application, value);
   }
@@ -182,6 +188,7 @@ export class TurnScope {
   }
 
   ask(to: PartnerId, options: { timer: string | undefined; when: When | undefined }, name: string, operation: AnyOperation, given: unknown): Hold | undefined {
+    this.checkOpen();
     const hold = operation.kind === 'tentative' ? { entity: to, operation: name, id: this.#newId() } : undefined;
     const content: Content = {
       kind: 'operation',

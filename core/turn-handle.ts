@@ -12,64 +12,70 @@ export class TurnHandle {
     this.#scope = scope;
   }
 
+  /** The scope, while the turn lasts: what is decided after it would be lost without a word. */
+  get #open(): TurnScope {
+    this.#scope.checkOpen();
+    return this.#scope;
+  }
+
   get key(): string {
-    return this.#scope.record.key;
+    return this.#open.record.key;
   }
 
   get now(): number {
-    return this.#scope.now;
+    return this.#open.now;
   }
 
   get from(): Partner {
-    return this.#scope.from;
+    return this.#open.from;
   }
 
   get state(): unknown {
-    return this.#scope.state;
+    return this.#open.state;
   }
 
   set state(value: unknown) {
-    this.#scope.state = value;
+    this.#open.state = value;
   }
 
   get activity(): unknown {
-    return this.#scope.activityState(this.#scope.partner);
+    return this.#open.activityState(this.#open.partner);
   }
 
   set activity(value: unknown) {
-    this.#scope.setActivityState(this.#scope.partner, value);
+    this.#open.setActivityState(this.#open.partner, value);
   }
 
   random(): number {
-    return this.#scope.environment.random();
+    return this.#open.environment.random();
   }
 
   refuse(reason: string, detail?: unknown): never {
-    throw new Refusal(String(reason), detail === undefined ? undefined : this.#scope.plain(detail, 'detail of the refusal'));
+    throw new Refusal(String(reason), detail === undefined ? undefined : this.#open.plain(detail, 'detail of the refusal'));
   }
 
   to(contract: AnyEntity, key: string, when?: When): object {
-    return this.#scope.to(contract, key, when);
+    return this.#open.to(contract, key, when);
   }
 
   confirm(hold: Hold): void {
-    this.#scope.resolve(hold, 'confirm');
+    this.#open.resolve(hold, 'confirm');
   }
 
   cancel(hold: Hold): void {
-    this.#scope.resolve(hold, 'cancel');
+    this.#open.resolve(hold, 'cancel');
   }
 
   timer(name: string, when: When): object {
-    return this.#scope.timer(name, when);
+    return this.#open.timer(name, when);
   }
 
   cancelTimer(name: string): void {
-    this.#scope.cancelTimer(name);
+    this.#open.cancelTimer(name);
   }
 
   perform(effect: Effect<unknown, unknown>, input: unknown): void {
-    this.#scope.perform(effect, input);
+    this.#open.perform(effect, input);
   }
 }
 

@@ -134,7 +134,7 @@ function print(): void {
   for (const row of rows) {
     const cells = names.map((name) => {
       const way = ways[name];
-      return way === undefined ? '' : `${measure(row, way).toPrecision(2)} µs`;
+      return way === undefined ? '' : `${Number(measure(row, way).toPrecision(2)).toLocaleString('en')} µs`;
     });
     console.log(`| ${row.name} | ${cells.join(' | ')} |`);
   }

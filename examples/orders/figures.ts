@@ -20,7 +20,7 @@ const betweenMs = 50;
 /** Messages are on their way for milliseconds, also after a crash; figures that stand still for so long stay as they are. */
 const patienceMs = 30_000;
 
-export async function takeFigures(cluster: Cluster): Promise<Figures> {
+async function takeFigures(cluster: Cluster): Promise<Figures> {
   const summaries = await readAll(cluster.list(Order.type), (key) => cluster.entity(Order, key).summary());
   const askedFor = [...summaries].filter(([, { status }]) => status !== 'unknown' && status !== 'withdrawn');
   const stocks = await readAll(cluster.list(Stock.type), (key) => cluster.entity(Stock, key).counts());

@@ -44,8 +44,10 @@ export interface Source {
 export async function openSource(input: string): Promise<Source> {
   const pipeName = `pipe-${new Date().toISOString()}-${process.pid}`;
   if (input === '-') return { name: pipeName, lineCount: undefined, stream: process.stdin };
+  const kind = await stat(input);
+  if (kind.isDirectory()) throw new Error('it is a folder');
   // A named pipe can be read only once.
-  if (!(await stat(input)).isFile()) return { name: pipeName, lineCount: undefined, stream: createReadStream(input) };
+  if (!kind.isFile()) return { name: pipeName, lineCount: undefined, stream: createReadStream(input) };
 
   const digest = createHash('sha256');
   let lineCount = 0;

@@ -54,13 +54,16 @@ function readOptions(): { input: string; data: string } | string {
   }
 }
 
-/** A signal stops the work between two groups of lines, so that everything under way is closed in good order. */
+/**
+ * A signal stops the work between two groups of lines, so that everything under way is closed in good order. A second
+ * one is ignored: whoever started this process (npm, tsx) may pass on what the terminal has sent to all of them.
+ */
 async function withCluster(
   folder: string,
   work: (cluster: Cluster, signal: AbortSignal) => Promise<number>,
 ): Promise<number> {
   const stop = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort(name));
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => stop.abort(name));
   const cluster = await embed({ behaviours: [order, stock, customer, intake], store: folder });
   try {
     return await work(cluster, stop.signal);

@@ -1,5 +1,5 @@
 /**
- * The user's app: a module whose exports are searched for behaviours.
+ * The user's app: a module whose exports are searched for behaviours, and whose export `limits` changes limits.
  *
  * TypeScript is loaded through the tsx of the app's own project; Skerry does not depend on it.
  */
@@ -8,12 +8,15 @@ import { createRequire } from 'node:module';
 import { extname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Behaviour } from '../../core/behaviour.ts';
+import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { CliError } from './failure.ts';
+import { suggestion } from './suggest.ts';
 
 export interface App {
   /** Absolute path of its module. */
   readonly path: string;
   readonly behaviours: readonly Behaviour[];
+  readonly limits: Partial<Limits>;
 }
 
 const typeScript = new Set(['.ts', '.mts', '.cts', '.tsx']);
@@ -28,12 +31,21 @@ export function shownPath(path: string): string {
 export async function loadApp(given: string): Promise<App> {
   const path = resolve(given);
   const name = shownPath(path);
-  if (!existsSync(path)) throw new CliError('not-found', `There is no file ${name}`, { advice: 'name the module that exports your behaviours: skerry run app.ts' });
-  if (statSync(path).isDirectory()) throw new CliError('not-found', `${name} is a folder`, { advice: 'name the module in it that exports your behaviours' });
+  if (!existsSync(path))
+    throw new CliError('not-found', `There is no file ${name}`, {
+      advice: 'name the module that exports your behaviours: skerry run app.ts',
+    });
+  if (statSync(path).isDirectory())
+    throw new CliError('not-found', `${name} is a folder`, {
+      advice: 'name the module in it that exports your behaviours',
+    });
   if (typeScript.has(extname(path))) await loadTypeScript(path);
-  const behaviours = behavioursOf(await importModule(path, name));
-  if (behaviours.length > 0) return { path, behaviours };
-  throw new CliError('invalid-definition', `${name} exports no behaviour`, { advice: 'export what behaviour() returns: by itself, or several in an array' });
+  const module = await importModule(path, name);
+  const behaviours = behavioursOf(module);
+  if (behaviours.length > 0) return { path, behaviours, limits: limitsOf(module, name) };
+  throw new CliError('invalid-definition', `${name} exports no behaviour`, {
+    advice: 'export what behaviour() returns: by itself, or several in an array',
+  });
 }
 
 async function importModule(path: string, name: string): Promise<object> {
@@ -42,14 +54,23 @@ async function importModule(path: string, name: string): Promise<object> {
   } catch (error) {
     const where = error instanceof Error ? placeIn(error, path) : undefined;
     const message = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-    throw new CliError('invalid-definition', `${name} could not be loaded: ${message}`, where === undefined ? { cause: error } : { advice: where, cause: error });
+    throw new CliError(
+      'invalid-definition',
+      `${name} could not be loaded: ${message}`,
+      where === undefined ? { cause: error } : { advice: where, cause: error },
+    );
   }
 }
 
 /** The line of the stack that is in the app's own file. */
 function placeIn(error: Error, path: string): string | undefined {
   const file = pathToFileURL(path).href;
-  return error.stack?.split('\n').slice(1).map((line) => line.trim()).find((line) => line.includes(path) || line.includes(file))?.replace(file, path);
+  return error.stack
+    ?.split('\n')
+    .slice(1)
+    .map((line) => line.trim())
+    .find((line) => line.includes(path) || line.includes(file))
+    ?.replace(file, path);
 }
 
 /** Make this process able to import TypeScript. */
@@ -58,12 +79,17 @@ async function loadTypeScript(path: string): Promise<void> {
   if (import.meta.url.endsWith('.ts')) return;
   const api = resolveTsx([path, join(process.cwd(), 'package.json')]);
   if (api !== undefined) {
-    const module = (await import(pathToFileURL(api).href)) as { register?: () => void; default?: { register?: () => void } };
+    const module = (await import(pathToFileURL(api).href)) as {
+      register?: () => void;
+      default?: { register?: () => void };
+    };
     (module.register ?? module.default?.register)?.();
     return;
   }
-  if ('typescript' in process.features && Boolean(process.features.typescript)) return;
-  throw new CliError('not-found', `${shownPath(path)} is TypeScript, and its project has no tsx to run it with`, { advice: 'install it there: npm i -D tsx; or name a .js file' });
+  if ('typescript' in process.features && process.features.typescript) return;
+  throw new CliError('not-found', `${shownPath(path)} is TypeScript, and its project has no tsx to run it with`, {
+    advice: 'install it there: npm i -D tsx; or name a .js file',
+  });
 }
 
 function resolveTsx(places: readonly string[]): string | undefined {
@@ -79,7 +105,9 @@ function resolveTsx(places: readonly string[]): string | undefined {
 
 /** Exports that are behaviours, and those in exported arrays; each once. */
 function behavioursOf(module: object): Behaviour[] {
-  const exported = Object.values(module).flatMap((value: unknown) => (Array.isArray(value) ? (value as unknown[]) : [value]));
+  const exported = Object.values(module).flatMap((value: unknown) =>
+    Array.isArray(value) ? (value as unknown[]) : [value],
+  );
   return [...new Set(exported.filter(isBehaviour))];
 }
 
@@ -87,5 +115,25 @@ function behavioursOf(module: object): Behaviour[] {
 function isBehaviour(value: unknown): value is Behaviour {
   if (typeof value !== 'object' || value === null) return false;
   const { contract, instantiate, operations } = value as Partial<Behaviour>;
-  return typeof instantiate === 'function' && typeof operations === 'object' && typeof contract === 'object' && typeof contract?.type === 'string';
+  return (
+    typeof instantiate === 'function' &&
+    typeof operations === 'object' &&
+    typeof contract === 'object' &&
+    typeof contract?.type === 'string'
+  );
+}
+
+/** The export `limits`, if there is one. */
+function limitsOf(module: object, name: string): Partial<Limits> {
+  const limits: unknown = 'limits' in module ? module.limits : {};
+  if (typeof limits !== 'object' || limits === null) return {};
+  for (const [limit, value] of Object.entries(limits)) {
+    if (!Object.hasOwn(defaultLimits, limit)) {
+      const advice = suggestion(limit, Object.keys(defaultLimits));
+      throw new CliError('invalid-definition', `${name} exports limits with '${limit}', which is none`, { advice });
+    }
+    if (typeof value === 'number' && value >= 0) continue;
+    throw new CliError('invalid-definition', `${name} exports limits with '${limit}' that is no number`);
+  }
+  return limits;
 }

@@ -1,6 +1,7 @@
 /** `skerry call`: one operation of one entity, of the running app or of the remembered one, started for it. */
 import { readFileSync } from 'node:fs';
 import type { Hold } from '../../core/entity.ts';
+import { defaultLimits } from '../../core/limits.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
 import { addressArgument, shellWord } from './escape.ts';
@@ -14,14 +15,21 @@ export const call: Command = {
   parameters: '<type/key> <operation> [json]',
   summary: 'call an operation of an entity: command, query or tentative',
   options: [
-    { flag: '--idempotency-key <key>', description: 'calls with the same key have the effect of one and get its answer' },
+    {
+      flag: '--idempotency-key <key>',
+      description: 'calls with the same key have the effect of one and get its answer',
+    },
     { flag: '--deadline <ms>', description: 'give up after this long (default: 30000)' },
   ],
   notes: [
-    "Asks the app that runs on the data folder; if none runs, the one that ran last is started for this\ncall and closed again. Messages that the call caused are durable, and delivered when the app next runs.",
-    "The input is JSON; '-' reads it from standard input. A tentative operation prints its hold, for\nconfirm and cancel.",
+    'Asks the app that runs on the data folder; if none runs, the one that ran last is started for this call and closed again. Messages that the call caused are durable, and delivered when the app next runs.',
+    "The input is JSON; '-' reads it from standard input. A tentative operation prints its hold, for confirm and cancel.",
   ],
-  examples: [`skerry call stock/tea receive '{"units":10}'`, 'skerry call stock/tea available', 'skerry call order/7 cancel --idempotency-key stop-7 --json'],
+  examples: [
+    `skerry call stock/tea receive '{"units":10}'`,
+    'skerry call stock/tea available',
+    'skerry call order/7 cancel --idempotency-key stop-7 --json',
+  ],
   run: callOperation,
 };
 
@@ -36,7 +44,8 @@ interface Answer {
 async function callOperation(given: Given): Promise<number> {
   const [addressText = '', operation = '', inputText] = given.args;
   const address = addressArgument(addressText);
-  const input = inputText === undefined ? undefined : parseJson(inputText === '-' ? readFileSync(0, 'utf8') : inputText, 'input');
+  const input =
+    inputText === undefined ? undefined : parseJson(inputText === '-' ? readFileSync(0, 'utf8') : inputText, 'input');
   const idempotencyKey = optionText(given, 'idempotencyKey');
   const deadlineMs = deadlineOf(given);
   const answer = (await reach(given, {
@@ -62,11 +71,14 @@ export function deadlineOf(given: Given): number | undefined {
 function show(given: Given, { status, output: value, hold, holdMs }: Answer): void {
   const { output } = given;
   if (output.isJson) return output.json({ status, output: value ?? null, hold });
-  if (status === 'done') return output.line(value === undefined || value === null ? 'done' : prettyJson(value, output.width));
+  if (status === 'done')
+    return output.line(value === undefined || value === null ? 'done' : prettyJson(value, output.width));
   if (value !== undefined && value !== null) output.line(prettyJson(value, output.width));
   const token = shellWord(jsonText(hold));
   const where = given.options.data === undefined ? '' : ` --data ${shellWord(given.folder)}`;
-  output.line(`accepted; cancelled by itself after ${span(holdMs ?? 60_000)} unless you say`);
+  output.line(
+    `Accepted. Without one of these it is cancelled by itself after ${span(holdMs ?? defaultLimits.holdMs)}:`,
+  );
   output.line(`  skerry confirm ${token}${where}`);
   output.line(`  skerry cancel ${token}${where}`);
 }

@@ -38,15 +38,202 @@ export async function* findings(given: Given): AsyncIterable<Finding> {
   yield dataFolder(given.folder);
   if (!hasData(given.folder)) return;
   yield await freeDisk(given.folder);
-  const running = await greet(given.folder).catch(failureOf);
-  yield 'code' in running! ? { check: 'in use', verdict: 'wrong', text: running.message } : await user(given, running);
+  const user = await userOf(given);
+  yield user.finding;
   yield rememberedApp(given.folder);
   try {
-    yield* await look(given.folder, async (sight) => [
-      { check: 'format', verdict: 'ok', text: `readable, ${sight.store.partitions} partitions` } as const,
-      ...(await contents(given, sight, running !== undefined)),
-    ]);
+    const inside = await look(given.folder, (sight) => contents(given, sight, user.isRunning));
+    yield* inside;
   } catch (error) {
-    yield { check: 'format', verdict: 'wrong', text: failureOf(error).message };
+    yield wrong('format', failureOf(error).message);
+  }
+}
+
+const ok = (check: string, text: string, figures?: object): Finding => ({
+  check,
+  verdict: 'ok',
+  text,
+  ...(figures && { figures }),
+});
+const note = (check: string, text: string, figures?: object): Finding => ({
+  check,
+  verdict: 'note',
+  text,
+  ...(figures && { figures }),
+});
+const wrong = (check: string, text: string, figures?: object): Finding => ({
+  check,
+  verdict: 'wrong',
+  text,
+  ...(figures && { figures }),
+});
+
+function nodeVersion(): Finding {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const isEnough = major > nodeLeast[0] || (major === nodeLeast[0] && minor >= nodeLeast[1]);
+  const figures = { version: process.versions.node };
+  return isEnough
+    ? ok('node', process.versions.node, figures)
+    : wrong('node', `${process.versions.node}; Skerry needs ${nodeLeast.join('.')} or later`, figures);
+}
+
+function dataFolder(folder: string): Finding {
+  if (!existsSync(folder))
+    return wrong('folder', `${folder} does not exist: name it with --data, or make it with skerry run <app.ts>`);
+  if (!hasData(folder)) return wrong('folder', `${folder} holds no data of Skerry: name another with --data`);
+  try {
+    accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
+    accessSync(join(folder, 'data.mdb'), constants.R_OK | constants.W_OK);
+  } catch {
+    return wrong('folder', `${shownPath(folder)} cannot be read and written by this user`);
+  }
+  return ok('folder', `${shownPath(folder)}, readable and writable`);
+}
+
+async function freeDisk(folder: string): Promise<Finding> {
+  const { bavail, bsize } = await statfs(folder);
+  const freeBytes = bavail * bsize;
+  const dataBytes = statSync(join(folder, 'data.mdb')).size;
+  const text = `${bytesText(freeBytes)} free, ${bytesText(dataBytes)} of data`;
+  return freeBytes >= diskBytesLeast
+    ? ok('disk', text, { freeBytes, dataBytes })
+    : wrong('disk', `${text}: make room before the store refuses`, { freeBytes, dataBytes });
+}
+
+function bytesText(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  const value = bytes / 1024 ** step;
+  return `${value >= 100 || step === 0 ? Math.round(value) : value.toFixed(1)} ${units[step]}`;
+}
+
+/** Who has the folder open: an app that answers, somebody who does not, or nobody. */
+async function userOf({ folder, environment }: Given): Promise<{ finding: Finding; isRunning: boolean }> {
+  let running: Hello | undefined;
+  try {
+    running = await greet(folder);
+  } catch (error) {
+    return { finding: wrong('app', failureOf(error).message), isRunning: false };
+  }
+  if (running !== undefined) {
+    const { pid, app, startedAt, figures } = running;
+    const text = `${basename(app)} runs in process ${pid}, up ${span(environment.now() - startedAt)}, ${plural(figures.activations, 'entity', 'entities')} in memory`;
+    return { finding: ok('app', text, running), isRunning: true };
+  }
+  try {
+    await (await openLmdb(folder, { owner: 'skerry doctor' })).close();
+  } catch (error) {
+    const { message } = failureOf(error);
+    // A living process, or the store would have passed it over: an app that embeds Skerry itself.
+    if (isSkerryError(error, 'store-in-use'))
+      return { finding: note('app', message.replace(/: .*/, ', which commands cannot ask')), isRunning: true };
+    return { finding: wrong('app', `an app could not open it: ${message}`), isRunning: false };
+  }
+  return { finding: ok('app', 'none runs; nobody has the folder open'), isRunning: false };
+}
+
+function rememberedApp(folder: string): Finding {
+  try {
+    const found = remembered(folder);
+    if (found === undefined) return note('remembers', 'no app: call works once skerry run <app.ts> was used here');
+    const name = shownPath(found.app);
+    return existsSync(found.app)
+      ? ok('remembers', name, { app: found.app })
+      : wrong('remembers', `${name}, which is gone: skerry run its new place`, { app: found.app });
+  } catch (error) {
+    return wrong('remembers', failureOf(error).message);
+  }
+}
+
+async function contents(given: Given, sight: Sight, isRunning: boolean): Promise<Finding[]> {
+  const found = [ok('format', `readable, ${sight.store.partitions} partitions`)];
+  const { counts, dead } = await census(given, sight);
+  found.push(entityCounts(counts), deadLetters(dead));
+  found.push(...(await unfinished(given, sight, isRunning)));
+  return found;
+}
+
+type Counts = ReadonlyMap<string, number>;
+
+/** Entities and dead letters by type: reads every entity. */
+async function census({ output }: Given, { inspector }: Sight): Promise<{ counts: Counts; dead: Counts }> {
+  const counts = new Map<string, number>();
+  const dead = new Map<string, number>();
+  let seen = 0;
+  for await (const address of inspector.list()) {
+    const type = typeOf(address);
+    counts.set(type, (counts.get(type) ?? 0) + 1);
+    const letters = (await inspector.get(address, { activityCountMax: 0 }))?.dead.length ?? 0;
+    if (letters > 0) dead.set(type, (dead.get(type) ?? 0) + letters);
+    seen += 1;
+    if (seen % 1_000 === 0) output.live(`looking at entity ${seen.toLocaleString('en')}`);
+  }
+  output.live('');
+  return { counts, dead };
+}
+
+function countsText(counts: Counts): string {
+  return [...counts].map(([type, count]) => `${type} ${count.toLocaleString('en')}`).join(', ');
+}
+
+const plural = (count: number, one: string, many: string) =>
+  `${count.toLocaleString('en')} ${count === 1 ? one : many}`;
+
+const totalOf = (counts: Counts): number => [...counts.values()].reduce((sum, count) => sum + count, 0);
+
+function entityCounts(counts: Counts): Finding {
+  return ok('entities', counts.size === 0 ? 'none yet' : countsText(counts), Object.fromEntries(counts));
+}
+
+function deadLetters(dead: Counts): Finding {
+  if (dead.size === 0) return ok('dead letters', 'none', {});
+  return wrong(
+    'dead letters',
+    `${totalOf(dead).toLocaleString('en')} (${countsText(dead)}): skerry dead list shows them`,
+    Object.fromEntries(dead),
+  );
+}
+
+/** What entities have still to do by themselves, from the store's list of those that want to be woken. */
+async function unfinished({ environment }: Given, sight: Sight, isRunning: boolean): Promise<Finding[]> {
+  const now = environment.now();
+  const late = { count: 0, ms: 0 };
+  const waiting = { messages: 0, effects: 0, entities: 0, ms: 0 };
+  for await (const { address, wakeAt } of allWakes(sight.store)) {
+    if (wakeAt > now) continue;
+    if (wakeAt > 0) {
+      late.count += 1;
+      late.ms = Math.max(late.ms, now - wakeAt);
+      continue;
+    }
+    const found = await sight.inspector.get(address, { activityCountMax: 0 });
+    if (found === undefined) continue;
+    waiting.entities += 1;
+    waiting.messages += found.outbox.length;
+    waiting.effects += found.effects.length;
+    waiting.ms = Math.max(waiting.ms, now - found.at);
+  }
+  // While nothing runs, nothing can be on time.
+  const verdict = (ms: number) => (isRunning && ms > lateMs ? wrong : note);
+  const rest = isRunning ? '' : ': done when the app runs';
+  const lateText = `${plural(late.count, 'entity has', 'entities have')} something due, for up to ${span(late.ms)}${rest}`;
+  const what = `${plural(waiting.messages, 'message', 'messages')} and ${plural(waiting.effects, 'effect', 'effects')}`;
+  const whose = plural(waiting.entities, 'entity', 'entities');
+  const waitingText = `${what} of ${whose} wait, for at least ${span(waiting.ms)}${rest}`;
+  return [
+    late.count === 0 ? ok('timers', 'none overdue', late) : verdict(late.ms)('timers', lateText, late),
+    waiting.entities === 0 ? ok('outboxes', 'empty', waiting) : verdict(waiting.ms)('outboxes', waitingText, waiting),
+  ];
+}
+
+async function* allWakes(store: Store): AsyncIterable<{ readonly address: string; readonly wakeAt: number }> {
+  for (let partition = 0; partition < store.partitions; partition += 1) {
+    let page = await store.wakes(partition, { limit: pageCount });
+    while (page.length > 0) {
+      yield* page;
+      const after = page.at(-1);
+      page =
+        after === undefined || page.length < pageCount ? [] : await store.wakes(partition, { after, limit: pageCount });
+    }
   }
 }

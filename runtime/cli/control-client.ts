@@ -13,7 +13,11 @@ export async function askApp(folder: string, request: AppRequest): Promise<{ rea
   const path = controlPath(folder);
   if (!isFolderSafe(path)) return undefined;
   const line = JSON.stringify(request);
-  if (line.length > requestLengthMax) throw new CliError('too-large', `The request has ${line.length} characters; a running app takes ${requestLengthMax}`);
+  if (line.length > requestLengthMax)
+    throw new CliError(
+      'too-large',
+      `The request has ${line.length} characters; a running app takes ${requestLengthMax}`,
+    );
   const text = await exchange(path, line, request.ask === 'hello' ? 'none' : 'unknown');
   return text === undefined ? undefined : readAnswer(text);
 }
@@ -30,7 +34,13 @@ function exchange(path: string, line: string, effect: Effect): Promise<string | 
     const socket = connect(path);
     let isConnected = false;
     let text = '';
-    const lost = (reason: string) => reject(new CliError('closed', `The running app ${reason} before it answered`, { effect, advice: 'look with get whether it happened; skerry doctor says whether the app runs' }));
+    const lost = (reason: string) =>
+      reject(
+        new CliError('closed', `The running app ${reason} before it answered`, {
+          effect,
+          advice: 'look with get whether it happened; skerry doctor says whether the app runs',
+        }),
+      );
     socket.setEncoding('utf8');
     socket.on('connect', () => {
       isConnected = true;

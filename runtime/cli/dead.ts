@@ -19,7 +19,7 @@ export const dead: Command = {
   options: [],
   notes: [
     '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input and reason\n  skerry dead retry <type/key> <id> try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it',
-    'list and show read the folder, also while an app runs. retry and drop ask the running app, or start\nthe one that ran last.',
+    'list and show read the folder, also while an app runs. retry and drop ask the running app, or start the one that ran last.',
   ],
   examples: ['skerry dead list', 'skerry dead list order --json', 'skerry dead retry stock/tea 17'],
   run: async (given) => {
@@ -31,17 +31,35 @@ export const dead: Command = {
 
 async function listLetters({ args, folder, output, environment }: Given): Promise<number> {
   const [, type, ...rest] = args;
-  if (rest.length > 0) throw new CliError('usage', 'dead list takes one type', { advice: 'usage: skerry dead list [type]' });
+  if (rest.length > 0)
+    throw new CliError('usage', 'dead list takes one type', { advice: 'usage: skerry dead list [type]' });
   return look(folder, async (sight) => {
     if (type !== undefined) await requireType(sight, type);
     const rows: string[][] = [];
     for await (const { address, letter } of sight.inspector.dead(type)) {
       if (output.isJson) output.json(letterValue(address, letter));
-      else rows.push([letter.id, contentText(letter.content), letter.reason, relative(letter.at, environment.now()), escapeText(address)]);
+      else
+        rows.push([
+          letter.id,
+          contentText(letter.content),
+          letter.reason,
+          relative(letter.at, environment.now()),
+          escapeText(address),
+        ]);
     }
     if (output.isJson) return 0;
     if (rows.length === 0) output.note('No dead letters');
-    else output.table([{ title: 'id' }, { title: 'asked', isFlexible: true }, { title: 'reason', isFlexible: true }, { title: 'when' }, { title: 'entity' }], rows);
+    else
+      output.table(
+        [
+          { title: 'id' },
+          { title: 'asked', isFlexible: true },
+          { title: 'reason', isFlexible: true },
+          { title: 'when' },
+          { title: 'entity' },
+        ],
+        rows,
+      );
     return 0;
   });
 }
@@ -54,7 +72,9 @@ function letterValue(address: string, { content, ...letter }: DeadLetter): objec
 function named({ args }: Given): { address: string; id: string } {
   const [action, addressText, id] = args;
   if (addressText === undefined || id === undefined) {
-    throw new CliError('usage', `dead ${action} takes an address and an id`, { advice: `usage: skerry dead ${action} <type/key> <id>; skerry dead list shows both` });
+    throw new CliError('usage', `dead ${action} takes an address and an id`, {
+      advice: `usage: skerry dead ${action} <type/key> <id>; skerry dead list shows both`,
+    });
   }
   return { address: addressArgument(addressText), id };
 }
@@ -112,6 +132,9 @@ async function dropLetter(given: Given): Promise<number> {
 
 function told({ output, args }: Given, address: string, { id, content }: DeadLetter, answer: unknown): number {
   if (output.isJson) output.json({ ...(answer as object), address, id });
-  else output.line(`${escapeText(address)} dead letter ${id} (${askedText(content)}): ${args[0] === 'retry' ? 'retried' : 'dropped'}`);
+  else
+    output.line(
+      `${escapeText(address)} dead letter ${id} (${askedText(content)}): ${args[0] === 'retry' ? 'retried' : 'dropped'}`,
+    );
   return 0;
 }

@@ -4,7 +4,7 @@
  *
  *     \\  \n  \r  \t  \0  \xHH  \u{H…}      and a space at either end as \x20
  */
-import { addressOf, type Address } from '../../core/message.ts';
+import { type Address, addressOf } from '../../core/message.ts';
 import { CliError } from './failure.ts';
 
 const short: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\0': '\\0' };
@@ -33,20 +33,26 @@ function escapeOne(character: string): string {
 
 /** The text behind its escapes. Throws a usage error for what is no escape. */
 export function unescapeText(text: string): string {
-  return text.replace(/\\(?:([\\nrt0])|x([\da-f]{2})|u\{([\da-f]{1,6})\}|u([\da-f]{4})|)/gi, (all, letter?: string, ...codes: (string | undefined)[]) => {
-    if (letter !== undefined) return long[letter.toLowerCase()] ?? letter;
-    const digits = codes.slice(0, 3).find((code) => typeof code === 'string');
-    const code = digits === undefined ? Number.NaN : Number.parseInt(digits, 16);
-    if (code <= 0x10ffff) return String.fromCodePoint(code);
-    const shown = all === '\\' ? 'a backslash by itself' : `'${all}'`;
-    throw new CliError('usage', `${shown} in '${text}' is no escape`, { advice: 'write \\\\ for a backslash; the escapes are \\\\ \\n \\r \\t \\0 \\xHH \\u{H}' });
-  });
+  return text.replace(
+    /\\(?:([\\nrt0])|x([\da-f]{2})|u\{([\da-f]{1,6})\}|u([\da-f]{4})|)/gi,
+    (all, letter?: string, ...codes: (string | undefined)[]) => {
+      if (letter !== undefined) return long[letter.toLowerCase()] ?? letter;
+      const digits = codes.slice(0, 3).find((code) => typeof code === 'string');
+      const code = digits === undefined ? Number.NaN : Number.parseInt(digits, 16);
+      if (code <= 0x10ffff) return String.fromCodePoint(code);
+      const shown = all === '\\' ? 'a backslash by itself' : `'${all}'`;
+      throw new CliError('usage', `${shown} in '${text}' is no escape`, {
+        advice: 'write \\\\ for a backslash; the escapes are \\\\ \\n \\r \\t \\0 \\xHH \\u{H}',
+      });
+    },
+  );
 }
 
 /** The address that an argument means. */
 export function addressArgument(text: string): Address {
   const slash = text.indexOf('/');
-  if (slash < 0) throw new CliError('usage', `'${text}' is not an address`, { advice: 'write type/key, as in stock/tea' });
+  if (slash < 0)
+    throw new CliError('usage', `'${text}' is not an address`, { advice: 'write type/key, as in stock/tea' });
   return addressOf(text.slice(0, slash), unescapeText(text.slice(slash + 1)));
 }
 

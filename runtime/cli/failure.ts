@@ -53,7 +53,11 @@ const exitCodeOfCode: Readonly<Record<FailureCode, number>> = {
 export class CliError extends Error {
   readonly failure: Failure;
 
-  constructor(code: FailureCode, message: string, more: { advice?: string; effect?: Effect; detail?: unknown; cause?: unknown } = {}) {
+  constructor(
+    code: FailureCode,
+    message: string,
+    more: { advice?: string; effect?: Effect; detail?: unknown; cause?: unknown } = {},
+  ) {
     super(message, 'cause' in more ? { cause: more.cause } : undefined);
     this.failure = { code, message, advice: more.advice, effect: more.effect ?? 'none', detail: more.detail };
   }
@@ -74,7 +78,10 @@ export function failureOf(error: unknown): Failure {
   if (error instanceof CliError) return error.failure;
   if (isSkerryError(error)) {
     const { code, message, effect, detail } = error;
-    const advice = effect === 'unknown' ? 'it may have happened, or may still: repeating it with the same --idempotency-key is safe' : advices[code];
+    const advice =
+      effect === 'unknown'
+        ? 'it may have happened, or may still: repeating it with the same --idempotency-key is safe'
+        : advices[code];
     return { code, message, advice, effect, detail };
   }
   const message = error instanceof Error ? error.message : String(error);

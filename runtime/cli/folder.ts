@@ -37,7 +37,9 @@ export function hasData(folder: string): boolean {
 export function requireFolder(folder: string): void {
   if (hasData(folder)) return;
   const what = existsSync(folder) ? `There is no data of Skerry in ${folder}` : `There is no folder ${folder}`;
-  throw new CliError('not-found', what, { advice: 'name it with --data or SKERRY_DATA; skerry run <app.ts> --data <folder> makes one' });
+  throw new CliError('not-found', what, {
+    advice: 'name it with --data or SKERRY_DATA; skerry run <app.ts> --data <folder> makes one',
+  });
 }
 
 /** The one name of a folder, whichever way it was given. */
@@ -60,9 +62,17 @@ export function remembered(folder: string): Remembered | undefined {
   if (!existsSync(path)) return undefined;
   const { uid, mode } = lstatSync(path);
   const isOurs = process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
-  if (!isOurs) throw new CliError('denied', `${path} belongs to another user or can be written by others: the app that it names is not run`, { advice: 'start the app yourself: skerry run <app.ts>' });
+  if (!isOurs)
+    throw new CliError(
+      'denied',
+      `${path} belongs to another user or can be written by others: the app that it names is not run`,
+      { advice: 'start the app yourself: skerry run <app.ts>' },
+    );
   const note = parseNote(readFileSync(path, 'utf8'));
-  if (note === undefined) throw new CliError('store-format', `${path} is not a note that this version of Skerry reads`, { advice: 'skerry run <app.ts> writes it anew' });
+  if (note === undefined)
+    throw new CliError('store-format', `${path} is not a note that this version of Skerry reads`, {
+      advice: 'skerry run <app.ts> writes it anew',
+    });
   return { ...note, app: resolve(realFolder(dirname(path)), note.app) };
 }
 
@@ -74,7 +84,11 @@ function parseNote(text: string): Remembered | undefined {
     return undefined;
   }
   if (typeof note !== 'object' || note === null || !('skerry' in note) || note.skerry !== noteFormat) return undefined;
-  if (!('app' in note && typeof note.app === 'string' && 'types' in note && Array.isArray(note.types))) return undefined;
-  const types = note.types.filter((one: unknown): one is RememberedType => typeof one === 'object' && one !== null && 'type' in one && typeof one.type === 'string');
+  if (!('app' in note && typeof note.app === 'string' && 'types' in note && Array.isArray(note.types)))
+    return undefined;
+  const types = note.types.filter(
+    (one: unknown): one is RememberedType =>
+      typeof one === 'object' && one !== null && 'type' in one && typeof one.type === 'string',
+  );
   return { app: note.app, types };
 }

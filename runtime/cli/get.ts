@@ -16,7 +16,9 @@ export const get: Command = {
   parameters: '<type/key>',
   summary: 'show an entity: state, activities, outbox, timers, holds, effects, dead letters',
   options: [],
-  notes: ["Reads what is committed, also while an app runs. At most 1,000 activities; with --json all parts are in one\ndocument, times in ms since 1970."],
+  notes: [
+    'Reads what is committed, also while an app runs. At most 1,000 activities; with --json all parts are in one document, times in ms since 1970.',
+  ],
   examples: ['skerry get stock/tea', 'skerry get stock/tea --json | jq .state'],
   run: getEntity,
 };
@@ -46,8 +48,18 @@ function inspectionValue(found: Inspection): object {
     state,
     activities: found.activities.map(activityValue),
     hasMoreActivities,
-    outbox: found.outbox.map(({ partner, message: { seq, expires, content } }) => ({ to: partner, seq, expires, ...contentValue(content) })),
-    timers: found.timers.map(({ name, due, to, content }) => ({ name, due, to: to === '' ? undefined : to, ...contentValue(content) })),
+    outbox: found.outbox.map(({ partner, message: { seq, expires, content } }) => ({
+      to: partner,
+      seq,
+      expires,
+      ...contentValue(content),
+    })),
+    timers: found.timers.map(({ name, due, to, content }) => ({
+      name,
+      due,
+      to: to === '' ? undefined : to,
+      ...contentValue(content),
+    })),
     holds: found.holds.map(({ payload, ...hold }) => ({ ...hold, input: payloadValue(payload) })),
     effects: found.effects.map(({ payload, ...effect }) => ({ ...effect, input: payloadValue(payload) })),
     dead: found.dead.map(({ content, ...letter }) => ({ ...letter, ...contentValue(content) })),
@@ -57,8 +69,18 @@ function inspectionValue(found: Inspection): object {
 function activityValue({ partner, inbound, outbound, application }: Activity): object {
   return {
     partner,
-    inbound: inbound && { session: inbound.session, through: inbound.through, keepUntil: inbound.keepUntil, closedAt: inbound.closedAt },
-    outbound: outbound && { session: outbound.session, next: outbound.next, unacked: outbound.unacked.length, isClosing: outbound.isClosing },
+    inbound: inbound && {
+      session: inbound.session,
+      through: inbound.through,
+      keepUntil: inbound.keepUntil,
+      closedAt: inbound.closedAt,
+    },
+    outbound: outbound && {
+      session: outbound.session,
+      next: outbound.next,
+      unacked: outbound.unacked.length,
+      isClosing: outbound.isClosing,
+    },
     application: application.value,
   };
 }
@@ -83,23 +105,38 @@ function show(found: Inspection, output: Output, now: number): void {
 /** Entities before clients and idempotency keys, which come and go. */
 function showActivities({ activities, hasMoreActivities }: Inspection, output: Output): void {
   if (activities.length === 0) return;
-  const sorted = [...activities].sort((one, other) => Number(isEntityPartner(other.partner)) - Number(isEntityPartner(one.partner)));
+  const sorted = [...activities].sort(
+    (one, other) => Number(isEntityPartner(other.partner)) - Number(isEntityPartner(one.partner)),
+  );
   const hasState = activities.some(({ application }) => application.value !== undefined);
-  const rows = sorted.slice(0, rowCountMax).map(({ partner, inbound, outbound, application }) => [
-    inbound === undefined ? '' : `${inbound.through}${inbound.closedAt > 0 ? ' closed' : ''}`,
-    outbound === undefined ? '' : String(outbound.next - 1),
-    outbound === undefined ? '' : String(outbound.unacked.length),
-    ...(hasState ? [application.value === undefined ? '' : jsonText(application.value)] : []),
-    partnerText(partner),
-  ]);
+  const rows = sorted
+    .slice(0, rowCountMax)
+    .map(({ partner, inbound, outbound, application }) => [
+      inbound === undefined ? '' : `${inbound.through}${inbound.closedAt > 0 ? ' closed' : ''}`,
+      outbound === undefined ? '' : String(outbound.next - 1),
+      outbound === undefined ? '' : String(outbound.unacked.length),
+      ...(hasState ? [application.value === undefined ? '' : jsonText(application.value)] : []),
+      partnerText(partner),
+    ]);
   output.heading(`Activities (${activities.length.toLocaleString('en')}${hasMoreActivities ? ', and more' : ''})`);
   const state: Column[] = hasState ? [{ title: 'own state', isFlexible: true }] : [];
-  output.table([{ title: 'received', isNumber: true }, { title: 'sent', isNumber: true }, { title: 'waiting', isNumber: true }, ...state, { title: 'partner' }], rows, '  ');
+  output.table(
+    [
+      { title: 'received', isNumber: true },
+      { title: 'sent', isNumber: true },
+      { title: 'waiting', isNumber: true },
+      ...state,
+      { title: 'partner' },
+    ],
+    rows,
+    '  ',
+  );
   more(activities.length, output);
 }
 
 function more(count: number, output: Output): void {
-  if (count > rowCountMax) output.line(output.style('dim', `  and ${(count - rowCountMax).toLocaleString('en')} more: --json shows them`));
+  if (count > rowCountMax)
+    output.line(output.style('dim', `  and ${(count - rowCountMax).toLocaleString('en')} more: --json shows them`));
 }
 
 interface Part {
@@ -114,17 +151,31 @@ function partsOf({ outbox, timers, holds, effects, dead }: Inspection, now: numb
     {
       title: 'Outbox',
       columns: [{ title: 'seq', isNumber: true }, asked, { title: 'expires' }, { title: 'to' }],
-      rows: outbox.map(({ partner, message }) => [String(message.seq), contentText(message.content), relative(message.expires, now), partnerText(partner)]),
+      rows: outbox.map(({ partner, message }) => [
+        String(message.seq),
+        contentText(message.content),
+        relative(message.expires, now),
+        partnerText(partner),
+      ]),
     },
     {
       title: 'Timers',
       columns: [{ title: 'due' }, { title: '' }, asked, { title: 'name' }],
-      rows: timers.map(({ name, due, to, content }) => [timeText(due), relative(due, now), `${contentText(content)}${to === '' ? '' : ` to ${partnerText(to)}`}`, escapeText(name)]),
+      rows: timers.map(({ name, due, to, content }) => [
+        timeText(due),
+        relative(due, now),
+        `${contentText(content)}${to === '' ? '' : ` to ${partnerText(to)}`}`,
+        escapeText(name),
+      ]),
     },
     {
       title: 'Holds',
       columns: [asked, { title: 'until' }, { title: 'id' }],
-      rows: holds.map(({ id, operation, payload, until, isLapsed }) => [`${operation} ${payloadText(payload, '')}`.trim(), isLapsed ? 'lapsed' : until > 8.64e15 ? 'resolved by hand' : relative(until, now), escapeText(id)]),
+      rows: holds.map(({ id, operation, payload, until, isLapsed }) => [
+        `${operation} ${payloadText(payload, '')}`.trim(),
+        isLapsed ? 'lapsed' : until > 8.64e15 ? 'resolved by hand' : relative(until, now),
+        escapeText(id),
+      ]),
     },
     {
       title: 'Effects',
@@ -134,7 +185,13 @@ function partsOf({ outbox, timers, holds, effects, dead }: Inspection, now: numb
     {
       title: 'Dead letters',
       columns: [{ title: 'id' }, asked, { title: 'reason', isFlexible: true }, { title: 'when' }, { title: 'partner' }],
-      rows: dead.map((letter) => [letter.id, contentText(letter.content), letter.reason, relative(letter.at, now), partnerText(letter.partner)]),
+      rows: dead.map((letter) => [
+        letter.id,
+        contentText(letter.content),
+        letter.reason,
+        relative(letter.at, now),
+        partnerText(letter.partner),
+      ]),
     },
   ];
 }

@@ -2,6 +2,7 @@
 import type { Command, Option } from './command.ts';
 import { exitCodes } from './failure.ts';
 import { globalOptions } from './parse.ts';
+import { wrapped } from './width.ts';
 
 function block(title: string, rows: readonly (readonly [string, string])[]): string[] {
   if (rows.length === 0) return [];
@@ -17,7 +18,10 @@ export function overview(commands: readonly Command[]): string {
     'skerry: durable entities from the command line',
     '',
     '  skerry <command> …',
-    ...block('Commands', commands.map(({ name, summary }) => [name, summary] as const)),
+    ...block(
+      'Commands',
+      commands.map(({ name, summary }) => [name, summary] as const),
+    ),
     ...block('Options of all commands', optionRows(globalOptions)),
     ...block('Exit codes', exitRows),
     '',
@@ -28,13 +32,21 @@ export function overview(commands: readonly Command[]): string {
   ].join('\n');
 }
 
+/** Wrapped, but for its indented lines. */
+function paragraph(text: string): string[] {
+  return text.split('\n').flatMap((line) => (line.startsWith('  ') ? [line] : wrapped(line, 78)));
+}
+
 export function helpOf(command: Command): string {
   return [
     command.summary,
     '',
     `  skerry ${command.name} ${command.parameters}`.trimEnd(),
-    ...command.notes.flatMap((note) => ['', note]),
-    ...block('Options', optionRows([...command.options, ...globalOptions.filter(({ flag }) => !flag.includes('--version'))])),
+    ...command.notes.flatMap((note) => ['', ...paragraph(note)]),
+    ...block(
+      'Options',
+      optionRows([...command.options, ...globalOptions.filter(({ flag }) => !flag.includes('--version'))]),
+    ),
     ...(command.examples.length === 0 ? [] : ['', 'Examples', ...command.examples.map((example) => `  ${example}`)]),
     ...block('Exit codes', exitRows),
   ].join('\n');

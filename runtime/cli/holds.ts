@@ -34,6 +34,7 @@ async function resolveHold(given: Given, ask: 'confirm' | 'cancel'): Promise<num
   const deadlineMs = deadlineOf(given);
   const answer = await reach(given, { ask, hold, ...(deadlineMs === undefined ? {} : { deadlineMs }) });
   if (given.output.isJson) given.output.json(answer);
-  else given.output.line(`${escapeText(hold.entity)} ${hold.operation}: ${ask === 'confirm' ? 'confirmed' : 'cancelled'}`);
+  else
+    given.output.line(`${escapeText(hold.entity)} ${hold.operation}: ${ask === 'confirm' ? 'confirmed' : 'cancelled'}`);
   return 0;
 }

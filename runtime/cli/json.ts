@@ -18,7 +18,12 @@ const unseen = /[\u007f-\u009f\u2028\u2029\p{Cf}]/gu;
 /** A value on one line. */
 export function jsonText(value: unknown): string {
   const text = JSON.stringify(value, presentable) ?? 'null';
-  return text.replace(unseen, (character) => [...character].flatMap((one) => one.split('')).map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''));
+  return text.replace(unseen, (character) =>
+    [...character]
+      .flatMap((one) => one.split(''))
+      .map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
 }
 
 /** A value as people read it: on one line where that is short enough, else a line per part. */
@@ -53,14 +58,18 @@ export function parseJson(text: string, what: string): unknown {
   } catch {
     const position = errorPosition(text);
     const rest = text.slice(position);
-    const found = rest === '' ? 'it ends too early' : `unexpected ${jsonText(rest.length > 20 ? `${rest.slice(0, 20)}…` : rest)}`;
+    const found =
+      rest === '' ? 'it ends too early' : `unexpected ${jsonText(rest.length > 20 ? `${rest.slice(0, 20)}…` : rest)}`;
     const isWord = /^[\p{L}\p{N}_ .-]+$/u.test(text);
-    const advice = isWord ? `a text needs its quotes: '"${text}"'` : `as in '{"units":3}': names and texts in double quotes, the whole in single ones`;
+    const advice = isWord
+      ? `a text needs its quotes: '"${text}"'`
+      : `as in '{"units":3}': names and texts in double quotes, the whole in single ones`;
     throw new CliError('usage', `The ${what} is not JSON: at character ${position + 1}, ${found}`, { advice });
   }
 }
 
-const token = /\s*(?:([{}[\],:])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|(?:true|false|null)(?!\w)))/y;
+const token =
+  /\s*(?:([{}[\],:])|("(?:[^"\\\p{Cc}]|[\x7f-\x9f]|\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?(?![\w.])|(?:true|false|null)(?!\w)))/uy;
 
 /** Where the first token is that cannot stand there; JSON.parse does not always say. */
 function errorPosition(text: string): number {
@@ -75,7 +84,11 @@ function errorPosition(text: string): number {
     const [, mark, string] = match;
     const kind = mark ?? (string === undefined ? 'scalar' : 'string');
     const isValue = next === 'value' || next === 'value or end';
-    if (kind === (open.at(-1) === '{' ? '}' : ']') && open.length > 0 && (next === 'after' || next.endsWith('or end'))) {
+    if (
+      kind === (open.at(-1) === '{' ? '}' : ']') &&
+      open.length > 0 &&
+      (next === 'after' || next.endsWith('or end'))
+    ) {
       open.pop();
       next = 'after';
     } else if (isValue && (kind === '{' || kind === '[')) {

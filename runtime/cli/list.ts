@@ -1,7 +1,8 @@
 /** `skerry list`: the addresses that are stored. */
+
+import { keyOf, typeOf } from '../../core/message.ts';
 import type { Command, Given } from './command.ts';
 import { escapeText } from './escape.ts';
-import { keyOf, typeOf } from '../../core/message.ts';
 import { look, requireType } from './look.ts';
 
 export const list: Command = {
@@ -25,7 +26,8 @@ async function listEntities({ args, folder, output }: Given): Promise<number> {
     }
     if (count === 0 && type !== undefined) await requireType(sight, type);
     if (count === 0) output.note(type === undefined ? 'Nothing is stored yet' : `No ${type} is stored yet`);
-    else if (output.isTerminal) output.note(output.style('dim', count === 1 ? '1 entity' : `${count.toLocaleString('en')} entities`));
+    else if (output.isTerminal)
+      output.note(output.style('dim', count === 1 ? '1 entity' : `${count.toLocaleString('en')} entities`));
     return 0;
   });
 }

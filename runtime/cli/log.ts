@@ -2,9 +2,9 @@
 import { type Address, typeOf } from '../../core/message.ts';
 import type { HistoryItem } from '../../core/record.ts';
 import { decode } from '../codec.ts';
-import { addressArgument, escapeText, partnerText } from './escape.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
+import { addressArgument, escapeText, partnerText } from './escape.ts';
 import { CliError } from './failure.ts';
 import { look, missing, type Sight } from './look.ts';
 import { payloadText, payloadValue } from './parts.ts';
@@ -17,7 +17,7 @@ export const log: Command = {
   options: [{ flag: '--last <count>', description: 'only the last ones' }],
   notes: [
     'A type keeps its turns if its behaviour has historyMs:\n  behaviour(Stock, { … }, { historyMs: 7 * 24 * 3_600_000 })',
-    'With --json: one turn per line, with its input, answer status, messages sent, and the state after it where the\nturn changed it and it is small.',
+    'With --json: one turn per line, with its input, answer status, messages sent, and the state after it where the turn changed it and it is small.',
   ],
   examples: ['skerry log stock/tea', 'skerry log order/7 --last 20 --json'],
   run: showLog,
@@ -37,7 +37,8 @@ async function showLog(given: Given): Promise<number> {
   const address = addressArgument(args[0] ?? '');
   const last = lastOf(given);
   return look(folder, async (sight) => {
-    if ((await sight.inspector.get(address, { activityCountMax: 0 })) === undefined) throw await missing(sight, address);
+    if ((await sight.inspector.get(address, { activityCountMax: 0 })) === undefined)
+      throw await missing(sight, address);
     const items: HistoryItem[] = [];
     for await (const item of sight.inspector.history(address)) {
       items.push(item);
@@ -61,10 +62,14 @@ function lastOf(given: Given): number {
 function nothingKept({ output }: Given, { remembered }: Sight, address: Address): number {
   const type = typeOf(address);
   if (remembered.some((one) => one.type === type && one.historyMs !== undefined)) {
-    output.note(`No turn of ${escapeText(address)} is kept: it had none since its type keeps them, or they are too old`);
+    output.note(
+      `No turn of ${escapeText(address)} is kept: it had none since its type keeps them, or they are too old`,
+    );
     return 0;
   }
-  throw new CliError('not-found', `The type '${type}' keeps no history`, { advice: `switch it on in its behaviour: behaviour(…, { … }, { historyMs: 7 * 24 * 3_600_000 })` });
+  throw new CliError('not-found', `The type '${type}' keeps no history`, {
+    advice: `switch it on in its behaviour: behaviour(…, { … }, { historyMs: 7 * 24 * 3_600_000 })`,
+  });
 }
 
 function itemValue(address: Address, { state, payload, ...item }: HistoryItem): object {
@@ -73,7 +78,16 @@ function itemValue(address: Address, { state, payload, ...item }: HistoryItem): 
 
 function itemRow({ version, at, partner, kind, operation, payload, status, sent }: HistoryItem): string[] {
   const what = kind === 'operation' ? operation : `${kind} ${operation}`.trim();
-  const targets = sent.map((message) => `${message.kind === 'operation' ? '' : `${message.kind} `}${message.operation} to ${partnerText(message.to)}`);
-  return [String(version), timeText(at), partnerText(partner), `${what} ${payloadText(payload, kind)}`.trim(), status, targets.join(', ')];
+  const targets = sent.map(
+    (message) =>
+      `${message.kind === 'operation' ? '' : `${message.kind} `}${message.operation} to ${partnerText(message.to)}`,
+  );
+  return [
+    String(version),
+    timeText(at),
+    partnerText(partner),
+    `${what} ${payloadText(payload, kind)}`.trim(),
+    status,
+    targets.join(', '),
+  ];
 }
-

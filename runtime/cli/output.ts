@@ -93,8 +93,15 @@ export class Output {
   log(level: 'warn' | 'error'): Log {
     if (!this.isTerminal || process.stderr.isTTY !== true) return standardLog(level);
     const say = (kind: string, style: Style) => (details: object, message: string) =>
-      this.#write(process.stderr, `${this.style(style, kind)} ${visible(message)} ${this.style('dim', jsonText(details))}\n`);
-    return { info: () => undefined, warn: level === 'warn' ? say('warning:', 'yellow') : () => undefined, error: say('error:', 'red') };
+      this.#write(
+        process.stderr,
+        `${this.style(style, kind)} ${visible(message)} ${this.style('dim', jsonText(details))}\n`,
+      );
+    return {
+      info: () => undefined,
+      warn: level === 'warn' ? say('warning:', 'yellow') : () => undefined,
+      error: say('error:', 'red'),
+    };
   }
 
   /** Ends the process when everything is written; what the app left open does not keep it. */

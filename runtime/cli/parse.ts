@@ -38,17 +38,23 @@ export function parse(words: readonly string[], commands: readonly Command[]): P
   const command = commands.find(({ name }) => name === cli.matchedCommandName);
   if (command === undefined && args[0] !== undefined) {
     const name = unmarked(args[0]);
-    throw new CliError('usage', `There is no command '${name}'`, { advice: suggestion(name, commands.map((one) => one.name)) });
+    throw new CliError('usage', `There is no command '${name}'`, {
+      advice: suggestion(
+        name,
+        commands.map((one) => one.name),
+      ),
+    });
   }
   const isAnswered = given.help === true || given.version === true;
-  if (!isAnswered) check(command, () => {
-    const matched = cli.matchedCommand ?? cli.globalCommand;
-    matched.checkUnknownOptions();
-    matched.checkOptionValue();
-    if (command === undefined) return;
-    matched.checkRequiredArgs();
-    matched.checkUnusedArgs();
-  });
+  if (!isAnswered)
+    check(command, () => {
+      const matched = cli.matchedCommand ?? cli.globalCommand;
+      matched.checkUnknownOptions();
+      matched.checkOptionValue();
+      if (command === undefined) return;
+      matched.checkRequiredArgs();
+      matched.checkUnusedArgs();
+    });
   return { command, args: args.map(unmarked), options: given };
 }
 
@@ -57,7 +63,10 @@ function check(command: Command | undefined, checks: () => void): void {
     checks();
   } catch (error) {
     const text = (error instanceof Error ? error.message : String(error)).replaceAll('`', "'").replaceAll(mark, '');
-    const usage = command === undefined ? 'skerry --help lists the commands' : `usage: skerry ${command.name} ${command.parameters}; skerry ${command.name} --help says more`;
+    const usage =
+      command === undefined
+        ? 'skerry --help lists the commands'
+        : `usage: skerry ${command.name} ${command.parameters}; skerry ${command.name} --help says more`;
     throw new CliError('usage', text.charAt(0).toUpperCase() + text.slice(1), { advice: usage });
   }
 }

@@ -39,18 +39,27 @@ export async function reach(given: Given, request: AppRequest): Promise<unknown>
 async function rememberedApp(folder: string): Promise<App> {
   const note = remembered(folder);
   if (note === undefined) {
-    throw new CliError('not-found', `Nothing runs on the data in ${folder}, and no app is remembered there`, { advice: `start it: skerry run <app.ts> --data ${folder}` });
+    throw new CliError('not-found', `Nothing runs on the data in ${folder}, and no app is remembered there`, {
+      advice: `start it: skerry run <app.ts> --data ${folder}`,
+    });
   }
   return loadApp(note.app).catch((error: unknown) => {
     if (!(error instanceof CliError) || error.failure.code !== 'not-found') throw error;
-    throw new CliError('not-found', `Nothing runs on the data in ${folder}; its app was ${shownPath(note.app)}: ${error.message}`, { advice: error.failure.advice ?? `start it: skerry run <app.ts> --data ${folder}` });
+    throw new CliError(
+      'not-found',
+      `Nothing runs on the data in ${folder}; its app was ${shownPath(note.app)}: ${error.message}`,
+      { advice: error.failure.advice ?? `start it: skerry run <app.ts> --data ${folder}` },
+    );
   });
 }
 
-async function embedded(given: Given, { app, store, request }: { app: App; store: Store; request: AppRequest }): Promise<unknown> {
+async function embedded(
+  given: Given,
+  { app, store, request }: { app: App; store: Store; request: AppRequest },
+): Promise<unknown> {
   try {
     const environment = machineEnvironment(given.output.log('error'));
-    const cluster = await embed({ behaviours: app.behaviours, store, environment });
+    const cluster = await embed({ behaviours: app.behaviours, limits: app.limits, store, environment });
     try {
       return await answer({ cluster, behaviours: app.behaviours, about: {} }, request);
     } finally {
@@ -77,11 +86,13 @@ async function openUnlessInUse(folder: string, owner: string, isLast: boolean): 
   } catch (error) {
     if (!isSkerryError(error, 'store-in-use')) throw error;
     if (!isLast) return undefined;
-    throw new CliError('store-in-use', error.message.replace(/: .*/, ''), { cause: error, advice: 'it cannot be asked from here: stop it, or use what it offers itself' });
+    throw new CliError('store-in-use', error.message.replace(/: .*/, ''), {
+      cause: error,
+      advice: 'it cannot be asked from here: stop it, or use what it offers itself',
+    });
   }
 }
 
 function pause(environment: Environment): Promise<void> {
   return new Promise((resolve) => environment.after(pauseMs, resolve));
 }
-

@@ -15,7 +15,14 @@ import { suggestion } from './suggest.ts';
 
 export type AppRequest =
   | { readonly ask: 'hello' }
-  | { readonly ask: 'call'; readonly address: string; readonly operation: string; readonly input?: unknown; readonly idempotencyKey?: string; readonly deadlineMs?: number }
+  | {
+      readonly ask: 'call';
+      readonly address: string;
+      readonly operation: string;
+      readonly input?: unknown;
+      readonly idempotencyKey?: string;
+      readonly deadlineMs?: number;
+    }
   | { readonly ask: 'confirm' | 'cancel'; readonly hold: Hold; readonly deadlineMs?: number }
   | { readonly ask: 'dead-retry' | 'dead-drop'; readonly address: string; readonly id: string };
 
@@ -93,22 +100,35 @@ function operationOf(behaviours: readonly Behaviour[], address: string, name: st
   const { operations } = behaviourOf(behaviours, type);
   const operation = Object.hasOwn(operations, name) ? operations[name] : undefined;
   if (operation !== undefined) return operation;
-  throw new CliError('unknown-operation', `'${type}' has no operation '${name}'`, { advice: suggestion(name, Object.keys(operations)) });
+  throw new CliError('unknown-operation', `'${type}' has no operation '${name}'`, {
+    advice: suggestion(name, Object.keys(operations)),
+  });
 }
 
 function behaviourOf(behaviours: readonly Behaviour[], type: string): Behaviour {
   const found = behaviours.find(({ contract }) => contract.type === type);
   if (found !== undefined) return found;
-  throw new CliError('unknown-type', `The app has no entity type '${type}'`, { advice: suggestion(type, behaviours.map(({ contract }) => contract.type)) });
+  throw new CliError('unknown-type', `The app has no entity type '${type}'`, {
+    advice: suggestion(
+      type,
+      behaviours.map(({ contract }) => contract.type),
+    ),
+  });
 }
 
-async function resolveDead({ cluster, behaviours }: RunningApp, { ask, address, id }: Extract<AppRequest, { ask: 'dead-retry' | 'dead-drop' }>): Promise<unknown> {
+async function resolveDead(
+  { cluster, behaviours }: RunningApp,
+  { ask, address, id }: Extract<AppRequest, { ask: 'dead-retry' | 'dead-drop' }>,
+): Promise<unknown> {
   behaviourOf(behaviours, parseAddress(address).type);
   const letter = await cluster.inspector.deadLetter(address, id);
   await cluster.client.resolveDead(address, id, ask);
   const found = await cluster.inspector.get(address, { activityCountMax: 0 });
-  if (!found?.dead.some((one) => one.id === id && one.at === letter.at)) return { status: ask === 'dead-retry' ? 'retried' : 'dropped' };
-  throw new CliError('failed', `${escapeText(address)}: dead letter ${id} failed again, and stays`, { advice: `it failed first with: ${letter.reason}` });
+  if (!found?.dead.some((one) => one.id === id && one.at === letter.at))
+    return { status: ask === 'dead-retry' ? 'retried' : 'dropped' };
+  throw new CliError('failed', `${escapeText(address)}: dead letter ${id} failed again, and stays`, {
+    advice: `it failed first with: ${letter.reason}`,
+  });
 }
 
 /** Checks what came through a socket. Throws a usage error. */
@@ -120,7 +140,14 @@ export function requestOf(value: unknown): AppRequest {
       return { ask: 'hello' };
     case 'call': {
       const { idempotencyKey: key, input } = given;
-      return { ask: 'call', address: textOf(given.address), operation: textOf(given.operation), input, ...deadline, ...(key === undefined ? {} : { idempotencyKey: textOf(key) }) };
+      return {
+        ask: 'call',
+        address: textOf(given.address),
+        operation: textOf(given.operation),
+        input,
+        ...deadline,
+        ...(key === undefined ? {} : { idempotencyKey: textOf(key) }),
+      };
     }
     case 'confirm':
     case 'cancel':
@@ -137,7 +164,9 @@ export function requestOf(value: unknown): AppRequest {
 export function holdOf(value: unknown): Hold {
   const { entity, operation, id } = (typeof value === 'object' && value !== null ? value : {}) as Partial<Hold>;
   if (typeof entity !== 'string' || typeof operation !== 'string' || typeof id !== 'string') {
-    throw new CliError('usage', 'This is not a hold', { advice: `it is what call printed: '{"entity":"…","operation":"…","id":"…"}'` });
+    throw new CliError('usage', 'This is not a hold', {
+      advice: `it is what call printed: '{"entity":"…","operation":"…","id":"…"}'`,
+    });
   }
   parseAddress(entity);
   return { entity, operation, id };
@@ -154,5 +183,7 @@ function numberOf(value: unknown): number {
 }
 
 function unreadable(): CliError {
-  return new CliError('usage', 'The running app does not understand this request', { advice: 'it was started by another version of Skerry: start it again' });
+  return new CliError('usage', 'The running app does not understand this request', {
+    advice: 'it was started by another version of Skerry: start it again',
+  });
 }

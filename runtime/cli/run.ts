@@ -22,8 +22,8 @@ export const run: Command = {
   summary: 'run an app on a data folder until Ctrl-C',
   options: [{ flag: '--workers <count>', description: 'workers side by side in this process (default: 1)' }],
   notes: [
-    'The app is a module (TypeScript where its project has tsx) that exports behaviours, one by one\nor in arrays. The folder is made if it is missing; it remembers the app, so that call works\nalso when nothing runs.',
-    'Ctrl-C or SIGTERM finish what was started and close; a second one ends at once, which loses\nnothing that was acknowledged.',
+    'The app is a module (TypeScript where its project has tsx) that exports behaviours, one by one or in arrays. The folder is made if it is missing; it remembers the app, so that call works also when nothing runs. An export limits, as in { attemptsMax: 4 }, changes limits.',
+    'Ctrl-C or SIGTERM finish what was started and close; a second one ends at once, which loses nothing that was acknowledged.',
   ],
   examples: ['skerry run app.ts', 'skerry run app.ts --data /var/lib/shop --workers 4'],
   run: runApp,
@@ -34,12 +34,17 @@ async function runApp(given: Given): Promise<number> {
   const workers = workerCount(given);
   const app = await loadApp(given.args[0] ?? '');
   const other = await greet(folder);
-  if (other !== undefined) throw new CliError('store-in-use', `${basename(other.app)} runs on the data in ${folder} already, in process ${other.pid}`, { advice: 'stop it first, or name another folder with --data' });
+  if (other !== undefined)
+    throw new CliError(
+      'store-in-use',
+      `${basename(other.app)} runs on the data in ${folder} already, in process ${other.pid}`,
+      { advice: 'stop it first, or name another folder with --data' },
+    );
   const stopping = new Stopping();
   const store = await openWaiting(folder, 'skerry run', given.environment);
   try {
     const environment = machineEnvironment(output.log('warn'));
-    const cluster = await embed({ behaviours: app.behaviours, store, workers, environment });
+    const cluster = await embed({ behaviours: app.behaviours, limits: app.limits, store, workers, environment });
     remember(folder, app.path, app.behaviours);
     const control = await startControl(given, cluster, app);
     announce(given, app, workers);
@@ -78,14 +83,32 @@ async function startControl(given: Given, cluster: Cluster, app: App): Promise<C
 function announce({ folder, output }: Given, app: App, workers: number): void {
   const types = app.behaviours.map(({ contract }) => contract);
   if (output.isJson) {
-    output.json({ status: 'running', pid: process.pid, app: app.path, folder: realFolder(folder), workers, types: types.map(({ type, operations }) => ({ type, operations: Object.keys(operations) })) });
+    output.json({
+      status: 'running',
+      pid: process.pid,
+      app: app.path,
+      folder: realFolder(folder),
+      workers,
+      types: types.map(({ type, operations }) => ({ type, operations: Object.keys(operations) })),
+    });
     return;
   }
-  output.line(`${output.style('bold', shownPath(app.path))} runs on ${shownPath(folder)} ${output.style('dim', `process ${process.pid}, ${workers === 1 ? '1 worker' : `${workers} workers`}`)}`);
+  output.line(
+    `${output.style('bold', shownPath(app.path))} runs on ${shownPath(folder)} ${output.style('dim', `process ${process.pid}, ${workers === 1 ? '1 worker' : `${workers} workers`}`)}`,
+  );
   output.line();
-  output.table([{ title: 'type' }, { title: 'operations', isFlexible: true }], types.map(({ type, operations }) => [type, Object.keys(operations).join(', ')]), '  ');
+  output.table(
+    [{ title: 'type' }, { title: 'operations', isFlexible: true }],
+    types.map(({ type, operations }) => [type, Object.keys(operations).join(', ')]),
+    '  ',
+  );
   output.line();
-  output.line(output.style('dim', "Ask it from another terminal with 'skerry call <type/key> <operation> [json]'. Ctrl-C stops it."));
+  output.line(
+    output.style(
+      'dim',
+      "Ask it from another terminal with 'skerry call <type/key> <operation> [json]'. Ctrl-C stops it.",
+    ),
+  );
   output.line();
 }
 
@@ -98,7 +121,9 @@ async function watch({ environment, output }: Given, cluster: Cluster, stopping:
     const now = environment.now();
     const rate = Math.round(((turns - last.turns) * 1_000) / Math.max(1, now - last.at));
     last = { at: now, turns };
-    output.live(`${activations.toLocaleString('en')} entities in memory · ${rate.toLocaleString('en')} turns/s · ${queued.toLocaleString('en')} queued · up ${span(now - startedAt)}`);
+    output.live(
+      `${activations.toLocaleString('en')} entities in memory · ${rate.toLocaleString('en')} turns/s · ${queued.toLocaleString('en')} queued · up ${span(now - startedAt)}`,
+    );
     cancel = environment.after(liveMs, show);
   };
   // The timer also keeps the process alive where no socket does.
@@ -114,7 +139,11 @@ class Stopping {
   constructor() {
     this.asked = new Promise((resolve) => {
       let isAsked = false;
-      for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]] as const) {
+      for (const [signal, code] of [
+        ['SIGINT', 130],
+        ['SIGTERM', 143],
+        ['SIGHUP', 129],
+      ] as const) {
         process.on(signal, () => {
           if (isAsked) process.exit(code);
           isAsked = true;

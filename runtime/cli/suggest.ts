@@ -3,10 +3,13 @@
 /** A sentence that lists what there is, and names what was probably meant. */
 export function suggestion(given: string, known: readonly string[]): string {
   if (known.length === 0) return '';
-  const [best] = known.map((name) => ({ name, distance: distance(given.toLowerCase(), name.toLowerCase()) })).sort((one, other) => one.distance - other.distance);
-  const isClose = best !== undefined && (best.distance <= Math.max(1, Math.floor(given.length / 3)) || best.name.startsWith(given));
+  const [best] = known
+    .map((name) => ({ name, distance: distance(given.toLowerCase(), name.toLowerCase()) }))
+    .sort((one, other) => one.distance - other.distance);
+  const isClose =
+    best !== undefined && (best.distance <= Math.max(1, Math.floor(given.length / 3)) || best.name.startsWith(given));
   const shown = known.length > 12 ? [...known.slice(0, 12), `and ${known.length - 12} more`] : known;
-  return `${isClose ? `did you mean '${best.name}'? ` : ''}there is ${shown.join(', ')}`;
+  return `${isClose ? `did you mean '${best.name}'? ` : ''}there ${shown.length === 1 ? 'is' : 'are'}: ${shown.join(', ')}`;
 }
 
 /** Edits that turn one word into the other (Levenshtein). */

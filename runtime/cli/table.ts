@@ -16,8 +16,14 @@ const gap = '  ';
 const flexibleMin = 10;
 
 /** The titles and a line per row. */
-export function tableLines(columns: readonly Column[], rows: readonly (readonly string[])[], { width }: { width: number }): string[] {
-  const widths = columns.map((column, index) => rows.reduce((most, row) => Math.max(most, widthOf(row[index] ?? '')), column.title.length));
+export function tableLines(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+  { width }: { width: number },
+): string[] {
+  const widths = columns.map((column, index) =>
+    rows.reduce((most, row) => Math.max(most, widthOf(row[index] ?? '')), column.title.length),
+  );
   shrink(columns, widths, width);
   const lineOf = (cells: readonly string[]) =>
     columns

@@ -104,9 +104,10 @@ export class FaultyStore {
 
   #commit(node: SimulatedNode, group: readonly Commit[]): Promise<Outcome[]> {
     const { time, chance, rates, count, mayCrash } = this.#parts;
-    if (node.isDead) time.onError(new Error(`${node.name} commits though it was stopped`));
+    if (node.isStopped) time.onError(new Error(`${node.name} commits though it was stopped`));
     mayCrash(node, 'before the store has it');
-    if (node.isDead && chance.hits(0.5)) return new Promise(() => undefined);
+    // The crash came with the call: it was still sent, or not any more.
+    if (node.isStopped && chance.hits(0.5)) return new Promise(() => undefined);
     const isRefused = chance.hits(rates.storeRefuses);
     const isUnknown = !isRefused && chance.hits(rates.storeUnknown);
     return new Promise((resolve, reject) => {

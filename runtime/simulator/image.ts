@@ -75,15 +75,20 @@ export class Image {
     return bytes === undefined ? undefined : decodeActivity(partner, bytes);
   }
 
-  /** Take an accepted commit over. The facts about it are remembered by `remember`, once the checks have seen them. */
-  apply(commit: Commit): Change {
+  /** What an accepted commit changes; for the checks to see before it is applied. */
+  changeOf(commit: Commit): Change {
     let entity = this.entities.get(commit.address);
     if (entity === undefined) {
       const { address, partition } = commit;
       entity = { address, partition, version: 0, head: new Uint8Array(), wakeAt: undefined, records: new Map() };
       this.entities.set(address, entity);
     }
-    const change = this.#changeOf(commit, entity);
+    return this.#decodeChange(commit, entity);
+  }
+
+  /** Take the commit over. */
+  apply(change: Change): void {
+    const { commit, entity } = change;
     entity.version = commit.version;
     entity.head = commit.head.slice();
     entity.wakeAt = commit.wakeAt;
@@ -91,10 +96,10 @@ export class Image {
       if (bytes === null) entity.records.delete(name);
       else entity.records.set(name, bytes.slice());
     }
-    return change;
+    this.#remember(change);
   }
 
-  #changeOf(commit: Commit, entity: Stored): Change {
+  #decodeChange(commit: Commit, entity: Stored): Change {
     const { address } = commit;
     const activities = new Map<PartnerId, Activity | undefined>();
     for (const [name, bytes] of commit.records) {
@@ -122,7 +127,7 @@ export class Image {
   }
 
   /** From here what the commit says is history. */
-  remember({ commit: { address }, activities, sent }: Change): void {
+  #remember({ commit: { address }, activities, sent }: Change): void {
     for (const { to, session, message } of sent) this.everSent.set(this.messageKey(address, to, session, message.seq), message);
     for (const [partner, activity] of activities) {
       if (activity?.outbound?.isClosing === true) this.everClosing.add(`${address}\n${partner}\n${activity.outbound.session}`);

@@ -17,7 +17,10 @@ export interface SimulatedNode {
   readonly name: string;
   /** Its clock minus the true time, ms. */
   readonly offsetMs: number;
+  /** Gone: nothing of it runs any more. */
   isDead: boolean;
+  /** Its worker was told to stop, and must neither write nor send from there. */
+  isStopped: boolean;
   isPaused: boolean;
   /** What came to pass while it was paused. */
   readonly held: Event[];
@@ -33,7 +36,7 @@ interface Event {
 }
 
 export function newNode(name: string, offsetMs = 0): SimulatedNode {
-  return { name, offsetMs, isDead: false, isPaused: false, held: [] };
+  return { name, offsetMs, isDead: false, isStopped: false, isPaused: false, held: [] };
 }
 
 const startedAt = 1_600_000_000_000;
