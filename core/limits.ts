@@ -62,6 +62,8 @@ export interface Limits {
   readonly activityCountMax: number;
   /** Entities in one group that is on its way to the store. */
   readonly groupCountMax: number;
+  /** Bytes after which a group takes no further entity. */
+  readonly groupBytesMax: number;
 }
 
 export const defaultLimits: Limits = {
@@ -94,4 +96,5 @@ export const defaultLimits: Limits = {
   activationCountMax: 1_000_000,
   activityCountMax: 64,
   groupCountMax: 2_048,
+  groupBytesMax: 8_388_608,
 };

@@ -10,6 +10,7 @@ import type { Arrival, Content } from '../core/activity.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false });
+const copying = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false, copyBuffers: true });
 
 /** Frames of another version are refused. */
 export const frameVersion = 1;
@@ -26,8 +27,14 @@ export function encode(value: unknown): Uint8Array {
   return packr.pack(value);
 }
 
+/** A value that is the caller's own: bytes in it are copies (P11). */
 export function decode(bytes: Uint8Array): unknown {
-  return packr.unpack(bytes);
+  return copying.unpack(bytes);
+}
+
+/** A row whose bytes are views of those that it was read from: for what is read here and handed on. */
+export function rowOf(bytes: Uint8Array): Row {
+  return new Row(packr.unpack(bytes));
 }
 
 /** Bytes that an envelope adds to a frame beyond its payload, at most: for the bound on frames. */
@@ -123,7 +130,7 @@ export class Row {
 
 /** The envelopes of a frame (K1). Throws an error that says what is wrong with it. */
 export function decodeFrame(bytes: Uint8Array): Envelope[] {
-  const frame = new Row(decode(bytes));
+  const frame = rowOf(bytes);
   const version = frame.number();
   if (version !== frameVersion) throw new Error(`frame of version ${version}, not ${frameVersion}`);
   const envelopes: Envelope[] = [];

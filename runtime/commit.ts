@@ -82,13 +82,12 @@ export class CommitQueue {
 
   #flush(): void {
     if (this.#isUnderWay) return;
-    const flying = this.#takeGroup();
+    const { flying, commits } = this.#takeGroup();
     if (flying.length === 0) {
       if (this.#waiting.length > 0) return this.#schedule();
       for (const resolve of this.#idle.splice(0)) resolve();
       return;
     }
-    const commits = flying.map(({ activation, wakeAt, version }) => this.#commitOf(activation, version, wakeAt));
     this.#isUnderWay = true;
     this.groupCount += 1;
     this.commitCount += commits.length;
@@ -99,18 +98,30 @@ export class CommitQueue {
     );
   }
 
-  #takeGroup(): Flying[] {
-    const taken = this.#waiting.splice(0, this.#limits.groupCountMax);
+  /** As many as wait, within the limits of a group: one that is too large would keep everybody else waiting. */
+  #takeGroup(): { flying: Flying[]; commits: Commit[] } {
+    const { groupCountMax, groupBytesMax } = this.#limits;
     const flying: Flying[] = [];
-    for (const activation of taken) {
+    const commits: Commit[] = [];
+    let bytes = 0;
+    let taken = 0;
+    while (taken < this.#waiting.length && flying.length < groupCountMax && bytes < groupBytesMax) {
+      const activation = this.#waiting[taken++] as Activation;
       activation.isQueued = false;
       const batch = activation.gathering;
       if (activation.phase === 'dropped' || batch === undefined) continue;
       activation.gathering = undefined;
       activation.flying = batch;
-      flying.push({ activation, batch, version: activation.entity.version, wakeAt: wakeTime(activation.entity) });
+      const { version } = activation.entity;
+      const wakeAt = wakeTime(activation.entity);
+      flying.push({ activation, batch, version, wakeAt });
+      const commit = this.#commitOf(activation, version, wakeAt);
+      commits.push(commit);
+      bytes += commit.head.length;
+      for (const [, record] of commit.records) bytes += record === null ? 0 : record.length;
     }
-    return flying;
+    this.#waiting = this.#waiting.slice(taken);
+    return { flying, commits };
   }
 
   #commitOf(activation: Activation, version: number, wakeAt: number | undefined): Commit {

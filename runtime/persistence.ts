@@ -23,7 +23,7 @@ import type { Parts } from '../core/parts.ts';
 import { wholeBytesMax } from '../core/scope.ts';
 import { applyPatch } from '../core/state.ts';
 import { retained, storable } from '../core/storable.ts';
-import { contentRow, decode, encode, Row } from './codec.ts';
+import { contentRow, decode, encode, Row, rowOf } from './codec.ts';
 import type { Loaded } from './store.ts';
 
 export const formatVersion = 1;
@@ -122,7 +122,7 @@ function encodeHistory(item: HistoryItem): Uint8Array {
 }
 
 export function decodeHistory(bytes: Uint8Array): HistoryItem {
-  const row = new Row(decode(bytes));
+  const row = rowOf(bytes);
   return {
     version: row.number(),
     at: row.number(),
@@ -145,7 +145,7 @@ export function encodeActivity({ inbound, outbound, application }: Activity): Ui
 }
 
 export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity {
-  const row = new Row(decode(bytes));
+  const row = rowOf(bytes);
   const activity = newActivity(partner);
   const inbound = row.any();
   if (inbound !== null) activity.inbound = readInbound(new Row(inbound));
@@ -185,7 +185,7 @@ export function restore(address: Address, loaded: Loaded, behaviour: Behaviour):
 
 /** The record as it was stored, whatever its behaviour is now. Throws `store-format`. */
 export function restoreStored(address: Address, loaded: Loaded): { record: EntityRecord; layout: StateLayout; stateVersion: number } {
-  const head = new Row(decode(loaded.head));
+  const head = rowOf(loaded.head);
   const format = head.number();
   if (format > formatVersion) throw new SkerryError('store-format', `${address} was written by a newer Skerry (format ${format}; this one reads ${formatVersion})`);
   const stateVersion = head.number();
@@ -237,7 +237,7 @@ function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviou
 function restoreParts(record: EntityRecord, records: Loaded['records']): void {
   for (const [name, bytes] of records) {
     if (name[0] === 's' || name[0] === 'u') continue;
-    const row = new Row(decode(bytes));
+    const row = rowOf(bytes);
     if (name[0] === 'o') restoreOutbox(record, row);
     else if (name[0] === 't') addTo(record.timers, readTimer(row));
     else if (name[0] === 'x') addTo(record.holds, readHold(row));

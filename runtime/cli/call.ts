@@ -42,8 +42,8 @@ interface Answer {
 }
 
 async function callOperation(given: Given): Promise<number> {
-  const [addressText = '', operation = '', inputText] = given.args;
-  const address = addressArgument(addressText);
+  const [where = '', operation = '', inputText] = given.args;
+  const address = addressArgument(where);
   const input =
     inputText === undefined ? undefined : parseJson(inputText === '-' ? readFileSync(0, 'utf8') : inputText, 'input');
   const idempotencyKey = optionText(given, 'idempotencyKey');

@@ -1,7 +1,7 @@
 /** `skerry dead`: the messages that will not be tried again by themselves. */
 import type { DeadLetter } from '../../core/record.ts';
 import type { Command, Given } from './command.ts';
-import { addressArgument, escapeText, partnerText } from './escape.ts';
+import { addressArgument, addressText, escapeText, partnerText } from './escape.ts';
 import { CliError } from './failure.ts';
 import { prettyJson } from './json.ts';
 import { look, missing, requireType } from './look.ts';
@@ -44,7 +44,7 @@ async function listLetters({ args, folder, output, environment }: Given): Promis
           contentText(letter.content),
           letter.reason,
           relative(letter.at, environment.now()),
-          escapeText(address),
+          addressText(address),
         ]);
     }
     if (output.isJson) return 0;
@@ -70,13 +70,13 @@ function letterValue(address: string, { content, ...letter }: DeadLetter): objec
 
 /** Address and id, both needed. */
 function named({ args }: Given): { address: string; id: string } {
-  const [action, addressText, id] = args;
-  if (addressText === undefined || id === undefined) {
+  const [action, where, id] = args;
+  if (where === undefined || id === undefined) {
     throw new CliError('usage', `dead ${action} takes an address and an id`, {
       advice: `usage: skerry dead ${action} <type/key> <id>; skerry dead list shows both`,
     });
   }
-  return { address: addressArgument(addressText), id };
+  return { address: addressArgument(where), id };
 }
 
 async function letterOf(given: Given): Promise<{ address: string; letter: DeadLetter }> {
@@ -87,7 +87,7 @@ async function letterOf(given: Given): Promise<{ address: string; letter: DeadLe
     const letter = found.dead.find((one) => one.id === id);
     if (letter !== undefined) return { address, letter };
     const advice = found.dead.length === 0 ? 'it has none' : `it has ${found.dead.map((one) => one.id).join(', ')}`;
-    throw new CliError('not-found', `${escapeText(address)} has no dead letter ${escapeText(id)}`, { advice });
+    throw new CliError('not-found', `${addressText(address)} has no dead letter ${escapeText(id)}`, { advice });
   });
 }
 
@@ -99,7 +99,7 @@ async function showLetter(given: Given): Promise<number> {
     return 0;
   }
   const { id, side, partner, content, reason, at, attempts } = letter;
-  const entity = escapeText(address);
+  const entity = addressText(address);
   output.line(output.style('bold', `${entity} dead letter ${id}`));
   output.line();
   const rows = [
@@ -134,7 +134,7 @@ function told({ output, args }: Given, address: string, { id, content }: DeadLet
   if (output.isJson) output.json({ ...(answer as object), address, id });
   else
     output.line(
-      `${escapeText(address)} dead letter ${id} (${askedText(content)}): ${args[0] === 'retry' ? 'retried' : 'dropped'}`,
+      `${addressText(address)} dead letter ${id} (${askedText(content)}): ${args[0] === 'retry' ? 'retried' : 'dropped'}`,
     );
   return 0;
 }

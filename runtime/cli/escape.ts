@@ -4,7 +4,7 @@
  *
  *     \\  \n  \r  \t  \0  \xHH  \u{H…}      and a space at either end as \x20
  */
-import { type Address, addressOf } from '../../core/message.ts';
+import { type Address, addressOf, keyOf, typeOf } from '../../core/message.ts';
 import { CliError } from './failure.ts';
 
 const short: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\0': '\\0' };
@@ -48,6 +48,11 @@ export function unescapeText(text: string): string {
   );
 }
 
+/** An address, unambiguous: `addressArgument` gives it back. */
+export function addressText(address: Address): string {
+  return `${typeOf(address)}/${escapeText(keyOf(address))}`;
+}
+
 /** The address that an argument means. */
 export function addressArgument(text: string): Address {
   const slash = text.indexOf('/');
@@ -56,12 +61,12 @@ export function addressArgument(text: string): Address {
   return addressOf(text.slice(0, slash), unescapeText(text.slice(slash + 1)));
 }
 
-/** Who a partner is, for people. */
+/** Who a partner is, for people: of a client's id, which is random, the start. */
 export function partnerText(partner: string): string {
   if (partner === '') return 'itself';
-  if (partner.startsWith('@')) return `client ${visible(partner.slice(1))}`;
+  if (partner.startsWith('@')) return `client ${visible(partner.slice(1, 7))}`;
   if (partner.startsWith('#')) return `idempotency key ${escapeText(partner.slice(1))}`;
-  return escapeText(partner);
+  return addressText(partner);
 }
 
 /** A text as one word of a shell's command line. */

@@ -3,7 +3,7 @@ import type { Activity } from '../../core/activity.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { Inspection } from '../inspect.ts';
 import type { Command, Given } from './command.ts';
-import { addressArgument, escapeText, partnerText } from './escape.ts';
+import { addressArgument, addressText, escapeText, partnerText } from './escape.ts';
 import { jsonText, prettyJson } from './json.ts';
 import { look, missing } from './look.ts';
 import type { Output } from './output.ts';
@@ -87,7 +87,7 @@ function activityValue({ partner, inbound, outbound, application }: Activity): o
 
 function show(found: Inspection, output: Output, now: number): void {
   const { address, version, stateVersion, at } = found;
-  output.line(output.style('bold', escapeText(address)));
+  output.line(output.style('bold', addressText(address)));
   const shape = stateVersion === 1 ? '' : ` · state of version ${stateVersion}`;
   output.line(output.style('dim', `version ${version}${shape} · last turn ${timeText(at)}, ${relative(at, now)}`));
   output.heading('State');

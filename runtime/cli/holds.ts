@@ -1,7 +1,7 @@
 /** `skerry confirm` and `skerry cancel`: the end of a tentative operation, by the hold that `call` printed. */
 import { deadlineOf } from './call.ts';
 import type { Command, Given } from './command.ts';
-import { escapeText } from './escape.ts';
+import { addressText } from './escape.ts';
 import { parseJson } from './json.ts';
 import { reach } from './reach.ts';
 import { holdOf } from './requests.ts';
@@ -35,6 +35,8 @@ async function resolveHold(given: Given, ask: 'confirm' | 'cancel'): Promise<num
   const answer = await reach(given, { ask, hold, ...(deadlineMs === undefined ? {} : { deadlineMs }) });
   if (given.output.isJson) given.output.json(answer);
   else
-    given.output.line(`${escapeText(hold.entity)} ${hold.operation}: ${ask === 'confirm' ? 'confirmed' : 'cancelled'}`);
+    given.output.line(
+      `${addressText(hold.entity)} ${hold.operation}: ${ask === 'confirm' ? 'confirmed' : 'cancelled'}`,
+    );
   return 0;
 }

@@ -2,7 +2,7 @@
 
 import { keyOf, typeOf } from '../../core/message.ts';
 import type { Command, Given } from './command.ts';
-import { escapeText } from './escape.ts';
+import { addressText } from './escape.ts';
 import { look, requireType } from './look.ts';
 
 export const list: Command = {
@@ -22,7 +22,7 @@ async function listEntities({ args, folder, output }: Given): Promise<number> {
     for await (const address of sight.inspector.list(type)) {
       count += 1;
       if (output.isJson) output.json({ address, type: typeOf(address), key: keyOf(address) });
-      else output.line(escapeText(address));
+      else output.line(addressText(address));
     }
     if (count === 0 && type !== undefined) await requireType(sight, type);
     if (count === 0) output.note(type === undefined ? 'Nothing is stored yet' : `No ${type} is stored yet`);

@@ -4,11 +4,11 @@ import type { HistoryItem } from '../../core/record.ts';
 import { decode } from '../codec.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
-import { addressArgument, escapeText, partnerText } from './escape.ts';
+import { addressArgument, addressText, partnerText } from './escape.ts';
 import { CliError } from './failure.ts';
 import { look, missing, type Sight } from './look.ts';
 import { payloadText, payloadValue } from './parts.ts';
-import { timeText } from './time.ts';
+import { clockText } from './time.ts';
 
 export const log: Command = {
   name: 'log',
@@ -46,9 +46,20 @@ async function showLog(given: Given): Promise<number> {
     }
     if (items.length === 0) return nothingKept(given, sight, address);
     if (output.isJson) for (const item of items) output.json(itemValue(address, item));
-    else output.table(columns, items.map(itemRow));
+    else showItems(given, items);
     return 0;
   });
+}
+
+/** What was sent has no column where nothing was. */
+function showItems({ output, environment }: Given, items: readonly HistoryItem[]): void {
+  const now = environment.now();
+  const hasSent = items.some(({ sent }) => sent.length > 0);
+  const shown = hasSent ? columns : columns.filter(({ title }) => title !== 'sent');
+  output.table(
+    shown,
+    items.map((item) => itemRow(item, now)),
+  );
 }
 
 function lastOf(given: Given): number {
@@ -63,7 +74,7 @@ function nothingKept({ output }: Given, { remembered }: Sight, address: Address)
   const type = typeOf(address);
   if (remembered.some((one) => one.type === type && one.historyMs !== undefined)) {
     output.note(
-      `No turn of ${escapeText(address)} is kept: it had none since its type keeps them, or they are too old`,
+      `No turn of ${addressText(address)} is kept: it had none since its type keeps them, or they are too old`,
     );
     return 0;
   }
@@ -76,7 +87,8 @@ function itemValue(address: Address, { state, payload, ...item }: HistoryItem): 
   return { address, ...item, input: payloadValue(payload), ...(state.length === 0 ? {} : { state: decode(state) }) };
 }
 
-function itemRow({ version, at, partner, kind, operation, payload, status, sent }: HistoryItem): string[] {
+function itemRow(item: HistoryItem, now: number): string[] {
+  const { version, at, partner, kind, operation, payload, status, sent } = item;
   const what = kind === 'operation' ? operation : `${kind} ${operation}`.trim();
   const targets = sent.map(
     (message) =>
@@ -84,7 +96,7 @@ function itemRow({ version, at, partner, kind, operation, payload, status, sent 
   );
   return [
     String(version),
-    timeText(at),
+    clockText(at, now),
     partnerText(partner),
     `${what} ${payloadText(payload, kind)}`.trim(),
     status,

@@ -6,7 +6,7 @@ import { type Address, typeOf } from '../../core/message.ts';
 import { Inspector } from '../inspect.ts';
 import type { Store } from '../store.ts';
 import { openLmdb } from '../stores/lmdb.ts';
-import { escapeText } from './escape.ts';
+import { addressText } from './escape.ts';
 import { CliError } from './failure.ts';
 import { type RememberedType, remembered, requireFolder } from './folder.ts';
 import { suggestion } from './suggest.ts';
@@ -62,7 +62,7 @@ export async function requireType({ store, remembered }: Sight, type: string): P
 /** The error for an entity that was never committed, or the one for its type. */
 export async function missing(sight: Sight, address: Address): Promise<CliError> {
   await requireType(sight, typeOf(address));
-  return new CliError('not-found', `${escapeText(address)} is not stored: nothing was ever committed for it`, {
+  return new CliError('not-found', `${addressText(address)} is not stored: nothing was ever committed for it`, {
     advice: `skerry list ${typeOf(address)} shows the keys that there are`,
   });
 }

@@ -8,7 +8,7 @@ import { SkerryError } from '../../core/errors.ts';
 import { parseAddress } from '../../core/message.ts';
 import { type AnyOperation, validateInput } from '../../core/operation.ts';
 import type { Cluster } from '../embed.ts';
-import { escapeText } from './escape.ts';
+import { addressText } from './escape.ts';
 import { CliError } from './failure.ts';
 import { jsonText } from './json.ts';
 import { suggestion } from './suggest.ts';
@@ -74,7 +74,7 @@ function deadlineOf(deadlineMs: number | undefined): CallOptions {
 async function performCall(app: RunningApp, request: Extract<AppRequest, { ask: 'call' }>): Promise<unknown> {
   const { address, operation: name, input, idempotencyKey } = request;
   const operation = operationOf(app.behaviours, address, name);
-  const shown = `${escapeText(address)} ${name}`;
+  const shown = `${addressText(address)} ${name}`;
   validateInput(operation, input, shown);
   const options = { ...deadlineOf(request.deadlineMs), ...(idempotencyKey === undefined ? {} : { idempotencyKey }) };
   try {
@@ -83,7 +83,7 @@ async function performCall(app: RunningApp, request: Extract<AppRequest, { ask: 
     const { hold, output: accepted } = output as { hold: Hold; output: unknown };
     return { status: 'accepted', output: accepted, hold, holdMs: operation.holdMs };
   } catch (error) {
-    throw asRefusal(error, `${escapeText(address)} refused ${name}`);
+    throw asRefusal(error, `${addressText(address)} refused ${name}`);
   }
 }
 
@@ -126,7 +126,7 @@ async function resolveDead(
   const found = await cluster.inspector.get(address, { activityCountMax: 0 });
   if (!found?.dead.some((one) => one.id === id && one.at === letter.at))
     return { status: ask === 'dead-retry' ? 'retried' : 'dropped' };
-  throw new CliError('failed', `${escapeText(address)}: dead letter ${id} failed again, and stays`, {
+  throw new CliError('failed', `${addressText(address)}: dead letter ${id} failed again, and stays`, {
     advice: `it failed first with: ${letter.reason}`,
   });
 }

@@ -94,7 +94,7 @@ function announce({ folder, output }: Given, app: App, workers: number): void {
     return;
   }
   output.line(
-    `${output.style('bold', shownPath(app.path))} runs on ${shownPath(folder)} ${output.style('dim', `process ${process.pid}, ${workers === 1 ? '1 worker' : `${workers} workers`}`)}`,
+    `${output.style('bold', shownPath(app.path))} runs on ${shownPath(folder)} ${output.style('dim', `· process ${process.pid} · ${workers === 1 ? '1 worker' : `${workers} workers`}`)}`,
   );
   output.line();
   output.table(
@@ -103,12 +103,8 @@ function announce({ folder, output }: Given, app: App, workers: number): void {
     '  ',
   );
   output.line();
-  output.line(
-    output.style(
-      'dim',
-      "Ask it from another terminal with 'skerry call <type/key> <operation> [json]'. Ctrl-C stops it.",
-    ),
-  );
+  const hint = 'Ask it from another terminal: skerry call <type/key> <operation> [json]\nCtrl-C stops it.';
+  for (const line of hint.split('\n')) output.line(output.style('dim', line));
   output.line();
 }
 

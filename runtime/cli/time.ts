@@ -20,6 +20,12 @@ export function relative(at: number, now: number): string {
 
 const two = (count: number) => String(count).padStart(2, '0');
 
+/** Local time of day, if that is of the same day as `now`; else with the date. */
+export function clockText(at: number, now: number): string {
+  const text = timeText(at);
+  return text.slice(0, 10) === timeText(now).slice(0, 10) ? text.slice(11) : text;
+}
+
 /** Local time: `2026-01-31 17:05:09`. */
 export function timeText(at: number): string {
   const date = new Date(at);

@@ -54,6 +54,8 @@ export class Image {
   readonly everClosing = new Set<string>();
   /** By entity, client, session and number: the answer that was stored first. */
   readonly answers = new Map<string, Uint8Array>();
+  /** By entity and id: effects that a durable turn asked for. */
+  readonly everAsked = new Set<string>();
   readonly #sessions = new Map<string, number>();
 
   pairKey(receiver: Address, sender: PartnerId): string {
@@ -94,7 +96,10 @@ export class Image {
     entity.wakeAt = commit.wakeAt;
     for (const [name, bytes] of commit.records) {
       if (bytes === null) entity.records.delete(name);
-      else entity.records.set(name, bytes.slice());
+      else {
+        entity.records.set(name, bytes.slice());
+        if (name[0] === 'f') this.everAsked.add(`${entity.address}\n${name.slice(1)}`);
+      }
     }
     this.#remember(change);
   }

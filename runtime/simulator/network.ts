@@ -32,8 +32,8 @@ export class Network {
   readonly #listeners = new Map<string, Set<Listener>>();
   /** Nodes that neither send nor get anything. */
   readonly cut = new Set<SimulatedNode>();
-  /** Calls of which more than one copy was delivered: `client subject:call`. */
-  readonly duplicatedCalls = new Set<string>();
+  /** Inputs of calls of which the network made more than one copy. */
+  readonly duplicatedInputs: string[] = [];
   /** Frames that are under way. */
   underWay = 0;
 
@@ -106,7 +106,9 @@ export class Network {
   }
 
   #markDuplicated(frame: Uint8Array): void {
-    for (const envelope of decodeFrame(frame)) if (envelope.kind === 'message' && envelope.call > 0) this.duplicatedCalls.add(`${envelope.replyTo}:${envelope.call}`);
+    for (const envelope of decodeFrame(frame)) {
+      if (envelope.kind === 'message' && envelope.call > 0) this.duplicatedInputs.push(Buffer.from(envelope.content.payload).toString('latin1'));
+    }
   }
 }
 
