@@ -116,7 +116,7 @@ export class Activation {
 
   /** Whether memory holds nothing that the store or a partner does not know, so that it may go. */
   get isAtRest(): boolean {
-    return this.phase === 'ready' && this.isDurable && this.waitingCount === 0 && this.entity.changes.records.size === 0 && (this.retries?.size ?? 0) === 0;
+    return this.phase === 'ready' && this.isDurable && this.waitingCount === 0 && this.trimAt === 0 && this.entity.changes.records.size === 0 && (this.retries?.size ?? 0) === 0;
   }
 
   batch(): Batch {

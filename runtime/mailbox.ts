@@ -46,6 +46,11 @@ export class Mailbox {
     return item;
   }
 
+  /** The first ones that wait, without taking them. */
+  peek(count: number): readonly Item[] {
+    return this.#items.slice(this.#first, this.#first + count) as Item[];
+  }
+
   /** Everything that waits, in order; the mailbox is empty afterwards. */
   takeAll(): Item[] {
     const items = this.#items.slice(this.#first) as Item[];

@@ -9,7 +9,7 @@
  * - E1 An address has at most one activation that is not dropped.
  * - E2 Only an activation at rest is passivated: nothing that is not durable is forgotten.
  */
-import { type Activity, isOver, mayForget } from '../core/activity.ts';
+import { type Activity, isOver, mayForget, newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 
 import type { Limits } from '../core/limits.ts';
@@ -35,6 +35,8 @@ export interface ResidentParts {
 
 /** Activities that one step of the search for forgettable ones reads, and the pause between two searches, ms. */
 const sweepPageCount = 256;
+/** Messages that wait whose activities are read together with the one that is needed now. */
+const readAheadCount = 64;
 const sweepPauseMs = 60_000;
 /** After this long without a message an activation gives back all but its state, ms. */
 const restMs = 2_000;
@@ -141,16 +143,17 @@ export class Residents {
     for (const [index, partner] of partners.entries()) restoreActivity(record, partner, found[index]);
   }
 
-  /** Read one activity that a turn needs; the activation is ready again afterwards. */
+  /** Read an activity that a turn needs, and those that what waits will need; the activation is ready again afterwards. */
   readActivity(activation: Activation, partner: PartnerId): void {
     activation.phase = 'reading';
     const { entity } = activation;
-    this.#parts.store.read(activation, [recordName.activity(partner)]).then(
-      ([bytes]) => {
+    const partners = new Set([partner]);
+    for (const item of activation.mailbox.peek(readAheadCount)) if (item.kind === 'message' && !entity.activities.has(item.from)) partners.add(item.from);
+    this.#readInto(activation, entity, [...partners]).then(
+      () => {
         if (activation.phase === 'dropped') return;
-        restoreActivity(entity, partner, bytes);
         // A first contact: an empty activity says that the store has been asked.
-        if (!entity.activities.has(partner)) entity.activities.set(partner, { partner, inbound: undefined, outbound: undefined, application: { value: undefined } });
+        for (const one of partners) if (!entity.activities.has(one)) entity.activities.set(one, newActivity(one));
         activation.phase = 'ready';
         this.#parts.ready(activation);
       },

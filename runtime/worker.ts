@@ -150,9 +150,10 @@ export class Worker {
     }
   }
 
-  /** Finish what has been started and commit it; nothing new is taken. */
+  /** Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. */
   async drain(): Promise<void> {
     this.#isDraining = true;
+    while (this.#queuedCount > 0 && !this.#isStopped) await new Promise<void>((resolve) => this.#environment.soon(resolve));
     for (const activation of this.#residents.all()) if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeep(activation);
     await this.#commits.settled();
   }
