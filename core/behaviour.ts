@@ -39,8 +39,7 @@ export interface View<Contract extends AnyEntity> {
 /** When something is to happen: after a while, or at a time (ms since 1970). */
 export type When = { readonly afterMs: number } | { readonly at: number };
 
-/** One message against one entity: a local transaction, one uninterrupted step. Unusable after it. */
-export interface Turn<Contract extends AnyEntity, PartnerType extends string = string> {
+interface TurnWithoutActivity<Contract extends AnyEntity> {
   readonly key: string;
   /** A draft: change it in place. What is assigned is copied; returning commits, throwing discards. */
   get state(): StateOf<Contract>;
@@ -50,9 +49,6 @@ export interface Turn<Contract extends AnyEntity, PartnerType extends string = s
   /** Chance of the turn: 0 <= random() < 1. */
   random(): number;
   readonly from: Partner;
-  /** The application's own state about the sender; `undefined` lets go of it. */
-  get activity(): string extends PartnerType ? AnyActivityOf<Contract> : ActivityOf<Contract, PartnerType>;
-  set activity(value: (string extends PartnerType ? AnyActivityOf<Contract> : ActivityOf<Contract, PartnerType>) | undefined);
   /** Decline: nothing changes, the sender is answered, and a repeated call is refused again. */
   refuse(reason: string, detail?: unknown): never;
   /** Another entity (or this one), to send to: sent after the commit, once in effect, in order. */
@@ -66,6 +62,23 @@ export interface Turn<Contract extends AnyEntity, PartnerType extends string = s
   cancelTimer(name: string): void;
   /** Have an effect performed after the commit; its outcome comes back as a message. */
   perform<Given, Output>(effect: Effect<Given, Output>, input: Given): void;
+}
+
+/** One message against one entity: a local transaction, one uninterrupted step. Unusable after it. */
+export interface Turn<Contract extends AnyEntity> extends TurnWithoutActivity<Contract> {
+  /**
+   * The application's own state about the sender; `undefined` lets go of it. There is none about clients, about the
+   * entity itself, and about types that the contract names no activity for.
+   */
+  get activity(): AnyActivityOf<Contract> | undefined;
+  set activity(value: AnyActivityOf<Contract> | undefined);
+}
+
+/** A turn that an answer asks for: its sender's type is known. */
+export interface AnswerTurn<Contract extends AnyEntity, PartnerType extends string> extends TurnWithoutActivity<Contract> {
+  /** The application's own state about the partner that answers; `undefined` lets go of it. */
+  get activity(): ActivityOf<Contract, PartnerType>;
+  set activity(value: ActivityOf<Contract, PartnerType> | undefined);
 }
 
 export type Recipient<Contract extends AnyEntity, To extends AnyEntity> = Sender<To['operations']> & {
@@ -116,7 +129,7 @@ export type Answer<Operation> =
 
 type AnswerHandlers<Contract extends AnyEntity, From extends AnyEntity> = {
   [Name in keyof From['operations'] as From['operations'][Name] extends { kind: 'query' } ? never : Name]?: (
-    turn: Turn<Contract, From['type']>,
+    turn: AnswerTurn<Contract, From['type']>,
     answer: Answer<From['operations'][Name]>,
   ) => void | undefined;
 };

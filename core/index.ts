@@ -3,6 +3,7 @@
  */
 export {
   type Answer,
+  type AnswerTurn,
   answers,
   type AnswersFrom,
   type Behaviour,

@@ -98,7 +98,9 @@ function runResolution(scope: TurnScope, handlers: HandlerTable, content: Conten
 
 /** An answer has come back: to the behaviour's handler for it, if it has one by now. */
 function runAnswer(scope: TurnScope, partner: PartnerId, content: Content): AnswerRow {
-  const handler = isEntityPartner(partner) ? scope.behaviour.answers.get(typeOf(partner))?.[content.operation] : undefined;
+  const handlers = isEntityPartner(partner) ? scope.behaviour.answers.get(typeOf(partner)) : undefined;
+  // Own ones only: the name comes from outside.
+  const handler = handlers !== undefined && Object.hasOwn(handlers, content.operation) ? handlers[content.operation] : undefined;
   if (handler === undefined) return ['done'];
   const [status, first, second] = readRow(scope.environment.decode(content.payload));
   const hold: Hold | undefined = content.hold === '' ? undefined : { entity: partner, operation: content.operation, id: content.hold };

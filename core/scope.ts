@@ -8,8 +8,9 @@ import type { Behaviour, Effect, Partner, View, When } from './behaviour.ts';
 import type { AnyEntity, Hold } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import type { PartnerId } from './message.ts';
-import { addressOf, isEntityPartner, keyOf, typeOf } from './message.ts';
+import { addressOf, isEntityPartner, keyOf, parseAddress, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
+import type { Parts } from './parts.ts';
 import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
 import { activityWith, enqueueMessage, recordName } from './record.ts';
 import { References } from './reference.ts';
@@ -36,6 +37,14 @@ export class NeedActivity {
   constructor(partner: PartnerId) {
     this.partner = partner;
   }
+}
+
+/** A hold may come from anywhere, an unchecked input too; one that is none would lie in the outbox and never be read. */
+function checkedHold(hold: Hold): Hold {
+  const isHold = typeof hold === 'object' && hold !== null && typeof hold.operation === 'string' && typeof hold.id === 'string';
+  if (!isHold) throw new SkerryError('invalid-input', 'A hold must be the value that a tentative operation gave: { entity, operation, id }');
+  parseAddress(hold.entity);
+  return hold;
 }
 
 interface Target {
@@ -162,8 +171,21 @@ export class TurnScope {
     this.#recording().replace(this.#touch(partner).application, value);
   }
 
+  /** Remembered, since a handler that catches what is thrown here must not go on without its message (P7). */
+  #needed: NeedActivity | undefined;
+
+  get needed(): NeedActivity | undefined {
+    return this.#needed;
+  }
+
+  #require(partner: PartnerId): void {
+    if (this.record.isComplete || this.record.activities.has(partner)) return;
+    this.#needed ??= new NeedActivity(partner);
+    throw this.#needed;
+  }
+
   #touch(partner: PartnerId): Activity {
-    if (!this.record.isComplete && !this.record.activities.has(partner)) throw new NeedActivity(partner);
+    this.#require(partner);
     const activity = activityWith(this.record, partner);
     this.#touched ??= new Set();
     this.#touched.add(activity);
@@ -181,8 +203,8 @@ export class TurnScope {
   }
 
   timer(name: string, when: When): object {
-    if (name.length === 0 || name.length > this.environment.limits.nameLengthMax || name.startsWith('~')) {
-      throw new SkerryError('invalid-definition', `'${name}' cannot name a timer: 1 to ${this.environment.limits.nameLengthMax} characters, not starting with '~'`);
+    if (name.length === 0 || name.length > this.environment.limits.nameLengthMax || name.startsWith('~') || !name.isWellFormed()) {
+      throw new SkerryError('invalid-definition', `'${name}' cannot name a timer: 1 to ${this.environment.limits.nameLengthMax} characters of well-formed Unicode, not starting with '~'`);
     }
     return recipients.make(this.behaviour.contract, { scope: this, to: this.record.address, timer: name, when });
   }
@@ -204,7 +226,7 @@ export class TurnScope {
   }
 
   resolve(hold: Hold, kind: 'confirm' | 'cancel'): void {
-    const { entity, operation, id } = hold;
+    const { entity, operation, id } = checkedHold(hold);
     this.sendContent(entity, { kind, operation, payload: new Uint8Array(0), hold: id, wantsAnswer: this.#answersTo(entity, operation) });
   }
 
@@ -239,7 +261,7 @@ export class TurnScope {
   }
 
   sendContent(to: PartnerId, content: Content): void {
-    if (!this.record.isComplete && !this.record.activities.has(to)) throw new NeedActivity(to);
+    this.#require(to);
     this.#outgoing ??= [];
     this.#outgoing.push({ to, content });
     this.#checkCount();
@@ -278,10 +300,18 @@ export class TurnScope {
   settle(): void {
     const { record, environment } = this;
     const { limits } = environment;
+    // A handler may have caught what was thrown when it passed a limit or asked for an activity.
+    if (this.#needed !== undefined) throw this.#needed;
+    this.#checkCount();
     if (record.outboxCount + (this.#outgoing?.length ?? 0) > limits.outboxCountMax) {
       throw new SkerryError('overloaded', `${record.address} has ${record.outboxCount} messages unacknowledged, over outboxCountMax (${limits.outboxCountMax}) with this turn's`);
     }
-    if (record.timers.size + (this.#timers?.length ?? 0) > limits.timerCountMax || record.holds.size + (this.holds?.length ?? 0) > limits.timerCountMax || record.effects.size + (this.effects?.length ?? 0) > limits.timerCountMax) {
+    const largest = Math.max(
+      this.#sizeAfter(record.timers, recordName.timer, this.#timers, (timer) => timer.name),
+      this.#sizeAfter(record.holds, recordName.hold, this.holds, (hold) => hold.id),
+      this.#sizeAfter(record.effects, recordName.effect, this.effects, (effect) => effect.id),
+    );
+    if (largest > limits.timerCountMax) {
       throw new SkerryError('overloaded', `${record.address} has too many timers, holds or effects: timerCountMax is ${limits.timerCountMax}`);
     }
     if (this.#recorder === undefined) return;
@@ -289,6 +319,18 @@ export class TurnScope {
     this.isStateChanged = this.#recorder.isChanged(record.state);
     if (this.isStateChanged) this.#encodeState(this.#recorder);
     for (const activity of this.#touched ?? []) this.#checkActivity(activity, this.#recorder);
+  }
+
+  /** How many there will be: what replaces another, or takes the place of what this turn consumes, is no more. */
+  #sizeAfter<Part>(parts: Parts<string, Part>, recordOf: (id: string) => RecordName, added: readonly Part[] | undefined, idOf: (part: Part) => string): number {
+    if (added === undefined) return parts.size;
+    const isRoomy = parts.size + added.length <= this.environment.limits.timerCountMax;
+    if (isRoomy) return parts.size + added.length;
+    const ids = new Set(added.map(idOf));
+    const gone = new Set(this.removed);
+    let count = ids.size;
+    for (const id of parts.keys()) if (!ids.has(id) && !gone.has(recordOf(id))) count += 1;
+    return count;
   }
 
   #encodeState(recorder: Recorder): void {

@@ -594,7 +594,7 @@ export class Recorder implements Keeper {
   }
 
   private root(tree: Tree, target: Plain): Branch {
-    const branch = this.branches?.get(target) ?? new Branch(this, target);
+    const branch = this.find(target) ?? new Branch(this, target);
     branch.parent = undefined;
     branch.tree = tree;
     tree.root = branch;

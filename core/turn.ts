@@ -126,7 +126,8 @@ function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Ui
 
 /** The handler did not return. A refusal, and a client's failed call, are answers (T3); the rest is for the caller. */
 function concludeUndone(scope: TurnScope, request: Request, error: unknown): TurnResult {
-  if (error instanceof NeedActivity) return { kind: 'needs', partner: error.partner };
+  const needed = error instanceof NeedActivity ? error : scope.needed;
+  if (needed !== undefined) return { kind: 'needs', partner: needed.partner };
   const row = declinedRow(request, error, scope.environment);
   if (row === undefined) return { kind: 'threw', error };
   scope.forget();
@@ -203,10 +204,12 @@ export function bury(record: EntityRecord, behaviour: Behaviour, request: Reques
   const hold = request.kind === 'lapse' ? record.holds.get(request.hold) : undefined;
   // The hold stays, for the dead letter's retry to cancel; only its time never ends again by itself.
   if (hold !== undefined) scope.keep({ ...hold, until: Number.MAX_SAFE_INTEGER });
+  const delayedTo = request.kind === 'timer' ? (record.timers.get(request.name)?.to ?? '') : '';
   const letter: DeadLetter = {
     id: `${record.version + 1}`,
-    side: 'receiver',
-    partner: request.kind === 'message' ? request.partner : '',
+    // A delayed message that could not even be sent is its sender's: a retry sends it, and does not run it here.
+    side: delayedTo === '' ? 'receiver' : 'sender',
+    partner: request.kind === 'message' ? request.partner : delayedTo,
     content,
     reason: String(row[2]),
     at: scope.now,

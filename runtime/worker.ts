@@ -232,7 +232,8 @@ export class Worker {
 
   #ready(activation: Activation): void {
     const { entity } = activation;
-    if (activation.flights === undefined && entity.outboxCount > 0) this.#courier.resume(activation);
+    // Ready again after a read, it may have turns that are not durable: what those send goes with their commit (P2).
+    if (activation.flights === undefined && entity.outboxCount > 0 && activation.isDurable) this.#courier.resume(activation);
     for (const effect of entity.effects.values()) if (activation.isDurable) this.#effects.start(activation.address, activation.behaviour, effect);
     const next = wakeTime(entity);
     if (next !== undefined && next > 0) this.#dates.setEarlier(activation.address, next);

@@ -50,17 +50,14 @@ export const order = behaviour(
   },
 );
 
-/** A turn of an operation, or of an answer from a stock. */
-type OrderTurn = Turn<typeof Order> | Turn<typeof Order, 'stock'>;
-
-function reserve(turn: OrderTurn): void {
+function reserve(turn: Turn<typeof Order>): void {
   for (const { stock, units } of stocksOf(turn)) {
     stock.activity = { step: 'reserving', hold: stock.reserve({ units }) };
   }
 }
 
 /** All or none: nothing is confirmed before every stock holds its units, and nothing is placed before all are sold. */
-function goOn(turn: OrderTurn): void {
+function goOn(turn: Turn<typeof Order>): void {
   const stocks = stocksOf(turn).map(({ stock }) => stock);
   if (stocks.some(({ activity }) => activity.step === 'reserving')) return;
   if (stocks.every(({ activity }) => activity.step === 'sold')) return end(turn, 'placed');
@@ -74,7 +71,7 @@ function goOn(turn: OrderTurn): void {
 }
 
 /** Back to none with every stock; with one whose answer is on its way, once that is there. */
-function undo(turn: OrderTurn): void {
+function undo(turn: Turn<typeof Order>): void {
   for (const { stock, units } of stocksOf(turn)) {
     const { activity } = stock;
     if (activity.step === 'held') turn.cancel(activity.hold);
@@ -84,13 +81,13 @@ function undo(turn: OrderTurn): void {
   }
 }
 
-function end(turn: OrderTurn, outcome: Outcome): void {
+function end(turn: Turn<typeof Order>, outcome: Outcome): void {
   turn.state.status = outcome;
   turn.to(Customer, turn.state.customer).orderEnded({ outcome });
   if (outcome !== 'placed') undo(turn);
 }
 
-function refuse(turn: OrderTurn, refusal: { by: string; reason: string }): void {
+function refuse(turn: Turn<typeof Order>, refusal: { by: string; reason: string }): void {
   turn.state.refusal = refusal;
   end(turn, 'refused');
 }
@@ -101,6 +98,6 @@ function reasonOf(answer: Answer<typeof Stock.operations.reserve>): string {
   return answer.status === 'failed' ? answer.code : `hold ${answer.status}`;
 }
 
-function stocksOf(turn: OrderTurn) {
+function stocksOf(turn: Turn<typeof Order>) {
   return turn.state.lines.map(({ product, units }) => ({ units, stock: turn.to(Stock, product) }));
 }

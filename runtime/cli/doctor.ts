@@ -1,0 +1,50 @@
+/** `skerry doctor`: whether an app can run on a data folder, and whether what is in it is well. */
+import { type Finding, findings } from './checks.ts';
+import type { Command, Given } from './command.ts';
+import { visible } from './escape.ts';
+import type { Output, Style } from './output.ts';
+import { wrapped } from './width.ts';
+
+export const doctor: Command = {
+  name: 'doctor',
+  parameters: '',
+  summary: 'check the machine, the data folder and what is in it',
+  options: [],
+  notes: [
+    'Node version, folder, disk, who has it open, format, entities by type, dead letters, overdue timers, full outboxes. Reads every entity. Where nobody has the folder open it is opened for writing for a moment.',
+    'Exit code 1 when something is wrong. With --json: {"ok","findings":[{"check","verdict","text","figures"}]}.',
+  ],
+  examples: ['skerry doctor', 'skerry doctor --json | jq .ok'],
+  run: diagnose,
+};
+
+const marks: Readonly<Record<Finding['verdict'], readonly [mark: string, style: Style]>> = {
+  ok: ['ok   ', 'green'],
+  note: ['note ', 'yellow'],
+  wrong: ['WRONG', 'red'],
+};
+
+async function diagnose(given: Given): Promise<number> {
+  const { output } = given;
+  const found: Finding[] = [];
+  for await (const finding of findings(given)) {
+    found.push(finding);
+    if (!output.isJson) show(output, finding);
+  }
+  const count = found.filter(({ verdict }) => verdict === 'wrong').length;
+  if (output.isJson) output.json({ ok: count === 0, findings: found });
+  else {
+    output.line();
+    output.line(count === 0 ? 'All is well.' : `${count === 1 ? 'One thing is' : `${count} things are`} wrong.`);
+  }
+  return count === 0 ? 0 : 1;
+}
+
+const nameWidth = 12;
+
+function show(output: Output, { check, verdict, text }: Finding): void {
+  const [mark, style] = marks[verdict];
+  const indent = ' '.repeat(mark.length + nameWidth + 4);
+  const lines = wrapped(visible(text), output.width - indent.length);
+  output.line(`${output.style(style, mark)}  ${check.padEnd(nameWidth)}  ${lines.join(`\n${indent}`)}`);
+}

@@ -1,0 +1,59 @@
+#!/usr/bin/env node
+/** `skerry`: from a command line to a command, and from what comes of it to an exit code. */
+import { existsSync, readFileSync } from 'node:fs';
+import { machineEnvironment } from '../environment.ts';
+import { silentLog } from '../log.ts';
+import { call } from './call.ts';
+import type { Command } from './command.ts';
+import { dead } from './dead.ts';
+import { doctor } from './doctor.ts';
+import { exitCodeOf, failureOf } from './failure.ts';
+import { get } from './get.ts';
+import { helpOf, overview } from './help.ts';
+import { cancel, confirm } from './holds.ts';
+import { list } from './list.ts';
+import { log } from './log.ts';
+import { Output } from './output.ts';
+import { parse } from './parse.ts';
+import { run } from './run.ts';
+
+const commands: readonly Command[] = [run, call, confirm, cancel, get, log, list, dead, doctor];
+
+async function main(words: readonly string[]): Promise<{ output: Output; code: number }> {
+  let output = new Output(words.includes('--json'));
+  try {
+    const { command, args, options } = parse(words, commands);
+    output = new Output(options.json === true);
+    if (options.help === true) output.line(command === undefined ? overview(commands) : helpOf(command));
+    else if (options.version === true) output.line(versionText());
+    else if (command === undefined) {
+      output.note(overview(commands));
+      return { output, code: 2 };
+    } else {
+      const folder = typeof options.data === 'string' ? options.data : process.env.SKERRY_DATA || '.skerry';
+      return {
+        output,
+        code: await command.run({ args, options, folder, output, environment: machineEnvironment(silentLog) }),
+      };
+    }
+    return { output, code: 0 };
+  } catch (error) {
+    const failure = failureOf(error);
+    output.fail(failure);
+    return { output, code: exitCodeOf(failure) };
+  }
+}
+
+/** The package lies two folders up in its sources, three where it is built. */
+function versionText(): string {
+  for (const path of ['../../package.json', '../../../package.json']) {
+    const url = new URL(path, import.meta.url);
+    if (!existsSync(url)) continue;
+    const { name, version } = JSON.parse(readFileSync(url, 'utf8')) as { name?: string; version?: string };
+    if (name === 'skerry' && version !== undefined) return version;
+  }
+  return 'unknown';
+}
+
+const { output, code } = await main(process.argv.slice(2));
+output.exit(code);

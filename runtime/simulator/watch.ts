@@ -1,0 +1,202 @@
+/**
+ * The watch: holds everything that workers say and write against the image, as it happens.
+ *
+ * Owns the checks that need no knowledge of the application, each under the number of the promise that it is about:
+ * what leaves a worker is durable (P2), commits form one history (P3), no message is processed again (P4), a repeated
+ * answer is the same (P5), nothing leaves an outbox unprocessed (P7).
+ */
+import type { Inbound } from '../../core/activity.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import { type Address, isEntityPartner, type PartnerId, typeOf } from '../../core/message.ts';
+import { partitionOf } from '../../placement/hash.ts';
+import type { Envelope, MessageEnvelope, ReplyEnvelope, StreamEnvelope } from '../envelope.ts';
+import type { Claim, Commit, Outcome, Partition } from '../store.ts';
+import type { Change, Image, StoredEntity } from './image.ts';
+import type { SimulatedNode, VirtualTime } from './virtual-time.ts';
+
+export interface Violation {
+  readonly promise: string;
+  readonly text: string;
+  readonly atMs: number;
+}
+
+/** Throws an error with what is wrong with an entity as it was just committed. */
+export type Invariant = (entity: StoredEntity) => void;
+
+export interface WatchParts {
+  readonly time: VirtualTime;
+  readonly image: Image;
+  readonly partitions: number;
+  readonly behaviours: ReadonlyMap<string, Behaviour>;
+  readonly invariants: Readonly<Record<string, Invariant>>;
+}
+
+const violationCountMax = 20;
+
+export class Watch {
+  readonly #parts: WatchParts;
+  readonly violations: Violation[] = [];
+  /** Calls that clients made, by subject and number. */
+  readonly #calls = new Map<string, MessageEnvelope>();
+  /** Epochs that a node holds, and when each of them was taken over by another. */
+  readonly #held = new Map<SimulatedNode, Map<Partition, number>>();
+  readonly #superseded = new Map<string, number>();
+
+  constructor(parts: WatchParts) {
+    this.#parts = parts;
+  }
+
+  violate(promise: string, text: string): void {
+    const { time } = this.#parts;
+    time.note(`VIOLATION ${promise} ${text}`);
+    if (this.violations.length < violationCountMax) this.violations.push({ promise, text, atMs: time.elapsedMs });
+  }
+
+  #isDurable(address: Address): boolean {
+    return this.#parts.behaviours.get(typeOf(address))?.durability === 'turn';
+  }
+
+  // ---- what leaves
+
+  /** A client sends something. */
+  called(envelope: Envelope): void {
+    if (envelope.kind === 'message') this.#calls.set(`${envelope.replyTo}:${envelope.call}`, envelope);
+  }
+
+  /** A worker lets something go. */
+  posted(node: SimulatedNode, envelope: Envelope): void {
+    if (node.isStopped) this.violate('P2', `${node.name} sends ${envelope.kind} to ${envelope.to} though it was stopped`);
+    switch (envelope.kind) {
+      case 'reply':
+        return this.#answered(envelope);
+      case 'message':
+        return this.#sent(node, envelope);
+      case 'ack':
+        return this.#processed(envelope, 'acknowledges');
+      case 'probed':
+        return envelope.number < 0 ? undefined : this.#processed(envelope, 'says that it processed');
+      case 'close':
+        return this.#closed(envelope);
+      default:
+        return;
+    }
+  }
+
+  #answered({ to, call, status, bytes }: ReplyEnvelope): void {
+    const message = this.#calls.get(`${to}:${call}`);
+    if (message === undefined || status !== 'answer' || !this.#isDurable(message.to)) return;
+    const { image } = this.#parts;
+    const { session, seq } = message.arrival;
+    // An answer that the client gave up meanwhile is not kept, so only its turn must be there.
+    const stored = image.answers.get(image.messageKey(message.from, message.to, session, seq));
+    const text = `${message.to} answers ${message.from} ${session}.${seq} (${message.content.operation})`;
+    if (!image.isProcessed(message.to, message.from, session, seq)) this.violate('P2', `${text} before its turn is durable`);
+    else if (stored !== undefined && !isEqual(stored, bytes)) this.violate('P5', `${text} otherwise than the first time`);
+  }
+
+  #sent(node: SimulatedNode, { to, from, arrival, content }: MessageEnvelope): void {
+    if (!this.#isDurable(from)) return;
+    const { image, partitions } = this.#parts;
+    const stored = image.everSent.get(image.messageKey(from, to, arrival.session, arrival.seq));
+    const text = `${from} sends ${to} ${arrival.session}.${arrival.seq} (${content.kind} ${content.operation})`;
+    if (stored === undefined) return this.violate('P2', `${text} before it is in the durable outbox`);
+    if (stored.expires !== arrival.expires || !isEqual(stored.content.payload, content.payload)) this.violate('P1', `${text} otherwise than its outbox has it`);
+    const partition = partitionOf(from, partitions);
+    const epoch = this.#held.get(node)?.get(partition) ?? 0;
+    const supersededAt = this.#superseded.get(`${partition}:${epoch}`);
+    const sentAt = arrival.sent - node.offsetMs;
+    if (supersededAt !== undefined && sentAt > supersededAt) this.violate('P3', `${text} as its owner at ${sentAt}, which it was until ${supersededAt}`);
+  }
+
+  #processed({ to, from, session, number }: StreamEnvelope, verb: string): void {
+    if (!this.#isDurable(from) || this.#parts.image.isProcessed(from, to, session, number)) return;
+    this.violate('P2', `${from} ${verb} ${session}.${number} of ${to} before that is durable`);
+  }
+
+  #closed({ to, from, session }: StreamEnvelope): void {
+    if (!this.#isDurable(from) || this.#parts.image.everClosing.has(`${from}\n${to}\n${session}`)) return;
+    this.violate('P2', `${from} closes session ${session} with ${to} before that is durable`);
+  }
+
+  // ---- what is written
+
+  claimed(node: SimulatedNode, claims: readonly Claim[]): void {
+    const held = this.#held.get(node) ?? new Map<Partition, number>();
+    this.#held.set(node, held);
+    const { image, time } = this.#parts;
+    for (const { partition, epoch } of claims) {
+      if (epoch <= (image.epochs.get(partition) ?? 0)) this.violate('P3', `epoch ${epoch} of partition ${partition} is given twice`);
+      this.#superseded.set(`${partition}:${image.epochs.get(partition) ?? 0}`, time.now);
+      image.epochs.set(partition, epoch);
+      held.set(partition, epoch);
+    }
+  }
+
+  committed(node: SimulatedNode, group: readonly Commit[], outcomes: readonly Outcome[]): void {
+    const { image } = this.#parts;
+    for (const [index, commit] of group.entries()) {
+      if (outcomes[index] !== 'committed') continue;
+      const change = image.changeOf(commit);
+      this.#checkHistory(node, change);
+      if (this.#isDurable(commit.address)) {
+        for (const [partner, activity] of change.activities) if (activity?.inbound !== undefined) this.#checkInbound(change, partner, activity.inbound);
+        this.#checkGone(change);
+      }
+      image.apply(change);
+      this.#checkInvariant(change);
+    }
+  }
+
+  #checkHistory(node: SimulatedNode, { commit, entity }: Change): void {
+    const { partition, epoch, address, expected, version } = commit;
+    const now = this.#parts.image.epochs.get(partition) ?? 0;
+    if (epoch !== now) this.violate('P3', `${node.name} commits ${address} ${version} with epoch ${epoch} of partition ${partition}, which is at ${now}`);
+    if (expected !== entity.version || version <= expected) this.violate('P3', `${address} goes from version ${entity.version} to ${version}, expecting ${expected}`);
+  }
+
+  /** Numbers of a pair only grow, also over a time in which they were forgotten. */
+  #checkInbound({ commit: { address } }: Change, partner: PartnerId, { session, through, answers }: Inbound): void {
+    const { image } = this.#parts;
+    const before = image.activity(address, partner)?.inbound;
+    if (before?.session === session && before.through === through) return;
+    if (!isEntityPartner(partner) && !answers.some(({ seq }) => seq === through)) this.violate('P5', `${address} does not keep the answer to ${session}.${through} of ${partner}`);
+    // A key may be used again when its life is over.
+    if (partner[0] === '#') return;
+    const known = image.processed.get(image.pairKey(address, partner));
+    if (known === undefined || session > known.session || (session === known.session && through > known.through)) return;
+    const memory = before === undefined ? 'which it had forgotten' : `knowing ${before.session}.${before.through}`;
+    this.violate('P4', `${address} processes ${session}.${through} of ${partner} again after ${known.session}.${known.through}, ${memory}`);
+  }
+
+  /** What leaves an outbox was processed, or is a dead letter that says the truth. */
+  #checkGone({ commit: { address }, gone, sent, dead }: Change): void {
+    const { image } = this.#parts;
+    const letters = dead.filter(({ side }) => side === 'sender');
+    for (const { to, session, message } of gone) {
+      if (!isEntityPartner(to) || !this.#isDurable(to)) continue;
+      const known = image.processed.get(image.pairKey(to, address));
+      const isProcessed = known?.session === session && known.through >= message.seq;
+      const index = letters.findIndex(({ partner, content }) => partner === to && isEqual(content.payload, message.content.payload));
+      const letter = index < 0 ? undefined : letters.splice(index, 1)[0];
+      const text = `${session}.${message.seq} (${message.content.kind} ${message.content.operation}) of ${address} to ${to}`;
+      const isMoved = sent.some((other) => other.to === to && isEqual(other.message.content.payload, message.content.payload));
+      if (!isProcessed && letter === undefined && !isMoved) this.violate('P7', `${text} left the outbox unprocessed`);
+      if (isProcessed && letter !== undefined && !letter.reason.includes('in doubt')) this.violate('P7', `${text} was processed, and is a dead letter: ${letter.reason}`);
+    }
+  }
+
+  #checkInvariant({ entity }: Change): void {
+    const { image, invariants } = this.#parts;
+    const invariant = invariants[typeOf(entity.address)];
+    if (invariant === undefined) return;
+    try {
+      invariant(image.decoded(entity));
+    } catch (error) {
+      this.violate('P1', `${entity.address} version ${entity.version}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
+
+export function isEqual(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, index) => byte === other[index]);
+}
