@@ -52,6 +52,18 @@ export function parseAddress(address: string): { type: string; key: string } {
   return { type, key };
 }
 
+/** Whether a text that came from outside is an address. */
+export function isAddress(text: string): boolean {
+  const slash = text.indexOf('/');
+  return slash > 0 && isTypeName(text.slice(0, slash)) && keyProblem(text.slice(slash + 1)) === undefined;
+}
+
+/** Whether a text that came from outside names a partner: an entity, a client or an idempotency key. */
+export function isPartner(text: string): boolean {
+  if (isAddress(text)) return true;
+  return text.length > 1 && !isEntityPartner(text) && text.isWellFormed() && keyBytes(text) <= defaultLimits.keyBytesMax;
+}
+
 /** The type of an address that is known to be one. */
 export function typeOf(address: Address): string {
   return address.slice(0, address.indexOf('/'));

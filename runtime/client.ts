@@ -12,7 +12,7 @@
 import type { AcceptedHold, AnyEntity, Caller, CallOptions, Hold } from '../core/entity.ts';
 import { type ErrorCode, errorCodes, isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
-import { type Address, addressOf } from '../core/message.ts';
+import { type Address, addressOf, isPartner } from '../core/message.ts';
 import type { AnyOperation } from '../core/operation.ts';
 import { readRow } from '../core/perform.ts';
 import { References } from '../core/reference.ts';
@@ -185,6 +185,7 @@ export class Client {
     if (this.#calls.size >= limits.clientCallCountMax) throw new SkerryError('overloaded', `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`);
     const now = environment.now();
     const key = options.idempotencyKey;
+    if (key !== undefined && !isPartner(`#${key}`)) throw new SkerryError('invalid-input', `An idempotency key is well-formed Unicode of 1 to ${limits.keyBytesMax - 1} bytes`);
     const stream = content !== undefined && key === undefined ? this.#streamTo(address, now) : undefined;
     const call: Call = {
       id: ++this.#callCount,

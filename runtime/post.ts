@@ -8,7 +8,7 @@
  * - M1 A frame that does not decode is counted, logged once per subject, and dropped.
  * - M2 A frame stays below the transport's `frameBytesMax`.
  */
-import type { Address } from '../core/message.ts';
+import { type Address, isAddress, isPartner } from '../core/message.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { View } from '../placement/view.ts';
 import { decodeFrame, encodeFrame, envelopeOverheadBytes } from './codec.ts';
@@ -110,12 +110,27 @@ export class Post {
       this.#badSubjects.add(subject);
       return;
     }
-    for (const envelope of envelopes) this.#handlers.get(subject)?.(envelope);
+    for (const envelope of envelopes) {
+      if (isSound(envelope)) this.#handlers.get(subject)?.(envelope);
+      else this.badFrameCount += 1;
+    }
   }
 
   close(): void {
     this.#flush();
     for (const close of this.#closers) close();
+  }
+}
+
+/** Nothing that arrives is trusted: its addresses and partners must be what they claim to be. */
+function isSound(envelope: Envelope): boolean {
+  switch (envelope.kind) {
+    case 'reply':
+      return true;
+    case 'query':
+      return isAddress(envelope.to);
+    default:
+      return isAddress(envelope.to) && isPartner(envelope.from);
   }
 }
 
