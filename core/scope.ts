@@ -75,6 +75,8 @@ export class TurnScope {
   effects: PendingEffect[] | undefined;
   timerOperation: string | undefined;
   isStateChanged = false;
+  /** Activities whose outbox grew. */
+  sentTo: Set<Activity> | undefined;
   sentLog: HistoryItem['sent'][number][] | undefined;
   #recorder: Recorder | undefined;
   #root: unknown;
@@ -383,8 +385,8 @@ export class TurnScope {
     this.#recorder = undefined;
   }
 
-  /** The record takes over what was decided; returns the activities whose outbox grew. Cannot fail. */
-  apply(): Set<Activity> {
+  /** The record takes over what was decided. Cannot fail. */
+  apply(): void {
     const { record } = this;
     const { records } = record.changes;
     if (this.isStateChanged) this.#applyState();
@@ -402,9 +404,8 @@ export class TurnScope {
       record.effects.set(effect.id, effect);
       records.set(recordName.effect(effect.id), effect);
     }
-    const sentTo = new Set<Activity>();
-    for (const { to, content } of this.#outgoing ?? []) this.enqueue(activityWith(record, to), content, sentTo);
-    return sentTo;
+    for (const { to, content } of this.#outgoing ?? []) this.enqueue(activityWith(record, to), content);
+    this.#outgoing = undefined;
   }
 
   #applyState(): void {
@@ -431,10 +432,11 @@ export class TurnScope {
     this.record.changes.records.set(name, null);
   }
 
-  enqueue(activity: Activity, content: Content, sentTo: Set<Activity>): void {
+  enqueue(activity: Activity, content: Content): void {
     enqueueMessage(this.record, activity, content, { now: this.now, expires: this.environment.now + this.horizonMs });
     if (this.behaviour.historyMs !== undefined) (this.sentLog ??= []).push({ to: activity.partner, kind: content.kind, operation: content.operation });
-    sentTo.add(activity);
+    this.sentTo ??= new Set();
+    this.sentTo.add(activity);
   }
 }
 

@@ -44,6 +44,7 @@ export type TurnResult =
 
 
 const nothing: readonly PendingEffect[] = [];
+const nobody: ReadonlySet<Activity> = new Set();
 
 /** Run a turn. The caller has judged a message's arrival as 'next' and loaded its sender's activity. */
 export function perform(record: EntityRecord, behaviour: Behaviour, handlers: Readonly<Record<string, unknown>>, request: Request, environment: TurnEnvironment): TurnResult {
@@ -118,10 +119,10 @@ function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Ui
   const { record } = scope;
   record.version += 1;
   record.now = scope.now;
-  const sentTo = scope.apply();
-  acceptMessage(scope, request, answer, sentTo);
+  scope.apply();
+  acceptMessage(scope, request, answer);
   keepHistory(scope, request, String(row[0]));
-  return { kind: 'committed', answer, sentTo, effects: scope.effects ?? nothing };
+  return { kind: 'committed', answer, sentTo: scope.sentTo ?? nobody, effects: scope.effects ?? nothing };
 }
 
 /** The handler did not return. A refusal, and a client's failed call, are answers (T3); the rest is for the caller. */
@@ -154,7 +155,7 @@ export function failedRow(error: unknown): AnswerRow {
 }
 
 /** The sender's side of the turn: number, answer, acknowledgement (one commit with the rest). */
-function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array, sentTo: Set<Activity>): void {
+function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array): void {
   if (request.kind !== 'message') return;
   const { record, environment } = scope;
   const activity = activityWith(record, request.partner);
@@ -165,7 +166,7 @@ function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array, s
     const until = Math.max(request.arrival.expires, environment.now + request.arrival.keepMs);
     inbound.answers.push({ seq: request.arrival.seq, bytes: answer, until });
   } else if (content.wantsAnswer && content.kind !== 'answer') {
-    scope.enqueue(activity, answerContent(content, answer), sentTo);
+    scope.enqueue(activity, answerContent(content, answer));
   }
 }
 

@@ -27,14 +27,25 @@ export class Batch {
   /** What asked for the turns: tried again if they do not become durable. */
   readonly requests: (MessageEnvelope | QueryEnvelope)[] = [];
   readonly envelopes: Envelope[] = [];
-  /** Activities whose outbox grew, and the last number of it that this batch makes durable. */
-  sent: Map<Activity, number> | undefined;
+  /** Activities whose outbox grew or closes, and what of it this batch makes durable. */
+  sent: Map<Activity, Sent> | undefined;
   effects: PendingEffect[] | undefined;
 
-  addSent(activity: Activity, durable: number): void {
+  /** The activity's outbox becomes durable as it is now; by then it may be another session (Q1). */
+  addSent(activity: Activity): void {
+    const { outbound } = activity;
+    if (outbound === undefined) return;
     this.sent ??= new Map();
-    this.sent.set(activity, durable);
+    this.sent.set(activity, { session: outbound.session, through: outbound.next - 1, isClosing: outbound.isClosing });
   }
+}
+
+/** One stream as a batch makes it durable. */
+export interface Sent {
+  readonly session: number;
+  /** Messages up to this number. */
+  readonly through: number;
+  readonly isClosing: boolean;
 }
 
 /** What is being tried again, and when. */
@@ -49,6 +60,8 @@ export interface Flight {
   session: number;
   /** Messages up to this number are durable and may be sent. */
   durable: number;
+  /** Its closing is durable and may be told. */
+  isClosing: boolean;
   transmitted: number;
   attempts: number;
   /** When to send again, ms; 0: nothing to send. */

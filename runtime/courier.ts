@@ -16,7 +16,7 @@ import type { Limits } from '../core/limits.ts';
 import type { PartnerId } from '../core/message.ts';
 import type { DeadLetter } from '../core/record.ts';
 import { recordName } from '../core/record.ts';
-import type { Activation, Flight } from './activation.ts';
+import type { Activation, Flight, Sent } from './activation.ts';
 import type { Envelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import type { Ownership } from './ownership.ts';
@@ -39,12 +39,13 @@ export class Courier {
     this.#parts = parts;
   }
 
-  /** Messages up to `durable` have become durable: send what was not sent yet. */
-  released(activation: Activation, activity: Activity, durable: number): void {
+  /** This has become durable: send what was not sent yet. A later turn may have opened another session, which is not. */
+  released(activation: Activation, activity: Activity, { session, through, isClosing }: Sent): void {
     const { outbound } = activity;
-    if (outbound === undefined) return;
+    if (outbound === undefined || outbound.session !== session) return;
     const flight = this.#flightOf(activation, activity.partner, outbound);
-    flight.durable = Math.max(flight.durable, durable);
+    flight.durable = Math.max(flight.durable, through);
+    flight.isClosing ||= isClosing;
     this.#transmit(activation, activity, flight);
   }
 
@@ -52,7 +53,8 @@ export class Courier {
   resume(activation: Activation): void {
     for (const activity of activation.entity.activities.values()) {
       const { outbound } = activity;
-      if (outbound !== undefined && (outbound.unacked.length > 0 || outbound.isClosing)) this.released(activation, activity, outbound.next - 1);
+      if (outbound === undefined || (outbound.unacked.length === 0 && !outbound.isClosing)) continue;
+      this.released(activation, activity, { session: outbound.session, through: outbound.next - 1, isClosing: outbound.isClosing });
     }
   }
 
@@ -60,7 +62,7 @@ export class Courier {
     activation.flights ??= new Map();
     let flight = activation.flights.get(partner);
     if (flight === undefined || flight.session !== outbound.session) {
-      flight = { session: outbound.session, durable: 0, transmitted: 0, attempts: 0, retryAt: 0 };
+      flight = { session: outbound.session, durable: 0, isClosing: false, transmitted: 0, attempts: 0, retryAt: 0 };
       activation.flights.set(partner, flight);
     }
     return flight;
@@ -78,7 +80,7 @@ export class Courier {
       this.#send(activation, activity.partner, outbound, message, now);
       flight.transmitted = message.seq;
     }
-    if (outbound.isClosing && outbound.unacked.length === 0) this.#stream('close', activation, activity.partner, outbound.session, 0);
+    if (flight.isClosing && outbound.unacked.length === 0) this.#stream('close', activation, activity.partner, outbound.session, 0);
     if (flight.retryAt === 0) this.#planRetry(activation, flight, now);
   }
 
@@ -205,7 +207,7 @@ export class Courier {
     reopen(outbound, known);
     for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), { partner: from, message });
     records.set(recordName.activity(from), 'activity');
-    activation.batch().addSent(activity, outbound.next - 1);
+    activation.batch().addSent(activity);
     this.#parts.commit(activation);
   }
 
@@ -245,7 +247,7 @@ export class Courier {
       if (mayClose(outbound, now, limits)) {
         outbound.isClosing = true;
         activation.entity.changes.records.set(recordName.activity(activity.partner), 'activity');
-        activation.batch().addSent(activity, outbound.next - 1);
+        activation.batch().addSent(activity);
         isChanged = true;
       } else {
         next = Math.min(next, outbound.activeAt + limits.closeIdleMs);

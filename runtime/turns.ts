@@ -13,7 +13,6 @@
  * - N2 A message whose turn throws blocks only its own stream; after `attemptsMax` tries it is buried and the stream goes on.
  * - N3 What is held ahead of its turn is bounded; what does not fit is dropped and comes again (P12).
  */
-import type { Activity } from '../core/activity.ts';
 import { judge, keptAnswer } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import { isEntityPartner, type PartnerId } from '../core/message.ts';
@@ -158,7 +157,7 @@ export class Turns {
   #collect(activation: Activation, item: Item, result: Extract<TurnResult, { kind: 'committed' }>): void {
     const batch = activation.batch();
     if (item.kind === 'message') this.#answer(activation, batch, item, result.answer);
-    for (const activity of result.sentTo) batch.addSent(activity, lastNumber(activity));
+    for (const activity of result.sentTo) batch.addSent(activity);
     if (result.effects.length > 0) batch.effects = [...(batch.effects ?? []), ...result.effects];
     this.#parts.commit(activation);
   }
@@ -304,10 +303,6 @@ export class Turns {
     if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
     this.#attempt(activation, key, item, request);
   }
-}
-
-function lastNumber(activity: Activity): number {
-  return (activity.outbound?.next ?? 1) - 1;
 }
 
 function ackOf(activation: Activation, { from, arrival }: MessageEnvelope): StreamEnvelope {

