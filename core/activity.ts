@@ -42,7 +42,7 @@ export interface Inbound {
 
 /** What an entity asks of a partner, or answers it. */
 export interface Content {
-  readonly kind: 'operation' | 'confirm' | 'cancel' | 'answer' | 'dead-retry' | 'dead-drop';
+  readonly kind: 'operation' | 'confirm' | 'cancel' | 'answer' | 'dead-retry' | 'dead-drop' | 'effect';
   readonly operation: string;
   readonly payload: Uint8Array;
   /** Id of the hold that it is about; '' where it is about none. */

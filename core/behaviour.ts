@@ -76,6 +76,7 @@ export interface Turn<Contract extends AnyEntity> extends TurnWithoutActivity<Co
 
 /** A turn that an answer asks for: its sender's type is known. */
 export interface AnswerTurn<Contract extends AnyEntity, PartnerType extends string> extends TurnWithoutActivity<Contract> {
+  readonly from: { readonly kind: 'entity'; readonly type: PartnerType; readonly key: string };
   /** The application's own state about the partner that answers; `undefined` lets go of it. */
   get activity(): ActivityOf<Contract, PartnerType>;
   set activity(value: ActivityOf<Contract, PartnerType> | undefined);
@@ -126,6 +127,9 @@ export type Answer<Operation> =
           | { readonly status: 'confirmed' | 'cancelled' | 'lapsed'; readonly hold: Hold }
           | (Declined & { readonly hold: Hold })
       : never;
+
+/** The answer to one operation of a contract, by its name. */
+export type AnswerOf<From extends AnyEntity, Name extends keyof From['operations']> = Answer<From['operations'][Name]>;
 
 type AnswerHandlers<Contract extends AnyEntity, From extends AnyEntity> = {
   [Name in keyof From['operations'] as From['operations'][Name] extends { kind: 'query' } ? never : Name]?: (
@@ -200,7 +204,8 @@ export function settled<Contract extends AnyEntity, Given, Output>(
 
 /**
  * How durable a type's turns are. `turn`: durable before anything leaves. `{ intervalMs }`: written that often, a crash
- * loses at most that. `none`: memory only. What the last two send or schedule is volatile, at most once.
+ * loses at most that. `none`: memory only, until the
+ * entity has been idle for `idleMs`. What the last two send or schedule is volatile, at most once.
  */
 export type Durability = 'turn' | 'none' | { readonly intervalMs: number };
 

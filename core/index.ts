@@ -3,6 +3,7 @@
  */
 export {
   type Answer,
+  type AnswerOf,
   type AnswerTurn,
   answers,
   type AnswersFrom,

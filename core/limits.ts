@@ -1,7 +1,8 @@
 /**
  * Every limit of Skerry: its name, unit, default and the reason for it. One home; tests stand at each edge.
  *
- * A limit that a type or a cluster may change is an option of the same name; the others are fixed.
+ * `embed({ limits })` may change them, but for `keyBytesMax`, `nameLengthMax` and `depthMax`, which are part of what
+ * addresses, names and stored values are.
  */
 export interface Limits {
   /** Bytes of UTF-8 in an entity's key. Keys are parts of store keys, where LMDB allows 1,978 bytes for two of them. */
@@ -56,7 +57,7 @@ export interface Limits {
   readonly retryMsMax: number;
   /** An entity that nobody asked for this long leaves memory, ms. */
   readonly idleMs: number;
-  /** Activations of one worker, beyond which the least recently used leave memory. */
+  /** Activations of one worker, beyond which those at rest leave memory without waiting for `idleMs`. */
   readonly activationCountMax: number;
   /** Activities of one entity in memory; the others are read when their partner writes. */
   readonly activityCountMax: number;

@@ -27,6 +27,11 @@ function keyBytes(key: string): number {
   return read === key.length ? written : defaultLimits.keyBytesMax + 1;
 }
 
+/** Bytes that a text takes as UTF-8. */
+export function utf8Length(text: string): number {
+  return utf8.encode(text).length;
+}
+
 /** The address of an entity. Throws `invalid-address`. */
 export function addressOf(type: string, key: string): Address {
   if (!isTypeName(type)) throw new SkerryError('invalid-address', `'${type}' is not an entity type: lower-case letters, digits and '-', at most 64`);

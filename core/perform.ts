@@ -8,7 +8,7 @@ import type { Content } from './activity.ts';
 import type { EffectOutcome } from './behaviour.ts';
 import type { Hold } from './entity.ts';
 import { SkerryError } from './errors.ts';
-import { isEntityPartner, type PartnerId, typeOf } from './message.ts';
+import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.ts';
 import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
 import type { EntityRecord, HeldOperation } from './record.ts';
 import { recordName } from './record.ts';
@@ -16,6 +16,9 @@ import type { AnswerRow, TurnEnvironment } from './request.ts';
 import { queryView, type TurnScope } from './scope.ts';
 import { retained, storable } from './storable.ts';
 import { TurnHandle } from './turn-handle.ts';
+
+/** Bytes of UTF-8: an address, a version and a number have room in it. */
+const holdIdBytesMax = 640;
 
 export type HandlerTable = Readonly<Record<string, unknown>>;
 
@@ -32,6 +35,8 @@ export function runContent(scope: TurnScope, handlers: HandlerTable, partner: Pa
     case 'dead-retry':
     case 'dead-drop':
       return runDeadLetter(scope, handlers, content);
+    case 'effect':
+      return runBuriedOutcome(scope, partner, content);
   }
 }
 
@@ -70,7 +75,7 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
 
 function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknown>, content: Content): HeldOperation {
   const id = content.hold;
-  if (id.length === 0 || id.length > 1_024) throw new SkerryError('invalid-input', `A tentative operation needs the id of its hold`);
+  if (id.length === 0 || utf8Length(id) > holdIdBytesMax) throw new SkerryError('invalid-input', `A tentative operation needs the id of its hold`);
   if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} exists already`);
   const until = scope.now + (operation.holdMs ?? scope.environment.limits.holdMs);
   return { id, operation: content.operation, payload: retained(content.payload), until, isLapsed: false };
@@ -117,6 +122,14 @@ function answerBody(status: string, first: unknown, second: unknown): object {
   if (status === 'refused') return { status, reason: first, detail: second };
   if (status === 'failed') return { status, code: first, message: second };
   return { status, output: first };
+}
+
+/** Only a dead letter brings an outcome as a message; from outside it would be a forgery. */
+function runBuriedOutcome(scope: TurnScope, partner: PartnerId, content: Content): AnswerRow {
+  if (partner !== '') throw new SkerryError('unknown-operation', 'The outcome of an effect cannot be sent');
+  const handler = scope.behaviour.effects.get(content.operation)?.settled;
+  if (handler !== undefined) outputOf(handler(new TurnHandle(scope), scope.environment.decode(content.payload)), content.operation);
+  return ['done'];
 }
 
 export function runEffectOutcome(scope: TurnScope, id: string, outcome: EffectOutcome<unknown>): AnswerRow | undefined {

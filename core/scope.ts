@@ -15,7 +15,7 @@ import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordNam
 import { activityWith, enqueueMessage, recordName } from './record.ts';
 import { References } from './reference.ts';
 import type { Request, TurnEnvironment } from './request.ts';
-import { Recorder, view } from './state.ts';
+import { type Holder, Recorder, view } from './state.ts';
 import { retained, storable } from './storable.ts';
 
 /** States up to this many encoded bytes are written whole with each commit; larger ones as patches where smaller. */
@@ -85,6 +85,8 @@ export class TurnScope {
   #outgoing: Outgoing[] | undefined;
   #timers: Timer[] | undefined;
   #touched: Set<Activity> | undefined;
+  /** Application states as they are at first: kept only if they are changed, so that a look remembers nothing (P10). */
+  #begun: Map<Activity, Holder> | undefined;
   #patch: Uint8Array | undefined;
   #whole: Uint8Array | undefined;
 
@@ -163,14 +165,22 @@ export class TurnScope {
     const type = typeOf(partner);
     if (!Object.hasOwn(initial, type)) return undefined;
     const activity = this.#touch(partner);
-    if (activity.application.value === undefined) this.#recording().replace(activity.application, initial[type]?.());
-    return this.#open(activity.application);
+    if (activity.application.value !== undefined) return this.#open(activity.application);
+    this.#begun ??= new Map();
+    let begun = this.#begun.get(activity);
+    if (begun === undefined) {
+      begun = { value: storable(initial[type]?.(), `activity with ${partner}`) };
+      this.#begun.set(activity, begun);
+    }
+    return this.#open(begun);
   }
 
   setActivityState(partner: PartnerId, value: unknown): void {
     this.checkOpen();
     if (partner === '' || !isEntityPartner(partner)) throw new SkerryError('failed', 'Only activities with other entities have a state');
-    this.#recording().replace(this.#touch(partner).application, value);
+    const activity = this.#touch(partner);
+    this.#begun?.delete(activity);
+    this.#recording().replace(activity.application, value);
   }
 
   /** Remembered, since a handler that catches what is thrown here must not go on without its message (P7). */
@@ -320,7 +330,8 @@ export class TurnScope {
     this.#recorder.settle();
     this.isStateChanged = this.#recorder.isChanged(record.state);
     if (this.isStateChanged) this.#encodeState(this.#recorder);
-    for (const activity of this.#touched ?? []) this.#checkActivity(activity, this.#recorder);
+    for (const activity of this.#touched ?? []) this.#checkActivity(activity.partner, activity.application, this.#recorder);
+    for (const [activity, begun] of this.#begun ?? []) this.#checkActivity(activity.partner, begun, this.#recorder);
   }
 
   /** How many there will be: what replaces another, or takes the place of what this turn consumes, is no more. */
@@ -351,20 +362,26 @@ export class TurnScope {
     if (bytes > stateBytesMax) throw new SkerryError('too-large', `The state of ${this.record.address} would take ${bytes} bytes, over stateBytesMax (${stateBytesMax})`);
   }
 
-  #checkActivity(activity: Activity, recorder: Recorder): void {
-    if (activity.application.value === undefined) return;
-    const bytes = this.environment.encode(recorder.whole(activity.application)).length;
+  #checkActivity(partner: PartnerId, holder: Holder, recorder: Recorder): void {
+    if (holder.value === undefined || !recorder.isChanged(holder)) return;
+    const bytes = this.environment.encode(recorder.whole(holder)).length;
     const { activityBytesMax } = this.environment.limits;
-    if (bytes > activityBytesMax) throw new SkerryError('too-large', `What ${this.record.address} keeps about ${activity.partner} would take ${bytes} bytes, over activityBytesMax (${activityBytesMax})`);
+    if (bytes > activityBytesMax) throw new SkerryError('too-large', `What ${this.record.address} keeps about ${partner} would take ${bytes} bytes, over activityBytesMax (${activityBytesMax})`);
   }
 
   undo(): void {
     this.#recorder?.undo();
     this.#recorder = undefined;
     this.isStateChanged = false;
+    this.#dropUnused();
+  }
+
+  /** Activities that were only looked at leave nothing behind. */
+  #dropUnused(): void {
     for (const activity of this.#touched ?? []) {
       const isEmpty = activity.inbound === undefined && activity.outbound === undefined && activity.application.value === undefined;
-      if (isEmpty) this.record.activities.delete(activity.partner);
+      // Where activities are in the store as well, an empty one says that this one is not.
+      if (isEmpty && this.record.isComplete) this.record.activities.delete(activity.partner);
     }
   }
 
@@ -373,6 +390,7 @@ export class TurnScope {
     this.#outgoing = undefined;
     this.#timers = undefined;
     this.#touched = undefined;
+    this.#begun = undefined;
     this.effects = undefined;
     this.removed = undefined;
     this.holds = undefined;
@@ -390,7 +408,7 @@ export class TurnScope {
     const { record } = this;
     const { records } = record.changes;
     if (this.isStateChanged) this.#applyState();
-    for (const activity of this.#touched ?? []) records.set(recordName.activity(activity.partner), 'activity');
+    for (const activity of this.#touched ?? []) this.#applyActivity(activity);
     for (const name of this.removed ?? []) this.#remove(name);
     for (const timer of this.#timers ?? []) {
       record.timers.set(timer.name, timer);
@@ -406,6 +424,15 @@ export class TurnScope {
     }
     for (const { to, content } of this.#outgoing ?? []) this.enqueue(activityWith(record, to), content);
     this.#outgoing = undefined;
+    this.#dropUnused();
+  }
+
+  #applyActivity(activity: Activity): void {
+    const begun = this.#begun?.get(activity);
+    const holder = begun ?? activity.application;
+    if (this.#recorder?.isChanged(holder) !== true) return;
+    activity.application.value = holder.value;
+    this.record.changes.records.set(recordName.activity(activity.partner), 'activity');
   }
 
   #applyState(): void {

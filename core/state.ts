@@ -365,6 +365,7 @@ export class Recorder implements Keeper {
     this.removed(old, holder, 'value');
     tree.isChanged = true;
     tree.isWhole = true;
+    this.index(); // the old root is a branch as before: an object has one draft, and one set of hidden properties
     tree.root = undefined;
   }
 
@@ -445,17 +446,12 @@ export class Recorder implements Keeper {
   }
 
   branch(target: Plain): Branch {
-    if (this.branches === undefined) {
-      this.branches = new Map();
-      for (let tree = this.trees; tree !== undefined; tree = tree.next) {
-        if (tree.root !== undefined) this.branches.set(tree.root.target, tree.root);
-      }
-    }
-    let branch = this.branches.get(target);
+    const branches = this.index();
+    let branch = branches.get(target);
     if (branch !== undefined) return branch;
     branch = new Branch(this, target);
     branch.isCarried = this.fresh?.has(target) === true;
-    this.branches.set(target, branch);
+    branches.set(target, branch);
     return branch;
   }
 
@@ -572,6 +568,16 @@ export class Recorder implements Keeper {
   private plant(holder: Holder, name: string): Tree {
     this.trees = new Tree(holder, name, this.trees);
     return this.trees;
+  }
+
+  /** All branches by object; not made for a turn that touches nothing but the root's own fields. */
+  private index(): Map<object, Branch> {
+    if (this.branches !== undefined) return this.branches;
+    this.branches = new Map();
+    for (let tree = this.trees; tree !== undefined; tree = tree.next) {
+      if (tree.root !== undefined) this.branches.set(tree.root.target, tree.root);
+    }
+    return this.branches;
   }
 
   private find(target: object): Branch | undefined {

@@ -139,7 +139,7 @@ function concludeUndone(scope: TurnScope, request: Request, error: unknown): Tur
 function declinedRow(request: Request, error: unknown, environment: TurnEnvironment): AnswerRow | undefined {
   if (error instanceof Refusal && request.kind !== 'lapse') return boundedRefusal(error, environment);
   if (request.kind !== 'message') return undefined;
-  if (isEntityPartner(request.partner)) return undefined;
+  if (isEntityPartner(request.partner) || isSkerryError(error, 'overloaded')) return undefined;
   return failedRow(error);
 }
 
@@ -199,7 +199,7 @@ function keepHistory(scope: TurnScope, request: Request, status: string): void {
  */
 export function bury(record: EntityRecord, behaviour: Behaviour, request: Request, failure: { error: unknown; attempts: number }, environment: TurnEnvironment): TurnResult {
   const scope = new TurnScope(record, behaviour, request, environment);
-  const content = buriedContent(record, request);
+  const content = buriedContent(record, request, environment);
   const row = failedRow(failure.error);
   consume(scope, request);
   const hold = request.kind === 'lapse' ? record.holds.get(request.hold) : undefined;
@@ -223,7 +223,7 @@ export function bury(record: EntityRecord, behaviour: Behaviour, request: Reques
   return result;
 }
 
-function buriedContent(record: EntityRecord, request: Request): Content {
+function buriedContent(record: EntityRecord, request: Request, environment: TurnEnvironment): Content {
   const none: Content = { kind: 'operation', operation: '', payload: new Uint8Array(0), hold: '', wantsAnswer: false };
   switch (request.kind) {
     case 'message':
@@ -235,7 +235,8 @@ function buriedContent(record: EntityRecord, request: Request): Content {
       return hold === undefined ? none : { ...none, kind: 'cancel', operation: hold.operation, payload: hold.payload, hold: hold.id };
     }
     case 'effect':
-      return { ...none, operation: record.effects.get(request.id)?.name ?? '' };
+      // The outcome goes with the letter: the effect has run, and its retry must not run it again.
+      return { ...none, kind: 'effect', operation: record.effects.get(request.id)?.name ?? '', payload: environment.encode(request.outcome), hold: request.id };
   }
 }
 

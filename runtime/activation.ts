@@ -89,6 +89,8 @@ export class Activation {
   flights: Map<string, Flight> | undefined;
   /** When acknowledgements that no turn carried are to be written, ms; 0: there are none. */
   trimAt = 0;
+  /** When to look for history that may go, ms. */
+  historyDueAt = 0;
   usedAt = 0;
   isQueued = false;
   isListed = false;

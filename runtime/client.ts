@@ -114,9 +114,10 @@ export class Client {
     return this.#perform(address, operation.name, operation.kind, input, options);
   }
 
-  /** Ask an entity to retry or drop one of its dead letters. */
+  /** Have an entity retry or drop one of its dead letters. Rejects with `not-found`, or with what the retried turn failed with. */
   async resolveDead(address: Address, id: string, kind: 'dead-retry' | 'dead-drop'): Promise<void> {
-    await this.#message(address, { kind, operation: '', payload: encode(id), hold: '', wantsAnswer: false }, {});
+    const row = await this.#message(address, { kind, operation: '', payload: encode(id), hold: '', wantsAnswer: false }, {});
+    outputOf(address, kind, row);
   }
 
   #ask(address: Address, name: string, operation: AnyOperation, given: unknown[]): Promise<unknown> {

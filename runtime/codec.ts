@@ -7,15 +7,15 @@
  */
 import { Packr } from 'msgpackr';
 import type { Arrival, Content } from '../core/activity.ts';
+import { defaultLimits } from '../core/limits.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false });
-const copying = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false, copyBuffers: true });
 
 /** Frames of another version are refused. */
 export const frameVersion = 1;
 
-const contentKinds: readonly Content['kind'][] = ['operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop'];
+const contentKinds: readonly Content['kind'][] = ['operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop', 'effect'];
 const streamKinds: readonly StreamEnvelope['kind'][] = ['ack', 'close', 'closed', 'stale', 'probe', 'probed'];
 const replyStatuses: readonly ReplyEnvelope['status'][] = ['answer', 'overloaded', 'store-failed', 'unknown-type', 'denied', 'moved'];
 
@@ -27,9 +27,41 @@ export function encode(value: unknown): Uint8Array {
   return packr.pack(value);
 }
 
-/** A value that is the caller's own: bytes in it are copies (P11). */
+/** A value that is the caller's own: bytes in it are copies (P11). Throws for what is not plain data (K2). */
 export function decode(bytes: Uint8Array): unknown {
-  return copying.unpack(bytes);
+  return plain(packr.unpack(bytes), 0);
+}
+
+/** What is stored is at most `depthMax` deep; answers, patches and rows put it a few levels deeper. */
+const levelMax = defaultLimits.depthMax + 8;
+
+/**
+ * The unpacker also makes dates, sets, expressions, errors, typed arrays and cycles, whatever its options say: from bytes
+ * that we never write, so only somebody else's. It has no switch for that, and its table of extensions is shared with
+ * every other user of the package in the process.
+ */
+function plain(value: unknown, level: number): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Uint8Array) return new Uint8Array(value);
+  if (level > levelMax) throw new Error('nested too deep');
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index++) {
+      const part: unknown = value[index];
+      if (typeof part !== 'object' || part === null) continue;
+      const own = plain(part, level + 1);
+      if (own !== part) value[index] = own;
+    }
+    return value;
+  }
+  if (Object.getPrototypeOf(value) !== Object.prototype) throw new Error('not plain data');
+  const parts = value as Record<string, unknown>;
+  for (const key of Object.keys(parts)) {
+    const part = parts[key];
+    if (typeof part !== 'object' || part === null) continue;
+    const own = plain(part, level + 1);
+    if (own !== part) parts[key] = own;
+  }
+  return value;
 }
 
 /** A row whose bytes are views of those that it was read from: for what is read here and handed on. */

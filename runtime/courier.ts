@@ -149,6 +149,9 @@ export class Courier {
       activation.flights?.delete(partner);
       return;
     }
+    const [first] = outbound.unacked;
+    const { environment, limits } = this.#parts;
+    if (first !== undefined && environment.now() > first.expires + limits.skewMaxMs + limits.doubtMs) return this.#expire(activation, activity.partner, first);
     flight.attempts += 1;
     flight.transmitted = 0;
     this.#transmit(activation, activity, flight);
@@ -220,19 +223,28 @@ export class Courier {
     const now = environment.now();
     if (outbound === undefined || message === undefined || outbound.session !== envelope.session || now <= message.expires + limits.skewMaxMs) return;
     if (envelope.number >= message.seq) return this.acknowledged(activation, envelope);
+    this.#expire(activation, envelope.from, message);
+  }
+
+  /** The first message of a stream was not processed in its time: a dead letter, and the floor moves on (P7). */
+  #expire(activation: Activation, partner: PartnerId, message: OutboxMessage): void {
+    const { entity } = activation;
+    const { environment, limits } = this.#parts;
+    const now = environment.now();
     const isSure = now <= message.expires + limits.doubtMs;
     const letter: DeadLetter = {
       id: `${entity.version + 1}`,
       side: 'sender',
-      partner: envelope.from,
+      partner,
       content: message.content,
-      reason: isSure ? 'it expired before its receiver processed it' : 'it expired, in doubt: its receiver can no longer say whether it processed it',
+      reason: isSure ? 'it expired before its receiver processed it' : 'it expired, in doubt: its receiver cannot say whether it processed it',
       at: now,
       attempts: 0,
     };
     entity.dead.set(letter.id, letter);
     entity.changes.records.set(recordName.dead(letter.id), letter);
-    this.acknowledged(activation, { ...envelope, number: message.seq });
+    const session = entity.activities.get(partner)?.outbound?.session ?? 0;
+    this.acknowledged(activation, { kind: 'ack', to: activation.address, from: partner, session, number: message.seq });
     this.#parts.commit(activation);
   }
 

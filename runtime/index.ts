@@ -11,4 +11,4 @@ export { openLmdb } from './stores/lmdb.ts';
 export { MemoryStore } from './stores/memory.ts';
 export type { Transport } from './transport.ts';
 export { MemoryTransport } from './transports/memory.ts';
-export type { Authorise } from './worker.ts';
+export type { Authorise, Worker } from './worker.ts';

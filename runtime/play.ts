@@ -219,7 +219,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
 function sentMessage(to: PartnerId, { kind, operation, payload, hold }: Extract<Request, { kind: 'message' }>['content']): SentMessage {
   return {
     to,
-    kind: kind === 'dead-retry' || kind === 'dead-drop' ? 'operation' : kind,
+    kind: kind === 'confirm' || kind === 'cancel' || kind === 'answer' ? kind : 'operation',
     operation,
     input: payload.length === 0 ? undefined : decode(payload),
     hold: hold === '' ? undefined : { entity: to, operation, id: hold },

@@ -3,7 +3,7 @@
  *
  * Owns activation (one batch of reads for everything that was asked for in a tick), reading single activities, and the
  * sweep that passivates what is idle or too much. The sweep is a clock hand over the table: what was not used since it
- * last passed goes first, which is least-recently-used without a list to keep in order.
+ * last passed goes first: close to least-recently-used, without a list to keep in order.
  *
  * Invariants:
  * - E1 An address has at most one activation that is not dropped.
@@ -17,7 +17,7 @@ import { type Address, type PartnerId, typeOf } from '../core/message.ts';
 import { type EntityRecord, recordName } from '../core/record.ts';
 import { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
-import { decodeActivity, freshRecord, restore, restoreActivity } from './persistence.ts';
+import { decodeActivity, decodeHistory, freshRecord, restore, restoreActivity } from './persistence.ts';
 import type { Loaded, Partition, Store } from './store.ts';
 
 export interface ResidentParts {
@@ -230,6 +230,24 @@ export class Residents {
     if (last !== undefined) return this.#forgetStored(activation, last[0], next);
     entity.forgetAt = next === Number.POSITIVE_INFINITY ? 0 : Math.max(next, environment.now() + sweepPauseMs);
     this.#parts.forgotten(activation);
+  }
+
+  /** Let go of history that is older than its type keeps it; looked for now and then, a page at a time. */
+  trimHistory(activation: Activation): void {
+    const { historyMs } = activation.behaviour;
+    const now = this.#parts.environment.now();
+    if (historyMs === undefined || now < activation.historyDueAt) return;
+    activation.historyDueAt = now + Math.max(historyMs / 16, sweepPauseMs);
+    this.#parts.store.scan(activation, 'h', { limit: sweepPageCount }).then(
+      (page) => {
+        if (activation.phase === 'dropped') return;
+        const old = page.filter(([, bytes]) => decodeHistory(bytes).at < now - historyMs);
+        if (old.length === sweepPageCount) activation.historyDueAt = now;
+        for (const [name] of old) activation.entity.changes.records.set(name, null);
+        if (old.length > 0) this.#parts.forgotten(activation);
+      },
+      () => undefined,
+    );
   }
 
   /** An activation that rests keeps its state; what it remembers about partners is in the store (DESIGN section 12). */

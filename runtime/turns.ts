@@ -14,6 +14,7 @@
  * - N3 What is held ahead of its turn is bounded; what does not fit is dropped and comes again (P12).
  */
 import { judge, keptAnswer } from '../core/activity.ts';
+import { isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { isEntityPartner, type PartnerId } from '../core/message.ts';
 import { runQuery } from '../core/perform.ts';
@@ -119,6 +120,7 @@ export class Turns {
     if (result.kind === 'threw') {
       // Fields of an actor class are outside the turn's atomicity: a turn that threw may have left them half changed.
       if (behaviour.isClass) activation.handlers = undefined;
+      if (this.#isTurnedAway(activation, item, result.error)) return false;
       const attempts = (activation.retries?.get(key)?.attempts ?? 0) + 1;
       if (attempts < this.#parts.limits.attemptsMax) {
         this.#planRetry(activation, key, attempts, item, result.error);
@@ -135,6 +137,13 @@ export class Turns {
     }
     activation.retries?.delete(key);
     if (result.kind === 'committed') this.#collect(activation, item, result);
+    return true;
+  }
+
+  /** A client whose call finds no room is told at once, and nothing is remembered: a later try may find some (P12). */
+  #isTurnedAway(activation: Activation, item: Item, error: unknown): boolean {
+    if (item.kind !== 'message' || item.replyTo === '' || !isSkerryError(error, 'overloaded')) return false;
+    this.#emit(activation, { kind: 'reply', to: item.replyTo, call: item.call, status: 'overloaded', bytes: new Uint8Array(0) });
     return true;
   }
 

@@ -65,6 +65,8 @@ export class Worker {
   readonly #effects: Effects;
   readonly #turns: Turns;
   readonly #dates: Schedule;
+  /** Requests of which nobody knows whether they were committed: only their answer may be told, no 'nothing was done' (C2). */
+  readonly #doubtful = new WeakSet<Envelope>();
   #list: Activation[] = [];
   #queuedCount = 0;
   #isPumping = false;
@@ -201,7 +203,7 @@ export class Worker {
   }
 
   #reply(envelope: MessageEnvelope | QueryEnvelope, status: ReplyEnvelope['status'], reason = ''): void {
-    if (envelope.replyTo === '') return;
+    if (envelope.replyTo === '' || this.#doubtful.has(envelope)) return;
     this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status, bytes: reason === '' ? none : new TextEncoder().encode(reason) });
   }
 
@@ -309,6 +311,7 @@ export class Worker {
     if (this.#isStopped) return;
     if (activation.behaviour.durability === 'turn') this.#release(activation, batch);
     this.#residents.trimActivities(activation);
+    this.#residents.trimHistory(activation);
   }
 
   #release(activation: Activation, batch: Batch): void {
@@ -379,6 +382,7 @@ export class Worker {
     const held = [...(activation.ahead?.values() ?? [])].flatMap((messages) => [...messages.values()]);
     this.#residents.drop(activation);
     this.#environment.log.warn({ entity: activation.address, failure, error: error === undefined ? undefined : String(error) }, 'a commit did not happen; the activation is dropped and read again');
+    if (failure === 'store-unknown') for (const request of requests) this.#doubtful.add(request);
     if (failure === 'stale-epoch') return this.#ownership.lose(activation.partition);
     if (failure === 'store-refused') for (const request of requests) this.#reply(request, 'store-failed', error instanceof Error ? error.message : String(error));
     this.#again(activation.address, failure === 'store-refused' ? [...waiting, ...held] : [...requests, ...waiting, ...held]);

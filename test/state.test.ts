@@ -352,6 +352,18 @@ rules('a draft is used like the object that it stands for', () => {
   assert.is(holder.value.made, 1);
 });
 
+rules('an object has one draft, also after it was replaced as the root', () => {
+  const { holder, recorder, state } = begin({ value: { gone: {}, a: 1 } });
+  delete state.gone;
+  recorder.replace(holder, { old: state });
+  assert.is((recorder.open(holder) as Loose).old, state);
+  const other: Box = { value: undefined };
+  recorder.open(other);
+  recorder.replace(other, state);
+  assert.is(recorder.open(other), state);
+  recorder.undo();
+});
+
 rules('a function that compares elements cannot change the array that it sorts', () => {
   const { recorder, state } = begin();
   fails('failed', /compares its elements/, () => state.lines.sort(() => state.lines.push(1)));

@@ -77,15 +77,9 @@ function placeIn(error: Error, path: string): string | undefined {
 async function loadTypeScript(path: string): Promise<void> {
   // Run from its own sources this process can already; and newer Node versions strip types by themselves.
   if (import.meta.url.endsWith('.ts')) return;
-  const api = resolveTsx([path, join(process.cwd(), 'package.json')]);
-  if (api !== undefined) {
-    const module = (await import(pathToFileURL(api).href)) as {
-      register?: () => void;
-      default?: { register?: () => void };
-    };
-    (module.register ?? module.default?.register)?.();
-    return;
-  }
+  const tsx = resolveTsx([path, join(process.cwd(), 'package.json')]);
+  // What `node --import tsx` imports: it registers itself.
+  if (tsx !== undefined) return void (await import(pathToFileURL(tsx).href));
   if ('typescript' in process.features && process.features.typescript) return;
   throw new CliError('not-found', `${shownPath(path)} is TypeScript, and its project has no tsx to run it with`, {
     advice: 'install it there: npm i -D tsx; or name a .js file',
@@ -95,7 +89,7 @@ async function loadTypeScript(path: string): Promise<void> {
 function resolveTsx(places: readonly string[]): string | undefined {
   for (const place of places) {
     try {
-      return createRequire(place).resolve('tsx/esm/api');
+      return createRequire(place).resolve('tsx');
     } catch {
       // Not installed there: the next place.
     }

@@ -39,7 +39,7 @@ function rememberedTypes(folder: string): readonly RememberedType[] {
 }
 
 /** Types of which something is stored, found by a step from each to the next. */
-export async function storedTypes(store: Store): Promise<string[]> {
+async function storedTypes(store: Store): Promise<string[]> {
   const types: string[] = [];
   for (let after: Address | undefined; ; ) {
     const [address] = await store.list(undefined, after === undefined ? { limit: 1 } : { after, limit: 1 });

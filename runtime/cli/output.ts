@@ -93,10 +93,7 @@ export class Output {
   log(level: 'warn' | 'error'): Log {
     if (!this.isTerminal || process.stderr.isTTY !== true) return standardLog(level);
     const say = (kind: string, style: Style) => (details: object, message: string) =>
-      this.#write(
-        process.stderr,
-        `${this.style(style, kind)} ${visible(message)} ${this.style('dim', jsonText(details))}\n`,
-      );
+      this.#write(process.stderr, `${this.style(style, kind)} ${visible(logText(details, message))}\n`);
     return {
       info: () => undefined,
       warn: level === 'warn' ? say('warning:', 'yellow') : () => undefined,
@@ -108,4 +105,11 @@ export class Output {
   exit(code: number): void {
     process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
   }
+}
+
+/** Entity first and error last, as one would say it; everything else between. */
+function logText(details: object, message: string): string {
+  const { entity, error, ...rest } = details as { entity?: unknown; error?: unknown };
+  const more = Object.keys(rest).length === 0 ? '' : ` ${jsonText(rest)}`;
+  return `${entity === undefined ? '' : `${String(entity)}: `}${message}${more}${error === undefined ? '' : `: ${String(error)}`}`;
 }

@@ -1,7 +1,7 @@
 /** `skerry run`: an app's behaviours on a data folder, until it is told to stop. */
 import { basename } from 'node:path';
 import { type Cluster, embed } from '../embed.ts';
-import { machineEnvironment } from '../environment.ts';
+import { type Environment, machineEnvironment } from '../environment.ts';
 import { type App, loadApp, shownPath } from './app.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
@@ -40,7 +40,7 @@ async function runApp(given: Given): Promise<number> {
       `${basename(other.app)} runs on the data in ${folder} already, in process ${other.pid}`,
       { advice: 'stop it first, or name another folder with --data' },
     );
-  const stopping = new Stopping();
+  const stopping = new Stopping(given.environment);
   const store = await openWaiting(folder, 'skerry run', given.environment);
   try {
     const environment = machineEnvironment(output.log('warn'));
@@ -128,24 +128,22 @@ async function watch({ environment, output }: Given, cluster: Cluster, stopping:
   cancel();
 }
 
+/** Below this a second signal is the first one again: npm and tsx pass on what the terminal sends to all, ms. */
+const sameSignalMs = 1_000;
+
 /** Waits for a signal from the start, so that none that comes while the app starts is lost; the second one ends at once. */
 class Stopping {
   readonly asked: Promise<void>;
 
-  constructor() {
+  constructor(environment: Environment) {
     this.asked = new Promise((resolve) => {
-      let isAsked = false;
-      for (const [signal, code] of [
-        ['SIGINT', 130],
-        ['SIGTERM', 143],
-        ['SIGHUP', 129],
-      ] as const) {
-        process.on(signal, () => {
-          if (isAsked) process.exit(code);
-          isAsked = true;
-          resolve();
-        });
-      }
+      let askedAt: number | undefined;
+      const stop = (code: number) => () => {
+        if (askedAt !== undefined && environment.now() - askedAt > sameSignalMs) process.exit(code);
+        askedAt ??= environment.now();
+        resolve();
+      };
+      process.on('SIGINT', stop(130)).on('SIGTERM', stop(143)).on('SIGHUP', stop(129));
     });
   }
 }

@@ -11,6 +11,7 @@ import type { Behaviour } from '../../core/behaviour.ts';
 import type { Limits } from '../../core/limits.ts';
 import { viewOf } from '../../placement/view.ts';
 import { Client, clientSubject } from '../client.ts';
+import type { Envelope } from '../envelope.ts';
 import type { Environment } from '../environment.ts';
 import type { Log } from '../log.ts';
 import { Post, workerSubject } from '../post.ts';
@@ -111,9 +112,7 @@ export class SimulatedCluster {
 
   #log(node: SimulatedNode): Log {
     const { time, watch } = this.#parts;
-    const note = (details: object, message: string) => {
-      if (time.isTracing) time.note(`${node.name} log: ${message} ${JSON.stringify(details)}`);
-    };
+    const note = (details: object, message: string) => time.tell(() => `${node.name} log: ${message} ${JSON.stringify(details)}`);
     return {
       info: note,
       warn: note,
@@ -130,13 +129,17 @@ export class SimulatedCluster {
     const node = newNode(`${name}#${++this.#nodeCount}`, this.#offsetOf(name));
     const environment = this.#environment(node);
     const post = new Post(network.transport(node), environment, this.#view);
-    const send = (envelope: Parameters<Post['post']>[0]) => {
+    const send = (envelope: Envelope) => {
+      time.tell(() => `${node.name} posts ${textOf(envelope)}`);
       watch.posted(node, envelope);
       post.post(envelope);
       this.mayCrash(node, 'while releasing');
     };
     const worker = new Worker({ name, store: store.handle(node), behaviours, environment, limits, post: send });
-    post.listen(workerSubject(name), (envelope) => worker.receive(envelope));
+    post.listen(workerSubject(name), (envelope) => {
+      time.tell(() => `${node.name} gets ${textOf(envelope)}`);
+      worker.receive(envelope);
+    });
     const running = { name, node, worker, post };
     this.#running.set(name, running);
     const partitions = this.#view.owners.flatMap((owner, partition) => (owner === name ? [partition] : []));
@@ -153,7 +156,8 @@ export class SimulatedCluster {
     const environment = this.#environment(node);
     const post = new Post(network.transport(node), environment, this.#view);
     const subject = clientSubject(name);
-    const send = (envelope: Parameters<Post['post']>[0]) => {
+    const send = (envelope: Envelope) => {
+      time.tell(() => `${name} posts ${textOf(envelope)}`);
       watch.called(envelope);
       post.post(envelope);
     };
@@ -252,5 +256,21 @@ export class SimulatedCluster {
     time.schedule(this.#chaos, 5_000, 'zombies end', () => {
       for (const zombie of this.#zombies) this.#end(zombie, 'healed');
     });
+  }
+}
+
+/** An envelope in one line of a trace. */
+function textOf(envelope: Envelope): string {
+  switch (envelope.kind) {
+    case 'message': {
+      const { session, seq, floor, sent } = envelope.arrival;
+      return `message ${envelope.from} -> ${envelope.to} ${session}.${seq} floor ${floor} sent ${sent} ${envelope.content.kind} ${envelope.content.operation}`;
+    }
+    case 'query':
+      return `query ${envelope.replyTo}:${envelope.call} -> ${envelope.to} ${envelope.operation}`;
+    case 'reply':
+      return `reply ${envelope.status} -> ${envelope.to}:${envelope.call}`;
+    default:
+      return `${envelope.kind} ${envelope.from} -> ${envelope.to} ${envelope.session}.${envelope.number}`;
   }
 }

@@ -61,10 +61,6 @@ export class VirtualTime {
     return this.now - startedAt;
   }
 
-  get isTracing(): boolean {
-    return this.#trace !== undefined;
-  }
-
   /** Have something happen on a node after a while; the function that comes back cancels it. */
   schedule(node: SimulatedNode, afterMs: number, label: string, run: () => void): () => void {
     const at = this.now + Math.max(0, Math.ceil(afterMs));
@@ -100,6 +96,11 @@ export class VirtualTime {
     this.#low = low;
     this.#high = high;
     this.#trace?.(`${String(this.elapsedMs).padStart(7)} ${text}`);
+  }
+
+  /** For the reader of a trace only; the text is not made when nobody reads. */
+  tell(text: () => string): void {
+    this.#trace?.(`${String(this.elapsedMs).padStart(7)}   ${text()}`);
   }
 
   /** The trace as one number: the same for the same seed, in every process. */

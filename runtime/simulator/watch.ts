@@ -133,7 +133,7 @@ export class Watch {
   }
 
   committed(node: SimulatedNode, group: readonly Commit[], outcomes: readonly Outcome[]): void {
-    const { image } = this.#parts;
+    const { image, time } = this.#parts;
     for (const [index, commit] of group.entries()) {
       if (outcomes[index] !== 'committed') continue;
       const change = image.changeOf(commit);
@@ -142,6 +142,7 @@ export class Watch {
         for (const [partner, activity] of change.activities) if (activity?.inbound !== undefined) this.#checkInbound(change, partner, activity.inbound);
         this.#checkGone(change);
       }
+      time.tell(() => textOf(change));
       image.apply(change);
       this.#checkInvariant(change);
     }
@@ -195,6 +196,18 @@ export class Watch {
       this.violate('P1', `${entity.address} version ${entity.version}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
+}
+
+/** A commit in one line of a trace. */
+function textOf({ commit, activities }: Change): string {
+  const changed = activities.map(([partner, activity]) => {
+    const { inbound, outbound } = activity ?? {};
+    const closed = inbound !== undefined && inbound.closedAt > 0 ? ' closed' : '';
+    const incoming = inbound === undefined ? '' : ` in ${inbound.session}.${inbound.through}${closed}`;
+    return `${partner}${incoming}${outbound === undefined ? '' : ` out ${outbound.session}.${outbound.next}${outbound.isClosing ? ' closing' : ''}`}`;
+  });
+  const names = commit.records.filter(([name]) => name[0] !== 'p').map(([name, bytes]) => `${bytes === null ? '-' : '+'}${JSON.stringify(name)}`);
+  return `${commit.address} ${commit.version} epoch ${commit.epoch} wakes ${commit.wakeAt}: ${[...changed, ...names].join(', ')}`;
 }
 
 export function isEqual(one: Uint8Array, other: Uint8Array): boolean {

@@ -1,0 +1,301 @@
+/** The verdicts on arrivals and the forgetting of records: exhaustively over small domains, and as a model of one pair. */
+import {
+  type Activity,
+  type Arrival,
+  accept,
+  acknowledge,
+  type Content,
+  floorOf,
+  type Inbound,
+  isOver,
+  judge,
+  keptAnswer,
+  mayClose,
+  mayForget,
+  newActivity,
+  reopen,
+  send,
+  type Verdict,
+} from '../core/activity.ts';
+import { defaultLimits, type Limits } from '../core/limits.ts';
+import { assert, suite } from './support/suite.ts';
+
+const test = suite('activity');
+const limits: Limits = { ...defaultLimits, transitMaxMs: 100, skewMaxMs: 10, doubtMs: 50, closeIdleMs: 40 };
+const content: Content = {
+  kind: 'operation',
+  operation: 'add',
+  payload: new Uint8Array(0),
+  hold: '',
+  wantsAnswer: false,
+};
+
+const arrivalOf = (change: Partial<Arrival>): Arrival => ({
+  session: 1,
+  seq: 1,
+  floor: 1,
+  expires: 1_000,
+  sent: 0,
+  keepMs: 0,
+  ...change,
+});
+const inboundOf = (change: Partial<Inbound>): Inbound => ({
+  session: 1,
+  through: 0,
+  keepUntil: 1_000,
+  closedAt: 0,
+  answers: [],
+  ...change,
+});
+const to = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
+
+function* arrivals(): Generator<Arrival> {
+  for (const session of to(3))
+    for (const seq of to(5)) for (const floor of to(seq)) yield arrivalOf({ session, seq, floor });
+}
+
+/** The rule said in another way: what is between the last processed one and this one must have been given up. */
+function expected(inbound: Inbound | undefined, { session, seq, floor }: Arrival): Verdict {
+  if (inbound !== undefined && session < inbound.session) return 'stale';
+  const isKnown = inbound !== undefined && session === inbound.session;
+  if (isKnown && seq <= inbound.through) return 'duplicate';
+  const waited = to(seq - 1).filter((before) => before >= floor && (!isKnown || before > inbound.through));
+  return waited.length === 0 ? 'next' : 'ahead';
+}
+
+test('A1, A4: over all small sessions, numbers and floors the verdict is the rule', () => {
+  let count = 0;
+  for (const arrival of arrivals()) {
+    assert.is(judge(undefined, arrival, 50, limits), expected(undefined, arrival));
+    for (const session of to(3))
+      for (let through = 0; through <= 5; through++) {
+        const inbound = inboundOf({ session, through });
+        assert.is(judge(inbound, arrival, 50, limits), expected(inbound, arrival), JSON.stringify({ inbound, arrival }));
+        count += 1;
+      }
+  }
+  assert.is(count, 3 * 15 * 3 * 6);
+});
+
+test('A1: a first contact is processed only from its floor on', () => {
+  assert.is(judge(undefined, arrivalOf({ seq: 7, floor: 7 }), 0, limits), 'next');
+  assert.is(judge(undefined, arrivalOf({ seq: 7, floor: 6 }), 0, limits), 'ahead');
+});
+
+test('A2: a copy is refused past its own dates, and at their edges still taken, whatever is remembered', () => {
+  for (const inbound of [undefined, inboundOf({}), inboundOf({ through: 1 }), inboundOf({ session: 2 })]) {
+    assert.is.not(judge(inbound, arrivalOf({ expires: 60 }), 60, limits), 'expired');
+    assert.is(judge(inbound, arrivalOf({ expires: 60 }), 61, limits), 'expired');
+    assert.is.not(judge(inbound, arrivalOf({ sent: 20 }), 120, limits), 'expired');
+    assert.is(judge(inbound, arrivalOf({ sent: 20 }), 121, limits), 'expired');
+  }
+});
+
+test('A2: processing moves through, and keeps the record until no copy can be accepted', () => {
+  const activity = newActivity('tally/a');
+  accept(activity, arrivalOf({ session: 3, seq: 4, floor: 4, expires: 500 }), 0, limits);
+  assert.equal(activity.inbound, inboundOf({ session: 3, through: 4, keepUntil: 560 }));
+  accept(activity, arrivalOf({ session: 3, seq: 5, floor: 4, expires: 300 }), 0, limits);
+  assert.equal(activity.inbound, inboundOf({ session: 3, through: 5, keepUntil: 560 }), 'the longest date stands');
+  accept(activity, arrivalOf({ session: 3, seq: 6, expires: 300, keepMs: 5_000 }), 100, limits);
+  assert.is(activity.inbound?.keepUntil, 5_100, 'an idempotency key lives from its processing on');
+});
+
+test('A3, A4: a later session takes over the date of the earlier, and is open', () => {
+  const activity = newActivity('tally/a');
+  activity.inbound = inboundOf({ session: 1, through: 9, keepUntil: 900, closedAt: 5, answers: [] });
+  accept(activity, arrivalOf({ session: 2, expires: 100 }), 0, limits);
+  assert.equal(activity.inbound, inboundOf({ session: 2, through: 1, keepUntil: 900 }));
+});
+
+test('A3: a record goes one millisecond after its date, closed or not, and not before', () => {
+  assert.is(mayForget(inboundOf({ keepUntil: 700 }), 700, limits), false);
+  assert.is(mayForget(inboundOf({ keepUntil: 700 }), 701, limits), true);
+  assert.is(mayForget(inboundOf({ closedAt: 300 }), 410, limits), false);
+  assert.is(mayForget(inboundOf({ closedAt: 300 }), 411, limits), true);
+  assert.is(mayForget(undefined, 0, limits), true);
+});
+
+test('A3: an activity is over only when both streams and the application have let go of it', () => {
+  const activity = newActivity('tally/a');
+  assert.ok(isOver(activity, 0, limits));
+  activity.inbound = inboundOf({ keepUntil: 10 });
+  assert.not.ok(isOver(activity, 10, limits));
+  assert.ok(isOver(activity, 11, limits));
+  activity.application.value = { line: 'reserving' };
+  assert.not.ok(isOver(activity, 11, limits));
+  activity.application.value = undefined;
+  send(activity, content, 1, { now: 0, expires: 5 });
+  assert.not.ok(isOver(activity, 11, limits));
+});
+
+test('P5: an answer is kept until the floor has passed it or its call has given up', () => {
+  const activity = newActivity('@client');
+  const keep = (seq: number, floor: number, now: number) => {
+    const inbound = accept(activity, arrivalOf({ seq, floor, expires: 200 }), now, limits);
+    inbound.answers.push({ seq, bytes: new Uint8Array([seq]), until: 200 });
+  };
+  keep(1, 1, 0);
+  keep(2, 1, 0);
+  assert.equal(keptAnswer(activity.inbound, 1), new Uint8Array([1]));
+  keep(3, 2, 0);
+  assert.is(keptAnswer(activity.inbound, 1), undefined, 'below the floor');
+  assert.equal(keptAnswer(activity.inbound, 2), new Uint8Array([2]));
+  keep(4, 2, 200);
+  assert.equal(keptAnswer(activity.inbound, 3), new Uint8Array([3]), 'at its deadline somebody may still ask');
+  keep(5, 2, 201);
+  assert.is(keptAnswer(activity.inbound, 3), undefined, 'past its deadline nobody does');
+  assert.is(keptAnswer(undefined, 1), undefined);
+});
+
+const sendTo = (activity: Activity, session: number, now = 0) =>
+  send(activity, content, session, { now, expires: now + 1_000 });
+
+test('A4: a stream keeps the session that it was opened with and counts from one', () => {
+  const activity = newActivity('tally/a');
+  assert.equal([sendTo(activity, 7), sendTo(activity, 8), sendTo(activity, 9)].map(({ seq }) => seq), [1, 2, 3]);
+  assert.is(activity.outbound?.session, 7);
+});
+
+test('A4, A5: what is sent while a stream is closing goes into a new one, of a later session', () => {
+  const activity = newActivity('tally/a');
+  sendTo(activity, 7);
+  acknowledge(activity.outbound, 7, 1, 0);
+  if (activity.outbound !== undefined) activity.outbound.isClosing = true;
+  const message = sendTo(activity, 12);
+  assert.is(message.seq, 1);
+  assert.equal([activity.outbound?.session, activity.outbound?.isClosing], [12, false]);
+});
+
+test('A5: a stream may close only with nothing unacknowledged, and idle for as long as the limit says', () => {
+  const activity = newActivity('tally/a');
+  assert.not.ok(mayClose(undefined, 1_000, limits));
+  sendTo(activity, 7, 100);
+  assert.not.ok(mayClose(activity.outbound, 1_000, limits), 'unacknowledged');
+  acknowledge(activity.outbound, 7, 1, 200);
+  assert.not.ok(mayClose(activity.outbound, 239, limits), 'not yet idle');
+  assert.ok(mayClose(activity.outbound, 240, limits));
+  if (activity.outbound !== undefined) activity.outbound.isClosing = true;
+  assert.not.ok(mayClose(activity.outbound, 1_000, limits), 'closing already');
+});
+
+test('P7: an acknowledgement takes out what is at most its number, once, and of its session only', () => {
+  const activity = newActivity('tally/a');
+  for (const _ of to(4)) sendTo(activity, 7);
+  const { outbound } = activity;
+  assert.ok(outbound);
+  assert.equal(acknowledge(outbound, 6, 4, 0), []);
+  assert.equal(acknowledge(undefined, 7, 4, 0), []);
+  assert.is(floorOf(outbound), 1);
+  assert.equal(acknowledge(outbound, 7, 3, 5).map(({ seq }) => seq), [1, 2, 3]);
+  assert.is(floorOf(outbound), 4);
+  assert.equal(acknowledge(outbound, 7, 2, 6), [], 'an old one says nothing new');
+  assert.equal(acknowledge(outbound, 7, 99, 6).map(({ seq }) => seq), [4]);
+  assert.is(floorOf(outbound), 5, 'with nothing unacknowledged the floor is the next number');
+});
+
+test('P8, A4: a stream whose history was rolled back goes on above the session that its partner knows', () => {
+  const activity = newActivity('tally/a');
+  for (const _ of to(3)) sendTo(activity, 7);
+  acknowledge(activity.outbound, 7, 1, 0);
+  assert.ok(activity.outbound);
+  reopen(activity.outbound, 20);
+  assert.is(activity.outbound.session, 21);
+  assert.equal(activity.outbound.unacked.map(({ seq }) => seq), [1, 2]);
+  assert.is(sendTo(activity, 22).seq, 3);
+  assert.is(judge(inboundOf({ session: 20, through: 50 }), arrivalOf({ session: 21 }), 0, limits), 'next');
+});
+
+/** One session of three messages; the network keeps every copy that was ever sent and delivers any of them, again and again. */
+test('P4, P6: however copies of one stream are repeated and reordered, each is processed once and in order', () => {
+  type Copy = readonly [seq: number, floor: number];
+  interface World {
+    readonly floor: number;
+    readonly copies: readonly Copy[];
+    readonly processed: readonly number[];
+  }
+  const seen = new Set<string>();
+  const queue: World[] = [{ floor: 1, copies: [], processed: [] }];
+  let finished = 0;
+  for (let world = queue.pop(); world !== undefined; world = queue.pop()) {
+    const text = JSON.stringify(world);
+    if (seen.has(text)) continue;
+    seen.add(text);
+    const { floor, copies, processed } = world;
+    const through = processed.at(-1) ?? 0;
+    assert.equal(processed, to(processed.length), 'in order, each once');
+    if (through === 3) finished += 1;
+    for (const seq of [1, 2, 3].filter((one) => one >= floor))
+      if (!copies.some(([sent, at]) => sent === seq && at === floor))
+        queue.push({ ...world, copies: [...copies, [seq, floor] as const].sort() });
+    for (const [seq, at] of copies) {
+      const inbound = through === 0 ? undefined : inboundOf({ through });
+      const verdict = judge(inbound, arrivalOf({ seq, floor: at }), 50, limits);
+      if (verdict === 'next') queue.push({ ...world, processed: [...processed, seq] });
+    }
+    if (through >= floor) queue.push({ ...world, floor: through + 1 });
+  }
+  assert.ok(finished > 10 && seen.size > 100, `${finished} of ${seen.size} worlds finished`);
+});
+
+/**
+ * Two sessions of one message each, on clocks that differ by as much as is allowed. The sender repeats while it may,
+ * closes when acknowledged, and opens a later session; the receiver forgets when it may. Copies are never lost.
+ */
+interface Pair {
+  /** The sender's clock; the receiver's is `skew` later. */
+  readonly at: number;
+  readonly session: number;
+  readonly isAcknowledged: boolean;
+  readonly isClosed: boolean;
+  readonly expires: number;
+  readonly copies: readonly (readonly [session: number, expires: number, sent: number])[];
+  readonly inbound: Inbound | undefined;
+  readonly processed: readonly number[];
+}
+const small: Limits = { ...defaultLimits, transitMaxMs: 2, skewMaxMs: 1, doubtMs: 1 };
+const lifeMs = 3;
+
+function* steps(pair: Pair, skew: number): Generator<Pair> {
+  const { at, session, copies, inbound } = pair;
+  const there = at + skew;
+  if (at < 12) yield { ...pair, at: at + 1 };
+  const isSent = copies.some(([of, , sent]) => of === session && sent === at);
+  if (!pair.isAcknowledged && at <= pair.expires && !isSent)
+    yield { ...pair, copies: [...copies, [session, pair.expires, at]] };
+  for (const [of, expires, sent] of copies) {
+    const arrival = { session: of, seq: 1, floor: 1, expires, sent, keepMs: 0 };
+    if (judge(inbound, arrival, there, small) !== 'next') continue;
+    const activity: Activity = { ...newActivity('tally/a'), inbound: inbound && { ...inbound } };
+    yield { ...pair, processed: [...pair.processed, of], inbound: accept(activity, arrival, there, small) };
+  }
+  if (inbound?.session === session && inbound.through === 1) yield { ...pair, isAcknowledged: true };
+  if (pair.isAcknowledged && !pair.isClosed && inbound?.session === session)
+    yield { ...pair, isClosed: true, inbound: { ...inbound, closedAt: there } };
+  if (inbound !== undefined && mayForget(inbound, there, small)) yield { ...pair, inbound: undefined };
+  const mayOpen = pair.isClosed || at > pair.expires + small.skewMaxMs;
+  if (session === 1 && mayOpen)
+    yield { ...pair, session: 2, isAcknowledged: false, isClosed: false, expires: at + lifeMs };
+}
+
+test('P4, A2, A3: with any delay, skew, closing and forgetting no message is processed twice', () => {
+  for (const skew of [-1, 0, 1]) {
+    const first = { isAcknowledged: false, isClosed: false, copies: [], inbound: undefined, processed: [] };
+    const queue: Pair[] = [{ at: 5, session: 1, expires: 5 + lifeMs, ...first }];
+    const seen = new Set<string>();
+    let forgotten = 0;
+    for (let pair = queue.pop(); pair !== undefined; pair = queue.pop()) {
+      const text = JSON.stringify(pair);
+      if (seen.has(text)) continue;
+      seen.add(text);
+      const { processed } = pair;
+      assert.is(new Set(processed).size, processed.length, `twice, with the clocks ${skew} apart: ${text}`);
+      assert.equal([...processed], [...processed].sort(), `a session after a later one: ${text}`);
+      if (processed.length > 0 && pair.inbound === undefined) forgotten += 1;
+      queue.push(...steps(pair, skew));
+    }
+    assert.ok(forgotten > 10, `only ${forgotten} worlds in which a record was forgotten`);
+  }
+});
+
+test.run();

@@ -1,0 +1,170 @@
+/** The pure parts of the command line: escapes, JSON, tables, the command line itself. */
+import fc from 'fast-check';
+import type { Command } from '../runtime/cli/command.ts';
+import { addressArgument, addressText, escapeText, shellWord, unescapeText } from '../runtime/cli/escape.ts';
+import { CliError } from '../runtime/cli/failure.ts';
+import { jsonText, parseJson, prettyJson } from '../runtime/cli/json.ts';
+import { parse } from '../runtime/cli/parse.ts';
+import { suggestion } from '../runtime/cli/suggest.ts';
+import { tableLines } from '../runtime/cli/table.ts';
+import { relative, span } from '../runtime/cli/time.ts';
+import { fitted, widthOf, wrapped } from '../runtime/cli/width.ts';
+import { assert, suite } from './support/suite.ts';
+
+const units = suite('cli units');
+
+function failureOf(body: () => unknown): CliError['failure'] {
+  try {
+    body();
+  } catch (error) {
+    if (error instanceof CliError) return error.failure;
+    throw error;
+  }
+  throw new Error('nothing was thrown');
+}
+
+units('a key as it is printed is the key when it is given as an argument', () => {
+  const key = fc.string({ unit: 'binary', minLength: 1, maxLength: 40 });
+  fc.assert(
+    fc.property(key, (text) => {
+      const shown = escapeText(text);
+      assert.is(unescapeText(shown), text);
+      assert.not.match(shown, /[\p{C}\p{Zl}\p{Zp}]/u);
+    }),
+  );
+  assert.is(addressText('stock/ a\nb\0c/d\\e '), 'stock/\\x20a\\nb\\0c/d\\\\e\\x20');
+  assert.is(addressArgument('stock/\\x20a\\nb\\0c/d\\\\e\\x20'), 'stock/ a\nb\0c/d\\e ');
+  assert.is(escapeText('Grüner Tee 静岡県 🍵'), 'Grüner Tee 静岡県 🍵');
+  assert.is(escapeText('\u202etxt'), '\\u{202e}txt');
+});
+
+units('what is no escape, or no address, is refused', () => {
+  for (const text of ['a/\\q', 'a/b\\', 'a/\\x1', 'a/\\u{110000}', 'plain'])
+    assert.is(failureOf(() => addressArgument(text)).code, 'usage');
+});
+
+units('a word for the shell', () => {
+  assert.is(shellWord('stock/tea'), 'stock/tea');
+  assert.is(shellWord(`{"a":"it's"}`), `'{"a":"it'\\''s"}'`);
+});
+
+units('JSON that is none: the position of the first character that cannot stand there', () => {
+  const cases: [string, number][] = [
+    ['', 1],
+    ['{"units": tea}', 11],
+    ['{"a":1,}', 8],
+    ['[1,2', 5],
+    ['[1 2]', 4],
+    ["{'a':1}", 2],
+    ['{"a" 1}', 6],
+    ['1 2', 3],
+    ['{"a":01}', 6],
+    ['nulls', 1],
+    ['[}', 2],
+  ];
+  for (const [text, position] of cases)
+    assert.match(failureOf(() => parseJson(text, 'input')).message, new RegExp(`at character ${position},`), text);
+  assert.match(failureOf(() => parseJson('hello', 'input')).advice ?? '', /'"hello"'/);
+});
+
+units('every text that JSON.parse refuses gets a position, and none that it takes', () => {
+  const text = fc.string({ unit: fc.constantFrom(...'{}[],:"a1-.e \\n0tru'), maxLength: 12 });
+  fc.assert(
+    fc.property(text, (given) => {
+      try {
+        const value: unknown = JSON.parse(given);
+        assert.equal(parseJson(given, 'input'), value);
+      } catch {
+        assert.match(failureOf(() => parseJson(given, 'input')).message, /at character \d+/);
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
+units('values as JSON: bytes as base64, large integers as digits, nothing that a terminal obeys', () => {
+  assert.is(jsonText({ a: new Uint8Array([1, 2, 3]), b: 2n ** 60n }), '{"a":"AQID","b":"1152921504606846976"}');
+  assert.is(jsonText([Number.NaN, undefined]), '["NaN",null]');
+  assert.is(jsonText('\u009b31m\u202e\u{e0001}'), '"\\u009b31m\\u202e\\udb40\\udc01"');
+  assert.is(jsonText(undefined), 'null');
+});
+
+units('values for people: on one line where they fit, else a line per part', () => {
+  assert.is(prettyJson({ a: 1, b: [] }, 80), '{ "a": 1, "b": [] }');
+  assert.is(prettyJson({ a: 1, b: [1, 2] }, 16), '{\n  "a": 1,\n  "b": [1, 2]\n}');
+});
+
+units('widths: wide characters take two columns, marks none', () => {
+  assert.is(widthOf('静岡'), 4);
+  assert.is(widthOf('🍵x'), 3);
+  assert.is(widthOf('e\u0301'), 1);
+  assert.is(fitted('静岡県', 5), '静岡…');
+  assert.is(fitted('abc', 3), 'abc');
+  assert.equal(wrapped('one two three', 7), ['one two', 'three']);
+});
+
+units('tables: columns align, flexible ones give way, the last is never cut', () => {
+  const columns = [{ title: 'n', isNumber: true }, { title: 'text', isFlexible: true }, { title: 'key' }];
+  const rows = [
+    ['1', '静岡', 'a'],
+    ['22', 'a rather long text', 'stock/a-key-that-is-long'],
+  ];
+  assert.equal(tableLines(columns, rows, { width: Number.POSITIVE_INFINITY }), [
+    ' n  text                key',
+    ' 1  静岡                a',
+    '22  a rather long text  stock/a-key-that-is-long',
+  ]);
+  assert.equal(tableLines(columns, rows, { width: 40 }), [
+    ' n  text        key',
+    ' 1  静岡        a',
+    '22  a rather …  stock/a-key-that-is-long',
+  ]);
+});
+
+units('times', () => {
+  assert.is(span(999), '999 ms');
+  assert.is(span(3_600_000), '1 h');
+  assert.is(relative(1_000, 61_000), '1 min ago');
+  assert.is(relative(61_000, 1_000), 'in 1 min');
+});
+
+units('did you mean', () => {
+  assert.is(suggestion('stok', ['order', 'stock']), "did you mean 'stock'? there are: order, stock");
+  assert.is(suggestion('zebra', ['order']), 'there is: order');
+});
+
+const command: Command = {
+  name: 'call',
+  parameters: '<type/key> <operation> [json]',
+  summary: '',
+  options: [{ flag: '--idempotency-key <key>', description: '' }],
+  notes: [],
+  examples: [],
+  run: async () => 0,
+};
+
+units('the command line: numbers stay text, negative ones are no options, what follows -- is no option', () => {
+  const { args, options } = parse(['--json', 'call', 's/1', '007', '-5', '--idempotency-key', '007'], [command]);
+  assert.equal(args, ['s/1', '007', '-5']);
+  assert.equal(options, { json: true, idempotencyKey: '007' });
+  assert.equal(parse(['--data', 'call', 'call', 's/1', '--', '--add'], [command]).args, ['s/1', '--add']);
+  assert.is(parse(['call', 's/1', 'a', '--idempotency-key=-1e3'], [command]).options.idempotencyKey, '-1e3');
+});
+
+units('the command line: what is missing, too much, twice or unknown is said', () => {
+  const cases: [string[], RegExp][] = [
+    [['call', 's/1'], /missing required args/i],
+    [['call', 's/1', 'a', '1', '2'], /unused args: '2'/i],
+    [['call', 's/1', 'a', '--force'], /unknown option '--force'/i],
+    [['call', 's/1', 'a', '--data'], /value is missing/],
+    [['call', 's/1', 'a', '--data', 'x', '--data', 'y'], /more than once/],
+    [['cal', 's/1'], /no command 'cal'/],
+  ];
+  for (const [words, message] of cases) {
+    const failure = failureOf(() => parse(words, [command]));
+    assert.is(failure.code, 'usage');
+    assert.match(failure.message, message);
+  }
+});
+
+units.run();

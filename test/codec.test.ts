@@ -1,0 +1,197 @@
+/** Bytes: every envelope there and back, and everything that is no frame of ours refused. */
+import fc from 'fast-check';
+import { Packr } from 'msgpackr';
+import { decode, decodeFrame, encode, encodeFrame, frameVersion } from '../runtime/codec.ts';
+import type { Envelope } from '../runtime/envelope.ts';
+import { assert, suite } from './support/suite.ts';
+
+const test = suite('codec');
+
+const text = fc.string({ unit: 'grapheme', maxLength: 12 });
+const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => new Uint8Array(array));
+const number = fc.oneof(fc.nat(), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), fc.constant(-1));
+const arrival = fc.record({ session: number, seq: number, floor: number, expires: number, sent: number, keepMs: number });
+const content = fc.record({
+  kind: fc.constantFrom('operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop'),
+  operation: text,
+  payload: bytes,
+  hold: text,
+  wantsAnswer: fc.boolean(),
+});
+const head = { to: text, replyTo: text, call: number, identity: text };
+const envelope = fc.oneof(
+  fc.record({ kind: fc.constant('message'), ...head, from: text, arrival, content }),
+  fc.record({ kind: fc.constant('query'), ...head, operation: text, payload: bytes, deadline: number }),
+  fc.record({
+    kind: fc.constant('reply'),
+    to: text,
+    call: number,
+    status: fc.constantFrom('answer', 'overloaded', 'store-failed', 'unknown-type', 'denied', 'moved'),
+    bytes,
+  }),
+  fc.record({
+    kind: fc.constantFrom('ack', 'close', 'closed', 'stale', 'probe', 'probed'),
+    to: text,
+    from: text,
+    session: number,
+    number,
+  }),
+) as fc.Arbitrary<Envelope>;
+
+/** Bytes compare by their content, whichever class of bytes they are of. */
+const comparable = (value: unknown): unknown =>
+  JSON.parse(JSON.stringify(value, (_key, part) => (ArrayBuffer.isView(part) ? [...(part as Uint8Array)] : part)), (_k, part) => {
+    const isBuffer = typeof part === 'object' && part !== null && part.type === 'Buffer' && Array.isArray(part.data);
+    return isBuffer ? part.data : part;
+  });
+
+test('K1: every kind of envelope comes back as it went, in order', () => {
+  const property = fc.property(fc.array(envelope, { maxLength: 12 }), (envelopes) => {
+    assert.equal(comparable(decodeFrame(new Uint8Array(encodeFrame(envelopes)))), comparable(envelopes));
+  });
+  fc.assert(property, { seed: 21, numRuns: 300 });
+});
+
+const sample: Envelope = {
+  kind: 'message',
+  to: 'stock/tea',
+  from: '@c',
+  replyTo: 'skerry.client.c',
+  call: 1,
+  identity: '',
+  arrival: { session: 1, seq: 1, floor: 1, expires: 5, sent: 1, keepMs: 0 },
+  content: { kind: 'operation', operation: 'add', payload: encode(1), hold: '', wantsAnswer: true },
+};
+
+test('K1: a frame that was cut off anywhere, or has more behind it, is refused as a whole', () => {
+  const frame = new Uint8Array(encodeFrame([sample, sample]));
+  for (let length = 0; length < frame.length; length++)
+    assert.throws(() => decodeFrame(frame.slice(0, length)), undefined, `${length} bytes`);
+  assert.throws(() => decodeFrame(new Uint8Array([...frame, 0])));
+});
+
+test('K1: random bytes, and frames with a byte changed, are refused or decode as envelopes; nothing else happens', () => {
+  const kinds = ['message', 'query', 'reply', 'ack', 'close', 'closed', 'stale', 'probe', 'probed'];
+  const attempt = (frame: Uint8Array) => {
+    try {
+      for (const { kind, to } of decodeFrame(frame)) assert.ok(kinds.includes(kind) && typeof to === 'string');
+    } catch (error) {
+      assert.ok(error instanceof Error);
+      assert.not.ok('details' in error, String(error));
+    }
+  };
+  const frame = new Uint8Array(encodeFrame([sample]));
+  fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), attempt), { seed: 5, numRuns: 3_000 });
+  for (let at = 0; at < frame.length; at++)
+    for (const value of [0, 1, 0x7f, 0x80, 0xc0, 0xc1, 0xd4, 0xff]) attempt(frame.map((byte, index) => (index === at ? value : byte)));
+  assert.is(({} as { polluted?: unknown }).polluted, undefined);
+});
+
+test('K1: a frame of another version, or whose rows have a column of another kind, is refused', () => {
+  const row = (...columns: unknown[]) => encode([frameVersion, columns]);
+  const wrong: unknown[] = [
+    encode([frameVersion + 1]),
+    encode([0]),
+    encode(['1']),
+    encode([]),
+    encode({ 0: 1 }),
+    encode(null),
+    encode([frameVersion, 5]),
+    encode([frameVersion, { to: 'x' }]),
+    row(),
+    row(4),
+    row(-1),
+    row('0'),
+    row(2, 'x', 1, 99, new Uint8Array(0)),
+    row(2, 'x', 1, 0.5, new Uint8Array(0)),
+    row(2, 'x', 1, 0, [1, 2]),
+    row(3, 0, 'a', 'b', Number.NaN, 1),
+    row(3, 0, 'a', 'b', Number.POSITIVE_INFINITY, 1),
+    row(3, 0, 'a', null, 1, 1),
+    row(3, 0, ['a'], 'b', 1, 1),
+    row(3, 0, 'a', 'b', 1n << 60n, 1),
+  ];
+  for (const frame of wrong) assert.throws(() => decodeFrame(new Uint8Array(frame as Uint8Array)), undefined, String(decode(frame as Uint8Array)));
+});
+
+test('values come back equal: numbers of every size, bigints, bytes, undefined, any Unicode, nesting', () => {
+  const values = [0, -1, 2 ** 31, 2 ** 32, 2 ** 53 - 1, -(2 ** 53), 0.1, 1e300, Number.NaN, Number.POSITIVE_INFINITY];
+  const others = [2n ** 64n - 1n, -(2n ** 63n), null, true, '', '🍵'.repeat(100), 'é'.repeat(70_000), [], {}];
+  for (const value of [...values, ...others]) assert.equal(decode(encode(value)), value);
+  assert.equal(decode(encode([undefined, null])), [undefined, null]);
+  const nested = { a: [{ b: { c: [1, [2, [3]]] } }], 'a b': { '': 0 }, list: Array.from({ length: 70_000 }, (_, index) => index) };
+  assert.equal(decode(encode(nested)), nested);
+  const json = fc.jsonValue({ maxDepth: 5 });
+  const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value).replaceAll('-0', '0').replaceAll('__proto__', 'p'));
+  fc.assert(fc.property(json, (value) => assert.equal(decode(encode(plain(value))), plain(value))), { seed: 9, numRuns: 300 });
+});
+
+test('K2: bytes come back as a copy of their own, of no other class than Uint8Array', () => {
+  for (const source of [(bytes: Uint8Array) => Buffer.from(bytes), (bytes: Uint8Array) => new Uint8Array(bytes)]) {
+    const packed = source(encode({ held: new Uint8Array([1, 2, 3]) }));
+    const before = Buffer.from(packed);
+    const { held } = decode(packed) as { held: Uint8Array };
+    assert.equal([...held], [1, 2, 3]);
+    assert.is(Object.getPrototypeOf(held), Uint8Array.prototype);
+    held.fill(9);
+    assert.is(Buffer.compare(before, Buffer.from(packed)), 0);
+  }
+});
+
+const latin = (name: string) => [0xa0 + name.length, ...Buffer.from(name)];
+
+test('K2: a map named __proto__, by map, record or bundle, reaches no prototype', () => {
+  const payloads = [
+    [0x81, ...latin('__proto__'), 0x81, ...latin('polluted'), 1],
+    [0x91, 0x81, ...latin('__proto__'), 0x81, ...latin('polluted'), 1],
+    [0xd4, 0x72, 0x40, 0x91, ...latin('__proto__'), 0x81, ...latin('polluted'), 1],
+    [0x81, ...latin('constructor'), 0x81, ...latin('prototype'), 0x81, ...latin('polluted'), 1],
+  ];
+  for (const payload of payloads) {
+    let value: unknown;
+    try {
+      value = decode(new Uint8Array(payload));
+    } catch {
+      continue;
+    }
+    const parts = Array.isArray(value) ? value : [value];
+    for (const part of parts) assert.is(Object.getPrototypeOf(part), Object.prototype);
+    assert.is((parts[0] as { polluted?: unknown }).polluted, undefined);
+    assert.is(({} as { polluted?: unknown }).polluted, undefined);
+  }
+});
+
+test('K2: what would decode as anything but plain data is refused', () => {
+  const rich = new Packr({ moreTypes: true, structuredClone: true, useRecords: false });
+  const exotic: [string, Uint8Array][] = [
+    ['Date', rich.pack(new Date(5))],
+    ['Set', rich.pack(new Set([1]))],
+    ['RegExp', rich.pack(/a+/)],
+    ['Error', rich.pack(new Error('x'))],
+    ['Float32Array', rich.pack(new Float32Array([1]))],
+    ['a cycle', new Uint8Array([0xd6, 0x69, 0, 0, 0, 1, 0x91, 0xd6, 0x70, 0, 0, 0, 1])],
+    ['0xC1', new Uint8Array([0xc1])],
+    ['an unknown extension', new Uint8Array([0xd4, 99, 1])],
+    ['deep nesting', new Uint8Array([...new Array<number>(100_000).fill(0x91), 1])],
+    ['nesting beyond what can be stored', new Uint8Array([...new Array<number>(200).fill(0x91), 1])],
+    ['an array longer than its bytes', new Uint8Array([0xdd, 255, 255, 255, 255])],
+    ['bytes longer than there are', new Uint8Array([0xc6, 255, 255, 255, 255])],
+    ['a map whose keys are arrays', new Uint8Array([0x81, 0x91, 1, 2])],
+  ];
+  for (const [name, payload] of exotic) {
+    assert.throws(() => decode(new Uint8Array(payload)), undefined, name);
+    assert.throws(() => decode(new Uint8Array([0x91, ...payload])), undefined, `${name}, inside an array`);
+    assert.throws(() => decode(new Uint8Array([0x81, ...latin('a'), ...payload])), undefined, `${name}, inside an object`);
+  }
+});
+
+test('K2: what one payload declares does not change how the next one is read', () => {
+  try {
+    decode(new Uint8Array([0xd4, 0x72, 0x40, 0x91, ...latin('a'), 1]));
+  } catch {
+    // Refused: as well.
+  }
+  assert.is(decode(new Uint8Array([0x40])), 64);
+});
+
+test.run();

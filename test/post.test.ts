@@ -1,0 +1,119 @@
+/** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
+import { viewOf, workerOf } from '../placement/view.ts';
+import { decodeFrame, encode, encodeFrame, frameVersion } from '../runtime/codec.ts';
+import type { Envelope, MessageEnvelope, StreamEnvelope } from '../runtime/envelope.ts';
+import { clientSubject } from '../runtime/client.ts';
+import { Post, workerSubject } from '../runtime/post.ts';
+import { MemoryTransport } from '../runtime/transports/memory.ts';
+import { HandEnvironment } from './support/hand.ts';
+import { assert, suite } from './support/suite.ts';
+
+const test = suite('post');
+const view = viewOf(1, 64, ['near', 'far', 'else']);
+/** An address of each worker. */
+const at = (worker: string, start = 0): string => {
+  for (let key = start; ; key++) if (workerOf(view, `stock/${key}`) === worker) return `stock/${key}`;
+};
+const ack = (to: string, number = 1): StreamEnvelope => ({ kind: 'ack', to, from: 'order/1', session: 1, number });
+const message = (to: string, bytes: number): MessageEnvelope => ({
+  kind: 'message',
+  to,
+  from: '@c',
+  replyTo: clientSubject('c'),
+  call: 1,
+  identity: 'i'.repeat(100),
+  arrival: { session: 1, seq: 1, floor: 1, expires: 5, sent: 1, keepMs: 0 },
+  content: { kind: 'operation', operation: 'add', payload: new Uint8Array(bytes), hold: 'h'.repeat(500), wantsAnswer: true },
+});
+
+interface Given {
+  readonly hand: HandEnvironment;
+  readonly transport: MemoryTransport;
+  readonly post: Post;
+  readonly near: Envelope[];
+  readonly frames: Uint8Array[];
+}
+
+function given(options: { frameBytesMax?: number } = {}): Given {
+  const hand = new HandEnvironment();
+  const transport = new MemoryTransport(hand, options);
+  const post = new Post(transport, hand, view);
+  const near: Envelope[] = [];
+  const frames: Uint8Array[] = [];
+  post.listen(workerSubject('near'), (envelope) => void near.push(envelope));
+  transport.listen(workerSubject('far'), (frame) => void frames.push(frame));
+  return { hand, transport, post, near, frames };
+}
+
+test('what belongs to this node is handed over as it is, on the spot', () => {
+  const { post, near } = given();
+  const envelope = ack(at('near'));
+  post.post(envelope);
+  assert.is(near[0], envelope);
+});
+
+test('what belongs elsewhere leaves for the subject of its worker, and replies for the one that they name', async () => {
+  const { hand, transport, post, near, frames } = given();
+  const replies: Uint8Array[] = [];
+  transport.listen('skerry.client.c', (frame) => void replies.push(frame));
+  post.post(ack(at('far')));
+  post.post({ kind: 'reply', to: clientSubject('c'), call: 7, status: 'moved', bytes: new Uint8Array(0) });
+  await hand.idle();
+  assert.equal(near, []);
+  assert.equal(frames.flatMap((frame) => decodeFrame(frame)), [ack(at('far'))]);
+  assert.is(replies.flatMap((frame) => decodeFrame(frame))[0]?.kind, 'reply');
+});
+
+test('everything for one subject that is posted in one tick leaves as one frame, in order', async () => {
+  const { hand, post, frames } = given();
+  for (let number = 1; number <= 50; number++) post.post(ack(at('far', number), number));
+  await hand.idle();
+  assert.is(frames.length, 1);
+  assert.equal(decodeFrame(frames[0]!).map((envelope) => (envelope as StreamEnvelope).number), Array.from({ length: 50 }, (_, index) => index + 1));
+  post.post(ack(at('far')));
+  await hand.idle();
+  assert.is(frames.length, 2);
+});
+
+test('M2: a frame stays below frameBytesMax, and nothing is lost or reordered by splitting', async () => {
+  for (const bytes of [0, 100, 5_000, 15_000, 28_000]) {
+    const { hand, post, frames } = given({ frameBytesMax: 32_768 });
+    for (let count = 0; count < 30; count++) post.post(message(at('far', count), bytes));
+    await hand.idle();
+    const sent = frames.flatMap((frame) => decodeFrame(frame));
+    assert.equal(sent.map(({ to }) => to), Array.from({ length: 30 }, (_, count) => at('far', count)));
+    for (const frame of frames) assert.ok(frame.length <= 32_768, `${frame.length}`);
+  }
+});
+
+test('M1: a frame that cannot be read is counted, logged once per subject, and dropped; the next one is read', async () => {
+  const { hand, transport, post, near } = given();
+  post.listen(clientSubject('c'), () => assert.unreachable());
+  const good = encodeFrame([ack(at('near'))]);
+  const bad = [new Uint8Array([0xc1]), new Uint8Array(0), encode([frameVersion + 1]), good.slice(0, -1)];
+  for (const frame of bad) transport.send(workerSubject('near'), frame);
+  for (const frame of bad) transport.send(clientSubject('c'), frame);
+  transport.send(workerSubject('near'), good);
+  await hand.idle();
+  assert.is(post.badFrameCount, 8);
+  assert.equal(hand.logged.map(({ level, message: text }) => [level, /cannot be read/.test(text)]), [['warn', true], ['warn', true]]);
+  assert.equal(near, [ack(at('near'))]);
+});
+
+test('M1: of a frame whose last envelope cannot be read nothing is handed on', async () => {
+  const { hand, transport, post, near } = given();
+  transport.send(workerSubject('near'), encode([frameVersion, [3, 0, at('near'), 'order/1', 1, 1], [99]]));
+  await hand.idle();
+  assert.equal([near, post.badFrameCount], [[], 1]);
+});
+
+test('who has stopped listening gets nothing more; close ends everything, after what was posted has left', async () => {
+  const { hand, transport, post, near, frames } = given();
+  post.post(ack(at('far')));
+  post.close();
+  transport.send(workerSubject('near'), encodeFrame([ack(at('near'))]));
+  await hand.idle();
+  assert.equal([near.length, frames.length], [0, 1]);
+});
+
+test.run();

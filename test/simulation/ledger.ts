@@ -1,0 +1,147 @@
+/**
+ * Ledger: a register with refusals, throws, a state that is small or large, named timers, and a log of what was applied.
+ *
+ * Its invariants tie state and timers (P1) and would show shared memory (P11); its log is what calls are counted in (P4).
+ */
+import { behaviour, command, entity, query, type Turn, unchecked } from '../../core/index.ts';
+import { decode, type Invariant, type SimulatedClient, type StoredEntity } from '../../runtime/testing.ts';
+import type { Calls } from './calls.ts';
+
+interface LedgerState {
+  turns: number;
+  log: string[];
+  sum: number;
+  last: number[];
+  filler: string;
+  alarms: Record<string, number>;
+  fired: number;
+  notes: Record<string, number>;
+  isCalm: boolean;
+  anomalies: string[];
+}
+
+export const Ledger = entity('ledger', {
+  initial: (): LedgerState => ({ turns: 0, log: [], sum: 0, last: [0, 0], filler: '', alarms: {}, fired: 0, notes: {}, isCalm: false, anomalies: [] }),
+  operations: {
+    add: command(unchecked<{ id: string; amount: number; list: number[] }>(), unchecked<{ turns: number; list: number[] }>()),
+    fill: command(unchecked<{ id: string; length: number }>(), unchecked<{ turns: number }>()),
+    alarm: command(unchecked<{ id: string; name: string; afterMs: number }>(), unchecked<{ turns: number }>()),
+    disarm: command(unchecked<{ id: string; name: string }>(), unchecked<{ turns: number }>()),
+    ring: command(unchecked<{ name: string; generation: number }>()),
+    calm: command(unchecked<{ id: string }>()),
+    note: command(unchecked<{ token: string }>()),
+    look: query(unchecked<{ turns: number; last: number[] }>()),
+  },
+});
+
+type LedgerTurn = Turn<typeof Ledger>;
+
+function applied(turn: LedgerTurn, id: string): { turns: number } {
+  turn.state.turns += 1;
+  turn.state.log.push(id);
+  return { turns: turn.state.turns };
+}
+
+export const ledger = behaviour(Ledger, {
+  add(turn, { id, amount, list }) {
+    if (amount < 0) {
+      turn.state.log.push(`refused ${id}`);
+      turn.refuse('negative', { amount });
+    }
+    applied(turn, id);
+    turn.state.sum += amount;
+    if (amount === 13) throw new Error('unlucky');
+    turn.state.last = list;
+    list.push(-1);
+    return { turns: turn.state.turns, list: turn.state.last };
+  },
+  fill(turn, { id, length }) {
+    turn.state.filler = 'x'.repeat(length);
+    return applied(turn, id);
+  },
+  alarm(turn, { id, name, afterMs }) {
+    const { turns } = applied(turn, id);
+    turn.state.alarms[name] = turns;
+    turn.timer(name, { afterMs }).ring({ name, generation: turns });
+    return { turns };
+  },
+  disarm(turn, { id, name }) {
+    delete turn.state.alarms[name];
+    turn.cancelTimer(name);
+    return applied(turn, id);
+  },
+  ring(turn, { name, generation }) {
+    const expected = turn.state.alarms[name];
+    if (name !== 'bad' && expected !== generation) turn.state.anomalies.push(`timer ${name} of turn ${generation} fired, expected ${expected}`);
+    delete turn.state.alarms[name];
+    turn.state.fired += 1;
+    if (name === 'bad' && !turn.state.isCalm) throw new Error('bad timer');
+  },
+  calm(turn, { id }) {
+    turn.state.isCalm = true;
+    applied(turn, id);
+  },
+  note(turn, { token }) {
+    const count = (turn.state.notes[token] ?? 0) + 1;
+    turn.state.notes[token] = count;
+    if (count > 1) turn.state.anomalies.push(`note ${token} came ${count} times`);
+  },
+  look: ({ state }) => ({ turns: state.turns, last: [...state.last] }),
+});
+
+function ensure(isSo: boolean, text: () => string): void {
+  if (!isSo) throw new Error(text());
+}
+
+export const ledgerInvariant: Invariant = ({ state, timers }: StoredEntity) => {
+  const { alarms, anomalies, last, log, turns } = state.value as LedgerState;
+  ensure(anomalies.length === 0, () => anomalies.join('; '));
+  ensure(log.length === turns, () => `${turns} turns, ${log.length} in the log`);
+  ensure(last.length === 2 && last[1] === 2 * (last[0] ?? 0), () => `P11: the last list is ${JSON.stringify(last)}`);
+  const set = Object.keys(alarms).filter((name) => name !== 'bad').sort();
+  const timed = [...timers.keys()].filter((name) => name !== 'bad').sort();
+  ensure(set.join() === timed.join(), () => `alarms ${set.join()}, timers ${timed.join()}`);
+  for (const { name, content } of timers.values()) {
+    const { generation } = decode(content.payload) as { generation: number };
+    ensure(name === 'bad' || generation === alarms[name], () => `alarm ${name} of turn ${alarms[name]} has a timer of turn ${generation}`);
+  }
+};
+
+/** How often the entity applied each id. */
+export function appliedBy({ state }: StoredEntity): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const id of (state.value as LedgerState).log) counts.set(id, (counts.get(id) ?? 0) + 1);
+  return counts;
+}
+
+let nothing: unknown;
+
+/** One random thing that a client does with a ledger. */
+export async function useLedger({ client, chance, name }: SimulatedClient, calls: Calls, key: string, number: number): Promise<void> {
+  const ref = client.entity(Ledger, key);
+  const address = `ledger/${key}`;
+  const id = `${name}-${number}.`;
+  const options = chance.hits(0.2) ? { deadlineMs: chance.between(50, 3_000) } : {};
+  const which = chance.next();
+  if (which < 0.25) return calls.look(address, () => ref.look());
+  if (which < 0.65) {
+    const amount = chance.hits(0.1) ? -1 : chance.hits(0.05) ? 13 : chance.between(1, 9);
+    // One in four is a call that another client makes too, under one key.
+    const shared = chance.hits(0.25) ? `shared-${chance.between(1, 12)}.` : undefined;
+    const list = [shared === undefined ? number : 7, shared === undefined ? 2 * number : 14];
+    const input = { id: shared ?? id, amount: shared === undefined ? amount : 5, list };
+    const asked = calls.make(address, input.id, () => ref.add(input, shared === undefined ? options : { ...options, idempotencyKey: `${address} ${shared}`, keyLifeMs: 10_000_000 }));
+    // What a caller does with its own objects afterwards must not reach the entity.
+    list.push(99);
+    input.id = 'changed after the call';
+    const call = await asked;
+    nothing = (call.output as { list?: number[] } | undefined)?.list?.length;
+    return;
+  }
+  if (which < 0.75) return void (await calls.make(address, id, () => ref.fill({ id, length: chance.pick([0, 300, 3_000, 5_000]) }, options)));
+  const alarm = chance.pick(['one', 'two', 'bad']);
+  if (which < 0.93) return void (await calls.make(address, id, () => ref.alarm({ id, name: alarm, afterMs: chance.between(0, 3_000) }, options)));
+  await calls.make(address, id, () => ref.disarm({ id, name: alarm }, options));
+}
+
+export const read = () => nothing;

@@ -1,0 +1,143 @@
+/** Our own scenario: every kind of entity, used by several clients, under limits drawn from the seed. */
+import { defaultLimits, isSkerryError, type Limits } from '../../core/index.ts';
+import { Chance, type Scenario, type SimulatedClient, type SimulationReport, type Stage, simulate } from '../../runtime/testing.ts';
+import { Calls } from './calls.ts';
+import { cursor, gauge, useGauge } from './gauge.ts';
+import { appliedBy, Ledger, ledger, ledgerInvariant, useLedger } from './ledger.ts';
+import { mailer, mailerInvariant, useMailer } from './mailer.ts';
+import { account, accountInvariant, checkHolds, checkMoney, transfer, transferInvariant, useMoney } from './money.ts';
+import { checkRings, modeOf, Ring, ring, ringInvariant, ringKeys, useRing } from './ring.ts';
+
+const faultMs = 15_000;
+const ledgers = ['a', 'b', 'c'];
+const accounts = ['x', 'y', 'z'];
+const mailers = ['m', 'n'];
+const logged = new Set(['ledger', 'ring', 'account', 'mailer', 'transfer']);
+
+/** Small, so that every path is taken within one seed: closing, forgetting, expiring, probing, passivating, overflowing. */
+export function limitsOf(seed: number): Limits {
+  const chance = new Chance(seed, 'limits');
+  const skewMaxMs = chance.pick([20, 100, 400]);
+  const transitMaxMs = chance.pick([1_000, 3_000, 8_000]);
+  return {
+    ...defaultLimits,
+    skewMaxMs,
+    transitMaxMs,
+    horizonMs: chance.pick([4_000, 15_000, 60_000]),
+    doubtMs: chance.pick([1_000, 5_000]),
+    deadlineMs: chance.pick([5_000, 20_000]),
+    closeIdleMs: chance.pick([200, 1_000, 3_000]),
+    trimIdleMs: chance.pick([20, 200]),
+    retryMs: chance.pick([60, 200]),
+    retryMsMax: chance.pick([500, 2_000]),
+    idleMs: chance.pick([100, 1_000, 10_000]),
+    activationCountMax: chance.pick([3, 12, 1_000]),
+    activityCountMax: chance.pick([2, 5, 64]),
+    windowCountMax: chance.pick([1, 4, 64]),
+    aheadCountMax: chance.pick([2, 16, 256]),
+    mailboxCountMax: chance.pick([8, 30, 60]),
+    groupCountMax: chance.pick([1, 4, 1_000]),
+    attemptsMax: chance.pick([2, 4]),
+  };
+}
+
+function act(stage: Stage, calls: Calls, client: SimulatedClient, keys: readonly string[], number: number): Promise<void> {
+  const { chance } = client;
+  const which = chance.next();
+  if (which < 0.35) return useLedger(client, calls, chance.pick(ledgers), number);
+  if (which < 0.65) return useRing(client, calls, keys, number);
+  if (which < 0.83) return useMoney(client, calls, accounts, number);
+  if (which < 0.95) return useMailer(client, calls, mailers, number);
+  return useGauge(client, calls, number);
+}
+
+async function drive(stage: Stage, calls: Calls, client: SimulatedClient): Promise<void> {
+  const keys = ringKeys(stage.chance('rings').pick([3, 6, 10]));
+  const pause = stage.chance('pace').pick([60, 300]);
+  const under: Promise<void>[] = [];
+  const until = stage.now() + faultMs * 0.9;
+  for (let number = 1; stage.now() < until && number <= 80; number++) {
+    const done = act(stage, calls, client, keys, number);
+    under.push(done);
+    if (client.chance.hits(0.3)) await done;
+    await client.sleep(client.chance.between(0, pause));
+  }
+  await Promise.all(under);
+}
+
+/** Dead letters are listed, then retried or dropped one by one, until there are none. */
+async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): Promise<void> {
+  for (const { address, key, dead } of stage.entities()) {
+    if (dead.size === 0) continue;
+    const id = `calm ${key}.`;
+    if (address.startsWith('ledger/')) await calls.make(address, id, () => client.client.entity(Ledger, key).calm({ id }));
+    if (address.startsWith('ring/')) await calls.make(address, id, () => client.client.entity(Ring, key).defuse({ id }));
+    for (const letter of dead.values()) {
+      // What a sender gave up on was numbered long ago: sent now it would be out of order.
+      const isRetried = letter.side === 'receiver' && !address.startsWith('mailer/') && modeOf(letter) !== 'throw';
+      const kind = isRetried && client.chance.hits(0.6) ? 'dead-retry' : 'dead-drop';
+      await client.client.resolveDead(address, letter.id, kind).catch((error: unknown) => {
+        if (!isSkerryError(error)) throw error;
+        stage.violate('P7', `${kind} of ${letter.id} at ${address}: ${error.code} ${error.message}`);
+      });
+    }
+  }
+}
+
+/** More calls at once than a mailbox holds: the rest must hear it at once (P12). */
+async function burst(stage: Stage, client: SimulatedClient, calls: Calls): Promise<void> {
+  const count = stage.limits.mailboxCountMax + 20;
+  const before = calls.overloadedCount;
+  const add = (index: number) => {
+    const id = `burst-${index}.`;
+    return calls.make('ledger/b', id, () => client.client.entity(Ledger, 'b').add({ id, amount: 1, list: [1, 2] }));
+  };
+  await Promise.all(Array.from({ length: count }, (_, index) => add(index)));
+  if (calls.overloadedCount === before) stage.violate('P12', `${count} calls at once all went into a mailbox of ${stage.limits.mailboxCountMax}`);
+}
+
+function scenario(): Scenario {
+  let calls: Calls;
+  let late: SimulatedClient;
+  let isClearing = false;
+  return {
+    behaviours: (stage) => [ledger, ring, account, transfer, mailer(stage), gauge, cursor],
+    invariants: { ledger: ledgerInvariant, ring: ringInvariant, account: accountInvariant, transfer: transferInvariant, mailer: mailerInvariant(() => isClearing) },
+    workload: async (stage) => {
+      calls = new Calls(stage);
+      const clients = [1, 2, 3].map((number) => stage.connect(`c${number}`));
+      await Promise.all(clients.map((client) => drive(stage, calls, client)));
+    },
+    afterwards: async (stage) => {
+      checkFinal(stage, calls);
+      late = stage.connect('late');
+      await burst(stage, late, calls);
+      isClearing = true;
+      await clearDead(stage, late, calls);
+      for (const key of ledgers) await calls.look(`ledger/${key}`, () => late.client.entity(Ledger, key).look());
+    },
+    finally: (stage) => {
+      for (const one of stage.entities()) {
+        if (logged.has(one.address.split('/')[0] ?? '')) calls.check(one.address, appliedBy(one));
+        if (one.dead.size > 0) stage.violate('P7', `${one.address} still has dead letters`);
+      }
+    },
+  };
+}
+
+/** Before dead letters are touched: what they stand for is missing elsewhere. */
+function checkFinal(stage: Stage, calls: Calls): void {
+  const entities = stage.entities();
+  const of = (type: string) => entities.filter(({ address }) => address.startsWith(`${type}/`));
+  checkRings(stage, of('ring'));
+  checkMoney(stage, of('account'), of('transfer'));
+  checkHolds(stage, of('account'), calls);
+}
+
+/** Run one seed of it. */
+export function runSeed(seed: number, trace?: (line: string) => void): Promise<SimulationReport> {
+  const limits = limitsOf(seed);
+  const forgetMs = limits.horizonMs + limits.doubtMs + limits.skewMaxMs + limits.transitMaxMs + 130_000;
+  const options = { seed, scenario: scenario(), limits, faultMs, settleMs: 200_000, forgetMs };
+  return simulate(trace === undefined ? options : { ...options, trace });
+}

@@ -1,0 +1,124 @@
+/**
+ * An environment by hand: time stands still until it is moved, and nothing runs until it is let. Promises settle in
+ * between, as they do in a process.
+ */
+import type { Environment } from '../../runtime/environment.ts';
+import type { Log } from '../../runtime/log.ts';
+
+interface Alarm {
+  readonly at: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+/** Lets everything settle that only waits for promises. */
+const promises = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+export class HandEnvironment implements Environment {
+  #now = 1_000_000;
+  #order = 0;
+  #ids = 0;
+  #chance = 1;
+  #alarms: Alarm[] = [];
+  readonly #soon: (() => void)[] = [];
+  readonly logged: { readonly level: string; readonly message: string; readonly details: object }[] = [];
+  readonly log: Log;
+
+  constructor() {
+    const at = (level: string) => (details: object, message: string) => void this.logged.push({ level, message, details });
+    this.log = { info: at('info'), warn: at('warn'), error: at('error') };
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  after(ms: number, run: () => void): () => void {
+    const alarm = { at: this.#now + Math.max(0, ms), order: this.#order++, run };
+    this.#alarms.push(alarm);
+    return () => {
+      this.#alarms = this.#alarms.filter((one) => one !== alarm);
+    };
+  }
+
+  soon(run: () => void): void {
+    this.#soon.push(run);
+  }
+
+  /** The same numbers every time (a linear congruence is enough for jitter). */
+  random(): number {
+    this.#chance = (this.#chance * 48_271) % 2_147_483_647;
+    return this.#chance / 2_147_483_647;
+  }
+
+  newId(): string {
+    return `id${++this.#ids}`;
+  }
+
+  get alarmCount(): number {
+    return this.#alarms.length;
+  }
+
+  /** Move the clock without running what has become due: as a process that was paused, or a clock that was set. */
+  jump(ms: number): void {
+    this.#now += ms;
+  }
+
+  /** Run everything that can run at this moment. */
+  async idle(): Promise<void> {
+    for (;;) {
+      await promises();
+      const run = this.#soon.shift();
+      if (run !== undefined) run();
+      else if (this.#soon.length === 0) {
+        await promises();
+        if (this.#soon.length === 0) return;
+      }
+    }
+  }
+
+  /** Run one thing that was to run soon; false: there is none. */
+  step(): boolean {
+    const run = this.#soon.shift();
+    run?.();
+    return run !== undefined;
+  }
+
+  /** Move the clock on; what becomes due runs at its own time. */
+  async advance(ms: number): Promise<void> {
+    const until = this.#now + ms;
+    for (;;) {
+      await this.idle();
+      const alarm = this.#next();
+      if (alarm === undefined || alarm.at > until) break;
+      this.#alarms = this.#alarms.filter((one) => one !== alarm);
+      this.#now = Math.max(this.#now, alarm.at);
+      alarm.run();
+    }
+    this.#now = Math.max(this.#now, until);
+    await this.idle();
+  }
+
+  #next(): Alarm | undefined {
+    let next: Alarm | undefined;
+    for (const alarm of this.#alarms)
+      if (next === undefined || alarm.at < next.at || (alarm.at === next.at && alarm.order < next.order)) next = alarm;
+    return next;
+  }
+
+  /** Wait for a promise while time moves as fast as it can; fails after `limitMs` of that time. */
+  async during<Value>(promise: Promise<Value>, limitMs = 600_000): Promise<Value> {
+    let isSettled = false;
+    const settle = () => {
+      isSettled = true;
+    };
+    promise.then(settle, settle);
+    const until = this.#now + limitMs;
+    for (await this.idle(); !isSettled; ) {
+      const alarm = this.#next();
+      if (alarm === undefined || alarm.at > until) throw new Error(`nothing came of it within ${limitMs} ms`);
+      await this.advance(Math.max(0, alarm.at - this.#now));
+    }
+    return promise;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * The command line as a user starts it: built, a process per command, with a temporary folder of its own.
+ *
+ * Built, since that starts in a third of the time, and since it then has to find tsx for the app by itself.
+ */
+import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFileSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { root } from './tree.ts';
+
+export const appPath = fileURLToPath(new URL('./app.ts', import.meta.url));
+
+export interface Ran {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+type Running = ChildProcessByStdio<null, Readable, Readable>;
+
+/** Starts commands, and ends those that are left. */
+export class Skerry {
+  readonly #main: string;
+  readonly #environment: NodeJS.ProcessEnv;
+  readonly #children = new Set<Running>();
+
+  constructor(temporary: string) {
+    this.#main = build(temporary);
+    this.#environment = { ...process.env, TMPDIR: temporary, NO_COLOR: '1', SKERRY_DATA: '' };
+  }
+
+  #spawn(words: readonly string[]): Running {
+    const child = spawn(process.execPath, [this.#main, ...words], {
+      env: this.#environment,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#children.add(child);
+    child.on('close', () => this.#children.delete(child));
+    return child;
+  }
+
+  /** Run a command to its end. */
+  async run(...words: string[]): Promise<Ran> {
+    const child = this.#spawn(words);
+    const [out, err] = [collected(child.stdout), collected(child.stderr)];
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, out: out(), err: err() };
+  }
+
+  /** A command's one JSON document; it must have ended with exit code 0. */
+  async json(...words: string[]): Promise<unknown> {
+    const { code, out, err } = await this.run(...words, '--json');
+    if (code !== 0) throw new Error(`skerry ${words.join(' ')} ended with ${code}: ${err}`);
+    return JSON.parse(out);
+  }
+
+  /** A command's JSON lines. */
+  async lines(...words: string[]): Promise<unknown[]> {
+    const { code, out, err } = await this.run(...words, '--json');
+    if (code !== 0) throw new Error(`skerry ${words.join(' ')} ended with ${code}: ${err}`);
+    return out.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as unknown]));
+  }
+
+  /** Start the app; resolves when it runs. */
+  async start(app: string, data: string, ...words: string[]): Promise<App> {
+    const child = this.#spawn(['run', app, '--data', data, '--json', ...words]);
+    const [out, err] = [collected(child.stdout), collected(child.stderr)];
+    const ended = once(child, 'close').then(([code]) => code as number | null);
+    const hasBegun = await Promise.race([once(child.stdout, 'data').then(() => true), ended.then(() => false)]);
+    if (!hasBegun) throw new Error(`the app did not start: ${err()}`);
+    return {
+      announcement: JSON.parse(out().split('\n')[0] ?? '') as App['announcement'],
+      end: async (signal) => {
+        child.kill(signal);
+        return { code: await ended, out: out(), err: err() };
+      },
+    };
+  }
+
+  endAll(): void {
+    for (const child of this.#children) child.kill('SIGKILL');
+  }
+}
+
+export interface App {
+  readonly announcement: { readonly status: string; readonly pid: number; readonly types: readonly { type: string }[] };
+  end(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<Ran>;
+}
+
+/** Builds into a folder that looks like an installed package; answers the command's path. */
+function build(folder: string): string {
+  const tsc = join(root, 'node_modules', '.bin', 'tsc');
+  // Types are checked elsewhere: what is emitted in spite of a wrong one will do.
+  spawnSync(tsc, ['-p', 'tsconfig.build.json', '--outDir', join(folder, 'dist')], { cwd: root });
+  copyFileSync(join(root, 'package.json'), join(folder, 'package.json'));
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  return join(folder, 'dist', 'runtime', 'cli', 'main.js');
+}
+
+function collected(stream: Readable): () => string {
+  let text = '';
+  stream.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  return () => text;
+}
