@@ -110,8 +110,10 @@ export interface EntityRecord {
   readonly holds: Parts<string, HeldOperation>;
   readonly effects: Parts<string, PendingEffect>;
   readonly dead: Parts<string, DeadLetter>;
-  /** When the first closed stream's record may go, ms; 0: none waits for that. */
+  /** When a quiet stream is next to be closed or a record forgotten, ms; 0: nothing waits for that. */
   forgetAt: number;
+  /** When the activities that are not in memory are next looked through, ms; 0: not at all. `forgetAt` is no later. */
+  searchAt: number;
   /** Activities that may be in the store and not in memory, at least. */
   unseenCount: number;
   /** Messages not yet acknowledged, over all activities. */
@@ -145,15 +147,26 @@ export function newRecord(address: Address, state: unknown): EntityRecord {
     effects: new Parts(),
     dead: new Parts(),
     forgetAt: 0,
+    searchAt: 0,
     unseenCount: 0,
     outboxCount: 0,
     changes: { isStateChanged: false, whole: undefined, patches: noPatches, records: new Parts() },
   };
 }
 
+/** The sooner of two dates, of which 0 is none. */
+export function sooner(one: number, other: number): number {
+  if (one === 0 || other === 0) return one + other;
+  return Math.min(one, other);
+}
+
 /** When the entity next wants to be woken though nobody calls, ms; 0: at once; undefined: not at all. */
 export function wakeTime(record: EntityRecord): number | undefined {
-  if (record.outboxCount > 0 || record.effects.size > 0) return 0;
+  return record.outboxCount > 0 || record.effects.size > 0 ? 0 : ownTime(record);
+}
+
+/** The same without what is under way already: messages and effects. */
+export function ownTime(record: EntityRecord): number | undefined {
   let soonest: number | undefined = record.forgetAt === 0 ? undefined : record.forgetAt;
   if (record.timers.size > 0) for (const timer of record.timers.values()) if (soonest === undefined || timer.due < soonest) soonest = timer.due;
   if (record.holds.size > 0) for (const hold of record.holds.values()) if (soonest === undefined || hold.until < soonest) soonest = hold.until;

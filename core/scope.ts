@@ -12,11 +12,12 @@ import { addressOf, isEntityPartner, keyOf, parseAddress, typeOf } from './messa
 import type { AnyOperation } from './operation.ts';
 import type { Parts } from './parts.ts';
 import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
-import { activityWith, enqueueMessage, recordName } from './record.ts';
+import { activityWith, enqueueMessage, recordName, sooner } from './record.ts';
 import { References } from './reference.ts';
 import type { Request, TurnEnvironment } from './request.ts';
-import { type Holder, Recorder, view } from './state.ts';
+import { type Holder, Recorder } from './state.ts';
 import { retained, storable } from './storable.ts';
+import { view } from './view.ts';
 
 /** States up to this many encoded bytes are written whole with each commit; larger ones as patches where smaller. */
 export const wholeBytesMax = 2_048;
@@ -461,6 +462,8 @@ export class TurnScope {
 
   enqueue(activity: Activity, content: Content): void {
     enqueueMessage(this.record, activity, content, { now: this.now, expires: this.environment.now + this.horizonMs });
+    // The stream that this opens or uses is closed when it has been quiet, also by the next owner and also if nobody calls.
+    this.record.forgetAt = sooner(this.record.forgetAt, this.now + this.environment.limits.closeIdleMs);
     if (this.behaviour.historyMs !== undefined) (this.sentLog ??= []).push({ to: activity.partner, kind: content.kind, operation: content.operation });
     this.sentTo ??= new Set();
     this.sentTo.add(activity);

@@ -13,7 +13,7 @@
  *   smaller than it, else as a new snapshot: what is written is in proportion to what changed.
  */
 import type { Activity, Content, Inbound, KeptAnswer, OutboxMessage } from '../core/activity.ts';
-import { newActivity } from '../core/activity.ts';
+import { isEmpty, newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, keyOf, type PartnerId } from '../core/message.ts';
@@ -21,7 +21,7 @@ import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, OutboxRow, P
 import { activityWith, newRecord, noPatches, recordName } from '../core/record.ts';
 import type { Parts } from '../core/parts.ts';
 import { wholeBytesMax } from '../core/scope.ts';
-import { applyPatch } from '../core/state.ts';
+import { applyPatch } from '../core/patch.ts';
 import { retained, storable } from '../core/storable.ts';
 import { contentRow, decode, encode, Row, rowOf } from './codec.ts';
 import type { Loaded } from './store.ts';
@@ -68,6 +68,8 @@ function writeState(record: EntityRecord, layout: StateLayout, records: [RecordN
   const { changes } = record;
   if (record.stateBytes <= wholeBytesMax) {
     dropPatches(layout, records);
+    if (layout.snapshotBytes > 0) records.push([recordName.snapshot(), null]);
+    layout.snapshotBytes = 0;
     return changes.whole ?? encode(record.state.value);
   }
   if (!changes.isStateChanged && layout.snapshotBytes > 0) return null;
@@ -93,17 +95,15 @@ function joinPatches(patches: readonly Uint8Array[]): Uint8Array {
 
 function dropPatches(layout: StateLayout, records: [RecordName, Uint8Array | null][]): void {
   for (let index = 0; index < layout.patchCount; index++) records.push([recordName.patch(index), null]);
-  if (layout.snapshotBytes > 0) records.push([recordName.snapshot(), null]);
   layout.patchCount = 0;
   layout.patchBytes = 0;
-  layout.snapshotBytes = 0;
 }
 
 function encodeChange(record: EntityRecord, name: RecordName, change: RecordChange): Uint8Array | null {
   if (change === null) return null;
   if (change === 'activity') {
     const activity = record.activities.get(name.slice(1));
-    return activity === undefined ? null : encodeActivity(activity);
+    return activity === undefined || isEmpty(activity) ? null : encodeActivity(activity);
   }
   if ('message' in change) return encodeOutbox(change);
   if ('due' in change) return encode([change.name, change.due, change.order, change.to, ...contentRow(change.content)]);
@@ -145,7 +145,8 @@ export function encodeActivity({ inbound, outbound, application }: Activity): Ui
 }
 
 export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity {
-  const row = rowOf(bytes);
+  // Not a view: the application's state about the partner stays in memory and may hold bytes (P11).
+  const row = new Row(decode(bytes));
   const activity = newActivity(partner);
   const inbound = row.any();
   if (inbound !== null) activity.inbound = readInbound(new Row(inbound));
@@ -154,7 +155,7 @@ export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity 
     const columns = new Row(outbound);
     activity.outbound = { session: columns.number(), next: columns.number(), unacked: [], isClosing: columns.boolean(), activeAt: columns.number() };
   }
-  activity.application.value = row.any() ?? undefined;
+  activity.application.value = row.any();
   return activity;
 }
 
