@@ -181,6 +181,11 @@ export function mayForget(inbound: Inbound | undefined, now: number, limits: Lim
   return inbound.closedAt > 0 && now > inbound.closedAt + limits.transitMaxMs + limits.skewMaxMs;
 }
 
+/** Whether there is nothing to remember. */
+export function isEmpty({ inbound, outbound, application }: Activity): boolean {
+  return inbound === undefined && outbound === undefined && application.value === undefined;
+}
+
 /** Whether nothing of the activity is left worth keeping. */
 export function isOver(activity: Activity, now: number, limits: Limits): boolean {
   return activity.outbound === undefined && activity.application.value === undefined && mayForget(activity.inbound, now, limits);

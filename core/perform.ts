@@ -5,17 +5,18 @@
  * inputs, and the three steps of a tentative operation. What a step leaves behind is the scope's.
  */
 import type { Content } from './activity.ts';
-import type { EffectOutcome } from './behaviour.ts';
-import type { Hold } from './entity.ts';
+import type { EffectOutcome, View } from './behaviour.ts';
+import type { AnyEntity, Hold } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.ts';
 import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
 import type { EntityRecord, HeldOperation } from './record.ts';
 import { recordName } from './record.ts';
-import type { AnswerRow, TurnEnvironment } from './request.ts';
-import { queryView, type TurnScope } from './scope.ts';
+import { type AnswerRow, Refusal, type TurnEnvironment } from './request.ts';
+import type { TurnScope } from './scope.ts';
 import { retained, storable } from './storable.ts';
 import { TurnHandle } from './turn-handle.ts';
+import { view } from './view.ts';
 
 /** Bytes of UTF-8: an address, a version and a number have room in it. */
 const holdIdBytesMax = 640;
@@ -170,4 +171,18 @@ export function runQuery(record: EntityRecord, behaviour: TurnScope['behaviour']
   } finally {
     end();
   }
+}
+
+/** What a query's handler sees; dead once the query has been answered. */
+function queryView(record: EntityRecord, now: number): { handle: View<AnyEntity>; end: () => void } {
+  const seen = view(record.state.value);
+  const handle: View<AnyEntity> = {
+    key: record.key,
+    state: seen.value as never,
+    now: Math.max(now, record.now),
+    refuse: (reason, detail) => {
+      throw new Refusal(reason, detail);
+    },
+  };
+  return { handle, end: () => seen.revoke() };
 }

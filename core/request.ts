@@ -1,5 +1,6 @@
 /**
- * What asks an entity for a turn, what a turn is given besides, and the form of its answer.
+ * What asks an entity for a turn, what a turn is given besides, the form of its answer, and the two ways out of a
+ * handler that are no errors.
  */
 import type { Arrival, Content } from './activity.ts';
 import type { EffectOutcome } from './behaviour.ts';
@@ -23,3 +24,21 @@ export type Request =
 
 /** An answer on its way: status, then output; or reason and detail; or code and message. */
 export type AnswerRow = readonly [status: string, first?: unknown, second?: unknown];
+
+/** The handler declined; not an error. */
+export class Refusal {
+  readonly reason: string;
+  readonly detail: unknown;
+  constructor(reason: string, detail: unknown) {
+    this.reason = reason;
+    this.detail = detail;
+  }
+}
+
+/** The turn needs the activity with a partner that is still in the store: load it and run the turn again. */
+export class NeedActivity {
+  readonly partner: PartnerId;
+  constructor(partner: PartnerId) {
+    this.partner = partner;
+  }
+}

@@ -1,11 +1,12 @@
 /**
  * One turn's scope: what its handler sees, and everything that it decides, until the turn is concluded.
  *
- * Owns the buffers of a turn's decisions and their limits. Does not own the record until `apply` (T2 in turn.ts).
+ * Owns the buffers of a turn's decisions and their limits; what it changes in place are `drafts.ts`. Does not own the record until `apply` (T2 in turn.ts).
  */
 import type { Activity, Content } from './activity.ts';
-import type { Behaviour, Effect, Partner, View, When } from './behaviour.ts';
+import type { Behaviour, Effect, Partner, When } from './behaviour.ts';
 import type { AnyEntity, Hold } from './entity.ts';
+import { Drafts } from './drafts.ts';
 import { SkerryError } from './errors.ts';
 import type { PartnerId } from './message.ts';
 import { addressOf, isEntityPartner, keyOf, parseAddress, typeOf } from './message.ts';
@@ -14,31 +15,8 @@ import type { Parts } from './parts.ts';
 import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
 import { activityWith, enqueueMessage, recordName, sooner } from './record.ts';
 import { References } from './reference.ts';
-import type { Request, TurnEnvironment } from './request.ts';
-import { type Holder, Recorder } from './state.ts';
+import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
 import { retained, storable } from './storable.ts';
-import { view } from './view.ts';
-
-/** States up to this many encoded bytes are written whole with each commit; larger ones as patches where smaller. */
-export const wholeBytesMax = 2_048;
-
-/** The handler declined; not an error. */
-export class Refusal {
-  readonly reason: string;
-  readonly detail: unknown;
-  constructor(reason: string, detail: unknown) {
-    this.reason = reason;
-    this.detail = detail;
-  }
-}
-
-/** The turn needs the activity with a partner that is still in the store: load it and run the turn again. */
-export class NeedActivity {
-  readonly partner: PartnerId;
-  constructor(partner: PartnerId) {
-    this.partner = partner;
-  }
-}
 
 /** A hold may come from anywhere, an unchecked input too; one that is none would lie in the outbox and never be read. */
 function checkedHold(hold: Hold): Hold {
@@ -75,26 +53,19 @@ export class TurnScope {
   holds: HeldOperation[] | undefined;
   effects: PendingEffect[] | undefined;
   timerOperation: string | undefined;
-  isStateChanged = false;
   /** Activities whose outbox grew. */
   sentTo: Set<Activity> | undefined;
   sentLog: HistoryItem['sent'][number][] | undefined;
-  #recorder: Recorder | undefined;
-  #root: unknown;
-  #isRootOpen = false;
+  readonly #drafts: Drafts;
   #isEnded = false;
   #outgoing: Outgoing[] | undefined;
   #timers: Timer[] | undefined;
-  #touched: Set<Activity> | undefined;
-  /** Application states as they are at first: kept only if they are changed, so that a look remembers nothing (P10). */
-  #begun: Map<Activity, Holder> | undefined;
-  #patch: Uint8Array | undefined;
-  #whole: Uint8Array | undefined;
 
   constructor(record: EntityRecord, behaviour: Behaviour, request: Request, environment: TurnEnvironment) {
     this.record = record;
     this.behaviour = behaviour;
     this.environment = environment;
+    this.#drafts = new Drafts(record, behaviour, environment);
     // A clock that went back (another worker's, a corrected one) must not take the entity's time back with it.
     this.now = Math.max(environment.now, record.now);
     this.partner = request.kind === 'message' ? request.partner : '';
@@ -120,6 +91,10 @@ export class TurnScope {
     return storable(value, where);
   }
 
+  get isStateChanged(): boolean {
+    return this.#drafts.isStateChanged;
+  }
+
   get horizonMs(): number {
     return this.behaviour.horizonMs ?? this.environment.limits.horizonMs;
   }
@@ -138,50 +113,25 @@ export class TurnScope {
   }
 
   get state(): unknown {
-    if (!this.#isRootOpen) {
-      this.#root = this.#open(this.record.state);
-      this.#isRootOpen = true;
-    }
-    return this.#root;
+    return this.#drafts.state;
   }
 
   set state(value: unknown) {
-    this.#recording().replace(this.record.state, value);
-    this.#isRootOpen = false;
-  }
-
-  #recording(): Recorder {
-    this.#recorder ??= new Recorder(this.record.stateBytes > wholeBytesMax);
-    return this.#recorder;
-  }
-
-  #open(holder: { value: unknown }): unknown {
-    return this.#recording().open(holder);
+    this.#drafts.state = value;
   }
 
   activityState(partner: PartnerId): unknown {
     this.checkOpen();
-    if (partner === '' || !isEntityPartner(partner)) return undefined;
-    const initial = this.behaviour.contract.activities;
-    const type = typeOf(partner);
-    if (!Object.hasOwn(initial, type)) return undefined;
-    const activity = this.#touch(partner);
-    if (activity.application.value !== undefined) return this.#open(activity.application);
-    this.#begun ??= new Map();
-    let begun = this.#begun.get(activity);
-    if (begun === undefined) {
-      begun = { value: storable(initial[type]?.(), `activity with ${partner}`) };
-      this.#begun.set(activity, begun);
-    }
-    return this.#open(begun);
+    if (!this.#drafts.hasActivityState(partner)) return undefined;
+    this.#require(partner);
+    return this.#drafts.activityState(partner);
   }
 
   setActivityState(partner: PartnerId, value: unknown): void {
     this.checkOpen();
     if (partner === '' || !isEntityPartner(partner)) throw new SkerryError('failed', 'Only activities with other entities have a state');
-    const activity = this.#touch(partner);
-    this.#begun?.delete(activity);
-    this.#recording().replace(activity.application, value);
+    this.#require(partner);
+    this.#drafts.setActivityState(partner, value);
   }
 
   /** Remembered, since a handler that catches what is thrown here must not go on without its message (P7). */
@@ -195,14 +145,6 @@ export class TurnScope {
     if (this.record.isComplete || this.record.activities.has(partner)) return;
     this.#needed ??= new NeedActivity(partner);
     throw this.#needed;
-  }
-
-  #touch(partner: PartnerId): Activity {
-    this.#require(partner);
-    const activity = activityWith(this.record, partner);
-    this.#touched ??= new Set();
-    this.#touched.add(activity);
-    return activity;
   }
 
   to(contract: AnyEntity, key: string, when: When | undefined): object {
@@ -327,12 +269,7 @@ export class TurnScope {
     if (largest > limits.timerCountMax) {
       throw new SkerryError('overloaded', `${record.address} has too many timers, holds or effects: timerCountMax is ${limits.timerCountMax}`);
     }
-    if (this.#recorder === undefined) return;
-    this.#recorder.settle();
-    this.isStateChanged = this.#recorder.isChanged(record.state);
-    if (this.isStateChanged) this.#encodeState(this.#recorder);
-    for (const activity of this.#touched ?? []) this.#checkActivity(activity.partner, activity.application, this.#recorder);
-    for (const [activity, begun] of this.#begun ?? []) this.#checkActivity(activity.partner, begun, this.#recorder);
+    this.#drafts.settle();
   }
 
   /** How many there will be: what replaces another, or takes the place of what this turn consumes, is no more. */
@@ -347,51 +284,14 @@ export class TurnScope {
     return count;
   }
 
-  #encodeState(recorder: Recorder): void {
-    const { record, environment } = this;
-    const ops = recorder.patch(record.state);
-    if (ops !== 'whole') this.#patch = environment.encode(ops);
-    if (this.#patch === undefined || record.stateBytes + this.#patch.length > environment.limits.stateBytesMax) {
-      this.#patch = undefined;
-      this.#whole = environment.encode(recorder.whole(record.state));
-      this.#checkState(this.#whole.length);
-    }
-  }
-
-  #checkState(bytes: number): void {
-    const { stateBytesMax } = this.environment.limits;
-    if (bytes > stateBytesMax) throw new SkerryError('too-large', `The state of ${this.record.address} would take ${bytes} bytes, over stateBytesMax (${stateBytesMax})`);
-  }
-
-  #checkActivity(partner: PartnerId, holder: Holder, recorder: Recorder): void {
-    if (holder.value === undefined || !recorder.isChanged(holder)) return;
-    const bytes = this.environment.encode(recorder.whole(holder)).length;
-    const { activityBytesMax } = this.environment.limits;
-    if (bytes > activityBytesMax) throw new SkerryError('too-large', `What ${this.record.address} keeps about ${partner} would take ${bytes} bytes, over activityBytesMax (${activityBytesMax})`);
-  }
-
   undo(): void {
-    this.#recorder?.undo();
-    this.#recorder = undefined;
-    this.isStateChanged = false;
-    this.#dropUnused();
-  }
-
-  /** Activities that were only looked at leave nothing behind. */
-  #dropUnused(): void {
-    for (const activity of this.#touched ?? []) {
-      const isEmpty = activity.inbound === undefined && activity.outbound === undefined && activity.application.value === undefined;
-      // Where activities are in the store as well, an empty one says that this one is not.
-      if (isEmpty && this.record.isComplete) this.record.activities.delete(activity.partner);
-    }
+    this.#drafts.undo();
   }
 
   /** Drop every decision: the turn goes on only to be remembered as declined. */
   forget(): void {
     this.#outgoing = undefined;
     this.#timers = undefined;
-    this.#touched = undefined;
-    this.#begun = undefined;
     this.effects = undefined;
     this.removed = undefined;
     this.holds = undefined;
@@ -400,16 +300,14 @@ export class TurnScope {
   /** Drafts and handle are dead from here. */
   end(): void {
     this.#isEnded = true;
-    this.#recorder?.keep();
-    this.#recorder = undefined;
+    this.#drafts.end();
   }
 
   /** The record takes over what was decided. Cannot fail. */
   apply(): void {
     const { record } = this;
     const { records } = record.changes;
-    if (this.isStateChanged) this.#applyState();
-    for (const activity of this.#touched ?? []) this.#applyActivity(activity);
+    this.#drafts.apply();
     for (const name of this.removed ?? []) this.#remove(name);
     for (const timer of this.#timers ?? []) {
       record.timers.set(timer.name, timer);
@@ -425,30 +323,6 @@ export class TurnScope {
     }
     for (const { to, content } of this.#outgoing ?? []) this.enqueue(activityWith(record, to), content);
     this.#outgoing = undefined;
-    this.#dropUnused();
-  }
-
-  #applyActivity(activity: Activity): void {
-    const begun = this.#begun?.get(activity);
-    const holder = begun ?? activity.application;
-    if (this.#recorder?.isChanged(holder) !== true) return;
-    activity.application.value = holder.value;
-    this.record.changes.records.set(recordName.activity(activity.partner), 'activity');
-  }
-
-  #applyState(): void {
-    const { record } = this;
-    const { changes } = record;
-    changes.isStateChanged = true;
-    if (this.#whole !== undefined) {
-      changes.whole = this.#whole;
-      changes.patches = undefined;
-      record.stateBytes = this.#whole.length;
-    } else if (this.#patch !== undefined) {
-      changes.whole = undefined;
-      changes.patches = changes.patches?.concat(this.#patch);
-      record.stateBytes += this.#patch.length;
-    }
   }
 
   #remove(name: RecordName): void {
@@ -468,18 +342,4 @@ export class TurnScope {
     this.sentTo ??= new Set();
     this.sentTo.add(activity);
   }
-}
-
-/** What a query's handler sees; dead once the query has been answered. */
-export function queryView(record: EntityRecord, now: number): { handle: View<AnyEntity>; end: () => void } {
-  const seen = view(record.state.value);
-  const handle: View<AnyEntity> = {
-    key: record.key,
-    state: seen.value as never,
-    now: Math.max(now, record.now),
-    refuse: (reason, detail) => {
-      throw new Refusal(reason, detail);
-    },
-  };
-  return { handle, end: () => seen.revoke() };
 }

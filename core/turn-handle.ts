@@ -3,7 +3,8 @@
  */
 import type { Effect, Partner, Turn, When } from './behaviour.ts';
 import type { AnyEntity, Hold } from './entity.ts';
-import { Refusal, type TurnScope } from './scope.ts';
+import { Refusal } from './request.ts';
+import type { TurnScope } from './scope.ts';
 
 export class TurnHandle {
   readonly #scope: TurnScope;

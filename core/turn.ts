@@ -23,8 +23,8 @@ import { isEntityPartner, type PartnerId } from './message.ts';
 import { runContent, runEffectOutcome } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
 import { activityWith, recordName } from './record.ts';
-import type { AnswerRow, Request, TurnEnvironment } from './request.ts';
-import { NeedActivity, Refusal, TurnScope } from './scope.ts';
+import { type AnswerRow, NeedActivity, Refusal, type Request, type TurnEnvironment } from './request.ts';
+import { TurnScope } from './scope.ts';
 
 
 

@@ -27,6 +27,8 @@ export class Batch {
   /** What asked for the turns: tried again if they do not become durable. */
   readonly requests: (MessageEnvelope | QueryEnvelope)[] = [];
   readonly envelopes: Envelope[] = [];
+  /** What was decided while this was under way to the store: it needs a proof of ownership that is newer (O2). */
+  unproven: Unproven[] | undefined;
   /** Activities whose outbox grew or closes, and what of it this batch makes durable. */
   sent: Map<Activity, Sent> | undefined;
   effects: PendingEffect[] | undefined;
@@ -38,6 +40,12 @@ export class Batch {
     this.sent ??= new Map();
     this.sent.set(activity, { session: outbound.session, through: outbound.next - 1, isClosing: outbound.isClosing });
   }
+}
+
+/** An envelope that leaves only once the store has said that this worker is the owner; with the query that it answers. */
+export interface Unproven {
+  readonly envelope: Envelope;
+  readonly query: QueryEnvelope | undefined;
 }
 
 /** One stream as a batch makes it durable. */
@@ -94,6 +102,8 @@ export class Activation {
   usedAt = 0;
   isQueued = false;
   isListed = false;
+  /** Its stored activities are being looked through: none leaves memory meanwhile, since what was read of it may be old. */
+  isSearching = false;
 
   constructor(address: Address, partition: Partition, behaviour: Behaviour) {
     this.address = address;
@@ -123,6 +133,12 @@ export class Activation {
   get entity(): EntityRecord {
     if (this.record === undefined) throw new Error(`Skerry bug, please report: ${this.address} is used before it is loaded`);
     return this.record;
+  }
+
+  /** Whether an effect's outcome is here and only its turn is still to come: for that it must not run again (L2). */
+  hasOutcome(id: string): boolean {
+    if (this.retries?.has(`f:${id}`) === true) return true;
+    return this.#mailbox?.peek(this.#mailbox.count).some((item) => item.kind === 'effect' && item.id === id) === true;
   }
 
   get isDurable(): boolean {

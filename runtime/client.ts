@@ -12,7 +12,7 @@
 import type { AcceptedHold, AnyEntity, Caller, CallOptions, Hold } from '../core/entity.ts';
 import { type ErrorCode, errorCodes, isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
-import { type Address, addressOf, isPartner } from '../core/message.ts';
+import { type Address, addressOf, isPartner, parseAddress } from '../core/message.ts';
 import type { AnyOperation } from '../core/operation.ts';
 import { readRow } from '../core/perform.ts';
 import { References } from '../core/reference.ts';
@@ -111,11 +111,13 @@ export class Client {
 
   /** Call an operation by its name: for tools that have no contract. Without its kind it is taken for a command. */
   async invoke(address: Address, operation: { name: string; kind: AnyOperation['kind'] }, input: unknown, options: CallOptions = {}): Promise<unknown> {
+    parseAddress(address);
     return this.#perform(address, operation.name, operation.kind, input, options);
   }
 
   /** Have an entity retry or drop one of its dead letters. Rejects with `not-found`, or with what the retried turn failed with. */
   async resolveDead(address: Address, id: string, kind: 'dead-retry' | 'dead-drop'): Promise<void> {
+    parseAddress(address);
     const row = await this.#message(address, { kind, operation: '', payload: encode(id), hold: '', wantsAnswer: false }, {});
     outputOf(address, kind, row);
   }
@@ -159,6 +161,7 @@ export class Client {
 
   /** Confirm or cancel a hold, also one that came from elsewhere. Rejects with `lapsed` when it is too late to confirm. */
   async resolve(hold: Hold, kind: 'confirm' | 'cancel', options: CallOptions = {}): Promise<void> {
+    parseAddress(hold.entity);
     const content: Content = { kind, operation: hold.operation, payload: nothing, hold: hold.id, wantsAnswer: true };
     const row = await this.#message(hold.entity, content, options);
     if (row[0] === 'lapsed' && kind === 'confirm') throw new SkerryError('lapsed', `The hold on ${hold.entity} had lapsed: ${hold.operation} was cancelled`);
@@ -185,6 +188,10 @@ export class Client {
     if (this.#isClosed) throw new SkerryError('closed', 'The cluster handle is closed');
     if (this.#calls.size >= limits.clientCallCountMax) throw new SkerryError('overloaded', `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`);
     const now = environment.now();
+    // NaN would never be over, and neither it nor Infinity can be sent.
+    for (const ms of [options.deadlineMs ?? 0, options.keyLifeMs ?? 0]) {
+      if (!Number.isFinite(ms) || ms < 0) throw new SkerryError('invalid-input', `deadlineMs and keyLifeMs are finite numbers of milliseconds, not ${ms}`);
+    }
     const key = options.idempotencyKey;
     if (key !== undefined && !isPartner(`#${key}`)) throw new SkerryError('invalid-input', `An idempotency key is well-formed Unicode of 1 to ${limits.keyBytesMax - 1} bytes`);
     const stream = content !== undefined && key === undefined ? this.#streamTo(address, now) : undefined;
@@ -308,7 +315,10 @@ export class Client {
   }
 
   #answered(call: Call, bytes: Uint8Array): void {
+    const wasFirst = call.stream?.calls[0] === call;
     this.#forget(call);
+    // One behind this one had been given up before: only now can the floor pass it (C3).
+    if (wasFirst && call.stream?.calls[0] !== undefined && call.stream.calls[0].seq > call.seq + 1) this.#sendWaiting(call.stream);
     try {
       call.settle(readRow(decode(bytes)));
     } catch (error) {
@@ -320,10 +330,13 @@ export class Client {
     const wasFirst = call.stream !== undefined && this.#floorOf(call.stream) === call.seq;
     this.#forget(call);
     call.fail(error);
-    if (!wasFirst || call.stream === undefined) return;
-    // The floor has moved: calls behind this one were held for it (C3).
+    if (wasFirst && call.stream !== undefined) this.#sendWaiting(call.stream);
+  }
+
+  /** The floor has moved past a number that was given up: calls behind it were held for it (C3). */
+  #sendWaiting(stream: Stream): void {
     const now = this.#parts.environment.now();
-    for (const waiting of [...call.stream.calls]) this.#send(waiting, now);
+    for (const waiting of [...stream.calls]) this.#send(waiting, now);
   }
 
   #forget(call: Call): void {

@@ -11,7 +11,7 @@
  * - Q3 The floor passes an expired message only once its receiver has said that it did not process it, or can no longer say.
  */
 import type { Activity, OutboxMessage, Outbound } from '../core/activity.ts';
-import { acknowledge, floorOf, mayClose, reopen } from '../core/activity.ts';
+import { acknowledge, floorOf, isEmpty, mayClose, reopen } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import type { PartnerId } from '../core/message.ts';
 import type { DeadLetter } from '../core/record.ts';
@@ -53,9 +53,13 @@ export class Courier {
   resume(activation: Activation): void {
     for (const activity of activation.entity.activities.values()) {
       const { outbound } = activity;
-      if (outbound === undefined || (outbound.unacked.length === 0 && !outbound.isClosing)) continue;
-      this.released(activation, activity, { session: outbound.session, through: outbound.next - 1, isClosing: outbound.isClosing });
+      if (outbound !== undefined && (outbound.unacked.length > 0 || outbound.isClosing)) this.#resumeOne(activation, activity);
     }
+  }
+
+  #resumeOne(activation: Activation, activity: Activity): void {
+    const { outbound } = activity;
+    if (outbound !== undefined) this.released(activation, activity, { session: outbound.session, through: outbound.next - 1, isClosing: outbound.isClosing });
   }
 
   #flightOf(activation: Activation, partner: PartnerId, outbound: Outbound): Flight {
@@ -190,7 +194,8 @@ export class Courier {
     if (activity?.outbound === undefined || !activity.outbound.isClosing || activity.outbound.session !== session) return;
     activity.outbound = undefined;
     activation.flights?.delete(from);
-    if (activity.inbound === undefined && activity.application.value === undefined) entity.activities.delete(from);
+    // Where activities are in the store as well, an empty one says that this one is gone, until the store knows it too.
+    if (isEmpty(activity) && entity.isComplete) entity.activities.delete(from);
     entity.changes.records.set(recordName.activity(from), 'activity');
     this.#wantTrim(activation, this.#parts.environment.now());
   }
@@ -255,12 +260,16 @@ export class Courier {
     let next = Number.POSITIVE_INFINITY;
     for (const activity of activation.entity.activities.values()) {
       const { outbound } = activity;
-      if (outbound === undefined || outbound.isClosing || outbound.unacked.length > 0) continue;
-      if (mayClose(outbound, now, limits)) {
+      if (outbound === undefined) continue;
+      if (outbound.isClosing && activation.isDurable && activation.flights?.has(activity.partner) !== true) this.#resumeOne(activation, activity);
+      // Its flight tells the partner again and again; the date is for an owner that comes after this one.
+      if (outbound.isClosing || outbound.unacked.length > 0) next = Math.min(next, now + limits.closeIdleMs);
+      else if (mayClose(outbound, now, limits)) {
         outbound.isClosing = true;
         activation.entity.changes.records.set(recordName.activity(activity.partner), 'activity');
         activation.batch().addSent(activity);
         isChanged = true;
+        next = Math.min(next, now + limits.closeIdleMs);
       } else {
         next = Math.min(next, outbound.activeAt + limits.closeIdleMs);
       }

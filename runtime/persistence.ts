@@ -20,7 +20,7 @@ import { type Address, keyOf, type PartnerId } from '../core/message.ts';
 import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, OutboxRow, PendingEffect, RecordChange, RecordName, Timer } from '../core/record.ts';
 import { activityWith, newRecord, noPatches, recordName } from '../core/record.ts';
 import type { Parts } from '../core/parts.ts';
-import { wholeBytesMax } from '../core/scope.ts';
+import { wholeBytesMax } from '../core/drafts.ts';
 import { applyPatch } from '../core/patch.ts';
 import { retained, storable } from '../core/storable.ts';
 import { contentRow, decode, encode, Row, rowOf } from './codec.ts';

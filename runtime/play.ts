@@ -18,7 +18,7 @@ import { readRow, runQuery } from '../core/perform.ts';
 import type { EntityRecord } from '../core/record.ts';
 import { References } from '../core/reference.ts';
 import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
-import { Refusal } from '../core/scope.ts';
+import { Refusal } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
 import { failedRow, perform } from '../core/turn.ts';
 import { decode, encode } from './codec.ts';

@@ -8,27 +8,31 @@
  * Invariants:
  * - E1 An address has at most one activation that is not dropped.
  * - E2 Only an activation at rest is passivated: nothing that is not durable is forgotten.
+ * - E3 What is read of an entity is of one version: no commit of it is written between the first read and the last.
  */
 import { type Activity, isOver, mayForget, newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
-
+import { SkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, type PartnerId, typeOf } from '../core/message.ts';
-import { type EntityRecord, recordName } from '../core/record.ts';
+import { type EntityRecord, recordName, sooner } from '../core/record.ts';
 import { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
-import { decodeActivity, decodeHistory, freshRecord, restore, restoreActivity } from './persistence.ts';
-import type { Loaded, Partition, Store } from './store.ts';
+import { decodeActivity, decodeHistory, drain, freshRecord, newLayout, restore, restoreActivity } from './persistence.ts';
+import type { Commit, Epoch, Loaded, Partition, Store } from './store.ts';
 
 export interface ResidentParts {
   readonly store: Store;
   readonly environment: Environment;
   readonly limits: Limits;
+  readonly epochOf: (partition: Partition) => Epoch;
   readonly behaviours: ReadonlyMap<string, Behaviour>;
   readonly ready: (activation: Activation) => void;
   readonly failed: (activation: Activation, error: unknown) => void;
   /** Records of the activation were forgotten: to be committed. */
   readonly forgotten: (activation: Activation) => void;
+  /** The activation wants to be woken by then. */
+  readonly wakeBy: (activation: Activation, at: number) => void;
   /** An activation at rest leaves memory. */
   readonly passivated: (activation: Activation) => void;
 }
@@ -54,6 +58,7 @@ export class Residents {
   readonly #parts: ResidentParts;
   readonly #activations = new Map<Address, Activation>();
   #toLoad: Activation[] = [];
+  readonly #doubted = new Set<Address>();
   #hand: IterableIterator<Activation> | undefined;
 
   constructor(parts: ResidentParts) {
@@ -96,6 +101,7 @@ export class Residents {
     this.#toLoad = [];
     const { store, limits } = this.#parts;
     try {
+      await this.#fence(activations);
       const [loaded, activities] = await Promise.all([
         store.load(activations),
         Promise.all(activations.map((activation) => store.scan(activation, 'p', { limit: limits.activityCountMax + 1 }))),
@@ -104,6 +110,39 @@ export class Residents {
     } catch (error) {
       for (const activation of activations) if (activation.phase === 'loading') this.#parts.failed(activation, error);
     }
+  }
+
+  /** A commit of this entity is under way or was lost on its way: nobody knows whether, or when, it is written. */
+  doubt(address: Address): void {
+    this.#doubted.add(address);
+  }
+
+  /**
+   * What is read of an entity while a lost commit may still be written could be half of before and half of after it. A
+   * commit that changes nothing but the version ends the doubt: from then on the late one is refused (S2, E3).
+   */
+  async #fence(activations: readonly Activation[], triesLeft = 3): Promise<void> {
+    if (this.#doubted.size === 0) return;
+    const doubted = activations.filter(({ address, phase }) => phase === 'loading' && this.#doubted.has(address));
+    if (doubted.length === 0) return;
+    const loaded = await this.#parts.store.load(doubted);
+    // Dropped meanwhile: the partition may be another's, or the worker stopped.
+    if (doubted.some(({ phase }) => phase === 'dropped')) return this.#fence(activations, triesLeft);
+    const outcomes = await this.#parts.store.commit(doubted.map((activation, index) => this.#fencing(activation, loaded[index])));
+    for (const [index, activation] of doubted.entries()) {
+      if (outcomes[index] === 'committed') this.#doubted.delete(activation.address);
+      else if (triesLeft === 0) this.#parts.failed(activation, new SkerryError('store-failed', `${activation.address} keeps changing while it is read: ${outcomes[index]}`));
+    }
+    if (triesLeft > 0) await this.#fence(activations, triesLeft - 1);
+  }
+
+  #fencing(activation: Activation, loaded: Loaded | undefined): Commit {
+    const { address, partition } = activation;
+    const { head, records } = loaded ?? drain(freshRecord(address, activation.behaviour), newLayout(), activation.behaviour);
+    const expected = loaded?.version ?? 0;
+    const wakeAt = loaded?.wakeAt;
+    const epoch = this.#parts.epochOf(partition);
+    return { partition, epoch, address, expected, version: expected + 1, head, records: loaded === undefined ? records : [], wakeBefore: wakeAt, wakeAt };
   }
 
   async #restore(activation: Activation, loaded: Loaded | undefined, rows: ActivityRows): Promise<void> {
@@ -127,6 +166,7 @@ export class Residents {
     activation.layout = layout;
     for (const [name, bytes] of rows) restoreActivity(record, name.slice(1), bytes);
     record.isComplete = rows.length <= this.#parts.limits.activityCountMax;
+    if (!record.isComplete) record.searchAt = record.forgetAt;
     // Where there are too many, those with something in the outbox are needed now, the others when their partner writes.
     const missing = record.isComplete ? [] : [...record.activities.values()].filter((activity) => activity.outbound?.session === 0).map((activity) => activity.partner);
     if (missing.length > 0) await this.#readInto(activation, record, missing);
@@ -140,7 +180,11 @@ export class Residents {
 
   async #readInto(activation: Activation, record: EntityRecord, partners: readonly PartnerId[]): Promise<void> {
     const found = await this.#parts.store.read(activation, partners.map(recordName.activity));
-    for (const [index, partner] of partners.entries()) restoreActivity(record, partner, found[index]);
+    for (const [index, partner] of partners.entries()) {
+      // What came into memory meanwhile, by a search, is newer than what was read; a placeholder is what is read for.
+      const known = record.activities.get(partner);
+      if (known === undefined || known.outbound?.session === 0) restoreActivity(record, partner, found[index]);
+    }
   }
 
   /** Read an activity that a turn needs, and those that what waits will need; the activation is ready again afterwards. */
@@ -168,50 +212,59 @@ export class Residents {
     const { entity } = activation;
     const { activityCountMax } = this.#parts.limits;
     let excess = entity.activities.size - activityCountMax;
-    if (excess <= 0 || activation.behaviour.durability !== 'turn') return;
+    if (excess <= 0 || activation.isSearching || activation.behaviour.durability !== 'turn') return;
     for (const [partner, activity] of entity.activities) {
       if (excess <= 0) return;
-      const isNeeded = (activity.outbound?.unacked.length ?? 0) > 0 || activity.outbound?.isClosing === true;
-      if (isNeeded || activation.ahead?.has(partner) || entity.changes.records.has(recordName.activity(partner))) continue;
+      // An open stream stays, to be closed: from the store nobody would see that it is quiet.
+      if (activity.outbound !== undefined || activation.ahead?.has(partner) || entity.changes.records.has(recordName.activity(partner))) continue;
       entity.activities.delete(partner);
       activation.flights?.delete(partner);
       entity.isComplete = false;
       excess -= 1;
       const forgetAt = forgetDate(activity, this.#parts.limits);
-      if (forgetAt < Number.POSITIVE_INFINITY && (entity.forgetAt === 0 || forgetAt < entity.forgetAt)) entity.forgetAt = forgetAt;
+      if (forgetAt < Number.POSITIVE_INFINITY) this.#planSearch(entity, forgetAt);
     }
+  }
+
+  #planSearch(entity: EntityRecord, at: number): void {
+    entity.searchAt = sooner(entity.searchAt, at);
+    entity.forgetAt = sooner(entity.forgetAt, entity.searchAt);
   }
 
   /**
    * Let go of what no copy can come for any more (A3); true if something changed. The caller commits. Activities that
-   * are not in memory are looked through page by page, at most once a minute.
+   * are not in memory are looked through page by page, at most once a minute. `closeAt` is when a stream is next closed.
    */
-  forget(activation: Activation, now: number): boolean {
+  forget(activation: Activation, now: number, closeAt: number): boolean {
     const { entity } = activation;
     const { limits } = this.#parts;
     let isChanged = false;
-    let next = Number.POSITIVE_INFINITY;
+    let next = closeAt;
     for (const activity of entity.activities.values()) {
       if (activity.inbound === undefined) continue;
-      if (mayForget(activity.inbound, now, limits)) {
+      const name = recordName.activity(activity.partner);
+      // What is not durable yet is not forgotten: what was said about it must be found in the store at least once.
+      if (mayForget(activity.inbound, now, limits) && !entity.changes.records.has(name)) {
         activity.inbound = undefined;
-        if (isOver(activity, now, limits)) entity.activities.delete(activity.partner);
-        entity.changes.records.set(recordName.activity(activity.partner), 'activity');
+        // Where activities are in the store as well, an empty one says that this one is gone, until the store knows it too.
+        if (isOver(activity, now, limits) && entity.isComplete) entity.activities.delete(activity.partner);
+        entity.changes.records.set(name, 'activity');
         isChanged = true;
       } else if (activity.inbound.closedAt > 0) {
-        next = Math.min(next, forgetDate(activity, limits));
+        next = Math.min(next, Math.max(forgetDate(activity, limits), now + limits.trimIdleMs));
       }
     }
-    if (entity.isComplete) entity.forgetAt = next === Number.POSITIVE_INFINITY ? 0 : next;
-    else if (entity.forgetAt > 0 && entity.forgetAt <= now) {
-      entity.forgetAt = now + sweepPauseMs;
-      void this.#forgetStored(activation, undefined, next);
-      return true;
+    const isSearchDue = !entity.isComplete && entity.searchAt > 0 && entity.searchAt <= now && !activation.isSearching;
+    if (isSearchDue) {
+      entity.searchAt = now + sweepPauseMs;
+      activation.isSearching = true;
+      void this.#forgetStored(activation, undefined);
     }
+    entity.forgetAt = sooner(next === Number.POSITIVE_INFINITY ? 0 : next, entity.isComplete ? 0 : entity.searchAt);
     return isChanged;
   }
 
-  async #forgetStored(activation: Activation, after: string | undefined, soonest: number): Promise<void> {
+  async #forgetStored(activation: Activation, after: string | undefined, soonest = Number.POSITIVE_INFINITY): Promise<void> {
     const { store, limits, environment } = this.#parts;
     const page = await store.scan(activation, 'p', after === undefined ? { limit: sweepPageCount } : { after, limit: sweepPageCount }).catch(() => []);
     if (activation.phase === 'dropped') return;
@@ -221,15 +274,33 @@ export class Residents {
       const partner = name.slice(1);
       if (entity.activities.has(partner)) continue;
       const activity = decodeActivity(partner, bytes);
-      if (isOver(activity, environment.now(), limits)) entity.changes.records.set(name, 'activity');
-      else next = Math.min(next, forgetDate(activity, limits));
+      next = Math.min(next, this.#forgetOne(activation, activity));
     }
     if (after === undefined) entity.unseenCount = 0;
     entity.unseenCount += page.length;
     const last = page[sweepPageCount - 1];
     if (last !== undefined) return this.#forgetStored(activation, last[0], next);
-    entity.forgetAt = next === Number.POSITIVE_INFINITY ? 0 : Math.max(next, environment.now() + sweepPauseMs);
-    this.#parts.forgotten(activation);
+    activation.isSearching = false;
+    entity.searchAt = next === Number.POSITIVE_INFINITY ? 0 : Math.max(next, environment.now() + sweepPauseMs);
+    entity.forgetAt = sooner(entity.forgetAt, entity.searchAt);
+    if (entity.changes.records.size > 0) this.#parts.forgotten(activation);
+    else if (entity.forgetAt > 0) this.#parts.wakeBy(activation, entity.forgetAt);
+  }
+
+  /** What a search found: taken into memory if there is something to do about it. Returns when it may be forgotten, ms. */
+  #forgetOne({ entity }: Activation, activity: Activity): number {
+    const { environment, limits } = this.#parts;
+    const now = environment.now();
+    const { partner } = activity;
+    const isOld = activity.inbound !== undefined && mayForget(activity.inbound, now, limits);
+    if (isOld) {
+      activity.inbound = undefined;
+      entity.changes.records.set(recordName.activity(partner), 'activity');
+    }
+    // One that is empty now keeps the store's from being read again; an open stream is seen to be quiet, and closed.
+    if (isOld || activity.outbound !== undefined) entity.activities.set(partner, activity);
+    if (activity.outbound !== undefined) entity.forgetAt = sooner(entity.forgetAt, now);
+    return forgetDate(activity, limits);
   }
 
   /** Let go of history that is older than its type keeps it; looked for now and then, a page at a time. */
@@ -254,9 +325,11 @@ export class Residents {
   #compact(activation: Activation): void {
     activation.compact();
     const { entity } = activation;
-    if (activation.behaviour.durability !== 'turn' || entity.outboxCount > 0 || entity.activities.size === 0) return;
+    if (activation.isSearching || activation.behaviour.durability !== 'turn' || entity.outboxCount > 0 || entity.activities.size === 0) return;
     for (const activity of entity.activities.values()) if (activity.outbound !== undefined) return;
     entity.unseenCount += entity.activities.size;
+    // Closed streams have their date already; from here it is that of a search.
+    if (entity.forgetAt > 0) this.#planSearch(entity, entity.forgetAt);
     entity.activities.clear();
     entity.isComplete = false;
     this.#planForgetting(activation);
@@ -265,7 +338,7 @@ export class Residents {
   /** What is not in memory is not seen to be over: when it has become much, it is looked through. */
   #planForgetting({ entity }: Activation): void {
     const { environment, limits } = this.#parts;
-    if (entity.unseenCount > limits.activityCountMax && entity.forgetAt === 0) entity.forgetAt = environment.now() + limits.doubtMs;
+    if (entity.unseenCount > limits.activityCountMax && entity.searchAt === 0) this.#planSearch(entity, environment.now() + limits.doubtMs);
   }
 
   /** Move the hand on: passivate what is at rest and idle, or beyond the bound. A bounded step. */

@@ -20,9 +20,9 @@ import { isEntityPartner, type PartnerId } from '../core/message.ts';
 import { runQuery } from '../core/perform.ts';
 import { recordName } from '../core/record.ts';
 import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
-import { Refusal } from '../core/scope.ts';
+import { Refusal } from '../core/request.ts';
 import { bury, failedRow, perform, type TurnResult } from '../core/turn.ts';
-import type { Activation, Batch } from './activation.ts';
+import type { Activation, Batch, Unproven } from './activation.ts';
 import { decode, encode } from './codec.ts';
 import type { Courier } from './courier.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from './envelope.ts';
@@ -39,8 +39,8 @@ export interface TurnParts {
   /** Read an activity from the store; the activation runs nothing meanwhile. */
   readonly readActivity: (activation: Activation, partner: PartnerId) => void;
   readonly wakeBy: (activation: Activation, at: number) => void;
-  /** Answer a query whose turn-free answer needs a proof of ownership first (P9). */
-  readonly confirmRead: (activation: Activation, query: QueryEnvelope, reply: Envelope) => void;
+  /** Send what needs a proof of ownership first (P9). */
+  readonly confirm: (activation: Activation, unproven: Unproven) => void;
 }
 
 export class Turns {
@@ -87,7 +87,10 @@ export class Turns {
     const { from, arrival } = envelope;
     if (this.#isUnread(activation, from, envelope)) return;
     const inbound = activation.entity.activities.get(from)?.inbound;
-    switch (judge(inbound, arrival, this.#parts.environment.now(), this.#parts.limits)) {
+    const verdict = judge(inbound, arrival, this.#parts.environment.now(), this.#parts.limits);
+    // A try again that is not wanted any more has no date any more either.
+    if (verdict !== 'next' && activation.retries?.get(from)?.item === envelope) activation.retries.delete(from);
+    switch (verdict) {
       case 'next':
         return this.#next(activation, envelope);
       case 'duplicate':
@@ -157,7 +160,9 @@ export class Turns {
     const pause = Math.min(100 * 2 ** (attempts - 1), limits.retryMsMax);
     const at = environment.now() + Math.ceil(pause * (0.75 + environment.random() / 2));
     activation.retries ??= new Map();
-    activation.retries.set(key, { attempts, at, item });
+    // It has arrived in time: from here only its expiry counts.
+    const kept = item.kind === 'message' ? { ...item, arrival: { ...item.arrival, sent: item.arrival.expires } } : item;
+    activation.retries.set(key, { attempts, at, item: kept });
     environment.log.warn({ entity: activation.address, attempts, error: String(error) }, 'a turn threw; its message is tried again');
     this.#parts.wakeBy(activation, at);
   }
@@ -219,16 +224,18 @@ export class Turns {
   #query(activation: Activation, query: QueryEnvelope): void {
     const row = this.#answerQuery(activation, query);
     const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes: encode(row) };
-    const pending = activation.gathering ?? activation.flying;
-    if (pending !== undefined) {
-      // What it saw is not durable yet, and the commit proves ownership as well (O2).
-      pending.envelopes.push(reply);
-      pending.requests.push(query);
-    } else if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none') {
-      this.#parts.post(reply);
-    } else {
-      this.#parts.confirmRead(activation, query, reply);
-    }
+    if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none') this.#emit(activation, reply);
+    else this.#emitProven(activation, reply, query);
+    (activation.gathering ?? activation.flying)?.requests.push(query);
+  }
+
+  /** Out, as soon as everything before it is durable and this worker is proven to have been the owner after now (O2). */
+  #emitProven(activation: Activation, envelope: Envelope, query: QueryEnvelope | undefined): void {
+    const { gathering, flying } = activation;
+    // A commit that starts from now on proves it as well; the one under way may have been accepted before.
+    if (gathering !== undefined) gathering.envelopes.push(envelope);
+    else if (flying !== undefined) (flying.unproven ??= []).push({ envelope, query });
+    else this.#parts.confirm(activation, { envelope, query });
   }
 
   #answerQuery(activation: Activation, query: QueryEnvelope): AnswerRow {
@@ -264,7 +271,10 @@ export class Turns {
   #probe(activation: Activation, { from, session, number }: StreamEnvelope): void {
     const inbound = activation.entity.activities.get(from)?.inbound;
     const isProcessed = inbound !== undefined && inbound.session === session && inbound.through >= number;
-    this.#emit(activation, { kind: 'probed', to: from, from: activation.address, session, number: isProcessed ? inbound.through : -1 });
+    const probed: StreamEnvelope = { kind: 'probed', to: from, from: activation.address, session, number: isProcessed ? inbound.through : -1 };
+    // What was processed stays so; that it was not, only the owner can know.
+    if (isProcessed) this.#emit(activation, probed);
+    else this.#emitProven(activation, probed, undefined);
   }
 
   /** The sender will send nothing more of this session: from here its record need only outlive copies under way (A3). */

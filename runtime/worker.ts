@@ -15,9 +15,9 @@ import type { Behaviour } from '../core/behaviour.ts';
 
 import type { Limits } from '../core/limits.ts';
 import { type Address, typeOf } from '../core/message.ts';
-import { wakeTime } from '../core/record.ts';
+import { ownTime } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
-import type { Activation, Batch } from './activation.ts';
+import type { Activation, Batch, Unproven } from './activation.ts';
 import { CommitQueue, type Failure } from './commit.ts';
 import { Courier } from './courier.ts';
 import { Effects } from './effects.ts';
@@ -103,6 +103,7 @@ export class Worker {
       store,
       environment,
       limits,
+      epochOf: (partition) => this.#ownership.epochOf(partition),
       behaviours: new Map(options.behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
       ready: (activation) => this.#ready(activation),
       failed: (activation, error) => this.#notLoaded(activation, error),
@@ -111,6 +112,7 @@ export class Worker {
         activation.batch();
         this.#commit(activation);
       },
+      wakeBy,
       passivated: (activation) => this.#passivated(activation),
     });
     this.#commits = new CommitQueue(store, {
@@ -127,7 +129,7 @@ export class Worker {
       commit,
       readActivity: (activation, partner) => this.#residents.readActivity(activation, partner),
       wakeBy,
-      confirmRead: (activation, query, reply) => this.#confirmRead(activation, query, reply),
+      confirm: (activation, unproven) => this.#confirm(activation, unproven),
     });
   }
 
@@ -235,10 +237,10 @@ export class Worker {
   #ready(activation: Activation): void {
     const { entity } = activation;
     // Ready again after a read, it may have turns that are not durable: what those send goes with their commit (P2).
-    if (activation.flights === undefined && entity.outboxCount > 0 && activation.isDurable) this.#courier.resume(activation);
-    for (const effect of entity.effects.values()) if (activation.isDurable) this.#effects.start(activation.address, activation.behaviour, effect);
-    const next = wakeTime(entity);
-    if (next !== undefined && next > 0) this.#dates.setEarlier(activation.address, next);
+    if (activation.flights === undefined && activation.isDurable) this.#courier.resume(activation);
+    this.#startEffects(activation);
+    const next = ownTime(entity);
+    if (next !== undefined) this.#dates.setEarlier(activation.address, next);
     if (activation.waitingCount > 0) this.#enlist(activation);
   }
 
@@ -316,32 +318,44 @@ export class Worker {
 
   #release(activation: Activation, batch: Batch): void {
     for (const envelope of batch.envelopes) this.#post(envelope);
+    for (const unproven of batch.unproven ?? []) this.#confirm(activation, unproven);
     for (const [activity, sent] of batch.sent ?? []) this.#courier.released(activation, activity, sent);
     for (const effect of batch.effects ?? []) this.#effects.start(activation.address, activation.behaviour, effect);
-    const next = wakeTime(activation.entity);
-    if (next !== undefined && next > 0) this.#dates.setEarlier(activation.address, next);
-    else if (batch.sent !== undefined) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.closeIdleMs);
+    const next = ownTime(activation.entity);
+    if (next !== undefined) this.#dates.setEarlier(activation.address, next);
+  }
+
+  /** Effects that the store knows and nobody runs: after a start, or a stay outside memory. */
+  #startEffects(activation: Activation): void {
+    if (!activation.isDurable) return;
+    for (const effect of activation.entity.effects.values()) {
+      if (!activation.hasOutcome(effect.id)) this.#effects.start(activation.address, activation.behaviour, effect);
+    }
   }
 
   /** Housekeeping, and the date of the next wake (W3). */
   #afterWake(activation: Activation): void {
+    // A turn found that it needs an activity from the store: what it left to do is done after the read.
+    if (activation.phase === 'reading') {
+      activation.mailbox.push({ kind: 'wake' });
+      this.#queuedCount += 1;
+    }
     if (activation.phase !== 'ready') return;
     const now = this.#environment.now();
     const { entity } = activation;
     const retryAt = this.#courier.retry(activation, now);
-    for (const effect of entity.effects.values()) if (activation.isDurable) this.#effects.start(activation.address, activation.behaviour, effect);
+    this.#startEffects(activation);
     const next = Math.min(retryAt, this.#housekeep(activation), this.#nextOwn(activation));
     if (next < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, Math.max(next, now + 1));
   }
 
   #nextOwn(activation: Activation): number {
-    const wakeAt = wakeTime(activation.entity);
-    let next = wakeAt === undefined || wakeAt === 0 ? Number.POSITIVE_INFINITY : wakeAt;
-    if (wakeAt === 0) for (const timer of activation.entity.timers.values()) next = Math.min(next, timer.due);
-    if (wakeAt === 0) for (const hold of activation.entity.holds.values()) next = Math.min(next, hold.until);
-    // What throws is tried again at its own date, not at the one that it missed.
+    const { forgetAt, timers, holds } = activation.entity;
     const now = this.#environment.now();
-    if (next <= now) next = Number.POSITIVE_INFINITY;
+    let next = forgetAt > now ? forgetAt : Number.POSITIVE_INFINITY;
+    // What throws is tried again at its own date, not at the one that it missed.
+    if (timers.size > 0) for (const { due } of timers.values()) if (due > now) next = Math.min(next, due);
+    if (holds.size > 0) for (const { until } of holds.values()) if (until > now) next = Math.min(next, until);
     for (const retry of activation.retries?.values() ?? []) next = Math.min(next, retry.at);
     return next;
   }
@@ -350,24 +364,24 @@ export class Worker {
   #housekeep(activation: Activation): number {
     const now = this.#environment.now();
     const { entity, behaviour } = activation;
-    if (behaviour.durability === 'none') return Number.POSITIVE_INFINITY;
     const closing = this.#courier.closeIdle(activation, now);
-    const isForgetting = this.#residents.forget(activation, now);
+    const isForgetting = this.#residents.forget(activation, now, closing.next);
     const isTrimDue = activation.trimAt !== 0 && (activation.trimAt <= now || this.#isDraining);
     if (closing.isChanged || isForgetting || isTrimDue) {
       entity.version += 1;
       activation.trimAt = 0;
       activation.batch();
-      this.#commits.add(activation);
+      if (behaviour.durability === 'none') this.#commit(activation);
+      else this.#commits.add(activation);
     }
     return Math.min(closing.next, activation.trimAt === 0 ? Number.POSITIVE_INFINITY : activation.trimAt);
   }
 
-  #confirmRead(activation: Activation, query: QueryEnvelope, reply: Envelope): void {
+  #confirm(activation: Activation, { envelope, query }: Unproven): void {
     this.#ownership.check(
       activation.partition,
-      () => this.#post(reply),
-      () => this.#reply(query, 'moved'),
+      () => this.#post(envelope),
+      () => query !== undefined && this.#reply(query, 'moved'),
     );
   }
 
@@ -382,7 +396,10 @@ export class Worker {
     const held = [...(activation.ahead?.values() ?? [])].flatMap((messages) => [...messages.values()]);
     this.#residents.drop(activation);
     this.#environment.log.warn({ entity: activation.address, failure, error: error === undefined ? undefined : String(error) }, 'a commit did not happen; the activation is dropped and read again');
-    if (failure === 'store-unknown') for (const request of requests) this.#doubtful.add(request);
+    if (failure === 'store-unknown') {
+      this.#residents.doubt(activation.address);
+      for (const request of requests) this.#doubtful.add(request);
+    }
     if (failure === 'stale-epoch') return this.#ownership.lose(activation.partition);
     if (failure === 'store-refused') for (const request of requests) this.#reply(request, 'store-failed', error instanceof Error ? error.message : String(error));
     this.#again(activation.address, failure === 'store-refused' ? [...waiting, ...held] : [...requests, ...waiting, ...held]);
@@ -400,6 +417,8 @@ export class Worker {
   #notLoaded(activation: Activation, error: unknown): void {
     const waiting = activation.mailbox.takeAll();
     this.#queuedCount -= waiting.length;
+    // A read that failed between turns leaves their commit on its way.
+    if (activation.flying !== undefined) this.#residents.doubt(activation.address);
     this.#residents.drop(activation);
     this.#environment.log.warn({ entity: activation.address, error: String(error) }, 'an entity could not be read');
     const message = error instanceof Error ? error.message : String(error);
@@ -418,7 +437,10 @@ export class Worker {
 
   #passivated(activation: Activation): void {
     const next = Math.min(this.#nextOwn(activation), this.#courier.retry(activation, 0));
-    if (next < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, next);
+    // Proof of ownership for a retransmission may be under way, or an effect: they would be left without a date.
+    const { outboxCount, effects } = activation.entity;
+    const again = outboxCount > 0 || effects.size > 0 ? this.#environment.now() + this.#limits.retryMs : Number.POSITIVE_INFINITY;
+    if (Math.min(next, again) < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, Math.min(next, again));
   }
 
   #sweep(): void {

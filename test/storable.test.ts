@@ -212,4 +212,18 @@ rules('D3: a draft refuses what cannot be stored, naming the path', () => {
   recorder.undo();
 });
 
+rules('D6: an object cannot contain itself', () => {
+  const { holder, recorder, state } = begin({ a: { b: {} } });
+  fails('unstorable', /state\.a would contain itself/, () => Object.assign(state.a.b, { back: state.a }));
+  fails('unstorable', /would contain itself/, () => Object.assign(state.a, { list: [{ state }] }));
+  recorder.undo();
+  assert.equal(holder.value, { a: { b: {} } });
+});
+
+rules('a function that compares elements cannot change the array that it sorts', () => {
+  const { recorder, state } = begin(order());
+  fails('failed', /compares its elements/, () => state.lines.sort(() => state.lines.push(1)));
+  recorder.undo();
+});
+
 rules.run();

@@ -4,7 +4,7 @@ import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, query, type Schema, unchecked } from '../core/operation.ts';
 import { runQuery } from '../core/perform.ts';
-import { Refusal } from '../core/scope.ts';
+import { Refusal } from '../core/request.ts';
 import { decode, encode } from '../runtime/codec.ts';
 import { Bench, committed, contentOf, inputOf, rowOf } from './support/bench.ts';
 import { assert, suite } from './support/suite.ts';

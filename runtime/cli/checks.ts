@@ -207,7 +207,7 @@ async function unfinished({ environment }: Given, sight: Sight, isRunning: boole
       continue;
     }
     const found = await sight.inspector.get(address, { activityCountMax: 0 });
-    if (found === undefined) continue;
+    if (found === undefined || found.outbox.length + found.effects.length === 0) continue;
     waiting.entities += 1;
     waiting.messages += found.outbox.length;
     waiting.effects += found.effects.length;
@@ -217,9 +217,12 @@ async function unfinished({ environment }: Given, sight: Sight, isRunning: boole
   const verdict = (ms: number) => (isRunning && ms > lateMs ? wrong : note);
   const rest = isRunning ? '' : ': done when the app runs';
   const lateText = `${plural(late.count, 'entity has', 'entities have')} something due, for up to ${span(late.ms)}${rest}`;
-  const what = `${plural(waiting.messages, 'message', 'messages')} and ${plural(waiting.effects, 'effect', 'effects')}`;
+  const kinds = [
+    ...(waiting.messages > 0 ? [plural(waiting.messages, 'message', 'messages')] : []),
+    ...(waiting.effects > 0 ? [plural(waiting.effects, 'effect', 'effects')] : []),
+  ];
   const whose = plural(waiting.entities, 'entity', 'entities');
-  const waitingText = `${what} of ${whose} wait, for at least ${span(waiting.ms)}${rest}`;
+  const waitingText = `${kinds.join(' and ')} of ${whose}, waiting for at least ${span(waiting.ms)}${rest}`;
   return [
     late.count === 0 ? ok('timers', 'none overdue', late) : verdict(late.ms)('timers', lateText, late),
     waiting.entities === 0 ? ok('outboxes', 'empty', waiting) : verdict(waiting.ms)('outboxes', waitingText, waiting),

@@ -1,10 +1,11 @@
 /** `skerry dead`: the messages that will not be tried again by themselves. */
 import type { DeadLetter } from '../../core/record.ts';
 import type { Command, Given } from './command.ts';
-import { addressArgument, addressText, escapeText, partnerText } from './escape.ts';
+import { addressArgument, addressText, escapeText, partnerText, visible } from './escape.ts';
 import { CliError } from './failure.ts';
 import { prettyJson } from './json.ts';
 import { look, missing, requireType } from './look.ts';
+import type { Output } from './output.ts';
 import { askedText, contentText, contentValue, payloadValue } from './parts.ts';
 import { reach } from './reach.ts';
 import { suggestion } from './suggest.ts';
@@ -35,33 +36,32 @@ async function listLetters({ args, folder, output, environment }: Given): Promis
     throw new CliError('usage', 'dead list takes one type', { advice: 'usage: skerry dead list [type]' });
   return look(folder, async (sight) => {
     if (type !== undefined) await requireType(sight, type);
-    const rows: string[][] = [];
-    for await (const { address, letter } of sight.inspector.dead(type)) {
-      if (output.isJson) output.json(letterValue(address, letter));
-      else
-        rows.push([
-          letter.id,
-          contentText(letter.content),
-          letter.reason,
-          relative(letter.at, environment.now()),
-          addressText(address),
-        ]);
+    const found: { address: string; letter: DeadLetter }[] = [];
+    for await (const one of sight.inspector.dead(type)) {
+      if (output.isJson) output.json(letterValue(one.address, one.letter));
+      else found.push(one);
     }
     if (output.isJson) return 0;
-    if (rows.length === 0) output.note('No dead letters');
-    else
-      output.table(
-        [
-          { title: 'id' },
-          { title: 'asked', isFlexible: true },
-          { title: 'reason', isFlexible: true },
-          { title: 'when' },
-          { title: 'entity' },
-        ],
-        rows,
-      );
+    if (found.length === 0) output.note('No dead letters');
+    else showLetters(found, output, environment.now());
     return 0;
   });
+}
+
+/** Oldest first. */
+function showLetters(found: readonly { address: string; letter: DeadLetter }[], output: Output, now: number): void {
+  const rows = [...found]
+    .sort((one, other) => one.letter.at - other.letter.at)
+    .map(({ address, letter: { id, content, reason, at } }) => [
+      id,
+      contentText(content),
+      visible(reason),
+      relative(at, now),
+      addressText(address),
+    ]);
+  const asked = { title: 'asked', isFlexible: true };
+  const reason = { title: 'reason', isFlexible: true };
+  output.table([{ title: 'id' }, asked, reason, { title: 'when' }, { title: 'entity' }], rows);
 }
 
 function letterValue(address: string, { content, ...letter }: DeadLetter): object {
@@ -106,7 +106,7 @@ async function showLetter(given: Given): Promise<number> {
     ['asked', askedText(content)],
     side === 'receiver' ? ['from', partnerText(partner)] : ['to', partnerText(partner)],
     ['why', side === 'receiver' ? `its turn failed ${attempts} times here` : 'it was not delivered in time'],
-    ['reason', escapeText(reason)],
+    ['reason', visible(reason)],
     ['since', `${timeText(at)}, ${relative(at, environment.now())}`],
     ...(content.hold === '' ? [] : [['hold', escapeText(content.hold)]]),
   ];

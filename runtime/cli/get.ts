@@ -3,7 +3,7 @@ import type { Activity } from '../../core/activity.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { Inspection } from '../inspect.ts';
 import type { Command, Given } from './command.ts';
-import { addressArgument, addressText, escapeText, partnerText } from './escape.ts';
+import { addressArgument, addressText, escapeText, partnerText, visible } from './escape.ts';
 import { jsonText, prettyJson } from './json.ts';
 import { look, missing } from './look.ts';
 import type { Output } from './output.ts';
@@ -182,16 +182,28 @@ function partsOf({ outbox, timers, holds, effects, dead }: Inspection, now: numb
       columns: [asked, { title: 'id' }],
       rows: effects.map(({ id, name, payload }) => [`${name} ${payloadText(payload, '')}`.trim(), escapeText(id)]),
     },
-    {
-      title: 'Dead letters',
-      columns: [{ title: 'id' }, asked, { title: 'reason', isFlexible: true }, { title: 'when' }, { title: 'partner' }],
-      rows: dead.map((letter) => [
+    deadPart(dead, now),
+  ];
+}
+
+function deadPart(dead: Inspection['dead'], now: number): Part {
+  return {
+    title: 'Dead letters',
+    columns: [
+      { title: 'id' },
+      { title: 'asked', isFlexible: true },
+      { title: 'reason', isFlexible: true },
+      { title: 'when' },
+      { title: 'partner' },
+    ],
+    rows: [...dead]
+      .sort((one, other) => one.at - other.at)
+      .map((letter) => [
         letter.id,
         contentText(letter.content),
-        letter.reason,
+        visible(letter.reason),
         relative(letter.at, now),
         partnerText(letter.partner),
       ]),
-    },
-  ];
+  };
 }

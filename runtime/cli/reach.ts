@@ -3,6 +3,7 @@
  *
  * Owns what happens when the data folder is in use for a moment, by another such call for instance: a short wait.
  */
+import { existsSync } from 'node:fs';
 import { isSkerryError } from '../../core/errors.ts';
 import { embed } from '../embed.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
@@ -43,14 +44,12 @@ async function rememberedApp(folder: string): Promise<App> {
       advice: `start it: skerry run <app.ts> --data ${folder}`,
     });
   }
-  return loadApp(note.app).catch((error: unknown) => {
-    if (!(error instanceof CliError) || error.failure.code !== 'not-found') throw error;
-    throw new CliError(
-      'not-found',
-      `Nothing runs on the data in ${folder}; its app was ${shownPath(note.app)}: ${error.message}`,
-      { advice: error.failure.advice ?? `start it: skerry run <app.ts> --data ${folder}` },
-    );
-  });
+  if (existsSync(note.app)) return loadApp(note.app);
+  throw new CliError(
+    'not-found',
+    `Nothing runs on the data in ${folder}, and the app that ran there is gone: ${shownPath(note.app)}`,
+    { advice: `start it from its new place: skerry run <app.ts> --data ${folder}` },
+  );
 }
 
 async function embedded(

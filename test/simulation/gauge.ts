@@ -23,7 +23,7 @@ function handlersOf(contract: Kind) {
       set(turn, { id, ledger }) {
         turn.state.count += 1;
         turn.state.last = id;
-        if (ledger !== undefined) turn.to(Ledger, ledger).note({ token: id });
+        if (ledger !== undefined) turn.to(Ledger, ledger).note({ token: `${id} ${turn.random()}` });
         return { count: turn.state.count };
       },
       look: ({ state }) => ({ count: state.count }),

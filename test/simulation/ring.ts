@@ -18,6 +18,8 @@ interface RingState {
   sent: Counts;
   received: Counts;
   last: Counts;
+  /** By sender: the numbers that were processed. */
+  seen: Record<string, number[]>;
   answered: Counts;
   done: Counts;
   lastAnswer: Counts;
@@ -35,7 +37,7 @@ interface Pass {
 }
 
 export const Ring = entity('ring', {
-  initial: (): RingState => ({ turns: 0, log: [], sent: {}, received: {}, last: {}, answered: {}, done: {}, lastAnswer: {}, exploded: 0, isDefused: false, tokens: 0, anomalies: [] }),
+  initial: (): RingState => ({ turns: 0, log: [], sent: {}, received: {}, last: {}, seen: {}, answered: {}, done: {}, lastAnswer: {}, exploded: 0, isDefused: false, tokens: 0, anomalies: [] }),
   operations: {
     kick: command(unchecked<{ id: string; to: string[]; hops: number; mode: Mode }>(), unchecked<{ turns: number }>()),
     compare: command(unchecked<{ id: string; one: string; other: string }>(), unchecked<{ turns: number }>()),
@@ -82,6 +84,7 @@ function takePass(turn: RingTurn, { n, hops, mode, data }: Pass): { n: number } 
   if (n <= (state.last[key] ?? 0)) state.anomalies.push(`${n} of ${key} after ${state.last[key]}`);
   if (data.length !== 2 || data[0] !== n || data[1] !== n) state.anomalies.push(`P11: ${n} of ${key} came with ${JSON.stringify(data)}`);
   state.last[key] = n;
+  (state.seen[key] ??= []).push(n);
   state.received[key] = (state.received[key] ?? 0) + 1;
   const activity = turn.activity as { received: number };
   activity.received += 1;
@@ -158,6 +161,7 @@ export function checkRings(stage: Stage, rings: readonly StoredEntity[]): void {
   const byKey = new Map(rings.map((one) => [one.key, one]));
   const lost = (from: StoredEntity | undefined, to: string) => [...(from?.dead.values() ?? [])].filter(({ side, partner }) => side === 'sender' && partner === `ring/${to}`).length;
   for (const one of rings) {
+    checkLetters(stage, one, byKey);
     const { sent, answered, done } = one.state.value as RingState;
     for (const [to, count] of Object.entries(sent)) {
       const other = byKey.get(to);
@@ -168,6 +172,16 @@ export function checkRings(stage: Stage, rings: readonly StoredEntity[]): void {
       const excess = received - (done[to] ?? 0);
       if (excess < 0 || excess > slack) stage.violate('P4', `${to} processed ${received} of ${one.address}, which got ${done[to] ?? 0} answers 'done'`);
     }
+  }
+}
+
+/** What a dead letter says was not processed was not. */
+function checkLetters(stage: Stage, { address, key, dead }: StoredEntity, byKey: ReadonlyMap<string, StoredEntity>): void {
+  for (const { side, partner, content, reason } of dead.values()) {
+    if (side !== 'sender' || content.operation !== 'pass' || content.kind !== 'operation' || reason.includes('in doubt')) continue;
+    const { n } = decode(content.payload) as Pass;
+    const seen = (byKey.get(partner.slice('ring/'.length))?.state.value as RingState | undefined)?.seen[key] ?? [];
+    if (seen.includes(n)) stage.violate('P7', `${n} of ${address} was processed by ${partner}, and is a dead letter: ${reason}`);
   }
 }
 

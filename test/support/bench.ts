@@ -20,7 +20,7 @@ export function contentOf(operation: string, input?: unknown, change: Partial<Co
 
 export class Bench {
   readonly behaviour: Behaviour;
-  readonly record: EntityRecord;
+  record: EntityRecord;
   readonly limits: Limits;
   now = 1_000;
   #handlers: Readonly<Record<string, unknown>>;
@@ -32,6 +32,12 @@ export class Bench {
     this.record = freshRecord(addressOf(behaviour.contract.type, key), behaviour);
     this.limits = { ...defaultLimits, ...options.limits };
     this.#handlers = behaviour.instantiate(key);
+  }
+
+  /** The same entity as another worker has it, from a record that was read; numbers and clock go on. */
+  with(record: EntityRecord): this {
+    this.record = record;
+    return this;
   }
 
   get environment(): TurnEnvironment {

@@ -1,0 +1,234 @@
+/** Calls from their start to their answer: identity, repeats, deadlines, and honest errors. */
+import type { SkerryError } from '../core/errors.ts';
+import { decode } from '../runtime/codec.ts';
+import { Client } from '../runtime/client.ts';
+import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
+import { defaultLimits, type Limits } from '../core/limits.ts';
+import { encode } from '../runtime/codec.ts';
+import { HandEnvironment } from './support/hand.ts';
+import { assert, rejects, suite } from './support/suite.ts';
+import { Tally, watch, withTallies } from './support/tally.ts';
+
+const test = suite('client');
+
+/** A client whose post office is the test. */
+function given(limits: Partial<Limits> = {}) {
+  const hand = new HandEnvironment();
+  const posted: Envelope[] = [];
+  const parts = { environment: hand, limits: { ...defaultLimits, ...limits }, subject: 'skerry.client.c', identity: 'ann' };
+  const client = new Client({ ...parts, post: (envelope) => void posted.push(envelope) });
+  const messages = () => posted.filter((one): one is MessageEnvelope => one.kind === 'message');
+  const answer = (to: Envelope | undefined, output: unknown) =>
+    client.receive({ kind: 'reply', to: 's', call: (to as MessageEnvelope).call, status: 'answer', bytes: encode(['done', output]) });
+  const turnAway = (to: Envelope | undefined, status: 'overloaded' | 'store-failed' | 'moved' | 'denied' | 'unknown-type') =>
+    client.receive({ kind: 'reply', to: 's', call: (to as MessageEnvelope).call, status, bytes: new Uint8Array(0) });
+  return { hand, client, posted, messages, answer, turnAway, tally: client.entity(Tally, 'a') };
+}
+const codeOf = ({ error }: { error: unknown }) => [(error as SkerryError).code, (error as SkerryError).effect];
+
+test('P4: a call keeps its identity however often it is sent; later calls follow in its stream', async () => {
+  const { hand, messages, tally } = given();
+  watch(tally.add(1));
+  watch(tally.add(2));
+  await hand.advance(2_000);
+  const identities = messages().map(({ from, arrival: { session, seq } }) => `${from} ${session} ${seq}`);
+  const [from] = identities[0]?.split(' ') ?? [];
+  assert.equal([...new Set(identities)].sort(), [`${from} 1 1`, `${from} 1 2`]);
+  assert.ok(identities.length >= 4, 'it was sent again');
+  assert.ok(messages().every(({ arrival }) => arrival.floor === 1));
+});
+
+test('a call is sent again with growing pauses until its deadline', async () => {
+  const { hand, messages, tally } = given();
+  const call = watch(tally.add(1, { deadlineMs: 20_000 }));
+  await hand.advance(19_999);
+  const times = messages().map(({ arrival }) => arrival.sent);
+  const pauses = times.slice(1).map((at, index) => at - (times[index] ?? 0));
+  assert.ok(pauses.length >= 3 && pauses.length <= 7, pauses.join());
+  for (const [index, pause] of pauses.entries()) assert.ok(pause >= 500 * 2 ** index * 0.75 && pause <= 500 * 2 ** index * 1.25 + 1, pauses.join());
+  assert.not.ok(call.isSettled);
+  await hand.advance(1);
+  assert.equal(codeOf(call), ['deadline', 'unknown']);
+});
+
+test('C1: a call settles once, whatever comes after its answer', async () => {
+  const { hand, messages, client, answer, turnAway, tally } = given();
+  const call = watch(tally.add(1));
+  answer(messages()[0], 5);
+  answer(messages()[0], 6);
+  turnAway(messages()[0], 'overloaded');
+  client.close();
+  await hand.advance(60_000);
+  assert.equal([call.value, call.error], [5, undefined]);
+  assert.is(messages().length, 1, 'and is not sent again');
+  assert.equal([client.callCount, hand.alarmCount], [0, 0]);
+});
+
+test('C2: turned away after one sending is effect none; after two it is unknown; a query has none', async () => {
+  const { hand, messages, posted, turnAway, tally } = given();
+  for (const status of ['overloaded', 'store-failed', 'denied', 'unknown-type'] as const) {
+    const once = watch(tally.add(1));
+    turnAway(messages().at(-1), status);
+    await hand.idle();
+    assert.equal(codeOf(once), [status, 'none']);
+    const twice = watch(tally.add(1));
+    await hand.advance(700);
+    turnAway(messages().at(-1), status);
+    await hand.idle();
+    assert.equal(codeOf(twice), [status, 'unknown']);
+  }
+  const query = watch(tally.count());
+  await hand.advance(700);
+  turnAway(posted.at(-1), 'overloaded');
+  await hand.idle();
+  assert.equal(codeOf(query), ['overloaded', 'none']);
+});
+
+test('C2: a call that was turned away as moved and sent again may have happened', async () => {
+  const { hand, messages, turnAway, tally } = given();
+  const call = watch(tally.add(1));
+  turnAway(messages()[0], 'moved');
+  await hand.advance(150);
+  assert.is(messages().length, 2, 'sooner than by itself');
+  turnAway(messages()[0], 'overloaded');
+  await hand.idle();
+  assert.equal(codeOf(call), ['overloaded', 'unknown']);
+});
+
+test('C3: when the first of several is given up, what waits behind it is sent again at once, with the floor past it', async () => {
+  const { hand, messages, turnAway, tally } = given();
+  const calls = [1, 2, 3].map((units) => watch(tally.add(units)));
+  turnAway(messages()[0], 'overloaded');
+  await hand.idle();
+  const again = messages().slice(3).map(({ arrival: { seq, floor } }) => [seq, floor]);
+  assert.equal(again, [[2, 2], [3, 2]]);
+  assert.equal(calls.map(({ isSettled }) => isSettled), [true, false, false]);
+});
+
+test('C3: so is what waits behind one in the middle, as soon as the one before it is answered', async () => {
+  const { hand, messages, answer, turnAway, tally } = given();
+  for (const units of [1, 2, 3]) watch(tally.add(units));
+  turnAway(messages()[1], 'overloaded');
+  await hand.idle();
+  assert.is(messages().length, 3, 'the first one holds the floor');
+  answer(messages()[0], 1);
+  await hand.idle();
+  assert.equal(messages().slice(3).map(({ arrival: { seq, floor } }) => [seq, floor]), [[3, 3]]);
+});
+
+test('C3, P6: an overload in the middle of a burst does not keep the rest waiting', () =>
+  withTallies({ limits: { mailboxCountMax: 3 } }, async ({ hand, tally }) => {
+    const first = [1, 2, 3, 4].map((units) => watch(tally('a').add(units)));
+    await hand.idle();
+    const after = watch(tally('a').add(10));
+    await hand.idle();
+    assert.equal(first.map(({ value }) => value), [1, 3, 6, undefined]);
+    assert.is(after.value, 16, 'at once, without a pause');
+  }));
+
+test('a call of its own stream per entity: one that hangs keeps nobody else waiting', async () => {
+  const { hand, client, messages, answer } = given();
+  watch(client.entity(Tally, 'a').add(1));
+  const other = watch(client.entity(Tally, 'b').add(1));
+  const [a, b] = messages();
+  assert.is.not(a?.arrival.session, b?.arrival.session);
+  answer(b, 7);
+  await hand.idle();
+  assert.is(other.value, 7);
+});
+
+test('P12: a client has clientCallCountMax calls under way, and answers make room', async () => {
+  const { hand, messages, answer, tally } = given({ clientCallCountMax: 2 });
+  watch(tally.add(1));
+  watch(tally.add(1));
+  const third = watch(tally.add(1));
+  await hand.idle();
+  assert.equal(codeOf(third), ['overloaded', 'none']);
+  answer(messages()[0], 1);
+  const fourth = watch(tally.add(1));
+  await hand.idle();
+  assert.not.ok(fourth.isSettled);
+});
+
+test('C1: close rejects what is under way and what comes after, with what may have happened', async () => {
+  const { hand, client, tally } = given();
+  const [command, query] = [watch(tally.add(1)), watch(tally.count())];
+  client.close();
+  const late = watch(tally.add(1));
+  await hand.idle();
+  assert.equal([command, query, late].map(codeOf), [['closed', 'unknown'], ['closed', 'none'], ['closed', 'none']]);
+  assert.is(hand.alarmCount, 0);
+});
+
+test('what cannot be sent is refused before anything is sent: too large, unstorable, too deep, no address', async () => {
+  const { hand, client, posted, tally } = given({ messageBytesMax: 1_000 });
+  const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)]);
+  const cases: [unknown, string][] = [['x'.repeat(998), 'too-large'], [() => 1, 'unstorable'], [new Map(), 'unstorable'], [nested(65), 'unstorable'], ['\ud800', 'unstorable']];
+  for (const [input, code] of cases) {
+    const call = watch(tally.see(input));
+    await hand.idle();
+    assert.equal(codeOf(call), [code, 'none'], String(input).slice(0, 30));
+  }
+  assert.equal(posted, []);
+  watch(tally.see('x'.repeat(997)));
+  watch(tally.see(nested(64)));
+  assert.is(posted.length, 2);
+  for (const key of ['', 'k'.repeat(513), '\ud800']) assert.throws(() => client.entity(Tally, key), /key of a 'tally'/);
+});
+
+test('an address that is none is refused at once, also where tools name it', async () => {
+  const { posted, client } = given();
+  for (const address of ['tally', 'tally/', '/a', 'Tally/a', `tally/${'k'.repeat(513)}`, 'tally/\ud800', '@c', '']) {
+    await rejects(client.invoke(address, { name: 'add', kind: 'command' }, 1), 'invalid-address');
+    await rejects(client.resolve({ entity: address, operation: 'take', id: 'h' }, 'cancel'), 'invalid-address');
+    await rejects(client.resolveDead(address, '1', 'dead-drop'), 'invalid-address');
+  }
+  assert.equal(posted, []);
+});
+
+test('an idempotency key is 1 to 511 bytes of well-formed Unicode: with its mark it is as long as a key', async () => {
+  const { posted, tally } = given();
+  for (const idempotencyKey of ['', 'k'.repeat(512), '\ud800'])
+    await rejects(tally.add(1, { idempotencyKey }), 'invalid-input');
+  assert.equal(posted, []);
+  for (const idempotencyKey of ['k'.repeat(511), '🍵 \0/']) watch(tally.add(1, { idempotencyKey }));
+  assert.is(posted.length, 2);
+});
+
+test('a deadline and the life of a key are finite: what cannot be sent is refused at once', async () => {
+  const { posted, tally } = given();
+  for (const ms of [Number.NaN, Number.POSITIVE_INFINITY, -1]) {
+    await rejects(tally.add(1, { deadlineMs: ms }), 'invalid-input', /finite/);
+    await rejects(tally.count(undefined, { deadlineMs: ms }), 'invalid-input');
+    await rejects(tally.add(1, { idempotencyKey: 'k', keyLifeMs: ms }), 'invalid-input');
+  }
+  assert.equal(posted, []);
+});
+
+test('a call in a key’s name has the key as its sender, whoever sends it, and asks for its answer to be kept', async () => {
+  const { messages, tally } = given();
+  watch(tally.add(1, { idempotencyKey: 'k', keyLifeMs: 5_000 }));
+  watch(tally.add(1, { idempotencyKey: 'k' }));
+  const picture = messages().map(({ from, arrival: { session, seq, floor, keepMs } }) => ({ from, session, seq, floor, keepMs }));
+  const same = { from: '#k', session: 1, seq: 1, floor: 1 };
+  assert.equal(picture, [{ ...same, keepMs: 5_000 }, { ...same, keepMs: defaultLimits.horizonMs }]);
+});
+
+test('an answer that cannot be read says so, with effect unknown', async () => {
+  const { hand, client, messages, tally } = given();
+  for (const bytes of [new Uint8Array([0xc1]), new Uint8Array(0), encode('x'), encode([1])]) {
+    const call = watch(tally.add(1));
+    client.receive({ kind: 'reply', to: 's', call: messages().at(-1)?.call ?? 0, status: 'answer', bytes });
+    await hand.idle();
+    assert.ok(call.error instanceof Error, String(decode(encode(1))));
+  }
+});
+
+test('a query is asked without a stream, and carries the identity of its client', async () => {
+  const { posted, tally } = given();
+  watch(tally.look('x', { deadlineMs: 5 }));
+  const { kind, identity, operation, deadline } = posted[0] as Extract<Envelope, { kind: 'query' }>;
+  assert.equal([kind, identity, operation, deadline], ['query', 'ann', 'look', 1_000_005]);
+});
+
+test.run();

@@ -1,0 +1,108 @@
+/**
+ * `npm run mutants`: shows that the tests can fail. Each mutant is a small edit of the source that removes one mechanism;
+ * it must be caught by the unit tests that it names, or by the simulator within 2,000 seeds.
+ *
+ *     npm run mutants [-- word …]      those with one of the words in their name; two at a time
+ *
+ * Each is applied to a copy of the tree, never to the tree itself. An edit whose text is not there exactly once fails:
+ * a list that has fallen behind the code proves nothing. Ends with `N caught, N missed`; exit code 1 if any was missed.
+ */
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from '../support/job.ts';
+import { type Mutant, mutants } from './list.ts';
+
+const root = join(import.meta.dirname, '..', '..');
+const copied = ['core', 'placement', 'runtime', 'test', 'examples', 'package.json', 'tsconfig.json'];
+const seedsMax = 2_000;
+const parallelMax = 2;
+const testLimitMs = 120_000;
+const simulationLimitMs = 600_000;
+
+interface Outcome {
+  readonly mutant: Mutant;
+  /** Undefined: nothing noticed. */
+  readonly caughtBy: string | undefined;
+  readonly seconds: number;
+}
+
+function makeCopy(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'skerry-mutant-'));
+  for (const name of copied) cpSync(join(root, name), join(folder, name), { recursive: true });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  return folder;
+}
+
+/** The source with the edit; throws if what it edits is not there exactly once. */
+function mutated(mutant: Mutant): string {
+  const source = readFileSync(join(root, mutant.file), 'utf8');
+  const count = source.split(mutant.find).length - 1;
+  if (count !== 1) throw new Error(`'${mutant.name}': the text to edit stands ${count} times in ${mutant.file}`);
+  return source.replace(mutant.find, () => mutant.replace);
+}
+
+async function passes(folder: string, parameters: readonly string[], limitMs: number): Promise<boolean> {
+  const { how, exitCode } = await run({
+    command: [process.execPath, '--import', 'tsx', ...parameters],
+    folder,
+    limitMs,
+    closeMs: 1_000,
+  });
+  return how === 'by itself' && exitCode === 0;
+}
+
+async function judge(mutant: Mutant, folder: string): Promise<string | undefined> {
+  for (const name of mutant.tests)
+    if (!(await passes(folder, [`test/${name}.test.ts`], testLimitMs))) return `test/${name}.test.ts`;
+  const simulation = ['test/simulation/main.ts', '--seeds', String(seedsMax), '--jobs', '1', '--until-violation'];
+  return (await passes(folder, simulation, simulationLimitMs)) ? undefined : 'the simulator';
+}
+
+async function tryMutant(mutant: Mutant, folder: string): Promise<Outcome> {
+  const startedAt = performance.now();
+  const path = join(folder, mutant.file);
+  writeFileSync(path, mutated(mutant));
+  const caughtBy = await judge(mutant, folder);
+  writeFileSync(path, readFileSync(join(root, mutant.file)));
+  return { mutant, caughtBy, seconds: (performance.now() - startedAt) / 1_000 };
+}
+
+/** Before anything is mutated: what catches a mutant must pass without it. */
+async function checkTree(chosen: readonly Mutant[]): Promise<void> {
+  for (const mutant of chosen) mutated(mutant);
+  const folder = makeCopy();
+  for (const name of new Set(chosen.flatMap(({ tests }) => tests))) {
+    if (!(await passes(folder, [`test/${name}.test.ts`], testLimitMs)))
+      throw new Error(`test/${name}.test.ts fails without any mutant`);
+  }
+  rmSync(folder, { recursive: true });
+}
+
+async function main(): Promise<void> {
+  const words = process.argv.slice(2);
+  const chosen = mutants.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
+  process.stdout.write(`${chosen.length} mutants; first, their tests without them\n`);
+  await checkTree(chosen);
+  const waiting = [...chosen];
+  const outcomes: Outcome[] = [];
+  const lane = async () => {
+    const folder = makeCopy();
+    for (let mutant = waiting.shift(); mutant !== undefined; mutant = waiting.shift()) {
+      const outcome = await tryMutant(mutant, folder);
+      outcomes.push(outcome);
+      const verdict = outcome.caughtBy === undefined ? 'MISSED' : `caught by ${outcome.caughtBy}`;
+      process.stdout.write(
+        `${String(outcomes.length).padStart(3)}/${chosen.length}  ${mutant.name} (${mutant.promise}): ${verdict}, ${outcome.seconds.toFixed(0)} s\n`,
+      );
+    }
+    rmSync(folder, { recursive: true });
+  };
+  await Promise.all(Array.from({ length: parallelMax }, lane));
+  const missed = outcomes.filter(({ caughtBy }) => caughtBy === undefined);
+  for (const { mutant } of missed) process.stdout.write(`MISSED ${mutant.name} in ${mutant.file}\n`);
+  process.stdout.write(`${outcomes.length - missed.length} caught, ${missed.length} missed\n`);
+  process.exitCode = missed.length === 0 ? 0 : 1;
+}
+
+await main();

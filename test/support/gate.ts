@@ -1,0 +1,116 @@
+/**
+ * A store behind a gate: a real one whose calls a test holds back, refuses, or loses the answer of. Faults are taken in
+ * the order in which they were ordered, one per call; without any, everything passes.
+ */
+import { SkerryError } from '../../core/errors.ts';
+import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../../runtime/store.ts';
+import { MemoryStore } from '../../runtime/stores/memory.ts';
+
+/** refused: nothing written, and said so. lost before, lost after: not written, or written, and nobody knows which. */
+export type Fault = 'refused' | 'lost before' | 'lost after';
+
+interface Gate {
+  readonly open: () => void;
+  readonly opened: Promise<void>;
+}
+
+function gate(): Gate {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { open, opened };
+}
+
+export class GateStore implements Store {
+  readonly inner: Store;
+  readonly partitions: number;
+  readonly valueBytesMax: number;
+  /** What was passed to `commit`, call by call. */
+  readonly commits: (readonly Commit[])[] = [];
+  readonly faults: { commit: Fault[]; load: number; epochs: number } = { commit: [], load: 0, epochs: 0 };
+  loadCount = 0;
+  epochCount = 0;
+  readCount = 0;
+  #commitGate: Gate | undefined;
+  #epochGate: Gate | undefined;
+
+  constructor(inner: Store = new MemoryStore({ partitions: 16 })) {
+    this.inner = inner;
+    this.partitions = inner.partitions;
+    this.valueBytesMax = inner.valueBytesMax;
+  }
+
+  /** From here commits wait, unwritten, until the function that comes back is called. */
+  holdCommits(): () => void {
+    const held = gate();
+    this.#commitGate = held;
+    return () => {
+      this.#commitGate = undefined;
+      held.open();
+    };
+  }
+
+  holdEpochs(): () => void {
+    const held = gate();
+    this.#epochGate = held;
+    return () => {
+      this.#epochGate = undefined;
+      held.open();
+    };
+  }
+
+  async commit(group: readonly Commit[]): Promise<Outcome[]> {
+    this.commits.push(group);
+    const fault = this.faults.commit.shift();
+    await this.#commitGate?.opened;
+    if (fault === 'refused') throw new SkerryError('store-failed', 'no space left on device', { effect: 'none' });
+    if (fault === 'lost before') throw new SkerryError('store-failed', 'connection lost', { effect: 'unknown' });
+    const outcomes = await this.inner.commit(group);
+    if (fault === 'lost after') throw new SkerryError('store-failed', 'connection lost', { effect: 'unknown' });
+    return outcomes;
+  }
+
+  async load(entities: Parameters<Store['load']>[0]): Promise<(Loaded | undefined)[]> {
+    this.loadCount += 1;
+    if (this.faults.load > 0) {
+      this.faults.load -= 1;
+      throw new SkerryError('store-failed', 'cannot read', { effect: 'none' });
+    }
+    return this.inner.load(entities);
+  }
+
+  async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
+    this.epochCount += 1;
+    const epochs = await this.inner.epochs(partitions);
+    await this.#epochGate?.opened;
+    if (this.faults.epochs === 0) return epochs;
+    this.faults.epochs -= 1;
+    throw new SkerryError('store-failed', 'cannot read', { effect: 'none' });
+  }
+
+  claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
+    return this.inner.claim(partitions, owner);
+  }
+
+  read(entity: Parameters<Store['read']>[0], names: readonly RecordName[]): Promise<(Uint8Array | undefined)[]> {
+    this.readCount += 1;
+    return this.inner.read(entity, names);
+  }
+
+  scan(...given: Parameters<Store['scan']>): Promise<(readonly [RecordName, Uint8Array])[]> {
+    return this.inner.scan(...given);
+  }
+
+  wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
+    return this.inner.wakes(partition, options);
+  }
+
+  list(...given: Parameters<Store['list']>): Promise<string[]> {
+    return this.inner.list(...given);
+  }
+
+  close(): Promise<void> {
+    return this.inner.close();
+  }
+}

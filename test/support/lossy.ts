@@ -1,0 +1,34 @@
+/** The memory transport with a thief on it: a test says which frames it takes. */
+import { decodeFrame } from '../../runtime/codec.ts';
+import type { Envelope } from '../../runtime/envelope.ts';
+import type { Environment } from '../../runtime/environment.ts';
+import type { Transport } from '../../runtime/transport.ts';
+import { MemoryTransport } from '../../runtime/transports/memory.ts';
+
+export class LossyTransport implements Transport {
+  readonly #inner: MemoryTransport;
+  readonly frameBytesMax: number;
+  /** Every envelope that was sent, taken or not. */
+  readonly sent: Envelope[] = [];
+  /** Frames with an envelope of which this says true are lost. */
+  takes: (envelope: Envelope) => boolean = () => false;
+
+  constructor(environment: Environment) {
+    this.#inner = new MemoryTransport(environment);
+    this.frameBytesMax = this.#inner.frameBytesMax;
+  }
+
+  listen(subject: string, receive: (frame: Uint8Array) => void): () => void {
+    return this.#inner.listen(subject, receive);
+  }
+
+  send(subject: string, frame: Uint8Array): void {
+    const envelopes = decodeFrame(frame);
+    this.sent.push(...envelopes);
+    if (!envelopes.some((envelope) => this.takes(envelope))) this.#inner.send(subject, frame);
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+}
