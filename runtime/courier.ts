@@ -142,8 +142,16 @@ export class Courier {
     for (const [, flight] of due) flight.retryAt = 0;
     // A copy is only as fresh as the last proof of ownership: renew it before it gets too old to be accepted.
     if (now - ownership.confirmedAt(activation.partition) < limits.transitMaxMs / 8) again();
-    else ownership.check(activation.partition, again, () => this.#parts.wakeBy(activation, this.#parts.environment.now() + limits.retryMs));
+    else ownership.check(activation.partition, again, () => this.#planAgain(activation, due));
     return next;
+  }
+
+  /** The proof did not come: without a date of their own these would never be sent again (Q2). */
+  #planAgain(activation: Activation, due: readonly (readonly [PartnerId, Flight])[]): void {
+    if (activation.phase === 'dropped') return;
+    const at = this.#parts.environment.now() + this.#parts.limits.retryMs;
+    for (const [, flight] of due) if (flight.retryAt === 0) flight.retryAt = at;
+    this.#parts.wakeBy(activation, at);
   }
 
   #retransmit(activation: Activation, partner: PartnerId, flight: Flight): void {

@@ -1,0 +1,271 @@
+/**
+ * The calls of one client, from their start to their answer: identity, repeats, deadlines, and what an error says about
+ * the effect. A call keeps one identity however often it is sent, so the entity processes it at most once (P4, P5).
+ *
+ * Owns the client's streams and the table of calls under way. What a call means, and what its answer becomes, is `client.ts`.
+ *
+ * Invariants:
+ * - C1 A call settles once: with its answer, or with an error that says whether anything may have happened.
+ * - C2 Effect 'none' is said only if nobody can have processed the call: it was sent once and turned away, or never sent.
+ * - C3 A number that is given up is passed by the floor, and what waits behind it is sent again at once.
+ */
+import type { Content } from '../core/activity.ts';
+import type { CallOptions } from '../core/entity.ts';
+import { type ErrorCode, errorCodes, isSkerryError, SkerryError } from '../core/errors.ts';
+import type { Limits } from '../core/limits.ts';
+import { type Address, isPartner } from '../core/message.ts';
+import { readRow } from '../core/perform.ts';
+import type { AnswerRow } from '../core/request.ts';
+import { decode } from './codec.ts';
+import type { Envelope, ReplyEnvelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+
+export interface ClientParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  /** Where answers come to. */
+  readonly subject: string;
+  readonly identity: string;
+  readonly post: (envelope: Envelope) => void;
+}
+
+/** One direction of this client's talk with one entity. */
+interface Stream {
+  readonly session: number;
+  next: number;
+  /** Calls under way, in order of number: the first one's is the floor. */
+  readonly calls: Call[];
+  usedAt: number;
+}
+
+/** What is asked, of whom. */
+export interface What {
+  readonly address: Address;
+  readonly name: string;
+  content: Content | undefined;
+  query: Call['query'];
+}
+
+interface Call {
+  readonly id: number;
+  readonly address: Address;
+  readonly content: Content | undefined;
+  readonly query: { readonly operation: string; readonly payload: Uint8Array } | undefined;
+  readonly deadline: number;
+  readonly stream: Stream | undefined;
+  readonly seq: number;
+  readonly from: string;
+  readonly keepMs: number;
+  attempts: number;
+  /** When to send it again or give it up, ms. */
+  dueAt: number;
+  /** For messages: the name that they have in errors. */
+  readonly name: string;
+  readonly settle: (row: AnswerRow) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+const streamCountMax = 100_000;
+
+export class Calls {
+  readonly #parts: ClientParts;
+  /** The client as a partner. */
+  readonly #partner: string;
+  readonly #streams = new Map<Address, Stream>();
+  readonly #calls = new Map<number, Call>();
+  #alarmAt = Number.POSITIVE_INFINITY;
+  #cancelAlarm: (() => void) | undefined;
+  #startedCount = 0;
+  #sessionCount = 0;
+  #isClosed = false;
+
+  constructor(parts: ClientParts, partner: string) {
+    this.#parts = parts;
+    this.#partner = partner;
+  }
+
+  /** How many are under way. */
+  get count(): number {
+    return this.#calls.size;
+  }
+
+  /** How many there have been. */
+  get startedCount(): number {
+    return this.#startedCount;
+  }
+
+  /** Begin a call. Throws `closed`, `overloaded`. */
+  start({ address, name, content, query }: What, options: CallOptions, settle: Call['settle'], fail: Call['fail']): void {
+    const { environment, limits } = this.#parts;
+    if (this.#isClosed) throw new SkerryError('closed', 'The cluster handle is closed');
+    if (this.#calls.size >= limits.clientCallCountMax) throw new SkerryError('overloaded', `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`);
+    const now = environment.now();
+    // NaN would never be over, and neither it nor Infinity can be sent.
+    for (const ms of [options.deadlineMs ?? 0, options.keyLifeMs ?? 0]) {
+      if (!Number.isFinite(ms) || ms < 0) throw new SkerryError('invalid-input', `deadlineMs and keyLifeMs are finite numbers of milliseconds, not ${ms}`);
+    }
+    const key = options.idempotencyKey;
+    if (key !== undefined && !isPartner(`#${key}`)) throw new SkerryError('invalid-input', `An idempotency key is well-formed Unicode of 1 to ${limits.keyBytesMax - 1} bytes`);
+    const stream = content !== undefined && key === undefined ? this.#streamTo(address, now) : undefined;
+    const call: Call = {
+      id: ++this.#startedCount,
+      address,
+      name,
+      content,
+      query,
+      deadline: now + (options.deadlineMs ?? limits.deadlineMs),
+      stream,
+      seq: stream === undefined ? 1 : stream.next++,
+      from: key === undefined ? this.#partner : `#${key}`,
+      keepMs: key === undefined ? 0 : (options.keyLifeMs ?? limits.horizonMs),
+      attempts: 0,
+      dueAt: 0,
+      settle,
+      fail,
+    };
+    stream?.calls.push(call);
+    this.#calls.set(call.id, call);
+    this.#send(call, now);
+  }
+
+  #streamTo(address: Address, now: number): Stream {
+    let stream = this.#streams.get(address);
+    if (stream === undefined) {
+      if (this.#streams.size >= streamCountMax) this.#forgetStreams(now);
+      stream = { session: ++this.#sessionCount, next: 1, calls: [], usedAt: now };
+      this.#streams.set(address, stream);
+    }
+    stream.usedAt = now;
+    return stream;
+  }
+
+  /** A forgotten stream is opened anew in a later session: the entity then lets go of the earlier one (A4). */
+  #forgetStreams(now: number): void {
+    for (const [address, stream] of this.#streams) if (stream.calls.length === 0 && now - stream.usedAt >= 0) this.#streams.delete(address);
+  }
+
+  #send(call: Call, now: number): void {
+    call.attempts += 1;
+    const { limits, environment } = this.#parts;
+    const pause = Math.min(limits.retryMs * 2 ** (call.attempts - 1), limits.retryMsMax) * (0.75 + environment.random() / 2);
+    this.#dueBy(call, now + Math.ceil(pause));
+    this.#parts.post(this.#envelopeOf(call, now));
+  }
+
+  #envelopeOf(call: Call, now: number): Envelope {
+    const { subject, identity } = this.#parts;
+    if (call.query !== undefined) {
+      return { kind: 'query', to: call.address, replyTo: subject, call: call.id, identity, ...call.query, deadline: call.deadline };
+    }
+    const floor = call.stream === undefined ? 1 : this.#floorOf(call.stream);
+    return {
+      kind: 'message',
+      to: call.address,
+      from: call.from,
+      replyTo: subject,
+      call: call.id,
+      identity,
+      arrival: { session: call.stream?.session ?? 1, seq: call.seq, floor, expires: call.deadline, sent: now, keepMs: call.keepMs },
+      content: call.content as Content,
+    };
+  }
+
+  #floorOf(stream: Stream): number {
+    return stream.calls[0]?.seq ?? stream.next;
+  }
+
+  #dueBy(call: Call, at: number): void {
+    call.dueAt = Math.min(call.deadline, at);
+    if (call.dueAt < this.#alarmAt) this.#arm(call.dueAt);
+  }
+
+  /** One alarm for all calls: nearly all are answered before theirs, so a look at all of them now and then is cheapest. */
+  #arm(at: number): void {
+    this.#cancelAlarm?.();
+    this.#alarmAt = at;
+    this.#cancelAlarm = this.#parts.environment.after(Math.max(0, at - this.#parts.environment.now()), () => this.#ring());
+  }
+
+  #ring(): void {
+    this.#alarmAt = Number.POSITIVE_INFINITY;
+    this.#cancelAlarm = undefined;
+    const now = this.#parts.environment.now();
+    for (const call of [...this.#calls.values()]) if (call.dueAt <= now && this.#calls.has(call.id)) this.#due(call, now);
+    let next = Number.POSITIVE_INFINITY;
+    for (const call of this.#calls.values()) next = Math.min(next, call.dueAt);
+    if (next < this.#alarmAt) this.#arm(next);
+  }
+
+  /** A date of a call has come: its deadline, or the time to send it again. */
+  #due(call: Call, now: number): void {
+    if (now < call.deadline) return this.#send(call, now);
+    this.#giveUp(call, new SkerryError('deadline', `${call.address} did not answer ${call.name} within its deadline`, { effect: call.query === undefined ? 'unknown' : 'none' }));
+  }
+
+  receive(envelope: ReplyEnvelope): void {
+    const call = this.#calls.get(envelope.call);
+    if (call === undefined) return;
+    if (envelope.status === 'answer') return this.#answered(call, envelope.bytes);
+    // The partition has moved or is moving: the retry finds it.
+    if (envelope.status === 'moved') return this.#dueBy(call, this.#parts.environment.now() + this.#parts.limits.retryMs / 5);
+    this.#giveUp(call, this.#turnedAway(call, envelope));
+  }
+
+  #turnedAway(call: Call, { status, bytes }: ReplyEnvelope): SkerryError {
+    const reason = new TextDecoder().decode(bytes);
+    const code: ErrorCode = status === 'answer' || status === 'moved' ? 'failed' : status;
+    const texts: Partial<Record<ErrorCode, string>> = {
+      overloaded: `${call.address} or its worker has a full queue`,
+      'store-failed': `${call.address}: the store failed: ${reason}`,
+      'unknown-type': `No behaviour is registered for the type '${reason}'`,
+      denied: reason === '' ? `The call of ${call.address} was denied` : reason,
+    };
+    // A copy that was sent before may still be processed: only a call that was sent once was certainly not (C2).
+    const effect = call.attempts === 1 || call.query !== undefined ? 'none' : 'unknown';
+    return new SkerryError(code, texts[code] ?? errorCodes[code], { effect });
+  }
+
+  #answered(call: Call, bytes: Uint8Array): void {
+    const wasFirst = call.stream?.calls[0] === call;
+    this.#forget(call);
+    // One behind this one had been given up before: only now can the floor pass it (C3).
+    if (wasFirst && call.stream?.calls[0] !== undefined && call.stream.calls[0].seq > call.seq + 1) this.#sendWaiting(call.stream);
+    try {
+      call.settle(readRow(decode(bytes)));
+    } catch (error) {
+      call.fail(isSkerryError(error) ? error : new SkerryError('failed', `${call.address} sent an answer that cannot be read`, { effect: 'unknown', cause: error }));
+    }
+  }
+
+  #giveUp(call: Call, error: SkerryError): void {
+    const wasFirst = call.stream !== undefined && this.#floorOf(call.stream) === call.seq;
+    this.#forget(call);
+    call.fail(error);
+    if (wasFirst && call.stream !== undefined) this.#sendWaiting(call.stream);
+  }
+
+  /** The floor has moved past a number that was given up: calls behind it were held for it (C3). */
+  #sendWaiting(stream: Stream): void {
+    const now = this.#parts.environment.now();
+    for (const waiting of [...stream.calls]) this.#send(waiting, now);
+  }
+
+  #forget(call: Call): void {
+    this.#calls.delete(call.id);
+    if (call.stream === undefined) return;
+    const { calls } = call.stream;
+    // Answers mostly come in the order of the calls.
+    if (calls[0] === call) calls.shift();
+    else calls.splice(calls.indexOf(call), 1);
+  }
+
+  /** Calls under way are rejected; what they asked for may happen all the same. */
+  close(): void {
+    this.#isClosed = true;
+    this.#cancelAlarm?.();
+    for (const call of [...this.#calls.values()]) {
+      this.#forget(call);
+      call.fail(new SkerryError('closed', 'The cluster handle was closed before the answer came', { effect: call.query === undefined ? 'unknown' : 'none' }));
+    }
+  }
+}
