@@ -130,6 +130,14 @@ export interface Changes {
   readonly records: Parts<RecordName, RecordChange>;
 }
 
+/** Nobody is to write these any more: they have been, or never will be (volatile types). */
+export function forgetChanges(changes: Changes): void {
+  changes.records.clear();
+  changes.isStateChanged = false;
+  changes.whole = undefined;
+  changes.patches = noPatches;
+}
+
 export const noPatches: readonly Uint8Array[] = [];
 
 export function newRecord(address: Address, state: unknown): EntityRecord {

@@ -36,6 +36,8 @@ export type TurnResult =
       /** Activities whose outbox grew. */
       readonly sentTo: ReadonlySet<Activity>;
       readonly effects: readonly PendingEffect[];
+      /** The handler threw, and that is the answer: an actor class' instance may be half changed. */
+      readonly hasThrown?: boolean;
     }
   | { readonly kind: 'threw'; readonly error: unknown }
   | { readonly kind: 'needs'; readonly partner: PartnerId }
@@ -133,7 +135,8 @@ function concludeUndone(scope: TurnScope, request: Request, error: unknown): Tur
   if (row === undefined) return { kind: 'threw', error };
   scope.forget();
   consume(scope, request);
-  return conclude(scope, request, row, scope.environment.encode(row));
+  const result = conclude(scope, request, row, scope.environment.encode(row));
+  return result.kind === 'committed' && !(error instanceof Refusal) ? { ...result, hasThrown: true } : result;
 }
 
 function declinedRow(request: Request, error: unknown, environment: TurnEnvironment): AnswerRow | undefined {

@@ -11,7 +11,7 @@
  *   nothing of either has left (P2).
  * - V2 A dropped activation runs no turn and releases nothing any more.
  */
-import type { Activity } from '../core/activity.ts';
+import { type Activity, floorOf } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import type { Address } from '../core/message.ts';
 import type { EntityRecord, PendingEffect } from '../core/record.ts';
@@ -38,7 +38,7 @@ export class Batch {
     const { outbound } = activity;
     if (outbound === undefined) return;
     this.sent ??= new Map();
-    this.sent.set(activity, { session: outbound.session, through: outbound.next - 1, isClosing: outbound.isClosing });
+    this.sent.set(activity, { session: outbound.session, through: outbound.next - 1, floor: floorOf(outbound), isClosing: outbound.isClosing });
   }
 }
 
@@ -53,6 +53,8 @@ export interface Sent {
   readonly session: number;
   /** Messages up to this number. */
   readonly through: number;
+  /** Those below it are acknowledged or dead letters. */
+  readonly floor: number;
   readonly isClosing: boolean;
 }
 
@@ -68,6 +70,8 @@ export interface Flight {
   session: number;
   /** Messages up to this number are durable and may be sent. */
   durable: number;
+  /** Numbers that became dead letters which are not durable: until then the floor stays at the first of them (Q3). */
+  expired: number[];
   /** Its closing is durable and may be told. */
   isClosing: boolean;
   transmitted: number;

@@ -8,7 +8,8 @@
  * Invariants:
  * - Q1 Nothing is sent that is not durable: only numbers up to `durable` of its flight (P2).
  * - Q2 Every message that a durable outbox holds is sent until it is acknowledged or becomes a dead letter (P7).
- * - Q3 The floor passes an expired message only once its receiver has said that it did not process it, or can no longer say.
+ * - Q3 The floor passes an expired message only once its receiver has said that it did not process it, or can no longer
+ *   say, and the dead letter is durable: else a new owner would have neither (P7).
  */
 import type { Activity, OutboxMessage, Outbound } from '../core/activity.ts';
 import { acknowledge, floorOf, isEmpty, mayClose, reopen } from '../core/activity.ts';
@@ -40,12 +41,17 @@ export class Courier {
   }
 
   /** This has become durable: send what was not sent yet. A later turn may have opened another session, which is not. */
-  released(activation: Activation, activity: Activity, { session, through, isClosing }: Sent): void {
+  released(activation: Activation, activity: Activity, { session, through, floor, isClosing }: Sent): void {
     const { outbound } = activity;
     if (outbound === undefined || outbound.session !== session) return;
     const flight = this.#flightOf(activation, activity.partner, outbound);
     flight.durable = Math.max(flight.durable, through);
     flight.isClosing ||= isClosing;
+    if (flight.expired.length > 0) {
+      flight.expired = flight.expired.filter((seq) => seq >= floor);
+      // The floor has moved: what was sent before with the old one is held for it.
+      if (flight.expired.length === 0) flight.transmitted = 0;
+    }
     this.#transmit(activation, activity, flight);
   }
 
@@ -59,14 +65,14 @@ export class Courier {
 
   #resumeOne(activation: Activation, activity: Activity): void {
     const { outbound } = activity;
-    if (outbound !== undefined) this.released(activation, activity, { session: outbound.session, through: outbound.next - 1, isClosing: outbound.isClosing });
+    if (outbound !== undefined) this.released(activation, activity, { session: outbound.session, through: outbound.next - 1, floor: floorOf(outbound), isClosing: outbound.isClosing });
   }
 
   #flightOf(activation: Activation, partner: PartnerId, outbound: Outbound): Flight {
     activation.flights ??= new Map();
     let flight = activation.flights.get(partner);
     if (flight === undefined || flight.session !== outbound.session) {
-      flight = { session: outbound.session, durable: 0, isClosing: false, transmitted: 0, attempts: 0, retryAt: 0 };
+      flight = { session: outbound.session, durable: 0, expired: [], isClosing: false, transmitted: 0, attempts: 0, retryAt: 0 };
       activation.flights.set(partner, flight);
     }
     return flight;
@@ -113,7 +119,7 @@ export class Courier {
       arrival: {
         session: outbound.session,
         seq: message.seq,
-        floor: floorOf(outbound),
+        floor: activation.flights?.get(partner)?.expired[0] ?? floorOf(outbound),
         expires: message.expires,
         sent: this.#parts.ownership.confirmedAt(activation.partition),
         keepMs: 0,
@@ -155,6 +161,8 @@ export class Courier {
   }
 
   #retransmit(activation: Activation, partner: PartnerId, flight: Flight): void {
+    // While the proof was under way a new session may have taken off: that one's flight stays.
+    if (activation.flights?.get(partner) !== flight) return;
     const activity = activation.entity.activities.get(partner);
     const outbound = activity?.outbound;
     if (activity === undefined || outbound === undefined || outbound.session !== flight.session || (outbound.unacked.length === 0 && !outbound.isClosing)) {
@@ -217,6 +225,14 @@ export class Courier {
     const activity = entity.activities.get(from);
     const outbound = activity?.outbound;
     if (activity === undefined || outbound === undefined || outbound.session !== session || known <= session) return;
+    // A worker that has lost the entity remembers less too: only the owner may say so.
+    this.#parts.ownership.check(activation.partition, () => this.#lostHistory(activation, activity, { session, known }), () => undefined);
+  }
+
+  #lostHistory(activation: Activation, activity: Activity, { session, known }: { session: number; known: number }): void {
+    const { entity } = activation;
+    const { outbound, partner: from } = activity;
+    if (activation.phase === 'dropped' || entity.activities.get(from) !== activity || outbound?.session !== session) return;
     this.#parts.environment.log.error({ entity: activation.address, partner: from, session, known }, 'the store has lost history: the partner remembers a later session than this entity does (P8)');
     const { records } = entity.changes;
     for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), null);
@@ -236,6 +252,8 @@ export class Courier {
     const now = environment.now();
     if (outbound === undefined || message === undefined || outbound.session !== envelope.session || now <= message.expires + limits.skewMaxMs) return;
     if (envelope.number >= message.seq) return this.acknowledged(activation, envelope);
+    // The answer to an earlier probe, late: it says nothing about this message.
+    if (envelope.number !== -message.seq) return;
     this.#expire(activation, envelope.from, message);
   }
 
@@ -256,8 +274,12 @@ export class Courier {
     };
     entity.dead.set(letter.id, letter);
     entity.changes.records.set(recordName.dead(letter.id), letter);
-    const session = entity.activities.get(partner)?.outbound?.session ?? 0;
-    this.acknowledged(activation, { kind: 'ack', to: activation.address, from: partner, session, number: message.seq });
+    const activity = entity.activities.get(partner);
+    const outbound = activity?.outbound;
+    if (activity === undefined || outbound === undefined) return;
+    this.#flightOf(activation, partner, outbound).expired.push(message.seq);
+    this.acknowledged(activation, { kind: 'ack', to: activation.address, from: partner, session: outbound.session, number: message.seq });
+    activation.batch().addSent(activity);
     this.#parts.commit(activation);
   }
 

@@ -10,6 +10,7 @@ import { defaultLimits, type Limits } from '../core/limits.ts';
 import { keyOf } from '../core/message.ts';
 import { viewOf } from '../placement/view.ts';
 import { Client, clientSubject } from './client.ts';
+import { envelopeOverheadBytes } from './codec.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
@@ -90,6 +91,9 @@ async function compose(options: EmbedOptions, { environment, limits, store, isOw
   const names = Array.from({ length: options.workers ?? 1 }, (_, index) => `worker-${index + 1}`);
   const view = viewOf(1, store.partitions, names);
   const transport = options.transport ?? new MemoryTransport(environment);
+  if (limits.messageBytesMax + envelopeOverheadBytes > transport.frameBytesMax) {
+    throw new SkerryError('invalid-definition', `messageBytesMax (${limits.messageBytesMax}) is too much for this transport: with its envelope of up to ${envelopeOverheadBytes} bytes a message must fit into a frame of ${transport.frameBytesMax}`);
+  }
   const nodes = names.map((name) => {
     const post = new Post(transport, environment, view);
     const worker = new Worker({ name, store, behaviours: options.behaviours, environment, limits, post: (envelope) => post.post(envelope), authorise: options.authorise });

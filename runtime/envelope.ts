@@ -43,8 +43,9 @@ export interface ReplyEnvelope {
 }
 
 /**
- * Between the two ends of a stream. `number` is: the highest number processed (ack, probed), the session that is known
- * (stale), the number that is asked about (probe), unused (close, closed).
+ * Between the two ends of a stream. `number` is: the highest number processed (ack, probed), or the number asked about,
+ * negative, if it was not processed (probed), the session that is known (stale), the number asked about (probe), unused
+ * (close, closed).
  */
 export interface StreamEnvelope {
   readonly kind: 'ack' | 'close' | 'closed' | 'stale' | 'probe' | 'probed';

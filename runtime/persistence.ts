@@ -18,7 +18,7 @@ import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, keyOf, type PartnerId } from '../core/message.ts';
 import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, OutboxRow, PendingEffect, RecordChange, RecordName, Timer } from '../core/record.ts';
-import { activityWith, newRecord, noPatches, recordName } from '../core/record.ts';
+import { activityWith, newRecord, forgetChanges, recordName } from '../core/record.ts';
 import type { Parts } from '../core/parts.ts';
 import { wholeBytesMax } from '../core/drafts.ts';
 import { applyPatch } from '../core/patch.ts';
@@ -55,11 +55,8 @@ export function drain(record: EntityRecord, layout: StateLayout, behaviour: Beha
   for (const [name, change] of record.changes.records) records.push([name, encodeChange(record, name, change)]);
   const inHead = writeState(record, layout, records);
   const head = encode([formatVersion, behaviour.version, record.now, layout.snapshotBytes, layout.patchCount, layout.patchBytes, inHead, record.forgetAt]);
-  record.changes.records.clear();
-  record.changes.isStateChanged = false;
   // Not kept for the next turn: a million idle entities would each hold their state twice.
-  record.changes.whole = undefined;
-  record.changes.patches = noPatches;
+  forgetChanges(record.changes);
   return { head, records };
 }
 

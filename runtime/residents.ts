@@ -29,6 +29,8 @@ export interface ResidentParts {
   readonly behaviours: ReadonlyMap<string, Behaviour>;
   readonly ready: (activation: Activation) => void;
   readonly failed: (activation: Activation, error: unknown) => void;
+  /** The partition is another worker's. */
+  readonly lost: (partition: Partition) => void;
   /** Records of the activation were forgotten: to be committed. */
   readonly forgotten: (activation: Activation) => void;
   /** The activation wants to be woken by then. */
@@ -131,6 +133,7 @@ export class Residents {
     const outcomes = await this.#parts.store.commit(doubted.map((activation, index) => this.#fencing(activation, loaded[index])));
     for (const [index, activation] of doubted.entries()) {
       if (outcomes[index] === 'committed') this.#doubted.delete(activation.address);
+      else if (outcomes[index] === 'stale-epoch') this.#parts.lost(activation.partition);
       else if (triesLeft === 0) this.#parts.failed(activation, new SkerryError('store-failed', `${activation.address} keeps changing while it is read: ${outcomes[index]}`));
     }
     if (triesLeft > 0) await this.#fence(activations, triesLeft - 1);
@@ -166,7 +169,8 @@ export class Residents {
     activation.layout = layout;
     for (const [name, bytes] of rows) restoreActivity(record, name.slice(1), bytes);
     record.isComplete = rows.length <= this.#parts.limits.activityCountMax;
-    if (!record.isComplete) record.searchAt = record.forgetAt;
+    // When what was left in the store may be forgotten is not known any more: soon it is looked through.
+    if (!record.isComplete) this.#planSearch(record, sooner(record.forgetAt, this.#parts.environment.now() + this.#parts.limits.doubtMs));
     // Where there are too many, those with something in the outbox are needed now, the others when their partner writes.
     const missing = record.isComplete ? [] : [...record.activities.values()].filter((activity) => activity.outbound?.session === 0).map((activity) => activity.partner);
     if (missing.length > 0) await this.#readInto(activation, record, missing);
@@ -266,9 +270,14 @@ export class Residents {
 
   async #forgetStored(activation: Activation, after: string | undefined, soonest = Number.POSITIVE_INFINITY): Promise<void> {
     const { store, limits, environment } = this.#parts;
-    const page = await store.scan(activation, 'p', after === undefined ? { limit: sweepPageCount } : { after, limit: sweepPageCount }).catch(() => []);
+    const page = await store.scan(activation, 'p', after === undefined ? { limit: sweepPageCount } : { after, limit: sweepPageCount }).catch(() => undefined);
     if (activation.phase === 'dropped') return;
     const { entity } = activation;
+    if (page === undefined) {
+      activation.isSearching = false;
+      this.#planSearch(entity, environment.now() + sweepPauseMs);
+      return this.#parts.wakeBy(activation, entity.forgetAt);
+    }
     let next = soonest;
     for (const [name, bytes] of page) {
       const partner = name.slice(1);
@@ -338,7 +347,10 @@ export class Residents {
   /** What is not in memory is not seen to be over: when it has become much, it is looked through. */
   #planForgetting({ entity }: Activation): void {
     const { environment, limits } = this.#parts;
-    if (entity.unseenCount > limits.activityCountMax && entity.searchAt === 0) this.#planSearch(entity, environment.now() + limits.doubtMs);
+    const now = environment.now();
+    // An idempotency key that lives long must not keep all others alive.
+    const isPlanned = entity.searchAt > 0 && entity.searchAt <= now + limits.horizonMs;
+    if (entity.unseenCount > limits.activityCountMax && !isPlanned) this.#planSearch(entity, now + limits.doubtMs);
   }
 
   /** Move the hand on: passivate what is at rest and idle, or beyond the bound. A bounded step. */

@@ -139,6 +139,7 @@ export class Turns {
       return false;
     }
     activation.retries?.delete(key);
+    if (behaviour.isClass && result.kind === 'committed' && result.hasThrown === true) activation.handlers = undefined;
     if (result.kind === 'committed') this.#collect(activation, item, result);
     return true;
   }
@@ -222,8 +223,7 @@ export class Turns {
   // ---- queries
 
   #query(activation: Activation, query: QueryEnvelope): void {
-    const row = this.#answerQuery(activation, query);
-    const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes: encode(row) };
+    const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes: this.#answerQuery(activation, query) };
     if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none') this.#emit(activation, reply);
     else this.#emitProven(activation, reply, query);
     (activation.gathering ?? activation.flying)?.requests.push(query);
@@ -238,7 +238,15 @@ export class Turns {
     else this.#parts.confirm(activation, { envelope, query });
   }
 
-  #answerQuery(activation: Activation, query: QueryEnvelope): AnswerRow {
+  /** What is larger than a message may be would not fit into a frame: it is an error like that of a turn's answer. */
+  #answerQuery(activation: Activation, query: QueryEnvelope): Uint8Array {
+    const bytes = encode(this.#queryRow(activation, query));
+    const { messageBytesMax } = this.#parts.limits;
+    if (bytes.length <= messageBytesMax) return bytes;
+    return encode(['failed', 'too-large', `An answer of ${bytes.length} bytes is over messageBytesMax (${messageBytesMax})`]);
+  }
+
+  #queryRow(activation: Activation, query: QueryEnvelope): AnswerRow {
     try {
       return runQuery(activation.entity, activation.behaviour, this.#handlers(activation), query, this.#turnEnvironment());
     } catch (error) {
@@ -271,7 +279,7 @@ export class Turns {
   #probe(activation: Activation, { from, session, number }: StreamEnvelope): void {
     const inbound = activation.entity.activities.get(from)?.inbound;
     const isProcessed = inbound !== undefined && inbound.session === session && inbound.through >= number;
-    const probed: StreamEnvelope = { kind: 'probed', to: from, from: activation.address, session, number: isProcessed ? inbound.through : -1 };
+    const probed: StreamEnvelope = { kind: 'probed', to: from, from: activation.address, session, number: isProcessed ? inbound.through : -number };
     // What was processed stays so; that it was not, only the owner can know.
     if (isProcessed) this.#emit(activation, probed);
     else this.#emitProven(activation, probed, undefined);
@@ -305,6 +313,17 @@ export class Turns {
     for (const timer of due) if (this.#isInPhase(activation)) this.#own(activation, `t:${timer.name}`, { kind: 'wake' }, { kind: 'timer', name: timer.name });
     const lapsed = [...entity.holds.values()].filter((hold) => hold.until <= now);
     for (const hold of lapsed) if (this.#isInPhase(activation)) this.#own(activation, `x:${hold.id}`, { kind: 'wake' }, { kind: 'lapse', hold: hold.id });
+    this.#dropRetries(activation, now);
+  }
+
+  /** A timer that threw and was cancelled or replaced, a hold that threw and was resolved: nothing is to be tried again. */
+  #dropRetries({ retries, entity }: Activation, now: number): void {
+    for (const [key, { at, item }] of retries ?? []) {
+      if (item.kind !== 'wake' || at > now) continue;
+      const name = key.slice(2);
+      const due = key[0] === 't' ? entity.timers.get(name)?.due : entity.holds.get(name)?.until;
+      if (due === undefined || due > now) retries?.delete(key);
+    }
   }
 
   /** A turn may have found that it needs an activity from the store: the rest waits for the next wake. */

@@ -13,11 +13,15 @@
  */
 import type { Behaviour } from '../core/behaviour.ts';
 
+import { isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, typeOf } from '../core/message.ts';
-import { ownTime } from '../core/record.ts';
+import { forgetChanges, ownTime } from '../core/record.ts';
+import type { AnswerRow } from '../core/request.ts';
+import { failedRow } from '../core/turn.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
+import { encode } from './codec.ts';
 import { CommitQueue, type Failure } from './commit.ts';
 import { Courier } from './courier.ts';
 import { Effects } from './effects.ts';
@@ -104,6 +108,7 @@ export class Worker {
       environment,
       limits,
       epochOf: (partition) => this.#ownership.epochOf(partition),
+      lost: (partition) => this.#ownership.lose(partition),
       behaviours: new Map(options.behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
       ready: (activation) => this.#ready(activation),
       failed: (activation, error) => this.#notLoaded(activation, error),
@@ -209,6 +214,11 @@ export class Worker {
     this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status, bytes: reason === '' ? none : new TextEncoder().encode(reason) });
   }
 
+  #replyRow(envelope: MessageEnvelope | QueryEnvelope, row: AnswerRow): void {
+    if (envelope.replyTo === '' || this.#doubtful.has(envelope)) return;
+    this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'answer', bytes: encode(row) });
+  }
+
   #deliver(address: Address, item: Item): void {
     if (this.#isStopped) return;
     const partition = partitionOf(address, this.#options.store.partitions);
@@ -302,7 +312,9 @@ export class Worker {
     const batch = activation.gathering;
     activation.gathering = undefined;
     if (batch !== undefined) this.#release(activation, batch);
-    if (durability === 'none') activation.entity.changes.records.clear();
+    // A write that waits for the store finds a batch to go with: else a busy entity would never be written.
+    if (activation.isQueued) activation.batch();
+    if (durability === 'none') forgetChanges(activation.entity.changes);
     else if (activation.trimAt === 0) {
       activation.trimAt = this.#environment.now() + durability.intervalMs;
       this.#dates.setEarlier(activation.address, activation.trimAt);
@@ -311,7 +323,8 @@ export class Worker {
 
   #released(activation: Activation, batch: Batch): void {
     if (this.#isStopped) return;
-    if (activation.behaviour.durability === 'turn') this.#release(activation, batch);
+    // Of volatile types it holds what was to wait for the write alone: queries and duplicates that came meanwhile.
+    this.#release(activation, batch);
     this.#residents.trimActivities(activation);
     this.#residents.trimHistory(activation);
   }
@@ -422,8 +435,14 @@ export class Worker {
     this.#residents.drop(activation);
     this.#environment.log.warn({ entity: activation.address, error: String(error) }, 'an entity could not be read');
     const message = error instanceof Error ? error.message : String(error);
-    for (const item of waiting) if (item.kind === 'message' || item.kind === 'query') this.#reply(item, 'store-failed', message);
-    if (!this.#isStopped) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.retryMsMax);
+    // What the application's code threw (an initial state, an upgrade) is no failure of the store, and no pause helps.
+    const isStore = isSkerryError(error, 'store-failed');
+    for (const item of waiting) {
+      if (item.kind !== 'message' && item.kind !== 'query') continue;
+      if (isStore) this.#reply(item, 'store-failed', message);
+      else this.#replyRow(item, failedRow(error));
+    }
+    if (!this.#isStopped && isStore) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.retryMsMax);
   }
 
   #lost(partition: Partition): void {

@@ -70,7 +70,11 @@ test('A1, A4: over all small sessions, numbers and floors the verdict is the rul
     for (const session of to(3))
       for (let through = 0; through <= 5; through++) {
         const inbound = inboundOf({ session, through });
-        assert.is(judge(inbound, arrival, 50, limits), expected(inbound, arrival), JSON.stringify({ inbound, arrival }));
+        assert.is(
+          judge(inbound, arrival, 50, limits),
+          expected(inbound, arrival),
+          JSON.stringify({ inbound, arrival }),
+        );
         count += 1;
       }
   }
@@ -153,7 +157,10 @@ const sendTo = (activity: Activity, session: number, now = 0) =>
 
 test('A4: a stream keeps the session that it was opened with and counts from one', () => {
   const activity = newActivity('tally/a');
-  assert.equal([sendTo(activity, 7), sendTo(activity, 8), sendTo(activity, 9)].map(({ seq }) => seq), [1, 2, 3]);
+  assert.equal(
+    [sendTo(activity, 7), sendTo(activity, 8), sendTo(activity, 9)].map(({ seq }) => seq),
+    [1, 2, 3],
+  );
   assert.is(activity.outbound?.session, 7);
 });
 
@@ -187,10 +194,16 @@ test('P7: an acknowledgement takes out what is at most its number, once, and of 
   assert.equal(acknowledge(outbound, 6, 4, 0), []);
   assert.equal(acknowledge(undefined, 7, 4, 0), []);
   assert.is(floorOf(outbound), 1);
-  assert.equal(acknowledge(outbound, 7, 3, 5).map(({ seq }) => seq), [1, 2, 3]);
+  assert.equal(
+    acknowledge(outbound, 7, 3, 5).map(({ seq }) => seq),
+    [1, 2, 3],
+  );
   assert.is(floorOf(outbound), 4);
   assert.equal(acknowledge(outbound, 7, 2, 6), [], 'an old one says nothing new');
-  assert.equal(acknowledge(outbound, 7, 99, 6).map(({ seq }) => seq), [4]);
+  assert.equal(
+    acknowledge(outbound, 7, 99, 6).map(({ seq }) => seq),
+    [4],
+  );
   assert.is(floorOf(outbound), 5, 'with nothing unacknowledged the floor is the next number');
 });
 
@@ -201,7 +214,10 @@ test('P8, A4: a stream whose history was rolled back goes on above the session t
   assert.ok(activity.outbound);
   reopen(activity.outbound, 20);
   assert.is(activity.outbound.session, 21);
-  assert.equal(activity.outbound.unacked.map(({ seq }) => seq), [1, 2]);
+  assert.equal(
+    activity.outbound.unacked.map(({ seq }) => seq),
+    [1, 2],
+  );
   assert.is(sendTo(activity, 22).seq, 3);
   assert.is(judge(inboundOf({ session: 20, through: 50 }), arrivalOf({ session: 21 }), 0, limits), 'next');
 });

@@ -1,10 +1,9 @@
 /** Calls from their start to their answer: identity, repeats, deadlines, and honest errors. */
 import type { SkerryError } from '../core/errors.ts';
-import { decode } from '../runtime/codec.ts';
-import { Client } from '../runtime/client.ts';
-import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
-import { encode } from '../runtime/codec.ts';
+import { Client } from '../runtime/client.ts';
+import { decode, encode } from '../runtime/codec.ts';
+import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 import { Tally, watch, withTallies } from './support/tally.ts';
@@ -15,13 +14,26 @@ const test = suite('client');
 function given(limits: Partial<Limits> = {}) {
   const hand = new HandEnvironment();
   const posted: Envelope[] = [];
-  const parts = { environment: hand, limits: { ...defaultLimits, ...limits }, subject: 'skerry.client.c', identity: 'ann' };
+  const parts = {
+    environment: hand,
+    limits: { ...defaultLimits, ...limits },
+    subject: 'skerry.client.c',
+    identity: 'ann',
+  };
   const client = new Client({ ...parts, post: (envelope) => void posted.push(envelope) });
   const messages = () => posted.filter((one): one is MessageEnvelope => one.kind === 'message');
   const answer = (to: Envelope | undefined, output: unknown) =>
-    client.receive({ kind: 'reply', to: 's', call: (to as MessageEnvelope).call, status: 'answer', bytes: encode(['done', output]) });
-  const turnAway = (to: Envelope | undefined, status: 'overloaded' | 'store-failed' | 'moved' | 'denied' | 'unknown-type') =>
-    client.receive({ kind: 'reply', to: 's', call: (to as MessageEnvelope).call, status, bytes: new Uint8Array(0) });
+    client.receive({
+      kind: 'reply',
+      to: 's',
+      call: (to as MessageEnvelope).call,
+      status: 'answer',
+      bytes: encode(['done', output]),
+    });
+  const turnAway = (
+    to: Envelope | undefined,
+    status: 'overloaded' | 'store-failed' | 'moved' | 'denied' | 'unknown-type',
+  ) => client.receive({ kind: 'reply', to: 's', call: (to as MessageEnvelope).call, status, bytes: new Uint8Array(0) });
   return { hand, client, posted, messages, answer, turnAway, tally: client.entity(Tally, 'a') };
 }
 const codeOf = ({ error }: { error: unknown }) => [(error as SkerryError).code, (error as SkerryError).effect];
@@ -45,7 +57,8 @@ test('a call is sent again with growing pauses until its deadline', async () => 
   const times = messages().map(({ arrival }) => arrival.sent);
   const pauses = times.slice(1).map((at, index) => at - (times[index] ?? 0));
   assert.ok(pauses.length >= 3 && pauses.length <= 7, pauses.join());
-  for (const [index, pause] of pauses.entries()) assert.ok(pause >= 500 * 2 ** index * 0.75 && pause <= 500 * 2 ** index * 1.25 + 1, pauses.join());
+  for (const [index, pause] of pauses.entries())
+    assert.ok(pause >= 500 * 2 ** index * 0.75 && pause <= 500 * 2 ** index * 1.25 + 1, pauses.join());
   assert.not.ok(call.isSettled);
   await hand.advance(1);
   assert.equal(codeOf(call), ['deadline', 'unknown']);
@@ -100,9 +113,17 @@ test('C3: when the first of several is given up, what waits behind it is sent ag
   const calls = [1, 2, 3].map((units) => watch(tally.add(units)));
   turnAway(messages()[0], 'overloaded');
   await hand.idle();
-  const again = messages().slice(3).map(({ arrival: { seq, floor } }) => [seq, floor]);
-  assert.equal(again, [[2, 2], [3, 2]]);
-  assert.equal(calls.map(({ isSettled }) => isSettled), [true, false, false]);
+  const again = messages()
+    .slice(3)
+    .map(({ arrival: { seq, floor } }) => [seq, floor]);
+  assert.equal(again, [
+    [2, 2],
+    [3, 2],
+  ]);
+  assert.equal(
+    calls.map(({ isSettled }) => isSettled),
+    [true, false, false],
+  );
 });
 
 test('C3: so is what waits behind one in the middle, as soon as the one before it is answered', async () => {
@@ -113,7 +134,12 @@ test('C3: so is what waits behind one in the middle, as soon as the one before i
   assert.is(messages().length, 3, 'the first one holds the floor');
   answer(messages()[0], 1);
   await hand.idle();
-  assert.equal(messages().slice(3).map(({ arrival: { seq, floor } }) => [seq, floor]), [[3, 3]]);
+  assert.equal(
+    messages()
+      .slice(3)
+      .map(({ arrival: { seq, floor } }) => [seq, floor]),
+    [[3, 3]],
+  );
 });
 
 test('C3, P6: an overload in the middle of a burst does not keep the rest waiting', () =>
@@ -122,7 +148,10 @@ test('C3, P6: an overload in the middle of a burst does not keep the rest waitin
     await hand.idle();
     const after = watch(tally('a').add(10));
     await hand.idle();
-    assert.equal(first.map(({ value }) => value), [1, 3, 6, undefined]);
+    assert.equal(
+      first.map(({ value }) => value),
+      [1, 3, 6, undefined],
+    );
     assert.is(after.value, 16, 'at once, without a pause');
   }));
 
@@ -156,14 +185,24 @@ test('C1: close rejects what is under way and what comes after, with what may ha
   client.close();
   const late = watch(tally.add(1));
   await hand.idle();
-  assert.equal([command, query, late].map(codeOf), [['closed', 'unknown'], ['closed', 'none'], ['closed', 'none']]);
+  assert.equal([command, query, late].map(codeOf), [
+    ['closed', 'unknown'],
+    ['closed', 'none'],
+    ['closed', 'none'],
+  ]);
   assert.is(hand.alarmCount, 0);
 });
 
 test('what cannot be sent is refused before anything is sent: too large, unstorable, too deep, no address', async () => {
   const { hand, client, posted, tally } = given({ messageBytesMax: 1_000 });
   const nested = (levels: number): unknown => (levels === 0 ? 1 : [nested(levels - 1)]);
-  const cases: [unknown, string][] = [['x'.repeat(998), 'too-large'], [() => 1, 'unstorable'], [new Map(), 'unstorable'], [nested(65), 'unstorable'], ['\ud800', 'unstorable']];
+  const cases: [unknown, string][] = [
+    ['x'.repeat(998), 'too-large'],
+    [() => 1, 'unstorable'],
+    [new Map(), 'unstorable'],
+    [nested(65), 'unstorable'],
+    ['\ud800', 'unstorable'],
+  ];
   for (const [input, code] of cases) {
     const call = watch(tally.see(input));
     await hand.idle();
@@ -209,9 +248,18 @@ test('a call in a key’s name has the key as its sender, whoever sends it, and 
   const { messages, tally } = given();
   watch(tally.add(1, { idempotencyKey: 'k', keyLifeMs: 5_000 }));
   watch(tally.add(1, { idempotencyKey: 'k' }));
-  const picture = messages().map(({ from, arrival: { session, seq, floor, keepMs } }) => ({ from, session, seq, floor, keepMs }));
+  const picture = messages().map(({ from, arrival: { session, seq, floor, keepMs } }) => ({
+    from,
+    session,
+    seq,
+    floor,
+    keepMs,
+  }));
   const same = { from: '#k', session: 1, seq: 1, floor: 1 };
-  assert.equal(picture, [{ ...same, keepMs: 5_000 }, { ...same, keepMs: defaultLimits.horizonMs }]);
+  assert.equal(picture, [
+    { ...same, keepMs: 5_000 },
+    { ...same, keepMs: defaultLimits.horizonMs },
+  ]);
 });
 
 test('an answer that cannot be read says so, with effect unknown', async () => {

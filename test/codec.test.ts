@@ -10,7 +10,14 @@ const test = suite('codec');
 const text = fc.string({ unit: 'grapheme', maxLength: 12 });
 const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => new Uint8Array(array));
 const number = fc.oneof(fc.nat(), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), fc.constant(-1));
-const arrival = fc.record({ session: number, seq: number, floor: number, expires: number, sent: number, keepMs: number });
+const arrival = fc.record({
+  session: number,
+  seq: number,
+  floor: number,
+  expires: number,
+  sent: number,
+  keepMs: number,
+});
 const content = fc.record({
   kind: fc.constantFrom('operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop'),
   operation: text,
@@ -40,10 +47,13 @@ const envelope = fc.oneof(
 
 /** Bytes compare by their content, whichever class of bytes they are of. */
 const comparable = (value: unknown): unknown =>
-  JSON.parse(JSON.stringify(value, (_key, part) => (ArrayBuffer.isView(part) ? [...(part as Uint8Array)] : part)), (_k, part) => {
-    const isBuffer = typeof part === 'object' && part !== null && part.type === 'Buffer' && Array.isArray(part.data);
-    return isBuffer ? part.data : part;
-  });
+  JSON.parse(
+    JSON.stringify(value, (_key, part) => (ArrayBuffer.isView(part) ? [...(part as Uint8Array)] : part)),
+    (_k, part) => {
+      const isBuffer = typeof part === 'object' && part !== null && part.type === 'Buffer' && Array.isArray(part.data);
+      return isBuffer ? part.data : part;
+    },
+  );
 
 test('K1: every kind of envelope comes back as it went, in order', () => {
   const property = fc.property(fc.array(envelope, { maxLength: 12 }), (envelopes) => {
@@ -83,7 +93,8 @@ test('K1: random bytes, and frames with a byte changed, are refused or decode as
   const frame = new Uint8Array(encodeFrame([sample]));
   fc.assert(fc.property(fc.uint8Array({ maxLength: 60 }), attempt), { seed: 5, numRuns: 3_000 });
   for (let at = 0; at < frame.length; at++)
-    for (const value of [0, 1, 0x7f, 0x80, 0xc0, 0xc1, 0xd4, 0xff]) attempt(frame.map((byte, index) => (index === at ? value : byte)));
+    for (const value of [0, 1, 0x7f, 0x80, 0xc0, 0xc1, 0xd4, 0xff])
+      attempt(frame.map((byte, index) => (index === at ? value : byte)));
   assert.is(({} as { polluted?: unknown }).polluted, undefined);
 });
 
@@ -111,7 +122,12 @@ test('K1: a frame of another version, or whose rows have a column of another kin
     row(3, 0, ['a'], 'b', 1, 1),
     row(3, 0, 'a', 'b', 1n << 60n, 1),
   ];
-  for (const frame of wrong) assert.throws(() => decodeFrame(new Uint8Array(frame as Uint8Array)), undefined, String(decode(frame as Uint8Array)));
+  for (const frame of wrong)
+    assert.throws(
+      () => decodeFrame(new Uint8Array(frame as Uint8Array)),
+      undefined,
+      String(decode(frame as Uint8Array)),
+    );
 });
 
 test('values come back equal: numbers of every size, bigints, bytes, undefined, any Unicode, nesting', () => {
@@ -119,11 +135,19 @@ test('values come back equal: numbers of every size, bigints, bytes, undefined, 
   const others = [2n ** 64n - 1n, -(2n ** 63n), null, true, '', '🍵'.repeat(100), 'é'.repeat(70_000), [], {}];
   for (const value of [...values, ...others]) assert.equal(decode(encode(value)), value);
   assert.equal(decode(encode([undefined, null])), [undefined, null]);
-  const nested = { a: [{ b: { c: [1, [2, [3]]] } }], 'a b': { '': 0 }, list: Array.from({ length: 70_000 }, (_, index) => index) };
+  const nested = {
+    a: [{ b: { c: [1, [2, [3]]] } }],
+    'a b': { '': 0 },
+    list: Array.from({ length: 70_000 }, (_, index) => index),
+  };
   assert.equal(decode(encode(nested)), nested);
   const json = fc.jsonValue({ maxDepth: 5 });
-  const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value).replaceAll('-0', '0').replaceAll('__proto__', 'p'));
-  fc.assert(fc.property(json, (value) => assert.equal(decode(encode(plain(value))), plain(value))), { seed: 9, numRuns: 300 });
+  const plain = (value: unknown): unknown =>
+    JSON.parse(JSON.stringify(value).replaceAll('-0', '0').replaceAll('__proto__', 'p'));
+  fc.assert(
+    fc.property(json, (value) => assert.equal(decode(encode(plain(value))), plain(value))),
+    { seed: 9, numRuns: 300 },
+  );
 });
 
 test('K2: bytes come back as a copy of their own, of no other class than Uint8Array', () => {
@@ -181,7 +205,11 @@ test('K2: what would decode as anything but plain data is refused', () => {
   for (const [name, payload] of exotic) {
     assert.throws(() => decode(new Uint8Array(payload)), undefined, name);
     assert.throws(() => decode(new Uint8Array([0x91, ...payload])), undefined, `${name}, inside an array`);
-    assert.throws(() => decode(new Uint8Array([0x81, ...latin('a'), ...payload])), undefined, `${name}, inside an object`);
+    assert.throws(
+      () => decode(new Uint8Array([0x81, ...latin('a'), ...payload])),
+      undefined,
+      `${name}, inside an object`,
+    );
   }
 });
 

@@ -18,7 +18,10 @@ const keyOf = (worker: string) => {
 const [near, far] = [keyOf('worker-1'), keyOf('worker-2')];
 
 /** Two workers with a thief between them; `tell` sends a number to the far one. */
-function across(options: GivenOptions, body: (given: Given & { thief: LossyTransport }) => Promise<void>): Promise<void> {
+function across(
+  options: GivenOptions,
+  body: (given: Given & { thief: LossyTransport }) => Promise<void>,
+): Promise<void> {
   const hand = new HandEnvironment();
   const thief = new LossyTransport(hand);
   let count = 0;
@@ -26,7 +29,13 @@ function across(options: GivenOptions, body: (given: Given & { thief: LossyTrans
     tell: (turn) => turn.to(Tally, far).add(++count),
     see: (turn) => turn.to(Tally, far).see(++count),
   };
-  const given = { workers: 2, hand, transport: thief, scripts: { ...scripts, ...options.scripts }, ...withoutScripts(options) };
+  const given = {
+    workers: 2,
+    hand,
+    transport: thief,
+    scripts: { ...scripts, ...options.scripts },
+    ...withoutScripts(options),
+  };
   return withTallies(given, (found) => body({ ...found, thief }));
 }
 const withoutScripts = ({ scripts: _, ...rest }: GivenOptions): GivenOptions => rest;
@@ -44,7 +53,27 @@ test('Q1, P2: nothing goes to another worker before the store has accepted its t
     assert.equal(thief.sent, []);
     open();
     await hand.advance(100);
-    assert.equal(thief.sent.map(({ kind }) => kind), ['message', 'ack']);
+    assert.equal(
+      thief.sent.map(({ kind }) => kind),
+      ['message', 'ack'],
+    );
+  }));
+
+test('Q1, P2: of two turns that send to one partner, the first to be durable releases its own message only', () =>
+  across({}, async ({ hand, gate, thief, tally }) => {
+    const openFirst = gate.holdCommits();
+    watch(tally(near).run('see'));
+    await hand.advance(50);
+    watch(tally(near).run('see'));
+    await hand.advance(50);
+    const seqs = () => thief.sent.flatMap((one) => (one.kind === 'message' ? [one.arrival.seq] : []));
+    openFirst();
+    const openSecond = gate.holdCommits();
+    for (let step = 0; step < 200 && seqs().length === 0; step++) await hand.advance(1);
+    assert.equal(seqs(), [1]);
+    openSecond();
+    await hand.advance(100);
+    assert.equal(seqs(), [1, 2]);
   }));
 
 test('Q2, P7: a message that is lost is sent again until it is acknowledged, with the same identity', () =>
@@ -57,7 +86,9 @@ test('Q2, P7: a message that is lost is sent again until it is acknowledged, wit
     await hand.advance(60_000);
     assert.equal((await stored(far))?.seen, [1, 2]);
     assert.equal(await outboxOf(given, near), []);
-    const identities = thief.sent.flatMap((one) => (one.kind === 'message' ? [`${one.arrival.session} ${one.arrival.seq}`] : []));
+    const identities = thief.sent.flatMap((one) =>
+      one.kind === 'message' ? [`${one.arrival.session} ${one.arrival.seq}`] : [],
+    );
     assert.is(new Set(identities).size, 2);
   }));
 
@@ -80,7 +111,10 @@ test('P10, A5: a stream that has gone quiet is closed, and in the end neither si
     assert.ok(thief.sent.some(({ kind }) => kind === 'close') && thief.sent.some(({ kind }) => kind === 'closed'));
     for (const key of [near, far]) {
       const found = await cluster.inspector.get(`tally/${key}`);
-      assert.equal(found?.activities.filter(({ partner }) => partner.startsWith('tally/')), []);
+      assert.equal(
+        found?.activities.filter(({ partner }) => partner.startsWith('tally/')),
+        [],
+      );
     }
   }));
 
@@ -145,7 +179,10 @@ test('N2, P7: a message whose turn throws blocks only its own stream; after its 
     await hand.advance(5_000);
     assert.equal((await stored('bad'))?.seen, ['from another', 'after it']);
     const [letter] = await deadOf(given, 'bad');
-    assert.equal([letter?.side, letter?.partner, letter?.attempts, letter?.reason], ['receiver', 'tally/a', 3, 'cannot']);
+    assert.equal(
+      [letter?.side, letter?.partner, letter?.attempts, letter?.reason],
+      ['receiver', 'tally/a', 3, 'cannot'],
+    );
     assert.equal(await outboxOf(given, 'a'), []);
     isBroken = false;
     await during(cluster.client.resolveDead('tally/bad', String(letter?.id), 'dead-retry'));
@@ -251,17 +288,28 @@ test('L1, L2: an effect runs after its turn is durable, is tried again with one 
   });
   const behaviour = { effects: [settled(Tally, call, (turn, outcome) => void turn.state.seen.push(outcome))] };
   const scripts: Scripts = { call: (turn) => turn.perform(call, 1) };
-  await withTallies({ scripts, behaviour, limits: { idleMs: 300, retryMs: 3_000 } }, async ({ hand, gate, tally, stored }) => {
-    const open = gate.holdCommits();
-    watch(tally('a').run('call'));
-    await hand.advance(2_000);
-    assert.equal(tries, []);
-    open();
-    await hand.advance(60_000);
-    assert.equal(tries.map(({ attempt, running: at }) => [attempt, at]), [[1, 1], [2, 1], [3, 1], [4, 1]]);
-    assert.is(new Set(tries.map(({ key }) => key)).size, 1);
-    assert.equal((await stored('a'))?.seen, [{ status: 'done', output: 'reached' }]);
-  });
+  await withTallies(
+    { scripts, behaviour, limits: { idleMs: 300, retryMs: 3_000 } },
+    async ({ hand, gate, tally, stored }) => {
+      const open = gate.holdCommits();
+      watch(tally('a').run('call'));
+      await hand.advance(2_000);
+      assert.equal(tries, []);
+      open();
+      await hand.advance(60_000);
+      assert.equal(
+        tries.map(({ attempt, running: at }) => [attempt, at]),
+        [
+          [1, 1],
+          [2, 1],
+          [3, 1],
+          [4, 1],
+        ],
+      );
+      assert.is(new Set(tries.map(({ key }) => key)).size, 1);
+      assert.equal((await stored('a'))?.seen, [{ status: 'done', output: 'reached' }]);
+    },
+  );
 });
 
 test('L2: an effect whose outcome makes its turn throw is not run again for that', async () => {
@@ -287,13 +335,16 @@ test('an effect that keeps failing, or gives what cannot be stored, settles as f
   const odd = effect('odd', async () => new Map());
   const see = (turn: { state: { seen: unknown[] } }, outcome: unknown) => void turn.state.seen.push(outcome);
   const behaviour = { effects: [settled(Tally, call, see), settled(Tally, odd, see)] };
-  const scripts: Scripts = { call: (turn) => turn.perform(call, undefined as never), odd: (turn) => turn.perform(odd, undefined as never) };
+  const scripts: Scripts = {
+    call: (turn) => turn.perform(call, undefined as never),
+    odd: (turn) => turn.perform(odd, undefined as never),
+  };
   await withTallies({ scripts, behaviour }, async ({ hand, tally, during, stored }) => {
     await during(tally('a').run('call'));
     await during(tally('b').run('odd'));
     await hand.advance(60_000);
     assert.equal((await stored('a'))?.seen, [{ status: 'failed', message: 'try 3' }]);
-    const [outcome] = (await stored('b'))?.seen as { status: string; message: string }[];
+    const [outcome] = ((await stored('b'))?.seen ?? []) as { status: string; message: string }[];
     assert.is(outcome?.status, 'failed');
     assert.match(String(outcome?.message), /Map/);
   });

@@ -7,7 +7,10 @@ const test = suite('errors');
 test('an error has code, message, effect, detail and cause', () => {
   const cause = new Error('disk');
   const error = new SkerryError('store-failed', 'no room', { effect: 'unknown', detail: { bytes: 1 }, cause });
-  assert.equal([error.code, error.message, error.effect, error.name], ['store-failed', 'no room', 'unknown', 'SkerryError']);
+  assert.equal(
+    [error.code, error.message, error.effect, error.name],
+    ['store-failed', 'no room', 'unknown', 'SkerryError'],
+  );
   assert.equal(error.detail, { bytes: 1 });
   assert.is(error.cause, cause);
   assert.is(new SkerryError('refused', 'no').effect, 'none');

@@ -2,6 +2,7 @@
 import { hash, ownerOf, partitionOf } from '../placement/hash.ts';
 import { viewOf, workerOf } from '../placement/view.ts';
 import { assert, suite } from './support/suite.ts';
+import { textOf } from './support/tree.ts';
 
 const test = suite('hash');
 
@@ -36,9 +37,31 @@ test('H1: the same text gives the same number for ever', () => {
   for (const [text, expected] of vectors) assert.is(hash(text), expected, JSON.stringify(text.slice(0, 20)));
 });
 
+test('H1: the vectors of docs/protocol.md, from which other languages are written, are these', () => {
+  const page = textOf('docs/protocol.md') ?? '';
+  const texts = [...page.matchAll(/^\| `([^`]+)` \| (\d+) \| `([0-9a-f]{8})` \| (\d*) \|$/gm)];
+  for (const [, text, decimal, hexadecimal, partition] of texts) {
+    const number = hash(text as string);
+    assert.equal([String(number), number.toString(16).padStart(8, '0')], [decimal, hexadecimal], text);
+    if (partition !== '') assert.is(String(partitionOf(text as string, 256)), partition);
+  }
+  const workers = ['worker-1', 'worker-2', 'worker-3'];
+  const scores = [...page.matchAll(/^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (worker-\d) \|$/gm)];
+  for (const [, partition, ...columns] of scores) {
+    assert.equal(
+      columns.slice(0, 3),
+      workers.map((worker) => String(hash(`${partition}:${worker}`))),
+      partition,
+    );
+    assert.is(ownerOf(Number(partition), workers), columns[3]);
+  }
+  assert.ok(texts.length >= 10 && scores.length >= 8, `${texts.length} texts, ${scores.length} scores`);
+});
+
 test('H1: ASCII and other texts follow one definition, whatever their length', () => {
   const texts = vectors.map(([text]) => text);
-  for (let length = 0; length < 200; length++) texts.push('a'.repeat(length), `${'a'.repeat(length)}é`, '🍵'.repeat(length));
+  for (let length = 0; length < 200; length++)
+    texts.push('a'.repeat(length), `${'a'.repeat(length)}é`, '🍵'.repeat(length));
   texts.push('x'.repeat(10_000), '茶'.repeat(1_365), '茶'.repeat(1_366), '茶'.repeat(5_000));
   for (const text of texts) assert.is(hash(text), definition(text), `${text.length} of ${text.slice(0, 5)}`);
 });

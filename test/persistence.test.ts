@@ -2,11 +2,11 @@
 import fc from 'fast-check';
 import type { Content } from '../core/activity.ts';
 import { behaviour, effect, settled, type Turn } from '../core/behaviour.ts';
+import { wholeBytesMax } from '../core/drafts.ts';
 import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';
-import type { EntityRecord } from '../core/record.ts';
-import { wholeBytesMax } from '../core/drafts.ts';
+import { type EntityRecord, forgetChanges } from '../core/record.ts';
 import { encode } from '../runtime/codec.ts';
 import {
   type Drained,
@@ -99,7 +99,11 @@ class Kept {
     const byBytes = (left: string, right: string) => Buffer.compare(Buffer.from(left), Buffer.from(right));
     const sorted = [...this.records].sort(([left], [right]) => byBytes(left, right));
     const eager = sorted.filter(([name]) => name[0] !== 'p' && name[0] !== 'h');
-    const found = restore('vault/one', { version: this.version, head: this.head, wakeAt: undefined, records: eager }, as);
+    const found = restore(
+      'vault/one',
+      { version: this.version, head: this.head, wakeAt: undefined, records: eager },
+      as,
+    );
     for (const [name, bytes] of sorted) if (name[0] === 'p') restoreActivity(found.record, name.slice(1), bytes);
     return found;
   }
@@ -107,9 +111,15 @@ class Kept {
 
 /** All of a record that must survive, in an order of its own; bytes as plain ones. */
 function pictureOf(record: EntityRecord): unknown {
-  const sorted = <Part>(parts: Iterable<[string, Part]>) => [...parts].sort(([left], [right]) => (left < right ? -1 : 1));
+  const sorted = <Part>(parts: Iterable<[string, Part]>) =>
+    [...parts].sort(([left], [right]) => (left < right ? -1 : 1));
   const { version, state, now, timers, holds, effects, dead, outboxCount, forgetAt } = record;
-  const activities = sorted(record.activities).map(([partner, { inbound, outbound, application }]) => [partner, inbound, outbound, application.value]);
+  const activities = sorted(record.activities).map(([partner, { inbound, outbound, application }]) => [
+    partner,
+    inbound,
+    outbound,
+    application.value,
+  ]);
   const parts = [timers, holds, effects, dead].map((table) => sorted(table as Iterable<[string, unknown]>));
   return plain({ version, state: state.value, now, outboxCount, forgetAt, activities, parts });
 }
@@ -121,7 +131,24 @@ function plain(value: unknown): unknown {
 }
 
 const step = fc.record({
-  operation: fc.constantFrom('set', 'set', 'set', 'drop', 'push', 'tell', 'time', 'untime', 'call', 'refuse', 'fail', 'reserve', 'confirm', 'settle', 'fire', 'bury'),
+  operation: fc.constantFrom(
+    'set',
+    'set',
+    'set',
+    'drop',
+    'push',
+    'tell',
+    'time',
+    'untime',
+    'call',
+    'refuse',
+    'fail',
+    'reserve',
+    'confirm',
+    'settle',
+    'fire',
+    'bury',
+  ),
   key: fc.constantFrom('a', 'b', 'ü/\0', '🍵'),
   size: fc.oneof(fc.nat(60), fc.integer({ min: 500, max: 3_000 })),
   from: fc.constantFrom('@client', 'vault/two', '#key'),
@@ -129,15 +156,23 @@ const step = fc.record({
   isReopened: fc.constantFrom(false, false, false, true),
 });
 
-function play(bench: Bench, { operation, key, size, from }: { operation: string; key: string; size: number; from: string }): void {
+function play(
+  bench: Bench,
+  { operation, key, size, from }: { operation: string; key: string; size: number; from: string },
+): void {
   const { record } = bench;
   const content = contentOf(operation, { key, size }, { hold: operation === 'reserve' ? key : '', wantsAnswer: true });
   const [effectId] = record.effects.keys();
   const [timer] = record.timers.keys();
   if (operation === 'settle') effectId !== undefined && bench.settle(effectId, { status: 'done', output: 1 });
   else if (operation === 'fire') timer !== undefined && bench.timer(timer);
-  else if (operation === 'confirm') bench.send(from, { ...content, kind: 'confirm', operation: 'reserve', hold: key } satisfies Content);
-  else if (operation === 'bury') bench.bury(bench.request('vault/dead', content, { seq: record.version + 1, floor: record.version + 1 }), new Error('x'));
+  else if (operation === 'confirm')
+    bench.send(from, { ...content, kind: 'confirm', operation: 'reserve', hold: key } satisfies Content);
+  else if (operation === 'bury')
+    bench.bury(
+      bench.request('vault/dead', content, { seq: record.version + 1, floor: record.version + 1 }),
+      new Error('x'),
+    );
   else bench.send(from, content);
 }
 
@@ -181,6 +216,18 @@ test('F1: a drain takes all changes, and the next one is empty but for the head'
   assert.ok(kept.records.size > 2);
   const again = drain(bench.record, newLayout(), vault);
   assert.equal(again.records, []);
+});
+
+test('R1: changes that nobody is to write are let go of as a whole, however large the state', () => {
+  const { bench } = given();
+  ask(bench, 'set', 'a', 5_000);
+  drain(bench.record, newLayout(), vault);
+  for (let count = 0; count < 5; count++) ask(bench, 'tell', 'two', count);
+  ask(bench, 'set', 'b', 1);
+  assert.is(bench.record.changes.patches?.length, 1);
+  forgetChanges(bench.record.changes);
+  const { records, isStateChanged, whole, patches } = bench.record.changes;
+  assert.equal([records.size, isStateChanged, whole, patches], [0, false, undefined, []]);
 });
 
 test('F2: a small state lies in the head; a large one in a snapshot with patches after it; a shrunk one in the head again', () => {
@@ -251,7 +298,14 @@ test('F1: an activity keeps null, undefined and bytes as its application state',
     const activity = { partner: 'vault/two', inbound: undefined, outbound: undefined, application: { value } };
     assert.equal(decodeActivity('vault/two', encodeActivity(activity)), activity);
   }
-  const bytes = new Uint8Array(encodeActivity({ partner: 'v/2', inbound: undefined, outbound: undefined, application: { value: { raw: new Uint8Array([1, 2]) } } }));
+  const bytes = new Uint8Array(
+    encodeActivity({
+      partner: 'v/2',
+      inbound: undefined,
+      outbound: undefined,
+      application: { value: { raw: new Uint8Array([1, 2]) } },
+    }),
+  );
   const read = decodeActivity('v/2', bytes).application.value as { raw: Uint8Array };
   bytes.fill(0);
   assert.equal([...read.raw], [1, 2], 'P11: bytes are its own, not the store’s');
@@ -262,7 +316,10 @@ test('F1: outbox messages wait for their activity, in order, also when there are
   for (let count = 0; count < 1_300; count++) ask(bench, 'tell', 'two', count);
   commit();
   const { record } = kept.restore();
-  assert.equal(record.activities.get('vault/two')?.outbound?.unacked.map(({ seq }) => seq), Array.from({ length: 1_300 }, (_, index) => index + 1));
+  assert.equal(
+    record.activities.get('vault/two')?.outbound?.unacked.map(({ seq }) => seq),
+    Array.from({ length: 1_300 }, (_, index) => index + 1),
+  );
   assert.is(record.outboxCount, 1_300);
 });
 
@@ -271,7 +328,10 @@ test('F1: history rows come back as they were', () => {
   ask(bench, 'tell', 'two', 5);
   commit();
   const item = decodeHistory(kept.records.get(kept.names('h')[0] ?? '') ?? new Uint8Array(0));
-  assert.equal([item.version, item.partner, item.kind, item.operation, item.status], [1, '@client', 'operation', 'tell', 'done']);
+  assert.equal(
+    [item.version, item.partner, item.kind, item.operation, item.status],
+    [1, '@client', 'operation', 'tell', 'done'],
+  );
   assert.equal(item.sent, [{ to: 'vault/two', kind: 'operation', operation: 'set' }]);
 });
 
@@ -297,7 +357,10 @@ test('a state of an earlier version is upgraded step by step, small or large, an
     record.version += 1;
     kept.take(drain(record, layout, upgraded), record.version);
     assert.equal(pictureOf(kept.restore(upgraded).record), pictureOf(record));
-    assert.throws(() => kept.restore(vault), (error: unknown) => isSkerryError(error, 'store-format'));
+    assert.throws(
+      () => kept.restore(vault),
+      (error: unknown) => isSkerryError(error, 'store-format'),
+    );
   }
 });
 

@@ -1,8 +1,8 @@
 /** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
 import { viewOf, workerOf } from '../placement/view.ts';
+import { clientSubject } from '../runtime/client.ts';
 import { decodeFrame, encode, encodeFrame, frameVersion } from '../runtime/codec.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from '../runtime/envelope.ts';
-import { clientSubject } from '../runtime/client.ts';
 import { Post, workerSubject } from '../runtime/post.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
 import { HandEnvironment } from './support/hand.ts';
@@ -23,7 +23,13 @@ const message = (to: string, bytes: number): MessageEnvelope => ({
   call: 1,
   identity: 'i'.repeat(100),
   arrival: { session: 1, seq: 1, floor: 1, expires: 5, sent: 1, keepMs: 0 },
-  content: { kind: 'operation', operation: 'add', payload: new Uint8Array(bytes), hold: 'h'.repeat(500), wantsAnswer: true },
+  content: {
+    kind: 'operation',
+    operation: 'add',
+    payload: new Uint8Array(bytes),
+    hold: 'h'.repeat(500),
+    wantsAnswer: true,
+  },
 });
 
 interface Given {
@@ -60,7 +66,10 @@ test('what belongs elsewhere leaves for the subject of its worker, and replies f
   post.post({ kind: 'reply', to: clientSubject('c'), call: 7, status: 'moved', bytes: new Uint8Array(0) });
   await hand.idle();
   assert.equal(near, []);
-  assert.equal(frames.flatMap((frame) => decodeFrame(frame)), [ack(at('far'))]);
+  assert.equal(
+    frames.flatMap((frame) => decodeFrame(frame)),
+    [ack(at('far'))],
+  );
   assert.is(replies.flatMap((frame) => decodeFrame(frame))[0]?.kind, 'reply');
 });
 
@@ -69,7 +78,10 @@ test('everything for one subject that is posted in one tick leaves as one frame,
   for (let number = 1; number <= 50; number++) post.post(ack(at('far', number), number));
   await hand.idle();
   assert.is(frames.length, 1);
-  assert.equal(decodeFrame(frames[0]!).map((envelope) => (envelope as StreamEnvelope).number), Array.from({ length: 50 }, (_, index) => index + 1));
+  assert.equal(
+    decodeFrame(frames[0]!).map((envelope) => (envelope as StreamEnvelope).number),
+    Array.from({ length: 50 }, (_, index) => index + 1),
+  );
   post.post(ack(at('far')));
   await hand.idle();
   assert.is(frames.length, 2);
@@ -81,7 +93,10 @@ test('M2: a frame stays below frameBytesMax, and nothing is lost or reordered by
     for (let count = 0; count < 30; count++) post.post(message(at('far', count), bytes));
     await hand.idle();
     const sent = frames.flatMap((frame) => decodeFrame(frame));
-    assert.equal(sent.map(({ to }) => to), Array.from({ length: 30 }, (_, count) => at('far', count)));
+    assert.equal(
+      sent.map(({ to }) => to),
+      Array.from({ length: 30 }, (_, count) => at('far', count)),
+    );
     for (const frame of frames) assert.ok(frame.length <= 32_768, `${frame.length}`);
   }
 });
@@ -96,7 +111,13 @@ test('M1: a frame that cannot be read is counted, logged once per subject, and d
   transport.send(workerSubject('near'), good);
   await hand.idle();
   assert.is(post.badFrameCount, 8);
-  assert.equal(hand.logged.map(({ level, message: text }) => [level, /cannot be read/.test(text)]), [['warn', true], ['warn', true]]);
+  assert.equal(
+    hand.logged.map(({ level, message: text }) => [level, /cannot be read/.test(text)]),
+    [
+      ['warn', true],
+      ['warn', true],
+    ],
+  );
   assert.equal(near, [ack(at('near'))]);
 });
 

@@ -26,12 +26,23 @@ function given(onRing: (schedule: Schedule, key: string, now: number) => void = 
 
 test('dates ring at their time, in order, once, equal ones in the order in which they were set', async () => {
   const { hand, schedule, rung, start } = given();
-  for (const [key, at] of [['c', 30], ['a', 10], ['b', 20], ['d', 10]] as const) schedule.set(key, start + at);
+  for (const [key, at] of [
+    ['c', 30],
+    ['a', 10],
+    ['b', 20],
+    ['d', 10],
+  ] as const)
+    schedule.set(key, start + at);
   assert.is(hand.alarmCount, 1, 'one alarm for all');
   await hand.advance(9);
   assert.equal(rung, []);
   await hand.advance(100);
-  assert.equal(rung, [['a', 10], ['d', 10], ['b', 20], ['c', 30]]);
+  assert.equal(rung, [
+    ['a', 10],
+    ['d', 10],
+    ['b', 20],
+    ['c', 30],
+  ]);
   assert.equal([schedule.size, hand.alarmCount], [0, 0]);
 });
 
@@ -49,7 +60,12 @@ test('a key has one date, the last one set; setEarlier never moves it back; dele
   schedule.delete('gone');
   assert.is(schedule.size, 4);
   await hand.advance(1_000);
-  assert.equal(rung, [['sooner', 5], ['kept', 20], ['drawn', 20], ['later', 50]]);
+  assert.equal(rung, [
+    ['sooner', 5],
+    ['kept', 20],
+    ['drawn', 20],
+    ['later', 50],
+  ]);
 });
 
 test('what rings may set itself and others again, also for now, and nothing rings twice', async () => {
@@ -61,7 +77,14 @@ test('what rings may set itself and others again, also for now, and nothing ring
   schedule.set('again', start + 10);
   schedule.set('first', start + 15);
   await hand.advance(1_000);
-  assert.equal(rung, [['again', 10], ['first', 15], ['second', 15], ['again', 20], ['again', 30], ['again', 40]]);
+  assert.equal(rung, [
+    ['again', 10],
+    ['first', 15],
+    ['second', 15],
+    ['again', 20],
+    ['again', 30],
+    ['again', 40],
+  ]);
 });
 
 test('dates that were missed while the process stood still all ring', async () => {
@@ -69,7 +92,10 @@ test('dates that were missed while the process stood still all ring', async () =
   for (const at of [10, 20, 30]) schedule.set(`t${at}`, start + at);
   hand.jump(500);
   await hand.advance(0);
-  assert.equal(rung.map(([key]) => key), ['t10', 't20', 't30']);
+  assert.equal(
+    rung.map(([key]) => key),
+    ['t10', 't20', 't30'],
+  );
 });
 
 test('after close nothing rings, and nothing is armed', async () => {

@@ -105,9 +105,11 @@ test('P12: an outbox holds outboxCountMax messages, over all its partners; ackno
 
 test('P12: an entity has timerCountMax timers; one that replaces another, or its own fired self, is no more than before', () => {
   const one = mills({ timerCountMax: 2 });
-  const set = (...names: string[]) => (turn: MillTurn) => {
-    for (const name of names) turn.timer(name, { afterMs: 1 }).run(0);
-  };
+  const set =
+    (...names: string[]) =>
+    (turn: MillTurn) => {
+      for (const name of names) turn.timer(name, { afterMs: 1 }).run(0);
+    };
   assert.is(runs(one, set('a', 'b', 'c')), 'overloaded');
   assert.is(runs(one, set('a', 'b')), 'done');
   assert.is(runs(one, set('c')), 'overloaded');
@@ -115,7 +117,11 @@ test('P12: an entity has timerCountMax timers; one that replaces another, or its
   script = set('a');
   committed(one.timer('a'));
   assert.is(one.record.timers.size, 2);
-  assert.is(runs(one, (turn) => (turn.cancelTimer('a'), set('c')(turn))), 'done');
+  const swap = (turn: MillTurn) => {
+    turn.cancelTimer('a');
+    set('c')(turn);
+  };
+  assert.is(runs(one, swap), 'done');
   assert.equal([...one.record.timers.keys()].sort(), ['b', 'c']);
 });
 
@@ -131,8 +137,14 @@ test('P12: an entity has timerCountMax holds, and at the limit they still lapse'
 
 test('P12: an entity has timerCountMax effects, and an outcome may ask for the next one at the limit', () => {
   const one = mills({ timerCountMax: 1 });
-  assert.is(runs(one, (turn) => turn.perform(grind, 1)), 'done');
-  assert.is(runs(one, (turn) => turn.perform(grind, 1)), 'overloaded');
+  assert.is(
+    runs(one, (turn) => turn.perform(grind, 1)),
+    'done',
+  );
+  assert.is(
+    runs(one, (turn) => turn.perform(grind, 1)),
+    'overloaded',
+  );
   const [id] = one.record.effects.keys();
   committed(one.settle(String(id), { status: 'done', output: 1 }));
   assert.is(one.record.effects.size, 1);
@@ -147,11 +159,21 @@ test('a message may take messageBytesMax bytes and not one more; so may an answe
   assert.is(encode(textOf(1_000)).length, 1_000);
   assert.is(runs(mills(limits), send(textOf(1_000))), 'done');
   assert.is(runs(mills(limits), send(textOf(1_001))), 'too-large');
-  assert.is(runs(mills(limits), (turn) => turn.perform(grind, textOf(1_001))), 'too-large');
+  assert.is(
+    runs(mills(limits), (turn) => turn.perform(grind, textOf(1_001))),
+    'too-large',
+  );
   const framing = encode(['done', textOf(1_000)]).length - 1_000;
-  assert.is(runs(mills(limits), () => textOf(1_000 - framing)), 'done');
+  assert.is(
+    runs(mills(limits), () => textOf(1_000 - framing)),
+    'done',
+  );
   const one = mills(limits);
-  assert.is(runs(one, (turn) => ((turn.state.count = 1), textOf(1_001 - framing))), 'too-large');
+  const late = (turn: MillTurn) => {
+    turn.state.count = 1;
+    return textOf(1_001 - framing);
+  };
+  assert.is(runs(one, late), 'too-large');
   assert.equal(one.record.state.value, { text: '', count: 0 });
 });
 
@@ -214,6 +236,16 @@ test('keys, depths and names are bounded where a turn uses them', () => {
   ];
   for (const [expected, body] of cases) assert.is(runs(one, body), expected, String(body));
   assert.is(one.record.timers.get('t')?.due, one.now, 'a time that has passed is now');
+});
+
+test('an effect that the behaviour does not list is refused, also one of the same name', () => {
+  for (const name of ['unlisted', 'grind']) {
+    const unlisted = effect(name, async () => 1);
+    assert.is(
+      runs(mills(), (turn) => turn.perform(unlisted, undefined as never)),
+      'invalid-definition',
+    );
+  }
 });
 
 // ---- activities that are still in the store
@@ -283,7 +315,10 @@ test('P7, N2: a message that is given up becomes a dead letter, its sender is an
   const { side, partner, reason, attempts, content } = letter;
   assert.equal([side, partner, reason, attempts, inputOf(content)], ['receiver', 'mill/two', 'always', 16, 7]);
   assert.is(one.record.activities.get('mill/two')?.inbound?.through, 1);
-  assert.equal(one.outbox('mill/two').map(({ kind }) => kind), ['answer']);
+  assert.equal(
+    one.outbox('mill/two').map(({ kind }) => kind),
+    ['answer'],
+  );
   assert.ok(one.record.changes.records.has(`d${letter.id}`), 'R1: and is to be committed');
   assert.is(one.record.version, 1);
 });
@@ -291,7 +326,8 @@ test('P7, N2: a message that is given up becomes a dead letter, its sender is an
 test('P7: a dead letter is retried as from its sender, stays while that fails, and is dropped for good', () => {
   const one = mills();
   script = boom;
-  for (const count of [1, 2]) one.bury(one.request('mill/two', contentOf('run', count), { seq: count, floor: count }), new Error('x'));
+  for (const count of [1, 2])
+    one.bury(one.request('mill/two', contentOf('run', count), { seq: count, floor: count }), new Error('x'));
   const [first, second] = letters(one).map(({ id }) => id) as [string, string];
   const resolve = (id: string, kind: 'dead-retry' | 'dead-drop') => rowOf(one.ask('', id, { kind }));
   assert.equal(resolve(first, 'dead-retry').slice(0, 2), ['failed', 'failed']);

@@ -59,20 +59,26 @@ test('T2: a command changes the state and answers', () => {
 });
 
 test('R2: the version grows by one with each committed turn, refusals included, and with nothing else', () => {
-  scripts['refuse'] = (turn) => turn.refuse('no');
+  scripts.refuse = (turn) => turn.refuse('no');
   const one = bench();
   one.ask('put', 1);
   assert.is(one.record.version, 1);
   one.ask('run', 'refuse');
   assert.is(one.record.version, 2);
-  scripts['throw'] = () => {
+  scripts.throw = () => {
     throw new Error('bad');
   };
   assert.is(one.send('till/two', contentOf('run', 'throw')).kind, 'threw');
   assert.is(one.timer('absent').kind, 'void');
   assert.is(one.lapse('absent').kind, 'void');
   assert.is(one.settle('absent', { status: 'done', output: 1 }).kind, 'void');
-  runQuery(one.record, till, till.instantiate('one'), { operation: 'units', payload: new Uint8Array(0) }, one.environment);
+  runQuery(
+    one.record,
+    till,
+    till.instantiate('one'),
+    { operation: 'units', payload: new Uint8Array(0) },
+    one.environment,
+  );
   assert.is(one.record.version, 2);
 });
 
@@ -89,12 +95,12 @@ function busy(turn: TillTurn): void {
 
 test('T1: a turn that throws leaves state, outbox, timers, holds, effects and activities untouched', () => {
   const one = bench();
-  scripts['setUp'] = (turn) => {
+  scripts.setUp = (turn) => {
     turn.state.log.push('before');
     turn.timer('kept', { afterMs: 1_000 }).put(1);
     turn.to(Till, 'two').activity.seen = 5;
   };
-  scripts['busyThrow'] = (turn) => {
+  scripts.busyThrow = (turn) => {
     busy(turn);
     throw new Error('after all');
   };
@@ -110,7 +116,7 @@ test('T1: a turn that throws leaves state, outbox, timers, holds, effects and ac
 test('T1: so does a refusal', () => {
   const one = bench();
   one.ask('put', 1);
-  scripts['busyRefuse'] = (turn) => {
+  scripts.busyRefuse = (turn) => {
     busy(turn);
     turn.refuse('changed my mind', { after: 'all' });
   };
@@ -121,14 +127,18 @@ test('T1: so does a refusal', () => {
 
 test('T3, P5: a refusal, and the failed call of a client, are remembered like any answer', () => {
   const one = bench();
-  scripts['boom'] = () => {
+  scripts.boom = () => {
     throw new Error('boom');
   };
   const refused = committed(one.ask('run', 'refuse'));
   const failed = committed(one.ask('run', 'boom'));
   const inbound = one.record.activities.get('@client')?.inbound;
   assert.is(inbound?.through, 2);
-  assert.equal(inbound?.answers.map(({ bytes }) => bytes), [failed.answer], 'the floor has passed the first');
+  assert.equal(
+    inbound?.answers.map(({ bytes }) => bytes),
+    [failed.answer],
+    'the floor has passed the first',
+  );
   assert.equal([...(decode(refused.answer) as unknown[])].slice(0, 2), ['refused', 'no']);
   assert.equal(rowOf({ ...failed }), ['failed', 'failed', 'boom']);
   assert.ok(one.record.changes.records.has('p@client'));
@@ -142,7 +152,7 @@ test("T3: an entity's message whose turn throws is not answered: it is to be tri
 });
 
 test('T3: an error of ours crosses with its code, never with its stack', () => {
-  scripts['unstorable'] = (turn) => {
+  scripts.unstorable = (turn) => {
     turn.state.log = [(() => 1) as never];
   };
   const row = rowOf(bench().ask('run', 'unstorable'));
@@ -173,23 +183,29 @@ test('a query reaches no command, no inherited name, and may not write', () => {
   const ask = (operation: string, payload: Uint8Array = new Uint8Array(0)) =>
     runQuery(one.record, till, till.instantiate('one'), { operation, payload }, one.environment);
   for (const name of ['put', 'nothing', 'constructor', '__proto__', 'toString'])
-    assert.throws(() => ask(name), (error: unknown) => isSkerryError(error, 'unknown-operation'));
-  views['write'] = (view) => {
+    assert.throws(
+      () => ask(name),
+      (error: unknown) => isSkerryError(error, 'unknown-operation'),
+    );
+  views.write = (view) => {
     (view.state as { units: number }).units = 1;
   };
-  views['refuse'] = (view) => view.refuse('not today');
-  views['leak'] = (view) => {
-    views['leaked'] = () => view.state;
+  views.refuse = (view) => view.refuse('not today');
+  views.leak = (view) => {
+    views.leaked = () => view.state;
     return 'kept';
   };
   assert.throws(() => ask('run2', encode('write')), /query must not change/);
-  assert.throws(() => ask('run2', encode('refuse')), (error: unknown) => error instanceof Refusal);
+  assert.throws(
+    () => ask('run2', encode('refuse')),
+    (error: unknown) => error instanceof Refusal,
+  );
   assert.equal(ask('run2', encode('leak')), ['done', 'kept']);
   assert.equal(one.record.state.value, { units: 0, log: [] });
 });
 
 test('an async handler is refused: what it did is undone, and its late failure is nobody’s', () => {
-  scripts['async'] = async (turn) => {
+  scripts.async = async (turn) => {
     turn.state.units = 5;
     throw new Error('later');
   };
@@ -203,7 +219,10 @@ test('a schema that validates asynchronously is refused', () => {
     '~standard': { version: 1, vendor: 'test', validate: () => Promise.reject(new Error('late')) },
   };
   const Late = entity('late', { initial: () => 0, operations: { go: command(late) } });
-  failure('invalid-definition', /asynchronous/)(rowOf(new Bench(behaviour(Late, { go: () => undefined })).ask('go', 1)));
+  failure(
+    'invalid-definition',
+    /asynchronous/,
+  )(rowOf(new Bench(behaviour(Late, { go: () => undefined })).ask('go', 1)));
 });
 
 test('T4, P11: what a handler keeps of an input, an output or a message is not the entity’s', () => {
@@ -256,9 +275,15 @@ test('T4, P11: bytes that a handler is given are its own: changing them changes 
   assert.equal([...(one.record.state.value as { held: Uint8Array }).held], [1, 2, 3]);
 });
 
+test('an answer to an answer is never sent', () => {
+  const one = bench();
+  committed(one.send('till/two', contentOf('put', ['done', 1], { kind: 'answer', wantsAnswer: true })));
+  assert.equal(one.outbox('till/two'), []);
+});
+
 test('the time of a turn never goes back, and is the one that its messages carry', () => {
   const seen: number[] = [];
-  scripts['now'] = (turn) => {
+  scripts.now = (turn) => {
     seen.push(turn.now);
     turn.timer('t', { at: 0 }).put(1);
     return [turn.now, turn.now, turn.random()];
@@ -276,7 +301,7 @@ test('the time of a turn never goes back, and is the one that its messages carry
 
 test('who asked: an entity, a client, or the entity itself', () => {
   const seen: unknown[] = [];
-  scripts['from'] = (turn) => {
+  scripts.from = (turn) => {
     seen.push(turn.from);
     if (turn.from.kind === 'entity') turn.timer('again', { afterMs: 0 }).run('from');
   };
@@ -293,7 +318,7 @@ test('a turn is unusable after its end: its drafts throw, and nothing can be sen
   let leaked: TillTurn | undefined;
   let state: { units: number } | undefined;
   let recipient: { put(units: number): void } | undefined;
-  scripts['leak'] = (turn) => {
+  scripts.leak = (turn) => {
     leaked = turn;
     state = turn.state;
     recipient = turn.to(Till, 'two');
@@ -320,7 +345,7 @@ test('a turn is unusable after its end: its drafts throw, and nothing can be sen
 });
 
 test('R1: what a turn changed is named in the changes, so that one commit carries it', () => {
-  scripts['all'] = (turn) => {
+  scripts.all = (turn) => {
     turn.state.units = 1;
     turn.to(Till, 'two').put(1);
     turn.to(Till, 'two').activity.seen = 1;
@@ -331,7 +356,7 @@ test('R1: what a turn changed is named in the changes, so that one commit carrie
   const { changes } = one.record;
   assert.ok(changes.isStateChanged);
   const names = [...changes.records.keys()].sort();
-  assert.equal(names, ['otill/two\0' + '1'.padStart(11, '0'), 'p@client', 'ptill/two', 'ttick']);
+  assert.equal(names, [`otill/two\0${'1'.padStart(11, '0')}`, 'p@client', 'ptill/two', 'ttick']);
 });
 
 test.run();

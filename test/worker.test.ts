@@ -1,10 +1,11 @@
 /** The way of a message through a worker: store first, then release; and all the ways in which that can fail. */
+import { effect, settled } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { partitionOf } from '../placement/hash.ts';
 import { contentOf } from './support/bench.ts';
 import { GateStore } from './support/gate.ts';
 import { assert, rejects, suite } from './support/suite.ts';
-import { Tally, watch, withTallies } from './support/tally.ts';
+import { type Scripts, Tally, watch, withTallies } from './support/tally.ts';
 
 const test = suite('worker');
 const partition = (key: string) => partitionOf(`tally/${key}`, 16);
@@ -24,7 +25,10 @@ test('G1, P2: no answer leaves before the store has accepted its turn', () =>
   }));
 
 test('V1, P2: no message to another entity leaves before the turn that sent it is durable, also on one worker', async () => {
-  const scripts = { send: (turn: { to: (c: typeof Tally, k: string) => { see(what: unknown): void } }) => turn.to(Tally, 'b').see('sent') };
+  const scripts = {
+    send: (turn: { to: (c: typeof Tally, k: string) => { see(what: unknown): void } }) =>
+      turn.to(Tally, 'b').see('sent'),
+  };
   await withTallies({ scripts: scripts as never }, async ({ hand, gate, tally, during, stored }) => {
     const open = gate.holdCommits();
     const call = watch(tally('a').run('send'));
@@ -54,6 +58,26 @@ test('N1, P2: a query sees a turn that is not durable, and its answer waits for 
     assert.equal([call.value, query.value], [6, 6]);
   }));
 
+test('N1, P2: of two turns on their way, a query that saw both waits for both', () =>
+  withTallies({}, async ({ hand, gate, tally, during }) => {
+    await during(tally('a').add(1));
+    const openFirst = gate.holdCommits();
+    watch(tally('a').add(5));
+    await hand.advance(50);
+    watch(tally('a').add(10));
+    await hand.advance(50);
+    const query = watch(tally('a').count());
+    await hand.advance(50);
+    openFirst();
+    const openSecond = gate.holdCommits();
+    await hand.advance(50);
+    assert.is(gate.commits.length, 3);
+    assert.not.ok(query.isSettled);
+    openSecond();
+    await hand.idle();
+    assert.is(query.value, 16);
+  }));
+
 test('N1, P5: a duplicate of a turn that is not durable waits with it, and gets the same answer', () =>
   withTallies({}, async ({ hand, gate, cluster, tally, stored }) => {
     const open = gate.holdCommits();
@@ -80,9 +104,16 @@ test('G2, P3: turns that wait together are one commit, and an entity’s commits
     assert.is(gate.commits.length, 2, 'while one is under way the next one gathers');
     open();
     await hand.idle();
-    assert.equal([...calls, ...more].map(({ value }) => value), [2, 4, 7, 11, 16]);
+    assert.equal(
+      [...calls, ...more].map(({ value }) => value),
+      [2, 4, 7, 11, 16],
+    );
     const versions = gate.commits.flat().map(({ expected, version }) => [expected, version]);
-    assert.equal(versions, [[0, 1], [1, 4], [4, 6]]);
+    assert.equal(versions, [
+      [0, 1],
+      [1, 4],
+      [4, 6],
+    ]);
   }));
 
 test('G3, C2: a refused commit is answered store-failed with effect none, and nothing of its turns remains', () =>
@@ -113,10 +144,12 @@ test('G3, C2: of several calls of one client that are refused together, none tha
     const count = String(await during(tally('a').count()));
     const happened = (units: number) => count.at(-String(units).length) === '1';
     for (const { units, call } of calls) {
-      if (call.error instanceof SkerryError && call.error.effect === 'none') assert.not.ok(happened(units), `${units} in ${count}`);
+      if (call.error instanceof SkerryError && call.error.effect === 'none')
+        assert.not.ok(happened(units), `${units} in ${count}`);
       if (call.value !== undefined) assert.ok(happened(units), `${units} in ${count}`);
     }
-    assert.is((calls[0]?.call.error as SkerryError).effect, 'none');
+    const [first] = calls;
+    assert.ok(first?.call.error instanceof SkerryError && first.call.error.effect === 'none');
   }));
 
 test('G3, V2, P3: what came after a refused turn, and saw what it did, is dropped with it', () =>
@@ -154,7 +187,10 @@ test('C2, P4: a call whose commit may have happened is never answered with effec
     const call = watch(tally('a').add(10));
     await hand.advance(20_000);
     const { error, value } = call;
-    assert.ok(value === 11 || (error instanceof SkerryError && error.effect === 'unknown'), `${value} ${String(error)}`);
+    assert.ok(
+      value === 11 || (error instanceof SkerryError && error.effect === 'unknown'),
+      `${value} ${String(error)}`,
+    );
     await hand.advance(60_000);
     assert.is(await during(tally('a').count()), 11);
   }));
@@ -183,6 +219,31 @@ test('P3, W1: a worker whose partition was claimed by another drops its entities
     assert.equal(await stored('a'), { count: 1, seen: [] });
     assert.ok(hand.logged.some(({ level, message }) => level === 'error' && /another owner/.test(message)));
   }));
+
+test('V2, P3: an activation that was dropped releases nothing, also when its commit turns out to be written', async () => {
+  let tries = 0;
+  const call = effect('call', async () => ++tries);
+  const scripts: Scripts = { call: (turn) => turn.perform(call, undefined as never) };
+  await withTallies(
+    { scripts, behaviour: { effects: [settled(Tally, call)] } },
+    async ({ hand, gate, tally, stored }) => {
+      const open = gate.holdOutcomes();
+      const command = watch(tally('a').run('call', { deadlineMs: 3_000 }));
+      await hand.advance(50);
+      assert.ok(await stored('a'), 'written');
+      await gate.inner.claim([partition('a')], 'another');
+      const sameThere = Array.from({ length: 99 }, (_, index) => `${index}`).find(
+        (key) => partition(key) === partition('a'),
+      );
+      watch(tally(String(sameThere)).count(undefined, { deadlineMs: 500 }));
+      await hand.advance(600);
+      open();
+      await hand.advance(5_000);
+      assert.is(tries, 0, 'the effect is the new owner’s to run');
+      assert.ok(command.error instanceof SkerryError && command.error.effect === 'unknown');
+    },
+  );
+});
 
 test('W1: what comes for a partition of another worker is not run', () =>
   withTallies({ workers: 2 }, async ({ hand, cluster, stored }) => {
@@ -225,7 +286,10 @@ test('O2: one check serves every query that waits for it; a failed one makes its
     const before = gate.epochCount;
     const queries = ['a', 'b', 'c', 'a', 'b', 'c'].map((key) => watch(tally(key).count()));
     await hand.idle();
-    assert.equal(queries.map(({ value }) => value), [1, 1, 1, 1, 1, 1]);
+    assert.equal(
+      queries.map(({ value }) => value),
+      [1, 1, 1, 1, 1, 1],
+    );
     assert.ok(gate.epochCount - before <= 2, `${gate.epochCount - before}`);
     gate.faults.epochs = 2;
     assert.is(await during(tally('a').count()), 1);
@@ -250,7 +314,10 @@ test('W2, P12: a full mailbox answers overloaded at once, with effect none; the 
   withTallies({ limits: { mailboxCountMax: 3 } }, async ({ hand, cluster, tally, during }) => {
     const calls = Array.from({ length: 5 }, () => watch(tally('a').add(1)));
     await hand.idle();
-    assert.equal(calls.map(({ value }) => value), [1, 2, 3, undefined, undefined]);
+    assert.equal(
+      calls.map(({ value }) => value),
+      [1, 2, 3, undefined, undefined],
+    );
     for (const { error } of calls.slice(3)) {
       assert.equal([(error as SkerryError).code, (error as SkerryError).effect], ['overloaded', 'none']);
     }
@@ -262,7 +329,10 @@ test('W2, P12: so does a worker whose mailboxes are full together', () =>
   withTallies({ limits: { workerQueueCountMax: 4 } }, async ({ hand, cluster, tally, during }) => {
     const calls = Array.from({ length: 6 }, (_, index) => watch(tally(`k${index}`).add(1)));
     await hand.idle();
-    assert.equal(calls.map(({ value }) => value), [1, 1, 1, 1, undefined, undefined]);
+    assert.equal(
+      calls.map(({ value }) => value),
+      [1, 1, 1, 1, undefined, undefined],
+    );
     assert.is(cluster.workers[0]?.figures.queued, 0);
     assert.is(await during(tally('k5').add(1)), 1);
   }));
@@ -279,7 +349,10 @@ test('interleaved turns of many entities share commits and keep their order', ()
   withTallies({}, async ({ hand, gate, tally }) => {
     const calls = Array.from({ length: 300 }, (_, index) => watch(tally(`k${index % 10}`).add(1)));
     await hand.idle();
-    assert.equal(calls.map(({ value }) => value), calls.map((_, index) => Math.floor(index / 10) + 1));
+    assert.equal(
+      calls.map(({ value }) => value),
+      calls.map((_, index) => Math.floor(index / 10) + 1),
+    );
     assert.ok(gate.commits.length < 30, `${gate.commits.length} groups`);
   }));
 

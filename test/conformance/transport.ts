@@ -1,6 +1,7 @@
 /** What every transport must do: the invariants of `runtime/transport.ts`, each by its number. */
-import type { Transport } from '../../runtime/transport.ts';
+
 import { isSkerryError } from '../../core/errors.ts';
+import type { Transport } from '../../runtime/transport.ts';
 import { assert, suite } from '../support/suite.ts';
 
 export interface OpenTransport {
@@ -39,7 +40,10 @@ export function transportSuite(name: string, open: () => Promise<OpenTransport>)
     const all = Array.from({ length: 256 }, (_, byte) => byte);
     for (const frame of [all, [], [0], [1, 2, 3], [1, 2, 3]]) transport.send('skerry.worker.a', bytes(...frame));
     await settled();
-    assert.equal(frames.map((frame) => frame.join()).sort(), [all, [], [0], [1, 2, 3], [1, 2, 3]].map((frame) => frame.join()).sort());
+    assert.equal(
+      frames.map((frame) => frame.join()).sort(),
+      [all, [], [0], [1, 2, 3], [1, 2, 3]].map((frame) => frame.join()).sort(),
+    );
   });
 
   rule('X1: a frame of the largest size arrives, and a larger one is refused with too-large', async (opened) => {
@@ -66,24 +70,30 @@ export function transportSuite(name: string, open: () => Promise<OpenTransport>)
     assert.equal([one.frames, same.frames, second.frames], [[[1]], [[1]], [[2]]]);
   });
 
-  rule('X2, P11: what the sender does to its bytes after sending shows nowhere', async ({ transport, other, settled }) => {
-    const { frames } = arrivals(other, 's.a');
-    await settled();
-    const frame = bytes(1, 2, 3);
-    transport.send('s.a', frame);
-    frame.fill(9);
-    await settled();
-    assert.equal(frames, [[1, 2, 3]]);
-  });
+  rule(
+    'X2, P11: what the sender does to its bytes after sending shows nowhere',
+    async ({ transport, other, settled }) => {
+      const { frames } = arrivals(other, 's.a');
+      await settled();
+      const frame = bytes(1, 2, 3);
+      transport.send('s.a', frame);
+      frame.fill(9);
+      await settled();
+      assert.equal(frames, [[1, 2, 3]]);
+    },
+  );
 
-  rule('X2, P11: what a receiver does to its bytes does not show at the sender', async ({ transport, other, settled }) => {
-    other.listen('s.a', (frame) => void frame.fill(9));
-    await settled();
-    const frame = bytes(1, 2, 3);
-    transport.send('s.a', frame);
-    await settled();
-    assert.equal([...frame], [1, 2, 3]);
-  });
+  rule(
+    'X2, P11: what a receiver does to its bytes does not show at the sender',
+    async ({ transport, other, settled }) => {
+      other.listen('s.a', (frame) => void frame.fill(9));
+      await settled();
+      const frame = bytes(1, 2, 3);
+      transport.send('s.a', frame);
+      await settled();
+      assert.equal([...frame], [1, 2, 3]);
+    },
+  );
 
   rule('X1, X3: send hands nothing over on the spot', async ({ transport, settled }) => {
     const { frames } = arrivals(transport, 's.a');
@@ -94,33 +104,39 @@ export function transportSuite(name: string, open: () => Promise<OpenTransport>)
     assert.equal(frames, [[1]]);
   });
 
-  rule('X3: a subject that nobody listens to swallows frames, and so does one whose listener has left', async (opened) => {
-    const { transport, other, settled } = opened;
-    transport.send('s.nobody', bytes(1));
-    const { frames, stop } = arrivals(other, 's.a');
-    await settled();
-    stop();
-    stop();
-    await settled();
-    transport.send('s.a', bytes(1));
-    await settled();
-    assert.equal(frames, []);
-  });
+  rule(
+    'X3: a subject that nobody listens to swallows frames, and so does one whose listener has left',
+    async (opened) => {
+      const { transport, other, settled } = opened;
+      transport.send('s.nobody', bytes(1));
+      const { frames, stop } = arrivals(other, 's.a');
+      await settled();
+      stop();
+      stop();
+      await settled();
+      transport.send('s.a', bytes(1));
+      await settled();
+      assert.equal(frames, []);
+    },
+  );
 
-  rule('X3: a listener that leaves does not take another with it; who comes again gets frames again', async (opened) => {
-    const { transport, other, settled } = opened;
-    const [first, second] = [arrivals(other, 's.a'), arrivals(other, 's.a')];
-    await settled();
-    first.stop();
-    transport.send('s.a', bytes(1));
-    await settled();
-    const third = arrivals(other, 's.a');
-    await settled();
-    first.stop();
-    transport.send('s.a', bytes(2));
-    await settled();
-    assert.equal([first.frames, second.frames, third.frames], [[], [[1], [2]], [[2]]]);
-  });
+  rule(
+    'X3: a listener that leaves does not take another with it; who comes again gets frames again',
+    async (opened) => {
+      const { transport, other, settled } = opened;
+      const [first, second] = [arrivals(other, 's.a'), arrivals(other, 's.a')];
+      await settled();
+      first.stop();
+      transport.send('s.a', bytes(1));
+      await settled();
+      const third = arrivals(other, 's.a');
+      await settled();
+      first.stop();
+      transport.send('s.a', bytes(2));
+      await settled();
+      assert.equal([first.frames, second.frames, third.frames], [[], [[1], [2]], [[2]]]);
+    },
+  );
 
   rule('X4: after close no handler is called, also not for what was under way, and send is silent', async (opened) => {
     const { transport, other, settled } = opened;

@@ -55,7 +55,7 @@ async function passes(folder: string, parameters: readonly string[], limitMs: nu
 async function judge(mutant: Mutant, folder: string): Promise<string | undefined> {
   for (const name of mutant.tests)
     if (!(await passes(folder, [`test/${name}.test.ts`], testLimitMs))) return `test/${name}.test.ts`;
-  const simulation = ['test/simulation/main.ts', '--seeds', String(seedsMax), '--jobs', '1', '--until-violation'];
+  const simulation = ['test/simulation/main.ts', '--seeds', String(seedsMax), '--jobs', '1', '--stop'];
   return (await passes(folder, simulation, simulationLimitMs)) ? undefined : 'the simulator';
 }
 

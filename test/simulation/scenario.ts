@@ -70,8 +70,12 @@ async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): P
   for (const { address, key, dead } of stage.entities()) {
     if (dead.size === 0) continue;
     const id = `calm ${key}.`;
-    if (address.startsWith('ledger/')) await calls.make(address, id, () => client.client.entity(Ledger, key).calm({ id }));
-    if (address.startsWith('ring/')) await calls.make(address, id, () => client.client.entity(Ring, key).defuse({ id }));
+    // The burst may have filled the mailbox: the same call again until it is done.
+    const options = { idempotencyKey: `${address} ${id}`, keyLifeMs: 60_000 };
+    const calm = () => client.client.entity(Ledger, key).calm({ id }, options);
+    const defuse = () => client.client.entity(Ring, key).defuse({ id }, options);
+    if (address.startsWith('ledger/')) while ((await calls.make(address, id, calm)).outcome !== 'done') await client.sleep(100);
+    if (address.startsWith('ring/')) while ((await calls.make(address, id, defuse)).outcome !== 'done') await client.sleep(100);
     for (const letter of dead.values()) {
       // What a sender gave up on was numbered long ago: sent now it would be out of order.
       const isRetried = letter.side === 'receiver' && !address.startsWith('mailer/') && modeOf(letter) !== 'throw';

@@ -6,8 +6,11 @@ import { SkerryError } from '../../core/errors.ts';
 import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../../runtime/store.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 
-/** refused: nothing written, and said so. lost before, lost after: not written, or written, and nobody knows which. */
-export type Fault = 'refused' | 'lost before' | 'lost after';
+/**
+ * refused: nothing written, and said so. lost before, lost after: not written, or written, and nobody knows which. late:
+ * nobody knows, and it is written (if it still may) in the middle of the next reading of activities.
+ */
+export type Fault = 'refused' | 'lost before' | 'lost after' | 'late';
 
 interface Gate {
   readonly open: () => void;
@@ -32,7 +35,9 @@ export class GateStore implements Store {
   loadCount = 0;
   epochCount = 0;
   readCount = 0;
+  #late: readonly Commit[] | undefined;
   #commitGate: Gate | undefined;
+  #outcomeGate: Gate | undefined;
   #epochGate: Gate | undefined;
 
   constructor(inner: Store = new MemoryStore({ partitions: 16 })) {
@@ -51,6 +56,16 @@ export class GateStore implements Store {
     };
   }
 
+  /** From here commits are written, and nobody hears of it until the function that comes back is called. */
+  holdOutcomes(): () => void {
+    const held = gate();
+    this.#outcomeGate = held;
+    return () => {
+      this.#outcomeGate = undefined;
+      held.open();
+    };
+  }
+
   holdEpochs(): () => void {
     const held = gate();
     this.#epochGate = held;
@@ -65,8 +80,11 @@ export class GateStore implements Store {
     const fault = this.faults.commit.shift();
     await this.#commitGate?.opened;
     if (fault === 'refused') throw new SkerryError('store-failed', 'no space left on device', { effect: 'none' });
-    if (fault === 'lost before') throw new SkerryError('store-failed', 'connection lost', { effect: 'unknown' });
+    if (fault === 'late') this.#late = group;
+    if (fault === 'lost before' || fault === 'late')
+      throw new SkerryError('store-failed', 'connection lost', { effect: 'unknown' });
     const outcomes = await this.inner.commit(group);
+    await this.#outcomeGate?.opened;
     if (fault === 'lost after') throw new SkerryError('store-failed', 'connection lost', { effect: 'unknown' });
     return outcomes;
   }
@@ -98,7 +116,10 @@ export class GateStore implements Store {
     return this.inner.read(entity, names);
   }
 
-  scan(...given: Parameters<Store['scan']>): Promise<(readonly [RecordName, Uint8Array])[]> {
+  async scan(...given: Parameters<Store['scan']>): Promise<(readonly [RecordName, Uint8Array])[]> {
+    const late = this.#late;
+    this.#late = undefined;
+    if (late !== undefined) await this.inner.commit(late);
     return this.inner.scan(...given);
   }
 

@@ -25,7 +25,8 @@ export class HandEnvironment implements Environment {
   readonly log: Log;
 
   constructor() {
-    const at = (level: string) => (details: object, message: string) => void this.logged.push({ level, message, details });
+    const at = (level: string) => (details: object, message: string) =>
+      void this.logged.push({ level, message, details });
     this.log = { info: at('info'), warn: at('warn'), error: at('error') };
   }
 
@@ -84,16 +85,19 @@ export class HandEnvironment implements Environment {
     return run !== undefined;
   }
 
-  /** Move the clock on; what becomes due runs at its own time. */
+  /** Move the clock on; what becomes due runs at its own time, all of one moment together, as timers of a process do. */
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms;
     for (;;) {
       await this.idle();
-      const alarm = this.#next();
-      if (alarm === undefined || alarm.at > until) break;
-      this.#alarms = this.#alarms.filter((one) => one !== alarm);
-      this.#now = Math.max(this.#now, alarm.at);
-      alarm.run();
+      const first = this.#next();
+      if (first === undefined || first.at > until) break;
+      this.#now = Math.max(this.#now, first.at);
+      for (let alarm = this.#next(); alarm !== undefined && alarm.at <= this.#now; alarm = this.#next()) {
+        const due = alarm;
+        this.#alarms = this.#alarms.filter((one) => one !== due);
+        due.run();
+      }
     }
     this.#now = Math.max(this.#now, until);
     await this.idle();

@@ -80,7 +80,13 @@ export interface GivenOptions extends Partial<Omit<EmbedOptions, 'limits'>> {
 
 /** Starts a cluster by hand, lets the test have it, and closes it however the test ends. */
 export async function withTallies(options: GivenOptions, body: (given: Given) => Promise<void>): Promise<void> {
-  const { scripts, behaviour: behaviourOptions, gate = new GateStore(), hand = new HandEnvironment(), ...rest } = options;
+  const {
+    scripts,
+    behaviour: behaviourOptions,
+    gate = new GateStore(),
+    hand = new HandEnvironment(),
+    ...rest
+  } = options;
   const behaviours = [tallyWith(scripts, behaviourOptions)];
   const starting = embed({ behaviours, store: gate, environment: hand, ...rest });
   const cluster = await hand.during(starting);
@@ -97,8 +103,16 @@ export async function withTallies(options: GivenOptions, body: (given: Given) =>
 }
 
 /** How a promise stands, without waiting for it. */
-export function watch<Value>(promise: Promise<Value>): { value: Value | undefined; error: unknown; isSettled: boolean } {
-  const seen: { value: Value | undefined; error: unknown; isSettled: boolean } = { value: undefined, error: undefined, isSettled: false };
+export function watch<Value>(promise: Promise<Value>): {
+  value: Value | undefined;
+  error: unknown;
+  isSettled: boolean;
+} {
+  const seen: { value: Value | undefined; error: unknown; isSettled: boolean } = {
+    value: undefined,
+    error: undefined,
+    isSettled: false,
+  };
   promise.then(
     (value) => Object.assign(seen, { value, isSettled: true }),
     (error: unknown) => Object.assign(seen, { error, isSettled: true }),
