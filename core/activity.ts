@@ -96,7 +96,8 @@ export function newActivity(partner: PartnerId): Activity {
 /** What to do with an arrival (A1, A2, A4). */
 export function judge(inbound: Inbound | undefined, arrival: Arrival, now: number, limits: Limits): Verdict {
   if (now > arrival.expires || now > arrival.sent + limits.transitMaxMs) return 'expired';
-  if (inbound === undefined || arrival.session > inbound.session) return arrival.seq === arrival.floor ? 'next' : 'ahead';
+  if (inbound === undefined || arrival.session > inbound.session)
+    return arrival.seq === arrival.floor ? 'next' : 'ahead';
   if (arrival.session < inbound.session) return 'stale';
   if (arrival.seq <= inbound.through) return 'duplicate';
   return arrival.seq === Math.max(inbound.through + 1, arrival.floor) ? 'next' : 'ahead';
@@ -132,7 +133,12 @@ export function keptAnswer(inbound: Inbound | undefined, seq: number): Uint8Arra
  * Number a message for a partner. `session` names the stream if this opens one: the sender's version with this turn, so
  * that a later opening is larger (A4). A stream that is closing is left for a new one.
  */
-export function send(activity: Activity, content: Content, session: number, dates: { now: number; expires: number }): OutboxMessage {
+export function send(
+  activity: Activity,
+  content: Content,
+  session: number,
+  dates: { now: number; expires: number },
+): OutboxMessage {
   let outbound = activity.outbound;
   if (outbound === undefined || outbound.isClosing) {
     outbound = { session, next: 1, unacked: [], isClosing: false, activeAt: dates.now };
@@ -150,7 +156,12 @@ export function floorOf(outbound: Outbound): number {
 }
 
 /** Messages that an acknowledgement takes out of the outbox; none if it is of another session. */
-export function acknowledge(outbound: Outbound | undefined, session: number, through: number, now: number): OutboxMessage[] {
+export function acknowledge(
+  outbound: Outbound | undefined,
+  session: number,
+  through: number,
+  now: number,
+): OutboxMessage[] {
   if (outbound === undefined || outbound.session !== session) return [];
   let count = 0;
   while (count < outbound.unacked.length && (outbound.unacked[count]?.seq ?? Infinity) <= through) count++;
@@ -171,7 +182,12 @@ export function reopen(outbound: Outbound, knownSession: number): void {
 
 /** Whether the sender should close its stream now (A5 is the caller's: it asks only when the store knows the acknowledgements). */
 export function mayClose(outbound: Outbound | undefined, now: number, limits: Limits): boolean {
-  return outbound !== undefined && !outbound.isClosing && outbound.unacked.length === 0 && now - outbound.activeAt >= limits.closeIdleMs;
+  return (
+    outbound !== undefined &&
+    !outbound.isClosing &&
+    outbound.unacked.length === 0 &&
+    now - outbound.activeAt >= limits.closeIdleMs
+  );
 }
 
 /** Whether the receiver's side may go (A3). */
@@ -188,5 +204,9 @@ export function isEmpty({ inbound, outbound, application }: Activity): boolean {
 
 /** Whether nothing of the activity is left worth keeping. */
 export function isOver(activity: Activity, now: number, limits: Limits): boolean {
-  return activity.outbound === undefined && activity.application.value === undefined && mayForget(activity.inbound, now, limits);
+  return (
+    activity.outbound === undefined &&
+    activity.application.value === undefined &&
+    mayForget(activity.inbound, now, limits)
+  );
 }

@@ -3,7 +3,16 @@
  *
  * Owns the types of handlers and the check that none is missing; `turn.ts` runs them.
  */
-import type { AcceptedHold, ActivityOf, AnyActivityOf, AnyEntity, Hold, InputArguments, Sender, StateOf } from './entity.ts';
+import type {
+  AcceptedHold,
+  ActivityOf,
+  AnyActivityOf,
+  AnyEntity,
+  Hold,
+  InputArguments,
+  Sender,
+  StateOf,
+} from './entity.ts';
 import { SkerryError } from './errors.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from './operation.ts';
 
@@ -75,7 +84,8 @@ export interface Turn<Contract extends AnyEntity> extends TurnWithoutActivity<Co
 }
 
 /** A turn that an answer asks for: its sender's type is known. */
-export interface AnswerTurn<Contract extends AnyEntity, PartnerType extends string> extends TurnWithoutActivity<Contract> {
+export interface AnswerTurn<Contract extends AnyEntity, PartnerType extends string>
+  extends TurnWithoutActivity<Contract> {
   readonly from: { readonly kind: 'entity'; readonly type: PartnerType; readonly key: string };
   /** The application's own state about the partner that answers; `undefined` lets go of it. */
   get activity(): ActivityOf<Contract, PartnerType>;
@@ -255,6 +265,7 @@ export function behaviour<Contract extends AnyEntity>(
   const instantiate = isClass ? (key: string) => new handlers(key) : () => handlers;
   checkHandlers(contract, isClass ? handlers.prototype : handlers, isClass);
   checkUpgrades(contract, options);
+  checkEffects(contract, options);
   return {
     contract,
     instantiate: instantiate as Behaviour['instantiate'],
@@ -277,16 +288,36 @@ function checkHandlers(contract: AnyEntity, handlers: object, isClass: boolean):
     const handler: unknown = Reflect.get(handlers, name);
     if (handler === undefined && isClass) continue;
     const needed = operation.kind === 'tentative' ? ['tentative', 'confirm', 'cancel'] : [];
-    const isComplete = needed.length === 0 ? typeof handler === 'function' : needed.every((step) => typeof handler === 'object' && handler !== null && typeof Reflect.get(handler, step) === 'function');
+    const isComplete =
+      needed.length === 0
+        ? typeof handler === 'function'
+        : needed.every(
+            (step) =>
+              typeof handler === 'object' && handler !== null && typeof Reflect.get(handler, step) === 'function',
+          );
     if (isComplete) continue;
-    throw new SkerryError('invalid-definition', `The behaviour of '${contract.type}' lacks ${needed.length === 0 ? name : `${name} with its three functions ${needed.join(', ')}`}`);
+    throw new SkerryError(
+      'invalid-definition',
+      `The behaviour of '${contract.type}' lacks ${needed.length === 0 ? name : `${name} with its three functions ${needed.join(', ')}`}`,
+    );
   }
+}
+
+/** A recovered effect is found by its name. */
+function checkEffects(contract: AnyEntity, options: BehaviourOptions): void {
+  const names = options.effects?.map((handler) => handler.effect.name) ?? [];
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined)
+    throw new SkerryError('invalid-definition', `Two effects of '${contract.type}' are called '${twice}'`);
 }
 
 function checkUpgrades(contract: AnyEntity, options: BehaviourOptions): void {
   for (let version = 1; version < (options.version ?? 1); version++) {
     if (options.upgrades?.[version] !== undefined) continue;
-    throw new SkerryError('invalid-definition', `'${contract.type}' is at version ${options.version} but has no upgrade from ${version}`);
+    throw new SkerryError(
+      'invalid-definition',
+      `'${contract.type}' is at version ${options.version} but has no upgrade from ${version}`,
+    );
   }
 }
 

@@ -56,7 +56,9 @@ export class Drafts {
 
   /** Whether the contract declares a state about partners of this one's type. */
   hasActivityState(partner: PartnerId): boolean {
-    return partner !== '' && isEntityPartner(partner) && Object.hasOwn(this.#behaviour.contract.activities, typeOf(partner));
+    return (
+      partner !== '' && isEntityPartner(partner) && Object.hasOwn(this.#behaviour.contract.activities, typeOf(partner))
+    );
   }
 
   /** The draft of what the application keeps about a partner, whose activity is in memory. */
@@ -91,7 +93,8 @@ export class Drafts {
     this.#recorder.settle();
     this.isStateChanged = this.#recorder.isChanged(this.#record.state);
     if (this.isStateChanged) this.#encodeState(this.#recorder);
-    for (const activity of this.#touched ?? []) this.#checkActivity(activity.partner, activity.application, this.#recorder);
+    for (const activity of this.#touched ?? [])
+      this.#checkActivity(activity.partner, activity.application, this.#recorder);
     for (const [activity, begun] of this.#begun ?? []) this.#checkActivity(activity.partner, begun, this.#recorder);
   }
 
@@ -109,14 +112,22 @@ export class Drafts {
 
   #checkState(bytes: number): void {
     const { stateBytesMax } = this.#environment.limits;
-    if (bytes > stateBytesMax) throw new SkerryError('too-large', `The state of ${this.#record.address} would take ${bytes} bytes, over stateBytesMax (${stateBytesMax})`);
+    if (bytes > stateBytesMax)
+      throw new SkerryError(
+        'too-large',
+        `The state of ${this.#record.address} would take ${bytes} bytes, over stateBytesMax (${stateBytesMax})`,
+      );
   }
 
   #checkActivity(partner: PartnerId, holder: Holder, recorder: Recorder): void {
     if (holder.value === undefined || !recorder.isChanged(holder)) return;
     const bytes = this.#environment.encode(recorder.whole(holder)).length;
     const { activityBytesMax } = this.#environment.limits;
-    if (bytes > activityBytesMax) throw new SkerryError('too-large', `What ${this.#record.address} keeps about ${partner} would take ${bytes} bytes, over activityBytesMax (${activityBytesMax})`);
+    if (bytes > activityBytesMax)
+      throw new SkerryError(
+        'too-large',
+        `What ${this.#record.address} keeps about ${partner} would take ${bytes} bytes, over activityBytesMax (${activityBytesMax})`,
+      );
   }
 
   /** As if nothing had been changed. */
@@ -132,7 +143,8 @@ export class Drafts {
   /** Activities that were only looked at leave nothing behind. */
   #dropUnused(): void {
     for (const activity of this.#touched ?? []) {
-      const isEmpty = activity.inbound === undefined && activity.outbound === undefined && activity.application.value === undefined;
+      const isEmpty =
+        activity.inbound === undefined && activity.outbound === undefined && activity.application.value === undefined;
       // Where activities are in the store as well, an empty one says that this one is not.
       if (isEmpty && this.#record.isComplete) this.#record.activities.delete(activity.partner);
     }

@@ -51,7 +51,9 @@ export interface Hold {
 
 /** What a turn can send to another entity: recorded in the turn, sent after its commit. Queries are not among it. */
 export type Sender<Operations extends OperationMap> = {
-  readonly [Name in keyof Operations as Operations[Name] extends { kind: 'query' } ? never : Name]: Operations[Name] extends Command<infer Given, infer _I, infer _O>
+  readonly [Name in keyof Operations as Operations[Name] extends { kind: 'query' }
+    ? never
+    : Name]: Operations[Name] extends Command<infer Given, infer _I, infer _O>
     ? (...input: InputArguments<Given>) => void
     : Operations[Name] extends Tentative<infer Given, infer _I, infer _O>
       ? (...input: InputArguments<Given>) => Hold
@@ -92,7 +94,16 @@ export type Caller<Operations extends OperationMap> = {
 };
 
 /** Names that every object has, or that make an object look like something else. */
-const reservedNames = new Set(['constructor', 'prototype', 'then', 'activity', 'toString', 'toJSON', 'valueOf', 'hasOwnProperty']);
+const reservedNames = new Set([
+  'constructor',
+  'prototype',
+  'then',
+  'activity',
+  'toString',
+  'toJSON',
+  'valueOf',
+  'hasOwnProperty',
+]);
 const operationPattern = /^[a-zA-Z][a-zA-Z0-9]{0,63}$/;
 
 /**
@@ -118,10 +129,17 @@ export function entity<
     readonly activities?: Activities;
   },
 ): Entity<Type, State, Operations, Activities> {
-  if (!isTypeName(type)) throw new SkerryError('invalid-definition', `'${type}' cannot name an entity type: lower-case letters, digits and '-', at most 64`);
+  if (!isTypeName(type))
+    throw new SkerryError(
+      'invalid-definition',
+      `'${type}' cannot name an entity type: lower-case letters, digits and '-', at most 64`,
+    );
   for (const name of Object.keys(definition.operations)) {
     if (!operationPattern.test(name) || reservedNames.has(name)) {
-      throw new SkerryError('invalid-definition', `'${name}' cannot name an operation of '${type}': letters and digits, at most 64, and not ${[...reservedNames].join(', ')}`);
+      throw new SkerryError(
+        'invalid-definition',
+        `'${name}' cannot name an operation of '${type}': letters and digits, at most 64, and not ${[...reservedNames].join(', ')}`,
+      );
     }
   }
   const activities = definition.activities ?? ({} as Activities);

@@ -4,9 +4,9 @@
 export {
   type Answer,
   type AnswerOf,
+  type AnswersFrom,
   type AnswerTurn,
   answers,
-  type AnswersFrom,
   type Behaviour,
   type BehaviourOptions,
   behaviour,
@@ -38,4 +38,13 @@ export {
 export { type Effect, type ErrorCode, errorCodes, isSkerryError, SkerryError } from './errors.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export { type Address, addressOf, parseAddress } from './message.ts';
-export { type Command, command, type Query, query, type Schema, type Tentative, tentative, unchecked } from './operation.ts';
+export {
+  type Command,
+  command,
+  type Query,
+  query,
+  type Schema,
+  type Tentative,
+  tentative,
+  unchecked,
+} from './operation.ts';

@@ -34,7 +34,11 @@ export function utf8Length(text: string): number {
 
 /** The address of an entity. Throws `invalid-address`. */
 export function addressOf(type: string, key: string): Address {
-  if (!isTypeName(type)) throw new SkerryError('invalid-address', `'${type}' is not an entity type: lower-case letters, digits and '-', at most 64`);
+  if (!isTypeName(type))
+    throw new SkerryError(
+      'invalid-address',
+      `'${type}' is not an entity type: lower-case letters, digits and '-', at most 64`,
+    );
   const problem = keyProblem(key);
   if (problem !== undefined) throw new SkerryError('invalid-address', `The key of a '${type}' ${problem}`);
   return `${type}/${key}`;
@@ -43,14 +47,16 @@ export function addressOf(type: string, key: string): Address {
 function keyProblem(key: unknown): string | undefined {
   if (typeof key !== 'string') return `must be a string, not ${typeof key}`;
   if (key.length === 0) return 'must not be empty';
-  if (keyBytes(key) > defaultLimits.keyBytesMax) return `is longer than ${defaultLimits.keyBytesMax} bytes (keyBytesMax)`;
+  if (keyBytes(key) > defaultLimits.keyBytesMax)
+    return `is longer than ${defaultLimits.keyBytesMax} bytes (keyBytesMax)`;
   return key.isWellFormed() ? undefined : 'is not well-formed Unicode (a lone surrogate)';
 }
 
 /** Checks an address that came from outside. Throws `invalid-address`. */
 export function parseAddress(address: string): { type: string; key: string } {
   const slash = typeof address === 'string' ? address.indexOf('/') : -1;
-  if (slash < 0) throw new SkerryError('invalid-address', `'${String(address)}' is not an address: write type/key, as in stock/tea`);
+  if (slash < 0)
+    throw new SkerryError('invalid-address', `'${String(address)}' is not an address: write type/key, as in stock/tea`);
   const type = address.slice(0, slash);
   const key = address.slice(slash + 1);
   addressOf(type, key);
@@ -66,7 +72,9 @@ export function isAddress(text: string): boolean {
 /** Whether a text that came from outside names a partner: an entity, a client or an idempotency key. */
 export function isPartner(text: string): boolean {
   if (isAddress(text)) return true;
-  return text.length > 1 && !isEntityPartner(text) && text.isWellFormed() && keyBytes(text) <= defaultLimits.keyBytesMax;
+  return (
+    text.length > 1 && !isEntityPartner(text) && text.isWellFormed() && keyBytes(text) <= defaultLimits.keyBytesMax
+  );
 }
 
 /** The type of an address that is known to be one. */

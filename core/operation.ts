@@ -101,7 +101,10 @@ export function validateInput(operation: AnyOperation, value: unknown, where: st
   const result = operation.input['~standard'].validate(value);
   if (result instanceof Promise) {
     result.catch(() => undefined);
-    throw new SkerryError('invalid-definition', `The schema of ${where} validates asynchronously; a turn is synchronous`);
+    throw new SkerryError(
+      'invalid-definition',
+      `The schema of ${where} validates asynchronously; a turn is synchronous`,
+    );
   }
   if (result.issues === undefined) return result.value;
   const issues = result.issues.map((issue) => `${pathText(issue.path)}${issue.message}`).join('; ');

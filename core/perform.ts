@@ -51,18 +51,30 @@ function operationOf(scope: TurnScope, name: string): AnyOperation {
 
 function functionOf(handlers: HandlerTable, name: string, step?: string): (turn: unknown, input: unknown) => unknown {
   const handler: unknown = step === undefined ? handlers[name] : Reflect.get(Object(handlers[name]), step);
-  if (typeof handler !== 'function') throw new SkerryError('unknown-operation', `The actor class has no ${step === undefined ? name : `${name}.${step}`}`);
+  if (typeof handler !== 'function')
+    throw new SkerryError(
+      'unknown-operation',
+      `The actor class has no ${step === undefined ? name : `${name}.${step}`}`,
+    );
   return (turn, input) => Reflect.apply(handler, step === undefined ? handlers : handlers[name], [turn, input]);
 }
 
-function decodeInput(scope: TurnScope, operation: AnyOperation, content: { payload: Uint8Array; operation: string }): unknown {
+function decodeInput(
+  scope: TurnScope,
+  operation: AnyOperation,
+  content: { payload: Uint8Array; operation: string },
+): unknown {
   const given = content.payload.length === 0 ? undefined : scope.environment.decode(content.payload);
   return validateInput(operation, given, `${scope.behaviour.contract.type} ${content.operation}`);
 }
 
 function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content): AnswerRow {
   const operation = operationOf(scope, content.operation);
-  if (operation.kind === 'query') throw new SkerryError('unknown-operation', `'${content.operation}' of '${scope.behaviour.contract.type}' is a query: it cannot be sent as a message`);
+  if (operation.kind === 'query')
+    throw new SkerryError(
+      'unknown-operation',
+      `'${content.operation}' of '${scope.behaviour.contract.type}' is a query: it cannot be sent as a message`,
+    );
   const input = decodeInput(scope, operation, content);
   const turn = new TurnHandle(scope);
   if (operation.kind === 'command') {
@@ -76,7 +88,8 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
 
 function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknown>, content: Content): HeldOperation {
   const id = content.hold;
-  if (id.length === 0 || utf8Length(id) > holdIdBytesMax) throw new SkerryError('invalid-input', `A tentative operation needs the id of its hold`);
+  if (id.length === 0 || utf8Length(id) > holdIdBytesMax)
+    throw new SkerryError('invalid-input', `A tentative operation needs the id of its hold`);
   if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} exists already`);
   const until = scope.now + (operation.holdMs ?? scope.environment.limits.holdMs);
   return { id, operation: content.operation, payload: retained(content.payload), until, isLapsed: false };
@@ -86,14 +99,27 @@ function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknow
 function outputOf(output: unknown, operation: string): unknown {
   if (output instanceof Promise) {
     output.catch(() => undefined);
-    throw new SkerryError('invalid-definition', `'${operation}' returned a promise: a turn is synchronous; use an effect for what must be waited for`);
+    throw new SkerryError(
+      'invalid-definition',
+      `'${operation}' returned a promise: a turn is synchronous; use an effect for what must be waited for`,
+    );
   }
   return output === undefined ? undefined : storable(output, 'output');
 }
 
-function runResolution(scope: TurnScope, handlers: HandlerTable, content: Content, step: 'confirm' | 'cancel'): AnswerRow {
+function runResolution(
+  scope: TurnScope,
+  handlers: HandlerTable,
+  content: Content,
+  step: 'confirm' | 'cancel',
+): AnswerRow {
   const hold = scope.record.holds.get(content.hold);
-  if (hold === undefined) return ['failed', 'hold-unknown', `${scope.record.address} holds nothing of that id: already confirmed or cancelled, or never asked`];
+  if (hold === undefined)
+    return [
+      'failed',
+      'hold-unknown',
+      `${scope.record.address} holds nothing of that id: already confirmed or cancelled, or never asked`,
+    ];
   if (hold.isLapsed) return ['lapsed'];
   const operation = operationOf(scope, hold.operation);
   const input = decodeInput(scope, operation, hold);
@@ -106,16 +132,19 @@ function runResolution(scope: TurnScope, handlers: HandlerTable, content: Conten
 function runAnswer(scope: TurnScope, partner: PartnerId, content: Content): AnswerRow {
   const handlers = isEntityPartner(partner) ? scope.behaviour.answers.get(typeOf(partner)) : undefined;
   // Own ones only: the name comes from outside.
-  const handler = handlers !== undefined && Object.hasOwn(handlers, content.operation) ? handlers[content.operation] : undefined;
+  const handler =
+    handlers !== undefined && Object.hasOwn(handlers, content.operation) ? handlers[content.operation] : undefined;
   if (handler === undefined) return ['done'];
   const [status, first, second] = readRow(scope.environment.decode(content.payload));
-  const hold: Hold | undefined = content.hold === '' ? undefined : { entity: partner, operation: content.operation, id: content.hold };
+  const hold: Hold | undefined =
+    content.hold === '' ? undefined : { entity: partner, operation: content.operation, id: content.hold };
   outputOf(handler(new TurnHandle(scope), { ...answerBody(status, first, second), hold }), content.operation);
   return ['done'];
 }
 
 export function readRow(row: unknown): AnswerRow {
-  if (!Array.isArray(row) || typeof row[0] !== 'string') throw new SkerryError('invalid-input', 'An answer of unknown form');
+  if (!Array.isArray(row) || typeof row[0] !== 'string')
+    throw new SkerryError('invalid-input', 'An answer of unknown form');
   return [row[0], row[1], row[2]];
 }
 
@@ -129,7 +158,8 @@ function answerBody(status: string, first: unknown, second: unknown): object {
 function runBuriedOutcome(scope: TurnScope, partner: PartnerId, content: Content): AnswerRow {
   if (partner !== '') throw new SkerryError('unknown-operation', 'The outcome of an effect cannot be sent');
   const handler = scope.behaviour.effects.get(content.operation)?.settled;
-  if (handler !== undefined) outputOf(handler(new TurnHandle(scope), scope.environment.decode(content.payload)), content.operation);
+  if (handler !== undefined)
+    outputOf(handler(new TurnHandle(scope), scope.environment.decode(content.payload)), content.operation);
   return ['done'];
 }
 
@@ -148,7 +178,12 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
   const letter = scope.record.dead.get(id);
   if (letter === undefined) throw new SkerryError('not-found', `${scope.record.address} has no dead letter '${id}'`);
   scope.remove(recordName.dead(id));
-  if (content.kind === 'dead-drop') return ['done'];
+  if (content.kind === 'dead-drop') {
+    // A hold whose lapse was buried was kept for the retry of its cancel, which will not come.
+    if (scope.record.holds.get(letter.content.hold)?.until === Number.MAX_SAFE_INTEGER)
+      scope.remove(recordName.hold(letter.content.hold));
+    return ['done'];
+  }
   if (letter.side === 'sender') {
     scope.sendContent(letter.partner, letter.content);
     return ['done'];
@@ -159,14 +194,27 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
 }
 
 /** Run a query on what is in memory; the row is its answer. Changes nothing. */
-export function runQuery(record: EntityRecord, behaviour: TurnScope['behaviour'], handlers: HandlerTable, request: { operation: string; payload: Uint8Array }, environment: TurnEnvironment): AnswerRow {
+export function runQuery(
+  record: EntityRecord,
+  behaviour: TurnScope['behaviour'],
+  handlers: HandlerTable,
+  request: { operation: string; payload: Uint8Array },
+  environment: TurnEnvironment,
+): AnswerRow {
   const { contract } = behaviour;
-  const operation = Object.hasOwn(contract.operations, request.operation) ? contract.operations[request.operation] : undefined;
+  const operation = Object.hasOwn(contract.operations, request.operation)
+    ? contract.operations[request.operation]
+    : undefined;
   const { handle, end } = queryView(record, environment.now);
   try {
-    if (operation?.kind !== 'query') throw new SkerryError('unknown-operation', `'${contract.type}' has no query '${request.operation}'`);
+    if (operation?.kind !== 'query')
+      throw new SkerryError('unknown-operation', `'${contract.type}' has no query '${request.operation}'`);
     const given = request.payload.length === 0 ? undefined : environment.decode(request.payload);
-    const input = validateInput(operation satisfies Query<unknown, unknown, unknown>, given, `${contract.type} ${request.operation}`);
+    const input = validateInput(
+      operation satisfies Query<unknown, unknown, unknown>,
+      given,
+      `${contract.type} ${request.operation}`,
+    );
     return ['done', outputOf(functionOf(handlers, request.operation)(handle, input), request.operation)];
   } finally {
     end();

@@ -87,7 +87,15 @@ export interface HistoryItem {
 }
 
 /** What one drain takes to the store: name → its new content, null for gone, 'activity' for 'as it is then'. */
-export type RecordChange = null | 'activity' | OutboxRow | Timer | HeldOperation | PendingEffect | DeadLetter | HistoryItem;
+export type RecordChange =
+  | null
+  | 'activity'
+  | OutboxRow
+  | Timer
+  | HeldOperation
+  | PendingEffect
+  | DeadLetter
+  | HistoryItem;
 
 export interface OutboxRow {
   readonly partner: PartnerId;
@@ -176,8 +184,10 @@ export function wakeTime(record: EntityRecord): number | undefined {
 /** The same without what is under way already: messages and effects. */
 export function ownTime(record: EntityRecord): number | undefined {
   let soonest: number | undefined = record.forgetAt === 0 ? undefined : record.forgetAt;
-  if (record.timers.size > 0) for (const timer of record.timers.values()) if (soonest === undefined || timer.due < soonest) soonest = timer.due;
-  if (record.holds.size > 0) for (const hold of record.holds.values()) if (soonest === undefined || hold.until < soonest) soonest = hold.until;
+  if (record.timers.size > 0)
+    for (const timer of record.timers.values()) if (soonest === undefined || timer.due < soonest) soonest = timer.due;
+  if (record.holds.size > 0)
+    for (const hold of record.holds.values()) if (soonest === undefined || hold.until < soonest) soonest = hold.until;
   return soonest;
 }
 
@@ -192,7 +202,12 @@ export function activityWith(record: EntityRecord, partner: PartnerId): Activity
 }
 
 /** Number a message for a partner and put it into the outbox (R1). */
-export function enqueueMessage(record: EntityRecord, activity: Activity, content: Content, dates: { now: number; expires: number }): OutboxMessage {
+export function enqueueMessage(
+  record: EntityRecord,
+  activity: Activity,
+  content: Content,
+  dates: { now: number; expires: number },
+): OutboxMessage {
   const message = send(activity, content, record.version, dates);
   record.outboxCount += 1;
   record.changes.records.set(recordName.outbox(activity.partner, message.seq), { partner: activity.partner, message });

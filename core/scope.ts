@@ -5,8 +5,8 @@
  */
 import type { Activity, Content } from './activity.ts';
 import type { Behaviour, Effect, Partner, When } from './behaviour.ts';
-import type { AnyEntity, Hold } from './entity.ts';
 import { Drafts } from './drafts.ts';
+import type { AnyEntity, Hold } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import type { PartnerId } from './message.ts';
 import { addressOf, isEntityPartner, keyOf, parseAddress, typeOf } from './message.ts';
@@ -20,8 +20,13 @@ import { retained, storable } from './storable.ts';
 
 /** A hold may come from anywhere, an unchecked input too; one that is none would lie in the outbox and never be read. */
 function checkedHold(hold: Hold): Hold {
-  const isHold = typeof hold === 'object' && hold !== null && typeof hold.operation === 'string' && typeof hold.id === 'string';
-  if (!isHold) throw new SkerryError('invalid-input', 'A hold must be the value that a tentative operation gave: { entity, operation, id }');
+  const isHold =
+    typeof hold === 'object' && hold !== null && typeof hold.operation === 'string' && typeof hold.id === 'string';
+  if (!isHold)
+    throw new SkerryError(
+      'invalid-input',
+      'A hold must be the value that a tentative operation gave: { entity, operation, id }',
+    );
   parseAddress(hold.entity);
   return hold;
 }
@@ -103,7 +108,11 @@ export class TurnScope {
 
   /** Throws once the turn is over. */
   checkOpen(): void {
-    if (this.#isEnded) throw new SkerryError('failed', `The turn of ${this.record.address} is over: take what you need from it before it ends`);
+    if (this.#isEnded)
+      throw new SkerryError(
+        'failed',
+        `The turn of ${this.record.address} is over: take what you need from it before it ends`,
+      );
   }
 
   get from(): Partner {
@@ -129,7 +138,8 @@ export class TurnScope {
 
   setActivityState(partner: PartnerId, value: unknown): void {
     this.checkOpen();
-    if (partner === '' || !isEntityPartner(partner)) throw new SkerryError('failed', 'Only activities with other entities have a state');
+    if (partner === '' || !isEntityPartner(partner))
+      throw new SkerryError('failed', 'Only activities with other entities have a state');
     this.#require(partner);
     this.#drafts.setActivityState(partner, value);
   }
@@ -158,13 +168,27 @@ export class TurnScope {
   }
 
   timer(name: string, when: When): object {
-    if (name.length === 0 || name.length > this.environment.limits.nameLengthMax || name.startsWith('~') || !name.isWellFormed()) {
-      throw new SkerryError('invalid-definition', `'${name}' cannot name a timer: 1 to ${this.environment.limits.nameLengthMax} characters of well-formed Unicode, not starting with '~'`);
+    if (
+      name.length === 0 ||
+      name.length > this.environment.limits.nameLengthMax ||
+      name.startsWith('~') ||
+      !name.isWellFormed()
+    ) {
+      throw new SkerryError(
+        'invalid-definition',
+        `'${name}' cannot name a timer: 1 to ${this.environment.limits.nameLengthMax} characters of well-formed Unicode, not starting with '~'`,
+      );
     }
     return recipients.make(this.behaviour.contract, { scope: this, to: this.record.address, timer: name, when });
   }
 
-  ask(to: PartnerId, options: { timer: string | undefined; when: When | undefined }, name: string, operation: AnyOperation, given: unknown): Hold | undefined {
+  ask(
+    to: PartnerId,
+    options: { timer: string | undefined; when: When | undefined },
+    name: string,
+    operation: AnyOperation,
+    given: unknown,
+  ): Hold | undefined {
     this.checkOpen();
     const hold = operation.kind === 'tentative' ? { entity: to, operation: name, id: this.#newId() } : undefined;
     const content: Content = {
@@ -182,15 +206,28 @@ export class TurnScope {
 
   resolve(hold: Hold, kind: 'confirm' | 'cancel'): void {
     const { entity, operation, id } = checkedHold(hold);
-    this.sendContent(entity, { kind, operation, payload: new Uint8Array(0), hold: id, wantsAnswer: this.#answersTo(entity, operation) });
+    this.sendContent(entity, {
+      kind,
+      operation,
+      payload: new Uint8Array(0),
+      hold: id,
+      wantsAnswer: this.#answersTo(entity, operation),
+    });
   }
 
   perform(effect: Effect<unknown, unknown>, input: unknown): void {
     if (this.behaviour.effects.get(effect.name)?.effect !== effect) {
-      throw new SkerryError('invalid-definition', `Effect '${effect.name}' is not among the effects of the behaviour of '${this.behaviour.contract.type}': add settled(…) to its options`);
+      throw new SkerryError(
+        'invalid-definition',
+        `Effect '${effect.name}' is not among the effects of the behaviour of '${this.behaviour.contract.type}': add settled(…) to its options`,
+      );
     }
     this.effects ??= [];
-    this.effects.push({ id: this.#newId(), name: effect.name, payload: this.encodeMessage(input, `effect ${effect.name}`) });
+    this.effects.push({
+      id: this.#newId(),
+      name: effect.name,
+      payload: this.encodeMessage(input, `effect ${effect.name}`),
+    });
     this.#checkCount();
   }
 
@@ -210,7 +247,10 @@ export class TurnScope {
     const { encode, limits } = this.environment;
     const bytes = value === undefined ? new Uint8Array(0) : encode(storable(value, where));
     if (bytes.length > limits.messageBytesMax) {
-      throw new SkerryError('too-large', `The input of ${where} takes ${bytes.length} bytes, over messageBytesMax (${limits.messageBytesMax})`);
+      throw new SkerryError(
+        'too-large',
+        `The input of ${where} takes ${bytes.length} bytes, over messageBytesMax (${limits.messageBytesMax})`,
+      );
     }
     return retained(bytes);
   }
@@ -245,7 +285,10 @@ export class TurnScope {
     const count = (this.#outgoing?.length ?? 0) + (this.#timers?.length ?? 0) + (this.effects?.length ?? 0);
     const { turnOutputCountMax } = this.environment.limits;
     if (count > turnOutputCountMax) {
-      throw new SkerryError('too-large', `A turn of ${this.record.address} sends more than turnOutputCountMax (${turnOutputCountMax}) messages, timers and effects`);
+      throw new SkerryError(
+        'too-large',
+        `A turn of ${this.record.address} sends more than turnOutputCountMax (${turnOutputCountMax}) messages, timers and effects`,
+      );
     }
   }
 
@@ -259,7 +302,10 @@ export class TurnScope {
     if (this.#needed !== undefined) throw this.#needed;
     this.#checkCount();
     if (record.outboxCount + (this.#outgoing?.length ?? 0) > limits.outboxCountMax) {
-      throw new SkerryError('overloaded', `${record.address} has ${record.outboxCount} messages unacknowledged, over outboxCountMax (${limits.outboxCountMax}) with this turn's`);
+      throw new SkerryError(
+        'overloaded',
+        `${record.address} has ${record.outboxCount} messages unacknowledged, over outboxCountMax (${limits.outboxCountMax}) with this turn's`,
+      );
     }
     const largest = Math.max(
       this.#sizeAfter(record.timers, recordName.timer, this.#timers, (timer) => timer.name),
@@ -267,13 +313,21 @@ export class TurnScope {
       this.#sizeAfter(record.effects, recordName.effect, this.effects, (effect) => effect.id),
     );
     if (largest > limits.timerCountMax) {
-      throw new SkerryError('overloaded', `${record.address} has too many timers, holds or effects: timerCountMax is ${limits.timerCountMax}`);
+      throw new SkerryError(
+        'overloaded',
+        `${record.address} has too many timers, holds or effects: timerCountMax is ${limits.timerCountMax}`,
+      );
     }
     this.#drafts.settle();
   }
 
   /** How many there will be: what replaces another, or takes the place of what this turn consumes, is no more. */
-  #sizeAfter<Part>(parts: Parts<string, Part>, recordOf: (id: string) => RecordName, added: readonly Part[] | undefined, idOf: (part: Part) => string): number {
+  #sizeAfter<Part>(
+    parts: Parts<string, Part>,
+    recordOf: (id: string) => RecordName,
+    added: readonly Part[] | undefined,
+    idOf: (part: Part) => string,
+  ): number {
     if (added === undefined) return parts.size;
     const isRoomy = parts.size + added.length <= this.environment.limits.timerCountMax;
     if (isRoomy) return parts.size + added.length;
@@ -338,7 +392,8 @@ export class TurnScope {
     enqueueMessage(this.record, activity, content, { now: this.now, expires: this.environment.now + this.horizonMs });
     // The stream that this opens or uses is closed when it has been quiet, also by the next owner and also if nobody calls.
     this.record.forgetAt = sooner(this.record.forgetAt, this.now + this.environment.limits.closeIdleMs);
-    if (this.behaviour.historyMs !== undefined) (this.sentLog ??= []).push({ to: activity.partner, kind: content.kind, operation: content.operation });
+    if (this.behaviour.historyMs !== undefined)
+      (this.sentLog ??= []).push({ to: activity.partner, kind: content.kind, operation: content.operation });
     this.sentTo ??= new Set();
     this.sentTo.add(activity);
   }

@@ -52,7 +52,10 @@ export class TurnHandle {
   }
 
   refuse(reason: string, detail?: unknown): never {
-    throw new Refusal(String(reason), detail === undefined ? undefined : this.#open.plain(detail, 'detail of the refusal'));
+    throw new Refusal(
+      String(reason),
+      detail === undefined ? undefined : this.#open.plain(detail, 'detail of the refusal'),
+    );
   }
 
   to(contract: AnyEntity, key: string, when?: When): object {

@@ -26,8 +26,6 @@ import { activityWith, recordName } from './record.ts';
 import { type AnswerRow, NeedActivity, Refusal, type Request, type TurnEnvironment } from './request.ts';
 import { TurnScope } from './scope.ts';
 
-
-
 export type TurnResult =
   | {
       readonly kind: 'committed';
@@ -44,12 +42,17 @@ export type TurnResult =
   /** What asked is gone: a timer that was cancelled meanwhile. Nothing changed, nothing is to be committed. */
   | { readonly kind: 'void' };
 
-
 const nothing: readonly PendingEffect[] = [];
 const nobody: ReadonlySet<Activity> = new Set();
 
 /** Run a turn. The caller has judged a message's arrival as 'next' and loaded its sender's activity. */
-export function perform(record: EntityRecord, behaviour: Behaviour, handlers: Readonly<Record<string, unknown>>, request: Request, environment: TurnEnvironment): TurnResult {
+export function perform(
+  record: EntityRecord,
+  behaviour: Behaviour,
+  handlers: Readonly<Record<string, unknown>>,
+  request: Request,
+  environment: TurnEnvironment,
+): TurnResult {
   const scope = new TurnScope(record, behaviour, request, environment);
   try {
     const row = runHandler(scope, handlers, request);
@@ -65,7 +68,11 @@ export function perform(record: EntityRecord, behaviour: Behaviour, handlers: Re
   }
 }
 
-function runHandler(scope: TurnScope, handlers: Readonly<Record<string, unknown>>, request: Request): AnswerRow | undefined {
+function runHandler(
+  scope: TurnScope,
+  handlers: Readonly<Record<string, unknown>>,
+  request: Request,
+): AnswerRow | undefined {
   switch (request.kind) {
     case 'message':
       return runContent(scope, handlers, request.partner, request.content);
@@ -102,7 +109,13 @@ function runLapse(scope: TurnScope, handlers: Readonly<Record<string, unknown>>,
     scope.remove(recordName.hold(id));
     return ['done'];
   }
-  const content: Content = { kind: 'cancel', operation: hold.operation, payload: hold.payload, hold: id, wantsAnswer: false };
+  const content: Content = {
+    kind: 'cancel',
+    operation: hold.operation,
+    payload: hold.payload,
+    hold: id,
+    wantsAnswer: false,
+  };
   const row = runContent(scope, handlers, '', content);
   scope.keep({ ...hold, isLapsed: true, until: scope.now + scope.horizonMs });
   return row;
@@ -111,7 +124,10 @@ function runLapse(scope: TurnScope, handlers: Readonly<Record<string, unknown>>,
 function encodeAnswer(row: AnswerRow, environment: TurnEnvironment): Uint8Array {
   const bytes = environment.encode(row);
   if (bytes.length > environment.limits.messageBytesMax) {
-    throw new SkerryError('too-large', `An answer of ${bytes.length} bytes is over messageBytesMax (${environment.limits.messageBytesMax})`);
+    throw new SkerryError(
+      'too-large',
+      `An answer of ${bytes.length} bytes is over messageBytesMax (${environment.limits.messageBytesMax})`,
+    );
   }
   return bytes;
 }
@@ -148,7 +164,9 @@ function declinedRow(request: Request, error: unknown, environment: TurnEnvironm
 
 function boundedRefusal(refusal: Refusal, environment: TurnEnvironment): AnswerRow {
   const row: AnswerRow = ['refused', refusal.reason, refusal.detail];
-  return environment.encode(row).length <= environment.limits.messageBytesMax ? row : ['refused', refusal.reason.slice(0, 1_000), undefined];
+  return environment.encode(row).length <= environment.limits.messageBytesMax
+    ? row
+    : ['refused', refusal.reason.slice(0, 1_000), undefined];
 }
 
 /** Code and message of an error; never its stack. */
@@ -177,7 +195,6 @@ function answerContent(content: Content, answer: Uint8Array): Content {
   return { kind: 'answer', operation: content.operation, payload: answer, hold: content.hold, wantsAnswer: false };
 }
 
-
 function keepHistory(scope: TurnScope, request: Request, status: string): void {
   if (scope.behaviour.historyMs === undefined) return;
   const { record } = scope;
@@ -200,7 +217,13 @@ function keepHistory(scope: TurnScope, request: Request, status: string): void {
  * Give up on a request whose turn kept throwing: it becomes a dead letter here, in a turn of its own, so that what
  * comes after it can go on (P7). A sender that wants an answer is told.
  */
-export function bury(record: EntityRecord, behaviour: Behaviour, request: Request, failure: { error: unknown; attempts: number }, environment: TurnEnvironment): TurnResult {
+export function bury(
+  record: EntityRecord,
+  behaviour: Behaviour,
+  request: Request,
+  failure: { error: unknown; attempts: number },
+  environment: TurnEnvironment,
+): TurnResult {
   const scope = new TurnScope(record, behaviour, request, environment);
   const content = buriedContent(record, request, environment);
   const row = failedRow(failure.error);
@@ -235,11 +258,18 @@ function buriedContent(record: EntityRecord, request: Request, environment: Turn
       return record.timers.get(request.name)?.content ?? none;
     case 'lapse': {
       const hold = record.holds.get(request.hold);
-      return hold === undefined ? none : { ...none, kind: 'cancel', operation: hold.operation, payload: hold.payload, hold: hold.id };
+      return hold === undefined
+        ? none
+        : { ...none, kind: 'cancel', operation: hold.operation, payload: hold.payload, hold: hold.id };
     }
     case 'effect':
       // The outcome goes with the letter: the effect has run, and its retry must not run it again.
-      return { ...none, kind: 'effect', operation: record.effects.get(request.id)?.name ?? '', payload: environment.encode(request.outcome), hold: request.id };
+      return {
+        ...none,
+        kind: 'effect',
+        operation: record.effects.get(request.id)?.name ?? '',
+        payload: environment.encode(request.outcome),
+        hold: request.id,
+      };
   }
 }
-

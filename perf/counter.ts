@@ -18,7 +18,18 @@ export const counter = behaviour(Counter, {
 });
 
 export const Ten = entity('ten', {
-  initial: (key) => ({ key, one: 1, two: 2, three: 3, four: 'four', five: 'five', six: true, seven: 7.5, eight: 0, nine: 'nine' }),
+  initial: (key) => ({
+    key,
+    one: 1,
+    two: 2,
+    three: 3,
+    four: 'four',
+    five: 'five',
+    six: true,
+    seven: 7.5,
+    eight: 0,
+    nine: 'nine',
+  }),
   operations: { touch: command() },
 });
 

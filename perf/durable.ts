@@ -39,7 +39,9 @@ export async function durable({ seconds, repeats }: Options): Promise<object> {
       floors.push(floor);
       ours.push(mine);
       ratios.push(mine.perSecond / floor.perSecond);
-      process.stderr.write(`  ${inFlight} in flight: bare ${Math.round(floor.perSecond)}/s p50 ${floor.p50Us} µs; turns ${Math.round(mine.perSecond)}/s p50 ${mine.p50Us} µs\n`);
+      process.stderr.write(
+        `  ${inFlight} in flight: bare ${Math.round(floor.perSecond)}/s p50 ${floor.p50Us} µs; turns ${Math.round(mine.perSecond)}/s p50 ${mine.p50Us} µs\n`,
+      );
     }
     rows.push({
       inFlight,
@@ -59,7 +61,10 @@ export async function turns(inFlight: number, seconds: number): Promise<Figures>
   const cluster = await embed({ behaviours: [counter], store: folder });
   try {
     const entities = Array.from({ length: keyCount }, (_, index) => cluster.entity(Counter, `counter-${index}`));
-    return await closedLoop({ inFlight, seconds }, (count) => entities[(count * 7_919) % keyCount]?.add({ by: 1 }) as Promise<number>);
+    return await closedLoop(
+      { inFlight, seconds },
+      (count) => entities[(count * 7_919) % keyCount]?.add({ by: 1 }) as Promise<number>,
+    );
   } finally {
     await cluster.close();
     rmSync(folder, { recursive: true });
@@ -88,7 +93,8 @@ class Floor {
     this.#root = open({ path: folder, encoding: 'binary', overlappingSync: false, noSubdir: false });
     this.#heads = this.#root.openDB({ name: 'heads', encoding: 'binary' });
     this.#records = this.#root.openDB({ name: 'records', encoding: 'binary' });
-    for (let partition = 0; partition < partitions; partition++) this.#root.putSync(`epoch/${partition}`, Buffer.alloc(16));
+    for (let partition = 0; partition < partitions; partition++)
+      this.#root.putSync(`epoch/${partition}`, Buffer.alloc(16));
   }
 
   commit(key: number): Promise<void> {
@@ -114,7 +120,8 @@ class Floor {
     const epochs = new Map<number, number>();
     for (const { key } of group) {
       const partition = key % partitions;
-      if (!epochs.has(partition)) epochs.set(partition, this.#root.getBinary(`epoch/${partition}`)?.readDoubleLE(0) ?? 0);
+      if (!epochs.has(partition))
+        epochs.set(partition, this.#root.getBinary(`epoch/${partition}`)?.readDoubleLE(0) ?? 0);
       const address = `counter/counter-${key}`;
       const version = this.#heads.getBinary(address)?.readDoubleLE(0) ?? 0;
       const head = Buffer.alloc(headBytes);

@@ -7,8 +7,7 @@
  */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { embed, machineEnvironment, silentLog } from '../runtime/index.ts';
-import { MemoryStore } from '../runtime/index.ts';
+import { embed, MemoryStore, machineEnvironment, silentLog } from '../runtime/index.ts';
 import { Ten, ten } from './counter.ts';
 
 setFlagsFromString('--expose-gc');
@@ -26,11 +25,20 @@ export async function idle({ count }: { count: number }): Promise<object> {
   const stateBytes = states.bytes / count;
   states.map.clear();
   const store = new StoreOutside();
-  const cluster = await embed({ behaviours: [ten], store, environment: machineEnvironment(silentLog), limits: { activationCountMax: count + 1, idleMs: 86_400_000 } });
+  const cluster = await embed({
+    behaviours: [ten],
+    store,
+    environment: machineEnvironment(silentLog),
+    limits: { activationCountMax: count + 1, idleMs: 86_400_000 },
+  });
   const before = usedBytes();
   const batch = 2_000;
   for (let index = 0; index < count; index += batch) {
-    await Promise.all(Array.from({ length: Math.min(batch, count - index) }, (_, offset) => cluster.entity(Ten, `entity-${index + offset}`).touch()));
+    await Promise.all(
+      Array.from({ length: Math.min(batch, count - index) }, (_, offset) =>
+        cluster.entity(Ten, `entity-${index + offset}`).touch(),
+      ),
+    );
     if (index % 100_000 === 0) process.stderr.write(`  ${index} activated\n`);
   }
   const activated = cluster.workers.reduce((sum, worker) => sum + worker.figures.activations, 0);
@@ -38,7 +46,13 @@ export async function idle({ count }: { count: number }): Promise<object> {
   await new Promise((resolve) => setTimeout(resolve, 20_000));
   const bytes = (usedBytes() - before) / activated;
   await cluster.close();
-  return { question: 'idle', count: activated, stateBytes: Math.round(stateBytes), entityBytes: Math.round(bytes), beyondState: Math.round(bytes - stateBytes) };
+  return {
+    question: 'idle',
+    count: activated,
+    stateBytes: Math.round(stateBytes),
+    entityBytes: Math.round(bytes),
+    beyondState: Math.round(bytes - stateBytes),
+  };
 }
 
 function plainStates(count: number): { map: Map<string, unknown>; bytes: number } {

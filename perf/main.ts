@@ -7,7 +7,11 @@ import { idle } from './idle.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: 'string', default: '3' }, repeats: { type: 'string', default: '3' }, count: { type: 'string', default: '1000000' } },
+  options: {
+    seconds: { type: 'string', default: '3' },
+    repeats: { type: 'string', default: '3' },
+    count: { type: 'string', default: '1000000' },
+  },
 });
 
 const questions: Record<string, () => Promise<object>> = {
@@ -17,7 +21,9 @@ const questions: Record<string, () => Promise<object>> = {
 
 const question = questions[positionals[0] ?? ''];
 if (question === undefined) {
-  process.stderr.write(`usage: npm run perf -- ${Object.keys(questions).join('|')} [--seconds 3] [--repeats 3] [--count 1000000]\n`);
+  process.stderr.write(
+    `usage: npm run perf -- ${Object.keys(questions).join('|')} [--seconds 3] [--repeats 3] [--count 1000000]\n`,
+  );
   process.exitCode = 2;
 } else {
   process.stdout.write(`${JSON.stringify(await question())}\n`);

@@ -10,7 +10,10 @@ export interface Figures {
 }
 
 /** Keep `inFlight` calls under way for `seconds`, after a fifth of that as warm-up. */
-export async function closedLoop({ inFlight, seconds }: { inFlight: number; seconds: number }, call: (count: number) => Promise<unknown>): Promise<Figures> {
+export async function closedLoop(
+  { inFlight, seconds }: { inFlight: number; seconds: number },
+  call: (count: number) => Promise<unknown>,
+): Promise<Figures> {
   const histogram = build({ numberOfSignificantValueDigits: 3, highestTrackableValue: 60_000_000 });
   const startAt = performance.now() + seconds * 200;
   const endAt = startAt + seconds * 1_000;
@@ -28,7 +31,11 @@ export async function closedLoop({ inFlight, seconds }: { inFlight: number; seco
     }
   };
   await Promise.all(Array.from({ length: inFlight }, lane));
-  return { perSecond: done / seconds, p50Us: histogram.getValueAtPercentile(50), p99Us: histogram.getValueAtPercentile(99) };
+  return {
+    perSecond: done / seconds,
+    p50Us: histogram.getValueAtPercentile(50),
+    p99Us: histogram.getValueAtPercentile(99),
+  };
 }
 
 export function median(values: readonly number[]): number {

@@ -24,7 +24,8 @@ export function hash(text: string): number {
 }
 
 function hashBytes(text: string): number {
-  const bytes = text.length * 3 <= scratch.length ? scratch.subarray(0, utf8.encodeInto(text, scratch).written) : utf8.encode(text);
+  const bytes =
+    text.length * 3 <= scratch.length ? scratch.subarray(0, utf8.encodeInto(text, scratch).written) : utf8.encode(text);
   let value = 0x811c9dc5;
   for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193);
   return finish(value);

@@ -38,7 +38,12 @@ export class Batch {
     const { outbound } = activity;
     if (outbound === undefined) return;
     this.sent ??= new Map();
-    this.sent.set(activity, { session: outbound.session, through: outbound.next - 1, floor: floorOf(outbound), isClosing: outbound.isClosing });
+    this.sent.set(activity, {
+      session: outbound.session,
+      through: outbound.next - 1,
+      floor: floorOf(outbound),
+      isClosing: outbound.isClosing,
+    });
   }
 }
 
@@ -135,7 +140,8 @@ export class Activation {
 
   /** The record of an activation that is loaded. */
   get entity(): EntityRecord {
-    if (this.record === undefined) throw new Error(`Skerry bug, please report: ${this.address} is used before it is loaded`);
+    if (this.record === undefined)
+      throw new Error(`Skerry bug, please report: ${this.address} is used before it is loaded`);
     return this.record;
   }
 
@@ -151,7 +157,14 @@ export class Activation {
 
   /** Whether memory holds nothing that the store or a partner does not know, so that it may go. */
   get isAtRest(): boolean {
-    return this.phase === 'ready' && this.isDurable && this.waitingCount === 0 && this.trimAt === 0 && this.entity.changes.records.size === 0 && (this.retries?.size ?? 0) === 0;
+    return (
+      this.phase === 'ready' &&
+      this.isDurable &&
+      this.waitingCount === 0 &&
+      this.trimAt === 0 &&
+      this.entity.changes.records.size === 0 &&
+      (this.retries?.size ?? 0) === 0
+    );
   }
 
   batch(): Batch {

@@ -95,17 +95,34 @@ export class Calls {
   }
 
   /** Begin a call. Throws `closed`, `overloaded`. */
-  start({ address, name, content, query }: What, options: CallOptions, settle: Call['settle'], fail: Call['fail']): void {
+  start(
+    { address, name, content, query }: What,
+    options: CallOptions,
+    settle: Call['settle'],
+    fail: Call['fail'],
+  ): void {
     const { environment, limits } = this.#parts;
     if (this.#isClosed) throw new SkerryError('closed', 'The cluster handle is closed');
-    if (this.#calls.size >= limits.clientCallCountMax) throw new SkerryError('overloaded', `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`);
+    if (this.#calls.size >= limits.clientCallCountMax)
+      throw new SkerryError(
+        'overloaded',
+        `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`,
+      );
     const now = environment.now();
     // NaN would never be over, and neither it nor Infinity can be sent.
     for (const ms of [options.deadlineMs ?? 0, options.keyLifeMs ?? 0]) {
-      if (!Number.isFinite(ms) || ms < 0) throw new SkerryError('invalid-input', `deadlineMs and keyLifeMs are finite numbers of milliseconds, not ${ms}`);
+      if (!Number.isFinite(ms) || ms < 0)
+        throw new SkerryError(
+          'invalid-input',
+          `deadlineMs and keyLifeMs are finite numbers of milliseconds, not ${ms}`,
+        );
     }
     const key = options.idempotencyKey;
-    if (key !== undefined && !isPartner(`#${key}`)) throw new SkerryError('invalid-input', `An idempotency key is well-formed Unicode of 1 to ${limits.keyBytesMax - 1} bytes`);
+    if (key !== undefined && !isPartner(`#${key}`))
+      throw new SkerryError(
+        'invalid-input',
+        `An idempotency key is well-formed Unicode of 1 to ${limits.keyBytesMax - 1} bytes`,
+      );
     const stream = content !== undefined && key === undefined ? this.#streamTo(address, now) : undefined;
     const call: Call = {
       id: ++this.#startedCount,
@@ -141,13 +158,15 @@ export class Calls {
 
   /** A forgotten stream is opened anew in a later session: the entity then lets go of the earlier one (A4). */
   #forgetStreams(now: number): void {
-    for (const [address, stream] of this.#streams) if (stream.calls.length === 0 && now - stream.usedAt >= 0) this.#streams.delete(address);
+    for (const [address, stream] of this.#streams)
+      if (stream.calls.length === 0 && now - stream.usedAt >= 0) this.#streams.delete(address);
   }
 
   #send(call: Call, now: number): void {
     call.attempts += 1;
     const { limits, environment } = this.#parts;
-    const pause = Math.min(limits.retryMs * 2 ** (call.attempts - 1), limits.retryMsMax) * (0.75 + environment.random() / 2);
+    const pause =
+      Math.min(limits.retryMs * 2 ** (call.attempts - 1), limits.retryMsMax) * (0.75 + environment.random() / 2);
     this.#dueBy(call, now + Math.ceil(pause));
     this.#parts.post(this.#envelopeOf(call, now));
   }
@@ -155,7 +174,15 @@ export class Calls {
   #envelopeOf(call: Call, now: number): Envelope {
     const { subject, identity } = this.#parts;
     if (call.query !== undefined) {
-      return { kind: 'query', to: call.address, replyTo: subject, call: call.id, identity, ...call.query, deadline: call.deadline };
+      return {
+        kind: 'query',
+        to: call.address,
+        replyTo: subject,
+        call: call.id,
+        identity,
+        ...call.query,
+        deadline: call.deadline,
+      };
     }
     const floor = call.stream === undefined ? 1 : this.#floorOf(call.stream);
     return {
@@ -165,7 +192,14 @@ export class Calls {
       replyTo: subject,
       call: call.id,
       identity,
-      arrival: { session: call.stream?.session ?? 1, seq: call.seq, floor, expires: call.deadline, sent: now, keepMs: call.keepMs },
+      arrival: {
+        session: call.stream?.session ?? 1,
+        seq: call.seq,
+        floor,
+        expires: call.deadline,
+        sent: now,
+        keepMs: call.keepMs,
+      },
       content: call.content as Content,
     };
   }
@@ -183,14 +217,17 @@ export class Calls {
   #arm(at: number): void {
     this.#cancelAlarm?.();
     this.#alarmAt = at;
-    this.#cancelAlarm = this.#parts.environment.after(Math.max(0, at - this.#parts.environment.now()), () => this.#ring());
+    this.#cancelAlarm = this.#parts.environment.after(Math.max(0, at - this.#parts.environment.now()), () =>
+      this.#ring(),
+    );
   }
 
   #ring(): void {
     this.#alarmAt = Number.POSITIVE_INFINITY;
     this.#cancelAlarm = undefined;
     const now = this.#parts.environment.now();
-    for (const call of [...this.#calls.values()]) if (call.dueAt <= now && this.#calls.has(call.id)) this.#due(call, now);
+    for (const call of [...this.#calls.values()])
+      if (call.dueAt <= now && this.#calls.has(call.id)) this.#due(call, now);
     let next = Number.POSITIVE_INFINITY;
     for (const call of this.#calls.values()) next = Math.min(next, call.dueAt);
     if (next < this.#alarmAt) this.#arm(next);
@@ -199,7 +236,12 @@ export class Calls {
   /** A date of a call has come: its deadline, or the time to send it again. */
   #due(call: Call, now: number): void {
     if (now < call.deadline) return this.#send(call, now);
-    this.#giveUp(call, new SkerryError('deadline', `${call.address} did not answer ${call.name} within its deadline`, { effect: call.query === undefined ? 'unknown' : 'none' }));
+    this.#giveUp(
+      call,
+      new SkerryError('deadline', `${call.address} did not answer ${call.name} within its deadline`, {
+        effect: call.query === undefined ? 'unknown' : 'none',
+      }),
+    );
   }
 
   receive(envelope: ReplyEnvelope): void {
@@ -207,7 +249,8 @@ export class Calls {
     if (call === undefined) return;
     if (envelope.status === 'answer') return this.#answered(call, envelope.bytes);
     // The partition has moved or is moving: the retry finds it.
-    if (envelope.status === 'moved') return this.#dueBy(call, this.#parts.environment.now() + this.#parts.limits.retryMs / 5);
+    if (envelope.status === 'moved')
+      return this.#dueBy(call, this.#parts.environment.now() + this.#parts.limits.retryMs / 5);
     this.#giveUp(call, this.#turnedAway(call, envelope));
   }
 
@@ -229,11 +272,19 @@ export class Calls {
     const wasFirst = call.stream?.calls[0] === call;
     this.#forget(call);
     // One behind this one had been given up before: only now can the floor pass it (C3).
-    if (wasFirst && call.stream?.calls[0] !== undefined && call.stream.calls[0].seq > call.seq + 1) this.#sendWaiting(call.stream);
+    if (wasFirst && call.stream?.calls[0] !== undefined && call.stream.calls[0].seq > call.seq + 1)
+      this.#sendWaiting(call.stream);
     try {
       call.settle(readRow(decode(bytes)));
     } catch (error) {
-      call.fail(isSkerryError(error) ? error : new SkerryError('failed', `${call.address} sent an answer that cannot be read`, { effect: 'unknown', cause: error }));
+      call.fail(
+        isSkerryError(error)
+          ? error
+          : new SkerryError('failed', `${call.address} sent an answer that cannot be read`, {
+              effect: 'unknown',
+              cause: error,
+            }),
+      );
     }
   }
 
@@ -265,7 +316,11 @@ export class Calls {
     this.#cancelAlarm?.();
     for (const call of [...this.#calls.values()]) {
       this.#forget(call);
-      call.fail(new SkerryError('closed', 'The cluster handle was closed before the answer came', { effect: call.query === undefined ? 'unknown' : 'none' }));
+      call.fail(
+        new SkerryError('closed', 'The cluster handle was closed before the answer came', {
+          effect: call.query === undefined ? 'unknown' : 'none',
+        }),
+      );
     }
   }
 }

@@ -33,7 +33,8 @@ export class Client {
     this.#partner = `@${parts.environment.newId()}`;
     this.#calls = new Calls(parts, this.#partner);
     this.#references = new References<Address>(
-      (address, name, operation, given) => this.#perform(address, name, operation.kind, given[0], (given[1] ?? {}) as CallOptions),
+      (address, name, operation, given) =>
+        this.#perform(address, name, operation.kind, given[0], (given[1] ?? {}) as CallOptions),
       () => true,
     );
   }
@@ -49,7 +50,12 @@ export class Client {
   }
 
   /** Call an operation by its name: for tools that have no contract. Without its kind it is taken for a command. */
-  async invoke(address: Address, operation: { name: string; kind: AnyOperation['kind'] }, input: unknown, options: CallOptions = {}): Promise<unknown> {
+  async invoke(
+    address: Address,
+    operation: { name: string; kind: AnyOperation['kind'] },
+    input: unknown,
+    options: CallOptions = {},
+  ): Promise<unknown> {
     parseAddress(address);
     return this.#perform(address, operation.name, operation.kind, input, options);
   }
@@ -57,11 +63,21 @@ export class Client {
   /** Have an entity retry or drop one of its dead letters. Rejects with `not-found`, or with what the retried turn failed with. */
   async resolveDead(address: Address, id: string, kind: 'dead-retry' | 'dead-drop'): Promise<void> {
     parseAddress(address);
-    const row = await this.#message(address, { kind, operation: '', payload: encode(id), hold: '', wantsAnswer: false }, {});
+    const row = await this.#message(
+      address,
+      { kind, operation: '', payload: encode(id), hold: '', wantsAnswer: false },
+      {},
+    );
     outputOf(address, kind, row);
   }
 
-  #perform(address: Address, name: string, kind: AnyOperation['kind'], input: unknown, options: CallOptions): Promise<unknown> {
+  #perform(
+    address: Address,
+    name: string,
+    kind: AnyOperation['kind'],
+    input: unknown,
+    options: CallOptions,
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const payload = this.#encodeInput(input, address, name);
       const what: What = { address, name, content: undefined, query: undefined };
@@ -70,7 +86,8 @@ export class Client {
         this.#calls.start(what, options, (row) => resolve(outputOf(address, name, row)), reject);
         return;
       }
-      const hold: Hold | undefined = kind === 'tentative' ? { entity: address, operation: name, id: this.#holdId(options) } : undefined;
+      const hold: Hold | undefined =
+        kind === 'tentative' ? { entity: address, operation: name, id: this.#holdId(options) } : undefined;
       what.content = { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: true };
       const settle = (row: AnswerRow) => {
         const output = outputOf(address, name, row);
@@ -82,7 +99,9 @@ export class Client {
 
   #holdId(options: CallOptions): string {
     // A call that may be repeated under its key from another process must name the same hold there.
-    return options.idempotencyKey === undefined ? `${this.#partner}.${this.#calls.startedCount.toString(36)}` : `#${options.idempotencyKey}`;
+    return options.idempotencyKey === undefined
+      ? `${this.#partner}.${this.#calls.startedCount.toString(36)}`
+      : `#${options.idempotencyKey}`;
   }
 
   #accepted(hold: Hold, output: unknown): AcceptedHold<unknown> {
@@ -99,7 +118,8 @@ export class Client {
     parseAddress(hold.entity);
     const content: Content = { kind, operation: hold.operation, payload: nothing, hold: hold.id, wantsAnswer: true };
     const row = await this.#message(hold.entity, content, options);
-    if (row[0] === 'lapsed' && kind === 'confirm') throw new SkerryError('lapsed', `The hold on ${hold.entity} had lapsed: ${hold.operation} was cancelled`);
+    if (row[0] === 'lapsed' && kind === 'confirm')
+      throw new SkerryError('lapsed', `The hold on ${hold.entity} had lapsed: ${hold.operation} was cancelled`);
     if (row[0] !== 'lapsed') outputOf(hold.entity, `${kind} of ${hold.operation}`, row);
   }
 
@@ -107,12 +127,18 @@ export class Client {
     if (input === undefined) return nothing;
     const bytes = encode(storable(input, 'input'));
     const { messageBytesMax } = this.#parts.limits;
-    if (bytes.length > messageBytesMax) throw new SkerryError('too-large', `The input of ${address} ${name} takes ${bytes.length} bytes, over messageBytesMax (${messageBytesMax})`);
+    if (bytes.length > messageBytesMax)
+      throw new SkerryError(
+        'too-large',
+        `The input of ${address} ${name} takes ${bytes.length} bytes, over messageBytesMax (${messageBytesMax})`,
+      );
     return bytes;
   }
 
   #message(address: Address, content: Content, options: CallOptions): Promise<AnswerRow> {
-    return new Promise((resolve, reject) => this.#calls.start({ address, name: content.kind, content, query: undefined }, options, resolve, reject));
+    return new Promise((resolve, reject) =>
+      this.#calls.start({ address, name: content.kind, content, query: undefined }, options, resolve, reject),
+    );
   }
 
   receive(envelope: Envelope): void {

@@ -15,9 +15,24 @@ const packr = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: fal
 /** Frames of another version are refused. */
 export const frameVersion = 1;
 
-const contentKinds: readonly Content['kind'][] = ['operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop', 'effect'];
+const contentKinds: readonly Content['kind'][] = [
+  'operation',
+  'confirm',
+  'cancel',
+  'answer',
+  'dead-retry',
+  'dead-drop',
+  'effect',
+];
 const streamKinds: readonly StreamEnvelope['kind'][] = ['ack', 'close', 'closed', 'stale', 'probe', 'probed'];
-const replyStatuses: readonly ReplyEnvelope['status'][] = ['answer', 'overloaded', 'store-failed', 'unknown-type', 'denied', 'moved'];
+const replyStatuses: readonly ReplyEnvelope['status'][] = [
+  'answer',
+  'overloaded',
+  'store-failed',
+  'unknown-type',
+  'denied',
+  'moved',
+];
 
 /**
  * Encode a value that `storable` let through. The bytes are a part of a larger buffer that they keep alive together with
@@ -80,10 +95,33 @@ function envelopeRow(envelope: Envelope): unknown[] {
   switch (envelope.kind) {
     case 'message': {
       const { arrival, content } = envelope;
-      return [0, envelope.to, envelope.from, envelope.replyTo, envelope.call, envelope.identity, arrival.session, arrival.seq, arrival.floor, arrival.expires, arrival.sent, arrival.keepMs, ...contentRow(content)];
+      return [
+        0,
+        envelope.to,
+        envelope.from,
+        envelope.replyTo,
+        envelope.call,
+        envelope.identity,
+        arrival.session,
+        arrival.seq,
+        arrival.floor,
+        arrival.expires,
+        arrival.sent,
+        arrival.keepMs,
+        ...contentRow(content),
+      ];
     }
     case 'query':
-      return [1, envelope.to, envelope.replyTo, envelope.call, envelope.identity, envelope.operation, envelope.payload, envelope.deadline];
+      return [
+        1,
+        envelope.to,
+        envelope.replyTo,
+        envelope.call,
+        envelope.identity,
+        envelope.operation,
+        envelope.payload,
+        envelope.deadline,
+      ];
     case 'reply':
       return [2, envelope.to, envelope.call, replyStatuses.indexOf(envelope.status), envelope.bytes];
     default:
@@ -150,7 +188,13 @@ export class Row {
   }
 
   content(): Content {
-    return { kind: this.oneOf(contentKinds), operation: this.string(), payload: this.bytes(), hold: this.string(), wantsAnswer: this.boolean() };
+    return {
+      kind: this.oneOf(contentKinds),
+      operation: this.string(),
+      payload: this.bytes(),
+      hold: this.string(),
+      wantsAnswer: this.boolean(),
+    };
   }
 
   rows(): Row[] {
@@ -175,18 +219,53 @@ function readEnvelope(row: Row): Envelope {
     case 0:
       return readMessage(row);
     case 1:
-      return { kind: 'query', to: row.string(), replyTo: row.string(), call: row.number(), identity: row.string(), operation: row.string(), payload: row.bytes(), deadline: row.number() } satisfies QueryEnvelope;
+      return {
+        kind: 'query',
+        to: row.string(),
+        replyTo: row.string(),
+        call: row.number(),
+        identity: row.string(),
+        operation: row.string(),
+        payload: row.bytes(),
+        deadline: row.number(),
+      } satisfies QueryEnvelope;
     case 2:
-      return { kind: 'reply', to: row.string(), call: row.number(), status: row.oneOf(replyStatuses), bytes: row.bytes() } satisfies ReplyEnvelope;
+      return {
+        kind: 'reply',
+        to: row.string(),
+        call: row.number(),
+        status: row.oneOf(replyStatuses),
+        bytes: row.bytes(),
+      } satisfies ReplyEnvelope;
     case 3:
-      return { kind: row.oneOf(streamKinds), to: row.string(), from: row.string(), session: row.number(), number: row.number() } satisfies StreamEnvelope;
+      return {
+        kind: row.oneOf(streamKinds),
+        to: row.string(),
+        from: row.string(),
+        session: row.number(),
+        number: row.number(),
+      } satisfies StreamEnvelope;
     default:
       throw new Error('unknown envelope');
   }
 }
 
 function readMessage(row: Row): MessageEnvelope {
-  const head = { kind: 'message', to: row.string(), from: row.string(), replyTo: row.string(), call: row.number(), identity: row.string() } as const;
-  const arrival: Arrival = { session: row.number(), seq: row.number(), floor: row.number(), expires: row.number(), sent: row.number(), keepMs: row.number() };
+  const head = {
+    kind: 'message',
+    to: row.string(),
+    from: row.string(),
+    replyTo: row.string(),
+    call: row.number(),
+    identity: row.string(),
+  } as const;
+  const arrival: Arrival = {
+    session: row.number(),
+    seq: row.number(),
+    floor: row.number(),
+    expires: row.number(),
+    sent: row.number(),
+    keepMs: row.number(),
+  };
   return { ...head, arrival, content: row.content() };
 }

@@ -50,7 +50,10 @@ export class CommitQueue {
   groupCount = 0;
   commitCount = 0;
 
-  constructor(store: Store, parts: { limits: Limits; environment: Environment; ownership: Ownership; sink: CommitSink }) {
+  constructor(
+    store: Store,
+    parts: { limits: Limits; environment: Environment; ownership: Ownership; sink: CommitSink },
+  ) {
     this.#store = store;
     this.#limits = parts.limits;
     this.#environment = parts.environment;
@@ -163,7 +166,8 @@ export class CommitQueue {
   #fail(flying: readonly Flying[], error: unknown): void {
     this.#isUnderWay = false;
     const failure = isSkerryError(error) && error.effect === 'none' ? 'store-refused' : 'store-unknown';
-    for (const { activation } of flying) if (activation.phase !== 'dropped') this.#sink.failed(activation, failure, error);
+    for (const { activation } of flying)
+      if (activation.phase !== 'dropped') this.#sink.failed(activation, failure, error);
     this.#flush();
   }
 }

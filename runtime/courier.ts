@@ -11,7 +11,7 @@
  * - Q3 The floor passes an expired message only once its receiver has said that it did not process it, or can no longer
  *   say, and the dead letter is durable: else a new owner would have neither (P7).
  */
-import type { Activity, OutboxMessage, Outbound } from '../core/activity.ts';
+import type { Activity, Outbound, OutboxMessage } from '../core/activity.ts';
 import { acknowledge, floorOf, isEmpty, mayClose, reopen } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import type { PartnerId } from '../core/message.ts';
@@ -59,20 +59,35 @@ export class Courier {
   resume(activation: Activation): void {
     for (const activity of activation.entity.activities.values()) {
       const { outbound } = activity;
-      if (outbound !== undefined && (outbound.unacked.length > 0 || outbound.isClosing)) this.#resumeOne(activation, activity);
+      if (outbound !== undefined && (outbound.unacked.length > 0 || outbound.isClosing))
+        this.#resumeOne(activation, activity);
     }
   }
 
   #resumeOne(activation: Activation, activity: Activity): void {
     const { outbound } = activity;
-    if (outbound !== undefined) this.released(activation, activity, { session: outbound.session, through: outbound.next - 1, floor: floorOf(outbound), isClosing: outbound.isClosing });
+    if (outbound !== undefined)
+      this.released(activation, activity, {
+        session: outbound.session,
+        through: outbound.next - 1,
+        floor: floorOf(outbound),
+        isClosing: outbound.isClosing,
+      });
   }
 
   #flightOf(activation: Activation, partner: PartnerId, outbound: Outbound): Flight {
     activation.flights ??= new Map();
     let flight = activation.flights.get(partner);
     if (flight === undefined || flight.session !== outbound.session) {
-      flight = { session: outbound.session, durable: 0, expired: [], isClosing: false, transmitted: 0, attempts: 0, retryAt: 0 };
+      flight = {
+        session: outbound.session,
+        durable: 0,
+        expired: [],
+        isClosing: false,
+        transmitted: 0,
+        attempts: 0,
+        retryAt: 0,
+      };
       activation.flights.set(partner, flight);
     }
     return flight;
@@ -90,7 +105,8 @@ export class Courier {
       this.#send(activation, activity.partner, outbound, message, now);
       flight.transmitted = message.seq;
     }
-    if (flight.isClosing && outbound.unacked.length === 0) this.#stream('close', activation, activity.partner, outbound.session, 0);
+    if (flight.isClosing && outbound.unacked.length === 0)
+      this.#stream('close', activation, activity.partner, outbound.session, 0);
     if (flight.retryAt === 0) this.#planRetry(activation, flight, now);
   }
 
@@ -106,7 +122,8 @@ export class Courier {
     const { limits } = this.#parts;
     if (now > message.expires) {
       // The receiver refuses every copy from here; once that holds on its clock too, ask what became of it (Q3).
-      if (now > message.expires + limits.skewMaxMs && message.seq === floorOf(outbound)) this.#stream('probe', activation, partner, outbound.session, message.seq);
+      if (now > message.expires + limits.skewMaxMs && message.seq === floorOf(outbound))
+        this.#stream('probe', activation, partner, outbound.session, message.seq);
       return;
     }
     this.#parts.post({
@@ -143,7 +160,8 @@ export class Courier {
     if (due.length === 0) return next;
     const { ownership, limits } = this.#parts;
     const again = () => {
-      if (activation.phase !== 'dropped') for (const [partner, flight] of due) this.#retransmit(activation, partner, flight);
+      if (activation.phase !== 'dropped')
+        for (const [partner, flight] of due) this.#retransmit(activation, partner, flight);
     };
     for (const [, flight] of due) flight.retryAt = 0;
     // A copy is only as fresh as the last proof of ownership: renew it before it gets too old to be accepted.
@@ -165,13 +183,19 @@ export class Courier {
     if (activation.flights?.get(partner) !== flight) return;
     const activity = activation.entity.activities.get(partner);
     const outbound = activity?.outbound;
-    if (activity === undefined || outbound === undefined || outbound.session !== flight.session || (outbound.unacked.length === 0 && !outbound.isClosing)) {
+    if (
+      activity === undefined ||
+      outbound === undefined ||
+      outbound.session !== flight.session ||
+      (outbound.unacked.length === 0 && !outbound.isClosing)
+    ) {
       activation.flights?.delete(partner);
       return;
     }
     const [first] = outbound.unacked;
     const { environment, limits } = this.#parts;
-    if (first !== undefined && environment.now() > first.expires + limits.skewMaxMs + limits.doubtMs) return this.#expire(activation, activity.partner, first);
+    if (first !== undefined && environment.now() > first.expires + limits.skewMaxMs + limits.doubtMs)
+      return this.#expire(activation, activity.partner, first);
     flight.attempts += 1;
     flight.transmitted = 0;
     this.#transmit(activation, activity, flight);
@@ -207,7 +231,8 @@ export class Courier {
   closed(activation: Activation, { from, session }: StreamEnvelope): void {
     const { entity } = activation;
     const activity = entity.activities.get(from);
-    if (activity?.outbound === undefined || !activity.outbound.isClosing || activity.outbound.session !== session) return;
+    if (activity?.outbound === undefined || !activity.outbound.isClosing || activity.outbound.session !== session)
+      return;
     activity.outbound = undefined;
     activation.flights?.delete(from);
     // Where activities are in the store as well, an empty one says that this one is gone, until the store knows it too.
@@ -226,18 +251,31 @@ export class Courier {
     const outbound = activity?.outbound;
     if (activity === undefined || outbound === undefined || outbound.session !== session || known <= session) return;
     // A worker that has lost the entity remembers less too: only the owner may say so.
-    this.#parts.ownership.check(activation.partition, () => this.#lostHistory(activation, activity, { session, known }), () => undefined);
+    this.#parts.ownership.check(
+      activation.partition,
+      () => this.#lostHistory(activation, activity, { session, known }),
+      () => undefined,
+    );
   }
 
-  #lostHistory(activation: Activation, activity: Activity, { session, known }: { session: number; known: number }): void {
+  #lostHistory(
+    activation: Activation,
+    activity: Activity,
+    { session, known }: { session: number; known: number },
+  ): void {
     const { entity } = activation;
     const { outbound, partner: from } = activity;
-    if (activation.phase === 'dropped' || entity.activities.get(from) !== activity || outbound?.session !== session) return;
-    this.#parts.environment.log.error({ entity: activation.address, partner: from, session, known }, 'the store has lost history: the partner remembers a later session than this entity does (P8)');
+    if (activation.phase === 'dropped' || entity.activities.get(from) !== activity || outbound?.session !== session)
+      return;
+    this.#parts.environment.log.error(
+      { entity: activation.address, partner: from, session, known },
+      'the store has lost history: the partner remembers a later session than this entity does (P8)',
+    );
     const { records } = entity.changes;
     for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), null);
     reopen(outbound, known);
-    for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), { partner: from, message });
+    for (const message of outbound.unacked)
+      records.set(recordName.outbox(from, message.seq), { partner: from, message });
     records.set(recordName.activity(from), 'activity');
     activation.batch().addSent(activity);
     this.#parts.commit(activation);
@@ -250,7 +288,13 @@ export class Courier {
     const message = outbound?.unacked[0];
     const { environment, limits } = this.#parts;
     const now = environment.now();
-    if (outbound === undefined || message === undefined || outbound.session !== envelope.session || now <= message.expires + limits.skewMaxMs) return;
+    if (
+      outbound === undefined ||
+      message === undefined ||
+      outbound.session !== envelope.session ||
+      now <= message.expires + limits.skewMaxMs
+    )
+      return;
     if (envelope.number >= message.seq) return this.acknowledged(activation, envelope);
     // The answer to an earlier probe, late: it says nothing about this message.
     if (envelope.number !== -message.seq) return;
@@ -268,7 +312,9 @@ export class Courier {
       side: 'sender',
       partner,
       content: message.content,
-      reason: isSure ? 'it expired before its receiver processed it' : 'it expired, in doubt: its receiver cannot say whether it processed it',
+      reason: isSure
+        ? 'it expired before its receiver processed it'
+        : 'it expired, in doubt: its receiver cannot say whether it processed it',
       at: now,
       attempts: 0,
     };
@@ -278,7 +324,13 @@ export class Courier {
     const outbound = activity?.outbound;
     if (activity === undefined || outbound === undefined) return;
     this.#flightOf(activation, partner, outbound).expired.push(message.seq);
-    this.acknowledged(activation, { kind: 'ack', to: activation.address, from: partner, session: outbound.session, number: message.seq });
+    this.acknowledged(activation, {
+      kind: 'ack',
+      to: activation.address,
+      from: partner,
+      session: outbound.session,
+      number: message.seq,
+    });
     activation.batch().addSent(activity);
     this.#parts.commit(activation);
   }
@@ -291,7 +343,8 @@ export class Courier {
     for (const activity of activation.entity.activities.values()) {
       const { outbound } = activity;
       if (outbound === undefined) continue;
-      if (outbound.isClosing && activation.isDurable && activation.flights?.has(activity.partner) !== true) this.#resumeOne(activation, activity);
+      if (outbound.isClosing && activation.isDurable && activation.flights?.has(activity.partner) !== true)
+        this.#resumeOne(activation, activity);
       // Its flight tells the partner again and again; the date is for an owner that comes after this one.
       if (outbound.isClosing || outbound.unacked.length > 0) next = Math.min(next, now + limits.closeIdleMs);
       else if (mayClose(outbound, now, limits)) {

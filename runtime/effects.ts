@@ -56,23 +56,42 @@ export class Effects {
     }
     const { environment, limits } = this.#parts;
     const pause = Math.min(limits.retryMs * 2 ** (attempt - 1), limits.retryMsMax);
-    environment.after(Math.ceil(pause * (0.75 + environment.random() / 2)), () => void this.#run(address, behaviour, pending, attempt + 1));
+    environment.after(
+      Math.ceil(pause * (0.75 + environment.random() / 2)),
+      () => void this.#run(address, behaviour, pending, attempt + 1),
+    );
   }
 
   /** The outcome, or undefined: try again. */
-  async #try(address: Address, behaviour: Behaviour, pending: PendingEffect, attempt: number): Promise<EffectOutcome<unknown> | undefined> {
+  async #try(
+    address: Address,
+    behaviour: Behaviour,
+    pending: PendingEffect,
+    attempt: number,
+  ): Promise<EffectOutcome<unknown> | undefined> {
     const effect = behaviour.effects.get(pending.name)?.effect;
-    if (effect === undefined) return { status: 'failed', message: `The behaviour has no effect '${pending.name}' any more` };
+    if (effect === undefined)
+      return { status: 'failed', message: `The behaviour has no effect '${pending.name}' any more` };
     const { environment, limits } = this.#parts;
     try {
       const input = pending.payload.length === 0 ? undefined : decode(pending.payload);
-      const output = storable(await effect.run(input, { idempotencyKey: pending.id, attempt, address }), `output of effect ${pending.name}`);
+      const output = storable(
+        await effect.run(input, { idempotencyKey: pending.id, attempt, address }),
+        `output of effect ${pending.name}`,
+      );
       const { length } = encode(output);
-      if (length > limits.messageBytesMax) return { status: 'failed', message: `Its output of ${length} bytes is over messageBytesMax (${limits.messageBytesMax})` };
+      if (length > limits.messageBytesMax)
+        return {
+          status: 'failed',
+          message: `Its output of ${length} bytes is over messageBytesMax (${limits.messageBytesMax})`,
+        };
       return { status: 'done', output };
     } catch (error) {
       const isLast = attempt >= (effect.attemptsMax ?? limits.attemptsMax) || isSkerryError(error, 'unstorable');
-      environment.log.warn({ entity: address, effect: pending.name, attempt, error: String(error) }, isLast ? 'an effect failed for good' : 'an effect failed; it is tried again');
+      environment.log.warn(
+        { entity: address, effect: pending.name, attempt, error: String(error) },
+        isLast ? 'an effect failed for good' : 'an effect failed; it is tried again',
+      );
       return isLast ? { status: 'failed', message: error instanceof Error ? error.message : String(error) } : undefined;
     }
   }

@@ -87,20 +87,35 @@ interface Composition {
   readonly isOwnStore: boolean;
 }
 
-async function compose(options: EmbedOptions, { environment, limits, store, isOwnStore }: Composition): Promise<Cluster> {
+async function compose(
+  options: EmbedOptions,
+  { environment, limits, store, isOwnStore }: Composition,
+): Promise<Cluster> {
   const names = Array.from({ length: options.workers ?? 1 }, (_, index) => `worker-${index + 1}`);
   const view = viewOf(1, store.partitions, names);
   const transport = options.transport ?? new MemoryTransport(environment);
   if (limits.messageBytesMax + envelopeOverheadBytes > transport.frameBytesMax) {
-    throw new SkerryError('invalid-definition', `messageBytesMax (${limits.messageBytesMax}) is too much for this transport: with its envelope of up to ${envelopeOverheadBytes} bytes a message must fit into a frame of ${transport.frameBytesMax}`);
+    throw new SkerryError(
+      'invalid-definition',
+      `messageBytesMax (${limits.messageBytesMax}) is too much for this transport: with its envelope of up to ${envelopeOverheadBytes} bytes a message must fit into a frame of ${transport.frameBytesMax}`,
+    );
   }
   const nodes = names.map((name) => {
     const post = new Post(transport, environment, view);
-    const worker = new Worker({ name, store, behaviours: options.behaviours, environment, limits, post: (envelope) => post.post(envelope), authorise: options.authorise });
+    const worker = new Worker({
+      name,
+      store,
+      behaviours: options.behaviours,
+      environment,
+      limits,
+      post: (envelope) => post.post(envelope),
+      authorise: options.authorise,
+    });
     post.listen(workerSubject(name), (envelope) => worker.receive(envelope));
     return { name, post, worker };
   });
-  for (const { name, worker } of nodes) await worker.start(view.owners.flatMap((owner, partition) => (owner === name ? [partition] : [])));
+  for (const { name, worker } of nodes)
+    await worker.start(view.owners.flatMap((owner, partition) => (owner === name ? [partition] : [])));
   const [home] = nodes;
   if (home === undefined) throw new SkerryError('invalid-definition', 'A cluster needs at least one worker');
   const clients: Client[] = [];

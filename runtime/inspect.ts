@@ -5,7 +5,15 @@
 import type { Activity } from '../core/activity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, parseAddress, typeOf } from '../core/message.ts';
-import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, OutboxRow, PendingEffect, Timer } from '../core/record.ts';
+import type {
+  DeadLetter,
+  EntityRecord,
+  HeldOperation,
+  HistoryItem,
+  OutboxRow,
+  PendingEffect,
+  Timer,
+} from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
 import { decodeActivity, decodeHistory, restoreStored } from './persistence.ts';
 import type { Store } from './store.ts';
@@ -45,7 +53,10 @@ export class Inspector {
   async get(address: Address, options: { activityCountMax?: number } = {}): Promise<Inspection | undefined> {
     const entity = this.#entity(address);
     const limit = options.activityCountMax ?? 100;
-    const [[loaded], rows] = await Promise.all([this.#store.load([entity]), this.#store.scan(entity, 'p', { limit: limit + 1 })]);
+    const [[loaded], rows] = await Promise.all([
+      this.#store.load([entity]),
+      this.#store.scan(entity, 'p', { limit: limit + 1 }),
+    ]);
     if (loaded === undefined) return undefined;
     const { record, stateVersion } = restoreStored(address, loaded);
     return {
@@ -68,7 +79,11 @@ export class Inspector {
   async *history(address: Address): AsyncIterable<HistoryItem> {
     const entity = this.#entity(address);
     for (let after: string | undefined; ; ) {
-      const rows = await this.#store.scan(entity, 'h', after === undefined ? { limit: pageCount } : { after, limit: pageCount });
+      const rows = await this.#store.scan(
+        entity,
+        'h',
+        after === undefined ? { limit: pageCount } : { after, limit: pageCount },
+      );
       for (const [, bytes] of rows) yield decodeHistory(bytes);
       after = rows[pageCount - 1]?.[0];
       if (after === undefined) return;
@@ -78,7 +93,10 @@ export class Inspector {
   /** Addresses of a type, or of all types, in order of their bytes. */
   async *list(type?: string): AsyncIterable<Address> {
     for (let after: Address | undefined; ; ) {
-      const addresses = await this.#store.list(type, after === undefined ? { limit: pageCount } : { after, limit: pageCount });
+      const addresses = await this.#store.list(
+        type,
+        after === undefined ? { limit: pageCount } : { after, limit: pageCount },
+      );
       yield* addresses;
       after = addresses[pageCount - 1];
       if (after === undefined) return;
@@ -97,13 +115,19 @@ export class Inspector {
   async deadLetter(address: Address, id: string): Promise<DeadLetter> {
     const found = await this.get(address, { activityCountMax: 0 });
     const letter = found?.dead.find((one) => one.id === id);
-    if (letter === undefined) throw new SkerryError('not-found', `${address} has no dead letter '${id}': 'dead list ${typeOf(address)}' shows those that there are`);
+    if (letter === undefined)
+      throw new SkerryError(
+        'not-found',
+        `${address} has no dead letter '${id}': 'dead list ${typeOf(address)}' shows those that there are`,
+      );
     return letter;
   }
 }
 
 function outboxOf(record: EntityRecord): OutboxRow[] {
-  return [...record.activities.values()].flatMap(({ partner, outbound }) => (outbound?.unacked ?? []).map((message) => ({ partner, message })));
+  return [...record.activities.values()].flatMap(({ partner, outbound }) =>
+    (outbound?.unacked ?? []).map((message) => ({ partner, message })),
+  );
 }
 
 function withOutbox(record: EntityRecord, activity: Activity): Activity {

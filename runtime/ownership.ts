@@ -80,7 +80,12 @@ export class Ownership {
       const partitions = [...new Set(checks.map((check) => check.partition))];
       const startedAt = this.#environment.now();
       this.#store.epochs(partitions).then(
-        (epochs) => this.#conclude(checks, new Map(partitions.map((partition, index) => [partition, epochs[index] ?? 0])), startedAt),
+        (epochs) =>
+          this.#conclude(
+            checks,
+            new Map(partitions.map((partition, index) => [partition, epochs[index] ?? 0])),
+            startedAt,
+          ),
         (error: unknown) => this.#fail(checks, error),
       );
     });
@@ -100,7 +105,10 @@ export class Ownership {
   }
 
   #fail(checks: readonly Check[], error: unknown): void {
-    this.#environment.log.warn({ error: String(error) }, 'an ownership check failed; what waited for it is tried again by its callers');
+    this.#environment.log.warn(
+      { error: String(error) },
+      'an ownership check failed; what waited for it is tried again by its callers',
+    );
     for (const { lost } of checks) lost();
     this.#next();
   }

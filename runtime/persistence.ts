@@ -15,13 +15,23 @@
 import type { Activity, Content, Inbound, KeptAnswer, OutboxMessage } from '../core/activity.ts';
 import { isEmpty, newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
+import { wholeBytesMax } from '../core/drafts.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, keyOf, type PartnerId } from '../core/message.ts';
-import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, OutboxRow, PendingEffect, RecordChange, RecordName, Timer } from '../core/record.ts';
-import { activityWith, newRecord, forgetChanges, recordName } from '../core/record.ts';
 import type { Parts } from '../core/parts.ts';
-import { wholeBytesMax } from '../core/drafts.ts';
 import { applyPatch } from '../core/patch.ts';
+import type {
+  DeadLetter,
+  EntityRecord,
+  HeldOperation,
+  HistoryItem,
+  OutboxRow,
+  PendingEffect,
+  RecordChange,
+  RecordName,
+  Timer,
+} from '../core/record.ts';
+import { activityWith, forgetChanges, newRecord, recordName } from '../core/record.ts';
 import { retained, storable } from '../core/storable.ts';
 import { contentRow, decode, encode, Row, rowOf } from './codec.ts';
 import type { Loaded } from './store.ts';
@@ -54,14 +64,27 @@ export function drain(record: EntityRecord, layout: StateLayout, behaviour: Beha
   const records: [RecordName, Uint8Array | null][] = [];
   for (const [name, change] of record.changes.records) records.push([name, encodeChange(record, name, change)]);
   const inHead = writeState(record, layout, records);
-  const head = encode([formatVersion, behaviour.version, record.now, layout.snapshotBytes, layout.patchCount, layout.patchBytes, inHead, record.forgetAt]);
+  const head = encode([
+    formatVersion,
+    behaviour.version,
+    record.now,
+    layout.snapshotBytes,
+    layout.patchCount,
+    layout.patchBytes,
+    inHead,
+    record.forgetAt,
+  ]);
   // Not kept for the next turn: a million idle entities would each hold their state twice.
   forgetChanges(record.changes);
   return { head, records };
 }
 
 /** Where the state goes (F2); returns what of it the head holds. */
-function writeState(record: EntityRecord, layout: StateLayout, records: [RecordName, Uint8Array | null][]): Uint8Array | null {
+function writeState(
+  record: EntityRecord,
+  layout: StateLayout,
+  records: [RecordName, Uint8Array | null][],
+): Uint8Array | null {
   const { changes } = record;
   if (record.stateBytes <= wholeBytesMax) {
     dropPatches(layout, records);
@@ -71,7 +94,10 @@ function writeState(record: EntityRecord, layout: StateLayout, records: [RecordN
   }
   if (!changes.isStateChanged && layout.snapshotBytes > 0) return null;
   const patch = changes.patches === undefined ? undefined : joinPatches(changes.patches);
-  const isWorth = patch !== undefined && layout.patchCount < patchCountMax && layout.patchBytes + patch.length <= layout.snapshotBytes;
+  const isWorth =
+    patch !== undefined &&
+    layout.patchCount < patchCountMax &&
+    layout.patchBytes + patch.length <= layout.snapshotBytes;
   if (isWorth) {
     records.push([recordName.patch(layout.patchCount), patch]);
     layout.patchCount += 1;
@@ -105,7 +131,16 @@ function encodeChange(record: EntityRecord, name: RecordName, change: RecordChan
   if ('message' in change) return encodeOutbox(change);
   if ('due' in change) return encode([change.name, change.due, change.order, change.to, ...contentRow(change.content)]);
   if ('isLapsed' in change) return encode([change.id, change.operation, change.payload, change.until, change.isLapsed]);
-  if ('side' in change) return encode([change.id, change.side, change.partner, change.reason, change.at, change.attempts, ...contentRow(change.content)]);
+  if ('side' in change)
+    return encode([
+      change.id,
+      change.side,
+      change.partner,
+      change.reason,
+      change.at,
+      change.attempts,
+      ...contentRow(change.content),
+    ]);
   if ('status' in change) return encodeHistory(change);
   return encode([change.id, change.name, change.payload]);
 }
@@ -115,7 +150,17 @@ function encodeOutbox({ partner, message }: OutboxRow): Uint8Array {
 }
 
 function encodeHistory(item: HistoryItem): Uint8Array {
-  return encode([item.version, item.at, item.partner, item.kind, item.operation, item.payload, item.status, item.sent.map((sent) => [sent.to, sent.kind, sent.operation]), item.state]);
+  return encode([
+    item.version,
+    item.at,
+    item.partner,
+    item.kind,
+    item.operation,
+    item.payload,
+    item.status,
+    item.sent.map((sent) => [sent.to, sent.kind, sent.operation]),
+    item.state,
+  ]);
 }
 
 export function decodeHistory(bytes: Uint8Array): HistoryItem {
@@ -135,7 +180,15 @@ export function decodeHistory(bytes: Uint8Array): HistoryItem {
 
 export function encodeActivity({ inbound, outbound, application }: Activity): Uint8Array {
   return encode([
-    inbound === undefined ? null : [inbound.session, inbound.through, inbound.keepUntil, inbound.closedAt, inbound.answers.map(({ seq, bytes, until }) => [seq, bytes, until])],
+    inbound === undefined
+      ? null
+      : [
+          inbound.session,
+          inbound.through,
+          inbound.keepUntil,
+          inbound.closedAt,
+          inbound.answers.map(({ seq, bytes, until }) => [seq, bytes, until]),
+        ],
     outbound === undefined ? null : [outbound.session, outbound.next, outbound.isClosing, outbound.activeAt],
     application.value,
   ]);
@@ -150,7 +203,13 @@ export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity 
   const outbound = row.any();
   if (outbound !== null) {
     const columns = new Row(outbound);
-    activity.outbound = { session: columns.number(), next: columns.number(), unacked: [], isClosing: columns.boolean(), activeAt: columns.number() };
+    activity.outbound = {
+      session: columns.number(),
+      next: columns.number(),
+      unacked: [],
+      isClosing: columns.boolean(),
+      activeAt: columns.number(),
+    };
   }
   activity.application.value = row.any();
   return activity;
@@ -162,7 +221,9 @@ function readInbound(row: Row): Inbound {
     through: row.number(),
     keepUntil: row.number(),
     closedAt: row.number(),
-    answers: row.rows().map((answer): KeptAnswer => ({ seq: answer.number(), bytes: retained(answer.bytes()), until: answer.number() })),
+    answers: row
+      .rows()
+      .map((answer): KeptAnswer => ({ seq: answer.number(), bytes: retained(answer.bytes()), until: answer.number() })),
   };
 }
 
@@ -175,17 +236,28 @@ export function freshRecord(address: Address, behaviour: Behaviour): EntityRecor
 }
 
 /** The record and layout of what was loaded (F1), the state upgraded to the behaviour's version. Throws `store-format`. */
-export function restore(address: Address, loaded: Loaded, behaviour: Behaviour): { record: EntityRecord; layout: StateLayout } {
+export function restore(
+  address: Address,
+  loaded: Loaded,
+  behaviour: Behaviour,
+): { record: EntityRecord; layout: StateLayout } {
   const { record, layout, stateVersion } = restoreStored(address, loaded);
   upgrade(record, stateVersion, behaviour);
   return { record, layout };
 }
 
 /** The record as it was stored, whatever its behaviour is now. Throws `store-format`. */
-export function restoreStored(address: Address, loaded: Loaded): { record: EntityRecord; layout: StateLayout; stateVersion: number } {
+export function restoreStored(
+  address: Address,
+  loaded: Loaded,
+): { record: EntityRecord; layout: StateLayout; stateVersion: number } {
   const head = rowOf(loaded.head);
   const format = head.number();
-  if (format > formatVersion) throw new SkerryError('store-format', `${address} was written by a newer Skerry (format ${format}; this one reads ${formatVersion})`);
+  if (format > formatVersion)
+    throw new SkerryError(
+      'store-format',
+      `${address} was written by a newer Skerry (format ${format}; this one reads ${formatVersion})`,
+    );
   const stateVersion = head.number();
   const record = newRecord(address, undefined);
   record.version = loaded.version;
@@ -212,18 +284,25 @@ function restoreState(record: EntityRecord, inHead: Uint8Array | undefined, reco
   }
   for (const [name, bytes] of records) {
     if (name[0] !== 'u') continue;
-    for (const patch of decode(bytes) as Uint8Array[]) record.state.value = applyPatch(record.state.value, decode(patch) as never);
+    for (const patch of decode(bytes) as Uint8Array[])
+      record.state.value = applyPatch(record.state.value, decode(patch) as never);
     record.stateBytes += bytes.length;
   }
 }
 
 function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviour): void {
   if (stateVersion > behaviour.version) {
-    throw new SkerryError('store-format', `${record.address} has a state of version ${stateVersion}; this behaviour of '${behaviour.contract.type}' knows ${behaviour.version}`);
+    throw new SkerryError(
+      'store-format',
+      `${record.address} has a state of version ${stateVersion}; this behaviour of '${behaviour.contract.type}' knows ${behaviour.version}`,
+    );
   }
   if (stateVersion === behaviour.version) return;
   for (let version = stateVersion; version < behaviour.version; version++) {
-    record.state.value = storable(behaviour.upgrades[version]?.(record.state.value), `${record.address} upgraded from version ${version}`);
+    record.state.value = storable(
+      behaviour.upgrades[version]?.(record.state.value),
+      `${record.address} upgraded from version ${version}`,
+    );
   }
   const whole = encode(record.state.value);
   record.stateBytes = whole.length;
@@ -244,7 +323,10 @@ function restoreParts(record: EntityRecord, records: Loaded['records']): void {
   }
 }
 
-function addTo<Part extends { readonly id: string } | { readonly name: string }>(parts: Parts<string, Part>, part: Part): void {
+function addTo<Part extends { readonly id: string } | { readonly name: string }>(
+  parts: Parts<string, Part>,
+  part: Part,
+): void {
   parts.set('id' in part ? part.id : part.name, part);
 }
 
@@ -259,7 +341,13 @@ function readTimer(row: Row): Timer {
 }
 
 function readHold(row: Row): HeldOperation {
-  return { id: row.string(), operation: row.string(), payload: retained(row.bytes()), until: row.number(), isLapsed: row.boolean() };
+  return {
+    id: row.string(),
+    operation: row.string(),
+    payload: retained(row.bytes()),
+    until: row.number(),
+    isLapsed: row.boolean(),
+  };
 }
 
 function readEffect(row: Row): PendingEffect {
@@ -267,7 +355,14 @@ function readEffect(row: Row): PendingEffect {
 }
 
 export function readDead(row: Row): DeadLetter {
-  const head = { id: row.string(), side: row.oneOfNames(['receiver', 'sender']), partner: row.string(), reason: row.string(), at: row.number(), attempts: row.number() } as const;
+  const head = {
+    id: row.string(),
+    side: row.oneOfNames(['receiver', 'sender']),
+    partner: row.string(),
+    reason: row.string(),
+    at: row.number(),
+    attempts: row.number(),
+  } as const;
   return { ...head, content: keptContent(row) };
 }
 

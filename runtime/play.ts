@@ -8,7 +8,7 @@
  * Owns a record, a clock that only `advance` moves, and a seeded chance. Turns are the real ones (`core/turn.ts`);
  * nothing is stored or sent: what a turn sent is in `sent`.
  */
-import type { Behaviour, EffectOutcome, Effect } from '../core/behaviour.ts';
+import type { Behaviour, Effect, EffectOutcome } from '../core/behaviour.ts';
 import type { AnyEntity, Hold, InputArguments, StateOf } from '../core/entity.ts';
 import { type ErrorCode, errorCodes, SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
@@ -59,7 +59,12 @@ export interface Play<Contract extends AnyEntity> {
   /** Ask as another entity. */
   askFrom(contract: AnyEntity, key: string): Player<Contract['operations']>;
   /** Hand in the answer of another entity to something that this one sent. */
-  answer<From extends AnyEntity>(from: From, key: string, operation: keyof From['operations'] & string, answer: PlayedAnswer): void;
+  answer<From extends AnyEntity>(
+    from: From,
+    key: string,
+    operation: keyof From['operations'] & string,
+    answer: PlayedAnswer,
+  ): void;
   /** Hand in the outcome of the oldest effect of that kind that waits. */
   settle<Output>(effect: Effect<never, Output>, outcome: EffectOutcome<Output>): void;
   /** A copy of the state. */
@@ -84,7 +89,11 @@ export type PlayedAnswer =
 const clientPartner = '@play';
 
 /** Put an entity on stage. `now` is ms since 1970 (default 0), `seed` that of `turn.random` (default 1). */
-export function play<Contract extends AnyEntity>(behaviour: Behaviour<Contract>, key: string, options: { now?: number; seed?: number; limits?: Partial<Limits> } = {}): Play<Contract> {
+export function play<Contract extends AnyEntity>(
+  behaviour: Behaviour<Contract>,
+  key: string,
+  options: { now?: number; seed?: number; limits?: Partial<Limits> } = {},
+): Play<Contract> {
   return new Stage<Contract>(behaviour, key, options);
 }
 
@@ -98,10 +107,20 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   #sent: SentMessage[] = [];
   #holdCount = 0;
 
-  constructor(behaviour: Behaviour<Contract>, key: string, options: { now?: number; seed?: number; limits?: Partial<Limits> }) {
+  constructor(
+    behaviour: Behaviour<Contract>,
+    key: string,
+    options: { now?: number; seed?: number; limits?: Partial<Limits> },
+  ) {
     this.#behaviour = behaviour;
     this.#record = freshRecord(addressOf(behaviour.contract.type, key), behaviour);
-    this.#environment = { now: options.now ?? 0, random: chance(options.seed ?? 1), encode, decode, limits: { ...defaultLimits, ...options.limits } };
+    this.#environment = {
+      now: options.now ?? 0,
+      random: chance(options.seed ?? 1),
+      encode,
+      decode,
+      limits: { ...defaultLimits, ...options.limits },
+    };
     this.#references = new References<PartnerId>(
       (partner, name, operation, given) => this.#ask(partner, name, operation, given[0]),
       () => true,
@@ -113,7 +132,9 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   askFrom(contract: AnyEntity, key: string): Player<Contract['operations']> {
-    return this.#references.make(this.#behaviour.contract, addressOf(contract.type, key)) as Player<Contract['operations']>;
+    return this.#references.make(this.#behaviour.contract, addressOf(contract.type, key)) as Player<
+      Contract['operations']
+    >;
   }
 
   get state(): StateOf<Contract> {
@@ -140,21 +161,39 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   #ask(partner: PartnerId, name: string, operation: AnyOperation, input: unknown): unknown {
     const payload = input === undefined ? new Uint8Array(0) : encode(storable(input, `input of ${name}`));
     if (operation.kind === 'query') return this.#query(name, payload);
-    const hold: Hold | undefined = operation.kind === 'tentative' ? { entity: this.#record.address, operation: name, id: `play-${++this.#holdCount}` } : undefined;
-    const output = outputOf(this.#message(partner, { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: false }));
+    const hold: Hold | undefined =
+      operation.kind === 'tentative'
+        ? { entity: this.#record.address, operation: name, id: `play-${++this.#holdCount}` }
+        : undefined;
+    const output = outputOf(
+      this.#message(partner, { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: false }),
+    );
     if (hold === undefined) return output;
-    return { hold, output, confirm: () => this.#resolve(partner, hold, 'confirm'), cancel: () => this.#resolve(partner, hold, 'cancel') };
+    return {
+      hold,
+      output,
+      confirm: () => this.#resolve(partner, hold, 'confirm'),
+      cancel: () => this.#resolve(partner, hold, 'cancel'),
+    };
   }
 
   #resolve(partner: PartnerId, hold: Hold, kind: 'confirm' | 'cancel'): void {
-    const row = this.#message(partner, { kind, operation: hold.operation, payload: new Uint8Array(0), hold: hold.id, wantsAnswer: false });
+    const row = this.#message(partner, {
+      kind,
+      operation: hold.operation,
+      payload: new Uint8Array(0),
+      hold: hold.id,
+      wantsAnswer: false,
+    });
     if (row[0] === 'lapsed' && kind === 'confirm') throw new SkerryError('lapsed', `The hold ${hold.id} had lapsed`);
     outputOf(row);
   }
 
   #query(operation: string, payload: Uint8Array): unknown {
     try {
-      return outputOf(runQuery(this.#record, this.#behaviour, this.#instance(), { operation, payload }, this.#environment));
+      return outputOf(
+        runQuery(this.#record, this.#behaviour, this.#instance(), { operation, payload }, this.#environment),
+      );
     } catch (error) {
       if (error instanceof Refusal) throw new SkerryError('refused', error.reason, { detail: error.detail });
       throw error;
@@ -164,7 +203,15 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   answer(from: AnyEntity, key: string, operation: string, answer: PlayedAnswer): void {
     const row = answerRow(answer);
     const hold = 'hold' in answer ? (answer.hold?.id ?? '') : '';
-    outputOf(this.#message(addressOf(from.type, key), { kind: 'answer', operation, payload: encode(storable(row, 'answer')), hold, wantsAnswer: false }));
+    outputOf(
+      this.#message(addressOf(from.type, key), {
+        kind: 'answer',
+        operation,
+        payload: encode(storable(row, 'answer')),
+        hold,
+        wantsAnswer: false,
+      }),
+    );
   }
 
   settle<Output>(effect: Effect<never, Output>, outcome: EffectOutcome<Output>): void {
@@ -183,9 +230,19 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   #nextDue(until: number): { at: number; request: Request } | undefined {
-    const timers = [...this.#record.timers.values()].map(({ due, order, name }) => ({ at: due, order, request: { kind: 'timer', name } as const }));
-    const holds = [...this.#record.holds.values()].map((hold) => ({ at: hold.until, order: 0, request: { kind: 'lapse', hold: hold.id } as const }));
-    return [...timers, ...holds].filter(({ at }) => at <= until).sort((one, other) => one.at - other.at || one.order - other.order)[0];
+    const timers = [...this.#record.timers.values()].map(({ due, order, name }) => ({
+      at: due,
+      order,
+      request: { kind: 'timer', name } as const,
+    }));
+    const holds = [...this.#record.holds.values()].map((hold) => ({
+      at: hold.until,
+      order: 0,
+      request: { kind: 'lapse', hold: hold.id } as const,
+    }));
+    return [...timers, ...holds]
+      .filter(({ at }) => at <= until)
+      .sort((one, other) => one.at - other.at || one.order - other.order)[0];
   }
 
   #instance(): Readonly<Record<string, unknown>> {
@@ -195,7 +252,14 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
 
   #message(partner: PartnerId, content: Extract<Request, { kind: 'message' }>['content']): AnswerRow {
     const seq = (this.#numbers.get(partner) ?? 0) + 1;
-    const arrival = { session: 1, seq, floor: seq, expires: this.now + this.#environment.limits.horizonMs, sent: this.now, keepMs: 0 };
+    const arrival = {
+      session: 1,
+      seq,
+      floor: seq,
+      expires: this.now + this.#environment.limits.horizonMs,
+      sent: this.now,
+      keepMs: 0,
+    };
     return this.#turn({ kind: 'message', partner, arrival, content });
   }
 
@@ -209,7 +273,8 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     if (this.#behaviour.isClass && result.hasThrown === true) this.#handlers = undefined;
     if (request.kind === 'message') this.#numbers.set(request.partner, request.arrival.seq);
     for (const activity of result.sentTo) {
-      for (const { content } of activity.outbound?.unacked.splice(0) ?? []) this.#sent.push(sentMessage(activity.partner, content));
+      for (const { content } of activity.outbound?.unacked.splice(0) ?? [])
+        this.#sent.push(sentMessage(activity.partner, content));
     }
     this.#record.outboxCount = 0;
     this.#record.changes.records.clear();
@@ -217,7 +282,10 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 }
 
-function sentMessage(to: PartnerId, { kind, operation, payload, hold }: Extract<Request, { kind: 'message' }>['content']): SentMessage {
+function sentMessage(
+  to: PartnerId,
+  { kind, operation, payload, hold }: Extract<Request, { kind: 'message' }>['content'],
+): SentMessage {
   return {
     to,
     kind: kind === 'confirm' || kind === 'cancel' || kind === 'answer' ? kind : 'operation',
@@ -243,7 +311,11 @@ function answerRow(answer: PlayedAnswer): AnswerRow {
 
 function outputOf([status, first, second]: AnswerRow): unknown {
   if (status === 'refused') throw new SkerryError('refused', String(first), { detail: second });
-  if (status === 'failed') throw new SkerryError(Object.hasOwn(errorCodes, String(first)) ? (String(first) as ErrorCode) : 'failed', String(second));
+  if (status === 'failed')
+    throw new SkerryError(
+      Object.hasOwn(errorCodes, String(first)) ? (String(first) as ErrorCode) : 'failed',
+      String(second),
+    );
   return first;
 }
 
@@ -257,4 +329,3 @@ function chance(seed: number): () => number {
     return ((value ^ (value >>> 14)) >>> 0) / 4_294_967_296;
   };
 }
-

@@ -106,7 +106,11 @@ export class Post {
       envelopes = decodeFrame(frame);
     } catch (error) {
       this.badFrameCount += 1;
-      if (!this.#badSubjects.has(subject)) this.#environment.log.warn({ subject, error: String(error) }, 'a frame that cannot be read was dropped; further ones are only counted');
+      if (!this.#badSubjects.has(subject))
+        this.#environment.log.warn(
+          { subject, error: String(error) },
+          'a frame that cannot be read was dropped; further ones are only counted',
+        );
       this.#badSubjects.add(subject);
       return;
     }

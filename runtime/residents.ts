@@ -18,7 +18,15 @@ import { type Address, type PartnerId, typeOf } from '../core/message.ts';
 import { type EntityRecord, recordName, sooner } from '../core/record.ts';
 import { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
-import { decodeActivity, decodeHistory, drain, freshRecord, newLayout, restore, restoreActivity } from './persistence.ts';
+import {
+  decodeActivity,
+  decodeHistory,
+  drain,
+  freshRecord,
+  newLayout,
+  restore,
+  restoreActivity,
+} from './persistence.ts';
 import type { Commit, Epoch, Loaded, Partition, Store } from './store.ts';
 
 export interface ResidentParts {
@@ -50,7 +58,8 @@ const restMs = 2_000;
 /** When an activity's inbound side may go, ms; Infinity: there is none. */
 function forgetDate({ inbound }: Activity, limits: Limits): number {
   if (inbound === undefined) return Number.POSITIVE_INFINITY;
-  const closed = inbound.closedAt > 0 ? inbound.closedAt + limits.transitMaxMs + limits.skewMaxMs : Number.POSITIVE_INFINITY;
+  const closed =
+    inbound.closedAt > 0 ? inbound.closedAt + limits.transitMaxMs + limits.skewMaxMs : Number.POSITIVE_INFINITY;
   return Math.min(closed, inbound.keepUntil) + 1;
 }
 
@@ -106,9 +115,12 @@ export class Residents {
       await this.#fence(activations);
       const [loaded, activities] = await Promise.all([
         store.load(activations),
-        Promise.all(activations.map((activation) => store.scan(activation, 'p', { limit: limits.activityCountMax + 1 }))),
+        Promise.all(
+          activations.map((activation) => store.scan(activation, 'p', { limit: limits.activityCountMax + 1 })),
+        ),
       ]);
-      for (const [index, activation] of activations.entries()) await this.#restore(activation, loaded[index], activities[index] ?? []);
+      for (const [index, activation] of activations.entries())
+        await this.#restore(activation, loaded[index], activities[index] ?? []);
     } catch (error) {
       for (const activation of activations) if (activation.phase === 'loading') this.#parts.failed(activation, error);
     }
@@ -130,22 +142,39 @@ export class Residents {
     const loaded = await this.#parts.store.load(doubted);
     // Dropped meanwhile: the partition may be another's, or the worker stopped.
     if (doubted.some(({ phase }) => phase === 'dropped')) return this.#fence(activations, triesLeft);
-    const outcomes = await this.#parts.store.commit(doubted.map((activation, index) => this.#fencing(activation, loaded[index])));
+    const outcomes = await this.#parts.store.commit(
+      doubted.map((activation, index) => this.#fencing(activation, loaded[index])),
+    );
     for (const [index, activation] of doubted.entries()) {
       if (outcomes[index] === 'committed') this.#doubted.delete(activation.address);
       else if (outcomes[index] === 'stale-epoch') this.#parts.lost(activation.partition);
-      else if (triesLeft === 0) this.#parts.failed(activation, new SkerryError('store-failed', `${activation.address} keeps changing while it is read: ${outcomes[index]}`));
+      else if (triesLeft === 0)
+        this.#parts.failed(
+          activation,
+          new SkerryError('store-failed', `${activation.address} keeps changing while it is read: ${outcomes[index]}`),
+        );
     }
     if (triesLeft > 0) await this.#fence(activations, triesLeft - 1);
   }
 
   #fencing(activation: Activation, loaded: Loaded | undefined): Commit {
     const { address, partition } = activation;
-    const { head, records } = loaded ?? drain(freshRecord(address, activation.behaviour), newLayout(), activation.behaviour);
+    const { head, records } =
+      loaded ?? drain(freshRecord(address, activation.behaviour), newLayout(), activation.behaviour);
     const expected = loaded?.version ?? 0;
     const wakeAt = loaded?.wakeAt;
     const epoch = this.#parts.epochOf(partition);
-    return { partition, epoch, address, expected, version: expected + 1, head, records: loaded === undefined ? records : [], wakeBefore: wakeAt, wakeAt };
+    return {
+      partition,
+      epoch,
+      address,
+      expected,
+      version: expected + 1,
+      head,
+      records: loaded === undefined ? records : [],
+      wakeBefore: wakeAt,
+      wakeAt,
+    };
   }
 
   async #restore(activation: Activation, loaded: Loaded | undefined, rows: ActivityRows): Promise<void> {
@@ -170,16 +199,22 @@ export class Residents {
     for (const [name, bytes] of rows) restoreActivity(record, name.slice(1), bytes);
     record.isComplete = rows.length <= this.#parts.limits.activityCountMax;
     // When what was left in the store may be forgotten is not known any more: soon it is looked through.
-    if (!record.isComplete) this.#planSearch(record, sooner(record.forgetAt, this.#parts.environment.now() + this.#parts.limits.doubtMs));
+    if (!record.isComplete)
+      this.#planSearch(record, sooner(record.forgetAt, this.#parts.environment.now() + this.#parts.limits.doubtMs));
     // Where there are too many, those with something in the outbox are needed now, the others when their partner writes.
-    const missing = record.isComplete ? [] : [...record.activities.values()].filter((activity) => activity.outbound?.session === 0).map((activity) => activity.partner);
+    const missing = record.isComplete
+      ? []
+      : [...record.activities.values()]
+          .filter((activity) => activity.outbound?.session === 0)
+          .map((activity) => activity.partner);
     if (missing.length > 0) await this.#readInto(activation, record, missing);
     activation.record = record;
   }
 
   /** Versions name sessions; where a crash loses turns they must still grow, so they follow the clock. */
   #numberVolatile({ behaviour, entity }: Activation): void {
-    if (behaviour.durability !== 'turn') entity.version = Math.max(entity.version, Math.floor(this.#parts.environment.now()) * 1_000);
+    if (behaviour.durability !== 'turn')
+      entity.version = Math.max(entity.version, Math.floor(this.#parts.environment.now()) * 1_000);
   }
 
   async #readInto(activation: Activation, record: EntityRecord, partners: readonly PartnerId[]): Promise<void> {
@@ -196,7 +231,8 @@ export class Residents {
     activation.phase = 'reading';
     const { entity } = activation;
     const partners = new Set([partner]);
-    for (const item of activation.mailbox.peek(readAheadCount)) if (item.kind === 'message' && !entity.activities.has(item.from)) partners.add(item.from);
+    for (const item of activation.mailbox.peek(readAheadCount))
+      if (item.kind === 'message' && !entity.activities.has(item.from)) partners.add(item.from);
     this.#readInto(activation, entity, [...partners]).then(
       () => {
         if (activation.phase === 'dropped') return;
@@ -217,10 +253,17 @@ export class Residents {
     const { activityCountMax } = this.#parts.limits;
     let excess = entity.activities.size - activityCountMax;
     if (excess <= 0 || activation.isSearching || activation.behaviour.durability !== 'turn') return;
+    // What a read under way brings may be older than what would leave memory here.
+    if (activation.phase !== 'ready') return;
     for (const [partner, activity] of entity.activities) {
       if (excess <= 0) return;
       // An open stream stays, to be closed: from the store nobody would see that it is quiet.
-      if (activity.outbound !== undefined || activation.ahead?.has(partner) || entity.changes.records.has(recordName.activity(partner))) continue;
+      if (
+        activity.outbound !== undefined ||
+        activation.ahead?.has(partner) ||
+        entity.changes.records.has(recordName.activity(partner))
+      )
+        continue;
       entity.activities.delete(partner);
       activation.flights?.delete(partner);
       entity.isComplete = false;
@@ -268,9 +311,15 @@ export class Residents {
     return isChanged;
   }
 
-  async #forgetStored(activation: Activation, after: string | undefined, soonest = Number.POSITIVE_INFINITY): Promise<void> {
+  async #forgetStored(
+    activation: Activation,
+    after: string | undefined,
+    soonest = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
     const { store, limits, environment } = this.#parts;
-    const page = await store.scan(activation, 'p', after === undefined ? { limit: sweepPageCount } : { after, limit: sweepPageCount }).catch(() => undefined);
+    const page = await store
+      .scan(activation, 'p', after === undefined ? { limit: sweepPageCount } : { after, limit: sweepPageCount })
+      .catch(() => undefined);
     if (activation.phase === 'dropped') return;
     const { entity } = activation;
     if (page === undefined) {
@@ -334,7 +383,13 @@ export class Residents {
   #compact(activation: Activation): void {
     activation.compact();
     const { entity } = activation;
-    if (activation.isSearching || activation.behaviour.durability !== 'turn' || entity.outboxCount > 0 || entity.activities.size === 0) return;
+    if (
+      activation.isSearching ||
+      activation.behaviour.durability !== 'turn' ||
+      entity.outboxCount > 0 ||
+      entity.activities.size === 0
+    )
+      return;
     for (const activity of entity.activities.values()) if (activity.outbound !== undefined) return;
     entity.unseenCount += entity.activities.size;
     // Closed streams have their date already; from here it is that of a search.
@@ -374,4 +429,3 @@ export class Residents {
     }
   }
 }
-

@@ -83,13 +83,18 @@ export interface Store {
   epochs(partitions: readonly Partition[]): Promise<Epoch[]>;
 
   /** Heads and eager records, in the order asked; undefined: never committed. */
-  load(entities: readonly { readonly partition: Partition; readonly address: Address }[]): Promise<(Loaded | undefined)[]>;
+  load(
+    entities: readonly { readonly partition: Partition; readonly address: Address }[],
+  ): Promise<(Loaded | undefined)[]>;
 
   /** Write a group (S1–S5); outcomes in the order of the group. An entity occurs at most once in a group. */
   commit(group: readonly Commit[]): Promise<Outcome[]>;
 
   /** One record each, in the order asked; undefined: absent. For lazily loaded tables. */
-  read(entity: { partition: Partition; address: Address }, names: readonly RecordName[]): Promise<(Uint8Array | undefined)[]>;
+  read(
+    entity: { partition: Partition; address: Address },
+    names: readonly RecordName[],
+  ): Promise<(Uint8Array | undefined)[]>;
 
   /** At most `limit` records whose names start with `prefix` and come after `after`, in order of names. */
   scan(

@@ -98,7 +98,14 @@ export class Turns {
       case 'ahead':
         return this.#hold(activation, envelope);
       case 'stale':
-        if (isEntityPartner(from)) this.#emit(activation, { kind: 'stale', to: from, from: activation.address, session: arrival.session, number: inbound?.session ?? 0 });
+        if (isEntityPartner(from))
+          this.#emit(activation, {
+            kind: 'stale',
+            to: from,
+            from: activation.address,
+            session: arrival.session,
+            number: inbound?.session ?? 0,
+          });
         return;
       case 'expired':
         return;
@@ -129,7 +136,10 @@ export class Turns {
         this.#planRetry(activation, key, attempts, item, result.error);
         return false;
       }
-      this.#parts.environment.log.warn({ entity: activation.address, error: String(result.error) }, 'a message is a dead letter after its last try');
+      this.#parts.environment.log.warn(
+        { entity: activation.address, error: String(result.error) },
+        'a message is a dead letter after its last try',
+      );
       result = bury(entity, behaviour, request, { error: result.error, attempts }, this.#turnEnvironment());
     }
     if (result.kind === 'needs') {
@@ -147,7 +157,13 @@ export class Turns {
   /** A client whose call finds no room is told at once, and nothing is remembered: a later try may find some (P12). */
   #isTurnedAway(activation: Activation, item: Item, error: unknown): boolean {
     if (item.kind !== 'message' || item.replyTo === '' || !isSkerryError(error, 'overloaded')) return false;
-    this.#emit(activation, { kind: 'reply', to: item.replyTo, call: item.call, status: 'overloaded', bytes: new Uint8Array(0) });
+    this.#emit(activation, {
+      kind: 'reply',
+      to: item.replyTo,
+      call: item.call,
+      status: 'overloaded',
+      bytes: new Uint8Array(0),
+    });
     return true;
   }
 
@@ -164,7 +180,10 @@ export class Turns {
     // It has arrived in time: from here only its expiry counts.
     const kept = item.kind === 'message' ? { ...item, arrival: { ...item.arrival, sent: item.arrival.expires } } : item;
     activation.retries.set(key, { attempts, at, item: kept });
-    environment.log.warn({ entity: activation.address, attempts, error: String(error) }, 'a turn threw; its message is tried again');
+    environment.log.warn(
+      { entity: activation.address, attempts, error: String(error) },
+      'a turn threw; its message is tried again',
+    );
     this.#parts.wakeBy(activation, at);
   }
 
@@ -179,7 +198,14 @@ export class Turns {
 
   #answer(activation: Activation, batch: Batch, envelope: MessageEnvelope, answer: Uint8Array): void {
     batch.requests.push(envelope);
-    if (envelope.replyTo !== '') batch.envelopes.push({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'answer', bytes: answer });
+    if (envelope.replyTo !== '')
+      batch.envelopes.push({
+        kind: 'reply',
+        to: envelope.replyTo,
+        call: envelope.call,
+        status: 'answer',
+        bytes: answer,
+      });
     else batch.envelopes.push(ackOf(activation, envelope));
   }
 
@@ -187,7 +213,8 @@ export class Turns {
   #duplicate(activation: Activation, envelope: MessageEnvelope): void {
     if (envelope.replyTo === '') return this.#emit(activation, ackOf(activation, envelope));
     const bytes = keptAnswer(activation.entity.activities.get(envelope.from)?.inbound, envelope.arrival.seq);
-    if (bytes !== undefined) this.#emit(activation, { kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'answer', bytes });
+    if (bytes !== undefined)
+      this.#emit(activation, { kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'answer', bytes });
   }
 
   #hold(activation: Activation, envelope: MessageEnvelope): void {
@@ -223,8 +250,15 @@ export class Turns {
   // ---- queries
 
   #query(activation: Activation, query: QueryEnvelope): void {
-    const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes: this.#answerQuery(activation, query) };
-    if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none') this.#emit(activation, reply);
+    const reply: Envelope = {
+      kind: 'reply',
+      to: query.replyTo,
+      call: query.call,
+      status: 'answer',
+      bytes: this.#answerQuery(activation, query),
+    };
+    if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none')
+      this.#emit(activation, reply);
     else this.#emitProven(activation, reply, query);
     (activation.gathering ?? activation.flying)?.requests.push(query);
   }
@@ -243,12 +277,22 @@ export class Turns {
     const bytes = encode(this.#queryRow(activation, query));
     const { messageBytesMax } = this.#parts.limits;
     if (bytes.length <= messageBytesMax) return bytes;
-    return encode(['failed', 'too-large', `An answer of ${bytes.length} bytes is over messageBytesMax (${messageBytesMax})`]);
+    return encode([
+      'failed',
+      'too-large',
+      `An answer of ${bytes.length} bytes is over messageBytesMax (${messageBytesMax})`,
+    ]);
   }
 
   #queryRow(activation: Activation, query: QueryEnvelope): AnswerRow {
     try {
-      return runQuery(activation.entity, activation.behaviour, this.#handlers(activation), query, this.#turnEnvironment());
+      return runQuery(
+        activation.entity,
+        activation.behaviour,
+        this.#handlers(activation),
+        query,
+        this.#turnEnvironment(),
+      );
     } catch (error) {
       if (error instanceof Refusal) return ['refused', error.reason, error.detail];
       return failedRow(error);
@@ -279,7 +323,13 @@ export class Turns {
   #probe(activation: Activation, { from, session, number }: StreamEnvelope): void {
     const inbound = activation.entity.activities.get(from)?.inbound;
     const isProcessed = inbound !== undefined && inbound.session === session && inbound.through >= number;
-    const probed: StreamEnvelope = { kind: 'probed', to: from, from: activation.address, session, number: isProcessed ? inbound.through : -number };
+    const probed: StreamEnvelope = {
+      kind: 'probed',
+      to: from,
+      from: activation.address,
+      session,
+      number: isProcessed ? inbound.through : -number,
+    };
     // What was processed stays so; that it was not, only the owner can know.
     if (isProcessed) this.#emit(activation, probed);
     else this.#emitProven(activation, probed, undefined);
@@ -290,7 +340,8 @@ export class Turns {
     const { entity } = activation;
     const inbound = entity.activities.get(from)?.inbound;
     const closed: StreamEnvelope = { kind: 'closed', to: from, from: activation.address, session, number: 0 };
-    if (inbound === undefined || inbound.session !== session || inbound.closedAt > 0) return this.#emit(activation, closed);
+    if (inbound === undefined || inbound.session !== session || inbound.closedAt > 0)
+      return this.#emit(activation, closed);
     const { environment, limits } = this.#parts;
     inbound.closedAt = environment.now();
     const forgetAt = inbound.closedAt + limits.transitMaxMs + limits.skewMaxMs + 1;
@@ -307,12 +358,19 @@ export class Turns {
   /** Run everything that is due: tries again, timers, holds. Housekeeping is the worker's, after this. */
   #wake(activation: Activation): void {
     const now = this.#parts.environment.now();
-    for (const retry of [...(activation.retries?.values() ?? [])]) if (retry.at <= now && retry.item.kind !== 'wake') this.#again(activation, retry.item);
+    for (const retry of [...(activation.retries?.values() ?? [])])
+      if (retry.at <= now && retry.item.kind !== 'wake') this.#again(activation, retry.item);
     const { entity } = activation;
-    const due = [...entity.timers.values()].filter((timer) => timer.due <= now).sort((one, other) => one.due - other.due || one.order - other.order);
-    for (const timer of due) if (this.#isInPhase(activation)) this.#own(activation, `t:${timer.name}`, { kind: 'wake' }, { kind: 'timer', name: timer.name });
+    const due = [...entity.timers.values()]
+      .filter((timer) => timer.due <= now)
+      .sort((one, other) => one.due - other.due || one.order - other.order);
+    for (const timer of due)
+      if (this.#isInPhase(activation))
+        this.#own(activation, `t:${timer.name}`, { kind: 'wake' }, { kind: 'timer', name: timer.name });
     const lapsed = [...entity.holds.values()].filter((hold) => hold.until <= now);
-    for (const hold of lapsed) if (this.#isInPhase(activation)) this.#own(activation, `x:${hold.id}`, { kind: 'wake' }, { kind: 'lapse', hold: hold.id });
+    for (const hold of lapsed)
+      if (this.#isInPhase(activation))
+        this.#own(activation, `x:${hold.id}`, { kind: 'wake' }, { kind: 'lapse', hold: hold.id });
     this.#dropRetries(activation, now);
   }
 

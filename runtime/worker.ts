@@ -8,34 +8,39 @@
  *
  * Invariants:
  * - W1 What comes for a partition that this worker does not own is not run.
- * - W2 A mailbox, and all mailboxes together, are bounded: what does not fit is answered `overloaded` at once (P12).
- * - W3 An entity with something to do by itself is woken for it, in memory or not.
  */
 import type { Behaviour } from '../core/behaviour.ts';
 
 import { isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, typeOf } from '../core/message.ts';
-import { forgetChanges, ownTime } from '../core/record.ts';
+import { forgetChanges } from '../core/record.ts';
 import type { AnswerRow } from '../core/request.ts';
 import { failedRow } from '../core/turn.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import { encode } from './codec.ts';
-import { CommitQueue, type Failure } from './commit.ts';
+import { CommitQueue, type CommitSink, type Failure } from './commit.ts';
 import { Courier } from './courier.ts';
 import { Effects } from './effects.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import { Housekeeping } from './housekeeping.ts';
 import type { Item } from './mailbox.ts';
 import { Ownership } from './ownership.ts';
-import { Residents } from './residents.ts';
+import { Pump } from './pump.ts';
+import { type ResidentParts, Residents } from './residents.ts';
 import { Schedule } from './schedule.ts';
 import type { Partition, Store, Wake } from './store.ts';
 import { Turns } from './turns.ts';
 
 /** Decides per call who may do what. A string is a refusal's reason. */
-export type Authorise = (call: { readonly client: string; readonly identity: string; readonly address: Address; readonly operation: string }) => boolean | string;
+export type Authorise = (call: {
+  readonly client: string;
+  readonly identity: string;
+  readonly address: Address;
+  readonly operation: string;
+}) => boolean | string;
 
 export interface WorkerOptions {
   readonly name: string;
@@ -47,10 +52,6 @@ export interface WorkerOptions {
   readonly authorise?: Authorise | undefined;
 }
 
-/** Turns that one entity runs before others get theirs. */
-const turnsInARow = 64;
-/** Turns before waiting input and timers get their chance. */
-const turnsAtOnce = 2_048;
 const sweepMs = 1_000;
 const sweepSteps = 20_000;
 /** The hand passes every activation at least this often, in sweeps. */
@@ -71,9 +72,8 @@ export class Worker {
   readonly #dates: Schedule;
   /** Requests of which nobody knows whether they were committed: only their answer may be told, no 'nothing was done' (C2). */
   readonly #doubtful = new WeakSet<Envelope>();
-  #list: Activation[] = [];
-  #queuedCount = 0;
-  #isPumping = false;
+  readonly #pump: Pump;
+  readonly #housekeeping: Housekeeping;
   #isStopped = false;
   #isDraining = false;
   #cancelSweep: (() => void) | undefined;
@@ -85,50 +85,23 @@ export class Worker {
     const { environment, limits, store } = options;
     this.#environment = environment;
     this.#limits = limits;
-    this.#ownership = new Ownership(store, environment, (partition) => this.#lost(partition));
-    this.#dates = new Schedule(environment, (address) => this.#wake(address));
-    this.#effects = new Effects({ environment, limits, settled: (address, id, outcome) => this.#deliver(address, { kind: 'effect', id, outcome }) });
-    const wakeBy = (activation: Activation, at: number) => this.#dates.setEarlier(activation.address, at);
+    const base = { environment, limits };
     const post = (envelope: Envelope) => this.#post(envelope);
+    const wakeBy = (activation: Activation, at: number) => this.#dates.setEarlier(activation.address, at);
     const commit = (activation: Activation) => this.#commit(activation);
-    this.#courier = new Courier({
-      environment,
-      limits,
-      ownership: this.#ownership,
-      post,
-      wakeBy,
-      commit: (activation) => {
-        activation.entity.version += 1;
-        activation.batch();
-        this.#commit(activation);
-      },
+    const commitAlone = (activation: Activation) => this.#commitAlone(activation);
+    const ownership = new Ownership(store, environment, (partition) => this.#lost(partition));
+    this.#ownership = ownership;
+    this.#dates = new Schedule(environment, (address) => this.#wake(address));
+    this.#effects = new Effects({
+      ...base,
+      settled: (address, id, outcome) => this.#deliver(address, { kind: 'effect', id, outcome }),
     });
-    this.#residents = new Residents({
-      store,
-      environment,
-      limits,
-      epochOf: (partition) => this.#ownership.epochOf(partition),
-      lost: (partition) => this.#ownership.lose(partition),
-      behaviours: new Map(options.behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
-      ready: (activation) => this.#ready(activation),
-      failed: (activation, error) => this.#notLoaded(activation, error),
-      forgotten: (activation) => {
-        activation.entity.version += 1;
-        activation.batch();
-        this.#commit(activation);
-      },
-      wakeBy,
-      passivated: (activation) => this.#passivated(activation),
-    });
-    this.#commits = new CommitQueue(store, {
-      limits,
-      environment,
-      ownership: this.#ownership,
-      sink: { released: (activation, batch) => this.#released(activation, batch), failed: (activation, failure, error) => this.#failed(activation, failure, error) },
-    });
+    this.#courier = new Courier({ ...base, ownership, post, wakeBy, commit: commitAlone });
+    this.#residents = this.#newResidents({ ...base, wakeBy, forgotten: commitAlone });
+    this.#commits = new CommitQueue(store, { ...base, ownership, sink: this.#sink() });
     this.#turns = new Turns({
-      environment,
-      limits,
+      ...base,
       courier: this.#courier,
       post,
       commit,
@@ -136,6 +109,37 @@ export class Worker {
       wakeBy,
       confirm: (activation, unproven) => this.#confirm(activation, unproven),
     });
+    this.#housekeeping = new Housekeeping({
+      ...base,
+      dates: this.#dates,
+      courier: this.#courier,
+      residents: this.#residents,
+      effects: this.#effects,
+      commits: this.#commits,
+      commit,
+    });
+    this.#pump = new Pump({ ...base, run: (activation, item) => this.#run(activation, item) });
+  }
+
+  #newResidents(parts: Pick<ResidentParts, 'environment' | 'limits' | 'wakeBy' | 'forgotten'>): Residents {
+    const { store, behaviours } = this.#options;
+    return new Residents({
+      ...parts,
+      store,
+      behaviours: new Map(behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
+      epochOf: (partition) => this.#ownership.epochOf(partition),
+      lost: (partition) => this.#ownership.lose(partition),
+      ready: (activation) => this.#ready(activation),
+      failed: (activation, error) => this.#notLoaded(activation, error),
+      passivated: (activation) => this.#housekeeping.passivated(activation),
+    });
+  }
+
+  #sink(): CommitSink {
+    return {
+      released: (activation, batch) => this.#released(activation, batch),
+      failed: (activation, failure, error) => this.#failed(activation, failure, error),
+    };
   }
 
   // ---- life
@@ -162,27 +166,38 @@ export class Worker {
   /** Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    while (this.#queuedCount > 0 && !this.#isStopped) await new Promise<void>((resolve) => this.#environment.soon(resolve));
-    for (const activation of this.#residents.all()) if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeep(activation);
+    while (this.#pump.waitingCount > 0 && !this.#isStopped)
+      await new Promise<void>((resolve) => this.#environment.soon(resolve));
+    for (const activation of this.#residents.all())
+      if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeeping.tidy(activation, true);
     await this.#commits.settled();
   }
 
   /** Stop at once, as a crash would: nothing more is run, released or sent. */
   stop(): void {
     this.#isStopped = true;
+    this.#pump.stop();
     this.#cancelSweep?.();
     this.#dates.close();
     this.#effects.close();
     for (const activation of [...this.#residents.all()]) this.#residents.drop(activation);
   }
 
-  get figures(): { activations: number; turns: number; commits: number; groups: number; queued: number; overloaded: number; effects: number } {
+  get figures(): {
+    activations: number;
+    turns: number;
+    commits: number;
+    groups: number;
+    queued: number;
+    overloaded: number;
+    effects: number;
+  } {
     return {
       activations: this.#residents.count,
       turns: this.#turns.turnCount,
       commits: this.#commits.commitCount,
       groups: this.#commits.groupCount,
-      queued: this.#queuedCount,
+      queued: this.#pump.waitingCount,
       overloaded: this.overloadedCount,
       effects: this.#effects.count,
     };
@@ -203,7 +218,12 @@ export class Worker {
     const { authorise } = this.#options;
     if (authorise === undefined || envelope.replyTo === '') return true;
     const operation = envelope.kind === 'query' ? envelope.operation : envelope.content.operation;
-    const verdict = authorise({ client: envelope.replyTo, identity: envelope.identity, address: envelope.to, operation });
+    const verdict = authorise({
+      client: envelope.replyTo,
+      identity: envelope.identity,
+      address: envelope.to,
+      operation,
+    });
     if (verdict === true) return true;
     this.#reply(envelope, 'denied', typeof verdict === 'string' ? verdict : '');
     return false;
@@ -211,7 +231,13 @@ export class Worker {
 
   #reply(envelope: MessageEnvelope | QueryEnvelope, status: ReplyEnvelope['status'], reason = ''): void {
     if (envelope.replyTo === '' || this.#doubtful.has(envelope)) return;
-    this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status, bytes: reason === '' ? none : new TextEncoder().encode(reason) });
+    this.#post({
+      kind: 'reply',
+      to: envelope.replyTo,
+      call: envelope.call,
+      status,
+      bytes: reason === '' ? none : new TextEncoder().encode(reason),
+    });
   }
 
   #replyRow(envelope: MessageEnvelope | QueryEnvelope, row: AnswerRow): void {
@@ -228,15 +254,9 @@ export class Worker {
       if (item.kind === 'message' || item.kind === 'query') this.#reply(item, 'unknown-type', typeOf(address));
       return;
     }
-    const isBounded = item.kind === 'message' || item.kind === 'query';
-    if (isBounded && (activation.waitingCount >= this.#limits.mailboxCountMax || this.#queuedCount >= this.#limits.workerQueueCountMax)) {
-      this.overloadedCount += 1;
-      this.#reply(item, 'overloaded');
-      return;
-    }
-    activation.mailbox.push(item);
-    this.#queuedCount += 1;
-    if (activation.phase === 'ready') this.#enlist(activation);
+    if (this.#pump.offer(activation, item)) return;
+    this.overloadedCount += 1;
+    if (item.kind === 'message' || item.kind === 'query') this.#reply(item, 'overloaded');
   }
 
   /** A date of an entity has come. */
@@ -245,64 +265,32 @@ export class Worker {
   }
 
   #ready(activation: Activation): void {
-    const { entity } = activation;
     // Ready again after a read, it may have turns that are not durable: what those send goes with their commit (P2).
     if (activation.flights === undefined && activation.isDurable) this.#courier.resume(activation);
-    this.#startEffects(activation);
-    const next = ownTime(entity);
-    if (next !== undefined) this.#dates.setEarlier(activation.address, next);
-    if (activation.waitingCount > 0) this.#enlist(activation);
+    this.#housekeeping.startEffects(activation);
+    this.#housekeeping.plan(activation);
+    this.#pump.enlist(activation);
   }
 
-  #enlist(activation: Activation): void {
-    if (activation.isListed) return;
-    activation.isListed = true;
-    this.#list.push(activation);
-    if (this.#isPumping) return;
-    this.#isPumping = true;
-    this.#environment.soon(() => this.#pump());
-  }
-
-  /** Run turns: some of each entity that has any, for a while; then let input and timers in. */
-  #pump(): void {
-    let budget = turnsAtOnce;
-    while (budget > 0 && this.#list.length > 0 && !this.#isStopped) {
-      const round = this.#list;
-      this.#list = [];
-      for (const [index, activation] of round.entries()) {
-        if (budget <= 0) {
-          this.#list = round.slice(index).concat(this.#list);
-          break;
-        }
-        budget -= this.#runSome(activation);
-      }
-    }
-    if (this.#list.length > 0 && !this.#isStopped) this.#environment.soon(() => this.#pump());
-    else this.#isPumping = false;
-  }
-
-  #runSome(activation: Activation): number {
-    activation.isListed = false;
-    activation.usedAt = this.#environment.now();
-    let count = 0;
-    while (count < turnsInARow && activation.phase === 'ready') {
-      const item = activation.mailbox.shift();
-      if (item === undefined) break;
-      this.#queuedCount -= 1;
-      const before = activation.waitingCount;
-      this.#turns.run(activation, item);
-      this.#queuedCount += activation.waitingCount - before;
-      if (item.kind === 'wake') this.#afterWake(activation);
-      count += 1;
-    }
-    if (activation.phase === 'ready' && activation.waitingCount > 0) this.#enlist(activation);
-    return count;
+  #run(activation: Activation, item: Item): void {
+    this.#turns.run(activation, item);
+    if (item.kind !== 'wake') return;
+    if (activation.phase === 'ready') this.#housekeeping.afterWake(activation);
+    // A turn found that it needs an activity from the store: what it left to do is done after the read.
+    else if (activation.phase === 'reading') activation.mailbox.push(item);
   }
 
   // ---- out
 
   #post(envelope: Envelope): void {
     if (!this.#isStopped) this.#options.post(envelope);
+  }
+
+  /** The record changed without a turn. */
+  #commitAlone(activation: Activation): void {
+    activation.entity.version += 1;
+    activation.batch();
+    this.#commit(activation);
   }
 
   #commit(activation: Activation): void {
@@ -334,60 +322,7 @@ export class Worker {
     for (const unproven of batch.unproven ?? []) this.#confirm(activation, unproven);
     for (const [activity, sent] of batch.sent ?? []) this.#courier.released(activation, activity, sent);
     for (const effect of batch.effects ?? []) this.#effects.start(activation.address, activation.behaviour, effect);
-    const next = ownTime(activation.entity);
-    if (next !== undefined) this.#dates.setEarlier(activation.address, next);
-  }
-
-  /** Effects that the store knows and nobody runs: after a start, or a stay outside memory. */
-  #startEffects(activation: Activation): void {
-    if (!activation.isDurable) return;
-    for (const effect of activation.entity.effects.values()) {
-      if (!activation.hasOutcome(effect.id)) this.#effects.start(activation.address, activation.behaviour, effect);
-    }
-  }
-
-  /** Housekeeping, and the date of the next wake (W3). */
-  #afterWake(activation: Activation): void {
-    // A turn found that it needs an activity from the store: what it left to do is done after the read.
-    if (activation.phase === 'reading') {
-      activation.mailbox.push({ kind: 'wake' });
-      this.#queuedCount += 1;
-    }
-    if (activation.phase !== 'ready') return;
-    const now = this.#environment.now();
-    const { entity } = activation;
-    const retryAt = this.#courier.retry(activation, now);
-    this.#startEffects(activation);
-    const next = Math.min(retryAt, this.#housekeep(activation), this.#nextOwn(activation));
-    if (next < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, Math.max(next, now + 1));
-  }
-
-  #nextOwn(activation: Activation): number {
-    const { forgetAt, timers, holds } = activation.entity;
-    const now = this.#environment.now();
-    let next = forgetAt > now ? forgetAt : Number.POSITIVE_INFINITY;
-    // What throws is tried again at its own date, not at the one that it missed.
-    if (timers.size > 0) for (const { due } of timers.values()) if (due > now) next = Math.min(next, due);
-    if (holds.size > 0) for (const { until } of holds.values()) if (until > now) next = Math.min(next, until);
-    for (const retry of activation.retries?.values() ?? []) next = Math.min(next, retry.at);
-    return next;
-  }
-
-  /** Write acknowledgements, close quiet streams, forget what may be forgotten; returns when there is more to do. */
-  #housekeep(activation: Activation): number {
-    const now = this.#environment.now();
-    const { entity, behaviour } = activation;
-    const closing = this.#courier.closeIdle(activation, now);
-    const isForgetting = this.#residents.forget(activation, now, closing.next);
-    const isTrimDue = activation.trimAt !== 0 && (activation.trimAt <= now || this.#isDraining);
-    if (closing.isChanged || isForgetting || isTrimDue) {
-      entity.version += 1;
-      activation.trimAt = 0;
-      activation.batch();
-      if (behaviour.durability === 'none') this.#commit(activation);
-      else this.#commits.add(activation);
-    }
-    return Math.min(closing.next, activation.trimAt === 0 ? Number.POSITIVE_INFINITY : activation.trimAt);
+    this.#housekeeping.plan(activation);
   }
 
   #confirm(activation: Activation, { envelope, query }: Unproven): void {
@@ -404,18 +339,25 @@ export class Worker {
     if (this.#isStopped) return;
     const batches = [activation.flying, activation.gathering];
     const requests = batches.flatMap((batch) => batch?.requests ?? []);
-    const waiting = activation.mailbox.takeAll();
-    this.#queuedCount -= waiting.length;
+    const waiting = this.#pump.takeAll(activation);
     const held = [...(activation.ahead?.values() ?? [])].flatMap((messages) => [...messages.values()]);
     this.#residents.drop(activation);
-    this.#environment.log.warn({ entity: activation.address, failure, error: error === undefined ? undefined : String(error) }, 'a commit did not happen; the activation is dropped and read again');
+    this.#environment.log.warn(
+      { entity: activation.address, failure, error: error === undefined ? undefined : String(error) },
+      'a commit did not happen; the activation is dropped and read again',
+    );
     if (failure === 'store-unknown') {
       this.#residents.doubt(activation.address);
       for (const request of requests) this.#doubtful.add(request);
     }
     if (failure === 'stale-epoch') return this.#ownership.lose(activation.partition);
-    if (failure === 'store-refused') for (const request of requests) this.#reply(request, 'store-failed', error instanceof Error ? error.message : String(error));
-    this.#again(activation.address, failure === 'store-refused' ? [...waiting, ...held] : [...requests, ...waiting, ...held]);
+    if (failure === 'store-refused')
+      for (const request of requests)
+        this.#reply(request, 'store-failed', error instanceof Error ? error.message : String(error));
+    this.#again(
+      activation.address,
+      failure === 'store-refused' ? [...waiting, ...held] : [...requests, ...waiting, ...held],
+    );
   }
 
   /** Run requests again on a fresh activation, after a pause: as their senders would, only sooner. */
@@ -428,8 +370,7 @@ export class Worker {
   }
 
   #notLoaded(activation: Activation, error: unknown): void {
-    const waiting = activation.mailbox.takeAll();
-    this.#queuedCount -= waiting.length;
+    const waiting = this.#pump.takeAll(activation);
     // A read that failed between turns leaves their commit on its way.
     if (activation.flying !== undefined) this.#residents.doubt(activation.address);
     this.#residents.drop(activation);
@@ -442,24 +383,20 @@ export class Worker {
       if (isStore) this.#reply(item, 'store-failed', message);
       else this.#replyRow(item, failedRow(error));
     }
-    if (!this.#isStopped && isStore) this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.retryMsMax);
+    if (!this.#isStopped && isStore)
+      this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.retryMsMax);
   }
 
   #lost(partition: Partition): void {
-    this.#environment.log.error({ partition, worker: this.name }, 'the partition has another owner now; its entities here are dropped');
+    this.#environment.log.error(
+      { partition, worker: this.name },
+      'the partition has another owner now; its entities here are dropped',
+    );
     for (const activation of [...this.#residents.all()]) {
       if (activation.partition !== partition) continue;
-      this.#queuedCount -= activation.mailbox.takeAll().length;
+      this.#pump.takeAll(activation);
       this.#residents.drop(activation);
     }
-  }
-
-  #passivated(activation: Activation): void {
-    const next = Math.min(this.#nextOwn(activation), this.#courier.retry(activation, 0));
-    // Proof of ownership for a retransmission may be under way, or an effect: they would be left without a date.
-    const { outboxCount, effects } = activation.entity;
-    const again = outboxCount > 0 || effects.size > 0 ? this.#environment.now() + this.#limits.retryMs : Number.POSITIVE_INFINITY;
-    if (Math.min(next, again) < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, Math.min(next, again));
   }
 
   #sweep(): void {
@@ -468,4 +405,3 @@ export class Worker {
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
   }
 }
-

@@ -73,7 +73,10 @@ export class SimulatedCluster {
   }
 
   get turns(): number {
-    return [...this.#running.values(), ...this.#zombies].reduce((sum, { worker }) => sum + worker.figures.turns, this.#stoppedTurns);
+    return [...this.#running.values(), ...this.#zombies].reduce(
+      (sum, { worker }) => sum + worker.figures.turns,
+      this.#stoppedTurns,
+    );
   }
 
   get workers(): readonly Worker[] {
@@ -112,7 +115,8 @@ export class SimulatedCluster {
 
   #log(node: SimulatedNode): Log {
     const { time, watch } = this.#parts;
-    const note = (details: object, message: string) => time.tell(() => `${node.name} log: ${message} ${JSON.stringify(details)}`);
+    const note = (details: object, message: string) =>
+      time.tell(() => `${node.name} log: ${message} ${JSON.stringify(details)}`);
     return {
       info: note,
       warn: note,
@@ -142,8 +146,7 @@ export class SimulatedCluster {
     });
     const running = { name, node, worker, post };
     this.#running.set(name, running);
-    const partitions = this.#view.owners.flatMap((owner, partition) => (owner === name ? [partition] : []));
-    worker.start(partitions).catch((error: unknown) => {
+    worker.start(this.#partitionsOf(name)).catch((error: unknown) => {
       time.note(`${node.name} does not start: ${String(error)}`);
       if (this.#running.get(name) === running) this.#end(running, 'start failed');
     });
@@ -178,15 +181,32 @@ export class SimulatedCluster {
   #tick(): void {
     const { time, rates } = this.#parts;
     if (!this.#isFaulty) return;
+    this.#replaceLosers();
     const perTick = (rate: number) => this.#chance.hits(rate / 4);
-    if (perTick(rates.pause)) this.#disturbOne('worker paused', (one) => this.#pause(one, this.#chance.between(20, 4_000)));
-    if (perTick(rates.cut)) this.#disturbOne('worker cut off', (one) => this.#cut(one, this.#chance.between(20, 4_000)));
+    if (perTick(rates.pause))
+      this.#disturbOne('worker paused', (one) => this.#pause(one, this.#chance.between(20, 4_000)));
+    if (perTick(rates.cut))
+      this.#disturbOne('worker cut off', (one) => this.#cut(one, this.#chance.between(20, 4_000)));
     if (perTick(rates.takeover)) this.#disturbOne('partitions taken over', (one) => this.#takeOver(one));
     time.schedule(this.#chaos, 250, 'tick', () => this.#tick());
   }
 
+  /** A claim that was slow may have taken partitions from a later owner; who has lost them this way starts again. */
+  #replaceLosers(): void {
+    for (const one of [...this.#running.values()]) {
+      const hasLost = this.#partitionsOf(one.name).some((partition) => this.#parts.watch.isOwner(one.node, partition) === false);
+      if (hasLost) this.#end(one, 'its partitions are taken');
+    }
+  }
+
+  #partitionsOf(name: string): number[] {
+    return this.#view.owners.flatMap((owner, partition) => (owner === name ? [partition] : []));
+  }
+
   #disturbOne(kind: string, act: (one: RunningWorker) => void): void {
-    const candidates = [...this.#running.values()].filter(({ node }) => !node.isPaused && !this.#parts.network.cut.has(node));
+    const candidates = [...this.#running.values()].filter(
+      ({ node }) => !node.isPaused && !this.#parts.network.cut.has(node),
+    );
     if (candidates.length === 0) return;
     this.#parts.count.add(kind);
     act(this.#chance.pick(candidates));
@@ -211,9 +231,14 @@ export class SimulatedCluster {
     else this.#cut(old, ms);
     this.#running.delete(old.name);
     this.#zombies.add(old);
-    this.#parts.time.schedule(this.#chaos, this.#chance.between(0, Math.min(ms, 1_000)), `successor of ${old.node.name}`, () => {
-      if (!this.#running.has(old.name)) this.#start(old.name);
-    });
+    this.#parts.time.schedule(
+      this.#chaos,
+      this.#chance.between(0, Math.min(ms, 1_000)),
+      `successor of ${old.node.name}`,
+      () => {
+        if (!this.#running.has(old.name)) this.#start(old.name);
+      },
+    );
   }
 
   /** Perhaps crash the worker of a node, here and now. */
@@ -255,6 +280,7 @@ export class SimulatedCluster {
     for (const { node } of [...this.#running.values(), ...this.#zombies]) if (node.isPaused) time.resume(node);
     time.schedule(this.#chaos, 5_000, 'zombies end', () => {
       for (const zombie of this.#zombies) this.#end(zombie, 'healed');
+      this.#replaceLosers();
     });
   }
 }

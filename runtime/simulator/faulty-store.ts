@@ -114,7 +114,9 @@ export class FaultyStore {
       time.schedule(this.#node, this.#latency(), `${node.name} commit`, () => {
         if (isRefused) {
           count.add('store refuses');
-          return this.#answer(node, () => reject(new SkerryError('store-failed', 'simulated: disk full', { effect: 'none' })));
+          return this.#answer(node, () =>
+            reject(new SkerryError('store-failed', 'simulated: disk full', { effect: 'none' })),
+          );
         }
         if (isUnknown) return this.#lose(node, group, reject);
         this.#write(node, group, (outcomes) => this.#answer(node, () => resolve(outcomes)));
@@ -125,7 +127,8 @@ export class FaultyStore {
   #write(node: SimulatedNode, group: readonly Commit[], then: (outcomes: Outcome[]) => void): void {
     const { time, committed, mayCrash } = this.#parts;
     this.inner.commit(group).then((outcomes) => {
-      for (const [index, { address, version }] of group.entries()) time.note(`${address} ${version} ${outcomes[index]}`);
+      for (const [index, { address, version }] of group.entries())
+        time.note(`${address} ${version} ${outcomes[index]}`);
       committed(node, group, outcomes);
       mayCrash(node, 'the store has it');
       then(outcomes);
@@ -144,17 +147,26 @@ export class FaultyStore {
     const { time, chance, count } = this.#parts;
     const fate: Unknown = chance.pick(['never written', 'written', 'written later', 'written in part']);
     count.add(`commit ${fate}`);
-    const fail = () => this.#answer(node, () => reject(new SkerryError('store-failed', `simulated: connection lost, ${fate}`, { effect: 'unknown' })));
+    const fail = () =>
+      this.#answer(node, () =>
+        reject(new SkerryError('store-failed', `simulated: connection lost, ${fate}`, { effect: 'unknown' })),
+      );
     switch (fate) {
       case 'never written':
         return fail();
       case 'written':
         return this.#write(node, group, fail);
       case 'written in part':
-        return this.#write(node, group.filter(() => chance.hits(0.5)), fail);
+        return this.#write(
+          node,
+          group.filter(() => chance.hits(0.5)),
+          fail,
+        );
       case 'written later': {
         const kept = group.map(copyOf);
-        time.schedule(this.#node, chance.between(1, 600), `${node.name} late commit`, () => this.#write(node, kept, () => undefined));
+        time.schedule(this.#node, chance.between(1, 600), `${node.name} late commit`, () =>
+          this.#write(node, kept, () => undefined),
+        );
         return fail();
       }
     }
@@ -163,5 +175,9 @@ export class FaultyStore {
 
 /** The call has settled by the time a late commit is written: its bytes may be the caller's again (S7). */
 function copyOf(commit: Commit): Commit {
-  return { ...commit, head: commit.head.slice(), records: commit.records.map(([name, bytes]) => [name, bytes?.slice() ?? null] as const) };
+  return {
+    ...commit,
+    head: commit.head.slice(),
+    records: commit.records.map(([name, bytes]) => [name, bytes?.slice() ?? null] as const),
+  };
 }

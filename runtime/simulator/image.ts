@@ -8,7 +8,7 @@ import type { Activity, OutboxMessage } from '../../core/activity.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { DeadLetter, EntityRecord } from '../../core/record.ts';
-import { Row, decode } from '../codec.ts';
+import { decode, Row } from '../codec.ts';
 import { decodeActivity, readDead, restoreStored } from '../persistence.ts';
 import type { Commit, Epoch, Loaded, Partition } from '../store.ts';
 
@@ -108,7 +108,8 @@ export class Image {
     const { address } = commit;
     const activities = new Map<PartnerId, Activity | undefined>();
     for (const [name, bytes] of commit.records) {
-      if (name[0] === 'p') activities.set(name.slice(1), bytes === null ? undefined : decodeActivity(name.slice(1), bytes));
+      if (name[0] === 'p')
+        activities.set(name.slice(1), bytes === null ? undefined : decodeActivity(name.slice(1), bytes));
     }
     const sent: Change['sent'][number][] = [];
     const gone: Change['gone'][number][] = [];
@@ -120,7 +121,8 @@ export class Image {
       const row = readOutbox(bytes ?? before);
       if (row === undefined) continue;
       const { partner: to, message } = row;
-      const session = bytes === null ? this.#sessions.get(`${address}\n${name}`) : activities.get(to)?.outbound?.session;
+      const session =
+        bytes === null ? this.#sessions.get(`${address}\n${name}`) : activities.get(to)?.outbound?.session;
       if (session === undefined) continue;
       if (bytes === null) gone.push({ to, session, message });
       else {
@@ -133,9 +135,11 @@ export class Image {
 
   /** From here what the commit says is history. */
   #remember({ commit: { address }, activities, sent }: Change): void {
-    for (const { to, session, message } of sent) this.everSent.set(this.messageKey(address, to, session, message.seq), message);
+    for (const { to, session, message } of sent)
+      this.everSent.set(this.messageKey(address, to, session, message.seq), message);
     for (const [partner, activity] of activities) {
-      if (activity?.outbound?.isClosing === true) this.everClosing.add(`${address}\n${partner}\n${activity.outbound.session}`);
+      if (activity?.outbound?.isClosing === true)
+        this.everClosing.add(`${address}\n${partner}\n${activity.outbound.session}`);
       if (activity?.inbound !== undefined) this.#rememberInbound(address, partner, activity.inbound);
     }
   }
@@ -144,7 +148,8 @@ export class Image {
     const key = this.pairKey(address, partner);
     const known = this.processed.get(key);
     const { session, through } = inbound;
-    const isMore = known === undefined || session > known.session || (session === known.session && through > known.through);
+    const isMore =
+      known === undefined || session > known.session || (session === known.session && through > known.through);
     if (isMore) this.processed.set(key, { session, through });
     if (isEntityPartner(partner)) return;
     for (const { seq, bytes } of inbound.answers) {
@@ -161,7 +166,8 @@ export class Image {
       if (name[0] !== 'p') continue;
       const partner = name.slice(1);
       const activity = decodeActivity(partner, bytes);
-      if (activity.outbound !== undefined) activity.outbound.unacked = record.activities.get(partner)?.outbound?.unacked ?? [];
+      if (activity.outbound !== undefined)
+        activity.outbound.unacked = record.activities.get(partner)?.outbound?.unacked ?? [];
       partners.set(partner, activity);
     }
     return { ...record, partners };
@@ -169,7 +175,9 @@ export class Image {
 }
 
 function loadedOf(entity: Stored): Loaded {
-  const records = [...entity.records].filter(([name]) => name[0] !== 'p' && name[0] !== 'h').sort(([one], [other]) => (one < other ? -1 : 1));
+  const records = [...entity.records]
+    .filter(([name]) => name[0] !== 'p' && name[0] !== 'h')
+    .sort(([one], [other]) => (one < other ? -1 : 1));
   return { version: entity.version, head: entity.head, wakeAt: entity.wakeAt, records };
 }
 

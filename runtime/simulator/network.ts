@@ -67,7 +67,8 @@ export class Network {
 
   #send(node: SimulatedNode, subject: string, frame: Uint8Array): void {
     const { chance, rates, count } = this.#parts;
-    if (frame.length > frameBytesMax) throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${frameBytesMax})`);
+    if (frame.length > frameBytesMax)
+      throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${frameBytesMax})`);
     if (node.isDead || this.cut.has(node)) return;
     if (chance.hits(rates.drop)) return count.add('frame dropped');
     this.#deliverLater(subject, frame.slice(), this.#delay());
@@ -75,7 +76,8 @@ export class Network {
     count.add('frame duplicated');
     this.#markDuplicated(frame);
     const copies = chance.between(1, 2);
-    for (let copy = 0; copy < copies; copy++) this.#deliverLater(subject, frame.slice(), this.#delay() + chance.between(0, 2_000));
+    for (let copy = 0; copy < copies; copy++)
+      this.#deliverLater(subject, frame.slice(), this.#delay() + chance.between(0, 2_000));
   }
 
   #delay(): number {
@@ -91,12 +93,16 @@ export class Network {
 
   #deliverLater(subject: string, frame: Uint8Array, delayMs: number): void {
     this.underWay += 1;
-    this.#parts.time.schedule(this.#node, delayMs, `frame ${subject} ${frame.length} ${digest(frame)}`, () => this.#deliver(subject, frame));
+    this.#parts.time.schedule(this.#node, delayMs, `frame ${subject} ${frame.length} ${digest(frame)}`, () =>
+      this.#deliver(subject, frame),
+    );
   }
 
   #deliver(subject: string, frame: Uint8Array): void {
     this.underWay -= 1;
-    const listeners = [...(this.#listeners.get(subject) ?? [])].filter(({ node }) => !node.isDead && !this.cut.has(node));
+    const listeners = [...(this.#listeners.get(subject) ?? [])].filter(
+      ({ node }) => !node.isDead && !this.cut.has(node),
+    );
     if (listeners.length > 1) this.#markDuplicated(frame);
     for (const { node, receive } of listeners) {
       const copy = frame.slice();
@@ -107,7 +113,8 @@ export class Network {
 
   #markDuplicated(frame: Uint8Array): void {
     for (const envelope of decodeFrame(frame)) {
-      if (envelope.kind === 'message' && envelope.call > 0) this.duplicatedInputs.push(Buffer.from(envelope.content.payload).toString('latin1'));
+      if (envelope.kind === 'message' && envelope.call > 0)
+        this.duplicatedInputs.push(Buffer.from(envelope.content.payload).toString('latin1'));
     }
   }
 }

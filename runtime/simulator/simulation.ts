@@ -8,7 +8,7 @@
 import type { Behaviour } from '../../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { Chance } from './chance.ts';
-import { SimulatedCluster, type SimulatedClient } from './cluster.ts';
+import { type SimulatedClient, SimulatedCluster } from './cluster.ts';
 import { drawFaults, FaultCount, type FaultRates } from './faults.ts';
 import { type CrashPoint, FaultyStore } from './faulty-store.ts';
 import { Image, type StoredEntity } from './image.ts';
@@ -113,12 +113,23 @@ class Run {
     this.#limits = { ...defaultLimits, ...options.limits };
     const rates = { ...drawFaults(new Chance(seed, 'faults')), ...options.faults };
     const common = { time: this.#time, count: this.#count };
-    this.#network = new Network({ ...common, chance: new Chance(seed, 'network'), transitMaxMs: this.#limits.transitMaxMs, rates });
+    this.#network = new Network({
+      ...common,
+      chance: new Chance(seed, 'network'),
+      transitMaxMs: this.#limits.transitMaxMs,
+      rates,
+    });
     this.#stage = this.#newStage();
     const behaviours = scenario.behaviours(this.#stage);
     const partitions = options.partitions ?? 8;
     const byType = new Map(behaviours.map((one) => [one.contract.type, one]));
-    this.#watch = new Watch({ time: this.#time, image: this.#image, partitions, behaviours: byType, invariants: scenario.invariants ?? {} });
+    this.#watch = new Watch({
+      time: this.#time,
+      image: this.#image,
+      partitions,
+      behaviours: byType,
+      invariants: scenario.invariants ?? {},
+    });
     const store = new FaultyStore({
       ...common,
       chance: new Chance(seed, 'store'),
@@ -129,7 +140,17 @@ class Run {
       mayCrash: (node: SimulatedNode, point: CrashPoint) => this.#cluster.mayCrash(node, point),
     });
     const { limits } = this.#stage;
-    this.#cluster = new SimulatedCluster({ seed, ...common, watch: this.#watch, network: this.#network, store, behaviours, limits, workers: options.workers ?? 3, rates });
+    this.#cluster = new SimulatedCluster({
+      seed,
+      ...common,
+      watch: this.#watch,
+      network: this.#network,
+      store,
+      behaviours,
+      limits,
+      workers: options.workers ?? 3,
+      rates,
+    });
   }
 
   #newStage(): Stage {
@@ -149,7 +170,10 @@ class Run {
   }
 
   broken(error: unknown): void {
-    this.#watch.violate('bug', error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 4).join(' | ') : String(error));
+    this.#watch.violate(
+      'bug',
+      error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 4).join(' | ') : String(error),
+    );
   }
 
   get #isBroken(): boolean {
@@ -173,7 +197,8 @@ class Run {
       await this.#time.run(forgetMs, () => this.#isBroken);
       this.#checkForgotten();
       const perSecond = (this.#time.eventCount - before) / (forgetMs / 1_000);
-      if (perSecond > idleEventsMax) this.#watch.violate('bug', `${Math.round(perSecond)} events a second though nothing happens any more`);
+      if (perSecond > idleEventsMax)
+        this.#watch.violate('bug', `${Math.round(perSecond)} events a second though nothing happens any more`);
     }
     if (!this.#isBroken) scenario.finally?.(this.#stage);
   }
@@ -190,7 +215,10 @@ class Run {
   }
 
   /** Everything must finish by itself: calls, outboxes, timers, holds, effects (P7). */
-  async #settle(settleMs: number, tracked: readonly { readonly name: string; readonly isDone: boolean }[]): Promise<void> {
+  async #settle(
+    settleMs: number,
+    tracked: readonly { readonly name: string; readonly isDone: boolean }[],
+  ): Promise<void> {
     const steps = Math.ceil(settleMs / 500);
     for (let step = 0; step < steps && !this.#isBroken; step++) {
       await this.#time.run(500, () => this.#isBroken);
@@ -198,7 +226,10 @@ class Run {
     }
     if (this.#isBroken) return;
     const open = tracked.filter(({ isDone }) => !isDone).map(({ name }) => name);
-    this.#watch.violate('P7', `not finished ${settleMs} ms after everything had healed: ${[...open, ...this.#unfinished(4)].join('; ')}`);
+    this.#watch.violate(
+      'P7',
+      `not finished ${settleMs} ms after everything had healed: ${[...open, ...this.#unfinished(4)].join('; ')}`,
+    );
   }
 
   #unfinished(limit: number): string[] {
@@ -206,7 +237,9 @@ class Run {
     for (const entity of this.#image.entities.values()) {
       for (const name of entity.records.keys()) {
         const letter = name[0] ?? '';
-        const isOpen = 'oft'.includes(letter) || (letter === 'x' && this.#image.decoded(entity).holds.get(name.slice(1))?.isLapsed !== true);
+        const isOpen =
+          'oft'.includes(letter) ||
+          (letter === 'x' && this.#image.decoded(entity).holds.get(name.slice(1))?.isLapsed !== true);
         if (isOpen) found.push(`${entity.address} has ${JSON.stringify(name)}`);
         if (found.length >= limit) return found;
       }
@@ -225,10 +258,18 @@ class Run {
         const isKept = inbound === undefined || inbound.keepUntil > this.#time.now || application.value !== undefined;
         if (outbound === undefined && isKept) continue;
         if (outbound === undefined && inbound?.closedAt === 0) lazyCount += 1;
-        else this.#watch.violate('P10', `${entity.address} still remembers ${partner}: ${JSON.stringify({ inbound, outbound })}`);
+        else
+          this.#watch.violate(
+            'P10',
+            `${entity.address} still remembers ${partner}: ${JSON.stringify({ inbound, outbound })}`,
+          );
       }
       const most = 2 * this.#limits.activityCountMax;
-      if (lazyCount > most) this.#watch.violate('P10', `${entity.address} still remembers ${lazyCount} partners, of whom it need not remember any`);
+      if (lazyCount > most)
+        this.#watch.violate(
+          'P10',
+          `${entity.address} still remembers ${lazyCount} partners, of whom it need not remember any`,
+        );
     }
   }
 
@@ -244,4 +285,3 @@ class Run {
     };
   }
 }
-

@@ -65,7 +65,8 @@ export class Watch {
 
   /** A worker lets something go. */
   posted(node: SimulatedNode, envelope: Envelope): void {
-    if (node.isStopped) this.violate('P2', `${node.name} sends ${envelope.kind} to ${envelope.to} though it was stopped`);
+    if (node.isStopped)
+      this.violate('P2', `${node.name} sends ${envelope.kind} to ${envelope.to} though it was stopped`);
     switch (envelope.kind) {
       case 'reply':
         return this.#answered(envelope);
@@ -90,8 +91,10 @@ export class Watch {
     // An answer that the client gave up meanwhile is not kept, so only its turn must be there.
     const stored = image.answers.get(image.messageKey(message.from, message.to, session, seq));
     const text = `${message.to} answers ${message.from} ${session}.${seq} (${message.content.operation})`;
-    if (!image.isProcessed(message.to, message.from, session, seq)) this.violate('P2', `${text} before its turn is durable`);
-    else if (stored !== undefined && !isEqual(stored, bytes)) this.violate('P5', `${text} otherwise than the first time`);
+    if (!image.isProcessed(message.to, message.from, session, seq))
+      this.violate('P2', `${text} before its turn is durable`);
+    else if (stored !== undefined && !isEqual(stored, bytes))
+      this.violate('P5', `${text} otherwise than the first time`);
   }
 
   #sent(node: SimulatedNode, { to, from, arrival, content }: MessageEnvelope): void {
@@ -100,12 +103,14 @@ export class Watch {
     const stored = image.everSent.get(image.messageKey(from, to, arrival.session, arrival.seq));
     const text = `${from} sends ${to} ${arrival.session}.${arrival.seq} (${content.kind} ${content.operation})`;
     if (stored === undefined) return this.violate('P2', `${text} before it is in the durable outbox`);
-    if (stored.expires !== arrival.expires || !isEqual(stored.content.payload, content.payload)) this.violate('P1', `${text} otherwise than its outbox has it`);
+    if (stored.expires !== arrival.expires || !isEqual(stored.content.payload, content.payload))
+      this.violate('P1', `${text} otherwise than its outbox has it`);
     const partition = partitionOf(from, partitions);
     const epoch = this.#held.get(node)?.get(partition) ?? 0;
     const supersededAt = this.#superseded.get(`${partition}:${epoch}`);
     const sentAt = arrival.sent - node.offsetMs;
-    if (supersededAt !== undefined && sentAt > supersededAt) this.violate('P3', `${text} as its owner at ${sentAt}, which it was until ${supersededAt}`);
+    if (supersededAt !== undefined && sentAt > supersededAt)
+      this.violate('P3', `${text} as its owner at ${sentAt}, which it was until ${supersededAt}`);
   }
 
   #processed({ to, from, session, number }: StreamEnvelope, verb: string): void {
@@ -125,11 +130,18 @@ export class Watch {
     this.#held.set(node, held);
     const { image, time } = this.#parts;
     for (const { partition, epoch } of claims) {
-      if (epoch <= (image.epochs.get(partition) ?? 0)) this.violate('P3', `epoch ${epoch} of partition ${partition} is given twice`);
+      if (epoch <= (image.epochs.get(partition) ?? 0))
+        this.violate('P3', `epoch ${epoch} of partition ${partition} is given twice`);
       this.#superseded.set(`${partition}:${image.epochs.get(partition) ?? 0}`, time.now);
       image.epochs.set(partition, epoch);
       held.set(partition, epoch);
     }
+  }
+
+  /** Whether the node's claim of a partition is the last one; undefined: it has made none yet. */
+  isOwner(node: SimulatedNode, partition: Partition): boolean | undefined {
+    const epoch = this.#held.get(node)?.get(partition);
+    return epoch === undefined ? undefined : epoch === this.#parts.image.epochs.get(partition);
   }
 
   committed(node: SimulatedNode, group: readonly Commit[], outcomes: readonly Outcome[]): void {
@@ -139,7 +151,8 @@ export class Watch {
       const change = image.changeOf(commit);
       this.#checkHistory(node, change);
       if (this.#isDurable(commit.address)) {
-        for (const [partner, activity] of change.activities) if (activity?.inbound !== undefined) this.#checkInbound(change, partner, activity.inbound);
+        for (const [partner, activity] of change.activities)
+          if (activity?.inbound !== undefined) this.#checkInbound(change, partner, activity.inbound);
         this.#checkGone(change);
       }
       time.tell(() => textOf(change));
@@ -151,8 +164,13 @@ export class Watch {
   #checkHistory(node: SimulatedNode, { commit, entity }: Change): void {
     const { partition, epoch, address, expected, version } = commit;
     const now = this.#parts.image.epochs.get(partition) ?? 0;
-    if (epoch !== now) this.violate('P3', `${node.name} commits ${address} ${version} with epoch ${epoch} of partition ${partition}, which is at ${now}`);
-    if (expected !== entity.version || version <= expected) this.violate('P3', `${address} goes from version ${entity.version} to ${version}, expecting ${expected}`);
+    if (epoch !== now)
+      this.violate(
+        'P3',
+        `${node.name} commits ${address} ${version} with epoch ${epoch} of partition ${partition}, which is at ${now}`,
+      );
+    if (expected !== entity.version || version <= expected)
+      this.violate('P3', `${address} goes from version ${entity.version} to ${version}, expecting ${expected}`);
   }
 
   /** Numbers of a pair only grow, also over a time in which they were forgotten. */
@@ -160,13 +178,18 @@ export class Watch {
     const { image } = this.#parts;
     const before = image.activity(address, partner)?.inbound;
     if (before?.session === session && before.through === through) return;
-    if (!isEntityPartner(partner) && !answers.some(({ seq }) => seq === through)) this.violate('P5', `${address} does not keep the answer to ${session}.${through} of ${partner}`);
+    if (!isEntityPartner(partner) && !answers.some(({ seq }) => seq === through))
+      this.violate('P5', `${address} does not keep the answer to ${session}.${through} of ${partner}`);
     // A key may be used again when its life is over.
     if (partner[0] === '#') return;
     const known = image.processed.get(image.pairKey(address, partner));
-    if (known === undefined || session > known.session || (session === known.session && through > known.through)) return;
+    if (known === undefined || session > known.session || (session === known.session && through > known.through))
+      return;
     const memory = before === undefined ? 'which it had forgotten' : `knowing ${before.session}.${before.through}`;
-    this.violate('P4', `${address} processes ${session}.${through} of ${partner} again after ${known.session}.${known.through}, ${memory}`);
+    this.violate(
+      'P4',
+      `${address} processes ${session}.${through} of ${partner} again after ${known.session}.${known.through}, ${memory}`,
+    );
   }
 
   /** What leaves an outbox was processed, or is a dead letter. Whether that says the truth only the application can tell. */
@@ -177,11 +200,18 @@ export class Watch {
       if (!isEntityPartner(to) || !this.#isDurable(to)) continue;
       const known = image.processed.get(image.pairKey(to, address));
       const isProcessed = known?.session === session && known.through >= message.seq;
-      const index = letters.findIndex(({ partner, content }) => partner === to && isEqual(content.payload, message.content.payload));
+      const index = letters.findIndex(
+        ({ partner, content }) => partner === to && isEqual(content.payload, message.content.payload),
+      );
       const letter = index < 0 ? undefined : letters.splice(index, 1)[0];
-      const isMoved = sent.some((other) => other.to === to && isEqual(other.message.content.payload, message.content.payload));
+      const isMoved = sent.some(
+        (other) => other.to === to && isEqual(other.message.content.payload, message.content.payload),
+      );
       if (isProcessed || letter !== undefined || isMoved) continue;
-      this.violate('P7', `${session}.${message.seq} (${message.content.kind} ${message.content.operation}) of ${address} to ${to} left the outbox unprocessed`);
+      this.violate(
+        'P7',
+        `${session}.${message.seq} (${message.content.kind} ${message.content.operation}) of ${address} to ${to} left the outbox unprocessed`,
+      );
     }
   }
 
@@ -192,7 +222,10 @@ export class Watch {
     try {
       invariant(image.decoded(entity));
     } catch (error) {
-      this.violate('P1', `${entity.address} version ${entity.version}: ${error instanceof Error ? error.message : String(error)}`);
+      this.violate(
+        'P1',
+        `${entity.address} version ${entity.version}: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
 }
@@ -205,7 +238,9 @@ function textOf({ commit, activities }: Change): string {
     const incoming = inbound === undefined ? '' : ` in ${inbound.session}.${inbound.through}${closed}`;
     return `${partner}${incoming}${outbound === undefined ? '' : ` out ${outbound.session}.${outbound.next}${outbound.isClosing ? ' closing' : ''}`}`;
   });
-  const names = commit.records.filter(([name]) => name[0] !== 'p').map(([name, bytes]) => `${bytes === null ? '-' : '+'}${JSON.stringify(name)}`);
+  const names = commit.records
+    .filter(([name]) => name[0] !== 'p')
+    .map(([name, bytes]) => `${bytes === null ? '-' : '+'}${JSON.stringify(name)}`);
   return `${commit.address} ${commit.version} epoch ${commit.epoch} wakes ${commit.wakeAt}: ${[...changed, ...names].join(', ')}`;
 }
 

@@ -30,7 +30,11 @@ export class MemoryTransport implements Transport {
   }
 
   send(subject: string, frame: Uint8Array): void {
-    if (frame.length > this.frameBytesMax) throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${this.frameBytesMax})`);
+    if (frame.length > this.frameBytesMax)
+      throw new SkerryError(
+        'too-large',
+        `A frame of ${frame.length} bytes is over frameBytesMax (${this.frameBytesMax})`,
+      );
     if (this.#isClosed || !this.#listeners.has(subject)) return;
     const copy = new Uint8Array(frame);
     this.#environment.soon(() => {

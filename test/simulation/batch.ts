@@ -17,7 +17,10 @@ export interface Batch {
   readonly seconds: number;
 }
 
-type Answer = { readonly isReady: true } | { readonly report: SimulationReport } | { readonly seed: number; readonly error: string };
+type Answer =
+  | { readonly isReady: true }
+  | { readonly report: SimulationReport }
+  | { readonly seed: number; readonly error: string };
 
 /** Run the seeds; resolves with their reports, in no order. Rejects if one breaks the simulator itself. */
 export async function runBatch({ seeds, jobs, stopAtFirst, onReport }: BatchOptions): Promise<Batch> {
@@ -47,7 +50,9 @@ function drive(next: () => number | undefined, take: (report: SimulationReport) 
       give(child, next());
     });
     child.on('error', reject);
-    child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`a simulation process ended with code ${code}`))));
+    child.on('exit', (code) =>
+      code === 0 ? resolve() : reject(new Error(`a simulation process ended with code ${code}`)),
+    );
   });
 }
 
@@ -58,11 +63,19 @@ function give(child: ChildProcess, seed: number | undefined): void {
 
 /** What a batch did and found, in lines. */
 export function summaryOf({ reports, seconds }: Batch): string[] {
-  const sum = (pick: (report: SimulationReport) => number) => reports.reduce((total, report) => total + pick(report), 0);
+  const sum = (pick: (report: SimulationReport) => number) =>
+    reports.reduce((total, report) => total + pick(report), 0);
   const faults = new Map<string, number>();
-  for (const report of reports) for (const [kind, count] of Object.entries(report.faults)) faults.set(kind, (faults.get(kind) ?? 0) + count);
-  const injected = [...faults].sort(([one], [other]) => one.localeCompare(other)).map(([kind, count]) => `  ${kind.padEnd(34)}${count.toLocaleString('en').padStart(10)}`);
-  const [turns, events, hours] = [sum((report) => report.turns), sum((report) => report.events), sum((report) => report.virtualMs) / 3_600_000];
+  for (const report of reports)
+    for (const [kind, count] of Object.entries(report.faults)) faults.set(kind, (faults.get(kind) ?? 0) + count);
+  const injected = [...faults]
+    .sort(([one], [other]) => one.localeCompare(other))
+    .map(([kind, count]) => `  ${kind.padEnd(34)}${count.toLocaleString('en').padStart(10)}`);
+  const [turns, events, hours] = [
+    sum((report) => report.turns),
+    sum((report) => report.events),
+    sum((report) => report.virtualMs) / 3_600_000,
+  ];
   const failed = reports.filter((report) => report.violations.length > 0);
   return [
     `${reports.length} seeds in ${seconds.toFixed(1)} s: ${(reports.length / seconds).toFixed(1)} seeds/s`,

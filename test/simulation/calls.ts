@@ -36,7 +36,14 @@ export class Calls {
       if (!isSkerryError(error)) throw error;
       call.error = error;
       if (error.code === 'overloaded') this.overloadedCount += 1;
-      call.outcome = error.code === 'refused' || error.code === 'failed' || error.code === 'invalid-input' || error.code === 'hold-unknown' || error.code === 'lapsed' ? 'declined' : error.effect;
+      call.outcome =
+        error.code === 'refused' ||
+        error.code === 'failed' ||
+        error.code === 'invalid-input' ||
+        error.code === 'hold-unknown' ||
+        error.code === 'lapsed'
+          ? 'declined'
+          : error.effect;
     }
     return call;
   }
@@ -57,9 +64,11 @@ export class Calls {
       this.#stage.violate('P9', `a query of ${address} fails with ${String(error)}`);
       return;
     }
-    if (seen.turns < told) this.#stage.violate('P9', `${address} shows turn ${seen.turns} after turn ${told} had been answered`);
+    if (seen.turns < told)
+      this.#stage.violate('P9', `${address} shows turn ${seen.turns} after turn ${told} had been answered`);
     const stored = this.#stage.image.entities.get(address);
-    const durable = stored === undefined ? 0 : (this.#stage.image.decoded(stored).state.value as { turns: number }).turns;
+    const durable =
+      stored === undefined ? 0 : (this.#stage.image.decoded(stored).state.value as { turns: number }).turns;
     if (seen.turns > durable) this.#stage.violate('P2', `${address} shows turn ${seen.turns}, stored is ${durable}`);
     this.#tell(address, seen);
   }
@@ -79,10 +88,16 @@ export class Calls {
     const has = (outcome: Outcome) => calls.some((call) => call.outcome === outcome);
     if (has('open')) this.#stage.violate('P7', `call ${id} of ${address} was never settled`);
     if (has('done') && count === 0) this.#stage.violate('P4', `${address} answered call ${id} but did not apply it`);
-    if (has('declined') && count > 0) this.#stage.violate('P5', `${address} declined call ${id} (${calls[0]?.error?.message}) and applied it`);
+    if (has('declined') && count > 0)
+      this.#stage.violate('P5', `${address} declined call ${id} (${calls[0]?.error?.message}) and applied it`);
     const isNone = calls.every((call) => call.outcome === 'none');
-    if (isNone && count > 0 && !this.#stage.isDuplicated(id)) this.#stage.violate('P4', `call ${id} of ${address} failed with effect 'none' (${calls[0]?.error?.message}) and was applied`);
+    if (isNone && count > 0 && !this.#stage.isDuplicated(id))
+      this.#stage.violate(
+        'P4',
+        `call ${id} of ${address} failed with effect 'none' (${calls[0]?.error?.message}) and was applied`,
+      );
     const answers = new Set(calls.filter((call) => call.outcome === 'done').map((call) => JSON.stringify(call.output)));
-    if (answers.size > 1) this.#stage.violate('P5', `call ${id} of ${address} got different answers: ${[...answers].join(' ')}`);
+    if (answers.size > 1)
+      this.#stage.violate('P5', `call ${id} of ${address} got different answers: ${[...answers].join(' ')}`);
   }
 }

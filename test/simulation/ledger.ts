@@ -21,9 +21,23 @@ interface LedgerState {
 }
 
 export const Ledger = entity('ledger', {
-  initial: (): LedgerState => ({ turns: 0, log: [], sum: 0, last: [0, 0], filler: '', alarms: {}, fired: 0, notes: {}, isCalm: false, anomalies: [] }),
+  initial: (): LedgerState => ({
+    turns: 0,
+    log: [],
+    sum: 0,
+    last: [0, 0],
+    filler: '',
+    alarms: {},
+    fired: 0,
+    notes: {},
+    isCalm: false,
+    anomalies: [],
+  }),
   operations: {
-    add: command(unchecked<{ id: string; amount: number; list: number[] }>(), unchecked<{ turns: number; list: number[] }>()),
+    add: command(
+      unchecked<{ id: string; amount: number; list: number[] }>(),
+      unchecked<{ turns: number; list: number[] }>(),
+    ),
     fill: command(unchecked<{ id: string; length: number }>(), unchecked<{ turns: number }>()),
     alarm: command(unchecked<{ id: string; name: string; afterMs: number }>(), unchecked<{ turns: number }>()),
     disarm: command(unchecked<{ id: string; name: string }>(), unchecked<{ turns: number }>()),
@@ -72,7 +86,8 @@ export const ledger = behaviour(Ledger, {
   },
   ring(turn, { name, generation }) {
     const expected = turn.state.alarms[name];
-    if (name !== 'bad' && expected !== generation) turn.state.anomalies.push(`timer ${name} of turn ${generation} fired, expected ${expected}`);
+    if (name !== 'bad' && expected !== generation)
+      turn.state.anomalies.push(`timer ${name} of turn ${generation} fired, expected ${expected}`);
     delete turn.state.alarms[name];
     turn.state.fired += 1;
     if (name === 'bad' && !turn.state.isCalm) throw new Error('bad timer');
@@ -98,12 +113,17 @@ export const ledgerInvariant: Invariant = ({ state, timers }: StoredEntity) => {
   ensure(anomalies.length === 0, () => anomalies.join('; '));
   ensure(log.length === turns, () => `${turns} turns, ${log.length} in the log`);
   ensure(last.length === 2 && last[1] === 2 * (last[0] ?? 0), () => `P11: the last list is ${JSON.stringify(last)}`);
-  const set = Object.keys(alarms).filter((name) => name !== 'bad').sort();
+  const set = Object.keys(alarms)
+    .filter((name) => name !== 'bad')
+    .sort();
   const timed = [...timers.keys()].filter((name) => name !== 'bad').sort();
   ensure(set.join() === timed.join(), () => `alarms ${set.join()}, timers ${timed.join()}`);
   for (const { name, content } of timers.values()) {
     const { generation } = decode(content.payload) as { generation: number };
-    ensure(name === 'bad' || generation === alarms[name], () => `alarm ${name} of turn ${alarms[name]} has a timer of turn ${generation}`);
+    ensure(
+      name === 'bad' || generation === alarms[name],
+      () => `alarm ${name} of turn ${alarms[name]} has a timer of turn ${generation}`,
+    );
   }
 };
 
@@ -117,7 +137,12 @@ export function appliedBy({ state }: StoredEntity): Map<string, number> {
 let nothing: unknown;
 
 /** One random thing that a client does with a ledger. */
-export async function useLedger({ client, chance, name }: SimulatedClient, calls: Calls, key: string, number: number): Promise<void> {
+export async function useLedger(
+  { client, chance, name }: SimulatedClient,
+  calls: Calls,
+  key: string,
+  number: number,
+): Promise<void> {
   const ref = client.entity(Ledger, key);
   const address = `ledger/${key}`;
   const id = `${name}-${number}.`;
@@ -130,7 +155,12 @@ export async function useLedger({ client, chance, name }: SimulatedClient, calls
     const shared = chance.hits(0.25) ? `shared-${chance.between(1, 12)}.` : undefined;
     const list = [shared === undefined ? number : 7, shared === undefined ? 2 * number : 14];
     const input = { id: shared ?? id, amount: shared === undefined ? amount : 5, list };
-    const asked = calls.make(address, input.id, () => ref.add(input, shared === undefined ? options : { ...options, idempotencyKey: `${address} ${shared}`, keyLifeMs: 10_000_000 }));
+    const asked = calls.make(address, input.id, () =>
+      ref.add(
+        input,
+        shared === undefined ? options : { ...options, idempotencyKey: `${address} ${shared}`, keyLifeMs: 10_000_000 },
+      ),
+    );
     // What a caller does with its own objects afterwards must not reach the entity.
     list.push(99);
     input.id = 'changed after the call';
@@ -138,9 +168,15 @@ export async function useLedger({ client, chance, name }: SimulatedClient, calls
     nothing = (call.output as { list?: number[] } | undefined)?.list?.length;
     return;
   }
-  if (which < 0.75) return void (await calls.make(address, id, () => ref.fill({ id, length: chance.pick([0, 300, 3_000, 5_000]) }, options)));
+  if (which < 0.75)
+    return void (await calls.make(address, id, () =>
+      ref.fill({ id, length: chance.pick([0, 300, 3_000, 5_000]) }, options),
+    ));
   const alarm = chance.pick(['one', 'two', 'bad']);
-  if (which < 0.93) return void (await calls.make(address, id, () => ref.alarm({ id, name: alarm, afterMs: chance.between(0, 3_000) }, options)));
+  if (which < 0.93)
+    return void (await calls.make(address, id, () =>
+      ref.alarm({ id, name: alarm, afterMs: chance.between(0, 3_000) }, options),
+    ));
   await calls.make(address, id, () => ref.disarm({ id, name: alarm }, options));
 }
 

@@ -1,5 +1,16 @@
 /** Mailer: effects that fail and come back, each with one idempotency key and one outcome; an actor class. */
-import { type Behaviour, behaviour, command, effect, entity, query, settled, type Turn, type View, unchecked } from '../../core/index.ts';
+import {
+  type Behaviour,
+  behaviour,
+  command,
+  effect,
+  entity,
+  query,
+  settled,
+  type Turn,
+  unchecked,
+  type View,
+} from '../../core/index.ts';
 import type { Invariant, SimulatedClient, Stage, StoredEntity } from '../../runtime/testing.ts';
 import type { Calls } from './calls.ts';
 
@@ -59,11 +70,14 @@ function sender(stage: Stage) {
     'send',
     async ({ id, failures, takesMs }: Mail, { idempotencyKey, address }) => {
       const mail = `${address} ${id}`;
-      if ((keys.get(idempotencyKey) ?? mail) !== mail) stage.violate('P4', `key ${idempotencyKey} was for ${keys.get(idempotencyKey)} and is for ${mail}`);
-      if ((mails.get(mail) ?? idempotencyKey) !== idempotencyKey) stage.violate('P4', `${mail} had key ${mails.get(mail)} and has ${idempotencyKey}`);
+      if ((keys.get(idempotencyKey) ?? mail) !== mail)
+        stage.violate('P4', `key ${idempotencyKey} was for ${keys.get(idempotencyKey)} and is for ${mail}`);
+      if ((mails.get(mail) ?? idempotencyKey) !== idempotencyKey)
+        stage.violate('P4', `${mail} had key ${mails.get(mail)} and has ${idempotencyKey}`);
       keys.set(idempotencyKey, mail);
       mails.set(mail, idempotencyKey);
-      if (!stage.image.everAsked.has(`${address}\n${idempotencyKey}`)) stage.violate('P2', `the effect for ${mail} runs before its turn is durable`);
+      if (!stage.image.everAsked.has(`${address}\n${idempotencyKey}`))
+        stage.violate('P2', `the effect for ${mail} runs before its turn is durable`);
       const attempt = (attempts.get(mail) ?? 0) + 1;
       attempts.set(mail, attempt);
       await stage.sleep(takesMs);
@@ -98,18 +112,28 @@ export function mailer(stage: Stage): Behaviour {
 }
 
 /** Once dead letters are dropped, so are the mails that they stand for. */
-export const mailerInvariant = (isDropping: () => boolean): Invariant => ({ state, effects, dead }: StoredEntity) => {
-  const { anomalies, log, settled: done } = state.value as MailerState;
-  if (anomalies.length > 0) throw new Error(anomalies.join('; '));
-  const known = Object.keys(done).length + effects.size + dead.size;
-  if (known !== log.length && !(isDropping() && known < log.length)) throw new Error(`${log.length} mails, ${known} settled, pending or dead`);
-};
+export const mailerInvariant =
+  (isDropping: () => boolean): Invariant =>
+  ({ state, effects, dead }: StoredEntity) => {
+    const { anomalies, log, settled: done } = state.value as MailerState;
+    if (anomalies.length > 0) throw new Error(anomalies.join('; '));
+    const known = Object.keys(done).length + effects.size + dead.size;
+    if (known !== log.length && !(isDropping() && known < log.length))
+      throw new Error(`${log.length} mails, ${known} settled, pending or dead`);
+  };
 
-export async function useMailer({ client, chance, name }: SimulatedClient, calls: Calls, keys: readonly string[], number: number): Promise<void> {
+export async function useMailer(
+  { client, chance, name }: SimulatedClient,
+  calls: Calls,
+  keys: readonly string[],
+  number: number,
+): Promise<void> {
   const key = chance.pick(keys);
   const ref = client.entity(Mailer, key);
   const address = `mailer/${key}`;
   if (chance.hits(0.2)) return calls.look(address, () => ref.look());
   const id = `${name}-${number}.`;
-  await calls.make(address, id, () => ref.mail({ id, failures: chance.pick([0, 0, 1, 2, 5]), takesMs: chance.between(0, 300) }));
+  await calls.make(address, id, () =>
+    ref.mail({ id, failures: chance.pick([0, 0, 1, 2, 5]), takesMs: chance.between(0, 300) }),
+  );
 }

@@ -27,7 +27,8 @@ function numberOf(name: 'seeds' | 'from' | 'seed' | 'jobs'): number {
 async function one(seed: number): Promise<boolean> {
   const startedAt = performance.now();
   const report = await runSeed(seed, values.trace ? console.log : undefined);
-  for (const line of summaryOf({ reports: [report], seconds: (performance.now() - startedAt) / 1_000 })) console.log(line);
+  for (const line of summaryOf({ reports: [report], seconds: (performance.now() - startedAt) / 1_000 }))
+    console.log(line);
   console.log(`trace hash ${report.hash}`);
   return report.violations.length === 0;
 }

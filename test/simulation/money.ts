@@ -3,7 +3,17 @@
  *
  * No unit appears or disappears, and each hold ends once, whoever ends it: a client, another entity, or its time.
  */
-import { answers, behaviour, command, entity, type Hold, query, tentative, type Turn, unchecked } from '../../core/index.ts';
+import {
+  answers,
+  behaviour,
+  command,
+  entity,
+  type Hold,
+  query,
+  type Turn,
+  tentative,
+  unchecked,
+} from '../../core/index.ts';
 import { decode, type Invariant, type SimulatedClient, type Stage, type StoredEntity } from '../../runtime/testing.ts';
 import type { Calls } from './calls.ts';
 
@@ -27,7 +37,19 @@ interface Withdrawal {
 }
 
 export const Account = entity('account', {
-  initial: (): AccountState => ({ turns: 0, log: [], balance: 0, held: 0, deposits: 0, credits: 0, paid: 0, paidTransfers: 0, ended: {}, credited: {}, anomalies: [] }),
+  initial: (): AccountState => ({
+    turns: 0,
+    log: [],
+    balance: 0,
+    held: 0,
+    deposits: 0,
+    credits: 0,
+    paid: 0,
+    paidTransfers: 0,
+    ended: {},
+    credited: {},
+    anomalies: [],
+  }),
   operations: {
     deposit: command(unchecked<{ id: string; amount: number }>(), unchecked<{ turns: number }>()),
     credit: command(unchecked<Withdrawal>()),
@@ -77,7 +99,18 @@ export const account = behaviour(Account, {
   look: ({ state }) => ({ turns: state.turns }),
 });
 
-type Status = 'idle' | 'asked' | 'accepted' | 'confirming' | 'cancelling' | 'crediting' | 'done' | 'refused' | 'failed' | 'cancelled' | 'lapsed';
+type Status =
+  | 'idle'
+  | 'asked'
+  | 'accepted'
+  | 'confirming'
+  | 'cancelling'
+  | 'crediting'
+  | 'done'
+  | 'refused'
+  | 'failed'
+  | 'cancelled'
+  | 'lapsed';
 type Plan = 'confirm' | 'cancel' | 'wait';
 
 interface TransferState {
@@ -92,9 +125,21 @@ interface TransferState {
 }
 
 export const Transfer = entity('transfer', {
-  initial: (): TransferState => ({ turns: 0, log: [], status: 'idle', amount: 0, to: '', plan: 'confirm', hold: undefined, anomalies: [] }),
+  initial: (): TransferState => ({
+    turns: 0,
+    log: [],
+    status: 'idle',
+    amount: 0,
+    to: '',
+    plan: 'confirm',
+    hold: undefined,
+    anomalies: [],
+  }),
   operations: {
-    start: command(unchecked<{ id: string; from: string; to: string; amount: number; plan: Plan; waitMs: number }>(), unchecked<{ turns: number }>()),
+    start: command(
+      unchecked<{ id: string; from: string; to: string; amount: number; plan: Plan; waitMs: number }>(),
+      unchecked<{ turns: number }>(),
+    ),
     decide: command(),
   },
 });
@@ -159,7 +204,8 @@ export const transfer = behaviour(
 export const accountInvariant: Invariant = ({ state, holds }: StoredEntity) => {
   const { anomalies, balance, held, paid, deposits, credits } = state.value as AccountState;
   if (anomalies.length > 0) throw new Error(anomalies.join('; '));
-  if (balance < 0 || balance + held + paid !== deposits + credits) throw new Error(`balance ${balance} + held ${held} + paid ${paid}, deposits ${deposits} + credits ${credits}`);
+  if (balance < 0 || balance + held + paid !== deposits + credits)
+    throw new Error(`balance ${balance} + held ${held} + paid ${paid}, deposits ${deposits} + credits ${credits}`);
   let sum = 0;
   for (const hold of holds.values()) if (!hold.isLapsed) sum += (decode(hold.payload) as Withdrawal).amount;
   if (sum !== held) throw new Error(`${held} held, holds of ${sum}`);
@@ -183,32 +229,55 @@ export function checkMoney(stage: Stage, accounts: readonly StoredEntity[], tran
     if (log.length > 1) stage.violate('P4', `${address} started ${log.length} times`);
     // One that waited too long with its decision has let its hold lapse.
     const isLate = status === 'accepted' && plan === 'wait';
-    if (!ends.has(status) && !isLate && status !== 'idle' && isExact) stage.violate('P7', `${address} ended as ${status}`);
+    if (!ends.has(status) && !isLate && status !== 'idle' && isExact)
+      stage.violate('P7', `${address} ended as ${status}`);
   }
-  const sum = (pick: (state: AccountState) => number) => accounts.reduce((total, { state }) => total + pick(state.value as AccountState), 0);
+  const sum = (pick: (state: AccountState) => number) =>
+    accounts.reduce((total, { state }) => total + pick(state.value as AccountState), 0);
   const [credited, paid] = [sum((state) => state.credits), sum((state) => state.paidTransfers)];
-  if (isExact && (credited !== done || paid !== done)) stage.violate('P4', `transfers of ${done} are done, ${paid} was paid and ${credited} credited for them`);
+  if (isExact && (credited !== done || paid !== done))
+    stage.violate('P4', `transfers of ${done} are done, ${paid} was paid and ${credited} credited for them`);
   if (credited > paid) stage.violate('P4', `${credited} credited, ${paid} paid`);
 }
 
-export async function useMoney({ client, chance, name, sleep }: SimulatedClient, calls: Calls, keys: readonly string[], number: number): Promise<void> {
+export async function useMoney(
+  { client, chance, name, sleep }: SimulatedClient,
+  calls: Calls,
+  keys: readonly string[],
+  number: number,
+): Promise<void> {
   const key = chance.pick(keys);
   const ref = client.entity(Account, key);
   const address = `account/${key}`;
   const id = `${name}-${number}.`;
   const which = chance.next();
   if (which < 0.15) return calls.look(address, () => ref.look());
-  if (which < 0.45) return void (await calls.make(address, id, () => ref.deposit({ id, amount: chance.between(5, 50) })));
+  if (which < 0.45)
+    return void (await calls.make(address, id, () => ref.deposit({ id, amount: chance.between(5, 50) })));
   if (which < 0.7) {
-    const given = { id, from: key, to: chance.pick(keys), amount: chance.between(1, 20), plan: chance.pick<Plan>(['confirm', 'confirm', 'cancel', 'wait']), waitMs: chance.between(500, 2_500) };
+    const given = {
+      id,
+      from: key,
+      to: chance.pick(keys),
+      amount: chance.between(1, 20),
+      plan: chance.pick<Plan>(['confirm', 'confirm', 'cancel', 'wait']),
+      waitMs: chance.between(500, 2_500),
+    };
     return void (await calls.make(`transfer/${id}`, id, () => client.entity(Transfer, id).start(given)));
   }
   await withdrawSelf({ client, chance, name, sleep }, calls, key, id);
 }
 
 /** A client's own hold, which it confirms, cancels, or forgets about. */
-async function withdrawSelf({ client, chance, sleep }: SimulatedClient, calls: Calls, key: string, id: string): Promise<void> {
-  const asked = await calls.make('holds', id, () => client.entity(Account, key).withdraw({ id, amount: chance.between(1, 10) }));
+async function withdrawSelf(
+  { client, chance, sleep }: SimulatedClient,
+  calls: Calls,
+  key: string,
+  id: string,
+): Promise<void> {
+  const asked = await calls.make('holds', id, () =>
+    client.entity(Account, key).withdraw({ id, amount: chance.between(1, 10) }),
+  );
   if (asked.outcome !== 'done') return;
   const held = asked.output as { confirm(): Promise<void>; cancel(): Promise<void> };
   asked.output = undefined;
@@ -225,7 +294,11 @@ export function checkHolds(stage: Stage, accounts: readonly StoredEntity[], call
     const state = account === undefined ? undefined : byAddress.get(account);
     if (state === undefined || (how !== 'confirm' && how !== 'cancel')) continue;
     const ended = state.ended[id];
-    const isWrong = outcome === 'done' ? ended !== `${how === 'confirm' ? 'confirm' : 'cancell'}ed` : error?.code === 'lapsed' && ended !== 'cancelled';
-    if (isWrong) stage.violate('P5', `${how} of ${id} on ${account} was ${error?.code ?? 'done'}, and the hold is ${ended}`);
+    const isWrong =
+      outcome === 'done'
+        ? ended !== `${how === 'confirm' ? 'confirm' : 'cancell'}ed`
+        : error?.code === 'lapsed' && ended !== 'cancelled';
+    if (isWrong)
+      stage.violate('P5', `${how} of ${id} on ${account} was ${error?.code ?? 'done'}, and the hold is ${ended}`);
   }
 }

@@ -1,6 +1,13 @@
 /** Our own scenario: every kind of entity, used by several clients, under limits drawn from the seed. */
 import { defaultLimits, isSkerryError, type Limits } from '../../core/index.ts';
-import { Chance, type Scenario, type SimulatedClient, type SimulationReport, type Stage, simulate } from '../../runtime/testing.ts';
+import {
+  Chance,
+  type Scenario,
+  type SimulatedClient,
+  type SimulationReport,
+  type Stage,
+  simulate,
+} from '../../runtime/testing.ts';
 import { Calls } from './calls.ts';
 import { cursor, gauge, useGauge } from './gauge.ts';
 import { appliedBy, Ledger, ledger, ledgerInvariant, useLedger } from './ledger.ts';
@@ -41,7 +48,13 @@ export function limitsOf(seed: number): Limits {
   };
 }
 
-function act(stage: Stage, calls: Calls, client: SimulatedClient, keys: readonly string[], number: number): Promise<void> {
+function act(
+  stage: Stage,
+  calls: Calls,
+  client: SimulatedClient,
+  keys: readonly string[],
+  number: number,
+): Promise<void> {
   const { chance } = client;
   const which = chance.next();
   if (which < 0.35) return useLedger(client, calls, chance.pick(ledgers), number);
@@ -74,8 +87,10 @@ async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): P
     const options = { idempotencyKey: `${address} ${id}`, keyLifeMs: 60_000 };
     const calm = () => client.client.entity(Ledger, key).calm({ id }, options);
     const defuse = () => client.client.entity(Ring, key).defuse({ id }, options);
-    if (address.startsWith('ledger/')) while ((await calls.make(address, id, calm)).outcome !== 'done') await client.sleep(100);
-    if (address.startsWith('ring/')) while ((await calls.make(address, id, defuse)).outcome !== 'done') await client.sleep(100);
+    if (address.startsWith('ledger/'))
+      while ((await calls.make(address, id, calm)).outcome !== 'done') await client.sleep(100);
+    if (address.startsWith('ring/'))
+      while ((await calls.make(address, id, defuse)).outcome !== 'done') await client.sleep(100);
     for (const letter of dead.values()) {
       // What a sender gave up on was numbered long ago: sent now it would be out of order.
       const isRetried = letter.side === 'receiver' && !address.startsWith('mailer/') && modeOf(letter) !== 'throw';
@@ -97,7 +112,8 @@ async function burst(stage: Stage, client: SimulatedClient, calls: Calls): Promi
     return calls.make('ledger/b', id, () => client.client.entity(Ledger, 'b').add({ id, amount: 1, list: [1, 2] }));
   };
   await Promise.all(Array.from({ length: count }, (_, index) => add(index)));
-  if (calls.overloadedCount === before) stage.violate('P12', `${count} calls at once all went into a mailbox of ${stage.limits.mailboxCountMax}`);
+  if (calls.overloadedCount === before)
+    stage.violate('P12', `${count} calls at once all went into a mailbox of ${stage.limits.mailboxCountMax}`);
 }
 
 function scenario(): Scenario {
@@ -106,7 +122,13 @@ function scenario(): Scenario {
   let isClearing = false;
   return {
     behaviours: (stage) => [ledger, ring, account, transfer, mailer(stage), gauge, cursor],
-    invariants: { ledger: ledgerInvariant, ring: ringInvariant, account: accountInvariant, transfer: transferInvariant, mailer: mailerInvariant(() => isClearing) },
+    invariants: {
+      ledger: ledgerInvariant,
+      ring: ringInvariant,
+      account: accountInvariant,
+      transfer: transferInvariant,
+      mailer: mailerInvariant(() => isClearing),
+    },
     workload: async (stage) => {
       calls = new Calls(stage);
       const clients = [1, 2, 3].map((number) => stage.connect(`c${number}`));

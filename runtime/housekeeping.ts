@@ -1,0 +1,104 @@
+/**
+ * Housekeeping: what an entity does by itself between messages, and when it next wants to.
+ *
+ * Owns the date at which an entity is woken, in memory or not. What is due then is run by `turns.ts`, `courier.ts` and
+ * `residents.ts`.
+ *
+ * Invariants:
+ * - W3 An entity with something to do by itself is woken for it, in memory or not.
+ */
+import type { Limits } from '../core/limits.ts';
+import { ownTime } from '../core/record.ts';
+import type { Activation } from './activation.ts';
+import type { CommitQueue } from './commit.ts';
+import type { Courier } from './courier.ts';
+import type { Effects } from './effects.ts';
+import type { Environment } from './environment.ts';
+import type { Residents } from './residents.ts';
+import type { Schedule } from './schedule.ts';
+
+export interface HousekeepingParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly dates: Schedule;
+  readonly courier: Courier;
+  readonly residents: Residents;
+  readonly effects: Effects;
+  readonly commits: CommitQueue;
+  readonly commit: (activation: Activation) => void;
+}
+
+export class Housekeeping {
+  readonly #parts: HousekeepingParts;
+
+  constructor(parts: HousekeepingParts) {
+    this.#parts = parts;
+  }
+
+  /** The date of what the store has just been told, or has told. */
+  plan(activation: Activation): void {
+    const next = ownTime(activation.entity);
+    if (next !== undefined) this.#parts.dates.setEarlier(activation.address, next);
+  }
+
+  /** Effects that the store knows and nobody runs: after a start, or a stay outside memory. */
+  startEffects(activation: Activation): void {
+    if (!activation.isDurable) return;
+    for (const effect of activation.entity.effects.values()) {
+      if (!activation.hasOutcome(effect.id))
+        this.#parts.effects.start(activation.address, activation.behaviour, effect);
+    }
+  }
+
+  /** After what was due has been run: everything else, and the date of the next wake (W3). */
+  afterWake(activation: Activation): void {
+    const { environment, courier, dates } = this.#parts;
+    const now = environment.now();
+    const retryAt = courier.retry(activation, now);
+    this.startEffects(activation);
+    const next = Math.min(retryAt, this.tidy(activation, false), this.#nextOwn(activation));
+    if (next < Number.POSITIVE_INFINITY) dates.setEarlier(activation.address, Math.max(next, now + 1));
+  }
+
+  #nextOwn(activation: Activation): number {
+    const { forgetAt, timers, holds } = activation.entity;
+    const now = this.#parts.environment.now();
+    let next = forgetAt > now ? forgetAt : Number.POSITIVE_INFINITY;
+    // What throws is tried again at its own date, not at the one that it missed.
+    if (timers.size > 0) for (const { due } of timers.values()) if (due > now) next = Math.min(next, due);
+    if (holds.size > 0) for (const { until } of holds.values()) if (until > now) next = Math.min(next, until);
+    for (const retry of activation.retries?.values() ?? []) next = Math.min(next, retry.at);
+    return next;
+  }
+
+  /**
+   * Write acknowledgements, close quiet streams, forget what may be forgotten; returns when there is more to do.
+   * `isLast`: the worker is leaving, so what may wait is written now.
+   */
+  tidy(activation: Activation, isLast: boolean): number {
+    const { environment, courier, residents, commits, commit } = this.#parts;
+    const now = environment.now();
+    const { entity, behaviour } = activation;
+    const closing = courier.closeIdle(activation, now);
+    const isForgetting = residents.forget(activation, now, closing.next);
+    const isTrimDue = activation.trimAt !== 0 && (activation.trimAt <= now || isLast);
+    if (closing.isChanged || isForgetting || isTrimDue) {
+      entity.version += 1;
+      activation.trimAt = 0;
+      activation.batch();
+      if (behaviour.durability === 'none') commit(activation);
+      else commits.add(activation);
+    }
+    return Math.min(closing.next, activation.trimAt === 0 ? Number.POSITIVE_INFINITY : activation.trimAt);
+  }
+
+  /** The activation has left memory: its date stays. */
+  passivated(activation: Activation): void {
+    const { environment, limits, courier, dates } = this.#parts;
+    const next = Math.min(this.#nextOwn(activation), courier.retry(activation, 0));
+    // Proof of ownership for a retransmission may be under way, or an effect: they would be left without a date.
+    const { outboxCount, effects } = activation.entity;
+    const again = outboxCount > 0 || effects.size > 0 ? environment.now() + limits.retryMs : Number.POSITIVE_INFINITY;
+    if (Math.min(next, again) < Number.POSITIVE_INFINITY) dates.setEarlier(activation.address, Math.min(next, again));
+  }
+}
