@@ -5,7 +5,7 @@
  * remembers about its partners. Partners, clients and browsers import contracts only.
  */
 import { SkerryError } from './errors.ts';
-import { isTypeName } from './message.ts';
+import { isTypeName, parseAddress } from './message.ts';
 import type { Command, OperationMap, Query, Tentative } from './operation.ts';
 
 /** What an entity type remembers about its partners of each type, as it is at first. */
@@ -144,4 +144,17 @@ export function entity<
   }
   const activities = definition.activities ?? ({} as Activities);
   return Object.freeze({ type, initial: definition.initial, operations: definition.operations, activities });
+}
+
+/** A hold may come from anywhere, an unchecked input too; one that is none would lie in the outbox and never be read. */
+export function checkedHold(hold: Hold): Hold {
+  const isHold =
+    typeof hold === 'object' && hold !== null && typeof hold.operation === 'string' && typeof hold.id === 'string';
+  if (!isHold)
+    throw new SkerryError(
+      'invalid-input',
+      'A hold must be the value that a tentative operation gave: { entity, operation, id }',
+    );
+  parseAddress(hold.entity);
+  return hold;
 }

@@ -214,3 +214,9 @@ export function enqueueMessage(
   record.changes.records.set(recordName.activity(activity.partner), 'activity');
   return message;
 }
+
+/** Have the activities that are not in memory looked through by then. */
+export function planSearch(record: EntityRecord, at: number): void {
+  record.searchAt = sooner(record.searchAt, at);
+  record.forgetAt = sooner(record.forgetAt, record.searchAt);
+}

@@ -6,10 +6,10 @@
 import type { Activity, Content } from './activity.ts';
 import type { Behaviour, Effect, Partner, When } from './behaviour.ts';
 import { Drafts } from './drafts.ts';
-import type { AnyEntity, Hold } from './entity.ts';
+import { type AnyEntity, checkedHold, type Hold } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import type { PartnerId } from './message.ts';
-import { addressOf, isEntityPartner, keyOf, parseAddress, typeOf } from './message.ts';
+import { addressOf, isEntityPartner, keyOf, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
 import type { Parts } from './parts.ts';
 import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
@@ -17,19 +17,6 @@ import { activityWith, enqueueMessage, recordName, sooner } from './record.ts';
 import { References } from './reference.ts';
 import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
 import { retained, storable } from './storable.ts';
-
-/** A hold may come from anywhere, an unchecked input too; one that is none would lie in the outbox and never be read. */
-function checkedHold(hold: Hold): Hold {
-  const isHold =
-    typeof hold === 'object' && hold !== null && typeof hold.operation === 'string' && typeof hold.id === 'string';
-  if (!isHold)
-    throw new SkerryError(
-      'invalid-input',
-      'A hold must be the value that a tentative operation gave: { entity, operation, id }',
-    );
-  parseAddress(hold.entity);
-  return hold;
-}
 
 interface Target {
   readonly scope: TurnScope;
@@ -392,8 +379,10 @@ export class TurnScope {
     enqueueMessage(this.record, activity, content, { now: this.now, expires: this.environment.now + this.horizonMs });
     // The stream that this opens or uses is closed when it has been quiet, also by the next owner and also if nobody calls.
     this.record.forgetAt = sooner(this.record.forgetAt, this.now + this.environment.limits.closeIdleMs);
-    if (this.behaviour.historyMs !== undefined)
-      (this.sentLog ??= []).push({ to: activity.partner, kind: content.kind, operation: content.operation });
+    if (this.behaviour.historyMs !== undefined) {
+      this.sentLog ??= [];
+      this.sentLog.push({ to: activity.partner, kind: content.kind, operation: content.operation });
+    }
     this.sentTo ??= new Set();
     this.sentTo.add(activity);
   }

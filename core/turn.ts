@@ -20,7 +20,7 @@ import { accept } from './activity.ts';
 import type { Behaviour } from './behaviour.ts';
 import { isSkerryError, SkerryError } from './errors.ts';
 import { isEntityPartner, type PartnerId } from './message.ts';
-import { runContent, runEffectOutcome } from './perform.ts';
+import { runContent, runEffectOutcome, runQuery } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
 import { activityWith, recordName } from './record.ts';
 import { type AnswerRow, NeedActivity, Refusal, type Request, type TurnEnvironment } from './request.ts';
@@ -167,6 +167,21 @@ function boundedRefusal(refusal: Refusal, environment: TurnEnvironment): AnswerR
   return environment.encode(row).length <= environment.limits.messageBytesMax
     ? row
     : ['refused', refusal.reason.slice(0, 1_000), undefined];
+}
+
+/** The encoded answer to a query on what is in memory. What is larger than a message may be is an error, like a turn's. */
+export function answerQuery(
+  record: EntityRecord,
+  behaviour: Behaviour,
+  handlers: Readonly<Record<string, unknown>>,
+  request: { readonly operation: string; readonly payload: Uint8Array },
+  environment: TurnEnvironment,
+): Uint8Array {
+  try {
+    return encodeAnswer(runQuery(record, behaviour, handlers, request, environment), environment);
+  } catch (error) {
+    return environment.encode(error instanceof Refusal ? boundedRefusal(error, environment) : failedRow(error));
+  }
 }
 
 /** Code and message of an error; never its stack. */

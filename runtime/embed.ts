@@ -9,6 +9,7 @@ import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { keyOf } from '../core/message.ts';
 import { viewOf } from '../placement/view.ts';
+import type { Authorise } from './authorise.ts';
 import { Client, clientSubject } from './client.ts';
 import { envelopeOverheadBytes } from './codec.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
@@ -20,7 +21,7 @@ import { openLmdb } from './stores/lmdb.ts';
 import { MemoryStore } from './stores/memory.ts';
 import type { Transport } from './transport.ts';
 import { MemoryTransport } from './transports/memory.ts';
-import { type Authorise, Worker } from './worker.ts';
+import { Worker } from './worker.ts';
 
 export interface EmbedOptions {
   readonly behaviours: readonly Behaviour[];
@@ -87,27 +88,25 @@ interface Composition {
   readonly isOwnStore: boolean;
 }
 
-async function compose(
-  options: EmbedOptions,
-  { environment, limits, store, isOwnStore }: Composition,
-): Promise<Cluster> {
+interface Node {
+  readonly name: string;
+  readonly post: Post;
+  readonly worker: Worker;
+}
+
+async function compose(options: EmbedOptions, composition: Composition): Promise<Cluster> {
+  const { environment, limits, store } = composition;
   const names = Array.from({ length: options.workers ?? 1 }, (_, index) => `worker-${index + 1}`);
+  if (names.length === 0) throw new SkerryError('invalid-definition', 'A cluster needs at least one worker');
   const view = viewOf(1, store.partitions, names);
   const transport = options.transport ?? new MemoryTransport(environment);
-  if (limits.messageBytesMax + envelopeOverheadBytes > transport.frameBytesMax) {
-    throw new SkerryError(
-      'invalid-definition',
-      `messageBytesMax (${limits.messageBytesMax}) is too much for this transport: with its envelope of up to ${envelopeOverheadBytes} bytes a message must fit into a frame of ${transport.frameBytesMax}`,
-    );
-  }
-  const nodes = names.map((name) => {
+  checkFrames(limits, transport);
+  const nodes = names.map((name): Node => {
     const post = new Post(transport, environment, view);
     const worker = new Worker({
+      ...composition,
       name,
-      store,
       behaviours: options.behaviours,
-      environment,
-      limits,
       post: (envelope) => post.post(envelope),
       authorise: options.authorise,
     });
@@ -116,43 +115,69 @@ async function compose(
   });
   for (const { name, worker } of nodes)
     await worker.start(view.owners.flatMap((owner, partition) => (owner === name ? [partition] : [])));
-  const [home] = nodes;
-  if (home === undefined) throw new SkerryError('invalid-definition', 'A cluster needs at least one worker');
-  const clients: Client[] = [];
-  const connect = ({ identity }: { identity: string }): Client => {
+  return new EmbeddedCluster(composition, nodes, transport);
+}
+
+function checkFrames(limits: Limits, transport: Transport): void {
+  if (limits.messageBytesMax + envelopeOverheadBytes <= transport.frameBytesMax) return;
+  throw new SkerryError(
+    'invalid-definition',
+    `messageBytesMax (${limits.messageBytesMax}) is too much for this transport: with its envelope of up to ${envelopeOverheadBytes} bytes a message must fit into a frame of ${transport.frameBytesMax}`,
+  );
+}
+
+class EmbeddedCluster implements Cluster {
+  readonly #composition: Composition;
+  readonly #nodes: readonly Node[];
+  readonly #transport: Transport;
+  readonly #clients: Client[] = [];
+  readonly client: Client;
+  readonly inspector: Inspector;
+  readonly workers: readonly Worker[];
+  #closing: Promise<void> | undefined;
+
+  constructor(composition: Composition, nodes: readonly Node[], transport: Transport) {
+    this.#composition = composition;
+    this.#nodes = nodes;
+    this.#transport = transport;
+    this.client = this.connect({ identity: '' });
+    this.inspector = new Inspector(composition.store);
+    this.workers = nodes.map(({ worker }) => worker);
+  }
+
+  // Fields, so that `const { entity } = cluster` works.
+  readonly entity = <Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']> =>
+    this.client.entity(contract, key);
+
+  readonly list = (type: string): AsyncIterable<string> => this.#keysOf(type);
+
+  readonly connect = ({ identity }: { identity: string }): Client => {
+    const { environment, limits } = this.#composition;
+    const { post } = this.#nodes[0] as Node;
     const subject = clientSubject(environment.newId());
-    const client = new Client({ environment, limits, subject, identity, post: (envelope) => home.post.post(envelope) });
-    home.post.listen(subject, (envelope) => client.receive(envelope));
-    clients.push(client);
+    const client = new Client({ environment, limits, subject, identity, post: (envelope) => post.post(envelope) });
+    post.listen(subject, (envelope) => client.receive(envelope));
+    this.#clients.push(client);
     return client;
   };
-  const client = connect({ identity: '' });
-  const inspector = new Inspector(store);
-  let closing: Promise<void> | undefined;
-  const close = async () => {
-    for (const { worker } of nodes) await worker.drain();
-    for (const one of clients) one.close();
-    for (const { worker, post } of nodes) {
+
+  readonly close = (): Promise<void> => {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  };
+
+  async *#keysOf(type: string): AsyncIterable<string> {
+    for await (const address of this.inspector.list(type)) yield keyOf(address);
+  }
+
+  async #close(): Promise<void> {
+    for (const { worker } of this.#nodes) await worker.drain();
+    for (const client of this.#clients) client.close();
+    for (const { worker, post } of this.#nodes) {
       worker.stop();
       post.close();
     }
-    await transport.close();
-    if (isOwnStore) await store.close();
-  };
-  return {
-    entity: (contract, key) => client.entity(contract, key),
-    list: (type) => keysOf(inspector, type),
-    connect,
-    client,
-    inspector,
-    workers: nodes.map(({ worker }) => worker),
-    close: () => {
-      closing ??= close();
-      return closing;
-    },
-  };
-}
-
-async function* keysOf(inspector: Inspector, type: string): AsyncIterable<string> {
-  for await (const address of inspector.list(type)) yield keyOf(address);
+    await this.#transport.close();
+    if (this.#composition.isOwnStore) await this.#composition.store.close();
+  }
 }

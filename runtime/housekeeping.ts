@@ -2,7 +2,7 @@
  * Housekeeping: what an entity does by itself between messages, and when it next wants to.
  *
  * Owns the date at which an entity is woken, in memory or not. What is due then is run by `turns.ts`, `courier.ts` and
- * `residents.ts`.
+ * `forgetting.ts`.
  *
  * Invariants:
  * - W3 An entity with something to do by itself is woken for it, in memory or not.
@@ -14,7 +14,7 @@ import type { CommitQueue } from './commit.ts';
 import type { Courier } from './courier.ts';
 import type { Effects } from './effects.ts';
 import type { Environment } from './environment.ts';
-import type { Residents } from './residents.ts';
+import type { Forgetting } from './forgetting.ts';
 import type { Schedule } from './schedule.ts';
 
 export interface HousekeepingParts {
@@ -22,7 +22,7 @@ export interface HousekeepingParts {
   readonly limits: Limits;
   readonly dates: Schedule;
   readonly courier: Courier;
-  readonly residents: Residents;
+  readonly forgetting: Forgetting;
   readonly effects: Effects;
   readonly commits: CommitQueue;
   readonly commit: (activation: Activation) => void;
@@ -76,11 +76,11 @@ export class Housekeeping {
    * `isLast`: the worker is leaving, so what may wait is written now.
    */
   tidy(activation: Activation, isLast: boolean): number {
-    const { environment, courier, residents, commits, commit } = this.#parts;
+    const { environment, courier, forgetting, commits, commit } = this.#parts;
     const now = environment.now();
     const { entity, behaviour } = activation;
     const closing = courier.closeIdle(activation, now);
-    const isForgetting = residents.forget(activation, now, closing.next);
+    const isForgetting = forgetting.forget(activation, now, closing.next);
     const isTrimDue = activation.trimAt !== 0 && (activation.trimAt <= now || isLast);
     if (closing.isChanged || isForgetting || isTrimDue) {
       entity.version += 1;

@@ -1,6 +1,7 @@
 /**
  * The public entry of the runtime: start a cluster, talk to it, look inside.
  */
+export type { Authorise } from './authorise.ts';
 export type { Client } from './client.ts';
 export { type Cluster, type EmbedOptions, embed } from './embed.ts';
 export { type Environment, machineEnvironment } from './environment.ts';
@@ -11,4 +12,4 @@ export { openLmdb } from './stores/lmdb.ts';
 export { MemoryStore } from './stores/memory.ts';
 export type { Transport } from './transport.ts';
 export { MemoryTransport } from './transports/memory.ts';
-export type { Authorise, Worker } from './worker.ts';
+export type { Worker } from './worker.ts';

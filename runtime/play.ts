@@ -14,13 +14,12 @@ import { type ErrorCode, errorCodes, SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { addressOf, type PartnerId } from '../core/message.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from '../core/operation.ts';
-import { readRow, runQuery } from '../core/perform.ts';
+import { readRow } from '../core/perform.ts';
 import type { EntityRecord } from '../core/record.ts';
 import { References } from '../core/reference.ts';
 import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
-import { Refusal } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
-import { failedRow, perform } from '../core/turn.ts';
+import { answerQuery, perform } from '../core/turn.ts';
 import { decode, encode } from './codec.ts';
 import { freshRecord } from './persistence.ts';
 
@@ -190,14 +189,10 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   #query(operation: string, payload: Uint8Array): unknown {
-    try {
-      return outputOf(
-        runQuery(this.#record, this.#behaviour, this.#instance(), { operation, payload }, this.#environment),
-      );
-    } catch (error) {
-      if (error instanceof Refusal) throw new SkerryError('refused', error.reason, { detail: error.detail });
-      throw error;
-    }
+    const request = { operation, payload };
+    return outputOf(
+      readRow(decode(answerQuery(this.#record, this.#behaviour, this.#instance(), request, this.#environment))),
+    );
   }
 
   answer(from: AnyEntity, key: string, operation: string, answer: PlayedAnswer): void {

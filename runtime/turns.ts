@@ -17,11 +17,9 @@ import { judge, keptAnswer } from '../core/activity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { isEntityPartner, type PartnerId } from '../core/message.ts';
-import { runQuery } from '../core/perform.ts';
 import { recordName } from '../core/record.ts';
-import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
-import { Refusal } from '../core/request.ts';
-import { bury, failedRow, perform, type TurnResult } from '../core/turn.ts';
+import type { Request, TurnEnvironment } from '../core/request.ts';
+import { answerQuery, bury, perform, type TurnResult } from '../core/turn.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import { decode, encode } from './codec.ts';
 import type { Courier } from './courier.ts';
@@ -255,7 +253,13 @@ export class Turns {
       to: query.replyTo,
       call: query.call,
       status: 'answer',
-      bytes: this.#answerQuery(activation, query),
+      bytes: answerQuery(
+        activation.entity,
+        activation.behaviour,
+        this.#handlers(activation),
+        query,
+        this.#turnEnvironment(),
+      ),
     };
     if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none')
       this.#emit(activation, reply);
@@ -268,35 +272,8 @@ export class Turns {
     const { gathering, flying } = activation;
     // A commit that starts from now on proves it as well; the one under way may have been accepted before.
     if (gathering !== undefined) gathering.envelopes.push(envelope);
-    else if (flying !== undefined) (flying.unproven ??= []).push({ envelope, query });
+    else if (flying !== undefined) flying.unproven = [...(flying.unproven ?? []), { envelope, query }];
     else this.#parts.confirm(activation, { envelope, query });
-  }
-
-  /** What is larger than a message may be would not fit into a frame: it is an error like that of a turn's answer. */
-  #answerQuery(activation: Activation, query: QueryEnvelope): Uint8Array {
-    const bytes = encode(this.#queryRow(activation, query));
-    const { messageBytesMax } = this.#parts.limits;
-    if (bytes.length <= messageBytesMax) return bytes;
-    return encode([
-      'failed',
-      'too-large',
-      `An answer of ${bytes.length} bytes is over messageBytesMax (${messageBytesMax})`,
-    ]);
-  }
-
-  #queryRow(activation: Activation, query: QueryEnvelope): AnswerRow {
-    try {
-      return runQuery(
-        activation.entity,
-        activation.behaviour,
-        this.#handlers(activation),
-        query,
-        this.#turnEnvironment(),
-      );
-    } catch (error) {
-      if (error instanceof Refusal) return ['refused', error.reason, error.detail];
-      return failedRow(error);
-    }
   }
 
   // ---- the other ends of streams

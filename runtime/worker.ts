@@ -19,12 +19,14 @@ import type { AnswerRow } from '../core/request.ts';
 import { failedRow } from '../core/turn.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
+import { type Authorise, reasonToDeny } from './authorise.ts';
 import { encode } from './codec.ts';
 import { CommitQueue, type CommitSink, type Failure } from './commit.ts';
 import { Courier } from './courier.ts';
 import { Effects } from './effects.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import { Forgetting } from './forgetting.ts';
 import { Housekeeping } from './housekeeping.ts';
 import type { Item } from './mailbox.ts';
 import { Ownership } from './ownership.ts';
@@ -33,14 +35,6 @@ import { type ResidentParts, Residents } from './residents.ts';
 import { Schedule } from './schedule.ts';
 import type { Partition, Store, Wake } from './store.ts';
 import { Turns } from './turns.ts';
-
-/** Decides per call who may do what. A string is a refusal's reason. */
-export type Authorise = (call: {
-  readonly client: string;
-  readonly identity: string;
-  readonly address: Address;
-  readonly operation: string;
-}) => boolean | string;
 
 export interface WorkerOptions {
   readonly name: string;
@@ -65,6 +59,7 @@ export class Worker {
   readonly #limits: Limits;
   readonly #ownership: Ownership;
   readonly #residents: Residents;
+  readonly #forgetting: Forgetting;
   readonly #commits: CommitQueue;
   readonly #courier: Courier;
   readonly #effects: Effects;
@@ -98,7 +93,8 @@ export class Worker {
       settled: (address, id, outcome) => this.#deliver(address, { kind: 'effect', id, outcome }),
     });
     this.#courier = new Courier({ ...base, ownership, post, wakeBy, commit: commitAlone });
-    this.#residents = this.#newResidents({ ...base, wakeBy, forgotten: commitAlone });
+    this.#forgetting = new Forgetting({ ...base, store, wakeBy, forgotten: commitAlone });
+    this.#residents = this.#newResidents(base);
     this.#commits = new CommitQueue(store, { ...base, ownership, sink: this.#sink() });
     this.#turns = new Turns({
       ...base,
@@ -113,7 +109,7 @@ export class Worker {
       ...base,
       dates: this.#dates,
       courier: this.#courier,
-      residents: this.#residents,
+      forgetting: this.#forgetting,
       effects: this.#effects,
       commits: this.#commits,
       commit,
@@ -121,7 +117,7 @@ export class Worker {
     this.#pump = new Pump({ ...base, run: (activation, item) => this.#run(activation, item) });
   }
 
-  #newResidents(parts: Pick<ResidentParts, 'environment' | 'limits' | 'wakeBy' | 'forgotten'>): Residents {
+  #newResidents(parts: Pick<ResidentParts, 'environment' | 'limits'>): Residents {
     const { store, behaviours } = this.#options;
     return new Residents({
       ...parts,
@@ -131,6 +127,7 @@ export class Worker {
       lost: (partition) => this.#ownership.lose(partition),
       ready: (activation) => this.#ready(activation),
       failed: (activation, error) => this.#notLoaded(activation, error),
+      rest: (activation) => this.#forgetting.rest(activation),
       passivated: (activation) => this.#housekeeping.passivated(activation),
     });
   }
@@ -215,18 +212,9 @@ export class Worker {
   }
 
   #isAuthorised(envelope: MessageEnvelope | QueryEnvelope): boolean {
-    const { authorise } = this.#options;
-    if (authorise === undefined || envelope.replyTo === '') return true;
-    const operation = envelope.kind === 'query' ? envelope.operation : envelope.content.operation;
-    const verdict = authorise({
-      client: envelope.replyTo,
-      identity: envelope.identity,
-      address: envelope.to,
-      operation,
-    });
-    if (verdict === true) return true;
-    this.#reply(envelope, 'denied', typeof verdict === 'string' ? verdict : '');
-    return false;
+    const reason = reasonToDeny(this.#options.authorise, envelope);
+    if (reason !== undefined) this.#reply(envelope, 'denied', reason);
+    return reason === undefined;
   }
 
   #reply(envelope: MessageEnvelope | QueryEnvelope, status: ReplyEnvelope['status'], reason = ''): void {
@@ -313,8 +301,8 @@ export class Worker {
     if (this.#isStopped) return;
     // Of volatile types it holds what was to wait for the write alone: queries and duplicates that came meanwhile.
     this.#release(activation, batch);
-    this.#residents.trimActivities(activation);
-    this.#residents.trimHistory(activation);
+    this.#forgetting.trimActivities(activation);
+    this.#forgetting.trimHistory(activation);
   }
 
   #release(activation: Activation, batch: Batch): void {

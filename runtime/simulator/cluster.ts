@@ -194,7 +194,9 @@ export class SimulatedCluster {
   /** A claim that was slow may have taken partitions from a later owner; who has lost them this way starts again. */
   #replaceLosers(): void {
     for (const one of [...this.#running.values()]) {
-      const hasLost = this.#partitionsOf(one.name).some((partition) => this.#parts.watch.isOwner(one.node, partition) === false);
+      const hasLost = this.#partitionsOf(one.name).some(
+        (partition) => this.#parts.watch.isOwner(one.node, partition) === false,
+      );
       if (hasLost) this.#end(one, 'its partitions are taken');
     }
   }

@@ -1,0 +1,199 @@
+/**
+ * Forgetting: what of an entity leaves memory, or the store, because nobody can need it any more (P10).
+ *
+ * Owns when activities beyond the bound leave memory, when records of streams and history leave the store, and what an
+ * activation at rest gives back. That a record may go is `core/activity.ts` (A3); when a stream is closed, `courier.ts`.
+ */
+import { type Activity, isOver, mayForget } from '../core/activity.ts';
+import type { Limits } from '../core/limits.ts';
+import { planSearch, recordName, sooner } from '../core/record.ts';
+import type { Activation } from './activation.ts';
+import type { Environment } from './environment.ts';
+import { decodeActivity, decodeHistory } from './persistence.ts';
+import type { Store } from './store.ts';
+
+export interface ForgettingParts {
+  readonly store: Store;
+  readonly environment: Environment;
+  readonly limits: Limits;
+  /** Records of the activation were forgotten: to be committed. */
+  readonly forgotten: (activation: Activation) => void;
+  /** The activation wants to be woken by then. */
+  readonly wakeBy: (activation: Activation, at: number) => void;
+}
+
+/** Activities that one step of the search for forgettable ones reads, and the pause between two searches, ms. */
+const sweepPageCount = 256;
+const sweepPauseMs = 60_000;
+
+/** When an activity's inbound side may go, ms; Infinity: there is none. */
+function forgetDate({ inbound }: Activity, limits: Limits): number {
+  if (inbound === undefined) return Number.POSITIVE_INFINITY;
+  const closed =
+    inbound.closedAt > 0 ? inbound.closedAt + limits.transitMaxMs + limits.skewMaxMs : Number.POSITIVE_INFINITY;
+  return Math.min(closed, inbound.keepUntil) + 1;
+}
+
+export class Forgetting {
+  readonly #parts: ForgettingParts;
+
+  constructor(parts: ForgettingParts) {
+    this.#parts = parts;
+  }
+
+  /** After a commit: activities beyond the bound that the store knows and nothing needs leave memory (P10). */
+  trimActivities(activation: Activation): void {
+    const { entity } = activation;
+    const { activityCountMax } = this.#parts.limits;
+    let excess = entity.activities.size - activityCountMax;
+    if (excess <= 0 || activation.isSearching || activation.behaviour.durability !== 'turn') return;
+    // What a read under way brings may be older than what would leave memory here.
+    if (activation.phase !== 'ready') return;
+    for (const [partner, activity] of entity.activities) {
+      if (excess <= 0) return;
+      // An open stream stays, to be closed: from the store nobody would see that it is quiet.
+      if (
+        activity.outbound !== undefined ||
+        activation.ahead?.has(partner) ||
+        entity.changes.records.has(recordName.activity(partner))
+      )
+        continue;
+      entity.activities.delete(partner);
+      activation.flights?.delete(partner);
+      entity.isComplete = false;
+      excess -= 1;
+      const forgetAt = forgetDate(activity, this.#parts.limits);
+      if (forgetAt < Number.POSITIVE_INFINITY) planSearch(entity, forgetAt);
+    }
+  }
+
+  /**
+   * Let go of what no copy can come for any more (A3); true if something changed. The caller commits. Activities that
+   * are not in memory are looked through page by page, at most once a minute. `closeAt` is when a stream is next closed.
+   */
+  forget(activation: Activation, now: number, closeAt: number): boolean {
+    const { entity } = activation;
+    const { limits } = this.#parts;
+    let isChanged = false;
+    let next = closeAt;
+    for (const activity of entity.activities.values()) {
+      if (activity.inbound === undefined) continue;
+      const name = recordName.activity(activity.partner);
+      // What is not durable yet is not forgotten: what was said about it must be found in the store at least once.
+      if (mayForget(activity.inbound, now, limits) && !entity.changes.records.has(name)) {
+        activity.inbound = undefined;
+        // Where activities are in the store as well, an empty one says that this one is gone, until the store knows it too.
+        if (isOver(activity, now, limits) && entity.isComplete) entity.activities.delete(activity.partner);
+        entity.changes.records.set(name, 'activity');
+        isChanged = true;
+      } else if (activity.inbound.closedAt > 0) {
+        next = Math.min(next, Math.max(forgetDate(activity, limits), now + limits.trimIdleMs));
+      }
+    }
+    const isSearchDue = !entity.isComplete && entity.searchAt > 0 && entity.searchAt <= now && !activation.isSearching;
+    if (isSearchDue) {
+      entity.searchAt = now + sweepPauseMs;
+      activation.isSearching = true;
+      void this.#forgetStored(activation, undefined);
+    }
+    entity.forgetAt = sooner(next === Number.POSITIVE_INFINITY ? 0 : next, entity.isComplete ? 0 : entity.searchAt);
+    return isChanged;
+  }
+
+  async #forgetStored(
+    activation: Activation,
+    after: string | undefined,
+    soonest = Number.POSITIVE_INFINITY,
+  ): Promise<void> {
+    const { store, environment } = this.#parts;
+    const page = await store
+      .scan(activation, 'p', after === undefined ? { limit: sweepPageCount } : { after, limit: sweepPageCount })
+      .catch(() => undefined);
+    if (activation.phase === 'dropped') return;
+    const { entity } = activation;
+    if (page === undefined) {
+      activation.isSearching = false;
+      planSearch(entity, environment.now() + sweepPauseMs);
+      return this.#parts.wakeBy(activation, entity.forgetAt);
+    }
+    let next = soonest;
+    for (const [name, bytes] of page) {
+      const partner = name.slice(1);
+      if (entity.activities.has(partner)) continue;
+      const activity = decodeActivity(partner, bytes);
+      next = Math.min(next, this.#forgetOne(activation, activity));
+    }
+    if (after === undefined) entity.unseenCount = 0;
+    entity.unseenCount += page.length;
+    const last = page[sweepPageCount - 1];
+    if (last !== undefined) return this.#forgetStored(activation, last[0], next);
+    activation.isSearching = false;
+    entity.searchAt = next === Number.POSITIVE_INFINITY ? 0 : Math.max(next, environment.now() + sweepPauseMs);
+    entity.forgetAt = sooner(entity.forgetAt, entity.searchAt);
+    if (entity.changes.records.size > 0) this.#parts.forgotten(activation);
+    else if (entity.forgetAt > 0) this.#parts.wakeBy(activation, entity.forgetAt);
+  }
+
+  /** What a search found: taken into memory if there is something to do about it. Returns when it may be forgotten, ms. */
+  #forgetOne({ entity }: Activation, activity: Activity): number {
+    const { environment, limits } = this.#parts;
+    const now = environment.now();
+    const { partner } = activity;
+    const isOld = activity.inbound !== undefined && mayForget(activity.inbound, now, limits);
+    if (isOld) {
+      activity.inbound = undefined;
+      entity.changes.records.set(recordName.activity(partner), 'activity');
+    }
+    // One that is empty now keeps the store's from being read again; an open stream is seen to be quiet, and closed.
+    if (isOld || activity.outbound !== undefined) entity.activities.set(partner, activity);
+    if (activity.outbound !== undefined) entity.forgetAt = sooner(entity.forgetAt, now);
+    return forgetDate(activity, limits);
+  }
+
+  /** Let go of history that is older than its type keeps it; looked for now and then, a page at a time. */
+  trimHistory(activation: Activation): void {
+    const { historyMs } = activation.behaviour;
+    const now = this.#parts.environment.now();
+    if (historyMs === undefined || now < activation.historyDueAt) return;
+    activation.historyDueAt = now + Math.max(historyMs / 16, sweepPauseMs);
+    this.#parts.store.scan(activation, 'h', { limit: sweepPageCount }).then(
+      (page) => {
+        if (activation.phase === 'dropped') return;
+        const old = page.filter(([, bytes]) => decodeHistory(bytes).at < now - historyMs);
+        if (old.length === sweepPageCount) activation.historyDueAt = now;
+        for (const [name] of old) activation.entity.changes.records.set(name, null);
+        if (old.length > 0) this.#parts.forgotten(activation);
+      },
+      () => undefined,
+    );
+  }
+
+  /** An activation that rests keeps its state; what it remembers about partners is in the store (DESIGN section 12). */
+  rest(activation: Activation): void {
+    activation.compact();
+    const { entity } = activation;
+    if (
+      activation.isSearching ||
+      activation.behaviour.durability !== 'turn' ||
+      entity.outboxCount > 0 ||
+      entity.activities.size === 0
+    )
+      return;
+    for (const activity of entity.activities.values()) if (activity.outbound !== undefined) return;
+    entity.unseenCount += entity.activities.size;
+    // Closed streams have their date already; from here it is that of a search.
+    if (entity.forgetAt > 0) planSearch(entity, entity.forgetAt);
+    entity.activities.clear();
+    entity.isComplete = false;
+    this.#planForgetting(activation);
+  }
+
+  /** What is not in memory is not seen to be over: when it has become much, it is looked through. */
+  #planForgetting({ entity }: Activation): void {
+    const { environment, limits } = this.#parts;
+    const now = environment.now();
+    // An idempotency key that lives long must not keep all others alive.
+    const isPlanned = entity.searchAt > 0 && entity.searchAt <= now + limits.horizonMs;
+    if (entity.unseenCount > limits.activityCountMax && !isPlanned) planSearch(entity, now + limits.doubtMs);
+  }
+}
