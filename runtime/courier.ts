@@ -214,7 +214,8 @@ export class Courier {
     entity.changes.records.set(recordName.activity(from), 'activity');
     this.#wantTrim(activation, now);
     const flight = activation.flights?.get(from);
-    if (flight === undefined) return;
+    // A session that is not durable yet has no flight; that of the one before it must not take off with its numbers (Q1).
+    if (flight === undefined || flight.session !== session) return;
     flight.attempts = 0;
     if (activity.outbound.unacked.length === 0) activation.flights?.delete(from);
     else this.#transmit(activation, activity, flight);

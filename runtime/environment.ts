@@ -35,7 +35,15 @@ export function machineEnvironment(log: Log): Environment {
   };
 }
 
-/** Resolves when every promise job has run that is waiting now or comes of those: the simulator's step between two events. */
+/**
+ * Resolves when every promise job has run that waits now or comes of those: the simulator's step between two events. To be
+ * called from a promise job: Node runs what `nextTick` queued there only when there is no job left.
+ */
 export function promiseJobsDone(): Promise<void> {
+  return new Promise((resolve) => process.nextTick(resolve));
+}
+
+/** The same from anywhere, and lets the process do what else it has to: unhandled rejections, messages, signals. */
+export function everythingDone(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -10,7 +10,7 @@
  * - VT1 Time never goes back; events of one time run in the order in which they were scheduled.
  * - VT2 Nothing of a dead node runs, and nothing of a paused one before it goes on.
  */
-import { promiseJobsDone } from '../environment.ts';
+import { everythingDone, promiseJobsDone } from '../environment.ts';
 
 /** Whatever has events of its own: a worker's process, a client's, the network, the store. */
 export interface SimulatedNode {
@@ -39,6 +39,8 @@ export function newNode(name: string, offsetMs = 0): SimulatedNode {
   return { name, offsetMs, isDead: false, isStopped: false, isPaused: false, held: [] };
 }
 
+/** Events before the process gets its turn. */
+const eventsAtOnce = 256;
 const startedAt = 1_600_000_000_000;
 
 export class VirtualTime {
@@ -111,7 +113,7 @@ export class VirtualTime {
   /** Run events until something is so, or until a time has come; true in the first case. */
   async run(untilMs: number, isDone: () => boolean = () => false): Promise<boolean> {
     const until = this.now + untilMs;
-    await promiseJobsDone();
+    await everythingDone();
     for (;;) {
       if (isDone()) return true;
       const next = this.#heap[0];
@@ -120,8 +122,9 @@ export class VirtualTime {
       if (this.#isOff(next)) continue;
       this.now = next.at;
       this.#perform(next);
-      await promiseJobsDone();
+      await (this.eventCount % eventsAtOnce === 0 ? everythingDone() : promiseJobsDone());
     }
+    await everythingDone();
     this.now = until;
     return isDone();
   }

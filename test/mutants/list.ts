@@ -75,7 +75,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'return outbound.unacked[0]?.seq ?? outbound.next;',
     replace: 'return outbound.next;',
-    tests: [],
+    tests: ['activity', 'courier'],
   },
   {
     name: 'a later session does not take over the date of the earlier one',
@@ -147,7 +147,7 @@ export const mutants: readonly Mutant[] = [
     promise: 'P3',
     file: 'runtime/commit.ts',
     find: "if (outcome !== 'committed') {",
-    replace: "if (outcome === 'stale-epoch') {",
+    replace: "if (outcome === 'stale-version') {",
     tests: [],
   },
   {
@@ -186,8 +186,8 @@ export const mutants: readonly Mutant[] = [
     name: 'a query does not wait for what it saw to be durable',
     promise: 'P2',
     file: 'runtime/turns.ts',
-    find: '      pending.envelopes.push(reply);\n',
-    replace: '      this.#parts.post(reply);\n',
+    find: 'if (gathering !== undefined) gathering.envelopes.push(envelope);',
+    replace: 'if (gathering !== undefined) this.#parts.confirm(activation, { envelope, query });',
     tests: [],
   },
   {
@@ -209,9 +209,9 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a mailbox has no bound',
     promise: 'P12',
-    file: 'runtime/worker.ts',
-    find: 'activation.waitingCount >= this.#limits.mailboxCountMax',
-    replace: 'activation.waitingCount >= Number.POSITIVE_INFINITY',
+    file: 'runtime/pump.ts',
+    find: 'activation.waitingCount >= mailboxCountMax ||',
+    replace: '',
     tests: ['worker'],
   },
   {
@@ -234,8 +234,8 @@ export const mutants: readonly Mutant[] = [
     name: 'a closed stream is closed before the store knows its acknowledgements',
     promise: 'P4',
     file: 'core/activity.ts',
-    find: 'outbound.unacked.length === 0 && now - outbound.activeAt >= limits.closeIdleMs',
-    replace: 'now - outbound.activeAt >= limits.closeIdleMs',
+    find: '    outbound.unacked.length === 0 &&\n',
+    replace: '',
     tests: ['activity'],
   },
 ];

@@ -16,6 +16,7 @@ import { type Mutant, mutants } from './list.ts';
 const root = join(import.meta.dirname, '..', '..');
 const copied = ['core', 'placement', 'runtime', 'test', 'examples', 'package.json', 'tsconfig.json'];
 const seedsMax = 2_000;
+const baselineSeeds = 30;
 const parallelMax = 2;
 const testLimitMs = 120_000;
 const simulationLimitMs = 600_000;
@@ -42,21 +43,26 @@ function mutated(mutant: Mutant): string {
   return source.replace(mutant.find, () => mutant.replace);
 }
 
-async function passes(folder: string, parameters: readonly string[], limitMs: number): Promise<boolean> {
-  const { how, exitCode } = await run({
-    command: [process.execPath, '--import', 'tsx', ...parameters],
-    folder,
-    limitMs,
-    closeMs: 1_000,
-  });
-  return how === 'by itself' && exitCode === 0;
+/** Only a verdict counts: a run that does not end in time says nothing, neither for nor against. */
+async function verdictOf(
+  folder: string,
+  parameters: readonly string[],
+  limitMs: number,
+): Promise<'passes' | 'fails' | 'no verdict'> {
+  const command = [process.execPath, '--import', 'tsx', ...parameters] as const;
+  const { how, exitCode } = await run({ command, folder, limitMs, closeMs: 1_000 });
+  if (how !== 'by itself') return 'no verdict';
+  return exitCode === 0 ? 'passes' : 'fails';
+}
+
+function simulation(seeds: number): string[] {
+  return ['test/simulation/main.ts', '--seeds', String(seeds), '--jobs', '1', '--stop'];
 }
 
 async function judge(mutant: Mutant, folder: string): Promise<string | undefined> {
   for (const name of mutant.tests)
-    if (!(await passes(folder, [`test/${name}.test.ts`], testLimitMs))) return `test/${name}.test.ts`;
-  const simulation = ['test/simulation/main.ts', '--seeds', String(seedsMax), '--jobs', '1', '--stop'];
-  return (await passes(folder, simulation, simulationLimitMs)) ? undefined : 'the simulator';
+    if ((await verdictOf(folder, [`test/${name}.test.ts`], testLimitMs)) === 'fails') return `test/${name}.test.ts`;
+  return (await verdictOf(folder, simulation(seedsMax), simulationLimitMs)) === 'fails' ? 'the simulator' : undefined;
 }
 
 async function tryMutant(mutant: Mutant, folder: string): Promise<Outcome> {
@@ -73,9 +79,11 @@ async function checkTree(chosen: readonly Mutant[]): Promise<void> {
   for (const mutant of chosen) mutated(mutant);
   const folder = makeCopy();
   for (const name of new Set(chosen.flatMap(({ tests }) => tests))) {
-    if (!(await passes(folder, [`test/${name}.test.ts`], testLimitMs)))
+    if ((await verdictOf(folder, [`test/${name}.test.ts`], testLimitMs)) !== 'passes')
       throw new Error(`test/${name}.test.ts fails without any mutant`);
   }
+  if ((await verdictOf(folder, simulation(baselineSeeds), simulationLimitMs)) !== 'passes')
+    throw new Error('the simulator finds violations without any mutant');
   rmSync(folder, { recursive: true });
 }
 

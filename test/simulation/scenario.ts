@@ -69,7 +69,7 @@ async function drive(stage: Stage, calls: Calls, client: SimulatedClient): Promi
   const pause = stage.chance('pace').pick([60, 300]);
   const under: Promise<void>[] = [];
   const until = stage.now() + faultMs * 0.9;
-  for (let number = 1; stage.now() < until && number <= 80; number++) {
+  for (let number = 1; stage.now() < until && number <= 60; number++) {
     const done = act(stage, calls, client, keys, number);
     under.push(done);
     if (client.chance.hits(0.3)) await done;

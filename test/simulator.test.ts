@@ -1,0 +1,180 @@
+/** The parts of the simulator: if time, store or network were unsound, a run would show nothing. */
+import { isSkerryError } from '../core/index.ts';
+import { Chance } from '../runtime/simulator/chance.ts';
+import { FaultCount, type FaultRates, noFaults } from '../runtime/simulator/faults.ts';
+import { FaultyStore } from '../runtime/simulator/faulty-store.ts';
+import { Network } from '../runtime/simulator/network.ts';
+import { newNode, VirtualTime } from '../runtime/simulator/virtual-time.ts';
+import type { Commit, Outcome } from '../runtime/store.ts';
+import { assert, suite } from './support/suite.ts';
+
+const simulator = suite('simulator');
+
+function newTime(): { time: VirtualTime; errors: unknown[] } {
+  const errors: unknown[] = [];
+  return { time: new VirtualTime((error) => errors.push(error)), errors };
+}
+
+simulator('VT1: events run in order of time, then of scheduling, each with all its promise jobs', async () => {
+  const { time } = newTime();
+  const node = newNode('one');
+  const seen: string[] = [];
+  time.schedule(node, 5, 'late', () => seen.push('late'));
+  time.schedule(node, 1, 'first', () => {
+    seen.push('first');
+    void Promise.resolve()
+      .then(() => undefined)
+      .then(() => seen.push('its job'));
+  });
+  time.schedule(node, 1, 'second', () => seen.push('second'));
+  const cancel = time.schedule(node, 2, 'never', () => seen.push('never'));
+  cancel();
+  const before = time.now;
+  await time.run(100);
+  assert.equal(seen, ['first', 'its job', 'second', 'late']);
+  assert.is(time.now, before + 100);
+});
+
+simulator('VT2: nothing of a dead node runs, and nothing of a paused one before it goes on', async () => {
+  const { time } = newTime();
+  const [dead, paused] = [newNode('dead'), newNode('paused')];
+  const seen: string[] = [];
+  time.schedule(dead, 1, 'event', () => seen.push('dead'));
+  time.schedule(paused, 1, 'event', () => seen.push('one'));
+  time.schedule(paused, 2, 'event', () => seen.push('two'));
+  dead.isDead = true;
+  time.pause(paused);
+  await time.run(10);
+  assert.equal(seen, []);
+  time.resume(paused);
+  await time.run(10);
+  assert.equal(seen, ['one', 'two']);
+});
+
+simulator('an error in an event, and one in a promise job, are found', async () => {
+  const { time, errors } = newTime();
+  time.schedule(newNode('one'), 1, 'throws', () => {
+    throw new Error('here');
+  });
+  await time.run(10);
+  assert.is(errors.length, 1);
+});
+
+simulator('the same seed and concern give the same chance; another concern another', () => {
+  const draw = (concern: string) => {
+    const chance = new Chance(7, concern);
+    return Array.from({ length: 20 }, () => chance.between(1, 1_000));
+  };
+  assert.equal(draw('network'), draw('network'));
+  assert.not.equal(draw('network'), draw('store'));
+  const mean =
+    Array.from(
+      { length: 10_000 },
+      (
+        (chance) => () =>
+          chance.next()
+      )(new Chance(1, 'mean')),
+    ).reduce((sum, one) => sum + one, 0) / 10_000;
+  assert.ok(Math.abs(mean - 0.5) < 0.02);
+});
+
+function newStore(rates: Partial<FaultRates>, seed = 1) {
+  const { time, errors } = newTime();
+  const accepted: Outcome[] = [];
+  const store = new FaultyStore({
+    time,
+    chance: new Chance(seed, 'store'),
+    count: new FaultCount(),
+    partitions: 1,
+    rates: { ...noFaults, ...rates },
+    committed: (_node, _group, outcomes) => accepted.push(...outcomes),
+    claimed: () => undefined,
+    mayCrash: () => undefined,
+  });
+  return { time, errors, store, accepted };
+}
+
+const commitOf = (version: number): Commit => ({
+  partition: 0,
+  epoch: 1,
+  address: 'stock/tea',
+  expected: version - 1,
+  version,
+  head: new Uint8Array([version]),
+  records: [],
+  wakeBefore: undefined,
+  wakeAt: undefined,
+});
+
+/** What one commit under faults says, and what was written of it in the end. */
+async function fateOf(rates: Partial<FaultRates>, seed: number): Promise<{ said: string; isWritten: boolean }> {
+  const { time, store, accepted } = newStore(rates, seed);
+  await store.inner.claim([0], 'test');
+  let said = 'nothing';
+  store
+    .handle(newNode('one'))
+    .commit([commitOf(1)])
+    .then(
+      () => {
+        said = 'committed';
+      },
+      (error: unknown) => {
+        said = isSkerryError(error) ? error.effect : 'another error';
+      },
+    );
+  await time.run(10_000);
+  return { said, isWritten: accepted.includes('committed') };
+}
+
+simulator(
+  "VS1: a commit that fails with effect 'none' is never written; with 'unknown' it may be, also later",
+  async () => {
+    const seen = new Set<string>();
+    for (let seed = 1; seed <= 60; seed++) {
+      const { said, isWritten } = await fateOf({ storeRefuses: 0.3, storeUnknown: 0.7, storeSlow: 0.2 }, seed);
+      seen.add(`${said} ${isWritten}`);
+      assert.not.equal([said, isWritten], ['none', true]);
+      assert.not.equal([said, isWritten], ['committed', false]);
+    }
+    assert.equal([...seen].sort(), ['committed true', 'none false', 'unknown false', 'unknown true']);
+  },
+);
+
+simulator('VS2: what the store answers does not reach a dead node', async () => {
+  const { time, store } = newStore({});
+  const node = newNode('one');
+  let isAnswered = false;
+  void store
+    .handle(node)
+    .epochs([0])
+    .then(() => {
+      isAnswered = true;
+    });
+  node.isDead = true;
+  await time.run(1_000);
+  assert.not(isAnswered);
+});
+
+simulator(
+  'X2: each listener of a frame gets a copy of its own, also of a duplicate; who is cut off gets none',
+  async () => {
+    const { time } = newTime();
+    const parts = { time, chance: new Chance(1, 'network'), count: new FaultCount(), transitMaxMs: 1_000 };
+    const network = new Network({ ...parts, rates: { ...noFaults, duplicate: 1 } });
+    const [sender, one, other] = [newNode('sender'), newNode('one'), newNode('other')];
+    const frames: Uint8Array[] = [];
+    network.transport(one).listen('subject', (frame) => void frames.push(frame));
+    network.transport(other).listen('subject', (frame) => void frames.push(frame));
+    network.cut.add(other);
+    // An empty frame of version 1.
+    const frame = new Uint8Array([0x91, 1]);
+    network.transport(sender).send('subject', frame);
+    frame[1] = 9;
+    await time.run(10_000);
+    assert.ok(frames.length >= 2);
+    assert.ok(frames.every((copy) => copy[1] === 1));
+    assert.is(new Set(frames).size, frames.length);
+  },
+);
+
+simulator.run();
