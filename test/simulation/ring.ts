@@ -99,7 +99,7 @@ function takePass(turn: RingTurn, { n, hops, mode, data }: Pass): { n: number } 
   if (data.length !== 2 || data[0] !== n || data[1] !== n)
     state.anomalies.push(`P11: ${n} of ${key} came with ${JSON.stringify(data)}`);
   state.last[key] = n;
-  (state.seen[key] ??= []).push(n);
+  state.seen[key] = [...(state.seen[key] ?? []), n];
   state.received[key] = (state.received[key] ?? 0) + 1;
   const activity = turn.activity as { received: number };
   activity.received += 1;

@@ -48,13 +48,7 @@ export function limitsOf(seed: number): Limits {
   };
 }
 
-function act(
-  stage: Stage,
-  calls: Calls,
-  client: SimulatedClient,
-  keys: readonly string[],
-  number: number,
-): Promise<void> {
+function act(calls: Calls, client: SimulatedClient, keys: readonly string[], number: number): Promise<void> {
   const { chance } = client;
   const which = chance.next();
   if (which < 0.35) return useLedger(client, calls, chance.pick(ledgers), number);
@@ -70,7 +64,7 @@ async function drive(stage: Stage, calls: Calls, client: SimulatedClient): Promi
   const under: Promise<void>[] = [];
   const until = stage.now() + faultMs * 0.9;
   for (let number = 1; stage.now() < until && number <= 60; number++) {
-    const done = act(stage, calls, client, keys, number);
+    const done = act(calls, client, keys, number);
     under.push(done);
     if (client.chance.hits(0.3)) await done;
     await client.sleep(client.chance.between(0, pause));
