@@ -16,8 +16,6 @@ import type {
 import { SkerryError } from './errors.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from './operation.ts';
 
-export type { AcceptedHold };
-
 /** Who asked: another entity, a client, or the entity itself (timers, effects). */
 export type Partner =
   | { readonly kind: 'entity'; readonly type: string; readonly key: string }
@@ -320,5 +318,3 @@ function checkUpgrades(contract: AnyEntity, options: BehaviourOptions): void {
     );
   }
 }
-
-export type { InputArguments };

@@ -146,7 +146,7 @@ export function forgetChanges(changes: Changes): void {
   changes.patches = noPatches;
 }
 
-export const noPatches: readonly Uint8Array[] = [];
+const noPatches: readonly Uint8Array[] = [];
 
 export function newRecord(address: Address, state: unknown): EntityRecord {
   return {

@@ -1,7 +1,7 @@
 /**
  * The turn as a handler sees it: the public `Turn` over one scope, and nothing else of the scope.
  */
-import type { Effect, Partner, Turn, When } from './behaviour.ts';
+import type { Effect, Partner, When } from './behaviour.ts';
 import type { AnyEntity, Hold } from './entity.ts';
 import { Refusal } from './request.ts';
 import type { TurnScope } from './scope.ts';
@@ -82,6 +82,3 @@ export class TurnHandle {
     this.#open.perform(effect, input);
   }
 }
-
-/** The handle is a `Turn` of the widest contract; each behaviour's own contract is what its types were checked against. */
-export type AnyTurn = Turn<AnyEntity>;

@@ -244,6 +244,6 @@ function textOf({ commit, activities }: Change): string {
   return `${commit.address} ${commit.version} epoch ${commit.epoch} wakes ${commit.wakeAt}: ${[...changed, ...names].join(', ')}`;
 }
 
-export function isEqual(one: Uint8Array, other: Uint8Array): boolean {
+function isEqual(one: Uint8Array, other: Uint8Array): boolean {
   return one.length === other.length && one.every((byte, index) => byte === other[index]);
 }
