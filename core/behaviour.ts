@@ -4,7 +4,6 @@
  * Owns the types of handlers and the check that none is missing; `turn.ts` runs them.
  */
 import type {
-  AcceptedHold,
   ActivityOf,
   AnyActivityOf,
   AnyEntity,

@@ -11,6 +11,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../support/job.ts';
+import { foundMutants } from './found.ts';
 import { type Mutant, mutants } from './list.ts';
 
 const root = join(import.meta.dirname, '..', '..');
@@ -89,7 +90,9 @@ async function checkTree(chosen: readonly Mutant[]): Promise<void> {
 
 async function main(): Promise<void> {
   const words = process.argv.slice(2);
-  const chosen = mutants.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
+  const chosen = [...mutants, ...foundMutants].filter(
+    ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
+  );
   process.stdout.write(`${chosen.length} mutants; first, their tests without them\n`);
   await checkTree(chosen);
   const waiting = [...chosen];
