@@ -5,7 +5,8 @@
  * remembers about its partners. Partners, clients and browsers import contracts only.
  */
 import { SkerryError } from './errors.ts';
-import { isTypeName, parseAddress } from './message.ts';
+import { defaultLimits } from './limits.ts';
+import { isTypeName, parseAddress, utf8Length } from './message.ts';
 import type { Command, OperationMap, Query, Tentative } from './operation.ts';
 
 /** What an entity type remembers about its partners of each type, as it is at first. */
@@ -146,10 +147,19 @@ export function entity<
   return Object.freeze({ type, initial: definition.initial, operations: definition.operations, activities });
 }
 
+/** Bytes of UTF-8 in a hold's id: an address, a version and a number have room in it. */
+export const holdIdBytesMax = 640;
+
 /** A hold may come from anywhere, an unchecked input too; one that is none would lie in the outbox and never be read. */
 export function checkedHold(hold: Hold): Hold {
+  // Also its sizes: no frame may get too large for what an application made up.
   const isHold =
-    typeof hold === 'object' && hold !== null && typeof hold.operation === 'string' && typeof hold.id === 'string';
+    typeof hold === 'object' &&
+    hold !== null &&
+    typeof hold.operation === 'string' &&
+    hold.operation.length <= defaultLimits.nameLengthMax &&
+    typeof hold.id === 'string' &&
+    utf8Length(hold.id) <= holdIdBytesMax;
   if (!isHold)
     throw new SkerryError(
       'invalid-input',

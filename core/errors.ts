@@ -53,6 +53,15 @@ export function isSkerryError(error: unknown, code?: ErrorCode): error is Skerry
   return Object.hasOwn(errorCodes, String(error.code)) && (code === undefined || error.code === code);
 }
 
+/** What an error says. Anything can be thrown, also what cannot be made a text: that must not throw again. */
+export function errorText(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.message) : String(error);
+  } catch {
+    return 'something was thrown that has no text';
+  }
+}
+
 /** Our own bugs: what must be true here, or the worker must not go on. */
 export function assert(condition: unknown, invariant: string): asserts condition {
   if (!condition) throw new Error(`Skerry bug, please report: ${invariant}`);

@@ -6,7 +6,7 @@
  */
 import type { Content } from './activity.ts';
 import type { EffectOutcome, View } from './behaviour.ts';
-import type { AnyEntity, Hold } from './entity.ts';
+import { type AnyEntity, type Hold, holdIdBytesMax } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.ts';
 import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
@@ -17,9 +17,6 @@ import type { TurnScope } from './scope.ts';
 import { retained, storable } from './storable.ts';
 import { TurnHandle } from './turn-handle.ts';
 import { view } from './view.ts';
-
-/** Bytes of UTF-8: an address, a version and a number have room in it. */
-const holdIdBytesMax = 640;
 
 export type HandlerTable = Readonly<Record<string, unknown>>;
 
@@ -114,7 +111,8 @@ function runResolution(
   step: 'confirm' | 'cancel',
 ): AnswerRow {
   const hold = scope.record.holds.get(content.hold);
-  if (hold === undefined)
+  // The operation is what a caller was authorised for: another one's hold is none of this one.
+  if (hold === undefined || hold.operation !== content.operation)
     return [
       'failed',
       'hold-unknown',
@@ -168,7 +166,11 @@ export function runEffectOutcome(scope: TurnScope, id: string, outcome: EffectOu
   if (effect === undefined) return undefined;
   scope.timerOperation = effect.name;
   const handler = scope.behaviour.effects.get(effect.name)?.settled;
-  if (handler !== undefined) outputOf(handler(new TurnHandle(scope), outcome), effect.name);
+  if (handler !== undefined) {
+    // A copy for each try: what a handler that throws did to it must not be there for the next one (P1).
+    const own = storable(outcome, `outcome of effect ${effect.name}`);
+    outputOf(handler(new TurnHandle(scope), own), effect.name);
+  }
   return ['done'];
 }
 

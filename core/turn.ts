@@ -18,7 +18,7 @@
 import type { Activity, Content } from './activity.ts';
 import { accept } from './activity.ts';
 import type { Behaviour } from './behaviour.ts';
-import { isSkerryError, SkerryError } from './errors.ts';
+import { errorText, isSkerryError, SkerryError } from './errors.ts';
 import { isEntityPartner, type PartnerId } from './message.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
@@ -186,8 +186,7 @@ export function answerQuery(
 
 /** Code and message of an error; never its stack. */
 export function failedRow(error: unknown): AnswerRow {
-  const text = error instanceof Error ? error.message : String(error);
-  return ['failed', isSkerryError(error) ? error.code : 'failed', text.slice(0, 2_000)];
+  return ['failed', isSkerryError(error) ? error.code : 'failed', errorText(error).slice(0, 2_000)];
 }
 
 /** The sender's side of the turn: number, answer, acknowledgement (one commit with the rest). */

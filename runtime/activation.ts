@@ -11,7 +11,7 @@
  *   nothing of either has left (P2).
  * - V2 A dropped activation runs no turn and releases nothing any more.
  */
-import { type Activity, floorOf } from '../core/activity.ts';
+import { type Activity, floorOf, type Outbound } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import type { Address } from '../core/message.ts';
 import type { EntityRecord, PendingEffect } from '../core/record.ts';
@@ -38,12 +38,7 @@ export class Batch {
     const { outbound } = activity;
     if (outbound === undefined) return;
     this.sent ??= new Map();
-    this.sent.set(activity, {
-      session: outbound.session,
-      through: outbound.next - 1,
-      floor: floorOf(outbound),
-      isClosing: outbound.isClosing,
-    });
+    this.sent.set(activity, sentOf(outbound));
   }
 }
 
@@ -61,6 +56,12 @@ export interface Sent {
   /** Those below it are acknowledged or dead letters. */
   readonly floor: number;
   readonly isClosing: boolean;
+}
+
+/** A stream as it is now. */
+export function sentOf(outbound: Outbound): Sent {
+  const { session, next, isClosing } = outbound;
+  return { session, through: next - 1, floor: floorOf(outbound), isClosing };
 }
 
 /** What is being tried again, and when. */

@@ -20,7 +20,12 @@ export function reasonToDeny(
 ): string | undefined {
   if (authorise === undefined || envelope.replyTo === '') return undefined;
   const operation = envelope.kind === 'query' ? envelope.operation : envelope.content.operation;
-  const verdict = authorise({ client: envelope.replyTo, identity: envelope.identity, address: envelope.to, operation });
-  if (verdict === true) return undefined;
-  return typeof verdict === 'string' ? verdict : '';
+  const { replyTo: client, identity, to: address } = envelope;
+  try {
+    const verdict = authorise({ client, identity, address, operation });
+    if (verdict === true) return undefined;
+    return typeof verdict === 'string' ? verdict : '';
+  } catch {
+    return 'The authorisation hook threw';
+  }
 }

@@ -5,7 +5,14 @@
  * there and back, once in effect, is `calls.ts`.
  */
 import type { Content } from '../core/activity.ts';
-import type { AcceptedHold, AnyEntity, Caller, CallOptions, Hold } from '../core/entity.ts';
+import {
+  type AcceptedHold,
+  type AnyEntity,
+  type Caller,
+  type CallOptions,
+  checkedHold,
+  type Hold,
+} from '../core/entity.ts';
 import { type ErrorCode, errorCodes, SkerryError } from '../core/errors.ts';
 import { type Address, addressOf, parseAddress } from '../core/message.ts';
 import type { AnyOperation } from '../core/operation.ts';
@@ -57,6 +64,9 @@ export class Client {
     options: CallOptions = {},
   ): Promise<unknown> {
     parseAddress(address);
+    // No contract vouches for it, and a frame has no room for any length.
+    if (operation.name.length > this.#parts.limits.nameLengthMax)
+      throw new SkerryError('unknown-operation', `No operation has a name of ${operation.name.length} characters`);
     return this.#perform(address, operation.name, operation.kind, input, options);
   }
 
@@ -115,9 +125,9 @@ export class Client {
 
   /** Confirm or cancel a hold, also one that came from elsewhere. Rejects with `lapsed` when it is too late to confirm. */
   async resolve(hold: Hold, kind: 'confirm' | 'cancel', options: CallOptions = {}): Promise<void> {
-    parseAddress(hold.entity);
-    const content: Content = { kind, operation: hold.operation, payload: nothing, hold: hold.id, wantsAnswer: true };
-    const row = await this.#message(hold.entity, content, options);
+    const { entity, operation, id } = checkedHold(hold);
+    const content: Content = { kind, operation, payload: nothing, hold: id, wantsAnswer: true };
+    const row = await this.#message(entity, content, options);
     if (row[0] === 'lapsed' && kind === 'confirm')
       throw new SkerryError('lapsed', `The hold on ${hold.entity} had lapsed: ${hold.operation} was cancelled`);
     if (row[0] !== 'lapsed') outputOf(hold.entity, `${kind} of ${hold.operation}`, row);

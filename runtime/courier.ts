@@ -17,10 +17,13 @@ import type { Limits } from '../core/limits.ts';
 import type { PartnerId } from '../core/message.ts';
 import type { DeadLetter } from '../core/record.ts';
 import { recordName } from '../core/record.ts';
-import type { Activation, Flight, Sent } from './activation.ts';
+import { type Activation, type Flight, type Sent, sentOf } from './activation.ts';
 import type { Envelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import type { Ownership } from './ownership.ts';
+
+/** What an outbox held when it was read. */
+type Stored = readonly [Activity, Sent];
 
 export interface CourierParts {
   readonly environment: Environment;
@@ -57,22 +60,33 @@ export class Courier {
 
   /** After activation: everything in the outbox is durable and nobody knows what of it was sent. */
   resume(activation: Activation): void {
+    const stored: Stored[] = [];
     for (const activity of activation.entity.activities.values()) {
       const { outbound } = activity;
-      if (outbound !== undefined && (outbound.unacked.length > 0 || outbound.isClosing))
-        this.#resumeOne(activation, activity);
+      const isOpen = outbound !== undefined && (outbound.unacked.length > 0 || outbound.isClosing);
+      if (isOpen) stored.push([activity, sentOf(outbound)]);
     }
+    if (stored.length === 0) return;
+    activation.flights ??= new Map();
+    this.#resumeStored(activation, stored);
   }
 
-  #resumeOne(activation: Activation, activity: Activity): void {
-    const { outbound } = activity;
-    if (outbound !== undefined)
-      this.released(activation, activity, {
-        session: outbound.session,
-        through: outbound.next - 1,
-        floor: floorOf(outbound),
-        isClosing: outbound.isClosing,
-      });
+  /**
+   * An entity is read in several steps. If another owner commits between them, outbox and numbers do not belong together:
+   * only who is the owner after the last of them may send what they make (E3).
+   */
+  #resumeStored(activation: Activation, stored: readonly Stored[]): void {
+    const { ownership, environment, limits } = this.#parts;
+    const whenStill = (run: () => void) => () => (activation.phase === 'dropped' ? undefined : run());
+    const send = () => {
+      for (const [activity, sent] of stored) this.released(activation, activity, sent);
+    };
+    const again = () =>
+      void environment.after(
+        limits.retryMs,
+        whenStill(() => this.#resumeStored(activation, stored)),
+      );
+    ownership.check(activation.partition, whenStill(send), whenStill(again));
   }
 
   #flightOf(activation: Activation, partner: PartnerId, outbound: Outbound): Flight {
@@ -344,8 +358,9 @@ export class Courier {
     for (const activity of activation.entity.activities.values()) {
       const { outbound } = activity;
       if (outbound === undefined) continue;
-      if (outbound.isClosing && activation.isDurable && activation.flights?.has(activity.partner) !== true)
-        this.#resumeOne(activation, activity);
+      const isUntold = outbound.isClosing && outbound.unacked.length === 0 && activation.isDurable;
+      if (isUntold && activation.flights?.has(activity.partner) !== true)
+        this.released(activation, activity, sentOf(outbound));
       // Its flight tells the partner again and again; the date is for an owner that comes after this one.
       if (outbound.isClosing || outbound.unacked.length > 0) next = Math.min(next, now + limits.closeIdleMs);
       else if (mayClose(outbound, now, limits)) {

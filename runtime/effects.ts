@@ -9,7 +9,7 @@
  * - L2 In one worker an effect runs once at a time, also while its entity leaves memory and returns.
  */
 import type { Behaviour, EffectOutcome } from '../core/behaviour.ts';
-import { isSkerryError } from '../core/errors.ts';
+import { errorText, isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Address } from '../core/message.ts';
 import type { PendingEffect } from '../core/record.ts';
@@ -89,10 +89,10 @@ export class Effects {
     } catch (error) {
       const isLast = attempt >= (effect.attemptsMax ?? limits.attemptsMax) || isSkerryError(error, 'unstorable');
       environment.log.warn(
-        { entity: address, effect: pending.name, attempt, error: String(error) },
+        { entity: address, effect: pending.name, attempt, error: errorText(error) },
         isLast ? 'an effect failed for good' : 'an effect failed; it is tried again',
       );
-      return isLast ? { status: 'failed', message: error instanceof Error ? error.message : String(error) } : undefined;
+      return isLast ? { status: 'failed', message: errorText(error) } : undefined;
     }
   }
 

@@ -34,6 +34,14 @@ function forgetDate({ inbound }: Activity, limits: Limits): number {
   return Math.min(closed, inbound.keepUntil) + 1;
 }
 
+/** A partner that went away leaves what it never completed: a busy entity would hold that for ever (P10). */
+export function dropLate(ahead: NonNullable<Activation['ahead']>, now: number): void {
+  for (const [partner, held] of ahead) {
+    const [first] = held.values();
+    if (first === undefined || first.arrival.expires < now) ahead.delete(partner);
+  }
+}
+
 export class Forgetting {
   readonly #parts: ForgettingParts;
 
@@ -148,6 +156,15 @@ export class Forgetting {
     if (isOld || activity.outbound !== undefined) entity.activities.set(partner, activity);
     if (activity.outbound !== undefined) entity.forgetAt = sooner(entity.forgetAt, now);
     return forgetDate(activity, limits);
+  }
+
+  /** No write ever wakes a type that is only in memory: it has what it remembers looked through now and then (P10). */
+  planVolatile(activation: Activation): void {
+    const { entity } = activation;
+    const { environment, limits, wakeBy } = this.#parts;
+    if (entity.forgetAt !== 0 || entity.activities.size <= limits.activityCountMax) return;
+    entity.forgetAt = environment.now() + sweepPauseMs;
+    wakeBy(activation, entity.forgetAt);
   }
 
   /** Let go of history that is older than its type keeps it; looked for now and then, a page at a time. */

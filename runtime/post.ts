@@ -94,10 +94,20 @@ export class Post {
   }
 
   #send(subject: string, outgoing: Outgoing): void {
-    if (outgoing.envelopes.length === 0) return;
-    this.#transport.send(subject, encodeFrame(outgoing.envelopes));
+    const { envelopes } = outgoing;
+    if (envelopes.length === 0) return;
+    // Emptied first: what cannot be sent must not be in the way of everything after it.
     outgoing.envelopes = [];
     outgoing.bytes = 0;
+    const frame = encodeFrame(envelopes);
+    if (frame.length <= this.#transport.frameBytesMax) this.#transport.send(subject, frame);
+    else if (envelopes.length > 1)
+      for (const envelope of envelopes) this.#send(subject, { envelopes: [envelope], bytes: 0 });
+    else
+      this.#environment.log.error(
+        { subject, bytes: frame.length },
+        'an envelope larger than a frame may be was dropped',
+      );
   }
 
   #arrive(subject: string, frame: Uint8Array): void {

@@ -23,6 +23,7 @@ export class Pump {
   #list: Activation[] = [];
   #isPumping = false;
   #isStopped = false;
+  #running: Activation | undefined;
   /** What waits in all mailboxes. */
   waitingCount = 0;
 
@@ -39,7 +40,8 @@ export class Pump {
     if (isBounded && (activation.waitingCount >= mailboxCountMax || this.waitingCount >= workerQueueCountMax))
       return false;
     activation.mailbox.push(item);
-    this.waitingCount += 1;
+    // What an entity's turn brings itself is counted when that turn has been run.
+    if (activation !== this.#running) this.waitingCount += 1;
     this.enlist(activation);
     return true;
   }
@@ -91,7 +93,9 @@ export class Pump {
       const item = activation.mailbox.shift();
       if (item === undefined) break;
       const before = activation.waitingCount;
+      this.#running = activation;
       this.#run(activation, item);
+      this.#running = undefined;
       // A turn may put items back: its own that lacks an activity, or what was held for it.
       this.waitingCount += activation.waitingCount - before - 1;
       count += 1;

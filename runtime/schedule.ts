@@ -11,6 +11,9 @@ interface Entry {
   readonly key: string;
 }
 
+/** Replaced entries that are never worth clearing away. */
+const spareCount = 1_024;
+
 export class Schedule {
   readonly #environment: Environment;
   readonly #run: (key: string) => void;
@@ -35,7 +38,8 @@ export class Schedule {
     if (known?.at === at) return;
     const entry = { at, order: this.#order++, key };
     this.#dates.set(key, entry);
-    this.#push(entry);
+    if (this.#heap.length >= 2 * this.#dates.size + spareCount) this.#clear();
+    else this.#push(entry);
     if (at < this.#alarmAt) this.#arm(at);
   }
 
@@ -76,6 +80,12 @@ export class Schedule {
     }
     const next = this.#heap[0];
     if (next !== undefined && next.at < this.#alarmAt) this.#arm(next.at);
+  }
+
+  /** Entries that were replaced or deleted would lie there until their dates, which may be far away: let go of them. */
+  #clear(): void {
+    this.#heap.length = 0;
+    for (const entry of this.#dates.values()) this.#push(entry);
   }
 
   #push(entry: Entry): void {

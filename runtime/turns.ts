@@ -14,7 +14,7 @@
  * - N3 What is held ahead of its turn is bounded; what does not fit is dropped and comes again (P12).
  */
 import { judge, keptAnswer } from '../core/activity.ts';
-import { isSkerryError } from '../core/errors.ts';
+import { errorText, isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { isEntityPartner, type PartnerId } from '../core/message.ts';
 import { recordName } from '../core/record.ts';
@@ -25,6 +25,7 @@ import { decode, encode } from './codec.ts';
 import type { Courier } from './courier.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import { dropLate } from './forgetting.ts';
 import type { Item } from './mailbox.ts';
 
 export interface TurnParts {
@@ -135,7 +136,7 @@ export class Turns {
         return false;
       }
       this.#parts.environment.log.warn(
-        { entity: activation.address, error: String(result.error) },
+        { entity: activation.address, error: errorText(result.error) },
         'a message is a dead letter after its last try',
       );
       result = bury(entity, behaviour, request, { error: result.error, attempts }, this.#turnEnvironment());
@@ -166,8 +167,14 @@ export class Turns {
   }
 
   #handlers(activation: Activation): Readonly<Record<string, unknown>> {
-    activation.handlers ??= activation.behaviour.instantiate(activation.entity.key);
-    return activation.handlers;
+    if (activation.handlers !== undefined) return activation.handlers;
+    try {
+      activation.handlers = activation.behaviour.instantiate(activation.entity.key);
+      return activation.handlers;
+    } catch (error) {
+      // An actor class whose constructor throws: then so does each of its turns and queries, where that is expected.
+      return new Proxy({}, { get: () => raise(error) });
+    }
   }
 
   #planRetry(activation: Activation, key: string, attempts: number, item: Item, error: unknown): void {
@@ -179,7 +186,7 @@ export class Turns {
     const kept = item.kind === 'message' ? { ...item, arrival: { ...item.arrival, sent: item.arrival.expires } } : item;
     activation.retries.set(key, { attempts, at, item: kept });
     environment.log.warn(
-      { entity: activation.address, attempts, error: String(error) },
+      { entity: activation.address, attempts, error: errorText(error) },
       'a turn threw; its message is tried again',
     );
     this.#parts.wakeBy(activation, at);
@@ -219,6 +226,8 @@ export class Turns {
     activation.ahead ??= new Map();
     let held = activation.ahead.get(envelope.from);
     if (held === undefined) {
+      if (activation.ahead.size >= this.#parts.limits.activityCountMax)
+        dropLate(activation.ahead, this.#parts.environment.now());
       held = new Map();
       activation.ahead.set(envelope.from, held);
     }
@@ -341,8 +350,9 @@ export class Turns {
     const due = [...entity.timers.values()]
       .filter((timer) => timer.due <= now)
       .sort((one, other) => one.due - other.due || one.order - other.order);
+    // A turn before it may have replaced it: the new one's time may not have come.
     for (const timer of due)
-      if (this.#isInPhase(activation))
+      if (this.#isInPhase(activation) && (entity.timers.get(timer.name)?.due ?? Infinity) <= now)
         this.#own(activation, `t:${timer.name}`, { kind: 'wake' }, { kind: 'timer', name: timer.name });
     const lapsed = [...entity.holds.values()].filter((hold) => hold.until <= now);
     for (const hold of lapsed)
@@ -376,6 +386,10 @@ export class Turns {
     if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
     this.#attempt(activation, key, item, request);
   }
+}
+
+function raise(error: unknown): never {
+  throw error;
 }
 
 function ackOf(activation: Activation, { from, arrival }: MessageEnvelope): StreamEnvelope {

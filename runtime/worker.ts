@@ -11,7 +11,7 @@
  */
 import type { Behaviour } from '../core/behaviour.ts';
 
-import { isSkerryError } from '../core/errors.ts';
+import { errorText, isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, typeOf } from '../core/message.ts';
 import { forgetChanges } from '../core/record.ts';
@@ -249,6 +249,8 @@ export class Worker {
 
   /** A date of an entity has come. */
   #wake(address: Address): void {
+    // The store has the date too. Timers that set themselves again would keep a worker from ever having finished.
+    if (this.#isDraining) return;
     this.#deliver(address, { kind: 'wake' });
   }
 
@@ -290,8 +292,10 @@ export class Worker {
     if (batch !== undefined) this.#release(activation, batch);
     // A write that waits for the store finds a batch to go with: else a busy entity would never be written.
     if (activation.isQueued) activation.batch();
-    if (durability === 'none') forgetChanges(activation.entity.changes);
-    else if (activation.trimAt === 0) {
+    if (durability === 'none') {
+      forgetChanges(activation.entity.changes);
+      this.#forgetting.planVolatile(activation);
+    } else if (activation.trimAt === 0) {
       activation.trimAt = this.#environment.now() + durability.intervalMs;
       this.#dates.setEarlier(activation.address, activation.trimAt);
     }
@@ -309,7 +313,8 @@ export class Worker {
     for (const envelope of batch.envelopes) this.#post(envelope);
     for (const unproven of batch.unproven ?? []) this.#confirm(activation, unproven);
     for (const [activity, sent] of batch.sent ?? []) this.#courier.released(activation, activity, sent);
-    for (const effect of batch.effects ?? []) this.#effects.start(activation.address, activation.behaviour, effect);
+    if (!this.#isDraining)
+      for (const effect of batch.effects ?? []) this.#effects.start(activation.address, activation.behaviour, effect);
     this.#housekeeping.plan(activation);
   }
 
@@ -362,8 +367,8 @@ export class Worker {
     // A read that failed between turns leaves their commit on its way.
     if (activation.flying !== undefined) this.#residents.doubt(activation.address);
     this.#residents.drop(activation);
-    this.#environment.log.warn({ entity: activation.address, error: String(error) }, 'an entity could not be read');
-    const message = error instanceof Error ? error.message : String(error);
+    const message = errorText(error);
+    this.#environment.log.warn({ entity: activation.address, error: message }, 'an entity could not be read');
     // What the application's code threw (an initial state, an upgrade) is no failure of the store, and no pause helps.
     const isStore = isSkerryError(error, 'store-failed');
     for (const item of waiting) {

@@ -229,8 +229,10 @@ export class SimulatedCluster {
   /** The worker is hung or cut off; another of its name takes its partitions, and later it comes to again. */
   #takeOver(old: RunningWorker): void {
     const ms = this.#chance.between(50, 5_000);
-    if (this.#chance.hits(0.5)) this.#pause(old, ms);
-    else this.#cut(old, ms);
+    // Or nothing is wrong with it but that somebody thinks so: then both are asked everything.
+    const way = this.#chance.pick(['pause', 'cut', 'suspicion'] as const);
+    if (way === 'pause') this.#pause(old, ms);
+    if (way === 'cut') this.#cut(old, ms);
     this.#running.delete(old.name);
     this.#zombies.add(old);
     this.#parts.time.schedule(

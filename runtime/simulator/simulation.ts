@@ -188,6 +188,7 @@ class Run {
     await this.#time.run(faultMs, () => this.#isBroken);
     this.#time.note('heal');
     this.#cluster.heal();
+    this.#watch.healedAt = this.#time.now;
     await this.#settle(settleMs, [workload]);
     if (scenario.afterwards !== undefined && !this.#isBroken) {
       await this.#settle(settleMs, [this.#track('what comes afterwards', scenario.afterwards(this.#stage))]);

@@ -32,10 +32,15 @@ export interface WatchParts {
 }
 
 const violationCountMax = 20;
+const unhinderedMs = 15_000;
+
+type Gone = Pick<Change['gone'][number], 'session' | 'message'>;
 
 export class Watch {
   readonly #parts: WatchParts;
   readonly violations: Violation[] = [];
+  /** When the faults ended: from then on nothing keeps a message from its receiver. */
+  healedAt = Number.POSITIVE_INFINITY;
   /** Calls that clients made, by subject and number. */
   readonly #calls = new Map<string, MessageEnvelope>();
   /** Epochs that a node holds, and when each of them was taken over by another. */
@@ -200,19 +205,28 @@ export class Watch {
       if (!isEntityPartner(to) || !this.#isDurable(to)) continue;
       const known = image.processed.get(image.pairKey(to, address));
       const isProcessed = known?.session === session && known.through >= message.seq;
+      if (isProcessed) continue;
       const index = letters.findIndex(
         ({ partner, content }) => partner === to && isEqual(content.payload, message.content.payload),
       );
       const letter = index < 0 ? undefined : letters.splice(index, 1)[0];
+      this.#checkHindered(address, to, { session, message }, letter !== undefined);
       const isMoved = sent.some(
         (other) => other.to === to && isEqual(other.message.content.payload, message.content.payload),
       );
-      if (isProcessed || letter !== undefined || isMoved) continue;
+      if (letter !== undefined || isMoved) continue;
       this.violate(
         'P7',
         `${session}.${message.seq} (${message.content.kind} ${message.content.operation}) of ${address} to ${to} left the outbox unprocessed`,
       );
     }
+  }
+
+  /** Who had this long without any fault until its message expired had no reason to give it up. */
+  #checkHindered(address: Address, to: PartnerId, { session, message }: Gone, isDead: boolean): void {
+    if (!isDead || message.expires < this.healedAt + unhinderedMs) return;
+    const text = `${session}.${message.seq} (${message.content.kind} ${message.content.operation}) of ${address} to ${to}`;
+    this.violate('P7', `${text} became a dead letter though nothing hindered it`);
   }
 
   #checkInvariant({ entity }: Change): void {

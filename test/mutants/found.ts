@@ -62,6 +62,13 @@ const simulatorOnly: readonly Omit<Mutant, 'tests'>[] = [
     replace: 'if (flight === undefined) return;',
   },
   {
+    name: 'what was read in two steps is sent without asking who the owner is',
+    promise: 'P1',
+    file: 'runtime/courier.ts',
+    find: '    ownership.check(activation.partition, whenStill(send), whenStill(again));',
+    replace: '    if (again !== undefined) send();',
+  },
+  {
     name: 'a late answer to an earlier probe is believed',
     promise: 'P7',
     file: 'runtime/courier.ts',
@@ -106,9 +113,9 @@ const simulatorOnly: readonly Omit<Mutant, 'tests'>[] = [
   {
     name: 'a quiet stream is closed only while somebody is there',
     promise: 'P10',
-    file: 'core/scope.ts',
-    find: '    this.record.forgetAt = sooner(this.record.forgetAt, this.now + this.environment.limits.closeIdleMs);\n',
-    replace: '',
+    file: 'runtime/forgetting.ts',
+    find: 'entity.forgetAt = sooner(next === Number.POSITIVE_INFINITY ? 0 : next, entity.isComplete ? 0 : entity.searchAt);',
+    replace: 'entity.forgetAt = 0;',
   },
   {
     name: 'a timer that threw and was cancelled is tried for ever',
