@@ -125,6 +125,13 @@ function dropAnswers(inbound: Inbound, floor: number, now: number): void {
   inbound.answers = inbound.answers.filter((answer) => answer.seq >= floor && answer.until >= now);
 }
 
+/** Bytes of the answers that a client may still ask for, given the floor of its newest call. */
+export function keptBytes(inbound: Inbound | undefined, floor: number): number {
+  let bytes = 0;
+  for (const answer of inbound?.answers ?? []) if (answer.seq >= floor) bytes += answer.bytes.length;
+  return bytes;
+}
+
 export function keptAnswer(inbound: Inbound | undefined, seq: number): Uint8Array | undefined {
   return inbound?.answers.find((answer) => answer.seq === seq)?.bytes;
 }

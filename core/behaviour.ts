@@ -3,15 +3,7 @@
  *
  * Owns the types of handlers and the check that none is missing; `turn.ts` runs them.
  */
-import type {
-  ActivityOf,
-  AnyActivityOf,
-  AnyEntity,
-  Hold,
-  InputArguments,
-  Sender,
-  StateOf,
-} from './entity.ts';
+import type { ActivityOf, AnyActivityOf, AnyEntity, Hold, Sender, StateOf } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from './operation.ts';
 

@@ -27,6 +27,8 @@ export interface Limits {
   readonly mailboxCountMax: number;
   /** Messages that wait in one worker, over all its entities (P12). */
   readonly workerQueueCountMax: number;
+  /** Bytes of answers that an entity keeps for one client's calls; a further call is answered `overloaded` (P12). */
+  readonly keptAnswerBytesMax: number;
   /** Messages of one stream that arrived ahead of their turn and are held. */
   readonly aheadCountMax: number;
   /** Messages of one stream that are on their way at once. */
@@ -79,6 +81,7 @@ export const defaultLimits: Limits = {
   timerCountMax: 200_000,
   mailboxCountMax: 10_000,
   workerQueueCountMax: 100_000,
+  keptAnswerBytesMax: 4_194_304,
   aheadCountMax: 1_024,
   windowCountMax: 256,
   clientCallCountMax: 65_536,

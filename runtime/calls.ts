@@ -255,6 +255,13 @@ export class Calls {
   }
 
   #turnedAway(call: Call, { status, bytes }: ReplyEnvelope): SkerryError {
+    // A copy that was sent before may still be processed: only a call that was sent once was certainly not (C2).
+    const effect = call.attempts === 1 || call.query !== undefined ? 'none' : 'unknown';
+    if (status === 'not-loaded') {
+      const [, code, text] = readRow(decode(bytes));
+      const known = Object.hasOwn(errorCodes, String(code)) ? (String(code) as ErrorCode) : 'failed';
+      return new SkerryError(known, `${call.address} could not be made: ${String(text)}`, { effect });
+    }
     const reason = new TextDecoder().decode(bytes);
     const code: ErrorCode = status === 'answer' || status === 'moved' ? 'failed' : status;
     const texts: Partial<Record<ErrorCode, string>> = {
@@ -263,8 +270,6 @@ export class Calls {
       'unknown-type': `No behaviour is registered for the type '${reason}'`,
       denied: reason === '' ? `The call of ${call.address} was denied` : reason,
     };
-    // A copy that was sent before may still be processed: only a call that was sent once was certainly not (C2).
-    const effect = call.attempts === 1 || call.query !== undefined ? 'none' : 'unknown';
     return new SkerryError(code, texts[code] ?? errorCodes[code], { effect });
   }
 

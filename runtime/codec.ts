@@ -32,6 +32,7 @@ const replyStatuses: readonly ReplyEnvelope['status'][] = [
   'unknown-type',
   'denied',
   'moved',
+  'not-loaded',
 ];
 
 /**

@@ -13,7 +13,7 @@
  * - N2 A message whose turn throws blocks only its own stream; after `attemptsMax` tries it is buried and the stream goes on.
  * - N3 What is held ahead of its turn is bounded; what does not fit is dropped and comes again (P12).
  */
-import { judge, keptAnswer } from '../core/activity.ts';
+import { judge, keptAnswer, keptBytes } from '../core/activity.ts';
 import { errorText, isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { isEntityPartner, type PartnerId } from '../core/message.ts';
@@ -116,9 +116,23 @@ export class Turns {
     const retry = activation.retries?.get(from);
     // Another copy of a message that threw: its own retry is planned already (N2).
     if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
+    if (this.#isFull(activation, envelope)) return;
     const request: Request = { kind: 'message', partner: from, arrival, content };
     const isDone = this.#attempt(activation, from, envelope, request);
     if (isDone) this.#runAhead(activation, from);
+  }
+
+  /** A client that never lets its floor pass what it was answered is told so, before its answers outgrow the store (P12). */
+  #isFull(activation: Activation, envelope: MessageEnvelope): boolean {
+    if (envelope.replyTo === '') return false;
+    const inbound = activation.entity.activities.get(envelope.from)?.inbound;
+    if (keptBytes(inbound, envelope.arrival.floor) <= this.#parts.limits.keptAnswerBytesMax) return false;
+    this.#turnAway(activation, envelope);
+    return true;
+  }
+
+  #turnAway(activation: Activation, { replyTo, call }: MessageEnvelope): void {
+    this.#emit(activation, { kind: 'reply', to: replyTo, call, status: 'overloaded', bytes: new Uint8Array(0) });
   }
 
   /** Run a turn; false if it is to be tried again. */
@@ -156,13 +170,7 @@ export class Turns {
   /** A client whose call finds no room is told at once, and nothing is remembered: a later try may find some (P12). */
   #isTurnedAway(activation: Activation, item: Item, error: unknown): boolean {
     if (item.kind !== 'message' || item.replyTo === '' || !isSkerryError(error, 'overloaded')) return false;
-    this.#emit(activation, {
-      kind: 'reply',
-      to: item.replyTo,
-      call: item.call,
-      status: 'overloaded',
-      bytes: new Uint8Array(0),
-    });
+    this.#turnAway(activation, item);
     return true;
   }
 
@@ -257,19 +265,9 @@ export class Turns {
   // ---- queries
 
   #query(activation: Activation, query: QueryEnvelope): void {
-    const reply: Envelope = {
-      kind: 'reply',
-      to: query.replyTo,
-      call: query.call,
-      status: 'answer',
-      bytes: answerQuery(
-        activation.entity,
-        activation.behaviour,
-        this.#handlers(activation),
-        query,
-        this.#turnEnvironment(),
-      ),
-    };
+    const { entity, behaviour } = activation;
+    const bytes = answerQuery(entity, behaviour, this.#handlers(activation), query, this.#turnEnvironment());
+    const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes };
     if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none')
       this.#emit(activation, reply);
     else this.#emitProven(activation, reply, query);
@@ -345,7 +343,8 @@ export class Turns {
   #wake(activation: Activation): void {
     const now = this.#parts.environment.now();
     for (const retry of [...(activation.retries?.values() ?? [])])
-      if (retry.at <= now && retry.item.kind !== 'wake') this.#again(activation, retry.item);
+      if (retry.at <= now && retry.item.kind !== 'wake' && this.#isInPhase(activation))
+        this.run(activation, retry.item);
     const { entity } = activation;
     const due = [...entity.timers.values()]
       .filter((timer) => timer.due <= now)
@@ -374,10 +373,6 @@ export class Turns {
   /** A turn may have found that it needs an activity from the store: the rest waits for the next wake. */
   #isInPhase(activation: Activation): boolean {
     return activation.phase === 'ready';
-  }
-
-  #again(activation: Activation, item: Item): void {
-    if (this.#isInPhase(activation)) this.run(activation, item);
   }
 
   /** A turn that the entity itself asks for. */

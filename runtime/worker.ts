@@ -50,7 +50,6 @@ const sweepMs = 1_000;
 const sweepSteps = 20_000;
 /** The hand passes every activation at least this often, in sweeps. */
 const sweepsARound = 16;
-const none = new Uint8Array(0);
 
 export class Worker {
   readonly name: string;
@@ -217,20 +216,14 @@ export class Worker {
     return reason === undefined;
   }
 
-  #reply(envelope: MessageEnvelope | QueryEnvelope, status: ReplyEnvelope['status'], reason = ''): void {
+  #reply(
+    envelope: MessageEnvelope | QueryEnvelope,
+    status: ReplyEnvelope['status'],
+    said: string | AnswerRow = '',
+  ): void {
     if (envelope.replyTo === '' || this.#doubtful.has(envelope)) return;
-    this.#post({
-      kind: 'reply',
-      to: envelope.replyTo,
-      call: envelope.call,
-      status,
-      bytes: reason === '' ? none : new TextEncoder().encode(reason),
-    });
-  }
-
-  #replyRow(envelope: MessageEnvelope | QueryEnvelope, row: AnswerRow): void {
-    if (envelope.replyTo === '' || this.#doubtful.has(envelope)) return;
-    this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'answer', bytes: encode(row) });
+    const bytes = typeof said === 'string' ? new TextEncoder().encode(said) : encode(said);
+    this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status, bytes });
   }
 
   #deliver(address: Address, item: Item): void {
@@ -374,7 +367,8 @@ export class Worker {
     for (const item of waiting) {
       if (item.kind !== 'message' && item.kind !== 'query') continue;
       if (isStore) this.#reply(item, 'store-failed', message);
-      else this.#replyRow(item, failedRow(error));
+      // An error that nobody remembers, unlike an answer (P5): a later call may find that it can be made.
+      else this.#reply(item, 'not-loaded', failedRow(error));
     }
     if (!this.#isStopped && isStore)
       this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.retryMsMax);
