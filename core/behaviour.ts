@@ -88,7 +88,7 @@ export type Recipient<Contract extends AnyEntity, To extends AnyEntity> = Sender
 };
 
 /** `void` that an async function does not satisfy: a turn never waits. */
-type Returned<Output> = [Output] extends [void] ? void | undefined : Output;
+type Returned<Output> = 0 extends 1 & Output ? Output : [Output] extends [void] ? void | undefined : Output;
 
 export interface TentativeHandlers<Contract extends AnyEntity, Input, Output> {
   // Properties, not methods: a method's parameters are compared both ways, and a wrong input would compile.

@@ -47,7 +47,10 @@ export interface Cluster {
   readonly client: Client;
   readonly inspector: Inspector;
   readonly workers: readonly Worker[];
-  /** Finish what was started, commit it, and close. Calls that are still waiting are rejected with `closed`. */
+  /**
+   * Finish what was started, commit it, and close. Calls that are still waiting are rejected with `closed`. A cluster that
+   * is not closed keeps its process alive.
+   */
   close(): Promise<void>;
 }
 
@@ -57,6 +60,7 @@ export interface Cluster {
  */
 export async function embed(options: EmbedOptions): Promise<Cluster> {
   checkBehaviours(options.behaviours);
+  checkLimits(options.limits ?? {});
   const environment = options.environment ?? machineEnvironment(standardLog());
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const isOwnStore = typeof options.store === 'string';
@@ -72,6 +76,21 @@ export async function embed(options: EmbedOptions): Promise<Cluster> {
 async function openStore(store: string | Store): Promise<Store> {
   if (typeof store !== 'string') return store;
   return store === 'memory' ? new MemoryStore() : openLmdb(store);
+}
+
+function checkLimits(limits: Partial<Limits>): void {
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Object.hasOwn(defaultLimits, name))
+      throw new SkerryError(
+        'invalid-definition',
+        `There is no limit '${name}'; there are ${Object.keys(defaultLimits).join(', ')}`,
+      );
+    if (typeof value !== 'number' || !(value >= 0))
+      throw new SkerryError(
+        'invalid-definition',
+        `The limit '${name}' must be a number of at least 0, not ${String(value)}`,
+      );
+  }
 }
 
 function checkBehaviours(behaviours: readonly Behaviour[]): void {

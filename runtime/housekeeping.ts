@@ -8,7 +8,7 @@
  * - W3 An entity with something to do by itself is woken for it, in memory or not.
  */
 import type { Limits } from '../core/limits.ts';
-import { ownTime } from '../core/record.ts';
+import { ownTime, wakeTime } from '../core/record.ts';
 import type { Activation } from './activation.ts';
 import type { CommitQueue } from './commit.ts';
 import type { Courier } from './courier.ts';
@@ -82,7 +82,11 @@ export class Housekeeping {
     const closing = courier.closeIdle(activation, now);
     const isForgetting = forgetting.forget(activation, now, closing.next);
     const isTrimDue = activation.trimAt !== 0 && (activation.trimAt <= now || isLast);
-    if (closing.isChanged || isForgetting || isTrimDue) {
+    // A date that has passed and that nobody needs would wake the entity again after every start.
+    const { storedWakeAt } = activation;
+    const isWakeStale =
+      activation.isDurable && storedWakeAt !== undefined && storedWakeAt <= now && (wakeTime(entity) ?? now + 1) > now;
+    if (closing.isChanged || isForgetting || isTrimDue || isWakeStale) {
       entity.version += 1;
       activation.trimAt = 0;
       activation.batch();

@@ -70,7 +70,7 @@ async function withCluster(
   } catch (error) {
     if (!stop.signal.aborted) throw error;
     return complain(
-      'stopped; the same command goes on from here',
+      `${process.stderr.isTTY ? '\n' : ''}stopped; the same command goes on from here`,
       exitCodes[stop.signal.reason as keyof typeof exitCodes],
     );
   } finally {

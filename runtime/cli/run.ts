@@ -1,4 +1,5 @@
 /** `skerry run`: an app's behaviours on a data folder, until it is told to stop. */
+
 import { basename } from 'node:path';
 import { type Cluster, embed } from '../embed.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
@@ -7,6 +8,7 @@ import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
 import { greet } from './control-client.ts';
 import { type Control, serveControl } from './control-server.ts';
+import { shellWord } from './escape.ts';
 import { CliError, failureOf } from './failure.ts';
 import { realFolder, remember } from './folder.ts';
 import { openWaiting } from './reach.ts';
@@ -80,7 +82,7 @@ async function startControl(given: Given, cluster: Cluster, app: App): Promise<C
   }
 }
 
-function announce({ folder, output }: Given, app: App, workers: number): void {
+function announce({ folder, options, output }: Given, app: App, workers: number): void {
   const types = app.behaviours.map(({ contract }) => contract);
   if (output.isJson) {
     output.json({
@@ -103,7 +105,8 @@ function announce({ folder, output }: Given, app: App, workers: number): void {
     '  ',
   );
   output.line();
-  const hint = 'Ask it from another terminal: skerry call <type/key> <operation> [json]\nCtrl-C stops it.';
+  const where = options.data === undefined ? '' : ` --data ${shellWord(folder)}`;
+  const hint = `Ask it from another terminal: skerry call <type/key> <operation> [json]${where}\nCtrl-C stops it.`;
   for (const line of hint.split('\n')) output.line(output.style('dim', line));
   output.line();
 }

@@ -109,3 +109,11 @@ export function statesAreTyped(turn: Turn<typeof Order>): void {
   // @ts-expect-error the key is given
   turn.key = 'b';
 }
+
+/** An output of `any` is not an output of nothing. */
+export const Loose = entity('loose', {
+  initial: () => ({ count: 1 }),
+  // biome-ignore lint/suspicious/noExplicitAny: what is tested
+  operations: { count: query(unchecked<any>()), add: command(undefined, unchecked<any>()) },
+});
+export const loose = behaviour(Loose, { count: (view) => view.state.count, add: () => 1 });
