@@ -116,4 +116,4 @@ export const Loose = entity('loose', {
   // biome-ignore lint/suspicious/noExplicitAny: what is tested
   operations: { count: query(unchecked<any>()), add: command(undefined, unchecked<any>()) },
 });
-export const loose = behaviour(Loose, { count: (view) => view.state.count, add: () => 1 });
+export const loose: Handlers<typeof Loose> = { count: (view) => view.state.count, add: () => 1 };
