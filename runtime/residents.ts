@@ -165,6 +165,8 @@ export class Residents {
       this.#parts.failed(activation, error);
       return;
     }
+    // Dropped while its activities were read: it must not come back to life (V2).
+    if (isDropped(activation)) return;
     this.#numberVolatile(activation);
     activation.phase = 'ready';
     this.#parts.ready(activation);
@@ -246,4 +248,9 @@ export class Residents {
       }
     }
   }
+}
+
+/** As a function, since the compiler takes a phase that it has seen for one that stays. */
+function isDropped({ phase }: Activation): boolean {
+  return phase === 'dropped';
 }

@@ -261,6 +261,7 @@ export class SimulatedCluster {
     time.note(`${node.name} ends: ${reason}`);
     worker.stop();
     node.isStopped = true;
+    node.stoppedAt = time.now;
     // Half of them stay to see that a stopped worker does nothing by itself; of the others no event runs any more.
     node.isDead = this.#chance.hits(0.5);
     if (this.#zombies.delete(victim)) this.#stoppedTurns += worker.figures.turns;

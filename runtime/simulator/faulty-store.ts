@@ -35,6 +35,9 @@ export interface StoreParts {
 /** What becomes of a commit whose outcome nobody is told. */
 type Unknown = 'never written' | 'written' | 'written later' | 'written in part';
 
+/** How long a stopped worker may go on with what it had begun to read. */
+const windDownMs = 5_000;
+
 export class FaultyStore {
   readonly inner: MemoryStore;
   readonly #parts: StoreParts;
@@ -84,6 +87,8 @@ export class FaultyStore {
 
   #call<Value>(node: SimulatedNode, label: string, run: () => Promise<Value>): Promise<Value> {
     const { time, chance, rates, count } = this.#parts;
+    if (time.now > node.stoppedAt + windDownMs)
+      time.onError(new Error(`${node.name} still asks the store for ${label} though it was stopped`));
     const isRefused = chance.hits(rates.storeRefuses);
     const there = this.#latency();
     const back = this.#latency();

@@ -21,6 +21,8 @@ export interface SimulatedNode {
   isDead: boolean;
   /** Its worker was told to stop, and must neither write nor send from there. */
   isStopped: boolean;
+  /** When that was. */
+  stoppedAt: number;
   isPaused: boolean;
   /** What came to pass while it was paused. */
   readonly held: Event[];
@@ -36,7 +38,15 @@ interface Event {
 }
 
 export function newNode(name: string, offsetMs = 0): SimulatedNode {
-  return { name, offsetMs, isDead: false, isStopped: false, isPaused: false, held: [] };
+  return {
+    name,
+    offsetMs,
+    isDead: false,
+    isStopped: false,
+    stoppedAt: Number.POSITIVE_INFINITY,
+    isPaused: false,
+    held: [],
+  };
 }
 
 /** Events before the process gets its turn. */

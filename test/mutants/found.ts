@@ -97,6 +97,13 @@ const simulatorOnly: readonly Omit<Mutant, 'tests'>[] = [
     replace: 'else if (flying !== undefined) flying.envelopes.push(envelope);',
   },
   {
+    name: 'an entity that was dropped while it was read comes back to life',
+    promise: 'V2',
+    file: 'runtime/residents.ts',
+    find: '    if (isDropped(activation)) return;\n',
+    replace: '',
+  },
+  {
     name: 'what was forgotten meanwhile comes back by a read',
     promise: 'P4',
     file: 'runtime/residents.ts',
