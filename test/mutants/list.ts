@@ -215,12 +215,12 @@ export const mutants: readonly Mutant[] = [
     tests: ['worker'],
   },
   {
-    name: 'values are shared with the caller',
+    name: 'what is assigned to a state is shared with who assigned it',
     promise: 'P11',
-    file: 'core/perform.ts',
-    find: "return output === undefined ? undefined : storable(output, 'output');",
-    replace: 'return output;',
-    tests: ['turn'],
+    file: 'core/state.ts',
+    find: 'if (moved === undefined) return data.copyStorable(value, where, this.level + 1, this);',
+    replace: 'if (moved === undefined) return value;',
+    tests: [],
   },
   {
     name: 'an effect runs under another key each time',

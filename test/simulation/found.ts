@@ -15,5 +15,6 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   326: 'a stale worker reported lost history, and reopened its streams (P8)',
   388: 'the late answer to an earlier probe made a dead letter of a message that had been processed (P7)',
   2217: 'a stale worker told a client that the store had failed (P3)',
+  2645: 'the check took a full mailbox for a lost dead letter',
   3352: 'a stale worker sent from a session that was never durable (P2)',
 };

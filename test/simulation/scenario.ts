@@ -89,11 +89,28 @@ async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): P
       // What a sender gave up on was numbered long ago: sent now it would be out of order.
       const isRetried = letter.side === 'receiver' && !address.startsWith('mailer/') && modeOf(letter) !== 'throw';
       const kind = isRetried && client.chance.hits(0.6) ? 'dead-retry' : 'dead-drop';
-      await client.client.resolveDead(address, letter.id, kind).catch((error: unknown) => {
-        if (!isSkerryError(error)) throw error;
-        stage.violate('P7', `${kind} of ${letter.id} at ${address}: ${error.code} ${error.message}`);
-      });
+      await whenThereIsRoom(client, () => client.client.resolveDead(address, letter.id, kind)).catch(
+        (error: unknown) => {
+          if (!isSkerryError(error)) throw error;
+          stage.violate('P7', `${kind} of ${letter.id} at ${address}: ${error.code} ${error.message}`);
+        },
+      );
     }
+  }
+}
+
+/** A full mailbox is an honest answer, and nothing was done: once more, after a pause. */
+async function whenThereIsRoom(client: SimulatedClient, call: () => Promise<void>): Promise<void> {
+  for (;;) {
+    const isDone = await call().then(
+      () => true,
+      (error: unknown) => {
+        if (isSkerryError(error, 'overloaded') && error.effect === 'none') return false;
+        throw error;
+      },
+    );
+    if (isDone) return;
+    await client.sleep(100);
   }
 }
 
