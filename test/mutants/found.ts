@@ -55,13 +55,6 @@ const simulatorOnly: readonly Omit<Mutant, 'tests'>[] = [
     replace: '',
   },
   {
-    name: 'an acknowledgement lets a session take off that is not durable',
-    promise: 'P2',
-    file: 'runtime/courier.ts',
-    find: 'if (flight === undefined || flight.session !== session) return;',
-    replace: 'if (flight === undefined) return;',
-  },
-  {
     name: 'what was read in two steps is sent without asking who the owner is',
     promise: 'P1',
     file: 'runtime/courier.ts',
