@@ -55,20 +55,6 @@ const simulatorOnly: readonly Omit<Mutant, 'tests'>[] = [
     replace: '',
   },
   {
-    name: 'what was read in two steps is sent without asking who the owner is',
-    promise: 'P1',
-    file: 'runtime/courier.ts',
-    find: '    ownership.check(activation.partition, whenStill(send), whenStill(again));',
-    replace: '    if (again !== undefined) send();',
-  },
-  {
-    name: 'a late answer to an earlier probe is believed',
-    promise: 'P7',
-    file: 'runtime/courier.ts',
-    find: '    if (envelope.number !== -message.seq) return;\n',
-    replace: '',
-  },
-  {
     name: 'a stale worker says that history was lost',
     promise: 'P8',
     file: 'runtime/courier.ts',

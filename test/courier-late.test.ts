@@ -1,0 +1,72 @@
+/** What comes to the courier of a worker that is behind: answers and acknowledgements that belong to another history. */
+import type { Content } from '../core/activity.ts';
+import { newActivity } from '../core/activity.ts';
+import { behaviour, command, defaultLimits, entity } from '../core/index.ts';
+import { Activation } from '../runtime/activation.ts';
+import { Courier } from '../runtime/courier.ts';
+import type { Envelope } from '../runtime/envelope.ts';
+import { Ownership } from '../runtime/ownership.ts';
+import { freshRecord } from '../runtime/persistence.ts';
+import { MemoryStore } from '../runtime/stores/memory.ts';
+import { HandEnvironment } from './support/hand.ts';
+import { assert, suite } from './support/suite.ts';
+
+const test = suite('courier-late');
+
+const Stock = entity('stock', { initial: () => ({}), operations: { take: command() } });
+const stock = behaviour(Stock, { take: () => undefined });
+const partner = 'stock/far';
+const content: Content = {
+  kind: 'operation',
+  operation: 'take',
+  payload: new Uint8Array(0),
+  hold: '',
+  wantsAnswer: false,
+};
+
+/** A courier, and an entity with messages 1 and 2 of session 5 in its outbox, which expire at once. */
+function withOutbox() {
+  const environment = new HandEnvironment();
+  const posted: Envelope[] = [];
+  const ownership = new Ownership(new MemoryStore({ partitions: 1 }), environment, () => undefined);
+  const courier = new Courier({
+    environment,
+    limits: defaultLimits,
+    ownership,
+    post: (envelope) => void posted.push(envelope),
+    wakeBy: () => undefined,
+    commit: () => undefined,
+  });
+  const activation = new Activation('stock/near', 0, stock);
+  activation.record = freshRecord('stock/near', stock);
+  const activity = newActivity(partner);
+  const expires = environment.now() + 1_000;
+  const unacked = [1, 2].map((seq) => ({ seq, expires, content }));
+  activity.outbound = { session: 5, next: 3, unacked, isClosing: false, activeAt: 0 };
+  activation.record.activities.set(partner, activity);
+  activation.record.outboxCount = 2;
+  return { environment, courier, activation, activity, posted };
+}
+
+test('Q1: an acknowledgement lets nothing of a session go that is not durable here', () => {
+  const { courier, activation, posted } = withOutbox();
+  activation.flights = new Map([
+    [partner, { session: 3, durable: 9, expired: [], isClosing: false, transmitted: 1, attempts: 0, retryAt: 0 }],
+  ]);
+  courier.acknowledged(activation, { kind: 'ack', to: 'stock/near', from: partner, session: 5, number: 1 });
+  assert.equal(posted, []);
+});
+
+test('Q3: the answer to an earlier probe, late, makes no dead letter of the message that is first now', async () => {
+  const { environment, courier, activation } = withOutbox();
+  await environment.advance(1_000 + defaultLimits.skewMaxMs + 1);
+  const probed = { kind: 'probed', to: 'stock/near', from: partner, session: 5 } as const;
+  // About message 1, which was acknowledged meanwhile.
+  courier.acknowledged(activation, { ...probed, kind: 'ack', number: 1 });
+  courier.probed(activation, { ...probed, number: -1 });
+  assert.is(activation.record?.dead.size, 0);
+  courier.probed(activation, { ...probed, number: -2 });
+  assert.is(activation.record?.dead.size, 1);
+});
+
+test.run();
