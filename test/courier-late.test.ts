@@ -28,7 +28,8 @@ const content: Content = {
 function withOutbox() {
   const environment = new HandEnvironment();
   const posted: Envelope[] = [];
-  const ownership = new Ownership(new MemoryStore({ partitions: 1 }), environment, () => undefined);
+  const store = new MemoryStore({ partitions: 1 });
+  const ownership = new Ownership(store, environment, () => undefined);
   const courier = new Courier({
     environment,
     limits: defaultLimits,
@@ -45,7 +46,7 @@ function withOutbox() {
   activity.outbound = { session: 5, next: 3, unacked, isClosing: false, activeAt: 0 };
   activation.record.activities.set(partner, activity);
   activation.record.outboxCount = 2;
-  return { environment, courier, activation, activity, posted };
+  return { environment, store, ownership, courier, activation, posted };
 }
 
 test('Q1: an acknowledgement lets nothing of a session go that is not durable here', () => {
@@ -55,6 +56,18 @@ test('Q1: an acknowledgement lets nothing of a session go that is not durable he
   ]);
   courier.acknowledged(activation, { kind: 'ack', to: 'stock/near', from: partner, session: 5, number: 1 });
   assert.equal(posted, []);
+});
+
+test('E3: what was read in several steps is sent only by who is the owner after them', async () => {
+  const { environment, store, ownership, courier, activation, posted } = withOutbox();
+  for (const isOwner of [false, true]) {
+    const [claim] = await store.claim([0], 'this worker');
+    if (!isOwner) await store.claim([0], 'another');
+    ownership.take(0, claim?.epoch ?? 0, environment.now());
+    courier.resume(activation);
+    await environment.advance(10);
+    assert.is(posted.length, isOwner ? 2 : 0);
+  }
 });
 
 test('Q3: the answer to an earlier probe, late, makes no dead letter of the message that is first now', async () => {

@@ -1,10 +1,10 @@
 /**
- * Mutants that bring back bugs which the simulator has found, and a few that remove what is hardest to see: nothing but
- * the simulator is asked about them.
+ * Mutants that bring back bugs which the simulator has found, and a few that remove what is hardest to see. The simulator
+ * must notice; what shows in one of thousands of seeds has a unit test, which is asked first.
  */
 import type { Mutant } from './list.ts';
 
-const simulatorOnly: readonly Omit<Mutant, 'tests'>[] = [
+const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a read between turns makes what is not durable be sent',
     promise: 'P2',
@@ -152,6 +152,30 @@ const simulatorOnly: readonly Omit<Mutant, 'tests'>[] = [
     find: '    records.push([recordName.patch(layout.patchCount), patch]);\n',
     replace: '',
   },
+  {
+    name: 'what was read in two steps is sent without asking who the owner is',
+    promise: 'P1',
+    file: 'runtime/courier.ts',
+    find: '    ownership.check(activation.partition, whenStill(send), whenStill(again));',
+    replace: '    if (again !== undefined) send();',
+    tests: ['courier-late'],
+  },
+  {
+    name: 'a late answer to an earlier probe is believed',
+    promise: 'P7',
+    file: 'runtime/courier.ts',
+    find: '    if (envelope.number !== -message.seq) return;\n',
+    replace: '',
+    tests: ['courier-late'],
+  },
+  {
+    name: 'an acknowledgement lets a session take off that is not durable',
+    promise: 'P2',
+    file: 'runtime/courier.ts',
+    find: 'if (flight === undefined || flight.session !== session) return;',
+    replace: 'if (flight === undefined) return;',
+    tests: ['courier-late'],
+  },
 ];
 
-export const foundMutants: readonly Mutant[] = simulatorOnly.map((mutant) => ({ ...mutant, tests: [] }));
+export const foundMutants: readonly Mutant[] = found.map((mutant) => ({ tests: [], ...mutant }));
