@@ -358,9 +358,15 @@ export class Courier {
     for (const activity of activation.entity.activities.values()) {
       const { outbound } = activity;
       if (outbound === undefined) continue;
-      const isUntold = outbound.isClosing && outbound.unacked.length === 0 && activation.isDurable;
-      if (isUntold && activation.flights?.has(activity.partner) !== true)
-        this.released(activation, activity, sentOf(outbound));
+      const isClosing = outbound.isClosing && outbound.unacked.length === 0;
+      if (isClosing && activation.flights?.has(activity.partner) !== true) {
+        if (activation.isDurable) this.released(activation, activity, sentOf(outbound));
+        else {
+          // With the next commit: an entity that leaves memory after each visit would else never come to it.
+          activation.batch().addSent(activity);
+          isChanged = true;
+        }
+      }
       // Its flight tells the partner again and again; the date is for an owner that comes after this one.
       if (outbound.isClosing || outbound.unacked.length > 0) next = Math.min(next, now + limits.closeIdleMs);
       else if (mayClose(outbound, now, limits)) {
