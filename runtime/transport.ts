@@ -1,18 +1,28 @@
 /**
- * The transport: how frames get from one process, or one part of it, to another. At most once, in no order; what must
- * survive is in the store.
+ * The transport: how frames get from one process, or one part of it, to another. At most once; what must survive is in
+ * the store.
  *
  * Invariants (cited as X1..; `test/conformance/transport.ts` holds every transport to them):
  * - X1 A frame that is sent arrives whole and unchanged, at most once per send, or not at all.
  * - X2 What a receiver gets is its own: nothing that the sender does to its bytes afterwards shows in it (P11).
- * - X3 A subject that nobody listens to swallows frames without an error; `send` never blocks and never throws for it.
+ * - X3 A subject that nobody listens to swallows frames without an error; `send` never blocks and never throws for it,
+ *   nor for a connection that is slow or gone: what does not fit into a bounded buffer is dropped (P12).
  * - X4 After `close` no handler is called any more.
+ * - X5 `onAbsent` tells of a subject only if nobody listened to it when a frame that was sent to it got there.
+ * - X6 `onRestored` tells only when everything that is listened to is listened to again: what is asked anew gets answers.
  */
 export interface Transport {
-  /** The largest frame, bytes; a larger one is refused by `send` with `too-large`. */
+  /**
+   * The largest frame, bytes; a larger one is refused by `send` with `too-large`. It may become smaller when a server comes
+   * back with another limit, and never becomes larger.
+   */
   readonly frameBytesMax: number;
   /** Have frames for a subject handed to `receive`; the function that comes back ends that. */
   listen(subject: string, receive: (frame: Uint8Array) => void): () => void;
   send(subject: string, frame: Uint8Array): void;
+  /** Be told of subjects to which something was sent and nobody listens: a hint, soon and mostly (X5). */
+  onAbsent(tell: (subject: string) => void): () => void;
+  /** Be told when the connection is there again after it was lost: what was sent meanwhile may be gone. */
+  onRestored(tell: () => void): () => void;
   close(): Promise<void>;
 }

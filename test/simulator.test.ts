@@ -165,7 +165,7 @@ simulator(
     const frames: Uint8Array[] = [];
     network.transport(one).listen('subject', (frame) => void frames.push(frame));
     network.transport(other).listen('subject', (frame) => void frames.push(frame));
-    network.cut.add(other);
+    network.cut(other);
     // An empty frame of version 1.
     const frame = new Uint8Array([0x91, 1]);
     network.transport(sender).send('subject', frame);
@@ -176,5 +176,68 @@ simulator(
     assert.is(new Set(frames).size, frames.length);
   },
 );
+
+simulator('X5: the network tells a sender who is absent: the dead, not the paused or cut off', async () => {
+  const { time } = newTime();
+  const parts = { time, chance: new Chance(1, 'network'), count: new FaultCount(), transitMaxMs: 1_000 };
+  const network = new Network({ ...parts, rates: noFaults });
+  const [sender, cut, paused, dead] = [newNode('sender'), newNode('cut'), newNode('paused'), newNode('dead')];
+  for (const node of [cut, paused, dead]) network.transport(node).listen(node.name, () => undefined);
+  network.cut(cut);
+  time.pause(paused);
+  dead.isDead = true;
+  const transport = network.transport(sender);
+  const absent: string[] = [];
+  const stop = transport.onAbsent((subject) => void absent.push(subject));
+  const frame = new Uint8Array([0x91, 1]);
+  for (const { name } of [cut, paused, dead]) transport.send(name, frame);
+  await time.run(1_000);
+  assert.equal(absent, ['dead']);
+  stop();
+  transport.send('dead', frame);
+  await time.run(1_000);
+  assert.equal(absent, ['dead']);
+});
+
+simulator('X5: a hint that somebody is absent may be lost, and is when the sender is cut off', async () => {
+  const { time } = newTime();
+  const parts = { time, chance: new Chance(1, 'network'), count: new FaultCount(), transitMaxMs: 1_000 };
+  const network = new Network({ ...parts, rates: { ...noFaults, drop: 0.5 } });
+  const sender = newNode('sender');
+  const transport = network.transport(sender);
+  let told = 0;
+  transport.onAbsent(() => {
+    told += 1;
+  });
+  for (let sent = 0; sent < 400; sent++) transport.send('nobody', new Uint8Array([0x91, 1]));
+  await time.run(5_000);
+  assert.ok(told > 50 && told < 150, `a quarter of 400 are told, not ${told}`);
+  transport.send('nobody', new Uint8Array([0x91, 1]));
+  network.cut(sender);
+  const before = told;
+  await time.run(5_000);
+  assert.is(told, before);
+});
+
+simulator('X6: when a cut ends its node is told, and what it listens to arrives', async () => {
+  const { time } = newTime();
+  const parts = { time, chance: new Chance(1, 'network'), count: new FaultCount(), transitMaxMs: 1_000 };
+  const network = new Network({ ...parts, rates: noFaults });
+  const [node, other] = [newNode('node'), newNode('other')];
+  const told: string[] = [];
+  const transport = network.transport(node);
+  transport.onRestored(() => void told.push('node'));
+  network.transport(other).onRestored(() => void told.push('other'));
+  transport.listen('subject', () => void told.push('frame'));
+  network.mend(node);
+  network.cut(node);
+  await time.run(1_000);
+  assert.equal(told, []);
+  network.mend(node);
+  await time.run(1_000);
+  network.transport(other).send('subject', new Uint8Array([0x91, 1]));
+  await time.run(1_000);
+  assert.equal(told, ['node', 'frame']);
+});
 
 simulator.run();

@@ -207,7 +207,7 @@ export class SimulatedCluster {
 
   #disturbOne(kind: string, act: (one: RunningWorker) => void): void {
     const candidates = [...this.#running.values()].filter(
-      ({ node }) => !node.isPaused && !this.#parts.network.cut.has(node),
+      ({ node }) => !node.isPaused && !this.#parts.network.isCut(node),
     );
     if (candidates.length === 0) return;
     this.#parts.count.add(kind);
@@ -222,8 +222,8 @@ export class SimulatedCluster {
 
   #cut({ node }: RunningWorker, ms: number): void {
     const { time, network } = this.#parts;
-    network.cut.add(node);
-    time.schedule(this.#chaos, ms, `${node.name} is back`, () => network.cut.delete(node));
+    network.cut(node);
+    time.schedule(this.#chaos, ms, `${node.name} is back`, () => network.mend(node));
   }
 
   /** The worker is hung or cut off; another of its name takes its partitions, and later it comes to again. */
@@ -281,7 +281,7 @@ export class SimulatedCluster {
     this.#parts.rates = noFaults;
     store.rates = noFaults;
     network.rates = noFaults;
-    network.cut.clear();
+    network.mendAll();
     for (const { node } of [...this.#running.values(), ...this.#zombies]) if (node.isPaused) time.resume(node);
     time.schedule(this.#chaos, 5_000, 'zombies end', () => {
       for (const zombie of this.#zombies) this.#end(zombie, 'healed');

@@ -11,6 +11,18 @@ import type { Chance } from './chance.ts';
 import type { FaultCount, FaultRates } from './faults.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
+/** What one node's end of the network tells, besides frames. */
+interface End {
+  readonly node: SimulatedNode;
+  readonly absent: Set<(subject: string) => void>;
+  readonly restored: Set<() => void>;
+}
+
+interface Sent {
+  readonly subject: string;
+  readonly frame: Uint8Array;
+}
+
 interface Listener {
   readonly node: SimulatedNode;
   readonly receive: (frame: Uint8Array) => void;
@@ -30,8 +42,9 @@ export class Network {
   readonly #parts: NetworkParts;
   readonly #node = newNode('network');
   readonly #listeners = new Map<string, Set<Listener>>();
+  readonly #ends = new Set<End>();
   /** Nodes that neither send nor get anything. */
-  readonly cut = new Set<SimulatedNode>();
+  readonly #cut = new Set<SimulatedNode>();
   /** Inputs of calls of which the network made more than one copy. */
   readonly duplicatedInputs: string[] = [];
   /** Frames that are under way. */
@@ -47,12 +60,39 @@ export class Network {
 
   /** The transport as one node sees it. */
   transport(node: SimulatedNode): Transport {
+    const end: End = { node, absent: new Set(), restored: new Set() };
+    this.#ends.add(end);
     return {
       frameBytesMax,
       listen: (subject, receive) => this.#listen(subject, { node, receive }),
-      send: (subject, frame) => this.#send(node, subject, frame),
-      close: async () => undefined,
+      send: (subject, frame) => this.#send(end, subject, frame),
+      onAbsent: (tell) => added(end.absent, tell),
+      onRestored: (tell) => added(end.restored, tell),
+      close: async () => void this.#ends.delete(end),
     };
+  }
+
+  isCut(node: SimulatedNode): boolean {
+    return this.#cut.has(node);
+  }
+
+  cut(node: SimulatedNode): void {
+    this.#cut.add(node);
+  }
+
+  /** End a cut; the node finds out soon. */
+  mend(node: SimulatedNode): void {
+    if (!this.#cut.delete(node)) return;
+    for (const end of this.#ends) {
+      if (end.node !== node || end.restored.size === 0) continue;
+      this.#parts.time.schedule(node, this.#delay(), 'network restored', () => {
+        if (this.#ends.has(end) && !this.isCut(node)) for (const tell of [...end.restored]) tell();
+      });
+    }
+  }
+
+  mendAll(): void {
+    for (const node of [...this.#cut]) this.mend(node);
   }
 
   #listen(subject: string, listener: Listener): () => void {
@@ -65,19 +105,19 @@ export class Network {
     return () => void listeners.delete(listener);
   }
 
-  #send(node: SimulatedNode, subject: string, frame: Uint8Array): void {
+  #send(end: End, subject: string, frame: Uint8Array): void {
     const { chance, rates, count } = this.#parts;
     if (frame.length > frameBytesMax)
       throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${frameBytesMax})`);
-    if (node.isDead || this.cut.has(node)) return;
+    if (end.node.isDead || this.isCut(end.node)) return;
     if (chance.hits(rates.drop)) return count.add('frame dropped');
-    this.#deliverLater(subject, frame.slice(), this.#delay());
+    this.#deliverLater(end, { subject, frame: frame.slice() }, this.#delay());
     if (!chance.hits(rates.duplicate)) return;
     count.add('frame duplicated');
     this.#markDuplicated(frame);
     const copies = chance.between(1, 2);
     for (let copy = 0; copy < copies; copy++)
-      this.#deliverLater(subject, frame.slice(), this.#delay() + chance.between(0, 2_000));
+      this.#deliverLater(end, { subject, frame: frame.slice() }, this.#delay() + chance.between(0, 2_000));
   }
 
   #delay(): number {
@@ -91,18 +131,18 @@ export class Network {
     return chance.between(10, 1_500);
   }
 
-  #deliverLater(subject: string, frame: Uint8Array, delayMs: number): void {
+  #deliverLater(from: End, { subject, frame }: Sent, delayMs: number): void {
     this.underWay += 1;
     this.#parts.time.schedule(this.#node, delayMs, `frame ${subject} ${frame.length} ${digest(frame)}`, () =>
-      this.#deliver(subject, frame),
+      this.#deliver(from, { subject, frame }),
     );
   }
 
-  #deliver(subject: string, frame: Uint8Array): void {
+  #deliver(from: End, { subject, frame }: Sent): void {
     this.underWay -= 1;
-    const listeners = [...(this.#listeners.get(subject) ?? [])].filter(
-      ({ node }) => !node.isDead && !this.cut.has(node),
-    );
+    const known = [...(this.#listeners.get(subject) ?? [])].filter(({ node }) => !node.isDead);
+    if (known.length === 0) this.#tellAbsent(from, subject);
+    const listeners = known.filter(({ node }) => !this.isCut(node));
     if (listeners.length > 1) this.#markDuplicated(frame);
     for (const { node, receive } of listeners) {
       const copy = frame.slice();
@@ -111,12 +151,26 @@ export class Network {
     }
   }
 
+  /** The hint travels as frames do: it may be late or lost. Who is cut off counts as there: a server takes long to notice. */
+  #tellAbsent(end: End, subject: string): void {
+    const { chance, rates, time } = this.#parts;
+    if (end.absent.size === 0 || chance.hits(rates.drop)) return;
+    time.schedule(end.node, this.#delay(), `absent ${subject}`, () => {
+      if (this.#ends.has(end) && !this.isCut(end.node)) for (const tell of [...end.absent]) tell(subject);
+    });
+  }
+
   #markDuplicated(frame: Uint8Array): void {
     for (const envelope of decodeFrame(frame)) {
       if (envelope.kind === 'message' && envelope.call > 0)
         this.duplicatedInputs.push(Buffer.from(envelope.content.payload).toString('latin1'));
     }
   }
+}
+
+function added<Tell>(tellers: Set<Tell>, tell: Tell): () => void {
+  tellers.add(tell);
+  return () => void tellers.delete(tell);
 }
 
 /** For the trace: frames that differ shall show. */

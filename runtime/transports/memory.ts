@@ -9,6 +9,7 @@ export class MemoryTransport implements Transport {
   readonly frameBytesMax: number;
   readonly #environment: Environment;
   readonly #listeners = new Map<string, Set<(frame: Uint8Array) => void>>();
+  readonly #absentTellers = new Set<(subject: string) => void>();
   #isClosed = false;
 
   constructor(environment: Environment, options: { frameBytesMax?: number } = {}) {
@@ -35,16 +36,32 @@ export class MemoryTransport implements Transport {
         'too-large',
         `A frame of ${frame.length} bytes is over frameBytesMax (${this.frameBytesMax})`,
       );
-    if (this.#isClosed || !this.#listeners.has(subject)) return;
+    if (this.#isClosed) return;
     const copy = new Uint8Array(frame);
-    this.#environment.soon(() => {
-      // Handlers that left or joined meanwhile: who listens when it arrives gets it.
-      if (!this.#isClosed) for (const receive of [...(this.#listeners.get(subject) ?? [])]) receive(copy);
-    });
+    this.#environment.soon(() => this.#deliver(subject, copy));
+  }
+
+  /** Who listens when it arrives gets it, also if it was not there when it was sent (X5). */
+  #deliver(subject: string, frame: Uint8Array): void {
+    if (this.#isClosed) return;
+    const listeners = this.#listeners.get(subject);
+    if (listeners === undefined) for (const tell of [...this.#absentTellers]) tell(subject);
+    else for (const receive of [...listeners]) receive(frame);
+  }
+
+  onAbsent(tell: (subject: string) => void): () => void {
+    this.#absentTellers.add(tell);
+    return () => void this.#absentTellers.delete(tell);
+  }
+
+  /** There is no connection that could be lost. */
+  onRestored(): () => void {
+    return () => undefined;
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#listeners.clear();
+    this.#absentTellers.clear();
   }
 }

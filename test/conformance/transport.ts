@@ -138,6 +138,57 @@ export function transportSuite(name: string, open: () => Promise<OpenTransport>)
     },
   );
 
+  rule('X5: who sends to a subject that nobody listens to is told of it, and of no other', async (opened) => {
+    const { transport, other, settled } = opened;
+    arrivals(other, 's.a');
+    await settled();
+    const absent: string[] = [];
+    const stop = transport.onAbsent((subject) => void absent.push(subject));
+    transport.send('s.a', bytes(1));
+    transport.send('s.nobody', bytes(1));
+    await settled();
+    assert.ok(absent.length > 0, 'told');
+    assert.equal([...new Set(absent)], ['s.nobody']);
+    stop();
+    absent.length = 0;
+    transport.send('s.no-one', bytes(1));
+    await settled();
+    assert.equal(absent, []);
+  });
+
+  rule('X5: a subject is absent when its last listener has left, and no more when one has come', async (opened) => {
+    const { transport, other, settled } = opened;
+    const absent: string[] = [];
+    transport.onAbsent((subject) => void absent.push(subject));
+    const [first, second] = [arrivals(other, 's.a'), arrivals(other, 's.a')];
+    await settled();
+    first.stop();
+    await settled();
+    transport.send('s.a', bytes(1));
+    await settled();
+    assert.equal([absent, second.frames], [[], [[1]]]);
+    second.stop();
+    await settled();
+    transport.send('s.a', bytes(2));
+    await settled();
+    assert.ok(absent.length > 0, 'told');
+    const third = arrivals(other, 's.a');
+    await settled();
+    absent.length = 0;
+    transport.send('s.a', bytes(3));
+    await settled();
+    assert.equal([absent, third.frames], [[], [[3]]]);
+  });
+
+  rule('X4: nobody is told of an absent subject after close', async ({ transport, settled }) => {
+    const absent: string[] = [];
+    transport.onAbsent((subject) => void absent.push(subject));
+    transport.send('s.nobody', bytes(1));
+    await transport.close();
+    await settled();
+    assert.equal(absent, []);
+  });
+
   rule('X4: after close no handler is called, also not for what was under way, and send is silent', async (opened) => {
     const { transport, other, settled } = opened;
     const { frames } = arrivals(other, 's.a');

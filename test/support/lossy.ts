@@ -28,6 +28,14 @@ export class LossyTransport implements Transport {
     if (!envelopes.some((envelope) => this.takes(envelope))) this.#inner.send(subject, frame);
   }
 
+  onAbsent(tell: (subject: string) => void): () => void {
+    return this.#inner.onAbsent(tell);
+  }
+
+  onRestored(): () => void {
+    return this.#inner.onRestored();
+  }
+
   close(): Promise<void> {
     return this.#inner.close();
   }
