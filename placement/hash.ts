@@ -1,12 +1,11 @@
 /**
- * Hashing: address → partition, and partition → worker, computable by anybody from the view alone.
+ * Hashing: text → number, and address → home partition, computable by anybody.
  *
- * Owns the hash (32-bit FNV-1a over UTF-8 bytes, then the finaliser of MurmurHash3 by Austin Appleby) and rendezvous
- * hashing (Thaler, Ravishankar: "A Name-Based Mapping Scheme for Rendezvous", 1996). `docs/protocol.md` has test vectors.
+ * Owns the hash: 32-bit FNV-1a over UTF-8 bytes, then the finaliser of MurmurHash3 by Austin Appleby. Which worker a
+ * partition goes to is `rendezvous.ts`'s. `docs/protocol.md` has test vectors.
  *
  * Invariants:
  * - H1 The same bytes give the same number for ever, in every process and language.
- * - H2 A worker that joins or leaves changes only the partitions that it gets or had.
  */
 const utf8 = new TextEncoder();
 const scratch = new Uint8Array(4_096);
@@ -39,20 +38,7 @@ function finish(hashed: number): number {
   return (value ^ (value >>> 16)) >>> 0;
 }
 
+/** The home of an address: where it is kept, whoever owns it. */
 export function partitionOf(address: string, partitions: number): number {
   return hash(address) % partitions;
-}
-
-/** The worker with the highest score for a partition; the smaller name wins a tie. Undefined: there are no workers. */
-export function ownerOf(partition: number, workers: readonly string[]): string | undefined {
-  let owner: string | undefined;
-  let best = -1;
-  for (const worker of workers) {
-    const score = hash(`${partition}:${worker}`);
-    if (score > best || (score === best && owner !== undefined && worker < owner)) {
-      owner = worker;
-      best = score;
-    }
-  }
-  return owner;
 }

@@ -1,25 +1,61 @@
 /**
- * The view: the versioned list of workers, from which partition → worker follows by hashing alone.
- *
- * For now its workers are fixed when a cluster is embedded; who changes it, and when, comes with the placement service.
+ * The view: the versioned list of workers and pins. From it, and from hashing alone, follows which worker should own which
+ * partition (`placement.ts`); who *does* own it says the store.
  */
-import { ownerOf, partitionOf } from './hash.ts';
+
+/** A type that a worker hosts, and the labels that a worker must have to be given any of its entities. */
+export interface HostedType {
+  readonly type: string;
+  /** Sorted, without duplicates. */
+  readonly labels: readonly string[];
+}
+
+/** A worker as it announces itself. */
+export interface WorkerEntry {
+  /** Stable over restarts: partitions follow the name. At most one worker of a name is in a view. */
+  readonly name: string;
+  /** Of this one process, never used again: its subjects are made of it. */
+  readonly id: string;
+  /** Its share of the partitions in proportion to the others': a whole number from 1 to `weightMax`. */
+  readonly weight: number;
+  /** Sorted, without duplicates. */
+  readonly labels: readonly string[];
+  readonly types: readonly HostedType[];
+  /** The application's version, for people. */
+  readonly version: string;
+  /** It is being drained: it answers, forwards and hands off, and gets no partition any more. */
+  readonly isLeaving: boolean;
+}
+
+/** An entity that is to be on a chosen worker. */
+export interface Pin {
+  readonly address: string;
+  /** The worker's name. While no such worker is in the view, the entity is where it would be without the pin. */
+  readonly worker: string;
+}
 
 export interface View {
+  /** Greater than that of every view before it: the service's term times 2^20, and a count. */
   readonly version: number;
+  /** How many partitions addresses hash to; fixed for a cluster's life. */
   readonly partitions: number;
-  readonly workers: readonly string[];
-  /** Owner of each partition, by its number. */
-  readonly owners: readonly string[];
+  /** In order of their names. */
+  readonly workers: readonly WorkerEntry[];
+  /** In order of their addresses. */
+  readonly pins: readonly Pin[];
 }
 
-/** The view in which every partition goes to its rendezvous among `workers`. */
-export function viewOf(version: number, partitions: number, workers: readonly string[]): View {
-  const owners = Array.from({ length: partitions }, (_, partition) => ownerOf(partition, workers) ?? '');
-  return { version, partitions, workers, owners };
-}
-
-/** Who should own an entity. */
-export function workerOf(view: View, address: string): string {
-  return view.owners[partitionOf(address, view.partitions)] ?? '';
+/** A view that nothing changes: workers of these names, each of which hosts all types and has the labels they require. */
+export function viewOf(
+  version: number,
+  partitions: number,
+  names: readonly string[],
+  types: readonly (string | HostedType)[],
+): View {
+  const hosted = types.map((type) => (typeof type === 'string' ? { type, labels: [] } : type));
+  const labels = [...new Set(hosted.flatMap((type) => type.labels))].sort();
+  const workers = [...new Set(names)]
+    .sort()
+    .map((name) => ({ name, id: name, weight: 1, labels, types: hosted, version: '', isLeaving: false }));
+  return { version, partitions, workers, pins: [] };
 }
