@@ -67,6 +67,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/turns.ts',
     find: 'else this.#emitProven(activation, probed, undefined);',
     replace: 'else this.#emit(activation, probed);',
+    tests: ['turns-proof'],
   },
   {
     name: 'a commit under way counts as a proof of ownership',
@@ -74,6 +75,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/turns.ts',
     find: 'else if (flying !== undefined) flying.unproven = [...(flying.unproven ?? []), { envelope, query }];',
     replace: 'else if (flying !== undefined) flying.envelopes.push(envelope);',
+    tests: ['turns-proof'],
   },
   {
     name: 'an entity that was dropped while it was read comes back to life',
