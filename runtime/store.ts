@@ -13,15 +13,24 @@
  *   never goes back behind it.
  * - S5 When `commit` rejects with effect 'none' nothing of the call was written; with 'unknown' each commit
  *   of it may or may not have been; never a part of one.
- * - S6 `claim` raises the epoch by one, for ever: an epoch is never given twice, so that a stale owner's commits
- *   are refused from the moment at which the claim resolves.
+ * - S6 `claim` raises the epoch, for ever: an epoch is never given twice, so that a stale owner's commits are refused
+ *   from the moment at which the claim resolves. By how much it is raised is the store's business.
  * - S7 What is returned is the caller's to keep; what is passed in is not changed by the caller until the call settles.
+ * - S8 A pin and the two epochs that it raises change in one step, and a claim lists the pins of that same moment: an epoch
+ *   that was claimed before a pin is stale after it.
+ * - S9 A lease changes hands in one step, and its term rises each time: no two holders are ever given the same term.
  */
 import type { Address } from '../core/message.ts';
 import type { RecordName } from '../core/record.ts';
+import type { Pin } from '../placement/view.ts';
 
 export type { RecordName };
 
+/**
+ * What is owned: a number whose rest by the store's `partitions` is its *home*, where its entities are kept. Those below
+ * `partitions` are the homes themselves; pinned entities, and types that require labels, have partitions above, with epochs
+ * of their own (`placement/placement.ts`). Below 2^53.
+ */
 export type Partition = number & { readonly unit?: 'partition' };
 export type Epoch = number & { readonly unit?: 'epoch' };
 export type Version = number & { readonly unit?: 'version' };
@@ -60,6 +69,16 @@ export interface Claim {
   readonly epoch: Epoch;
   /** Who held it before; undefined the first time. */
   readonly before: string | undefined;
+  /** The pinned entities of its home, in the same moment: a later pin makes this epoch stale. */
+  readonly pins: readonly Pin[];
+}
+
+/** Who does something that one shall do at a time. Saves work, guards nothing: two may believe that they hold it. */
+export interface Lease {
+  /** Empty: nobody. */
+  readonly holder: string;
+  /** Raised by one each time that somebody gets it who does not have it (S9); 0: nobody ever had it. */
+  readonly term: number;
 }
 
 export interface Wake {
@@ -78,6 +97,26 @@ export interface Store {
 
   /** Take partitions over (S6), all or none. `owner` is for people: it is shown, never compared. */
   claim(partitions: readonly Partition[], owner: string): Promise<Claim[]>;
+
+  /**
+   * Pin an entity to a worker by its name, or end that (undefined). With it, in one step, the epochs of its home partition
+   * and of `partition`, the pinned entity's own, are raised: whoever had either finds out before it does anything wrong.
+   */
+  pin(address: Address, partition: Partition, worker: string | undefined): Promise<void>;
+
+  /** All pins, in order of their addresses. */
+  pins(): Promise<Pin[]>;
+
+  /**
+   * Take or keep a lease for `ms` from `now` (the caller's clock): given if it is the caller's already, free, over, or has
+   * the term `instead`, whose holder the caller found gone. `ms` 0 gives it up, if it is the caller's. Returns who has it
+   * after that.
+   */
+  lease(
+    name: string,
+    holder: string,
+    options: { readonly now: number; readonly ms: number; readonly instead?: number },
+  ): Promise<Lease>;
 
   /** The present epochs (0: never claimed), in the order asked: one ownership check for everything that waits (P9). */
   epochs(partitions: readonly Partition[]): Promise<Epoch[]>;
@@ -103,7 +142,7 @@ export interface Store {
     options: { after?: RecordName; limit: number },
   ): Promise<(readonly [RecordName, Uint8Array])[]>;
 
-  /** Entities of a partition that want to be woken, soonest first, after the given one; at most `limit`. */
+  /** Entities of a partition's home that want to be woken, soonest first, after the given one; at most `limit`. */
   wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]>;
 
   /** Addresses of a type (all types: undefined) in order of their UTF-8 bytes, after the given one; at most `limit`. */

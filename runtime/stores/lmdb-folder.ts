@@ -125,6 +125,11 @@ export function inUse(folder: string, by: string, advice: string): SkerryError {
   return new SkerryError('store-in-use', `The data in ${folder} is open in ${by}: ${advice}`);
 }
 
+export function unopenable(folder: string, cause: unknown): SkerryError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SkerryError('store-failed', `The store in ${folder} could not be opened: ${reason}`, { cause });
+}
+
 /** What tells a living process from every other with its pid; undefined: there is none. */
 function startOf(pid: number): string | undefined {
   return process.platform === 'linux' ? startOnLinux(pid) : startElsewhere(pid);

@@ -3,10 +3,11 @@
  *
  *   heads     address                              → version, wakeAt, head      one put and one read per small commit
  *   records   length of address, address, name     → bytes                      an entity's records lie side by side
- *   wakes     partition, wakeAt, address           → nothing                    soonest first
+ *   wakes     home, wakeAt, address                → nothing                    soonest first
  *   meta      'format' | 'users' | 'epoch/' number → JSON | JSON | epoch, owner
+ *             'pin/' home, address | 'lease/' name → worker | JSON
  *
- * A change here is a new format: raise `formatVersion` in `lmdb-folder.ts`.
+ * A change here that an older version would misread is a new format: raise `formatVersion` in `lmdb-folder.ts`.
  *
  * Invariants:
  * - SY1 A key is a string whose UTF-8 bytes are LMDB's key; their order is the order that the store's interface asks for.
@@ -33,6 +34,24 @@ export function recordKey(address: Address, name: RecordName): string {
 
 export function epochKey(partition: Partition): string {
   return `epoch/${partition}`;
+}
+
+export function leaseKey(name: string): string {
+  return `lease/${name}`;
+}
+
+/** What the keys of a home's pins start with; without one, those of all. */
+export function pinPrefix(home: Partition | undefined): string {
+  return home === undefined ? 'pin/' : `pin/${partitionKey(home)}`;
+}
+
+export function pinKey(home: Partition, address: Address): string {
+  return pinPrefix(home) + address;
+}
+
+/** The address in a key of a pin. */
+export function pinnedIn(key: string): Address {
+  return key.slice('pin/00000000'.length);
 }
 
 /** What the keys of a partition's wakes start with. */
@@ -108,7 +127,8 @@ export function presentOf(value: Uint8Array | undefined): { version: Version; wa
   return { version: view.getFloat64(0), wakeAt: Number.isNaN(wakeAt) ? undefined : wakeAt };
 }
 
-export function epochValue(epoch: Epoch, owner: string): Uint8Array {
+/** A partition that was pinned to and never claimed has an epoch and no owner. */
+export function epochValue(epoch: Epoch, owner = ''): Uint8Array {
   const value = Buffer.alloc(8 + Buffer.byteLength(owner));
   value.writeDoubleBE(epoch, 0);
   value.write(owner, 8, 'utf8');
@@ -118,7 +138,7 @@ export function epochValue(epoch: Epoch, owner: string): Uint8Array {
 export function epochOf(value: Buffer | undefined): { epoch: Epoch; owner: string | undefined } {
   return value === undefined
     ? { epoch: 0, owner: undefined }
-    : { epoch: value.readDoubleBE(0), owner: value.toString('utf8', 8) };
+    : { epoch: value.readDoubleBE(0), owner: value.length > 8 ? value.toString('utf8', 8) : undefined };
 }
 
 /** Before the transaction, since what is refused there must not have been begun (S5). */

@@ -12,7 +12,7 @@ interface Entry {
   readonly value: Uint8Array;
 }
 
-interface Ordered {
+export interface Ordered {
   getRange(options: { start: string }): Iterable<Entry>;
   getBinary(key: string): Uint8Array | undefined;
 }

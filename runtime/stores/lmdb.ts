@@ -19,7 +19,9 @@ import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { type Effect, isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
-import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
+import type { Pin } from '../../placement/view.ts';
+import type { Claim, Commit, Epoch, Lease, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
+import type { LeaseCall } from './lease.ts';
 import {
   checkDataFile,
   formatNote,
@@ -30,11 +32,11 @@ import {
   syncFolders,
   thisProcess,
   unknownFormat,
+  unopenable,
 } from './lmdb-folder.ts';
 import {
   epochKey,
   epochOf,
-  epochValue,
   headValue,
   partitionKey,
   presentOf,
@@ -45,6 +47,7 @@ import {
   wakeKey,
   wakeOf,
 } from './lmdb-layout.ts';
+import { claimOne, lease, pin, pinsOf } from './lmdb-owners.ts';
 import { loadOne, page } from './lmdb-reading.ts';
 
 export interface LmdbOptions {
@@ -133,13 +136,20 @@ class LmdbStore implements Store {
 
   claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
     return this.#transact(({ meta }) =>
-      partitions.map((partition) => {
-        const held = epochOf(meta.getBinary(epochKey(partition)));
-        const epoch = held.epoch + 1;
-        meta.putSync(epochKey(partition), epochValue(epoch, owner));
-        return { partition, epoch, before: held.owner };
-      }),
+      partitions.map((partition) => claimOne(meta, partition, this.#home(partition), owner)),
     );
+  }
+
+  pin(address: Address, partition: Partition, worker: string | undefined): Promise<void> {
+    return this.#transact(({ meta }) => pin(meta, { address, partition, home: this.#home(partition) }, worker));
+  }
+
+  pins(): Promise<Pin[]> {
+    return this.#look(({ meta }) => pinsOf(meta, undefined));
+  }
+
+  lease(name: string, holder: string, call: LeaseCall): Promise<Lease> {
+    return this.#transact(({ meta }) => lease(meta, name, holder, call));
   }
 
   async commit(group: readonly Commit[]): Promise<Outcome[]> {
@@ -181,8 +191,9 @@ class LmdbStore implements Store {
   }
 
   async wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
-    const after = options.after && wakeKey(partition, options.after);
-    const found = await this.#look(({ wakes }) => page(wakes, partitionKey(partition), after, options.limit));
+    const home = this.#home(partition);
+    const after = options.after && wakeKey(home, options.after);
+    const found = await this.#look(({ wakes }) => page(wakes, partitionKey(home), after, options.limit));
     return found.map(({ key }) => wakeOf(key));
   }
 
@@ -222,9 +233,13 @@ class LmdbStore implements Store {
     heads.putSync(commit.address, headValue(commit));
     this.#step('head-written');
     this.#writeRecords(records, commit);
-    if (before.wakeAt !== commit.wakeAt) moveWake(wakes, commit, before.wakeAt);
+    if (before.wakeAt !== commit.wakeAt) moveWake(wakes, this.#home(commit.partition), commit, before.wakeAt);
     this.#step('wake-written');
     return 'committed';
+  }
+
+  #home(partition: Partition): Partition {
+    return partition % this.partitions;
   }
 
   #writeRecords(records: Bytes, commit: Commit): void {
@@ -335,9 +350,9 @@ function openDatabases(path: string, readOnly: boolean): Databases {
 
 // Writing
 
-function moveWake(wakes: Bytes, { partition, address, wakeAt }: Commit, before: number | undefined): void {
-  if (before !== undefined) wakes.removeSync(wakeKey(partition, { address, wakeAt: before }));
-  if (wakeAt !== undefined) wakes.putSync(wakeKey(partition, { address, wakeAt }), nothing);
+function moveWake(wakes: Bytes, home: Partition, { address, wakeAt }: Commit, before: number | undefined): void {
+  if (before !== undefined) wakes.removeSync(wakeKey(home, { address, wakeAt: before }));
+  if (wakeAt !== undefined) wakes.putSync(wakeKey(home, { address, wakeAt }), nothing);
 }
 
 // Opening and failing
@@ -382,9 +397,4 @@ function lastTransaction({ root }: Databases): number {
 function storeFailed(path: string, what: 'read' | 'write', cause: unknown, effect: Effect): SkerryError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new SkerryError('store-failed', `The store in ${path} could not ${what}: ${reason}`, { effect, cause });
-}
-
-function unopenable(folder: string, cause: unknown): SkerryError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new SkerryError('store-failed', `The store in ${folder} could not be opened: ${reason}`, { cause });
 }

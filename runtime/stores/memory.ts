@@ -13,8 +13,22 @@
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
-import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Version, Wake } from '../store.ts';
+import type { Pin } from '../../placement/view.ts';
+import type {
+  Claim,
+  Commit,
+  Epoch,
+  Lease,
+  Loaded,
+  Outcome,
+  Partition,
+  RecordName,
+  Store,
+  Version,
+  Wake,
+} from '../store.ts';
 import { lazyTables } from '../store.ts';
+import { type KeptLease, type LeaseCall, leaseAfter } from './lease.ts';
 
 interface Entity {
   version: Version;
@@ -115,7 +129,10 @@ class Wakes {
 export class MemoryStore implements Store {
   readonly partitions: number;
   readonly valueBytesMax: number;
-  readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string }>();
+  readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string | undefined }>();
+  /** By their homes: worker of each pinned address. */
+  readonly #pins = new Map<Partition, Map<Address, string>>();
+  readonly #leases = new Map<string, KeptLease>();
   readonly #entities = new Map<Address, Entity>();
   readonly #addresses = new Ordered();
   readonly #wakes = new Map<Partition, Wakes>();
@@ -127,11 +144,28 @@ export class MemoryStore implements Store {
 
   async claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
     return partitions.map((partition) => {
-      const held = this.#epochs.get(partition);
-      const epoch = (held?.epoch ?? 0) + 1;
-      this.#epochs.set(partition, { epoch, owner });
-      return { partition, epoch, before: held?.owner };
+      const before = this.#epochs.get(partition)?.owner;
+      const epoch = this.#raise(partition, owner);
+      return { partition, epoch, before, pins: inOrder(this.#pins.get(this.#homeOf(partition))) };
     });
+  }
+
+  async pin(address: Address, partition: Partition, worker: string | undefined): Promise<void> {
+    const home = this.#homeOf(partition);
+    const pins = ensure(this.#pins, home, () => new Map());
+    if (worker === undefined) pins.delete(address);
+    else pins.set(address, worker);
+    for (const raised of new Set([home, partition])) this.#raise(raised, this.#epochs.get(raised)?.owner);
+  }
+
+  async pins(): Promise<Pin[]> {
+    return [...this.#pins.values()].flatMap(inOrder).sort(compareAddresses);
+  }
+
+  async lease(name: string, holder: string, call: LeaseCall): Promise<Lease> {
+    const kept = leaseAfter(this.#leases.get(name), holder, call);
+    this.#leases.set(name, kept);
+    return { holder: kept.holder, term: kept.term };
   }
 
   async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
@@ -176,7 +210,7 @@ export class MemoryStore implements Store {
   }
 
   async wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
-    return this.#wakes.get(partition)?.page(options.after, options.limit) ?? [];
+    return this.#wakes.get(this.#homeOf(partition))?.page(options.after, options.limit) ?? [];
   }
 
   async list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]> {
@@ -185,6 +219,16 @@ export class MemoryStore implements Store {
 
   /** Nothing is open, so nothing is closed: the workers of a simulation share one store and come and go. */
   async close(): Promise<void> {}
+
+  #homeOf(partition: Partition): Partition {
+    return partition % this.partitions;
+  }
+
+  #raise(partition: Partition, owner: string | undefined): Epoch {
+    const epoch = (this.#epochs.get(partition)?.epoch ?? 0) + 1;
+    this.#epochs.set(partition, { epoch, owner });
+    return epoch;
+  }
 
   #commitOne(commit: Commit): Outcome {
     if (commit.epoch !== (this.#epochs.get(commit.partition)?.epoch ?? 0)) return 'stale-epoch';
@@ -207,7 +251,7 @@ export class MemoryStore implements Store {
     entity.wakeAt = commit.wakeAt;
     for (const [name, value] of commit.records)
       ensure(entity.tables, tableOf(name), () => new Table()).change(name, value);
-    ensure(this.#wakes, commit.partition, () => new Wakes()).change(commit.address, commit.wakeAt);
+    ensure(this.#wakes, this.#homeOf(commit.partition), () => new Wakes()).change(commit.address, commit.wakeAt);
   }
 }
 
@@ -224,6 +268,15 @@ export function compareUtf8(left: string, right: string): number {
 
 function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+/** For sorting whatever has an address: by its UTF-8 bytes. */
+export function compareAddresses(left: { readonly address: Address }, right: { readonly address: Address }): number {
+  return compareUtf8(left.address, right.address);
+}
+
+function inOrder(pins: ReadonlyMap<Address, string> = new Map()): Pin[] {
+  return Array.from(pins, ([address, worker]) => ({ address, worker })).sort(compareAddresses);
 }
 
 function compareWakes(left: Wake, right: Wake): number {

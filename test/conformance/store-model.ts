@@ -40,7 +40,7 @@ export const step = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant('claim' as const),
-      partitions: fc.uniqueArray(fc.nat(2), { maxLength: 3 }),
+      partitions: fc.uniqueArray(fc.constantFrom(0, 1, 2, 256, 514), { maxLength: 3 }),
     }),
   },
   {
@@ -68,6 +68,23 @@ export const step = fc.oneof(
       ...page,
     }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('pin' as const),
+      key: fc.nat(keys.length - 1),
+      round: fc.integer({ min: 1, max: 2 }),
+      worker: fc.constantFrom('one', 'two', undefined),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('lease' as const),
+      holder: fc.constantFrom('one', 'two', 'three'),
+      call: fc.record({ now: fc.nat(9), ms: fc.nat(3), instead: fc.nat(3) }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('reopen' as const) }) },
 );
 
@@ -93,9 +110,16 @@ export async function compareWithModel(
 async function perform(store: Store, model: Store, next: Exclude<Step, { do: 'reopen' }>): Promise<unknown> {
   switch (next.do) {
     case 'commit':
-      return store.commit(await Promise.all(next.group.map((one) => commitFor(model, one))));
+      return store.commit(await Promise.all(next.group.map((one) => commitFor(store, model, one))));
     case 'claim':
-      return [await store.claim(next.partitions, 'tester'), await store.epochs([0, 1, 2, 3])];
+      return claimAll(store, next.partitions);
+    case 'pin':
+      return [
+        await store.pin(keys[next.key] ?? 'a/1', (next.key % 3) + store.partitions * next.round, next.worker),
+        await store.pins(),
+      ];
+    case 'lease':
+      return store.lease('placement', next.holder, next.call);
     case 'load':
       return store.load(next.keys.map((key) => entityOf(key)));
     case 'scan':
@@ -114,6 +138,18 @@ async function perform(store: Store, model: Store, next: Exclude<Step, { do: 're
   }
 }
 
+/** Without the epochs themselves: by how much they rise is the store's business (S6). */
+async function claimAll(store: Store, partitions: readonly number[]): Promise<unknown> {
+  const before = await store.epochs(partitions);
+  const claims = await store.claim(partitions, 'tester');
+  const after = await store.epochs(partitions);
+  return claims.map(({ partition, epoch, ...claim }, at) => ({
+    ...claim,
+    partition,
+    isRaised: epoch > (before[at] ?? 0) && epoch === after[at],
+  }));
+}
+
 async function everything(store: Store): Promise<unknown> {
   const loaded = await store.load(keys.map((_, key) => entityOf(key)));
   const scanned = await Promise.all(keys.map((_, key) => store.scan(entityOf(key), '', { limit: 99 })));
@@ -126,10 +162,10 @@ function entityOf(key: number): { partition: number; address: string } {
   return { partition: key % 3, address: keys[key] ?? 'a/1' };
 }
 
-async function commitFor(model: Store, wanted: Change): Promise<Commit> {
+async function commitFor(store: Store, model: Store, wanted: Change): Promise<Commit> {
   const entity = entityOf(wanted.key);
   const [present] = await model.load([entity]);
-  const [epoch] = await model.epochs([entity.partition]);
+  const [epoch] = await store.epochs([entity.partition]);
   const expected = (present?.version ?? 0) + wanted.versionDrift;
   return {
     ...entity,

@@ -11,6 +11,7 @@ import { suite } from '../support/suite.ts';
 import { commitRules } from './store-commits.ts';
 import { claimed } from './store-given.ts';
 import { compareWithModel, step } from './store-model.ts';
+import { ownerRules } from './store-owners.ts';
 import { readRules } from './store-reads.ts';
 
 export interface OpenStore {
@@ -22,7 +23,7 @@ export interface OpenStore {
 /** Runs the suite by itself: there is no `run` to call. */
 export function storeSuite(name: string, open: () => Promise<OpenStore>): void {
   const test = suite(`store: ${name}`);
-  for (const { title, body } of [...commitRules, ...readRules])
+  for (const { title, body } of [...commitRules, ...ownerRules, ...readRules])
     test(title, () =>
       withStore(open, async ({ store, reopen }) => body({ store, reopen, epoch: await claimed(store) })),
     );

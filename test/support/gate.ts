@@ -3,7 +3,8 @@
  * the order in which they were ordered, one per call; without any, everything passes.
  */
 import { SkerryError } from '../../core/errors.ts';
-import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../../runtime/store.ts';
+import type { Pin, Pin } from '../../placement/view.ts';
+import type { Claim, Commit, Epoch, Lease, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../../runtime/store.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 
 /**
@@ -107,8 +108,32 @@ export class GateStore implements Store {
     throw new SkerryError('store-failed', 'cannot read', { effect: 'none' });
   }
 
+  pin(...given: Parameters<Store['pin']>): Promise<void> {
+    return this.inner.pin(...given);
+  }
+
+  pins(): Promise<Pin[]> {
+    return this.inner.pins();
+  }
+
+  lease(...given: Parameters<Store['lease']>): Promise<Lease> {
+    return this.inner.lease(...given);
+  }
+
   claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
     return this.inner.claim(partitions, owner);
+  }
+
+  pin(...args: Parameters<Store['pin']>): Promise<void> {
+    return this.inner.pin(...args);
+  }
+
+  pins(): Promise<Pin[]> {
+    return this.inner.pins();
+  }
+
+  lease(...args: Parameters<Store['lease']>): Promise<Lease> {
+    return this.inner.lease(...args);
   }
 
   read(entity: Parameters<Store['read']>[0], names: readonly RecordName[]): Promise<(Uint8Array | undefined)[]> {

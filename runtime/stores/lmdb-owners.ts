@@ -1,0 +1,61 @@
+/**
+ * Who has what, in the embedded store: epochs, pins and leases, each a key of `meta`. Every function runs inside a
+ * transaction of its caller, or reads (`pinsOf`).
+ *
+ * Owns no state and no package.
+ */
+import type { Address } from '../../core/message.ts';
+import type { Pin } from '../../placement/view.ts';
+import type { Claim, Epoch, Lease, Partition } from '../store.ts';
+import { type KeptLease, type LeaseCall, leaseAfter } from './lease.ts';
+import { epochKey, epochOf, epochValue, leaseKey, pinKey, pinnedIn, pinPrefix } from './lmdb-layout.ts';
+import { type Ordered, page } from './lmdb-reading.ts';
+import { compareAddresses } from './memory.ts';
+
+interface Meta extends Ordered {
+  getBinary(key: string): Buffer | undefined;
+  putSync(key: string, value: Uint8Array): unknown;
+  removeSync(key: string): unknown;
+}
+
+export function claimOne(meta: Meta, partition: Partition, home: Partition, owner: string): Claim {
+  const { epoch, before } = raise(meta, partition, owner);
+  return { partition, epoch, before, pins: pinsOf(meta, home) };
+}
+
+export function pin(
+  meta: Meta,
+  { address, partition, home }: { address: Address; partition: Partition; home: Partition },
+  worker: string | undefined,
+): void {
+  if (worker === undefined) meta.removeSync(pinKey(home, address));
+  else meta.putSync(pinKey(home, address), Buffer.from(worker));
+  for (const raised of new Set([home, partition])) raise(meta, raised, undefined);
+}
+
+/** The pins of one home, or all, in order of their addresses. */
+export function pinsOf(meta: Ordered, home: Partition | undefined): Pin[] {
+  return page(meta, pinPrefix(home), undefined, Number.POSITIVE_INFINITY)
+    .map(({ key, value }) => ({ address: pinnedIn(key), worker: Buffer.from(value).toString() }))
+    .sort(compareAddresses);
+}
+
+export function lease(meta: Meta, name: string, holder: string, call: LeaseCall): Lease {
+  const bytes = meta.getBinary(leaseKey(name));
+  const before = bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as KeptLease);
+  const after = leaseAfter(before, holder, call);
+  if (after !== before) meta.putSync(leaseKey(name), Buffer.from(JSON.stringify(after)));
+  return { holder: after.holder, term: after.term };
+}
+
+/** Raises an epoch. Without a new owner the old one is still named as who had it. */
+function raise(
+  meta: Meta,
+  partition: Partition,
+  owner: string | undefined,
+): { epoch: Epoch; before: string | undefined } {
+  const held = epochOf(meta.getBinary(epochKey(partition)));
+  const epoch = held.epoch + 1;
+  meta.putSync(epochKey(partition), epochValue(epoch, owner ?? held.owner));
+  return { epoch, before: held.owner };
+}
