@@ -3,8 +3,19 @@
  * the order in which they were ordered, one per call; without any, everything passes.
  */
 import { SkerryError } from '../../core/errors.ts';
-import type { Pin, Pin } from '../../placement/view.ts';
-import type { Claim, Commit, Epoch, Lease, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../../runtime/store.ts';
+import type { Pin } from '../../placement/view.ts';
+import type {
+  Claim,
+  Commit,
+  Epoch,
+  Lease,
+  Loaded,
+  Outcome,
+  Partition,
+  RecordName,
+  Store,
+  Wake,
+} from '../../runtime/store.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 
 /**
@@ -106,18 +117,6 @@ export class GateStore implements Store {
     if (this.faults.epochs === 0) return epochs;
     this.faults.epochs -= 1;
     throw new SkerryError('store-failed', 'cannot read', { effect: 'none' });
-  }
-
-  pin(...given: Parameters<Store['pin']>): Promise<void> {
-    return this.inner.pin(...given);
-  }
-
-  pins(): Promise<Pin[]> {
-    return this.inner.pins();
-  }
-
-  lease(...given: Parameters<Store['lease']>): Promise<Lease> {
-    return this.inner.lease(...given);
   }
 
   claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
