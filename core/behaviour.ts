@@ -221,6 +221,8 @@ export interface BehaviourOptions {
   readonly historyMs?: number;
   /** `current` (default, P9): a query sees every acknowledged turn. `local`: may be stale while ownership is in doubt. */
   readonly reads?: 'current' | 'local';
+  /** Labels that a worker must have to be given any of these entities (default none). */
+  readonly labels?: readonly string[];
 }
 
 /** What workers run for one entity type. */
@@ -238,6 +240,8 @@ export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
   readonly horizonMs: number | undefined;
   readonly historyMs: number | undefined;
   readonly reads: 'current' | 'local';
+  /** Sorted, without duplicates. */
+  readonly labels: readonly string[];
 }
 
 /**
@@ -268,6 +272,7 @@ export function behaviour<Contract extends AnyEntity>(
     horizonMs: options.horizonMs,
     historyMs: options.historyMs,
     reads: options.reads ?? 'current',
+    labels: [...new Set(options.labels)].sort(),
   };
 }
 

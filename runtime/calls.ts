@@ -27,6 +27,8 @@ export interface ClientParts {
   readonly subject: string;
   readonly identity: string;
   readonly post: (envelope: Envelope) => void;
+  /** The entity is not where a call found it: there may be a later view. */
+  readonly onMoved?: () => void;
 }
 
 /** One direction of this client's talk with one entity. */
@@ -204,6 +206,13 @@ export class Calls {
     };
   }
 
+  /** Send calls again at once: those that wait for entities which are elsewhere now, or all after a lost connection. */
+  again(isMoved: (address: Address) => boolean): void {
+    const now = this.#parts.environment.now();
+    for (const call of [...this.#calls.values()])
+      if (now < call.deadline && isMoved(call.address)) this.#send(call, now);
+  }
+
   #floorOf(stream: Stream): number {
     return stream.calls[0]?.seq ?? stream.next;
   }
@@ -249,8 +258,10 @@ export class Calls {
     if (call === undefined) return;
     if (envelope.status === 'answer') return this.#answered(call, envelope.bytes);
     // The partition has moved or is moving: the retry finds it.
-    if (envelope.status === 'moved')
+    if (envelope.status === 'moved') {
+      this.#parts.onMoved?.();
       return this.#dueBy(call, this.#parts.environment.now() + this.#parts.limits.retryMs / 5);
+    }
     this.#giveUp(call, this.#turnedAway(call, envelope));
   }
 

@@ -25,10 +25,6 @@ import type { Envelope } from './envelope.ts';
 
 const nothing = new Uint8Array(0);
 
-export function clientSubject(id: string): string {
-  return `skerry.client.${id}`;
-}
-
 export class Client {
   readonly #parts: ClientParts;
   readonly #partner: string;
@@ -149,6 +145,11 @@ export class Client {
     return new Promise((resolve, reject) =>
       this.#calls.start({ address, name: content.kind, content, query: undefined }, options, resolve, reject),
     );
+  }
+
+  /** Send calls under way again at once; see `Calls.again`. */
+  again(isMoved: (address: Address) => boolean): void {
+    this.#calls.again(isMoved);
   }
 
   receive(envelope: Envelope): void {

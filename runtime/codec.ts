@@ -88,8 +88,16 @@ export function rowOf(bytes: Uint8Array): Row {
 /** Bytes that an envelope adds to a frame beyond its payload, at most: for the bound on frames. */
 export const envelopeOverheadBytes = 4_096;
 
-export function encodeFrame(envelopes: readonly Envelope[]): Uint8Array {
-  return encode([frameVersion, ...envelopes.map(envelopeRow)]);
+/** What a frame says about its sender: the view that it went by, and how often its envelopes were forwarded. */
+export interface FrameHead {
+  readonly viewVersion: number;
+  readonly hops: number;
+}
+
+export function encodeFrame(envelopes: readonly Envelope[], { viewVersion, hops }: FrameHead): Uint8Array {
+  const columns: unknown[] = [frameVersion, viewVersion, hops];
+  for (const envelope of envelopes) columns.push(envelopeRow(envelope));
+  return encode(columns);
 }
 
 function envelopeRow(envelope: Envelope): unknown[] {
@@ -205,14 +213,15 @@ export class Row {
   }
 }
 
-/** The envelopes of a frame (K1). Throws an error that says what is wrong with it. */
-export function decodeFrame(bytes: Uint8Array): Envelope[] {
+/** A frame's head and envelopes (K1). Throws an error that says what is wrong with it. */
+export function decodeFrame(bytes: Uint8Array): FrameHead & { readonly envelopes: Envelope[] } {
   const frame = rowOf(bytes);
   const version = frame.number();
   if (version !== frameVersion) throw new Error(`frame of version ${version}, not ${frameVersion}`);
+  const head = { viewVersion: frame.number(), hops: frame.number() };
   const envelopes: Envelope[] = [];
   while (!frame.isAtEnd) envelopes.push(readEnvelope(new Row(frame.any())));
-  return envelopes;
+  return { ...head, envelopes };
 }
 
 function readEnvelope(row: Row): Envelope {

@@ -47,6 +47,7 @@ export class CommitQueue {
   #isUnderWay = false;
   #isScheduled = false;
   #idle: (() => void)[] = [];
+  #nextConcluded: (() => void)[] = [];
   groupCount = 0;
   commitCount = 0;
 
@@ -72,6 +73,14 @@ export class CommitQueue {
   /** Resolves when nothing waits for the store any more. */
   async settled(): Promise<void> {
     while (this.#isUnderWay || this.#waiting.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Resolves when the group that is under way, or the next one, has been concluded; soon if nothing waits. */
+  concluded(): Promise<void> {
+    return new Promise<void>((resolve) => {
+      if (this.#isUnderWay || this.#waiting.length > 0) this.#nextConcluded.push(resolve);
+      else this.#environment.soon(resolve);
+    });
   }
 
   #schedule(): void {
@@ -144,7 +153,6 @@ export class CommitQueue {
   }
 
   #conclude(flying: readonly Flying[], outcomes: readonly Outcome[], startedAt: number): void {
-    this.#isUnderWay = false;
     for (let index = 0; index < flying.length; index++) {
       const { activation, batch, version, wakeAt } = flying[index] as Flying;
       if (activation.phase === 'dropped') continue;
@@ -160,14 +168,20 @@ export class CommitQueue {
       if (activation.gathering !== undefined) this.add(activation);
       this.#sink.released(activation, batch);
     }
+    this.#end();
+  }
+
+  /** A group has been concluded, one way or the other. */
+  #end(): void {
+    this.#isUnderWay = false;
+    for (const resolve of this.#nextConcluded.splice(0)) resolve();
     this.#flush();
   }
 
   #fail(flying: readonly Flying[], error: unknown): void {
-    this.#isUnderWay = false;
     const failure = isSkerryError(error) && error.effect === 'none' ? 'store-refused' : 'store-unknown';
     for (const { activation } of flying)
       if (activation.phase !== 'dropped') this.#sink.failed(activation, failure, error);
-    this.#flush();
+    this.#end();
   }
 }

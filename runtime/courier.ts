@@ -184,6 +184,17 @@ export class Courier {
     return next;
   }
 
+  /** Partners that are elsewhere now have perhaps not got what was sent to where they were: send it again soon. */
+  hasten(activation: Activation, isMoved: (partner: PartnerId) => boolean): void {
+    const now = this.#parts.environment.now();
+    for (const [partner, flight] of activation.flights ?? []) {
+      if (flight.retryAt <= now || !isMoved(partner)) continue;
+      flight.retryAt = now;
+      flight.attempts = 0;
+      this.#parts.wakeBy(activation, now);
+    }
+  }
+
   /** The proof did not come: without a date of their own these would never be sent again (Q2). */
   #planAgain(activation: Activation, due: readonly (readonly [PartnerId, Flight])[]): void {
     if (activation.phase === 'dropped') return;

@@ -8,17 +8,19 @@ import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { keyOf } from '../core/message.ts';
-import { viewOf } from '../placement/view.ts';
+import { Placement } from '../placement/placement.ts';
+import { type HostedType, viewOf } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
-import { Client, clientSubject } from './client.ts';
+import { Client } from './client.ts';
 import { envelopeOverheadBytes } from './codec.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
-import { Post, workerSubject } from './post.ts';
+import { Post } from './post.ts';
 import type { Store } from './store.ts';
 import { openLmdb } from './stores/lmdb.ts';
 import { MemoryStore } from './stores/memory.ts';
+import { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import { MemoryTransport } from './transports/memory.ts';
 import { Worker } from './worker.ts';
@@ -34,6 +36,11 @@ export interface EmbedOptions {
   /** Clock, chance and log; default: the machine's. */
   readonly environment?: Environment;
   readonly transport?: Transport;
+}
+
+/** The types that workers announce for what they run. */
+export function hostedTypes(behaviours: readonly Behaviour[]): HostedType[] {
+  return behaviours.map(({ contract, labels }) => ({ type: contract.type, labels }));
 }
 
 /** What an application holds of a cluster. */
@@ -117,24 +124,25 @@ async function compose(options: EmbedOptions, composition: Composition): Promise
   const { environment, limits, store } = composition;
   const names = Array.from({ length: options.workers ?? 1 }, (_, index) => `worker-${index + 1}`);
   if (names.length === 0) throw new SkerryError('invalid-definition', 'A cluster needs at least one worker');
-  const view = viewOf(1, store.partitions, names);
+  const placement = new Placement(viewOf(1, store.partitions, names, hostedTypes(options.behaviours)));
+  const subjects = new Subjects('embedded');
   const transport = options.transport ?? new MemoryTransport(environment);
   checkFrames(limits, transport);
   const nodes = names.map((name): Node => {
-    const post = new Post(transport, environment, view);
+    const post = new Post({ transport, environment, subjects }, placement);
     const worker = new Worker({
       ...composition,
       name,
       behaviours: options.behaviours,
       post: (envelope) => post.post(envelope),
+      partitionOf: (address) => placement.partitionOf(address),
       authorise: options.authorise,
     });
-    post.listen(workerSubject(name), (envelope) => worker.receive(envelope));
+    post.listen(subjects.worker(name), (envelope) => worker.receive(envelope));
     return { name, post, worker };
   });
-  for (const { name, worker } of nodes)
-    await worker.start(view.owners.flatMap((owner, partition) => (owner === name ? [partition] : [])));
-  return new EmbeddedCluster(composition, nodes, transport);
+  for (const { name, worker } of nodes) await worker.start(placement.partitionsOf(name));
+  return new EmbeddedCluster({ ...composition, subjects }, nodes, transport);
 }
 
 function checkFrames(limits: Limits, transport: Transport): void {
@@ -146,7 +154,7 @@ function checkFrames(limits: Limits, transport: Transport): void {
 }
 
 class EmbeddedCluster implements Cluster {
-  readonly #composition: Composition;
+  readonly #composition: Composition & { readonly subjects: Subjects };
   readonly #nodes: readonly Node[];
   readonly #transport: Transport;
   readonly #clients: Client[] = [];
@@ -155,7 +163,11 @@ class EmbeddedCluster implements Cluster {
   readonly workers: readonly Worker[];
   #closing: Promise<void> | undefined;
 
-  constructor(composition: Composition, nodes: readonly Node[], transport: Transport) {
+  constructor(
+    composition: Composition & { readonly subjects: Subjects },
+    nodes: readonly Node[],
+    transport: Transport,
+  ) {
     this.#composition = composition;
     this.#nodes = nodes;
     this.#transport = transport;
@@ -171,9 +183,9 @@ class EmbeddedCluster implements Cluster {
   readonly list = (type: string): AsyncIterable<string> => this.#keysOf(type);
 
   readonly connect = ({ identity }: { identity: string }): Client => {
-    const { environment, limits } = this.#composition;
+    const { environment, limits, subjects } = this.#composition;
     const { post } = this.#nodes[0] as Node;
-    const subject = clientSubject(environment.newId());
+    const subject = subjects.client(environment.newId());
     const client = new Client({ environment, limits, subject, identity, post: (envelope) => post.post(envelope) });
     post.listen(subject, (envelope) => client.receive(envelope));
     this.#clients.push(client);

@@ -9,7 +9,7 @@ import type { Limits } from '../core/limits.ts';
 import { planSearch, recordName, sooner } from '../core/record.ts';
 import type { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
-import { decodeActivity, decodeHistory } from './persistence.ts';
+import { decodeActivity, decodeHistory } from './restoring.ts';
 import type { Store } from './store.ts';
 
 export interface ForgettingParts {

@@ -15,7 +15,7 @@ import type {
   Timer,
 } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
-import { decodeActivity, decodeHistory, restoreStored } from './persistence.ts';
+import { decodeActivity, decodeHistory, restoreStored } from './restoring.ts';
 import type { Store } from './store.ts';
 
 export interface Inspection {

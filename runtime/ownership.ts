@@ -44,6 +44,11 @@ export class Ownership {
     if (this.#owned.delete(partition)) this.#onLost(partition);
   }
 
+  /** Given away in order: nobody is told. */
+  release(partition: Partition): void {
+    this.#owned.delete(partition);
+  }
+
   has(partition: Partition): boolean {
     return this.#owned.has(partition);
   }

@@ -12,29 +12,13 @@
  * - F2 A state is written whole in the head when small, else as a patch when the patches since the last snapshot are
  *   smaller than it, else as a new snapshot: what is written is in proportion to what changed.
  */
-import type { Activity, Content, Inbound, KeptAnswer, OutboxMessage } from '../core/activity.ts';
-import { isEmpty, newActivity } from '../core/activity.ts';
+import type { Activity } from '../core/activity.ts';
+import { isEmpty } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { wholeBytesMax } from '../core/drafts.ts';
-import { SkerryError } from '../core/errors.ts';
-import { type Address, keyOf, type PartnerId } from '../core/message.ts';
-import type { Parts } from '../core/parts.ts';
-import { applyPatch } from '../core/patch.ts';
-import type {
-  DeadLetter,
-  EntityRecord,
-  HeldOperation,
-  HistoryItem,
-  OutboxRow,
-  PendingEffect,
-  RecordChange,
-  RecordName,
-  Timer,
-} from '../core/record.ts';
-import { activityWith, forgetChanges, newRecord, recordName } from '../core/record.ts';
-import { retained, storable } from '../core/storable.ts';
-import { contentRow, decode, encode, Row, rowOf } from './codec.ts';
-import type { Loaded } from './store.ts';
+import type { EntityRecord, HistoryItem, OutboxRow, RecordChange, RecordName } from '../core/record.ts';
+import { forgetChanges, recordName } from '../core/record.ts';
+import { contentRow, encode } from './codec.ts';
 
 export const formatVersion = 1;
 
@@ -59,24 +43,67 @@ export interface Drained {
   readonly records: (readonly [RecordName, Uint8Array | null])[];
 }
 
+/** A part of an entity by its name, encoded. */
+export type Named = readonly [string, Uint8Array];
+
+/** What is in a worker's memory of an entity, for another worker's. */
+export interface Image {
+  readonly head: Uint8Array;
+  readonly records: readonly Named[];
+  /** By partner. */
+  readonly activities: readonly Named[];
+}
+
 /** Take the record's changes as they are now, encoded (R1); afterwards it has none. */
 export function drain(record: EntityRecord, layout: StateLayout, behaviour: Behaviour): Drained {
   const records: [RecordName, Uint8Array | null][] = [];
   for (const [name, change] of record.changes.records) records.push([name, encodeChange(record, name, change)]);
   const inHead = writeState(record, layout, records);
-  const head = encode([
+  const head = encodeHead(record, layout, behaviour, inHead);
+  // Not kept for the next turn: a million idle entities would each hold their state twice.
+  forgetChanges(record.changes);
+  return { head, records };
+}
+
+function encodeHead(
+  record: EntityRecord,
+  layout: StateLayout,
+  behaviour: Behaviour,
+  state: Uint8Array | null,
+): Uint8Array {
+  return encode([
     formatVersion,
     behaviour.version,
     record.now,
     layout.snapshotBytes,
     layout.patchCount,
     layout.patchBytes,
-    inHead,
+    state,
     record.forgetAt,
   ]);
-  // Not kept for the next turn: a million idle entities would each hold their state twice.
-  forgetChanges(record.changes);
-  return { head, records };
+}
+
+/**
+ * What a store would load of a record that has no changes, made from memory: for a worker that takes the entity over (F1).
+ * Its state is one whole; how it is laid out in the store is told as it is.
+ */
+export function imageOf(record: EntityRecord, layout: StateLayout, behaviour: Behaviour): Image {
+  const records: Named[] = [];
+  const activities: Named[] = [];
+  const add = (name: RecordName, change: RecordChange) => {
+    const bytes = encodeChange(record, name, change);
+    if (bytes !== null) records.push([name, bytes]);
+  };
+  for (const activity of record.activities.values()) {
+    const { partner, outbound } = activity;
+    if (!isEmpty(activity)) activities.push([partner, encodeActivity(activity)]);
+    for (const message of outbound?.unacked ?? []) add(recordName.outbox(partner, message.seq), { partner, message });
+  }
+  for (const timer of record.timers.values()) add(recordName.timer(timer.name), timer);
+  for (const hold of record.holds.values()) add(recordName.hold(hold.id), hold);
+  for (const effect of record.effects.values()) add(recordName.effect(effect.id), effect);
+  for (const letter of record.dead.values()) add(recordName.dead(letter.id), letter);
+  return { head: encodeHead(record, layout, behaviour, encode(record.state.value)), records, activities };
 }
 
 /** Where the state goes (F2); returns what of it the head holds. */
@@ -163,21 +190,6 @@ function encodeHistory(item: HistoryItem): Uint8Array {
   ]);
 }
 
-export function decodeHistory(bytes: Uint8Array): HistoryItem {
-  const row = rowOf(bytes);
-  return {
-    version: row.number(),
-    at: row.number(),
-    partner: row.string(),
-    kind: row.string(),
-    operation: row.string(),
-    payload: row.bytes(),
-    status: row.string(),
-    sent: row.rows().map((sent) => ({ to: sent.string(), kind: sent.string(), operation: sent.string() })),
-    state: row.bytes(),
-  };
-}
-
 export function encodeActivity({ inbound, outbound, application }: Activity): Uint8Array {
   return encode([
     inbound === undefined
@@ -192,194 +204,4 @@ export function encodeActivity({ inbound, outbound, application }: Activity): Ui
     outbound === undefined ? null : [outbound.session, outbound.next, outbound.isClosing, outbound.activeAt],
     application.value,
   ]);
-}
-
-export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity {
-  // Not a view: the application's state about the partner stays in memory and may hold bytes (P11).
-  const row = new Row(decode(bytes));
-  const activity = newActivity(partner);
-  const inbound = row.any();
-  if (inbound !== null) activity.inbound = readInbound(new Row(inbound));
-  const outbound = row.any();
-  if (outbound !== null) {
-    const columns = new Row(outbound);
-    activity.outbound = {
-      session: columns.number(),
-      next: columns.number(),
-      unacked: [],
-      isClosing: columns.boolean(),
-      activeAt: columns.number(),
-    };
-  }
-  activity.application.value = row.any();
-  return activity;
-}
-
-function readInbound(row: Row): Inbound {
-  return {
-    session: row.number(),
-    through: row.number(),
-    keepUntil: row.number(),
-    closedAt: row.number(),
-    answers: row
-      .rows()
-      .map((answer): KeptAnswer => ({ seq: answer.number(), bytes: retained(answer.bytes()), until: answer.number() })),
-  };
-}
-
-/** The record of an entity that was never committed. Throws what the contract's `initial` throws. */
-export function freshRecord(address: Address, behaviour: Behaviour): EntityRecord {
-  const state = storable(behaviour.contract.initial(keyOf(address)), `initial state of ${address}`);
-  const record = newRecord(address, state);
-  record.stateBytes = encode(state).length;
-  return record;
-}
-
-/** The record and layout of what was loaded (F1), the state upgraded to the behaviour's version. Throws `store-format`. */
-export function restore(
-  address: Address,
-  loaded: Loaded,
-  behaviour: Behaviour,
-): { record: EntityRecord; layout: StateLayout } {
-  const { record, layout, stateVersion } = restoreStored(address, loaded);
-  upgrade(record, stateVersion, behaviour);
-  return { record, layout };
-}
-
-/** The record as it was stored, whatever its behaviour is now. Throws `store-format`. */
-export function restoreStored(
-  address: Address,
-  loaded: Loaded,
-): { record: EntityRecord; layout: StateLayout; stateVersion: number } {
-  const head = rowOf(loaded.head);
-  const format = head.number();
-  if (format > formatVersion)
-    throw new SkerryError(
-      'store-format',
-      `${address} was written by a newer Skerry (format ${format}; this one reads ${formatVersion})`,
-    );
-  const stateVersion = head.number();
-  const record = newRecord(address, undefined);
-  record.version = loaded.version;
-  record.now = head.number();
-  const layout: StateLayout = { snapshotBytes: head.number(), patchCount: head.number(), patchBytes: head.number() };
-  const inHead = head.any();
-  record.forgetAt = head.number();
-  restoreParts(record, loaded.records);
-  restoreState(record, inHead instanceof Uint8Array ? inHead : undefined, loaded.records);
-  return { record, layout, stateVersion };
-}
-
-function restoreState(record: EntityRecord, inHead: Uint8Array | undefined, records: Loaded['records']): void {
-  if (inHead !== undefined) {
-    record.state.value = decode(inHead);
-    record.stateBytes = inHead.length;
-    return;
-  }
-  for (const [name, bytes] of records) {
-    if (name === recordName.snapshot()) {
-      record.state.value = decode(bytes);
-      record.stateBytes = bytes.length;
-    }
-  }
-  for (const [name, bytes] of records) {
-    if (name[0] !== 'u') continue;
-    for (const patch of decode(bytes) as Uint8Array[])
-      record.state.value = applyPatch(record.state.value, decode(patch) as never);
-    record.stateBytes += bytes.length;
-  }
-}
-
-function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviour): void {
-  if (stateVersion > behaviour.version) {
-    throw new SkerryError(
-      'store-format',
-      `${record.address} has a state of version ${stateVersion}; this behaviour of '${behaviour.contract.type}' knows ${behaviour.version}`,
-    );
-  }
-  if (stateVersion === behaviour.version) return;
-  for (let version = stateVersion; version < behaviour.version; version++) {
-    record.state.value = storable(
-      behaviour.upgrades[version]?.(record.state.value),
-      `${record.address} upgraded from version ${version}`,
-    );
-  }
-  const whole = encode(record.state.value);
-  record.stateBytes = whole.length;
-  record.changes.whole = whole;
-  record.changes.patches = undefined;
-  record.changes.isStateChanged = true;
-}
-
-function restoreParts(record: EntityRecord, records: Loaded['records']): void {
-  for (const [name, bytes] of records) {
-    if (name[0] === 's' || name[0] === 'u') continue;
-    const row = rowOf(bytes);
-    if (name[0] === 'o') restoreOutbox(record, row);
-    else if (name[0] === 't') addTo(record.timers, readTimer(row));
-    else if (name[0] === 'x') addTo(record.holds, readHold(row));
-    else if (name[0] === 'f') addTo(record.effects, readEffect(row));
-    else if (name[0] === 'd') addTo(record.dead, readDead(row));
-  }
-}
-
-function addTo<Part extends { readonly id: string } | { readonly name: string }>(
-  parts: Parts<string, Part>,
-  part: Part,
-): void {
-  parts.set('id' in part ? part.id : part.name, part);
-}
-
-/** A content that stays in memory: without the page that it was read from. */
-function keptContent(row: Row): Content {
-  const content = row.content();
-  return { ...content, payload: retained(content.payload) };
-}
-
-function readTimer(row: Row): Timer {
-  return { name: row.string(), due: row.number(), order: row.number(), to: row.string(), content: keptContent(row) };
-}
-
-function readHold(row: Row): HeldOperation {
-  return {
-    id: row.string(),
-    operation: row.string(),
-    payload: retained(row.bytes()),
-    until: row.number(),
-    isLapsed: row.boolean(),
-  };
-}
-
-function readEffect(row: Row): PendingEffect {
-  return { id: row.string(), name: row.string(), payload: retained(row.bytes()) };
-}
-
-export function readDead(row: Row): DeadLetter {
-  const head = {
-    id: row.string(),
-    side: row.oneOfNames(['receiver', 'sender']),
-    partner: row.string(),
-    reason: row.string(),
-    at: row.number(),
-    attempts: row.number(),
-  } as const;
-  return { ...head, content: keptContent(row) };
-}
-
-/** Outbox records come before their activity is read: they wait in it, in order. */
-function restoreOutbox(record: EntityRecord, row: Row): void {
-  const partner = row.string();
-  const message: OutboxMessage = { seq: row.number(), expires: row.number(), content: keptContent(row) };
-  const activity = activityWith(record, partner);
-  activity.outbound ??= { session: 0, next: 0, unacked: [], isClosing: false, activeAt: 0 };
-  activity.outbound.unacked.push(message);
-  record.outboxCount += 1;
-}
-
-/** Put an activity that was read from the store into the record, with the unacknowledged messages that wait for it. */
-export function restoreActivity(record: EntityRecord, partner: PartnerId, bytes: Uint8Array | undefined): void {
-  const waiting = record.activities.get(partner)?.outbound?.unacked ?? [];
-  const activity = bytes === undefined ? newActivity(partner) : decodeActivity(partner, bytes);
-  if (activity.outbound !== undefined) activity.outbound.unacked = waiting;
-  if (bytes !== undefined || waiting.length > 0) record.activities.set(partner, activity);
 }

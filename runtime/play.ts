@@ -21,7 +21,7 @@ import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
 import { answerQuery, perform } from '../core/turn.ts';
 import { decode, encode } from './codec.ts';
-import { freshRecord } from './persistence.ts';
+import { freshRecord } from './restoring.ts';
 
 /** What can be asked in a play: at once, without promises. Refusals throw `refused`. */
 export type Player<Operations extends OperationMap> = {

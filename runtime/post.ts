@@ -7,51 +7,69 @@
  * Invariants:
  * - M1 A frame that does not decode is counted, logged once per subject, and dropped.
  * - M2 A frame stays below the transport's `frameBytesMax`.
+ * - M3 What is forwarded has been forwarded fewer than `hopsMax` times: two views that disagree send nothing to and fro.
  */
 import { type Address, isAddress, isPartner } from '../core/message.ts';
-import { partitionOf } from '../placement/hash.ts';
-import type { View } from '../placement/view.ts';
+import type { Placement } from '../placement/placement.ts';
 import { decodeFrame, encodeFrame, envelopeOverheadBytes } from './codec.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import type { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 
-export type Receive = (envelope: Envelope) => void;
+/** `hops`: how often the envelope has been forwarded. */
+export type Receive = (envelope: Envelope, hops: number) => void;
 
-/** The subject of a worker; clients make theirs from their ids. */
-export function workerSubject(worker: string): string {
-  return `skerry.worker.${worker}`;
-}
+/** How often an envelope is forwarded at most; then whoever sent it tries again. */
+const hopsMax = 4;
 
 interface Outgoing {
+  readonly subject: string;
+  readonly hops: number;
   envelopes: Envelope[];
   bytes: number;
 }
 
+export interface PostParts {
+  readonly transport: Transport;
+  readonly environment: Environment;
+  readonly subjects: Subjects;
+  /** A frame came from somebody who knows this later view. */
+  readonly onLaterView?: (version: number) => void;
+}
+
 export class Post {
-  readonly #transport: Transport;
-  readonly #environment: Environment;
+  readonly #parts: PostParts;
   readonly #handlers = new Map<string, Receive>();
   readonly #closers: (() => void)[] = [];
   readonly #outgoing = new Map<string, Outgoing>();
   readonly #badSubjects = new Set<string>();
   #isScheduled = false;
-  readonly #view: View;
-  /** Subject of each partition's worker. */
-  readonly #subjects: readonly string[];
+  #placement: Placement;
+  /** Subject of each partition's worker, as far as it was asked for; '': there is none. */
+  #subjectOf = new Map<number, string>();
   badFrameCount = 0;
+  forwardedCount = 0;
 
-  constructor(transport: Transport, environment: Environment, view: View) {
-    this.#transport = transport;
-    this.#environment = environment;
-    this.#view = view;
-    this.#subjects = view.owners.map(workerSubject);
+  constructor(parts: PostParts, placement: Placement) {
+    this.#parts = parts;
+    this.#placement = placement;
+  }
+
+  get placement(): Placement {
+    return this.#placement;
+  }
+
+  /** From here on go by this view. */
+  follow(placement: Placement): void {
+    this.#placement = placement;
+    this.#subjectOf = new Map();
   }
 
   /** Handle what comes for a subject. The function that comes back ends that. */
   listen(subject: string, receive: Receive): () => void {
     this.#handlers.set(subject, receive);
-    const stop = this.#transport.listen(subject, (frame) => this.#arrive(subject, frame));
+    const stop = this.#parts.transport.listen(subject, (frame) => this.#arrive(subject, frame));
     const close = () => {
       this.#handlers.delete(subject);
       stop();
@@ -60,26 +78,43 @@ export class Post {
     return close;
   }
 
-  /** Send an envelope to where it belongs, as far as this node knows. */
+  /** Send an envelope to where it belongs, as far as this node knows; where nobody belongs to, it is dropped. */
   post(envelope: Envelope): void {
     const subject = envelope.kind === 'reply' ? envelope.to : this.subjectOf(envelope.to);
+    if (subject === '') return;
     const local = this.#handlers.get(subject);
-    if (local !== undefined) local(envelope);
-    else this.#enqueue(subject, envelope);
+    if (local !== undefined) local(envelope, 0);
+    else this.#enqueue(subject, subject, envelope, 0);
   }
 
+  /** Send on what came here and belongs elsewhere (M3). */
+  forward(envelope: Exclude<Envelope, { kind: 'reply' }>, hops: number): void {
+    const subject = this.subjectOf(envelope.to);
+    if (subject === '' || hops >= hopsMax || this.#handlers.has(subject)) return;
+    this.forwardedCount += 1;
+    this.#enqueue(`${subject} ${hops}`, subject, envelope, hops + 1);
+  }
+
+  /** Where messages for an entity go to; '': there is no worker for it. */
   subjectOf(address: Address): string {
-    return this.#subjects[partitionOf(address, this.#view.partitions)] ?? '';
+    const partition = this.#placement.partitionOf(address);
+    let subject = this.#subjectOf.get(partition);
+    if (subject === undefined) {
+      const worker = this.#placement.workerOf(partition);
+      subject = worker === undefined ? '' : this.#parts.subjects.worker(worker.id);
+      this.#subjectOf.set(partition, subject);
+    }
+    return subject;
   }
 
-  #enqueue(subject: string, envelope: Envelope): void {
-    let outgoing = this.#outgoing.get(subject);
+  #enqueue(key: string, subject: string, envelope: Envelope, hops: number): void {
+    let outgoing = this.#outgoing.get(key);
     if (outgoing === undefined) {
-      outgoing = { envelopes: [], bytes: 0 };
-      this.#outgoing.set(subject, outgoing);
+      outgoing = { subject, hops, envelopes: [], bytes: 0 };
+      this.#outgoing.set(key, outgoing);
     }
     const bytes = envelopeOverheadBytes + payloadBytes(envelope);
-    if (outgoing.bytes + bytes > this.#transport.frameBytesMax) this.#send(subject, outgoing);
+    if (outgoing.bytes + bytes > this.#parts.transport.frameBytesMax) this.#send(outgoing);
     outgoing.envelopes.push(envelope);
     outgoing.bytes += bytes;
     if (this.#isScheduled) return;
@@ -89,62 +124,66 @@ export class Post {
 
   #flush(): void {
     this.#isScheduled = false;
-    for (const [subject, outgoing] of this.#outgoing) this.#send(subject, outgoing);
+    for (const outgoing of this.#outgoing.values()) this.#send(outgoing);
     this.#outgoing.clear();
   }
 
-  #send(subject: string, outgoing: Outgoing): void {
-    const { envelopes } = outgoing;
+  #send(outgoing: Outgoing): void {
+    const { envelopes, subject, hops } = outgoing;
     if (envelopes.length === 0) return;
+    const { transport, environment } = this.#parts;
     // Emptied first: what cannot be sent must not be in the way of everything after it.
     outgoing.envelopes = [];
     outgoing.bytes = 0;
-    const frame = encodeFrame(envelopes);
-    if (frame.length <= this.#transport.frameBytesMax) this.#transport.send(subject, frame);
+    const frame = encodeFrame(envelopes, { viewVersion: this.#placement.view.version, hops });
+    if (frame.length <= transport.frameBytesMax) transport.send(subject, frame);
     else if (envelopes.length > 1)
-      for (const envelope of envelopes) this.#send(subject, { envelopes: [envelope], bytes: 0 });
-    else
-      this.#environment.log.error(
-        { subject, bytes: frame.length },
-        'an envelope larger than a frame may be was dropped',
-      );
+      for (const envelope of envelopes) this.#send({ subject, hops, envelopes: [envelope], bytes: 0 });
+    else environment.log.error({ subject, bytes: frame.length }, 'an envelope larger than a frame may be was dropped');
   }
 
-  #arrive(subject: string, frame: Uint8Array): void {
-    let envelopes: Envelope[];
+  #arrive(subject: string, bytes: Uint8Array): void {
+    let frame: ReturnType<typeof decodeFrame>;
     try {
-      envelopes = decodeFrame(frame);
+      frame = decodeFrame(bytes);
     } catch (error) {
       this.badFrameCount += 1;
       if (!this.#badSubjects.has(subject))
-        this.#environment.log.warn(
+        this.#parts.environment.log.warn(
           { subject, error: String(error) },
           'a frame that cannot be read was dropped; further ones are only counted',
         );
       this.#badSubjects.add(subject);
       return;
     }
-    for (const envelope of envelopes) {
-      if (isSound(envelope)) this.#handlers.get(subject)?.(envelope);
+    if (frame.viewVersion > this.#placement.view.version) this.#parts.onLaterView?.(frame.viewVersion);
+    for (const envelope of frame.envelopes) {
+      if (this.#isSound(envelope)) this.#handlers.get(subject)?.(envelope, frame.hops);
       else this.badFrameCount += 1;
+    }
+  }
+
+  /** Nothing that arrives is trusted: its addresses and partners must be what they claim to be. */
+  #isSound(envelope: Envelope): boolean {
+    switch (envelope.kind) {
+      case 'reply':
+        return true;
+      case 'query':
+        return isAddress(envelope.to) && this.#parts.subjects.isClient(envelope.replyTo);
+      case 'message':
+        return (
+          isAddress(envelope.to) &&
+          isPartner(envelope.from) &&
+          (envelope.replyTo === '' || this.#parts.subjects.isClient(envelope.replyTo))
+        );
+      default:
+        return isAddress(envelope.to) && isPartner(envelope.from);
     }
   }
 
   close(): void {
     this.#flush();
     for (const close of this.#closers) close();
-  }
-}
-
-/** Nothing that arrives is trusted: its addresses and partners must be what they claim to be. */
-function isSound(envelope: Envelope): boolean {
-  switch (envelope.kind) {
-    case 'reply':
-      return true;
-    case 'query':
-      return isAddress(envelope.to);
-    default:
-      return isAddress(envelope.to) && isPartner(envelope.from);
   }
 }
 

@@ -18,7 +18,9 @@ import { type Address, type PartnerId, typeOf } from '../core/message.ts';
 import { type EntityRecord, planSearch, recordName, sooner } from '../core/record.ts';
 import { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
-import { drain, freshRecord, newLayout, restore, restoreActivity } from './persistence.ts';
+import { drain, newLayout } from './persistence.ts';
+import { freshRecord, restore, restoreActivity } from './restoring.ts';
+import type { WarmEntity } from './signals.ts';
 import type { Commit, Epoch, Loaded, Partition, Store } from './store.ts';
 
 export interface ResidentParts {
@@ -78,6 +80,21 @@ export class Residents {
     if (this.#toLoad.length === 0) this.#parts.environment.soon(() => void this.#load());
     this.#toLoad.push(activation);
     return activation;
+  }
+
+  /** Take over what another worker had in memory, which is what the store has. */
+  adopt({ address, loaded, activities }: WarmEntity, partition: Partition): void {
+    const behaviour = this.#parts.behaviours.get(typeOf(address));
+    // A commit of this worker's from an earlier time may have reached the store or not: only a read tells.
+    if (behaviour === undefined || this.#activations.has(address) || this.#doubted.has(address)) return;
+    const activation = new Activation(address, partition, behaviour);
+    this.#activations.set(address, activation);
+    activation.usedAt = this.#parts.environment.now();
+    void this.#restore(
+      activation,
+      loaded,
+      activities.map(([partner, bytes]) => [recordName.activity(partner), bytes] as const),
+    );
   }
 
   /** From here the activation runs nothing and releases nothing (V2). */

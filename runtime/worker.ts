@@ -27,13 +27,15 @@ import { Effects } from './effects.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { Forgetting } from './forgetting.ts';
+import { type Forwarded, type Given, Handover } from './handover.ts';
 import { Housekeeping } from './housekeeping.ts';
 import type { Item } from './mailbox.ts';
 import { Ownership } from './ownership.ts';
 import { Pump } from './pump.ts';
 import { type ResidentParts, Residents } from './residents.ts';
 import { Schedule } from './schedule.ts';
-import type { Partition, Store, Wake } from './store.ts';
+import type { WarmEntity } from './signals.ts';
+import type { Claim, Epoch, Partition, Store } from './store.ts';
 import { Turns } from './turns.ts';
 
 export interface WorkerOptions {
@@ -44,6 +46,12 @@ export interface WorkerOptions {
   readonly limits: Limits;
   readonly post: (envelope: Envelope) => void;
   readonly authorise?: Authorise | undefined;
+  /** By the view that holds; without it, what every address hashes to. */
+  readonly partitionOf?: (address: Address) => Partition;
+  /** What came for a partition that this worker does not have, or no longer; without it, it is dropped (W1). */
+  readonly astray?: (envelope: Forwarded, partition: Partition, hops: number) => void;
+  /** The store said that the partition is another worker's. */
+  readonly lost?: (partition: Partition) => void;
 }
 
 const sweepMs = 1_000;
@@ -68,6 +76,7 @@ export class Worker {
   readonly #doubtful = new WeakSet<Envelope>();
   readonly #pump: Pump;
   readonly #housekeeping: Housekeeping;
+  readonly #handover: Handover;
   #isStopped = false;
   #isDraining = false;
   #cancelSweep: (() => void) | undefined;
@@ -114,6 +123,16 @@ export class Worker {
       commit,
     });
     this.#pump = new Pump({ ...base, run: (activation, item) => this.#run(activation, item) });
+    this.#handover = new Handover({
+      ...base,
+      store,
+      ownership,
+      residents: this.#residents,
+      pump: this.#pump,
+      commits: this.#commits,
+      housekeeping: this.#housekeeping,
+      wakeBy: (address, at) => this.#dates.setEarlier(address, at),
+    });
   }
 
   #newResidents(parts: Pick<ResidentParts, 'environment' | 'limits'>): Residents {
@@ -140,23 +159,64 @@ export class Worker {
 
   // ---- life
 
-  /** Take partitions over and resume what their entities have to do. Resolves when they are this worker's. */
+  /** Begin, with these partitions if any, and resume what their entities have to do. Resolves when they are its own. */
   async start(partitions: readonly Partition[]): Promise<void> {
+    this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
+    if (partitions.length === 0) return;
     const startedAt = this.#environment.now();
     const claims = await this.#options.store.claim(partitions, this.name);
-    for (const { partition, epoch } of claims) this.#ownership.take(partition, epoch, startedAt);
-    this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
-    for (const partition of partitions) await this.#resume(partition);
+    for (const claim of claims) this.take(claim, startedAt, []);
+    for (const partition of partitions) await this.resume(partition);
   }
 
-  async #resume(partition: Partition): Promise<void> {
-    const limit = 1_000;
-    for (let after: Wake | undefined; ; ) {
-      const wakes = await this.#options.store.wakes(partition, after === undefined ? { limit } : { after, limit });
-      for (const { address, wakeAt } of wakes) this.#dates.setEarlier(address, wakeAt);
-      after = wakes[limit - 1];
-      if (after === undefined) return;
+  /** A partition that was claimed is this worker's, with the entities that came along. `at`: when the claim began. */
+  take(claim: Claim, at: number, warm: readonly WarmEntity[]): void {
+    if (!this.#isStopped) this.#handover.take(claim, at, warm);
+  }
+
+  /** Wake the entities of a partition that have something to do by themselves. */
+  resume(partition: Partition): Promise<void> {
+    return this.#handover.resume(partition, (address) => this.#partitionOf(address) === partition);
+  }
+
+  /** Finish and let go; see `Handover.give`. */
+  give(partitions: readonly Partition[]): Promise<Given[]> {
+    return this.#handover.give(partitions, (envelope, partition) => this.#astray(envelope, partition, 0));
+  }
+
+  isLeaving(partition: Partition): boolean {
+    return this.#handover.isLeaving(partition);
+  }
+
+  /** Entities that have something for partners which are elsewhere now send it again at once. */
+  hasten(isMoved: (address: Address) => boolean): void {
+    for (const activation of this.#residents.all()) this.#courier.hasten(activation, isMoved);
+  }
+
+  has(partition: Partition): boolean {
+    return this.#ownership.has(partition) && !this.#handover.isLeaving(partition);
+  }
+
+  get partitions(): Partition[] {
+    return [...this.#ownership.partitions];
+  }
+
+  epochOf(partition: Partition): Epoch {
+    return this.#ownership.epochOf(partition);
+  }
+
+  /** Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
+  regroup(): void {
+    for (const activation of [...this.#residents.all()]) {
+      if (this.#partitionOf(activation.address) === activation.partition) continue;
+      const waiting = this.#pump.takeAll(activation);
+      this.#residents.drop(activation);
+      for (const item of waiting) this.#deliver(activation.address, item);
     }
+  }
+
+  #partitionOf(address: Address): Partition {
+    return this.#options.partitionOf?.(address) ?? partitionOf(address, this.#options.store.partitions);
   }
 
   /** Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. */
@@ -202,12 +262,12 @@ export class Worker {
   // ---- in
 
   /** Take an envelope in. Never runs anything on the spot. */
-  receive(envelope: Envelope): void {
+  receive(envelope: Envelope, hops = 0): void {
     if (this.#isStopped || envelope.kind === 'reply') return;
     const isCall = envelope.kind === 'message' || envelope.kind === 'query';
     if (isCall && !this.#isAuthorised(envelope)) return;
     if (isCall && this.#isDraining) return;
-    this.#deliver(envelope.to, envelope);
+    this.#deliver(envelope.to, envelope, hops);
   }
 
   #isAuthorised(envelope: MessageEnvelope | QueryEnvelope): boolean {
@@ -226,10 +286,13 @@ export class Worker {
     this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status, bytes });
   }
 
-  #deliver(address: Address, item: Item): void {
+  #deliver(address: Address, item: Item, hops = 0): void {
     if (this.#isStopped) return;
-    const partition = partitionOf(address, this.#options.store.partitions);
-    if (!this.#ownership.has(partition)) return;
+    const partition = this.#partitionOf(address);
+    if (!this.has(partition) || this.#handover.isPinned(partition, address)) {
+      if (item.kind !== 'wake' && item.kind !== 'effect') this.#astray(item, partition, hops);
+      return;
+    }
     const activation = this.#residents.activate(address, partition);
     if (activation === undefined) {
       if (item.kind === 'message' || item.kind === 'query') this.#reply(item, 'unknown-type', typeOf(address));
@@ -238,6 +301,11 @@ export class Worker {
     if (this.#pump.offer(activation, item)) return;
     this.overloadedCount += 1;
     if (item.kind === 'message' || item.kind === 'query') this.#reply(item, 'overloaded');
+  }
+
+  /** Of what may have been committed here nobody else may say that nothing was done: its sender tries again (C2). */
+  #astray(envelope: Forwarded, partition: Partition, hops: number): void {
+    if (!this.#doubtful.has(envelope)) this.#options.astray?.(envelope, partition, hops);
   }
 
   /** A date of an entity has come. */
@@ -336,7 +404,11 @@ export class Worker {
       this.#residents.doubt(activation.address);
       for (const request of requests) this.#doubtful.add(request);
     }
-    if (failure === 'stale-epoch') return this.#ownership.lose(activation.partition);
+    if (failure === 'stale-epoch') {
+      this.#ownership.lose(activation.partition);
+      for (const item of [...requests, ...waiting, ...held]) this.#deliver(activation.address, item);
+      return;
+    }
     if (failure === 'store-refused')
       for (const request of requests)
         this.#reply(request, 'store-failed', error instanceof Error ? error.message : String(error));
@@ -381,9 +453,11 @@ export class Worker {
     );
     for (const activation of [...this.#residents.all()]) {
       if (activation.partition !== partition) continue;
-      this.#pump.takeAll(activation);
+      const waiting = this.#pump.takeAll(activation);
       this.#residents.drop(activation);
+      for (const item of waiting) this.#deliver(activation.address, item);
     }
+    this.#options.lost?.(partition);
   }
 
   #sweep(): void {

@@ -6,7 +6,7 @@ import { Activation } from '../runtime/activation.ts';
 import { Courier } from '../runtime/courier.ts';
 import type { Envelope } from '../runtime/envelope.ts';
 import { Ownership } from '../runtime/ownership.ts';
-import { freshRecord } from '../runtime/persistence.ts';
+import { freshRecord } from '../runtime/restoring.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';

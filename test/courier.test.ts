@@ -1,21 +1,18 @@
 /** Messages between entities, on their way and off it: lost, repeated, expired, given up; and effects and timers. */
 import { effect, settled } from '../core/behaviour.ts';
 import { partitionOf } from '../placement/hash.ts';
-import { viewOf, workerOf } from '../placement/view.ts';
 import type { MessageEnvelope } from '../runtime/envelope.ts';
 import { contentOf } from './support/bench.ts';
 import { GateStore } from './support/gate.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { LossyTransport } from './support/lossy.ts';
+import { keyAt, placed } from './support/placed.ts';
 import { assert, suite } from './support/suite.ts';
 import { type Given, type GivenOptions, type Scripts, Tally, watch, withTallies } from './support/tally.ts';
 
 const test = suite('courier');
-const view = viewOf(1, 16, ['worker-1', 'worker-2']);
-const keyOf = (worker: string) => {
-  for (let key = 0; ; key++) if (workerOf(view, `tally/${key}`) === worker) return String(key);
-};
-const [near, far] = [keyOf('worker-1'), keyOf('worker-2')];
+const placement = placed(16, ['worker-1', 'worker-2'], ['tally']);
+const [near, far] = [keyAt(placement, 'tally', 'worker-1'), keyAt(placement, 'tally', 'worker-2')];
 
 /** Two workers with a thief between them; `tell` sends a number to the far one. */
 function across(
@@ -351,7 +348,7 @@ test('an effect that keeps failing, or gives what cannot be stored, settles as f
 });
 
 test('the partition of an address is where its worker finds it', () => {
-  assert.is(view.owners[partitionOf(`tally/${near}`, 16)], 'worker-1');
+  assert.is(placement.workerOf(partitionOf(`tally/${near}`, 16))?.name, 'worker-1');
 });
 
 test.run();

@@ -4,12 +4,12 @@ import { behaviour, type Turn } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
 import type { SkerryError } from '../core/errors.ts';
 import { command, query, type Schema, unchecked } from '../core/operation.ts';
-import { viewOf, workerOf } from '../placement/view.ts';
 import { type Cluster, type EmbedOptions, embed } from '../runtime/embed.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { GateStore } from './support/gate.ts';
+import { keyAt, placed } from './support/placed.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 import { Tally, tallyWith, watch, withTallies } from './support/tally.ts';
 
@@ -219,12 +219,10 @@ test('an entity whose initial state cannot be made says so to its callers, and t
   }));
 
 test('a query whose answer is too large is refused, on any worker, and the process goes on', async () => {
-  const view = viewOf(1, 256, ['worker-1', 'worker-2']);
-  const key = (worker: string) =>
-    Array.from({ length: 99 }, (_, index) => `${index}`).find((one) => workerOf(view, `odd/${one}`) === worker);
+  const placement = placed(256, ['worker-1', 'worker-2'], ['odd']);
   await withCluster({ behaviours: [odd], workers: 2 }, async (cluster) => {
     for (const worker of ['worker-1', 'worker-2']) {
-      const one = cluster.entity(Odd, String(key(worker)));
+      const one = cluster.entity(Odd, keyAt(placement, 'odd', worker));
       assert.is(String(await one.big(800_000)).length, 800_000);
       await rejects(one.big(1_500_000, { deadlineMs: 2_000 }), 'too-large', /messageBytesMax/);
       await one.put(1);

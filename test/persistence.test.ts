@@ -8,17 +8,8 @@ import { isSkerryError } from '../core/errors.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';
 import { type EntityRecord, forgetChanges } from '../core/record.ts';
 import { encode } from '../runtime/codec.ts';
-import {
-  type Drained,
-  decodeActivity,
-  decodeHistory,
-  drain,
-  encodeActivity,
-  formatVersion,
-  newLayout,
-  restore,
-  restoreActivity,
-} from '../runtime/persistence.ts';
+import { type Drained, drain, encodeActivity, formatVersion, newLayout } from '../runtime/persistence.ts';
+import { decodeActivity, decodeHistory, restore, restoreActivity } from '../runtime/restoring.ts';
 import { Bench, committed, contentOf } from './support/bench.ts';
 import { assert, suite } from './support/suite.ts';
 

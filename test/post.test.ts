@@ -1,25 +1,26 @@
 /** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
-import { viewOf, workerOf } from '../placement/view.ts';
-import { clientSubject } from '../runtime/client.ts';
 import { decodeFrame, encode, encodeFrame, frameVersion } from '../runtime/codec.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from '../runtime/envelope.ts';
-import { Post, workerSubject } from '../runtime/post.ts';
+import { Post } from '../runtime/post.ts';
+import { Subjects } from '../runtime/subjects.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
 import { HandEnvironment } from './support/hand.ts';
+import { keyAt, placed } from './support/placed.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('post');
-const view = viewOf(1, 64, ['near', 'far', 'else']);
+const placement = placed(64, ['near', 'far', 'else']);
+const subjects = new Subjects('tested');
 /** An address of each worker. */
-const at = (worker: string, start = 0): string => {
-  for (let key = start; ; key++) if (workerOf(view, `stock/${key}`) === worker) return `stock/${key}`;
-};
+const at = (worker: string, start = 0): string => `stock/${keyAt(placement, 'stock', worker, start)}`;
+const head = { viewVersion: 1, hops: 0 };
+const sentIn = (frames: readonly Uint8Array[]) => frames.flatMap((frame) => decodeFrame(frame).envelopes);
 const ack = (to: string, number = 1): StreamEnvelope => ({ kind: 'ack', to, from: 'order/1', session: 1, number });
 const message = (to: string, bytes: number): MessageEnvelope => ({
   kind: 'message',
   to,
   from: '@c',
-  replyTo: clientSubject('c'),
+  replyTo: subjects.client('c'),
   call: 1,
   identity: 'i'.repeat(100),
   arrival: { session: 1, seq: 1, floor: 1, expires: 5, sent: 1, keepMs: 0 },
@@ -43,11 +44,11 @@ interface Given {
 function given(options: { frameBytesMax?: number } = {}): Given {
   const hand = new HandEnvironment();
   const transport = new MemoryTransport(hand, options);
-  const post = new Post(transport, hand, view);
+  const post = new Post({ transport, environment: hand, subjects }, placement);
   const near: Envelope[] = [];
   const frames: Uint8Array[] = [];
-  post.listen(workerSubject('near'), (envelope) => void near.push(envelope));
-  transport.listen(workerSubject('far'), (frame) => void frames.push(frame));
+  post.listen(subjects.worker('near'), (envelope) => void near.push(envelope));
+  transport.listen(subjects.worker('far'), (frame) => void frames.push(frame));
   return { hand, transport, post, near, frames };
 }
 
@@ -61,16 +62,13 @@ test('what belongs to this node is handed over as it is, on the spot', () => {
 test('what belongs elsewhere leaves for the subject of its worker, and replies for the one that they name', async () => {
   const { hand, transport, post, near, frames } = given();
   const replies: Uint8Array[] = [];
-  transport.listen('skerry.client.c', (frame) => void replies.push(frame));
+  transport.listen(subjects.client('c'), (frame) => void replies.push(frame));
   post.post(ack(at('far')));
-  post.post({ kind: 'reply', to: clientSubject('c'), call: 7, status: 'moved', bytes: new Uint8Array(0) });
+  post.post({ kind: 'reply', to: subjects.client('c'), call: 7, status: 'moved', bytes: new Uint8Array(0) });
   await hand.idle();
   assert.equal(near, []);
-  assert.equal(
-    frames.flatMap((frame) => decodeFrame(frame)),
-    [ack(at('far'))],
-  );
-  assert.is(replies.flatMap((frame) => decodeFrame(frame))[0]?.kind, 'reply');
+  assert.equal(sentIn(frames), [ack(at('far'))]);
+  assert.is(sentIn(replies)[0]?.kind, 'reply');
 });
 
 test('everything for one subject that is posted in one tick leaves as one frame, in order', async () => {
@@ -79,7 +77,7 @@ test('everything for one subject that is posted in one tick leaves as one frame,
   await hand.idle();
   assert.is(frames.length, 1);
   assert.equal(
-    decodeFrame(frames[0]!).map((envelope) => (envelope as StreamEnvelope).number),
+    decodeFrame(frames[0]!).envelopes.map((envelope) => (envelope as StreamEnvelope).number),
     Array.from({ length: 50 }, (_, index) => index + 1),
   );
   post.post(ack(at('far')));
@@ -92,7 +90,7 @@ test('M2: a frame stays below frameBytesMax, and nothing is lost or reordered by
     const { hand, post, frames } = given({ frameBytesMax: 32_768 });
     for (let count = 0; count < 30; count++) post.post(message(at('far', count), bytes));
     await hand.idle();
-    const sent = frames.flatMap((frame) => decodeFrame(frame));
+    const sent = sentIn(frames);
     assert.equal(
       sent.map(({ to }) => to),
       Array.from({ length: 30 }, (_, count) => at('far', count)),
@@ -103,12 +101,12 @@ test('M2: a frame stays below frameBytesMax, and nothing is lost or reordered by
 
 test('M1: a frame that cannot be read is counted, logged once per subject, and dropped; the next one is read', async () => {
   const { hand, transport, post, near } = given();
-  post.listen(clientSubject('c'), () => assert.unreachable());
-  const good = encodeFrame([ack(at('near'))]);
+  post.listen(subjects.client('c'), () => assert.unreachable());
+  const good = encodeFrame([ack(at('near'))], head);
   const bad = [new Uint8Array([0xc1]), new Uint8Array(0), encode([frameVersion + 1]), good.slice(0, -1)];
-  for (const frame of bad) transport.send(workerSubject('near'), frame);
-  for (const frame of bad) transport.send(clientSubject('c'), frame);
-  transport.send(workerSubject('near'), good);
+  for (const frame of bad) transport.send(subjects.worker('near'), frame);
+  for (const frame of bad) transport.send(subjects.client('c'), frame);
+  transport.send(subjects.worker('near'), good);
   await hand.idle();
   assert.is(post.badFrameCount, 8);
   assert.equal(
@@ -123,7 +121,7 @@ test('M1: a frame that cannot be read is counted, logged once per subject, and d
 
 test('M1: of a frame whose last envelope cannot be read nothing is handed on', async () => {
   const { hand, transport, post, near } = given();
-  transport.send(workerSubject('near'), encode([frameVersion, [3, 0, at('near'), 'order/1', 1, 1], [99]]));
+  transport.send(subjects.worker('near'), encode([frameVersion, 1, 0, [3, 0, at('near'), 'order/1', 1, 1], [99]]));
   await hand.idle();
   assert.equal([near, post.badFrameCount], [[], 1]);
 });
@@ -132,7 +130,7 @@ test('who has stopped listening gets nothing more; close ends everything, after 
   const { hand, transport, post, near, frames } = given();
   post.post(ack(at('far')));
   post.close();
-  transport.send(workerSubject('near'), encodeFrame([ack(at('near'))]));
+  transport.send(subjects.worker('near'), encodeFrame([ack(at('near'))], head));
   await hand.idle();
   assert.equal([near.length, frames.length], [0, 1]);
 });

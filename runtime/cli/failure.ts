@@ -46,6 +46,7 @@ const exitCodeOfCode: Readonly<Record<FailureCode, number>> = {
   'store-failed': 4,
   'store-in-use': 4,
   'store-format': 4,
+  'transport-failed': 4,
   closed: 4,
 };
 

@@ -9,12 +9,15 @@
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { Limits } from '../../core/limits.ts';
+import { Placement } from '../../placement/placement.ts';
 import { viewOf } from '../../placement/view.ts';
-import { Client, clientSubject } from '../client.ts';
+import { Client } from '../client.ts';
+import { hostedTypes } from '../embed.ts';
 import type { Envelope } from '../envelope.ts';
 import type { Environment } from '../environment.ts';
 import type { Log } from '../log.ts';
-import { Post, workerSubject } from '../post.ts';
+import { Post } from '../post.ts';
+import { Subjects } from '../subjects.ts';
 import { Worker } from '../worker.ts';
 import { Chance } from './chance.ts';
 import { type FaultCount, type FaultRates, noFaults } from './faults.ts';
@@ -59,7 +62,8 @@ export class SimulatedCluster {
   readonly #running = new Map<string, RunningWorker>();
   readonly #zombies = new Set<RunningWorker>();
   readonly #offsets = new Map<string, number>();
-  readonly #view: ReturnType<typeof viewOf>;
+  readonly #placement: Placement;
+  readonly #subjects = new Subjects('simulated');
   #nodeCount = 0;
   #isFaulty = false;
   #stoppedTurns = 0;
@@ -68,7 +72,7 @@ export class SimulatedCluster {
     this.#parts = parts;
     this.#chance = new Chance(parts.seed, 'cluster');
     const names = Array.from({ length: parts.workers }, (_, index) => `worker-${index + 1}`);
-    this.#view = viewOf(1, parts.store.inner.partitions, names);
+    this.#placement = new Placement(viewOf(1, parts.store.inner.partitions, names, hostedTypes(parts.behaviours)));
     for (const name of names) this.#start(name);
   }
 
@@ -132,7 +136,10 @@ export class SimulatedCluster {
     const { network, store, behaviours, limits, watch, time } = this.#parts;
     const node = newNode(`${name}#${++this.#nodeCount}`, this.#offsetOf(name));
     const environment = this.#environment(node);
-    const post = new Post(network.transport(node), environment, this.#view);
+    const post = new Post(
+      { transport: network.transport(node), environment, subjects: this.#subjects },
+      this.#placement,
+    );
     const send = (envelope: Envelope) => {
       time.tell(() => `${node.name} posts ${textOf(envelope)}`);
       watch.posted(node, envelope);
@@ -140,7 +147,7 @@ export class SimulatedCluster {
       this.mayCrash(node, 'while releasing');
     };
     const worker = new Worker({ name, store: store.handle(node), behaviours, environment, limits, post: send });
-    post.listen(workerSubject(name), (envelope) => {
+    post.listen(this.#subjects.worker(name), (envelope) => {
       time.tell(() => `${node.name} gets ${textOf(envelope)}`);
       worker.receive(envelope);
     });
@@ -157,8 +164,11 @@ export class SimulatedCluster {
     const { time, network, limits, watch, seed } = this.#parts;
     const node = newNode(name, this.#offsetOf(name));
     const environment = this.#environment(node);
-    const post = new Post(network.transport(node), environment, this.#view);
-    const subject = clientSubject(name);
+    const post = new Post(
+      { transport: network.transport(node), environment, subjects: this.#subjects },
+      this.#placement,
+    );
+    const subject = this.#subjects.client(name);
     const send = (envelope: Envelope) => {
       time.tell(() => `${name} posts ${textOf(envelope)}`);
       watch.called(envelope);
@@ -202,7 +212,7 @@ export class SimulatedCluster {
   }
 
   #partitionsOf(name: string): number[] {
-    return this.#view.owners.flatMap((owner, partition) => (owner === name ? [partition] : []));
+    return this.#placement.partitionsOf(name);
   }
 
   #disturbOne(kind: string, act: (one: RunningWorker) => void): void {

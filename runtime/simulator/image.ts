@@ -9,7 +9,7 @@ import type { Address, PartnerId } from '../../core/message.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { DeadLetter, EntityRecord } from '../../core/record.ts';
 import { decode, Row } from '../codec.ts';
-import { decodeActivity, readDead, restoreStored } from '../persistence.ts';
+import { decodeActivity, readDead, restoreStored } from '../restoring.ts';
 import type { Commit, Epoch, Loaded, Partition } from '../store.ts';
 
 /** One entity as it is stored. */

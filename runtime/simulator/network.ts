@@ -161,7 +161,7 @@ export class Network {
   }
 
   #markDuplicated(frame: Uint8Array): void {
-    for (const envelope of decodeFrame(frame)) {
+    for (const envelope of decodeFrame(frame).envelopes) {
       if (envelope.kind === 'message' && envelope.call > 0)
         this.duplicatedInputs.push(Buffer.from(envelope.content.payload).toString('latin1'));
     }

@@ -7,7 +7,7 @@ import type { EntityRecord } from '../../core/record.ts';
 import type { Request, TurnEnvironment } from '../../core/request.ts';
 import { bury, perform, type TurnResult } from '../../core/turn.ts';
 import { decode, encode } from '../../runtime/codec.ts';
-import { freshRecord } from '../../runtime/persistence.ts';
+import { freshRecord } from '../../runtime/restoring.ts';
 import { assert } from './suite.ts';
 
 type Committed = Extract<TurnResult, { kind: 'committed' }>;

@@ -23,7 +23,7 @@ export class LossyTransport implements Transport {
   }
 
   send(subject: string, frame: Uint8Array): void {
-    const envelopes = decodeFrame(frame);
+    const { envelopes } = decodeFrame(frame);
     this.sent.push(...envelopes);
     if (!envelopes.some((envelope) => this.takes(envelope))) this.#inner.send(subject, frame);
   }

@@ -1,0 +1,174 @@
+/**
+ * The worker's side of a handoff: partitions come with what another worker had of them in memory, and go the same way.
+ *
+ *     take  claimed ─▶ owned ─▶ warm entities restored ─▶ dates of the others read
+ *     give  owned ─▶ leaving: no turn starts, what waits is taken out ─▶ commits end ─▶ images made ─▶ dropped
+ *
+ * Owns what happens to activations; who hands what to whom, and when, is `tenancy.ts`.
+ *
+ * Invariants:
+ * - HO1 A partition is given away only when no commit of it is under way, and from then on nothing of it runs here (P3).
+ * - HO2 What waited for turns leaves with the partition, in its order (P6).
+ */
+import type { Limits } from '../core/limits.ts';
+import type { Address } from '../core/message.ts';
+import type { Activation } from './activation.ts';
+import type { CommitQueue } from './commit.ts';
+import type { Envelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+import type { Housekeeping } from './housekeeping.ts';
+import type { Item } from './mailbox.ts';
+import type { Ownership } from './ownership.ts';
+import { imageOf } from './persistence.ts';
+import type { Pump } from './pump.ts';
+import type { Residents } from './residents.ts';
+import type { WarmEntity } from './signals.ts';
+import type { Claim, Epoch, Partition, Store, Wake } from './store.ts';
+
+/** What is sent on; answers go to clients and never wait here. */
+export type Forwarded = Exclude<Envelope, { kind: 'reply' }>;
+
+/** Takes what came for a partition that this worker does not have, or not much longer. */
+type Astray = (envelope: Forwarded, partition: Partition) => void;
+
+/** A partition that this worker no longer has, as it was. */
+export interface Given {
+  readonly partition: Partition;
+  readonly epoch: Epoch;
+  readonly warm: readonly WarmEntity[];
+}
+
+export interface HandoverParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly store: Store;
+  readonly ownership: Ownership;
+  readonly residents: Residents;
+  readonly pump: Pump;
+  readonly commits: CommitQueue;
+  readonly housekeeping: Housekeeping;
+  readonly wakeBy: (address: Address, at: number) => void;
+}
+
+/** Activations that leave memory with one partition and go along, at most: the others are read from the store. */
+const warmCountMax = 2_000;
+/** Entities that were used within this time go along, ms. */
+const warmForMs = 60_000;
+const pageSize = 1_000;
+
+export class Handover {
+  readonly #parts: HandoverParts;
+  readonly #leaving = new Set<Partition>();
+  /** Of a home partition: the entities that were pinned when it was claimed. A later pin makes the claim stale. */
+  readonly #pinned = new Map<Partition, ReadonlySet<Address>>();
+
+  constructor(parts: HandoverParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether the partition is being given away: what comes for it is kept for who gets it. */
+  isLeaving(partition: Partition): boolean {
+    return this.#leaving.has(partition);
+  }
+
+  /** Whether an entity of a home partition is pinned, and so belongs to a partition of its own. */
+  isPinned(partition: Partition, address: Address): boolean {
+    return this.#pinned.get(partition)?.has(address) === true;
+  }
+
+  /** The partition is this worker's from now on. `at`: when the claim began (O1). */
+  take({ partition, epoch, pins }: Claim, at: number, warm: readonly WarmEntity[]): void {
+    const { ownership, residents, store } = this.#parts;
+    this.#leaving.delete(partition);
+    if (partition < store.partitions && pins.length > 0)
+      this.#pinned.set(partition, new Set(pins.map(({ address }) => address)));
+    else this.#pinned.delete(partition);
+    ownership.take(partition, epoch, at);
+    for (const entity of warm) residents.adopt(entity, partition);
+  }
+
+  /** Have the entities of a partition woken that have something to do by themselves. */
+  async resume(partition: Partition, isStill: (address: Address) => boolean): Promise<void> {
+    for (let after: Wake | undefined; ; ) {
+      const options = after === undefined ? { limit: pageSize } : { after, limit: pageSize };
+      const wakes = await this.#parts.store.wakes(partition, options);
+      for (const { address, wakeAt } of wakes) if (isStill(address)) this.#parts.wakeBy(address, wakeAt);
+      after = wakes[pageSize - 1];
+      if (after === undefined) return;
+    }
+  }
+
+  /**
+   * Finish what is under way in these partitions and let them go. Resolves with those that were still this worker's at the
+   * end, and hands what waited to `astray`. It takes as long as the store takes for what is under way; while the store
+   * does not answer it does not resolve.
+   */
+  async give(partitions: readonly Partition[], astray: Astray): Promise<Given[]> {
+    const { ownership } = this.#parts;
+    const leaving = new Set(
+      partitions.filter((partition) => ownership.has(partition) && !this.#leaving.has(partition)),
+    );
+    for (const partition of leaving) this.#leaving.add(partition);
+    const activations = [...this.#parts.residents.all()].filter(({ partition }) => leaving.has(partition));
+    for (const activation of activations) this.#empty(activation, astray);
+    while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();
+    const given = [...leaving]
+      .filter((partition) => this.#leaving.has(partition) && ownership.has(partition))
+      .map((partition) => ({ partition, epoch: ownership.epochOf(partition), warm: [] as WarmEntity[] }));
+    const byPartition = new Map(given.map((one) => [one.partition, one]));
+    for (const activation of activations) this.#leave(activation, byPartition.get(activation.partition)?.warm, astray);
+    for (const partition of leaving) this.#leaving.delete(partition);
+    for (const { partition } of given) ownership.release(partition);
+    return given;
+  }
+
+  /** No turn of it starts any more; what must still be written is on its way. */
+  #empty(activation: Activation, astray: Astray): void {
+    this.#takeOut(activation, astray);
+    if (activation.phase === 'ready' && activation.trimAt !== 0) this.#parts.housekeeping.tidy(activation, true);
+  }
+
+  #takeOut(activation: Activation, astray: Astray): void {
+    for (const messages of activation.ahead?.values() ?? [])
+      for (const message of messages.values()) astray(message, activation.partition);
+    activation.ahead = undefined;
+    for (const item of this.#parts.pump.takeAll(activation)) if (isForwarded(item)) astray(item, activation.partition);
+  }
+
+  #leave(activation: Activation, warm: WarmEntity[] | undefined, astray: Astray): void {
+    if (activation.phase === 'dropped') return;
+    // A read that has ended meanwhile put back what waited for it.
+    this.#takeOut(activation, astray);
+    const { residents, environment } = this.#parts;
+    const isRecent = activation.usedAt >= environment.now() - warmForMs;
+    if (warm !== undefined && isRecent && warm.length < warmCountMax && isWhole(activation))
+      warm.push(warmOf(activation));
+    residents.drop(activation);
+  }
+}
+
+function isUnderWay(activation: Activation): boolean {
+  return activation.phase !== 'dropped' && !activation.isDurable;
+}
+
+function isForwarded(item: Item): item is Forwarded & Item {
+  return item.kind !== 'wake' && item.kind !== 'effect';
+}
+
+/** Whether memory holds exactly what the store has, all of it. */
+function isWhole(activation: Activation): boolean {
+  return (
+    activation.phase === 'ready' &&
+    activation.behaviour.durability === 'turn' &&
+    activation.storedVersion > 0 &&
+    activation.storedVersion === activation.entity.version &&
+    activation.entity.isComplete &&
+    activation.entity.changes.records.size === 0 &&
+    !activation.entity.changes.isStateChanged
+  );
+}
+
+function warmOf({ address, entity, layout, behaviour, storedVersion, storedWakeAt }: Activation): WarmEntity {
+  const { head, records, activities } = imageOf(entity, layout, behaviour);
+  return { address, loaded: { version: storedVersion, head, wakeAt: storedWakeAt, records }, activities };
+}

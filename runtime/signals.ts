@@ -1,0 +1,224 @@
+/**
+ * Signals: what workers and clients say to each other about the cluster itself: who is there, which view holds, who hands
+ * which partition to whom. Positional arrays with a version, like frames, on subjects of their own.
+ *
+ * A signal may be lost, late, doubled or out of order: whoever needs the answer asks again, and the store has the last word.
+ */
+import type { HostedType, Pin, View, WorkerEntry } from '../placement/view.ts';
+import { encode, Row, rowOf } from './codec.ts';
+import type { Loaded } from './store.ts';
+
+export const signalVersion = 1;
+
+/** An entity as it leaves one worker's memory for another's: what the store has of it, without a read. */
+export interface WarmEntity {
+  readonly address: string;
+  readonly loaded: Loaded;
+  /** Its activities, by partner. */
+  readonly activities: readonly (readonly [string, Uint8Array])[];
+}
+
+export type Signal =
+  /** The service or a worker tells the view. */
+  | { readonly kind: 'view'; readonly view: View }
+  /** Somebody asks for the view; the answer goes to `replyTo`. */
+  | { readonly kind: 'resolve'; readonly replyTo: string }
+  /** A worker says that it is there, and which view it goes by. */
+  | { readonly kind: 'announce'; readonly entry: WorkerEntry; readonly viewVersion: number }
+  /** Somebody found that nobody listens at a worker's subject. */
+  | { readonly kind: 'absent'; readonly id: string }
+  | { readonly kind: 'ping' }
+  | { readonly kind: 'pong'; readonly id: string }
+  /** A worker that leaves has handed everything off. */
+  | { readonly kind: 'gone'; readonly id: string }
+  /** Pins have changed in the store. */
+  | { readonly kind: 'pinned' }
+  /** A worker wants partitions that are its by a view. */
+  | { readonly kind: 'release'; readonly id: string; readonly view: View; readonly partitions: readonly number[] }
+  /** The answer: these are not the sender's, or not any more, or are not going to be given. */
+  | { readonly kind: 'none'; readonly id: string; readonly partitions: readonly number[] }
+  /** The answer: the sender has them and is finishing what is under way. */
+  | { readonly kind: 'releasing'; readonly id: string; readonly partitions: readonly number[] }
+  /** The answer: nothing of it is under way any more. `count` parts in all, with the entities that were in memory. */
+  | {
+      readonly kind: 'released';
+      readonly id: string;
+      readonly partition: number;
+      readonly epoch: number;
+      readonly index: number;
+      readonly count: number;
+      readonly entities: readonly WarmEntity[];
+    };
+
+export type SignalKind = Signal['kind'];
+
+const kinds: readonly SignalKind[] = [
+  'view',
+  'resolve',
+  'announce',
+  'absent',
+  'ping',
+  'pong',
+  'gone',
+  'pinned',
+  'release',
+  'none',
+  'releasing',
+  'released',
+];
+
+export function encodeSignal(signal: Signal): Uint8Array {
+  return encode([signalVersion, kinds.indexOf(signal.kind), ...columnsOf(signal)]);
+}
+
+function columnsOf(signal: Signal): unknown[] {
+  switch (signal.kind) {
+    case 'view':
+      return [viewRow(signal.view)];
+    case 'resolve':
+      return [signal.replyTo];
+    case 'announce':
+      return [entryRow(signal.entry), signal.viewVersion];
+    case 'absent':
+    case 'pong':
+    case 'gone':
+      return [signal.id];
+    case 'ping':
+    case 'pinned':
+      return [];
+    case 'release':
+      return [signal.id, viewRow(signal.view), signal.partitions];
+    case 'none':
+    case 'releasing':
+      return [signal.id, signal.partitions];
+    case 'released': {
+      const { id, partition, epoch, index, count, entities } = signal;
+      return [id, partition, epoch, index, count, entities.map(warmRow)];
+    }
+  }
+}
+
+/** Throws an error that says what is wrong with it. */
+export function decodeSignal(bytes: Uint8Array): Signal {
+  const row = rowOf(bytes);
+  const version = row.number();
+  if (version !== signalVersion) throw new Error(`signal of version ${version}, not ${signalVersion}`);
+  return readSignal(row.oneOf(kinds), row);
+}
+
+function readSignal(kind: SignalKind, row: Row): Signal {
+  switch (kind) {
+    case 'view':
+      return { kind, view: readView(row) };
+    case 'resolve':
+      return { kind, replyTo: row.string() };
+    case 'announce':
+      return { kind, entry: readEntry(new Row(row.any())), viewVersion: row.number() };
+    case 'absent':
+    case 'pong':
+    case 'gone':
+      return { kind, id: row.string() };
+    case 'ping':
+    case 'pinned':
+      return { kind };
+    case 'release':
+      return { kind, id: row.string(), view: readView(row), partitions: readNumbers(row) };
+    case 'none':
+    case 'releasing':
+      return { kind, id: row.string(), partitions: readNumbers(row) };
+    case 'released':
+      return {
+        kind,
+        id: row.string(),
+        partition: row.number(),
+        epoch: row.number(),
+        index: row.number(),
+        count: row.number(),
+        entities: row.rows().map(readWarm),
+      };
+  }
+}
+
+function viewRow({ version, partitions, workers, pins }: View): unknown[] {
+  return [version, partitions, workers.map(entryRow), pins.map(({ address, worker }) => [address, worker])];
+}
+
+/** The most partitions that a cluster may have: nobody is made to compute more by a view that comes from outside. */
+const partitionsMax = 65_536;
+
+function readView(from: Row): View {
+  const row = new Row(from.any());
+  const version = row.number();
+  const partitions = row.number();
+  if (!Number.isInteger(partitions) || partitions < 1 || partitions > partitionsMax)
+    throw new Error(`a view of ${partitions} partitions`);
+  const workers = row.rows().map(readEntry);
+  const pins = row.rows().map((pin): Pin => ({ address: pin.string(), worker: pin.string() }));
+  return { version, partitions, workers, pins };
+}
+
+function entryRow({ name, id, weight, labels, types, version, isLeaving }: WorkerEntry): unknown[] {
+  return [name, id, weight, labels, types.map(({ type, labels: needed }) => [type, needed]), version, isLeaving];
+}
+
+/** Names and ids become parts of subjects, and are shown. */
+const namePattern = /^[\w.:@-]{1,128}$/;
+const idPattern = /^[\w.#-]{1,64}$/;
+
+/** Whether a worker may have this name: letters, digits and `_ . : @ -`, up to 128. */
+export function isWorkerName(name: string): boolean {
+  return namePattern.test(name);
+}
+
+function readEntry(row: Row): WorkerEntry {
+  const entry: WorkerEntry = {
+    name: row.string(),
+    id: row.string(),
+    weight: row.number(),
+    labels: readStrings(row),
+    types: row.rows().map((type): HostedType => ({ type: type.string(), labels: readStrings(type) })),
+    version: row.string(),
+    isLeaving: row.boolean(),
+  };
+  if (!isWorkerName(entry.name) || !idPattern.test(entry.id)) throw new Error('not a name of a worker');
+  if (!(entry.weight > 0)) throw new Error('a weight is greater than 0');
+  return entry;
+}
+
+function warmRow({ address, loaded, activities }: WarmEntity): unknown[] {
+  return [address, loaded.version, loaded.head, loaded.wakeAt ?? null, loaded.records, activities];
+}
+
+function readWarm(row: Row): WarmEntity {
+  const address = row.string();
+  const version = row.number();
+  const head = row.bytes();
+  const wakeAt = row.any();
+  return {
+    address,
+    loaded: {
+      version,
+      head,
+      wakeAt: typeof wakeAt === 'number' ? wakeAt : undefined,
+      records: readNamed(row),
+    },
+    activities: readNamed(row),
+  };
+}
+
+function readNamed(row: Row): (readonly [string, Uint8Array])[] {
+  return row.rows().map((named) => [named.string(), named.bytes()] as const);
+}
+
+function readStrings(row: Row): string[] {
+  const value = row.any();
+  if (!Array.isArray(value) || !value.every((one) => typeof one === 'string')) throw new Error('not a list of texts');
+  return value;
+}
+
+function readNumbers(row: Row): number[] {
+  const value = row.any();
+  if (!Array.isArray(value) || !value.every((one) => Number.isSafeInteger(one)))
+    throw new Error('not a list of numbers');
+  return value;
+}

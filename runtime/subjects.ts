@@ -1,0 +1,51 @@
+/**
+ * Subjects: the names under which the parts of one cluster hear each other. The cluster's name is a part of each, so that
+ * several clusters share a transport; keys of entities never are, so a key may hold any character.
+ */
+
+export class Subjects {
+  readonly #prefix: string;
+
+  /** The name of a cluster: letters, digits, `-` and `_`. */
+  constructor(cluster: string) {
+    this.#prefix = `skerry.${cluster}`;
+  }
+
+  /** Messages for the entities of a worker, by the worker's id. */
+  worker(id: string): string {
+    return `${this.#prefix}.worker.${id}`;
+  }
+
+  /** Signals for a worker itself, by its id. */
+  control(id: string): string {
+    return `${this.#prefix}.control.${id}`;
+  }
+
+  /** Answers for a client, by the client's id. */
+  client(id: string): string {
+    return `${this.#prefix}.client.${id}`;
+  }
+
+  /** Views, for everybody. */
+  get views(): string {
+    return `${this.#prefix}.views`;
+  }
+
+  /** Signals for whoever runs the placement service. */
+  get service(): string {
+    return `${this.#prefix}.service`;
+  }
+
+  /** The id of the worker whose subject it is, for messages or signals; undefined: it is none. */
+  workerOf(subject: string): string | undefined {
+    for (const start of [this.worker(''), this.control('')])
+      if (subject.startsWith(start)) return subject.slice(start.length);
+    return undefined;
+  }
+
+  /** Whether answers may be sent there: nobody makes a worker send anything to a subject that is no client's. */
+  isClient(subject: string): boolean {
+    const start = this.client('');
+    return subject.startsWith(start) && /^[\w-]{1,64}$/.test(subject.slice(start.length));
+  }
+}

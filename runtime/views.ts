@@ -1,0 +1,80 @@
+/**
+ * The view as one process knows it: learned from what is published, asked for when it seems to be out of date.
+ *
+ * Owns which view holds here, and asking for a later one; what follows from it for a worker is `tenancy.ts`, for a client
+ * its calls.
+ *
+ * Invariants:
+ * - VW1 A view is followed only if its version is greater than that of the one before.
+ */
+import { Placement } from '../placement/placement.ts';
+import type { View } from '../placement/view.ts';
+import type { Environment } from './environment.ts';
+import { encodeSignal } from './signals.ts';
+import type { Subjects } from './subjects.ts';
+import type { Transport } from './transport.ts';
+
+export interface ViewsParts {
+  readonly environment: Environment;
+  readonly transport: Transport;
+  readonly subjects: Subjects;
+  /** Of this process: views that it asked for come to its control subject. */
+  readonly id: string;
+  readonly follow: (placement: Placement, before: Placement) => void;
+}
+
+/** Asked again at most this often, ms. */
+const askMs = 100;
+
+export class Views {
+  readonly #parts: ViewsParts;
+  #placement: Placement;
+  #askedAt = Number.NEGATIVE_INFINITY;
+  #first: ((placement: Placement) => void)[] = [];
+
+  constructor(parts: ViewsParts, placement: Placement) {
+    this.#parts = parts;
+    this.#placement = placement;
+  }
+
+  get placement(): Placement {
+    return this.#placement;
+  }
+
+  /** Whether any view was learned yet. */
+  get isKnown(): boolean {
+    return this.#placement.view.version > 0;
+  }
+
+  /** Resolves with the first view, at once if there is one. */
+  known(): Promise<Placement> {
+    if (this.isKnown) return Promise.resolve(this.#placement);
+    return new Promise((resolve) => this.#first.push(resolve));
+  }
+
+  learn(view: View): void {
+    const before = this.#placement;
+    if (view.version <= before.view.version) return;
+    this.#placement = new Placement(view);
+    this.#parts.follow(this.#placement, before);
+    for (const resolve of this.#first.splice(0)) resolve(this.#placement);
+  }
+
+  /** Something came from a later view, or nothing where something should have: ask the service, and a worker if one is known. */
+  ask(): void {
+    const { environment, transport, subjects, id } = this.#parts;
+    const now = environment.now();
+    if (now - this.#askedAt < askMs) return;
+    this.#askedAt = now;
+    const question = encodeSignal({ kind: 'resolve', replyTo: subjects.control(id) });
+    transport.send(subjects.service, question);
+    const others = this.#placement.view.workers.filter((worker) => worker.id !== id);
+    const other = others[Math.floor(environment.random() * others.length)];
+    if (other !== undefined) transport.send(subjects.control(other.id), question);
+  }
+}
+
+/** Before any view is known: nobody owns anything. */
+export function noView(partitions: number): Placement {
+  return new Placement({ version: 0, partitions, workers: [], pins: [] });
+}
