@@ -1,0 +1,77 @@
+/**
+ * Announcements: what a worker says of itself, as it came from outside. Owns what a sound one is; who believes it is
+ * `service.ts`'s.
+ *
+ * Invariants:
+ * - AN1 An entry that is not sound is refused: texts are ASCII of their kind, counts and lengths are
+ *   bounded, labels are sorted.
+ */
+import { isTypeName } from '../core/message.ts';
+import type { PlacementLimits } from './limits.ts';
+import { weightMax } from './rendezvous.ts';
+import type { HostedType, WorkerEntry } from './view.ts';
+
+/** Part of subjects. */
+const idPattern = /^[A-Za-z0-9_-]+$/;
+/** Every language sorts and encodes these characters alike; none of them divides names in what is hashed. */
+const namePattern = /^[A-Za-z0-9._-]+$/;
+const labelPattern = /^[A-Za-z0-9._=:/-]+$/;
+/** For people: any printable ASCII. */
+const versionPattern = /^[\x20-\x7e]*$/;
+
+/** Whether what came from outside is a worker's entry within the limits. */
+export function isSoundEntry(entry: WorkerEntry, limits: PlacementLimits): boolean {
+  const lengthMax = limits.workerNameLengthMax;
+  return (
+    matches(entry.name, namePattern, lengthMax) &&
+    matches(entry.id, idPattern, lengthMax) &&
+    matches(entry.version, versionPattern, lengthMax) &&
+    Number.isInteger(entry.weight) &&
+    entry.weight >= 1 &&
+    entry.weight <= weightMax &&
+    typeof entry.isLeaving === 'boolean' &&
+    areLabels(entry.labels, limits) &&
+    areTypes(entry.types, limits)
+  );
+}
+
+/** Whether two entries of one worker say the same. */
+export function isSameEntry(one: WorkerEntry, other: WorkerEntry): boolean {
+  return (
+    one.name === other.name &&
+    one.id === other.id &&
+    one.weight === other.weight &&
+    one.version === other.version &&
+    one.isLeaving === other.isLeaving &&
+    isSameList(one.labels, other.labels) &&
+    one.types.length === other.types.length &&
+    one.types.every((hosted, index) => isSameType(hosted, other.types[index] as HostedType))
+  );
+}
+
+function matches(text: unknown, pattern: RegExp, lengthMax: number): boolean {
+  return typeof text === 'string' && text.length <= lengthMax && pattern.test(text);
+}
+
+function areLabels(labels: unknown, limits: PlacementLimits): boolean {
+  if (!Array.isArray(labels) || labels.length > limits.labelCountMax) return false;
+  return labels.every((label) => matches(label, labelPattern, limits.workerNameLengthMax)) && isRising(labels);
+}
+
+function areTypes(types: unknown, limits: PlacementLimits): boolean {
+  if (!Array.isArray(types) || types.length > limits.hostedTypeCountMax) return false;
+  const areHosted = types.every((one) => isTypeName(one?.type) && areLabels(one.labels, limits));
+  return areHosted && new Set(types.map(({ type }) => type)).size === types.length;
+}
+
+function isRising(texts: readonly string[]): boolean {
+  return texts.every((text, index) => index === 0 || text > (texts[index - 1] as string));
+}
+
+function isSameType(one: HostedType, other: HostedType): boolean {
+  return one.type === other.type && isSameList(one.labels, other.labels);
+}
+
+function isSameList(one: readonly string[], other: readonly string[]): boolean {
+  return one.length === other.length && one.every((text, index) => text === other[index]);
+}

@@ -1,0 +1,60 @@
+/** Every limit of placement: its name, unit, default and the reason for it. One home; tests stand at each edge. */
+export interface PlacementLimits {
+  /** A worker announces itself this often, ms. Also bounds how soon it notices that nobody runs the service. */
+  readonly announceMs: number;
+  /** A worker that was not heard for this long is pinged, ms: four announcements missed are no accident. */
+  readonly suspectMs: number;
+  /** A worker that was not heard for this long, pings included, leaves the view, ms: longer than a bad garbage collection. */
+  readonly deadMs: number;
+  /** An unanswered ping is repeated after this, ms. Until then further reports of absence wait for its result. */
+  readonly pingMs: number;
+  /** Workers that join, change or start to leave within this are published as one view, ms: each view moves partitions. */
+  readonly gatherMs: number;
+  /** The view is published again this often for those who lost it, ms. */
+  readonly republishMs: number;
+  /** The service looks for silent workers this often, ms: what it adds to `suspectMs` and `deadMs` at most. */
+  readonly checkMs: number;
+  /** A step that comes this much too late means that the process was paused: what it missed is nobody's silence, ms. */
+  readonly lagMs: number;
+  /** Ids that were replaced or have left never come back for this long, ms: longer than any pause of a process. */
+  readonly rememberMs: number;
+  /** The lease of the service, renewed three times within it, ms. */
+  readonly leaseMs: number;
+  /** Without a view for this long somebody else takes the service over, ms: three were lost, or its holder hangs. */
+  readonly silentMs: number;
+  /** Whoever takes the service over first waits for a random part of this, ms: so mostly one tries. */
+  readonly pauseMs: number;
+  /** A holder of the lease that is new gets this long until it is heard, ms. */
+  readonly graceMs: number;
+  /** Workers in a view; further ones are refused. A view of this many must still fit into a frame. */
+  readonly workerCountMax: number;
+  /** Labels of a worker, and again of a type that it hosts. */
+  readonly labelCountMax: number;
+  /** Types that a worker hosts. */
+  readonly hostedTypeCountMax: number;
+  /** Characters of a worker's name, id, version, and of a label. They are parts of subjects. */
+  readonly workerNameLengthMax: number;
+  /** Ids that are remembered after their workers are gone; beyond it the oldest are forgotten. */
+  readonly rememberedCountMax: number;
+}
+
+export const defaultPlacementLimits: PlacementLimits = {
+  announceMs: 250,
+  suspectMs: 1_000,
+  deadMs: 3_000,
+  pingMs: 500,
+  gatherMs: 50,
+  republishMs: 1_000,
+  checkMs: 100,
+  lagMs: 250,
+  rememberMs: 600_000,
+  leaseMs: 5_000,
+  silentMs: 3_000,
+  pauseMs: 50,
+  graceMs: 500,
+  workerCountMax: 1_000,
+  labelCountMax: 32,
+  hostedTypeCountMax: 256,
+  workerNameLengthMax: 64,
+  rememberedCountMax: 4_096,
+};

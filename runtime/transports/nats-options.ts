@@ -1,0 +1,141 @@
+/**
+ * What is to be known to get a connection to NATS: where, as whom, and by which certificates.
+ *
+ * Owns the checks of these options and the reading of files; what is done with them is `nats.ts`.
+ *
+ * Invariants:
+ * - NO1 Options that contradict each other, and addresses that are none, are refused before anything is tried.
+ * - NO2 No password, token, seed or content of a file is in any text that comes from here.
+ */
+import { readFile } from 'node:fs/promises';
+import { errorText, SkerryError } from '../../core/errors.ts';
+
+export interface NatsOptions {
+  /**
+   * `nats://host:4222` or `tls://…`, with `user:password@` or `token@` before the host if that is how to log in. Further
+   * servers of the cluster are learnt from the one that answers.
+   */
+  readonly servers: string | readonly string[];
+  /** Shown by the server's monitoring. */
+  readonly name?: string;
+  readonly user?: string;
+  readonly password?: string;
+  readonly token?: string;
+  /** `SU…` */
+  readonly nkeySeed?: string;
+  /** A file with a JWT and its seed, as `nsc` writes it; read again at each connection. */
+  readonly credsFile?: string;
+  /** TLS with these files, each of PEM and read again at each connection; `{}`: with the system's authorities. */
+  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
+  /** Bytes that may be on their way to the server; what does not fit is dropped (X3). */
+  readonly bufferBytesMax?: number;
+  /** What this connection's own subject starts with, of which it hears who is absent. */
+  readonly inboxPrefix?: string;
+  /** How often at most the server is asked whether somebody listens to a subject, ms; 0: with each frame. */
+  readonly askEveryMs?: number;
+}
+
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export type Login =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'user'; readonly user: string; readonly password: string }
+  | { readonly kind: 'token'; readonly token: string }
+  | { readonly kind: 'nkey'; readonly seed: string }
+  | { readonly kind: 'creds'; readonly file: string };
+
+export interface NatsPlan {
+  readonly servers: readonly ServerAddress[];
+  readonly login: Login;
+  readonly tls: NatsOptions['tls'];
+  readonly name: string | undefined;
+  readonly bufferBytesMax: number;
+  readonly inboxPrefix: string;
+  readonly askEveryMs: number;
+}
+
+export function planOf(options: NatsOptions): NatsPlan {
+  const texts = typeof options.servers === 'string' ? options.servers.split(',') : options.servers;
+  if (texts.length === 0) throw wrong('servers is empty');
+  const urls = texts.map(parse);
+  const { bufferBytesMax = 33_554_432, inboxPrefix = '_INBOX', askEveryMs = 10 } = options;
+  if (!isSubject(inboxPrefix)) throw wrong('inboxPrefix is no subject');
+  if (!(bufferBytesMax > 0)) throw wrong('bufferBytesMax must be above 0');
+  return {
+    servers: urls.map(({ hostname, port }) => ({
+      host: hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: port === '' ? 4222 : Number(port),
+    })),
+    login: loginOf(options, urls),
+    tls: options.tls ?? (urls.some(({ protocol }) => protocol === 'tls:') ? {} : undefined),
+    name: options.name,
+    bufferBytesMax,
+    inboxPrefix,
+    askEveryMs,
+  };
+}
+
+/** Words between points; a space or an end of line in one would be read by the server as a command (and * and > mean many). */
+export function isSubject(text: string): boolean {
+  return /^[^\s.*>\0]+(?:\.[^\s.*>\0]+)*$/.test(text);
+}
+
+/** The address as it may be shown: without what stands before the @. */
+function shown(text: string): string {
+  return text.trim().replace(/^(.*:\/\/)?.*@/s, '$1');
+}
+
+function parse(text: string): URL {
+  const whole = text.includes('://') ? text.trim() : `nats://${text.trim()}`;
+  const url = URL.canParse(whole) ? new URL(whole) : undefined;
+  const isGood = url !== undefined && ['nats:', 'tls:'].includes(url.protocol) && url.hostname !== '';
+  if (!isGood) throw wrong(`'${shown(text)}' is no address of NATS: it looks like nats://host:4222`);
+  return url;
+}
+
+function loginOf(options: NatsOptions, urls: readonly URL[]): Login {
+  const logins: Login[] = [];
+  const { user, password, token, nkeySeed, credsFile } = options;
+  const inUrl = urls.find(({ username }) => username !== '');
+  if (inUrl !== undefined) logins.push(loginIn(inUrl));
+  if (user !== undefined) logins.push({ kind: 'user', user, password: password ?? '' });
+  else if (password !== undefined) throw wrong('password is given, and user is not');
+  if (token !== undefined) logins.push({ kind: 'token', token });
+  if (nkeySeed !== undefined) logins.push({ kind: 'nkey', seed: nkeySeed.trim() });
+  if (credsFile !== undefined) logins.push({ kind: 'creds', file: credsFile });
+  if (logins.length > 1)
+    throw wrong(`more than one way to log in is given (${logins.map(({ kind }) => kind).join(', ')})`);
+  return logins[0] ?? { kind: 'none' };
+}
+
+function loginIn(url: URL): Login {
+  try {
+    const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
+    return password === '' ? { kind: 'token', token: user } : { kind: 'user', user, password };
+  } catch {
+    throw wrong('what stands before the @ of an address has a % that must be written as %25');
+  }
+}
+
+function wrong(what: string): SkerryError {
+  return new SkerryError('invalid-definition', `NATS: ${what}`);
+}
+
+/** The content of the files that are named, read anew: certificates and credentials are replaced while a process runs. */
+export async function readNamed<Name extends string>(
+  files: Readonly<Partial<Record<Name, string | undefined>>>,
+): Promise<Partial<Record<Name, string>>> {
+  const contents: Partial<Record<Name, string>> = {};
+  for (const [name, path] of Object.entries(files) as [Name, string | undefined][]) {
+    if (path === undefined) continue;
+    try {
+      contents[name] = await readFile(path, 'utf8');
+    } catch (error) {
+      throw new SkerryError('transport-failed', `NATS: ${name} cannot be read: ${errorText(error)}`, { cause: error });
+    }
+  }
+  return contents;
+}

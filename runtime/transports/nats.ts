@@ -1,0 +1,375 @@
+/**
+ * The transport over NATS: core publish and subscribe, one connection per process.
+ *
+ *     dial ──▶ connected ──(closed, or silent)──▶ lost ──pause, next server──▶ dial …
+ *
+ * Owns the connection and its loss. Each attempt is a connection of its own with the library's reconnecting off: what one
+ * that was given up still reads or is told reaches nobody, and cannot mix with its successor's.
+ *
+ * Who is absent is learnt from frames that carry a reply subject: if nobody listens, the server answers 503 to it at once.
+ * The subject of the frame is part of it, so nothing has to be remembered. Such frames are a tenth to a fifth dearer, so only
+ * the first to each subject in a while is one. After a restart of NATS, who has not reconnected yet counts as absent.
+ *
+ * Invariants:
+ * - NT1 Nothing that was sent before a connection was lost is sent again, and what is sent while there is none is dropped.
+ * - NT2 A connection that is lost is tried for until there is one again, whatever the reasons of failures.
+ * - NT3 A subject with a space, an end of line or a wildcard goes nowhere: in the protocol it would be a command.
+ * - NT4 What a server refuses to a connection is logged, with what to allow.
+ */
+import { errorText, isSkerryError, SkerryError } from '../../core/errors.ts';
+import type { Environment } from '../environment.ts';
+import type { Transport } from '../transport.ts';
+import {
+  dial,
+  type Msg,
+  type NatsConnection,
+  type NatsError,
+  type Status,
+  type Subscription,
+} from './nats-connection.ts';
+import { isSubject, type NatsOptions, type NatsPlan, planOf } from './nats-options.ts';
+import { ServerRing } from './nats-servers.ts';
+import { Outflow } from './outflow.ts';
+
+export type { NatsOptions };
+
+export interface NatsTransport extends Transport {
+  /** Resolves when the server knows of everything that is listened to; rejects if it refuses one. */
+  ready(): Promise<void>;
+  /** Frames that were dropped, for want of a connection or of room. */
+  readonly droppedCount: number;
+}
+
+interface Listening {
+  readonly subject: string;
+  readonly receive: (frame: Uint8Array) => void;
+  subscription: Subscription | undefined;
+  refusal: string | undefined;
+}
+
+/** How often the server is looked at: silent for four looks, it is gone. */
+const lookMs = 1_500;
+const pauseMs = { first: 50, most: 2_000 };
+const closeMs = 1_000;
+/** Of a frame on the wire, besides its bytes and subjects. */
+const overheadBytes = 32;
+const refusalCountMax = 100;
+
+/** Connects; rejects with `transport-failed` if none of the servers can be reached or lets us in. */
+export async function openNats(options: NatsOptions, environment: Environment): Promise<NatsTransport> {
+  const plan = planOf(options);
+  const ring = new ServerRing(plan.servers, environment.random());
+  const failures: string[] = [];
+  for (let tries = ring.size; tries > 0; tries--) {
+    try {
+      return new NatsLink({ plan, ring, environment }, await dial(plan, ring, environment));
+    } catch (error) {
+      if (!isSkerryError(error, 'transport-failed')) throw error;
+      failures.push(error.message);
+    }
+  }
+  throw new SkerryError('transport-failed', failures.join('; '));
+}
+
+interface LinkParts {
+  readonly plan: NatsPlan;
+  readonly ring: ServerRing;
+  readonly environment: Environment;
+}
+
+class NatsLink implements NatsTransport {
+  readonly #parts: LinkParts;
+  readonly #inbox: string;
+  readonly #listenings = new Set<Listening>();
+  readonly #absentTellers = new Set<(subject: string) => void>();
+  readonly #restoredTellers = new Set<() => void>();
+  /** Subjects of which it was asked in this while whether somebody listens. */
+  readonly #asked = new Set<string>();
+  readonly #refusals = new Set<string>();
+  #connection: NatsConnection | undefined;
+  #outflow: Outflow;
+  #redialing: Promise<void> = Promise.resolve();
+  #closing: Promise<void> | undefined;
+  /** Ends the wait for what comes next, be it a look or a dial. */
+  #wake: () => void = () => undefined;
+  #stopLooking: () => void = () => undefined;
+  #isDropping = false;
+  #frameBytesMax: number;
+  droppedCount = 0;
+
+  constructor(parts: LinkParts, connection: NatsConnection) {
+    this.#parts = parts;
+    this.#inbox = `${parts.plan.inboxPrefix}.${parts.environment.newId()}`;
+    this.#outflow = new Outflow(parts.plan.bufferBytesMax);
+    this.#frameBytesMax = Math.min(parts.plan.bufferBytesMax, connection.info?.max_payload ?? 0);
+    this.#adopt(connection);
+  }
+
+  /** The least that any server so far allowed: what was accepted as small enough must stay so. */
+  get frameBytesMax(): number {
+    const serverMax = this.#connection?.info?.max_payload ?? this.#frameBytesMax;
+    if (serverMax < this.#frameBytesMax) {
+      this.#frameBytesMax = serverMax;
+      this.#parts.environment.log.error(
+        { frameBytesMax: serverMax },
+        'NATS takes smaller frames than before (max_payload); larger messages are refused with too-large from now on',
+      );
+    }
+    return this.#frameBytesMax;
+  }
+
+  listen(subject: string, receive: (frame: Uint8Array) => void): () => void {
+    if (!isSubject(subject)) throw new SkerryError('invalid-definition', `'${subject}' is no subject to listen to`);
+    const listening: Listening = { subject, receive, subscription: undefined, refusal: undefined };
+    this.#listenings.add(listening);
+    if (this.#connection !== undefined && this.#closing === undefined) this.#subscribe(this.#connection, listening);
+    return () => {
+      this.#listenings.delete(listening);
+      listening.subscription?.unsubscribe();
+    };
+  }
+
+  send(subject: string, frame: Uint8Array): void {
+    const connection = this.#connection;
+    if (frame.length > this.frameBytesMax)
+      throw new SkerryError(
+        'too-large',
+        `A frame of ${frame.length} bytes is over frameBytesMax (${this.frameBytesMax}: the server's max_payload)`,
+      );
+    if (this.#closing !== undefined) return;
+    if (connection === undefined || !isSubject(subject)) {
+      this.droppedCount += 1;
+      return;
+    }
+    if (!this.#outflow.admit(frame.length + 2 * subject.length + this.#inbox.length + overheadBytes))
+      return this.#drop();
+    const options = this.#isToAskAbout(subject) ? { reply: `${this.#inbox}.${subject}` } : undefined;
+    try {
+      // A copy, since the library keeps what it is given until the end of the tick (X2).
+      connection.publish(subject, new Uint8Array(frame), options);
+    } catch {
+      // It is closed, and we are about to be told; at most once is what was promised (X1).
+      this.droppedCount += 1;
+    }
+    if (this.#outflow.isToAsk) this.#ask(connection);
+  }
+
+  onAbsent(tell: (subject: string) => void): () => void {
+    this.#absentTellers.add(tell);
+    return () => void this.#absentTellers.delete(tell);
+  }
+
+  onRestored(tell: () => void): () => void {
+    this.#restoredTellers.add(tell);
+    return () => void this.#restoredTellers.delete(tell);
+  }
+
+  async ready(): Promise<void> {
+    for (;;) {
+      if (this.#closing !== undefined) throw new SkerryError('closed', 'The connection to NATS is closed');
+      const connection = this.#connection;
+      if (connection === undefined) await this.#redialing;
+      else if (await this.#isAnswered(connection)) break;
+    }
+    const refused = [...this.#listenings].find(({ refusal }) => refusal !== undefined);
+    if (refused?.refusal !== undefined) throw new SkerryError('transport-failed', refused.refusal);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#stopLooking();
+    this.#wake();
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    // What was sent last, a farewell perhaps, shall still leave.
+    await Promise.race([connection.flush(), connection.closed(), this.#pause(closeMs)]).catch(() => undefined);
+    this.#wake();
+    await connection.close();
+    this.#connection = undefined;
+  }
+
+  #isToAskAbout(subject: string): boolean {
+    const { askEveryMs } = this.#parts.plan;
+    if (askEveryMs === 0) return true;
+    if (this.#asked.has(subject)) return false;
+    if (this.#asked.size === 0) this.#parts.environment.after(askEveryMs, () => this.#asked.clear());
+    this.#asked.add(subject);
+    return true;
+  }
+
+  #drop(): void {
+    this.droppedCount += 1;
+    if (this.#isDropping) return;
+    this.#isDropping = true;
+    this.#parts.environment.log.warn(
+      { bufferBytesMax: this.#parts.plan.bufferBytesMax, droppedCount: this.droppedCount },
+      'NATS takes less than is sent: frames are dropped, and what they held is sent again later',
+    );
+  }
+
+  #adopt(connection: NatsConnection): void {
+    this.#connection = connection;
+    this.#outflow = new Outflow(this.#parts.plan.bufferBytesMax);
+    this.#isDropping = false;
+    this.#parts.ring.learn(connection.info?.connect_urls ?? []);
+    connection.subscribe(`${this.#inbox}.>`, {
+      callback: (error, message) => {
+        if (error !== null) this.#refused(error);
+        else if (this.#isCurrent(connection)) this.#answeredAbout(message);
+      },
+    });
+    for (const listening of this.#listenings) this.#subscribe(connection, listening);
+    void this.#watch(connection);
+    void connection.closed().then((error) => this.#lost(connection, error instanceof Error ? error : undefined));
+    this.#look(connection);
+  }
+
+  #isCurrent(connection: NatsConnection): boolean {
+    return this.#connection === connection && this.#closing === undefined;
+  }
+
+  #subscribe(connection: NatsConnection, listening: Listening): void {
+    listening.refusal = undefined;
+    listening.subscription = connection.subscribe(listening.subject, {
+      callback: (error, message) => {
+        if (error !== null) listening.refusal = this.#refused(error);
+        // A copy, since a slice would keep all that was read with it in memory.
+        else if (this.#isCurrent(connection)) this.#hand(() => listening.receive(new Uint8Array(message.data)));
+      },
+    });
+  }
+
+  /** Errors of a handler are bugs that must show; here they would only end the reading of this connection. */
+  #hand(run: () => void): void {
+    try {
+      run();
+    } catch (error) {
+      this.#parts.environment.soon(() => {
+        throw error;
+      });
+    }
+  }
+
+  #answeredAbout(message: Msg): void {
+    if (message.headers?.code !== 503) return;
+    const subject = message.subject.slice(this.#inbox.length + 1);
+    this.#hand(() => {
+      for (const tell of [...this.#absentTellers]) tell(subject);
+    });
+  }
+
+  /** Ask for a sign of life, which comes when the server has read everything up to here. */
+  #ask(connection: NatsConnection): void {
+    const outflow = this.#outflow;
+    outflow.ask();
+    connection.flush().then(
+      () => {
+        outflow.answered();
+        if (outflow.bytes * 2 < this.#parts.plan.bufferBytesMax) this.#isDropping = false;
+        if (this.#isCurrent(connection) && outflow.isToAsk) this.#ask(connection);
+      },
+      () => undefined,
+    );
+  }
+
+  async #isAnswered(connection: NatsConnection): Promise<boolean> {
+    await Promise.race([connection.flush(), connection.closed()]).catch(() => undefined);
+    return this.#connection === connection && !connection.isClosed();
+  }
+
+  #look(connection: NatsConnection): void {
+    this.#stopLooking = this.#parts.environment.after(lookMs, () => {
+      const next = this.#outflow.look();
+      if (next === 'gone') {
+        this.#lost(connection, new Error('no sign of life from the server'));
+        void connection.close();
+        return;
+      }
+      if (next === 'ask') this.#ask(connection);
+      this.#look(connection);
+    });
+  }
+
+  #lost(connection: NatsConnection, error: Error | undefined): void {
+    if (!this.#isCurrent(connection)) return;
+    this.#stopLooking();
+    this.#connection = undefined;
+    for (const listening of this.#listenings) listening.subscription = undefined;
+    this.#parts.environment.log.warn(
+      { server: connection.getServer(), reason: error?.message ?? 'the server closed it' },
+      'the connection to NATS is lost; trying to get it back',
+    );
+    this.#redialing = this.#redial();
+  }
+
+  async #redial(): Promise<void> {
+    const { plan, ring, environment } = this.#parts;
+    let said = '';
+    for (let tries = 0; ; tries++) {
+      const longest = Math.min(pauseMs.most, pauseMs.first * 2 ** Math.min(tries, 10));
+      await this.#pause(longest * (0.5 + environment.random() / 2));
+      if (this.#closing !== undefined) return;
+      try {
+        const connection = await dial(plan, ring, environment);
+        if (this.#closing !== undefined) return await connection.close();
+        this.#adopt(connection);
+        void this.#restored(connection);
+        return;
+      } catch (error) {
+        const reason = errorText(error);
+        if (reason !== said) environment.log.warn({ reason }, 'NATS is not back yet');
+        said = reason;
+      }
+    }
+  }
+
+  async #restored(connection: NatsConnection): Promise<void> {
+    if (!(await this.#isAnswered(connection)) || !this.#isCurrent(connection)) return;
+    this.#parts.environment.log.warn({ server: connection.getServer() }, 'the connection to NATS is there again');
+    this.#hand(() => {
+      for (const tell of [...this.#restoredTellers]) tell();
+    });
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = this.#parts.environment.after(ms, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+
+  async #watch(connection: NatsConnection): Promise<void> {
+    for await (const status of connection.status()) if (this.#isCurrent(connection)) this.#note(connection, status);
+  }
+
+  #note(connection: NatsConnection, status: Status): void {
+    const { log } = this.#parts.environment;
+    if (status.type === 'update') this.#parts.ring.learn(connection.info?.connect_urls ?? []);
+    else if (status.type === 'ldm')
+      log.warn({ server: connection.getServer() }, 'this NATS server is about to stop; another is tried when it does');
+    else if (status.type === 'error') {
+      const { operation, subject } = status.permissionContext ?? {};
+      if (operation === 'publish') this.#sayRefused('publish to', subject ?? '');
+      else if (operation === undefined) log.error({ code: status.data }, 'NATS reports an error');
+    }
+  }
+
+  #refused({ permissionContext }: NatsError): string {
+    return this.#sayRefused('subscribe to', permissionContext?.subject ?? 'a subject');
+  }
+
+  #sayRefused(what: string, subject: string): string {
+    const text = `NATS does not let this user ${what} '${subject}': allow it in the server's permissions`;
+    if (this.#refusals.has(text) || this.#refusals.size >= refusalCountMax) return text;
+    this.#refusals.add(text);
+    this.#parts.environment.log.error({ subject }, text);
+    return text;
+  }
+}
