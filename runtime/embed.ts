@@ -85,7 +85,7 @@ async function openStore(store: string | Store): Promise<Store> {
   return store === 'memory' ? new MemoryStore() : openLmdb(store);
 }
 
-function checkLimits(limits: Partial<Limits>): void {
+export function checkLimits(limits: Partial<Limits>): void {
   for (const [name, value] of Object.entries(limits)) {
     if (!Object.hasOwn(defaultLimits, name))
       throw new SkerryError(
@@ -100,7 +100,7 @@ function checkLimits(limits: Partial<Limits>): void {
   }
 }
 
-function checkBehaviours(behaviours: readonly Behaviour[]): void {
+export function checkBehaviours(behaviours: readonly Behaviour[]): void {
   const types = behaviours.map((behaviour) => behaviour.contract.type);
   const twice = types.find((type, index) => types.indexOf(type) !== index);
   if (twice !== undefined) throw new SkerryError('invalid-definition', `Two behaviours are registered for '${twice}'`);
@@ -145,7 +145,7 @@ async function compose(options: EmbedOptions, composition: Composition): Promise
   return new EmbeddedCluster({ ...composition, subjects }, nodes, transport);
 }
 
-function checkFrames(limits: Limits, transport: Transport): void {
+export function checkFrames(limits: Limits, transport: Transport): void {
   if (limits.messageBytesMax + envelopeOverheadBytes <= transport.frameBytesMax) return;
   throw new SkerryError(
     'invalid-definition',

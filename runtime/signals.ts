@@ -162,13 +162,7 @@ function entryRow({ name, id, weight, labels, types, version, isLeaving }: Worke
 }
 
 /** Names and ids become parts of subjects, and are shown. */
-const namePattern = /^[\w.:@-]{1,128}$/;
-const idPattern = /^[\w.#-]{1,64}$/;
-
-/** Whether a worker may have this name: letters, digits and `_ . : @ -`, up to 128. */
-export function isWorkerName(name: string): boolean {
-  return namePattern.test(name);
-}
+const namePattern = /^[A-Za-z0-9][\w-]{0,127}$/;
 
 function readEntry(row: Row): WorkerEntry {
   const entry: WorkerEntry = {
@@ -180,7 +174,7 @@ function readEntry(row: Row): WorkerEntry {
     version: row.string(),
     isLeaving: row.boolean(),
   };
-  if (!isWorkerName(entry.name) || !idPattern.test(entry.id)) throw new Error('not a name of a worker');
+  if (!namePattern.test(entry.name) || !namePattern.test(entry.id)) throw new Error('not a name of a worker');
   if (!(entry.weight > 0)) throw new Error('a weight is greater than 0');
   return entry;
 }

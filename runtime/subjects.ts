@@ -2,6 +2,13 @@
  * Subjects: the names under which the parts of one cluster hear each other. The cluster's name is a part of each, so that
  * several clusters share a transport; keys of entities never are, so a key may hold any character.
  */
+import { SkerryError } from '../core/errors.ts';
+
+/** A cluster's name as it may stand in subjects. Throws `invalid-definition`. */
+export function checkedCluster(name: string): string {
+  if (/^[\w-]{1,64}$/.test(name)) return name;
+  throw new SkerryError('invalid-definition', `'${name}' is no cluster's name: up to 64 letters, digits, _ and -`);
+}
 
 export class Subjects {
   readonly #prefix: string;

@@ -32,6 +32,8 @@ export interface TenancyParts {
   readonly signal: (id: string, signal: Signal) => void;
   /** Send on to whom the view gives it. */
   readonly forward: (envelope: Forwarded, hops: number) => void;
+  /** Everything that the view gives to this worker is its own. */
+  readonly settled: () => void;
   /** Bytes that one signal may have. */
   readonly signalBytesMax: number;
 }
@@ -246,6 +248,7 @@ export class Tenancy {
       const claim = claims[index];
       if (claim !== undefined && !this.#isClosed) this.#take(coming, claim, startedAt);
     }
+    if (this.isSettled) this.#parts.settled();
   }
 
   #take(coming: Coming, claim: Claim, startedAt: number): void {

@@ -1,0 +1,369 @@
+/**
+ * A member: a worker as a part of a cluster. The composition of worker, post, views and tenancy, and what the worker does
+ * for the cluster beside its entities: it announces itself, follows views, tells who is absent, and runs the placement
+ * service while it is its turn.
+ *
+ *     start ─▶ announced ─▶ in the view ─▶ everything claimed: ready ─▶ leaving ─▶ everything handed off ─▶ gone
+ *
+ * Invariants:
+ * - MB1 A member whose name the view gives to another process stops: there is one worker of a name.
+ * - MB2 Who leaves stops only when it has nothing left that somebody could take over.
+ */
+import type { Behaviour } from '../core/behaviour.ts';
+import type { Limits } from '../core/limits.ts';
+import type { PlacementLimits } from '../placement/limits.ts';
+import { type Placement, pinnedPartition } from '../placement/placement.ts';
+import type { WorkerEntry } from '../placement/view.ts';
+import type { Authorise } from './authorise.ts';
+import type { Envelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+import { Post } from './post.ts';
+import { ServiceHost } from './service-host.ts';
+import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
+import type { Store } from './store.ts';
+import type { Subjects } from './subjects.ts';
+import { Tenancy } from './tenancy.ts';
+import type { Transport } from './transport.ts';
+import { noView, Views } from './views.ts';
+import { Worker } from './worker.ts';
+
+export interface MemberParts {
+  readonly environment: Environment;
+  readonly transport: Transport;
+  readonly subjects: Subjects;
+  readonly store: Store;
+  readonly behaviours: readonly Behaviour[];
+  readonly limits: Limits;
+  readonly placementLimits: PlacementLimits;
+  readonly entry: WorkerEntry;
+  readonly authorise?: Authorise | undefined;
+  /** Another process has this one's name now: nothing runs here any more (MB1). */
+  readonly replaced?: () => void;
+  /** A later view holds here. */
+  readonly followed?: (placement: Placement, before: Placement) => void;
+  /** The connection is there again after it was lost. */
+  readonly restored?: () => void;
+  /** Sees what the worker posts and gets, before it leaves or arrives. */
+  readonly tap?: { posted(envelope: Envelope): void; arrived(envelope: Envelope): void };
+}
+
+/** Told of the same absent worker at most this often, ms. */
+const tellAbsentMs = 200;
+/** Whoever leaves waits this long for its partitions to be taken, ms; then it stops, and they are claimed without it. */
+const leaveMs = 30_000;
+/** Who has left forwards what still comes for this long, ms. */
+const lingerMs = 250;
+
+export class Member {
+  readonly #parts: MemberParts;
+  readonly worker: Worker;
+  readonly post: Post;
+  readonly views: Views;
+  readonly tenancy: Tenancy;
+  readonly #host: ServiceHost;
+  #entry: WorkerEntry;
+  readonly #closers: (() => void)[] = [];
+  readonly #toldAt = new Map<string, number>();
+  #readers: (() => void)[] = [];
+  #isStopped = false;
+  #hasBeenReady = false;
+  #hasBeenInView = false;
+  badSignalCount = 0;
+
+  constructor(parts: MemberParts) {
+    this.#parts = parts;
+    const { environment, transport, subjects, store, limits, entry } = parts;
+    this.#entry = entry;
+    const nothing = noView(store.partitions);
+    this.post = new Post({ transport, environment, subjects, onLaterView: () => this.views.ask() }, nothing);
+    this.views = new Views(
+      {
+        environment,
+        transport,
+        subjects,
+        id: entry.id,
+        follow: (placement, before) => this.#follow(placement, before),
+      },
+      nothing,
+    );
+    this.tenancy = new Tenancy({
+      id: entry.id,
+      name: entry.name,
+      environment,
+      limits,
+      store,
+      worker: () => this.worker,
+      signal: (id, signal) => this.#signal(subjects.control(id), signal),
+      forward: (envelope, hops) => this.post.forward(envelope, hops),
+      settled: () => this.#noteReady(),
+      signalBytesMax: transport.frameBytesMax,
+    });
+    this.worker = this.#newWorker();
+    this.#host = new ServiceHost({
+      environment,
+      store,
+      limits: parts.placementLimits,
+      id: entry.id,
+      view: () => (this.views.isKnown ? this.views.placement.view : undefined),
+      publish: (view) => {
+        this.#signal(subjects.views, { kind: 'view', view });
+        this.views.learn(view);
+      },
+      signal: (id, signal) => this.#signal(subjects.control(id), signal),
+      listen: () => this.#listen(subjects.service, (signal) => this.#atService(signal)),
+    });
+  }
+
+  #newWorker(): Worker {
+    const { environment, store, behaviours, limits, authorise, entry, tap } = this.#parts;
+    return new Worker({
+      name: entry.name,
+      store,
+      behaviours,
+      environment,
+      limits,
+      authorise,
+      post: (envelope) => {
+        tap?.posted(envelope);
+        this.post.post(envelope);
+      },
+      partitionOf: (address) => this.views.placement.partitionOf(address),
+      astray: (envelope, partition, hops) => this.tenancy.astray(envelope, partition, hops),
+      lost: (partition) => this.tenancy.lost(partition),
+    });
+  }
+
+  // ---- life
+
+  /** Begin to listen and to announce. What it becomes is told by `ready`. */
+  async start(): Promise<void> {
+    const { environment, transport, subjects, tap } = this.#parts;
+    const { id } = this.#entry;
+    this.#closers.push(
+      transport.onAbsent((subject) => this.#absent(subject)),
+      transport.onRestored(() => this.#restored()),
+      this.#listen(subjects.control(id), (signal) => this.#receive(signal)),
+      this.#listen(subjects.views, (signal) => this.#receive(signal)),
+    );
+    this.post.listen(subjects.worker(id), (envelope, hops) => {
+      tap?.arrived(envelope);
+      this.worker.receive(envelope, hops);
+    });
+    await this.worker.start([]);
+    environment.log.info({ worker: this.#entry.name, id }, 'a worker joins');
+    this.#announce();
+    this.#host.start();
+  }
+
+  /** Resolves when this worker is in the view and has claimed everything that is its by it. */
+  ready(): Promise<void> {
+    if (this.#hasBeenReady) return Promise.resolve();
+    return new Promise((resolve) => this.#readers.push(resolve));
+  }
+
+  get isReady(): boolean {
+    return this.#isInView && this.tenancy.isSettled && !this.#isStopped;
+  }
+
+  get #isInView(): boolean {
+    return this.views.placement.view.workers.some(({ id }) => id === this.#entry.id);
+  }
+
+  get entry(): WorkerEntry {
+    return this.#entry;
+  }
+
+  /** Whether the placement service runs here, as far as this member knows. */
+  get isServing(): boolean {
+    return this.#host.isServing;
+  }
+
+  /** Hand everything off and stop (MB2). Resolves when nothing runs here any more. */
+  async leave(): Promise<void> {
+    const { environment, subjects } = this.#parts;
+    if (this.#isStopped) return;
+    this.#entry = { ...this.#entry, isLeaving: true };
+    const until = environment.now() + leaveMs;
+    this.#signal(subjects.service, {
+      kind: 'announce',
+      entry: this.#entry,
+      viewVersion: this.views.placement.view.version,
+    });
+    while (!this.#isStopped && this.#hasHeirs && environment.now() < until)
+      await new Promise<void>((resolve) => void environment.after(5, resolve));
+    if (this.#isStopped) return;
+    if (this.worker.partitions.length > 0) await this.worker.drain();
+    this.#signal(subjects.service, { kind: 'gone', id: this.#entry.id });
+    await this.#host.stop();
+    // What was sent before its sender knew the last view is still forwarded.
+    await new Promise<void>((resolve) => void environment.after(lingerMs, resolve));
+    this.stop();
+  }
+
+  /** Whether there is something here that somebody else takes over, or will once the view says that this worker leaves. */
+  get #hasHeirs(): boolean {
+    const { partitions } = this.worker;
+    if (partitions.length === 0) return false;
+    const { placement } = this.views;
+    const { workers } = placement.view;
+    const others = workers.filter(({ id, isLeaving }) => id !== this.#entry.id && !isLeaving);
+    const isKnownToLeave = workers.every(({ id, isLeaving }) => id !== this.#entry.id || isLeaving);
+    if (others.length === 0) return false;
+    return !isKnownToLeave || partitions.some((partition) => placement.workerOf(partition) !== undefined);
+  }
+
+  /** Stop at once, as a crash would. */
+  stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#host.crash();
+    this.worker.stop();
+    this.tenancy.close();
+    for (const close of this.#closers) close();
+    this.post.close();
+  }
+
+  // ---- signals
+
+  #listen(subject: string, receive: (signal: Signal) => void): () => void {
+    return this.#parts.transport.listen(subject, (bytes) => {
+      if (this.#isStopped) return;
+      let signal: Signal;
+      try {
+        signal = decodeSignal(bytes);
+      } catch (error) {
+        this.badSignalCount += 1;
+        if (this.badSignalCount === 1)
+          this.#parts.environment.log.warn(
+            { subject, error: String(error) },
+            'a signal that cannot be read was dropped; further ones are only counted',
+          );
+        return;
+      }
+      receive(signal);
+    });
+  }
+
+  #signal(subject: string, signal: Signal): void {
+    if (!this.#isStopped) this.#parts.transport.send(subject, encodeSignal(signal));
+  }
+
+  #receive(signal: Signal): void {
+    const { subjects } = this.#parts;
+    switch (signal.kind) {
+      case 'view':
+        this.#host.heardView(signal.view);
+        return this.views.learn(signal.view);
+      case 'resolve':
+        if (this.views.isKnown && subjects.workerOf(signal.replyTo) !== undefined)
+          this.#signal(signal.replyTo, { kind: 'view', view: this.views.placement.view });
+        return;
+      case 'ping':
+        return this.#signal(subjects.service, { kind: 'pong', id: this.#entry.id });
+      case 'pong':
+        return signal.id === this.#entry.id ? this.#host.echoed() : undefined;
+      case 'release':
+        this.views.learn(signal.view);
+        return this.tenancy.release(signal);
+      case 'none':
+        return this.tenancy.none(signal.id, signal.partitions);
+      case 'releasing':
+        return this.tenancy.releasing(signal.id, signal.partitions);
+      case 'released':
+        return this.tenancy.released(signal);
+      default:
+        return;
+    }
+  }
+
+  /** Only while the service runs here. Whoever asks it for the view gets it as from any worker. */
+  #atService(signal: Signal): void {
+    if (signal.kind === 'resolve') this.#receive(signal);
+    else this.#host.receive(signal);
+  }
+
+  #announce(): void {
+    if (this.#isStopped) return;
+    const { environment, subjects, placementLimits } = this.#parts;
+    const viewVersion = this.views.placement.view.version;
+    this.#signal(subjects.service, { kind: 'announce', entry: this.#entry, viewVersion });
+    this.#noteReady();
+    environment.after(placementLimits.announceMs, () => this.#announce());
+  }
+
+  #noteReady(): void {
+    if (this.#hasBeenReady || !this.isReady) return;
+    this.#hasBeenReady = true;
+    this.#parts.environment.log.info(
+      { worker: this.#entry.name, partitions: this.worker.partitions.length },
+      'the worker is ready',
+    );
+    for (const resolve of this.#readers.splice(0)) resolve();
+  }
+
+  #follow(placement: Placement, before: Placement): void {
+    const { name, id } = this.#entry;
+    const namesake = placement.view.workers.find((worker) => worker.name === name);
+    if (namesake?.id === id) this.#hasBeenInView = true;
+    else if (namesake !== undefined && this.#hasBeenInView) return this.#replaced(namesake);
+    this.post.follow(placement);
+    if (arePartitionsOther(before, placement)) this.worker.regroup();
+    this.tenancy.follow(placement);
+    this.worker.hasten((address) => isElsewhere(address, before, placement));
+    this.#parts.followed?.(placement, before);
+    this.#noteReady();
+  }
+
+  #replaced({ id }: WorkerEntry): void {
+    this.#parts.environment.log.error(
+      { worker: this.#entry.name, id: this.#entry.id, other: id },
+      'another process has this worker’s name and its place; this one stops',
+    );
+    this.stop();
+    this.#parts.replaced?.();
+  }
+
+  /** Have an entity hosted by a chosen worker, or (undefined) where it belongs again. Resolves when the store knows it. */
+  async pin(address: string, worker: string | undefined): Promise<void> {
+    const { store, subjects } = this.#parts;
+    await store.pin(address, pinnedPartition(address, store.partitions), worker);
+    this.#signal(subjects.service, { kind: 'pinned' });
+  }
+
+  // ---- hints of the transport
+
+  #absent(subject: string): void {
+    if (this.#isStopped) return;
+    const { environment, subjects } = this.#parts;
+    if (subject === subjects.service) return this.#host.serviceAbsent();
+    const id = subjects.workerOf(subject);
+    if (id === undefined || id === this.#entry.id) return;
+    this.tenancy.absent(id);
+    this.#host.workerAbsent(id);
+    const now = environment.now();
+    if (now - (this.#toldAt.get(id) ?? Number.NEGATIVE_INFINITY) < tellAbsentMs) return;
+    for (const [other, at] of this.#toldAt) if (now - at >= tellAbsentMs) this.#toldAt.delete(other);
+    this.#toldAt.set(id, now);
+    this.#signal(subjects.service, { kind: 'absent', id });
+  }
+
+  #restored(): void {
+    if (this.#isStopped) return;
+    this.views.ask();
+    this.worker.hasten(() => true);
+    this.#parts.restored?.();
+  }
+}
+
+/** Whether an entity may belong to another partition than before: pins or required labels have changed. */
+function arePartitionsOther(before: Placement, after: Placement): boolean {
+  const of = ({ view }: Placement) =>
+    JSON.stringify([view.pins.map(({ address }) => address), view.workers.map(({ types }) => types)]);
+  return of(before) !== of(after);
+}
+
+/** Whether an entity's worker is another process than by the view before. */
+export function isElsewhere(address: string, before: Placement, after: Placement): boolean {
+  const was = before.workerOf(before.partitionOf(address));
+  return was?.id !== after.workerOf(after.partitionOf(address))?.id;
+}
