@@ -11,21 +11,20 @@
  */
 import type { Behaviour } from '../core/behaviour.ts';
 
-import { errorText, isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, typeOf } from '../core/message.ts';
 import { forgetChanges } from '../core/record.ts';
 import type { AnswerRow } from '../core/request.ts';
-import { failedRow } from '../core/turn.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import { type Authorise, reasonToDeny } from './authorise.ts';
 import { encode } from './codec.ts';
-import { CommitQueue, type CommitSink, type Failure } from './commit.ts';
+import { CommitQueue, type CommitSink } from './commit.ts';
 import { Courier } from './courier.ts';
 import { Effects } from './effects.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import { Failures } from './failures.ts';
 import { Forgetting } from './forgetting.ts';
 import { type Forwarded, type Given, Handover } from './handover.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -63,7 +62,6 @@ export class Worker {
   readonly name: string;
   readonly #options: WorkerOptions;
   readonly #environment: Environment;
-  readonly #limits: Limits;
   readonly #ownership: Ownership;
   readonly #residents: Residents;
   readonly #forgetting: Forgetting;
@@ -72,8 +70,7 @@ export class Worker {
   readonly #effects: Effects;
   readonly #turns: Turns;
   readonly #dates: Schedule;
-  /** Requests of which nobody knows whether they were committed: only their answer may be told, no 'nothing was done' (C2). */
-  readonly #doubtful = new WeakSet<Envelope>();
+  readonly #failures: Failures;
   readonly #pump: Pump;
   readonly #housekeeping: Housekeeping;
   readonly #handover: Handover;
@@ -87,13 +84,12 @@ export class Worker {
     this.name = options.name;
     const { environment, limits, store } = options;
     this.#environment = environment;
-    this.#limits = limits;
     const base = { environment, limits };
     const post = (envelope: Envelope) => this.#post(envelope);
     const wakeBy = (activation: Activation, at: number) => this.#dates.setEarlier(activation.address, at);
     const commit = (activation: Activation) => this.#commit(activation);
     const commitAlone = (activation: Activation) => this.#commitAlone(activation);
-    const ownership = new Ownership(store, environment, (partition) => this.#lost(partition));
+    const ownership = new Ownership(store, environment, (partition) => this.#failures.lost(partition));
     this.#ownership = ownership;
     this.#dates = new Schedule(environment, (address) => this.#wake(address));
     this.#effects = new Effects({
@@ -123,6 +119,18 @@ export class Worker {
       commit,
     });
     this.#pump = new Pump({ ...base, run: (activation, item) => this.#run(activation, item) });
+    this.#failures = new Failures({
+      ...base,
+      residents: this.#residents,
+      pump: this.#pump,
+      ownership,
+      isStopped: () => this.#isStopped,
+      deliver: (address, item) => this.#deliver(address, item),
+      wake: (address) => this.#wake(address),
+      wakeBy: (address, at) => this.#dates.setEarlier(address, at),
+      reply: (request, status, said) => this.#reply(request, status, said),
+      lost: (partition) => this.#options.lost?.(partition),
+    });
     this.#handover = new Handover({
       ...base,
       store,
@@ -144,7 +152,7 @@ export class Worker {
       epochOf: (partition) => this.#ownership.epochOf(partition),
       lost: (partition) => this.#ownership.lose(partition),
       ready: (activation) => this.#ready(activation),
-      failed: (activation, error) => this.#notLoaded(activation, error),
+      failed: (activation, error) => this.#failures.notLoaded(activation, error),
       rest: (activation) => this.#forgetting.rest(activation),
       passivated: (activation) => this.#housekeeping.passivated(activation),
     });
@@ -153,7 +161,7 @@ export class Worker {
   #sink(): CommitSink {
     return {
       released: (activation, batch) => this.#released(activation, batch),
-      failed: (activation, failure, error) => this.#failed(activation, failure, error),
+      failed: (activation, failure, error) => this.#failures.failed(activation, failure, error),
     };
   }
 
@@ -239,15 +247,7 @@ export class Worker {
     for (const activation of [...this.#residents.all()]) this.#residents.drop(activation);
   }
 
-  get figures(): {
-    activations: number;
-    turns: number;
-    commits: number;
-    groups: number;
-    queued: number;
-    overloaded: number;
-    effects: number;
-  } {
+  get figures() {
     return {
       activations: this.#residents.count,
       turns: this.#turns.turnCount,
@@ -281,7 +281,7 @@ export class Worker {
     status: ReplyEnvelope['status'],
     said: string | AnswerRow = '',
   ): void {
-    if (envelope.replyTo === '' || this.#doubtful.has(envelope)) return;
+    if (envelope.replyTo === '' || this.#failures.isDoubtful(envelope)) return;
     const bytes = typeof said === 'string' ? new TextEncoder().encode(said) : encode(said);
     this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status, bytes });
   }
@@ -305,7 +305,7 @@ export class Worker {
 
   /** Of what may have been committed here nobody else may say that nothing was done: its sender tries again (C2). */
   #astray(envelope: Forwarded, partition: Partition, hops: number): void {
-    if (!this.#doubtful.has(envelope)) this.#options.astray?.(envelope, partition, hops);
+    if (!this.#failures.isDoubtful(envelope)) this.#options.astray?.(envelope, partition, hops);
   }
 
   /** A date of an entity has come. */
@@ -385,79 +385,6 @@ export class Worker {
       () => this.#post(envelope),
       () => query !== undefined && this.#reply(query, 'moved'),
     );
-  }
-
-  // ---- ways to fail
-
-  #failed(activation: Activation, failure: Failure, error: unknown): void {
-    if (this.#isStopped) return;
-    const batches = [activation.flying, activation.gathering];
-    const requests = batches.flatMap((batch) => batch?.requests ?? []);
-    const waiting = this.#pump.takeAll(activation);
-    const held = [...(activation.ahead?.values() ?? [])].flatMap((messages) => [...messages.values()]);
-    this.#residents.drop(activation);
-    this.#environment.log.warn(
-      { entity: activation.address, failure, error: error === undefined ? undefined : String(error) },
-      'a commit did not happen; the activation is dropped and read again',
-    );
-    if (failure === 'store-unknown') {
-      this.#residents.doubt(activation.address);
-      for (const request of requests) this.#doubtful.add(request);
-    }
-    if (failure === 'stale-epoch') {
-      this.#ownership.lose(activation.partition);
-      for (const item of [...requests, ...waiting, ...held]) this.#deliver(activation.address, item);
-      return;
-    }
-    if (failure === 'store-refused')
-      for (const request of requests)
-        this.#reply(request, 'store-failed', error instanceof Error ? error.message : String(error));
-    this.#again(
-      activation.address,
-      failure === 'store-refused' ? [...waiting, ...held] : [...requests, ...waiting, ...held],
-    );
-  }
-
-  /** Run requests again on a fresh activation, after a pause: as their senders would, only sooner. */
-  #again(address: Address, items: readonly Item[]): void {
-    const pause = Math.ceil(this.#limits.retryMs / 5);
-    this.#environment.after(pause, () => {
-      for (const item of items) this.#deliver(address, item);
-      this.#wake(address);
-    });
-  }
-
-  #notLoaded(activation: Activation, error: unknown): void {
-    const waiting = this.#pump.takeAll(activation);
-    // A read that failed between turns leaves their commit on its way.
-    if (activation.flying !== undefined) this.#residents.doubt(activation.address);
-    this.#residents.drop(activation);
-    const message = errorText(error);
-    this.#environment.log.warn({ entity: activation.address, error: message }, 'an entity could not be read');
-    // What the application's code threw (an initial state, an upgrade) is no failure of the store, and no pause helps.
-    const isStore = isSkerryError(error, 'store-failed');
-    for (const item of waiting) {
-      if (item.kind !== 'message' && item.kind !== 'query') continue;
-      if (isStore) this.#reply(item, 'store-failed', message);
-      // An error that nobody remembers, unlike an answer (P5): a later call may find that it can be made.
-      else this.#reply(item, 'not-loaded', failedRow(error));
-    }
-    if (!this.#isStopped && isStore)
-      this.#dates.setEarlier(activation.address, this.#environment.now() + this.#limits.retryMsMax);
-  }
-
-  #lost(partition: Partition): void {
-    this.#environment.log.error(
-      { partition, worker: this.name },
-      'the partition has another owner now; its entities here are dropped',
-    );
-    for (const activation of [...this.#residents.all()]) {
-      if (activation.partition !== partition) continue;
-      const waiting = this.#pump.takeAll(activation);
-      this.#residents.drop(activation);
-      for (const item of waiting) this.#deliver(activation.address, item);
-    }
-    this.#options.lost?.(partition);
   }
 
   #sweep(): void {

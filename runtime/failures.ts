@@ -1,0 +1,130 @@
+/**
+ * Ways to fail: what becomes of an activation, and of what waits for it, when a commit, a read or the ownership of its
+ * partition is lost.
+ *
+ * Owns which requests are tried again, by whom, and what may honestly be said of them. That nothing was written, or that
+ * nobody knows, is the store's to say.
+ */
+import { errorText, isSkerryError } from '../core/errors.ts';
+import type { Limits } from '../core/limits.ts';
+import type { Address } from '../core/message.ts';
+import type { AnswerRow } from '../core/request.ts';
+import { failedRow } from '../core/turn.ts';
+import type { Activation } from './activation.ts';
+import type { Failure } from './commit.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+import type { Item } from './mailbox.ts';
+import type { Ownership } from './ownership.ts';
+import type { Pump } from './pump.ts';
+import type { Residents } from './residents.ts';
+import type { Partition } from './store.ts';
+
+export interface FailuresParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly residents: Residents;
+  readonly pump: Pump;
+  readonly ownership: Ownership;
+  readonly isStopped: () => boolean;
+  readonly deliver: (address: Address, item: Item) => void;
+  readonly wake: (address: Address) => void;
+  readonly wakeBy: (address: Address, at: number) => void;
+  readonly reply: (
+    request: MessageEnvelope | QueryEnvelope,
+    status: ReplyEnvelope['status'],
+    said?: string | AnswerRow,
+  ) => void;
+  readonly lost: (partition: Partition) => void;
+}
+
+export class Failures {
+  readonly #parts: FailuresParts;
+  /** Requests of which nobody knows whether they were committed. */
+  readonly #doubtful = new WeakSet<Envelope>();
+
+  constructor(parts: FailuresParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether a request may have been committed: only its answer may be told, no 'nothing was done' (C2). */
+  isDoubtful(request: Envelope): boolean {
+    return this.#doubtful.has(request);
+  }
+
+  /** A commit did not happen, or nobody knows. */
+  failed(activation: Activation, failure: Failure, error: unknown): void {
+    if (this.#parts.isStopped()) return;
+    const batches = [activation.flying, activation.gathering];
+    const requests = batches.flatMap((batch) => batch?.requests ?? []);
+    const waiting = this.#parts.pump.takeAll(activation);
+    const held = [...(activation.ahead?.values() ?? [])].flatMap((messages) => [...messages.values()]);
+    this.#parts.residents.drop(activation);
+    this.#parts.environment.log.warn(
+      { entity: activation.address, failure, error: error === undefined ? undefined : String(error) },
+      'a commit did not happen; the activation is dropped and read again',
+    );
+    if (failure === 'store-unknown') {
+      this.#parts.residents.doubt(activation.address);
+      for (const request of requests) this.#doubtful.add(request);
+    }
+    if (failure === 'stale-epoch') {
+      this.#parts.ownership.lose(activation.partition);
+      for (const item of [...requests, ...waiting, ...held]) this.#parts.deliver(activation.address, item);
+      return;
+    }
+    if (failure === 'store-refused')
+      for (const request of requests)
+        this.#parts.reply(request, 'store-failed', error instanceof Error ? error.message : String(error));
+    this.#again(
+      activation.address,
+      failure === 'store-refused' ? [...waiting, ...held] : [...requests, ...waiting, ...held],
+    );
+  }
+
+  /** Run requests again on a fresh activation, after a pause: as their senders would, only sooner. */
+  #again(address: Address, items: readonly Item[]): void {
+    const pause = Math.ceil(this.#parts.limits.retryMs / 5);
+    this.#parts.environment.after(pause, () => {
+      for (const item of items) this.#parts.deliver(address, item);
+      this.#parts.wake(address);
+    });
+  }
+
+  /** An entity could not be read or made. */
+  notLoaded(activation: Activation, error: unknown): void {
+    const waiting = this.#parts.pump.takeAll(activation);
+    // A read that failed between turns leaves their commit on its way.
+    if (activation.flying !== undefined) this.#parts.residents.doubt(activation.address);
+    this.#parts.residents.drop(activation);
+    const message = errorText(error);
+    this.#parts.environment.log.warn({ entity: activation.address, error: message }, 'an entity could not be read');
+    // What the application's code threw (an initial state, an upgrade) is no failure of the store, and no pause helps.
+    const isStore = isSkerryError(error, 'store-failed');
+    for (const item of waiting) {
+      if (item.kind !== 'message' && item.kind !== 'query') continue;
+      if (isStore) this.#parts.reply(item, 'store-failed', message);
+      // An error that nobody remembers, unlike an answer (P5): a later call may find that it can be made.
+      else this.#parts.reply(item, 'not-loaded', failedRow(error));
+    }
+    if (!this.#parts.isStopped() && isStore)
+      this.#parts.wakeBy(activation.address, this.#parts.environment.now() + this.#parts.limits.retryMsMax);
+  }
+
+  /** The partition is another worker's. */
+  lost(partition: Partition): void {
+    this.#parts.environment.log.error(
+      { partition },
+      'the partition has another owner now; its entities here are dropped',
+    );
+    for (const activation of [...this.#parts.residents.all()]) {
+      if (activation.partition !== partition) continue;
+      const waiting = this.#parts.pump.takeAll(activation);
+      this.#parts.residents.drop(activation);
+      // Turns that no commit carries were certainly not written; what is under way may have been: its senders try again.
+      for (const item of [...(activation.gathering?.requests ?? []), ...waiting])
+        this.#parts.deliver(activation.address, item);
+    }
+    this.#parts.lost(partition);
+  }
+}
