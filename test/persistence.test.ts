@@ -8,7 +8,7 @@ import { isSkerryError } from '../core/errors.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';
 import { type EntityRecord, forgetChanges } from '../core/record.ts';
 import { encode } from '../runtime/codec.ts';
-import { type Drained, drain, encodeActivity, formatVersion, newLayout } from '../runtime/persistence.ts';
+import { type Drained, drain, encodeActivity, formatVersion, imageOf, newLayout } from '../runtime/persistence.ts';
 import { decodeActivity, decodeHistory, restore, restoreActivity } from '../runtime/restoring.ts';
 import { Bench, committed, contentOf } from './support/bench.ts';
 import { assert, suite } from './support/suite.ts';
@@ -121,6 +121,15 @@ function plain(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, plain(part)]));
 }
 
+/** What another worker makes of a record that was passed on from memory. */
+function handedOver(record: EntityRecord, layout: ReturnType<typeof newLayout>): EntityRecord {
+  const { head, records, activities } = imageOf(record, layout, vault);
+  const found = restore('vault/one', { version: record.version, head, wakeAt: undefined, records }, vault);
+  assert.equal(found.layout, layout);
+  for (const [partner, bytes] of activities) restoreActivity(found.record, partner, bytes);
+  return found.record;
+}
+
 const step = fc.record({
   operation: fc.constantFrom(
     'set',
@@ -181,6 +190,7 @@ test('F1, R1: what is restored equals what was drained, after any turns, drained
       const found = kept.restore();
       assert.equal(pictureOf(found.record), pictureOf(bench.record));
       assert.equal(found.layout, layout);
+      assert.equal(pictureOf(handedOver(bench.record, layout)), pictureOf(bench.record));
       if (one.isReopened) {
         bench = bench.with(found.record);
         layout = found.layout;

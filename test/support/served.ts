@@ -1,0 +1,76 @@
+/** Workers of one cluster by hand: they share a store behind a gate, a transport, and a clock that stands still. */
+import type { Behaviour } from '../../core/behaviour.ts';
+import type { Limits } from '../../core/limits.ts';
+import type { PlacementLimits } from '../../placement/limits.ts';
+import { connect, type RemoteCluster } from '../../runtime/connect.ts';
+import { type ServedWorker, type ServeOptions, serve } from '../../runtime/serve.ts';
+import { MemoryTransport } from '../../runtime/transports/memory.ts';
+import { GateStore } from './gate.ts';
+import { HandEnvironment } from './hand.ts';
+import { type Scripts, Tally, tallyWith } from './tally.ts';
+
+export interface ServedGiven {
+  readonly hand: HandEnvironment;
+  readonly gate: GateStore;
+  readonly transport: MemoryTransport;
+  /** A client from outside; of no use in a cluster that starts without workers. */
+  readonly remote: RemoteCluster;
+  /** Another one. */
+  remoteOf(): Promise<RemoteCluster>;
+  readonly workers: Map<string, ServedWorker>;
+  /** Start a worker and have it become ready. */
+  join(name: string, options?: Partial<ServeOptions>): Promise<ServedWorker>;
+  tally(key: string): ReturnType<typeof callerOf>;
+  /** A key whose tally belongs to this worker by the present view. */
+  keyAt(worker: string): string;
+  during<Value>(promise: Promise<Value>): Promise<Value>;
+}
+const callerOf = (remote: RemoteCluster, key: string) => remote.entity(Tally, key);
+
+export interface ServedOptions {
+  readonly names?: readonly string[];
+  readonly scripts?: Scripts;
+  readonly behaviours?: readonly Behaviour[];
+  readonly limits?: Partial<Limits>;
+  readonly placementLimits?: Partial<PlacementLimits>;
+}
+
+const noRemote = undefined as unknown as RemoteCluster;
+
+/** Starts workers one after the other, lets the test have them, and stops what is left however the test ends. */
+export async function withWorkers(options: ServedOptions, body: (given: ServedGiven) => Promise<void>): Promise<void> {
+  const hand = new HandEnvironment();
+  const gate = new GateStore();
+  const transport = new MemoryTransport(hand);
+  const workers = new Map<string, ServedWorker>();
+  const during = <Value>(promise: Promise<Value>) => hand.during(promise);
+  const { limits = {}, placementLimits = {} } = options;
+  const join = async (name: string, more: Partial<ServeOptions> = {}) => {
+    const behaviours = options.behaviours ?? [tallyWith(options.scripts)];
+    const shared = { behaviours, transport, store: gate, environment: hand, limits, placementLimits };
+    const worker = await serve({ ...shared, name, ...more });
+    workers.set(name, worker);
+    await during(worker.ready());
+    await hand.advance(100);
+    return worker;
+  };
+  for (const name of options.names ?? ['a', 'b']) await join(name);
+  const remotes: RemoteCluster[] = [];
+  const remoteOf = async () => {
+    const made = await during(connect({ transport, environment: hand, limits }));
+    remotes.push(made);
+    return made;
+  };
+  const remote = workers.size === 0 ? noRemote : await remoteOf();
+  const keyAt = (worker: string) => {
+    for (let key = 0; key < 10_000; key++) if (remote.where(`tally/${key}`).worker === worker) return String(key);
+    throw new Error(`${worker} has no tally`);
+  };
+  try {
+    const tally = (key: string) => callerOf(remote, key);
+    await body({ hand, gate, transport, remote, remoteOf, workers, join, during, keyAt, tally });
+  } finally {
+    for (const made of remotes) await made.close();
+    for (const { member } of workers.values()) member.stop();
+  }
+}

@@ -1,0 +1,257 @@
+/** Who gets a partition, from whom, with what; and who runs the placement service: piece by piece, with parts made by hand. */
+import { defaultLimits } from '../core/limits.ts';
+import { defaultPlacementLimits } from '../placement/limits.ts';
+import { Placement } from '../placement/placement.ts';
+import { viewsPerTerm } from '../placement/service.ts';
+import { viewOf } from '../placement/view.ts';
+import type { StreamEnvelope } from '../runtime/envelope.ts';
+import type { Forwarded } from '../runtime/handover.ts';
+import { Post } from '../runtime/post.ts';
+import { ServiceHost } from '../runtime/service-host.ts';
+import { decodeSignal, encodeSignal, type Signal, type WarmEntity } from '../runtime/signals.ts';
+import type { Claim } from '../runtime/store.ts';
+import { MemoryStore } from '../runtime/stores/memory.ts';
+import { Subjects } from '../runtime/subjects.ts';
+import { Tenancy } from '../runtime/tenancy.ts';
+import { MemoryTransport } from '../runtime/transports/memory.ts';
+import type { Worker } from '../runtime/worker.ts';
+import { HandEnvironment } from './support/hand.ts';
+import { assert, suite } from './support/suite.ts';
+
+const test = suite('tenancy');
+const names = ['a', 'b', 'c'];
+const view = viewOf(1, 8, names, ['stock']);
+const placement = new Placement(view);
+const ack = (number: number): StreamEnvelope => ({ kind: 'ack', to: 'stock/1', from: 'order/1', session: 1, number });
+const warm: WarmEntity = {
+  address: 'stock/1',
+  loaded: { version: 3, head: new Uint8Array([1]), wakeAt: 5, records: [['t1', new Uint8Array([2])]] },
+  activities: [['order/1', new Uint8Array([3])]],
+};
+
+/** A tenancy of worker `a` with a worker that only notes what it is told. */
+function given(limits = defaultLimits) {
+  const hand = new HandEnvironment();
+  const store = new MemoryStore({ partitions: 8 });
+  const said: [string, Signal][] = [];
+  const forwarded: Forwarded[] = [];
+  const received: Forwarded[] = [];
+  const taken: { claim: Claim; warm: readonly WarmEntity[] }[] = [];
+  const worker = {
+    has: (partition: number) => taken.some(({ claim }) => claim.partition === partition),
+    isLeaving: () => false,
+    take: (claim: Claim, _at: number, entities: readonly WarmEntity[]) => void taken.push({ claim, warm: entities }),
+    receive: (envelope: Forwarded) => void received.push(envelope),
+    resume: async () => undefined,
+  };
+  const tenancy = new Tenancy({
+    id: 'a',
+    name: 'a',
+    environment: hand,
+    limits,
+    store,
+    worker: () => worker as unknown as Worker,
+    signal: (id, signal) => void said.push([id, signal]),
+    forward: (envelope) => void forwarded.push(envelope),
+    settled: () => undefined,
+    signalBytesMax: 1_000_000,
+  });
+  const mine = placement.partitionsOf('a');
+  const [first = -1] = mine;
+  return { hand, store, said, forwarded, received, taken, tenancy, mine, first };
+}
+const none = (tenancy: Tenancy, id: string, partitions: readonly number[]) => tenancy.none(id, partitions);
+
+test('T1: a partition that the view gives is asked for from everybody, and claimed once all have answered', async () => {
+  const { hand, said, taken, tenancy, mine } = given();
+  tenancy.follow(placement);
+  await hand.idle();
+  assert.equal(
+    said.map(([id, { kind }]) => [id, kind]),
+    [
+      ['b', 'release'],
+      ['c', 'release'],
+    ],
+  );
+  none(tenancy, 'b', mine);
+  await hand.idle();
+  assert.equal(taken, []);
+  none(tenancy, 'c', mine);
+  await hand.idle();
+  assert.equal(
+    taken.map(({ claim }) => claim.partition),
+    mine,
+  );
+  assert.ok(tenancy.isSettled);
+});
+
+test('T1: who does not answer is asked again, and after a while not waited for; who is absent has nothing', async () => {
+  const { hand, said, taken, tenancy, mine } = given();
+  tenancy.follow(placement);
+  tenancy.absent('c');
+  await hand.advance(1_000);
+  assert.equal(taken, []);
+  assert.ok(said.filter(([id]) => id === 'b').length >= 5);
+  assert.is(said.filter(([id]) => id === 'c').length, 1);
+  await hand.advance(1_500);
+  assert.is(taken.length, mine.length);
+});
+
+test('T2: what the last owner had in memory comes along, if nobody had the partition since', async () => {
+  for (const isBetween of [false, true]) {
+    const { hand, store, taken, tenancy, mine, first } = given();
+    const [before] = await store.claim([first], 'b');
+    tenancy.follow(placement);
+    if (isBetween) await store.claim([first], 'c');
+    const epoch = before?.epoch ?? 0;
+    const released = {
+      kind: 'released',
+      id: 'b',
+      partition: first,
+      epoch,
+      index: 0,
+      count: 1,
+      entities: [warm],
+    } as const;
+    tenancy.released(released);
+    for (const id of ['b', 'c']) none(tenancy, id, mine);
+    await hand.idle();
+    const [one] = taken.filter(({ claim }) => claim.partition === first);
+    assert.equal(one?.warm, isBetween ? [] : [warm]);
+  }
+});
+
+test('T3, P6: what comes meanwhile waits, and is run in its order once the partition is there', async () => {
+  const { hand, received, tenancy, mine, first } = given();
+  tenancy.follow(placement);
+  for (const number of [1, 2, 3]) tenancy.astray(ack(number), first, 0);
+  await hand.idle();
+  assert.equal(received, []);
+  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  await hand.idle();
+  assert.equal(received, [ack(1), ack(2), ack(3)]);
+});
+
+test('T3, P12: no more waits than a worker may have waiting', async () => {
+  const { hand, received, tenancy, mine, first } = given({ ...defaultLimits, workerQueueCountMax: 2 });
+  tenancy.follow(placement);
+  for (const number of [1, 2, 3]) tenancy.astray(ack(number), first, 0);
+  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  await hand.idle();
+  assert.equal(received, [ack(1), ack(2)]);
+});
+
+test('T3: what belongs elsewhere is sent on, also what waited for a partition that is somebody else’s now', async () => {
+  const { hand, forwarded, received, tenancy, first } = given();
+  const [foreign = -1] = placement.partitionsOf('b');
+  tenancy.follow(placement);
+  tenancy.astray(ack(1), first, 0);
+  tenancy.astray(ack(2), foreign, 0);
+  assert.equal(forwarded, [ack(2)]);
+  tenancy.follow(new Placement(viewOf(2, 8, ['b', 'c'], ['stock'])));
+  await hand.advance(5_000);
+  assert.equal([forwarded, received], [[ack(2), ack(1)], []]);
+});
+
+test('a call that is over is not sent on', () => {
+  const { hand, forwarded, tenancy } = given();
+  const [foreign = -1] = placement.partitionsOf('b');
+  tenancy.follow(placement);
+  const query = { kind: 'query', to: 'stock/1', replyTo: '', call: 1, identity: '', operation: 'x' } as const;
+  for (const deadline of [hand.now() - 1, hand.now() + 1])
+    tenancy.astray({ ...query, payload: new Uint8Array(0), deadline }, foreign, 0);
+  assert.is(forwarded.length, 1);
+});
+
+test('M3: what has been forwarded often enough is dropped; what belongs here is not sent round', async () => {
+  const hand = new HandEnvironment();
+  const transport = new MemoryTransport(hand);
+  const subjects = new Subjects('tested');
+  const post = new Post({ transport, environment: hand, subjects }, placement);
+  let count = 0;
+  for (const id of names)
+    transport.listen(subjects.worker(id), () => {
+      count += 1;
+    });
+  for (let hops = 0; hops < 10; hops++) post.forward(ack(hops), hops);
+  await hand.idle();
+  assert.is(count, 4);
+  const owner = placement.workerOf(placement.partitionOf('stock/1'))?.id ?? '';
+  post.listen(subjects.worker(owner), () => assert.unreachable());
+  post.forward(ack(1), 0);
+  await hand.idle();
+  assert.is(count, 4);
+});
+
+test('signals come back as they went; what is none is refused', () => {
+  const entry = view.workers[0];
+  if (entry === undefined) throw new Error('no worker');
+  const pinned = { ...view, pins: [{ address: 'stock/ü', worker: 'a' }] };
+  const all: Signal[] = [
+    { kind: 'view', view: pinned },
+    { kind: 'resolve', replyTo: 'x' },
+    {
+      kind: 'announce',
+      entry: { ...entry, labels: ['x'], types: [{ type: 'stock', labels: ['x'] }] },
+      viewVersion: 2 ** 40,
+    },
+    ...(['absent', 'pong', 'gone'] as const).map((kind) => ({ kind, id: 'a' })),
+    { kind: 'ping' },
+    { kind: 'pinned' },
+    { kind: 'release', id: 'a', view, partitions: [1, 2 ** 45] },
+    { kind: 'none', id: 'a', partitions: [] },
+    { kind: 'releasing', id: 'a', partitions: [7] },
+    { kind: 'released', id: 'a', partition: 7, epoch: 3, index: 0, count: 2, entities: [warm] },
+  ];
+  for (const signal of all) {
+    const bytes = new Uint8Array(encodeSignal(signal));
+    const plain = (value: unknown) =>
+      JSON.stringify(value, (_key, part) => (part instanceof Uint8Array ? [...part] : part));
+    assert.is(plain(decodeSignal(bytes)), plain(signal));
+    for (let length = 0; length < bytes.length; length++) assert.throws(() => decodeSignal(bytes.slice(0, length)));
+  }
+  const bad = { ...entry, id: 'a.>' };
+  assert.throws(() => decodeSignal(encodeSignal({ kind: 'announce', entry: bad, viewVersion: 1 })));
+  assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view: { ...view, partitions: 1e9 } })));
+});
+
+test('SH1: the service acts only while the lease is this worker’s, under its term', async () => {
+  const hand = new HandEnvironment();
+  const store = new MemoryStore({ partitions: 8 });
+  const published: number[] = [];
+  let listenerCount = 0;
+  const entry = view.workers[0];
+  if (entry === undefined) throw new Error('no worker');
+  const host = new ServiceHost({
+    environment: hand,
+    store,
+    limits: defaultPlacementLimits,
+    id: 'a',
+    view: () => undefined,
+    publish: ({ version }) => void published.push(version),
+    signal: (id, signal) => id === 'a' && signal.kind === 'pong' && host.echoed(),
+    listen: () => {
+      listenerCount += 1;
+      return () => {
+        listenerCount -= 1;
+      };
+    },
+  });
+  host.start();
+  host.receive({ kind: 'announce', entry, viewVersion: 0 });
+  await hand.advance(5_000);
+  assert.equal([host.isServing, listenerCount, published.length], [true, 1, 0]);
+  host.receive({ kind: 'announce', entry, viewVersion: 0 });
+  await hand.advance(200);
+  assert.equal(published, [viewsPerTerm + 1]);
+  await store.lease('placement', 'b', { now: hand.now(), ms: 60_000, instead: 1 });
+  await hand.advance(4_000);
+  assert.equal([host.isServing, listenerCount], [false, 0]);
+  const count = published.length;
+  host.receive({ kind: 'announce', entry: { ...entry, version: '2' }, viewVersion: 0 });
+  await hand.advance(200);
+  assert.is(published.length, count);
+  await host.stop();
+});
+
+test.run();
