@@ -35,12 +35,15 @@ export interface Inspection {
   readonly dead: readonly DeadLetter[];
 }
 
+/** What is read of a store: also through a worker, from where the store cannot be reached (`remote-store.ts`). */
+export type Reading = Pick<Store, 'partitions' | 'load' | 'scan' | 'list' | 'wakes' | 'epochs'>;
+
 const pageCount = 500;
 
 export class Inspector {
-  readonly #store: Store;
+  readonly #store: Reading;
 
-  constructor(store: Store) {
+  constructor(store: Reading) {
     this.#store = store;
   }
 

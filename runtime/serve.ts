@@ -14,6 +14,7 @@ import { weightMax } from '../placement/rendezvous.ts';
 import type { View, WorkerEntry } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
 import { Client } from './client.ts';
+import { Desk } from './desk.ts';
 import { type Cluster, checkBehaviours, checkFrames, checkLimits, hostedTypes } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
@@ -112,6 +113,7 @@ class Served implements ServedWorker {
   readonly #composition: Composition;
   readonly #subjects: Subjects;
   readonly #clients: Client[] = [];
+  readonly #desk: Desk;
   #end: (how: 'left' | 'replaced') => void = () => undefined;
   #closing: Promise<void> | undefined;
 
@@ -138,6 +140,15 @@ class Served implements ServedWorker {
       restored: () => {
         for (const client of this.#clients) client.again(() => true);
       },
+    });
+    this.#desk = new Desk({
+      environment: composition.environment,
+      transport: options.transport,
+      subjects: this.#subjects,
+      store: options.store,
+      behaviours: options.behaviours,
+      member: this.member,
+      leave: () => void this.close(),
     });
     this.client = this.connect({ identity: '' });
     this.inspector = new Inspector(options.store);
@@ -185,6 +196,7 @@ class Served implements ServedWorker {
 
   #ended(how: 'left' | 'replaced'): void {
     for (const client of this.#clients) client.close();
+    this.#desk.close();
     this.#end(how);
   }
 

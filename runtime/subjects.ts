@@ -33,6 +33,16 @@ export class Subjects {
     return `${this.#prefix}.client.${id}`;
   }
 
+  /** What tools ask of a worker, by the worker's id. */
+  asks(id: string): string {
+    return `${this.#prefix}.asks.${id}`;
+  }
+
+  /** What workers answer to a tool, by the id of who asks. */
+  answers(id: string): string {
+    return `${this.#prefix}.answers.${id}`;
+  }
+
   /** Views, for everybody. */
   get views(): string {
     return `${this.#prefix}.views`;
@@ -52,7 +62,15 @@ export class Subjects {
 
   /** Whether answers may be sent there: nobody makes a worker send anything to a subject that is no client's. */
   isClient(subject: string): boolean {
-    const start = this.client('');
-    return subject.startsWith(start) && /^[\w-]{1,64}$/.test(subject.slice(start.length));
+    return isOneOf(this.client(''), subject);
   }
+
+  /** The same for what tools have asked. */
+  isAnswers(subject: string): boolean {
+    return isOneOf(this.answers(''), subject);
+  }
+}
+
+function isOneOf(start: string, subject: string): boolean {
+  return subject.startsWith(start) && /^[\w-]{1,64}$/.test(subject.slice(start.length));
 }

@@ -84,8 +84,9 @@ export class Tenancy {
     return this.#placement !== undefined && this.#coming.size === 0 && this.#resting.size === 0;
   }
 
-  get comingCount(): number {
-    return this.#coming.size;
+  /** Partitions on their way to this worker. */
+  get coming(): Partition[] {
+    return [...this.#coming.keys()];
   }
 
   close(): void {

@@ -213,6 +213,11 @@ export class Worker {
     return this.#ownership.epochOf(partition);
   }
 
+  /** Whether an entity is in memory here. */
+  isActive(address: Address): boolean {
+    return this.#residents.get(address) !== undefined;
+  }
+
   /** Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
   regroup(): void {
     for (const activation of [...this.#residents.all()]) {

@@ -1,0 +1,133 @@
+/**
+ * Asking workers, from anywhere that a transport reaches: one ask, one answer, put together from its parts.
+ *
+ * Owns repeats and time-outs. An ask or an answer may be lost; all asks can be repeated, so each is until its time is over.
+ *
+ * Invariants:
+ * - AQ1 An ask settles once: with the answer, with what the worker failed with, or with 'absent' or 'silent'.
+ */
+import { SkerryError } from '../core/errors.ts';
+import { type AnswerPart, type Ask, decodeAnswer, decodePart, encodeAsk } from './asks.ts';
+import type { Environment } from './environment.ts';
+import type { Subjects } from './subjects.ts';
+import type { Transport } from './transport.ts';
+
+export interface AskingParts {
+  readonly environment: Environment;
+  readonly transport: Transport;
+  readonly subjects: Subjects;
+}
+
+/** Absent: nobody listens under that worker's id. Silent: no answer came in time. */
+export type Answered =
+  | { readonly status: 'answered'; readonly value: unknown }
+  | { readonly status: 'absent' }
+  | { readonly status: 'silent' };
+
+interface UnderWay {
+  readonly id: string;
+  readonly number: number;
+  readonly ask: Ask;
+  readonly parts: Uint8Array[];
+  readonly settle: (answered: Answered) => void;
+  readonly fail: (error: unknown) => void;
+  cancelRepeat: () => void;
+  readonly timeoutMs: number;
+  /** Without a further part by then it is silent. */
+  until: number;
+}
+
+/** Asked again for what was not answered after this, ms. */
+const repeatMs = 500;
+const timeoutDefaultMs = 5_000;
+/** Parts of one answer: with frames of the least that a server is set to, still more than a worker sends. */
+const partCountMax = 1_000_000;
+
+export class Asking {
+  readonly #parts: AskingParts;
+  readonly #replyTo: string;
+  readonly #underWay = new Map<number, UnderWay>();
+  readonly #closers: readonly (() => void)[];
+  #number = 0;
+
+  constructor(parts: AskingParts) {
+    this.#parts = parts;
+    const { transport, subjects, environment } = parts;
+    this.#replyTo = subjects.answers(environment.newId());
+    this.#closers = [
+      transport.listen(this.#replyTo, (bytes) => this.#receive(bytes)),
+      transport.onAbsent((subject) => this.#absent(subject)),
+    ];
+  }
+
+  /** Ask a worker, by its id. Rejects with what the worker failed with. */
+  ask(id: string, ask: Ask, timeoutMs: number = timeoutDefaultMs): Promise<Answered> {
+    return new Promise((settle, fail) => {
+      this.#number += 1;
+      const number = this.#number;
+      const until = this.#parts.environment.now() + timeoutMs;
+      const underWay = { id, number, ask, parts: [], settle, fail, timeoutMs, until, cancelRepeat: () => undefined };
+      this.#underWay.set(number, underWay);
+      this.#send(underWay);
+    });
+  }
+
+  #send(underWay: UnderWay): void {
+    const { environment, transport, subjects } = this.#parts;
+    underWay.cancelRepeat();
+    const leftMs = underWay.until - environment.now();
+    if (leftMs <= 0) return this.#settle(underWay, { status: 'silent' });
+    underWay.cancelRepeat = environment.after(Math.min(repeatMs, leftMs), () => this.#send(underWay));
+    const { number, parts } = underWay;
+    const ask: Ask = parts.length === 0 ? underWay.ask : { kind: 'more', index: parts.length };
+    transport.send(subjects.asks(underWay.id), encodeAsk({ replyTo: this.#replyTo, number, ask }));
+  }
+
+  #settle(underWay: UnderWay, answered: Answered): void {
+    underWay.cancelRepeat();
+    this.#underWay.delete(underWay.number);
+    underWay.settle(answered);
+  }
+
+  #absent(subject: string): void {
+    for (const underWay of [...this.#underWay.values()])
+      if (this.#parts.subjects.asks(underWay.id) === subject) this.#settle(underWay, { status: 'absent' });
+  }
+
+  #receive(bytes: Uint8Array): void {
+    let part: AnswerPart;
+    try {
+      part = decodePart(bytes);
+    } catch {
+      return;
+    }
+    const underWay = this.#underWay.get(part.number);
+    if (underWay === undefined) return;
+    if (part.count === 1) return this.#end(underWay, part.bytes);
+    if (part.index !== underWay.parts.length || part.count > partCountMax) return;
+    underWay.parts.push(new Uint8Array(part.bytes));
+    underWay.until = this.#parts.environment.now() + underWay.timeoutMs;
+    if (underWay.parts.length === part.count) this.#end(underWay, Buffer.concat(underWay.parts));
+    else this.#send(underWay);
+  }
+
+  #end(underWay: UnderWay, bytes: Uint8Array): void {
+    try {
+      this.#settle(underWay, { status: 'answered', value: decodeAnswer(bytes) });
+    } catch (error) {
+      underWay.cancelRepeat();
+      this.#underWay.delete(underWay.number);
+      underWay.fail(error);
+    }
+  }
+
+  /** What is still waited for is rejected with `closed`. */
+  close(): void {
+    for (const close of this.#closers) close();
+    for (const { cancelRepeat, fail } of this.#underWay.values()) {
+      cancelRepeat();
+      fail(new SkerryError('closed', 'Nothing is asked any more', { effect: 'unknown' }));
+    }
+    this.#underWay.clear();
+  }
+}
