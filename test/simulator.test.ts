@@ -89,6 +89,8 @@ function newStore(rates: Partial<FaultRates>, seed = 1) {
     rates: { ...noFaults, ...rates },
     committed: (_node, _group, outcomes) => accepted.push(...outcomes),
     claimed: () => undefined,
+    committing: () => () => undefined,
+    pinned: () => undefined,
     mayCrash: () => undefined,
   });
   return { time, errors, store, accepted };
@@ -163,12 +165,12 @@ simulator(
     const network = new Network({ ...parts, rates: { ...noFaults, duplicate: 1 } });
     const [sender, one, other] = [newNode('sender'), newNode('one'), newNode('other')];
     const frames: Uint8Array[] = [];
-    network.transport(one).listen('subject', (frame) => void frames.push(frame));
-    network.transport(other).listen('subject', (frame) => void frames.push(frame));
-    network.cut(other);
+    network.transport(one).listen('a.worker.b', (frame) => void frames.push(frame));
+    network.transport(other).listen('a.worker.b', (frame) => void frames.push(frame));
+    network.cut(other, 'both');
     // An empty frame of version 1.
     const frame = new Uint8Array([0x91, 1]);
-    network.transport(sender).send('subject', frame);
+    network.transport(sender).send('a.worker.b', frame);
     frame[1] = 9;
     await time.run(10_000);
     assert.ok(frames.length >= 2);
@@ -183,7 +185,7 @@ simulator('X5: the network tells a sender who is absent: the dead, not the pause
   const network = new Network({ ...parts, rates: noFaults });
   const [sender, cut, paused, dead] = [newNode('sender'), newNode('cut'), newNode('paused'), newNode('dead')];
   for (const node of [cut, paused, dead]) network.transport(node).listen(node.name, () => undefined);
-  network.cut(cut);
+  network.cut(cut, 'both');
   time.pause(paused);
   dead.isDead = true;
   const transport = network.transport(sender);
@@ -213,7 +215,7 @@ simulator('X5: a hint that somebody is absent may be lost, and is when the sende
   await time.run(5_000);
   assert.ok(told > 50 && told < 150, `a quarter of 400 are told, not ${told}`);
   transport.send('nobody', new Uint8Array([0x91, 1]));
-  network.cut(sender);
+  network.cut(sender, 'both');
   const before = told;
   await time.run(5_000);
   assert.is(told, before);
@@ -230,7 +232,7 @@ simulator('X6: when a cut ends its node is told, and what it listens to arrives'
   network.transport(other).onRestored(() => void told.push('other'));
   transport.listen('subject', () => void told.push('frame'));
   network.mend(node);
-  network.cut(node);
+  network.cut(node, 'both');
   await time.run(1_000);
   assert.equal(told, []);
   network.mend(node);

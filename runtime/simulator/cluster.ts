@@ -1,30 +1,44 @@
 /**
- * A cluster on virtual time: workers that crash, pause, are cut off and come back, and clients on nodes of their own.
+ * A cluster on virtual time: whole members that join, leave, crash and come back, and clients on nodes of their own.
  *
- * Owns the life of nodes and what is done to them; frames are `network.ts`, store calls `faulty-store.ts`.
+ * Owns the life of processes: each start of a worker is a process of its own, with a node and an id that are never used
+ * again. What is done to them is `chaos.ts`, frames are `network.ts`, store calls `faulty-store.ts`.
  *
- *     start ─▶ running ─┬─ crash ─────────▶ dead or stopped ─▶ start under the same name
- *                       ├─ pause, cut ────▶ running again
- *                       └─ takeover ──────▶ a zombie beside its successor ─▶ running again, with a stale epoch
+ *     start ─▶ running ─┬─ leave ───────────────────────▶ gone ──┐
+ *                       ├─ crash ───────────▶ dead or stopped ───┼▶ start under the same name, if it is on the roster
+ *                       └─ another of its name in the view ──────┘
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { Limits } from '../../core/limits.ts';
-import { Placement } from '../../placement/placement.ts';
-import { viewOf } from '../../placement/view.ts';
-import { Client } from '../client.ts';
+import type { PlacementLimits } from '../../placement/limits.ts';
+import type { WorkerEntry } from '../../placement/view.ts';
+import type { Client } from '../client.ts';
+import { decodeFrame } from '../codec.ts';
+import { connect, type RemoteCluster } from '../connect.ts';
 import { hostedTypes } from '../embed.ts';
 import type { Envelope } from '../envelope.ts';
 import type { Environment } from '../environment.ts';
 import type { Log } from '../log.ts';
-import { Post } from '../post.ts';
+import { Member } from '../member.ts';
+import { decodeSignal } from '../signals.ts';
 import { Subjects } from '../subjects.ts';
-import { Worker } from '../worker.ts';
+import type { Transport } from '../transport.ts';
 import { Chance } from './chance.ts';
-import { type FaultCount, type FaultRates, noFaults } from './faults.ts';
+import type { FaultCount } from './faults.ts';
 import type { FaultyStore } from './faulty-store.ts';
 import type { Network } from './network.ts';
+import { textOf } from './story.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 import type { Watch } from './watch.ts';
+
+/** What a worker is: it stays so over its restarts. */
+export interface WorkerKind {
+  readonly behaviours: readonly Behaviour[];
+  readonly labels: readonly string[];
+  readonly weight: number;
+  /** The application's. */
+  readonly version: string;
+}
 
 export interface ClusterParts {
   readonly seed: string | number;
@@ -32,18 +46,22 @@ export interface ClusterParts {
   readonly watch: Watch;
   readonly network: Network;
   readonly store: FaultyStore;
-  readonly behaviours: readonly Behaviour[];
+  /** By the number of the worker. */
+  readonly kindOf: (number: number) => WorkerKind;
   readonly limits: Limits;
+  readonly placementLimits: PlacementLimits;
   readonly workers: number;
   readonly count: FaultCount;
-  rates: FaultRates;
+  /** Whether the node is to crash, here and now. */
+  readonly isCrashing: () => boolean;
 }
 
-interface RunningWorker {
+/** One process that is a worker. */
+export interface SimulatedWorker {
   readonly name: string;
   readonly node: SimulatedNode;
-  readonly worker: Worker;
-  readonly post: Post;
+  readonly member: Member;
+  isLeaving: boolean;
 }
 
 /** A client of the cluster, on a node of its own. */
@@ -58,37 +76,71 @@ export interface SimulatedClient {
 export class SimulatedCluster {
   readonly #parts: ClusterParts;
   readonly #chance: Chance;
-  readonly #chaos = newNode('chaos');
-  readonly #running = new Map<string, RunningWorker>();
-  readonly #zombies = new Set<RunningWorker>();
+  readonly #node = newNode('cluster');
+  /** Who is to run in the end. */
+  readonly #roster = new Map<string, WorkerKind>();
+  readonly #workers = new Set<SimulatedWorker>();
+  readonly #clients = new Map<SimulatedNode, RemoteCluster>();
   readonly #offsets = new Map<string, number>();
-  readonly #placement: Placement;
   readonly #subjects = new Subjects('simulated');
-  #nodeCount = 0;
-  #isFaulty = false;
+  #workerCount = 0;
+  #processCount = 0;
   #stoppedTurns = 0;
+  isHealed = false;
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
     this.#chance = new Chance(parts.seed, 'cluster');
-    const names = Array.from({ length: parts.workers }, (_, index) => `worker-${index + 1}`);
-    this.#placement = new Placement(viewOf(1, parts.store.inner.partitions, names, hostedTypes(parts.behaviours)));
-    for (const name of names) this.#start(name);
+    for (let count = 0; count < parts.workers; count++) this.join();
+  }
+
+  /** All processes, zombies and those that leave included. */
+  get workers(): readonly SimulatedWorker[] {
+    return [...this.#workers];
+  }
+
+  get clientNodes(): readonly SimulatedNode[] {
+    return [...this.#clients.keys()];
+  }
+
+  get names(): readonly string[] {
+    return [...this.#roster.keys()];
   }
 
   get turns(): number {
-    return [...this.#running.values(), ...this.#zombies].reduce(
-      (sum, { worker }) => sum + worker.figures.turns,
-      this.#stoppedTurns,
-    );
+    return this.workers.reduce((sum, { member }) => sum + member.worker.figures.turns, this.#stoppedTurns);
   }
 
-  get workers(): readonly Worker[] {
-    return [...this.#running.values()].map(({ worker }) => worker);
-  }
-
-  get isComplete(): boolean {
-    return this.#running.size === this.#parts.workers;
+  /**
+   * What is not yet as it should be; undefined: everybody on the roster is there once and ready, all views are the same,
+   * and who should own a partition by the view owns it by the store.
+   */
+  get unsettled(): string | undefined {
+    for (const name of this.#roster.keys()) {
+      const count = this.workers.filter((worker) => worker.name === name).length;
+      if (count !== 1) return `${count} processes are ${name}`;
+    }
+    const [first] = this.#workers;
+    if (first === undefined) return 'nobody is there';
+    const { placement } = first.member.views;
+    const { version } = placement.view;
+    for (const { node, member } of this.#workers) {
+      if (!member.isReady) return `${node.name} is not ready, in view ${member.views.placement.view.version}`;
+      if (member.views.placement.view.version !== version) return `${node.name} goes by another view than ${version}`;
+    }
+    for (const [node, remote] of this.#clients)
+      if (remote.view.version !== version) return `${node.name} goes by view ${remote.view.version}, not ${version}`;
+    for (const partition of placement.partitionNumbers) {
+      const id = placement.workerOf(partition)?.id;
+      const owner = this.workers.find(({ member }) => member.entry.id === id);
+      if (
+        owner === undefined ||
+        !owner.member.worker.has(partition) ||
+        !this.#parts.watch.isOwner(owner.node, partition)
+      )
+        return `partition ${partition} is not owned by ${id}`;
+    }
+    return undefined;
   }
 
   // ---- nodes
@@ -112,7 +164,7 @@ export class SimulatedCluster {
       after: (ms, run) => time.schedule(node, ms, 'timer', run),
       soon: (run) => void time.schedule(node, 0, 'soon', run),
       random: () => chance.next(),
-      newId: () => `${node.name}.${++ids}`,
+      newId: () => `${node.name}-${++ids}`,
       log: this.#log(node),
     };
   }
@@ -126,192 +178,147 @@ export class SimulatedCluster {
       warn: note,
       error: (details, message) => {
         note(details, message);
-        // No store of a simulation loses what it accepted, so nobody may find that it did.
-        if (message.includes('(P8)')) watch.violate('P8', `${node.name}: ${message} ${JSON.stringify(details)}`);
+        if (message.includes('(P8)')) watch.lossReported(node, `${message} ${JSON.stringify(details)}`);
       },
     };
   }
 
-  #start(name: string): void {
-    const { network, store, behaviours, limits, watch, time } = this.#parts;
-    const node = newNode(`${name}#${++this.#nodeCount}`, this.#offsetOf(name));
-    const environment = this.#environment(node);
-    const post = new Post(
-      { transport: network.transport(node), environment, subjects: this.#subjects },
-      this.#placement,
-    );
-    const send = (envelope: Envelope) => {
-      time.tell(() => `${node.name} posts ${textOf(envelope)}`);
-      watch.posted(node, envelope);
-      post.post(envelope);
-      this.mayCrash(node, 'while releasing');
-    };
-    const worker = new Worker({ name, store: store.handle(node), behaviours, environment, limits, post: send });
-    post.listen(this.#subjects.worker(name), (envelope) => {
-      time.tell(() => `${node.name} gets ${textOf(envelope)}`);
-      worker.receive(envelope);
-    });
-    const running = { name, node, worker, post };
-    this.#running.set(name, running);
-    worker.start(this.#partitionsOf(name)).catch((error: unknown) => {
-      time.note(`${node.name} does not start: ${String(error)}`);
-      if (this.#running.get(name) === running) this.#end(running, 'start failed');
-    });
+  // ---- workers
+
+  /** One more worker is on the roster, and starts. */
+  join(): SimulatedWorker {
+    const number = ++this.#workerCount;
+    const name = `w${number}`;
+    this.#roster.set(name, this.#parts.kindOf(number));
+    return this.start(name);
   }
 
-  /** A client; `offsetMs` is its clock's. */
-  connect(name: string): SimulatedClient {
-    const { time, network, limits, watch, seed } = this.#parts;
-    const node = newNode(name, this.#offsetOf(name));
-    const environment = this.#environment(node);
-    const post = new Post(
-      { transport: network.transport(node), environment, subjects: this.#subjects },
-      this.#placement,
-    );
-    const subject = this.#subjects.client(name);
-    const send = (envelope: Envelope) => {
-      time.tell(() => `${name} posts ${textOf(envelope)}`);
-      watch.called(envelope);
-      post.post(envelope);
-    };
-    const client = new Client({ environment, limits, subject, identity: '', post: send });
-    post.listen(subject, (envelope) => client.receive(envelope));
-    const sleep = (ms: number) => new Promise<void>((resolve) => void time.schedule(node, ms, 'sleep', resolve));
-    return { name, client, chance: new Chance(seed, `client ${name}`), sleep };
-  }
-
-  // ---- faults
-
-  /** Begin with the faults; what happens at a point of the commit path is drawn at each of them. */
-  disturb(): void {
-    this.#isFaulty = true;
-    this.#tick();
-  }
-
-  #tick(): void {
-    const { time, rates } = this.#parts;
-    if (!this.#isFaulty) return;
-    this.#replaceLosers();
-    const perTick = (rate: number) => this.#chance.hits(rate / 4);
-    if (perTick(rates.pause))
-      this.#disturbOne('worker paused', (one) => this.#pause(one, this.#chance.between(20, 4_000)));
-    if (perTick(rates.cut))
-      this.#disturbOne('worker cut off', (one) => this.#cut(one, this.#chance.between(20, 4_000)));
-    if (perTick(rates.takeover)) this.#disturbOne('partitions taken over', (one) => this.#takeOver(one));
-    time.schedule(this.#chaos, 250, 'tick', () => this.#tick());
-  }
-
-  /** A claim that was slow may have taken partitions from a later owner; who has lost them this way starts again. */
-  #replaceLosers(): void {
-    for (const one of [...this.#running.values()]) {
-      const hasLost = this.#partitionsOf(one.name).some(
-        (partition) => this.#parts.watch.isOwner(one.node, partition) === false,
-      );
-      if (hasLost) this.#end(one, 'its partitions are taken');
-    }
-  }
-
-  #partitionsOf(name: string): number[] {
-    return this.#placement.partitionsOf(name);
-  }
-
-  #disturbOne(kind: string, act: (one: RunningWorker) => void): void {
-    const candidates = [...this.#running.values()].filter(
-      ({ node }) => !node.isPaused && !this.#parts.network.isCut(node),
-    );
-    if (candidates.length === 0) return;
-    this.#parts.count.add(kind);
-    act(this.#chance.pick(candidates));
-  }
-
-  #pause({ node }: RunningWorker, ms: number): void {
-    const { time } = this.#parts;
-    time.pause(node);
-    time.schedule(this.#chaos, ms, `${node.name} goes on`, () => time.resume(node));
-  }
-
-  #cut({ node }: RunningWorker, ms: number): void {
-    const { time, network } = this.#parts;
-    network.cut(node);
-    time.schedule(this.#chaos, ms, `${node.name} is back`, () => network.mend(node));
-  }
-
-  /** The worker is hung or cut off; another of its name takes its partitions, and later it comes to again. */
-  #takeOver(old: RunningWorker): void {
-    const ms = this.#chance.between(50, 5_000);
-    // Or nothing is wrong with it but that somebody thinks so: then both are asked everything.
-    const way = this.#chance.pick(['pause', 'cut', 'suspicion'] as const);
-    if (way === 'pause') this.#pause(old, ms);
-    if (way === 'cut') this.#cut(old, ms);
-    this.#running.delete(old.name);
-    this.#zombies.add(old);
-    this.#parts.time.schedule(
-      this.#chaos,
-      this.#chance.between(0, Math.min(ms, 1_000)),
-      `successor of ${old.node.name}`,
-      () => {
-        if (!this.#running.has(old.name)) this.#start(old.name);
+  /** A process of a name that is on the roster, whoever else has the name. */
+  start(name: string): SimulatedWorker {
+    const kind = this.#roster.get(name);
+    if (kind === undefined) throw new Error(`${name} is not on the roster`);
+    const { network, store, limits, placementLimits, watch } = this.#parts;
+    const node = newNode(`${name}-${++this.#processCount}`, this.#offsetOf(name));
+    const member = new Member({
+      environment: this.#environment(node),
+      transport: this.#heard(node, network.transport(node)),
+      subjects: this.#subjects,
+      store: store.handle(node),
+      behaviours: kind.behaviours,
+      limits,
+      placementLimits,
+      entry: entryOf(name, node.name, kind),
+      replaced: () => this.#gone(worker, 'replaced'),
+      tap: {
+        posted: (envelope) => {
+          this.#tell(node, 'posts', envelope);
+          watch.posted(node, envelope);
+          this.mayCrash(node, 'while releasing');
+        },
+        arrived: (envelope) => this.#tell(node, 'gets', envelope),
       },
-    );
+    });
+    const worker: SimulatedWorker = { name, node, member, isLeaving: false };
+    this.#workers.add(worker);
+    member.start().catch(this.#parts.time.onError);
+    return worker;
+  }
+
+  #tell(node: SimulatedNode, verb: string, envelope: Envelope): void {
+    this.#parts.time.tell(() => `${node.name} ${verb} ${textOf(envelope)}`);
+  }
+
+  /** The transport of a worker, with what it hands over told to the watch. */
+  #heard(node: SimulatedNode, transport: Transport): Transport {
+    const control = this.#subjects.control('');
+    return {
+      ...transport,
+      send: (subject, bytes) => {
+        if (subject.startsWith(control)) {
+          const signal = decodeSignal(bytes);
+          if (signal.kind === 'released') this.#parts.watch.released(node, signal);
+        }
+        transport.send(subject, bytes);
+      },
+    };
+  }
+
+  /** Ends when everything has been handed off; then it starts again, unless it is off the roster. */
+  leave(worker: SimulatedWorker, isForGood: boolean): void {
+    if (isForGood) this.#roster.delete(worker.name);
+    worker.isLeaving = true;
+    this.#parts.time.note(`${worker.node.name} leaves`);
+    worker.member.leave().then(() => this.#gone(worker, 'left'), this.#parts.time.onError);
   }
 
   /** Perhaps crash the worker of a node, here and now. */
   mayCrash(node: SimulatedNode, point: string): void {
-    if (!this.#isFaulty || node.isStopped || !this.#chance.hits(this.#parts.rates.crash)) return;
-    const victim = [...this.#running.values(), ...this.#zombies].find((one) => one.node === node);
+    if (node.isStopped || !this.#parts.isCrashing()) return;
+    const victim = this.workers.find((one) => one.node === node);
     if (victim === undefined) return;
     this.#parts.count.add(`crash: ${point}`);
-    this.#end(victim, point);
+    this.crash(victim, point);
   }
 
-  /** Stopped or gone at once; soon another of its name starts. */
-  #end(victim: RunningWorker, reason: string): void {
+  /** Stopped or gone at once. */
+  crash(worker: SimulatedWorker, reason: string): void {
+    worker.member.stop();
+    // Half of them stay to see that a stopped worker does nothing by itself; of the others no event runs any more.
+    worker.node.isDead = this.#chance.hits(0.5);
+    this.#gone(worker, reason);
+  }
+
+  #gone(worker: SimulatedWorker, reason: string): void {
     const { time } = this.#parts;
-    const { name, node, worker } = victim;
+    const { name, node, member } = worker;
+    if (!this.#workers.delete(worker)) return;
     time.note(`${node.name} ends: ${reason}`);
-    worker.stop();
     node.isStopped = true;
     node.stoppedAt = time.now;
-    // Half of them stay to see that a stopped worker does nothing by itself; of the others no event runs any more.
-    node.isDead = this.#chance.hits(0.5);
-    if (this.#zombies.delete(victim)) this.#stoppedTurns += worker.figures.turns;
-    if (this.#running.get(name) !== victim) return;
-    this.#stoppedTurns += worker.figures.turns;
-    this.#running.delete(name);
-    const pauseMs = this.#isFaulty ? this.#chance.between(1, 2_000) : 10;
-    time.schedule(this.#chaos, pauseMs, `restart of ${name}`, () => {
-      if (!this.#running.has(name)) this.#start(name);
+    this.#stoppedTurns += member.worker.figures.turns;
+    const pauseMs = this.isHealed ? 10 : this.#chance.between(1, 3_000);
+    time.schedule(this.#node, pauseMs, `restart of ${name}`, () => {
+      if (this.#roster.has(name) && !this.workers.some((one) => one.name === name)) this.start(name);
     });
   }
 
-  /** No more faults; whoever is paused or cut off comes back, and zombies find out or end. */
-  heal(): void {
-    const { time, network, store } = this.#parts;
-    this.#isFaulty = false;
-    this.#parts.rates = noFaults;
-    store.rates = noFaults;
-    network.rates = noFaults;
-    network.mendAll();
-    for (const { node } of [...this.#running.values(), ...this.#zombies]) if (node.isPaused) time.resume(node);
-    time.schedule(this.#chaos, 5_000, 'zombies end', () => {
-      for (const zombie of this.#zombies) this.#end(zombie, 'healed');
-      this.#replaceLosers();
+  /** Of several processes with one name the latest stays. */
+  endZombies(): void {
+    for (const worker of this.workers) {
+      const isLatest = this.workers.findLast(({ name }) => name === worker.name) === worker;
+      if (!isLatest) this.crash(worker, 'a later process has its name');
+    }
+  }
+
+  // ---- clients
+
+  /** A client that knows the view. Rejects if nobody tells it one for long. */
+  async connect(name: string): Promise<SimulatedClient> {
+    const { time, network, limits, watch, seed } = this.#parts;
+    const node = newNode(name, this.#offsetOf(name));
+    const transport = network.transport(node);
+    const mail = this.#subjects.worker('');
+    const send = (subject: string, bytes: Uint8Array) => {
+      if (subject.startsWith(mail))
+        for (const envelope of decodeFrame(bytes).envelopes) {
+          this.#tell(node, 'posts', envelope);
+          watch.called(envelope);
+        }
+      transport.send(subject, bytes);
+    };
+    const remote = await connect({
+      transport: { ...transport, send },
+      cluster: 'simulated',
+      limits,
+      environment: this.#environment(node),
+      timeoutMs: 120_000,
     });
+    this.#clients.set(node, remote);
+    const sleep = (ms: number) => new Promise<void>((resolve) => void time.schedule(node, ms, 'sleep', resolve));
+    return { name, client: remote.client, chance: new Chance(seed, `client ${name}`), sleep };
   }
 }
 
-/** An envelope in one line of a trace. */
-function textOf(envelope: Envelope): string {
-  switch (envelope.kind) {
-    case 'message': {
-      const { session, seq, floor, sent } = envelope.arrival;
-      return `message ${envelope.from} -> ${envelope.to} ${session}.${seq} floor ${floor} sent ${sent} ${envelope.content.kind} ${envelope.content.operation}`;
-    }
-    case 'query':
-      return `query ${envelope.replyTo}:${envelope.call} -> ${envelope.to} ${envelope.operation}`;
-    case 'reply':
-      return `reply ${envelope.status} -> ${envelope.to}:${envelope.call}`;
-    default:
-      return `${envelope.kind} ${envelope.from} -> ${envelope.to} ${envelope.session}.${envelope.number}`;
-  }
+function entryOf(name: string, id: string, { behaviours, labels, weight, version }: WorkerKind): WorkerEntry {
+  return { name, id, weight, labels, types: hostedTypes(behaviours), version, isLeaving: false };
 }

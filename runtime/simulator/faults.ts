@@ -22,10 +22,26 @@ export interface FaultRates {
   readonly storeSlow: number;
   /** At each step of the commit path and each envelope that is released. */
   readonly crash: number;
-  /** Of each second. */
+  /** Of each view that comes to a worker or client: it is lost, or comes late. */
+  readonly view: number;
+  /** Of each second, as everything below. A worker hangs; its node comes back. */
   readonly pause: number;
+  /** It gets no frames, sends none, or both. */
   readonly cut: number;
+  readonly clientCut: number;
+  /** It reaches everybody but the store. */
+  readonly storeCut: number;
+  /** It crashes at any moment. */
+  readonly kill: number;
+  /** It is told to leave; mostly it starts again. */
+  readonly leave: number;
+  readonly join: number;
+  /** Another process with its name is started beside it. */
   readonly takeover: number;
+  /** Who runs the placement service hangs or is cut off. */
+  readonly coup: number;
+  /** An entity is pinned to a worker, or not any more. */
+  readonly pin: number;
 }
 
 export const noFaults: FaultRates = {
@@ -37,9 +53,17 @@ export const noFaults: FaultRates = {
   storeUnknown: 0,
   storeSlow: 0,
   crash: 0,
+  view: 0,
   pause: 0,
   cut: 0,
+  clientCut: 0,
+  storeCut: 0,
+  kill: 0,
+  leave: 0,
+  join: 0,
   takeover: 0,
+  coup: 0,
+  pin: 0,
 };
 
 /** The most that a seed draws of each; about a third of the kinds are off in each. */
@@ -52,9 +76,17 @@ const most: FaultRates = {
   storeUnknown: 0.03,
   storeSlow: 0.1,
   crash: 0.004,
+  view: 0.5,
   pause: 0.3,
   cut: 0.3,
+  clientCut: 0.1,
+  storeCut: 0.2,
+  kill: 0.2,
+  leave: 0.3,
+  join: 0.2,
   takeover: 0.2,
+  coup: 0.1,
+  pin: 0.5,
 };
 
 export function drawFaults(chance: Chance): FaultRates {

@@ -25,9 +25,13 @@ export interface StoreParts {
   readonly count: FaultCount;
   readonly partitions: number;
   rates: FaultRates;
+  /** A node gives these to the store; the function that comes back is called when the node hears of it. */
+  readonly committing: (node: SimulatedNode, group: readonly Commit[]) => () => void;
   /** The inner store accepted or refused these. */
   readonly committed: (node: SimulatedNode, group: readonly Commit[], outcomes: readonly Outcome[]) => void;
   readonly claimed: (node: SimulatedNode, claims: readonly Claim[]) => void;
+  /** An entity is pinned to a worker, or (undefined) no longer; these epochs were raised with it. */
+  readonly pinned: (address: string, worker: string | undefined, raised: ReadonlyMap<Partition, Epoch>) => void;
   /** May crash the node, here and now. */
   readonly mayCrash: (node: SimulatedNode, point: CrashPoint) => void;
 }
@@ -42,6 +46,8 @@ export class FaultyStore {
   readonly inner: MemoryStore;
   readonly #parts: StoreParts;
   readonly #node = newNode('store');
+  /** Nodes that nothing connects with the store. */
+  readonly #cut = new Set<SimulatedNode>();
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
@@ -52,6 +58,23 @@ export class FaultyStore {
     this.#parts.rates = rates;
   }
 
+  isCut(node: SimulatedNode): boolean {
+    return this.#cut.has(node);
+  }
+
+  /** What is under way is lost: a call that has not got there, or its answer. What is asked meanwhile fails. */
+  cut(node: SimulatedNode): void {
+    this.#cut.add(node);
+  }
+
+  mend(node: SimulatedNode): void {
+    this.#cut.delete(node);
+  }
+
+  mendAll(): void {
+    this.#cut.clear();
+  }
+
   /** The store as one node sees it. */
   handle(node: SimulatedNode): Store {
     const read = <Value>(label: string, run: () => Promise<Value>) => this.#call(node, label, run);
@@ -60,7 +83,7 @@ export class FaultyStore {
       partitions: inner.partitions,
       valueBytesMax: inner.valueBytesMax,
       claim: (partitions, owner) => read('claim', () => this.#claim(node, partitions, owner)),
-      pin: (address, partition, worker) => read('pin', () => inner.pin(address, partition, worker)),
+      pin: (address, partition, worker) => read('pin', () => this.#pin(address, partition, worker)),
       pins: () => read('pins', () => inner.pins()),
       lease: (name, holder, call) => read('lease', () => inner.lease(name, holder, call)),
       epochs: (partitions): Promise<Epoch[]> => read('epochs', () => inner.epochs(partitions)),
@@ -88,6 +111,13 @@ export class FaultyStore {
     });
   }
 
+  async #pin(address: string, partition: Partition, worker: string | undefined): Promise<void> {
+    const raised = [partition % this.inner.partitions, partition];
+    await this.inner.pin(address, partition, worker);
+    const epochs = await this.inner.epochs(raised);
+    this.#parts.pinned(address, worker, new Map(raised.map((one, index) => [one, epochs[index] as Epoch])));
+  }
+
   #call<Value>(node: SimulatedNode, label: string, run: () => Promise<Value>): Promise<Value> {
     const { time, chance, rates, count } = this.#parts;
     if (time.now > node.stoppedAt + windDownMs)
@@ -96,11 +126,16 @@ export class FaultyStore {
     const there = this.#latency();
     const back = this.#latency();
     return new Promise((resolve, reject) => {
-      const answer = (settle: () => void) => void time.schedule(node, back, `store answers ${label}`, settle);
+      const fail = (why: string) => reject(new SkerryError('store-failed', `simulated: ${label} ${why}`));
+      const answer = (settle: () => void) =>
+        void time.schedule(node, back, `store answers ${label}`, () =>
+          this.isCut(node) ? this.#loseAnswer(node, () => fail('got no answer')) : settle(),
+        );
       time.schedule(this.#node, there, `${node.name} ${label}`, () => {
-        if (isRefused) {
+        if (this.isCut(node)) this.#loseAnswer(node, () => fail('did not get there'));
+        else if (isRefused) {
           count.add('store refuses');
-          answer(() => reject(new SkerryError('store-failed', `simulated: ${label} refused`)));
+          answer(() => fail('refused'));
         } else {
           run().then((value) => answer(() => resolve(value)), time.onError);
         }
@@ -108,18 +143,27 @@ export class FaultyStore {
     });
   }
 
+  /** A caller finds out late, as it waits for an answer. */
+  #loseAnswer(node: SimulatedNode, fail: () => void): void {
+    const { time, chance, count } = this.#parts;
+    count.add('store not reached');
+    time.schedule(node, chance.between(10, 2_000), 'store does not answer', fail);
+  }
+
   // ---- commits
 
   #commit(node: SimulatedNode, group: readonly Commit[]): Promise<Outcome[]> {
-    const { time, chance, rates, count, mayCrash } = this.#parts;
+    const { time, chance, rates, count, mayCrash, committing } = this.#parts;
     if (node.isStopped) time.onError(new Error(`${node.name} commits though it was stopped`));
+    const heard = committing(node, group);
     mayCrash(node, 'before the store has it');
     // The crash came with the call: it was still sent, or not any more.
     if (node.isStopped && chance.hits(0.5)) return new Promise(() => undefined);
     const isRefused = chance.hits(rates.storeRefuses);
     const isUnknown = !isRefused && chance.hits(rates.storeUnknown);
-    return new Promise((resolve, reject) => {
+    const outcome = new Promise<Outcome[]>((resolve, reject) => {
       time.schedule(this.#node, this.#latency(), `${node.name} commit`, () => {
+        if (this.isCut(node)) return this.#loseAnswer(node, () => reject(lostConnection('cut')));
         if (isRefused) {
           count.add('store refuses');
           return this.#answer(node, () =>
@@ -127,9 +171,16 @@ export class FaultyStore {
           );
         }
         if (isUnknown) return this.#lose(node, group, reject);
-        this.#write(node, group, (outcomes) => this.#answer(node, () => resolve(outcomes)));
+        this.#write(node, group, (outcomes) =>
+          this.#answer(node, () => {
+            if (this.isCut(node)) this.#loseAnswer(node, () => reject(lostConnection('written, cut')));
+            else resolve(outcomes);
+          }),
+        );
       });
     });
+    outcome.then(heard, heard);
+    return outcome;
   }
 
   #write(node: SimulatedNode, group: readonly Commit[], then: (outcomes: Outcome[]) => void): void {
@@ -155,10 +206,7 @@ export class FaultyStore {
     const { time, chance, count } = this.#parts;
     const fate: Unknown = chance.pick(['never written', 'written', 'written later', 'written in part']);
     count.add(`commit ${fate}`);
-    const fail = () =>
-      this.#answer(node, () =>
-        reject(new SkerryError('store-failed', `simulated: connection lost, ${fate}`, { effect: 'unknown' })),
-      );
+    const fail = () => this.#answer(node, () => reject(lostConnection(fate)));
     switch (fate) {
       case 'never written':
         return fail();
@@ -179,6 +227,10 @@ export class FaultyStore {
       }
     }
   }
+}
+
+function lostConnection(fate: string): SkerryError {
+  return new SkerryError('store-failed', `simulated: connection lost, ${fate}`, { effect: 'unknown' });
 }
 
 /** The call has settled by the time a late commit is written: its bytes may be the caller's again (S7). */

@@ -46,6 +46,8 @@ export interface Change {
 export class Image {
   readonly entities = new Map<Address, Stored>();
   readonly epochs = new Map<Partition, Epoch>();
+  /** Worker of each pinned entity. */
+  readonly pins = new Map<Address, string>();
   /** By receiver and sender. */
   readonly processed = new Map<string, Through>();
   /** By sender, receiver, session and number: in an outbox at some time. */

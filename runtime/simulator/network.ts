@@ -1,7 +1,7 @@
 /**
  * The simulated network: a transport per node, and a fate for each frame.
  *
- * Owns delay, loss, duplication and who is cut off. Knows of envelopes only that a duplicated call may honestly have
+ * Owns delay, loss, duplication and who is cut off, in one direction or both. Knows of envelopes only that a duplicated call may honestly have
  * happened though one copy of it was turned away.
  */
 import { SkerryError } from '../../core/errors.ts';
@@ -10,6 +10,9 @@ import type { Transport } from '../transport.ts';
 import type { Chance } from './chance.ts';
 import type { FaultCount, FaultRates } from './faults.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
+
+/** What a node that is cut off no longer does: sends, gets, or both. */
+export type Cut = 'in' | 'out' | 'both';
 
 /** What one node's end of the network tells, besides frames. */
 interface End {
@@ -43,8 +46,7 @@ export class Network {
   readonly #node = newNode('network');
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #ends = new Set<End>();
-  /** Nodes that neither send nor get anything. */
-  readonly #cut = new Set<SimulatedNode>();
+  readonly #cut = new Map<SimulatedNode, Cut>();
   /** Inputs of calls of which the network made more than one copy. */
   readonly duplicatedInputs: string[] = [];
   /** Frames that are under way. */
@@ -72,17 +74,30 @@ export class Network {
     };
   }
 
+  /** Whether anything keeps the node from the others. */
   isCut(node: SimulatedNode): boolean {
     return this.#cut.has(node);
   }
 
-  cut(node: SimulatedNode): void {
-    this.#cut.add(node);
+  cut(node: SimulatedNode, cut: Cut): void {
+    this.#cut.set(node, cut);
   }
 
-  /** End a cut; the node finds out soon. */
+  #isDeaf(node: SimulatedNode): boolean {
+    const cut = this.#cut.get(node);
+    return cut === 'in' || cut === 'both';
+  }
+
+  #isMute(node: SimulatedNode): boolean {
+    const cut = this.#cut.get(node);
+    return cut === 'out' || cut === 'both';
+  }
+
+  /** End a cut; if it was one that a connection does not survive, the node is told soon. */
   mend(node: SimulatedNode): void {
-    if (!this.#cut.delete(node)) return;
+    const cut = this.#cut.get(node);
+    this.#cut.delete(node);
+    if (cut !== 'both') return;
     for (const end of this.#ends) {
       if (end.node !== node || end.restored.size === 0) continue;
       this.#parts.time.schedule(node, this.#delay(), 'network restored', () => {
@@ -92,7 +107,7 @@ export class Network {
   }
 
   mendAll(): void {
-    for (const node of [...this.#cut]) this.mend(node);
+    for (const node of [...this.#cut.keys()]) this.mend(node);
   }
 
   #listen(subject: string, listener: Listener): () => void {
@@ -109,12 +124,12 @@ export class Network {
     const { chance, rates, count } = this.#parts;
     if (frame.length > frameBytesMax)
       throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${frameBytesMax})`);
-    if (end.node.isDead || this.isCut(end.node)) return;
+    if (end.node.isDead || this.#isMute(end.node)) return;
     if (chance.hits(rates.drop)) return count.add('frame dropped');
     this.#deliverLater(end, { subject, frame: frame.slice() }, this.#delay());
     if (!chance.hits(rates.duplicate)) return;
     count.add('frame duplicated');
-    this.#markDuplicated(frame);
+    this.#markDuplicated(subject, frame);
     const copies = chance.between(1, 2);
     for (let copy = 0; copy < copies; copy++)
       this.#deliverLater(end, { subject, frame: frame.slice() }, this.#delay() + chance.between(0, 2_000));
@@ -142,13 +157,25 @@ export class Network {
     this.underWay -= 1;
     const known = [...(this.#listeners.get(subject) ?? [])].filter(({ node }) => !node.isDead);
     if (known.length === 0) this.#tellAbsent(from, subject);
-    const listeners = known.filter(({ node }) => !this.isCut(node));
-    if (listeners.length > 1) this.#markDuplicated(frame);
-    for (const { node, receive } of listeners) {
-      const copy = frame.slice();
-      if (node.isPaused) this.#parts.time.schedule(node, 0, 'frame arrives', () => receive(copy));
-      else receive(copy);
+    const listeners = known.filter(({ node }) => !this.#isDeaf(node));
+    if (listeners.length > 1) this.#markDuplicated(subject, frame);
+    for (const listener of listeners) {
+      const delayMs = this.#viewDelay(subject);
+      if (delayMs !== undefined) this.#hand(listener, frame.slice(), delayMs);
     }
+  }
+
+  #hand({ node, receive }: Listener, copy: Uint8Array, delayMs: number): void {
+    if (node.isPaused || delayMs > 0) this.#parts.time.schedule(node, delayMs, 'frame arrives', () => receive(copy));
+    else receive(copy);
+  }
+
+  /** A view goes to many at once, and may be lost or late for some of them. Undefined: lost. */
+  #viewDelay(subject: string): number | undefined {
+    const { chance, rates, count } = this.#parts;
+    if (!subject.endsWith('.views') || !chance.hits(rates.view)) return 0;
+    count.add('view lost or late');
+    return chance.hits(0.6) ? undefined : chance.between(10, 5_000);
   }
 
   /** The hint travels as frames do: it may be late or lost. Who is cut off counts as there: a server takes long to notice. */
@@ -156,11 +183,13 @@ export class Network {
     const { chance, rates, time } = this.#parts;
     if (end.absent.size === 0 || chance.hits(rates.drop)) return;
     time.schedule(end.node, this.#delay(), `absent ${subject}`, () => {
-      if (this.#ends.has(end) && !this.isCut(end.node)) for (const tell of [...end.absent]) tell(subject);
+      if (this.#ends.has(end) && !this.#isDeaf(end.node)) for (const tell of [...end.absent]) tell(subject);
     });
   }
 
-  #markDuplicated(frame: Uint8Array): void {
+  #markDuplicated(subject: string, frame: Uint8Array): void {
+    // Only workers get calls; what else there is has no envelopes in it.
+    if (!subject.includes('.worker.')) return;
     for (const envelope of decodeFrame(frame).envelopes) {
       if (envelope.kind === 'message' && envelope.call > 0)
         this.duplicatedInputs.push(Buffer.from(envelope.content.payload).toString('latin1'));

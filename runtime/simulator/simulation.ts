@@ -3,13 +3,18 @@
  *
  *     workload under faults ─▶ heal ─▶ everything finishes (or P7 is violated) ─▶ afterwards ─▶ forgetting (P10)
  *
- * Owns the phases and what it means that everything has finished. Who breaks what is `cluster.ts`, who notices `watch.ts`.
+ * Owns the phases and what it means that everything has finished. Who breaks what is `chaos.ts`, who notices `watch.ts`.
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
+import { defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
+import { Placement } from '../../placement/placement.ts';
+import { viewOf } from '../../placement/view.ts';
+import { hostedTypes } from '../embed.ts';
 import { Chance } from './chance.ts';
-import { type SimulatedClient, SimulatedCluster } from './cluster.ts';
-import { drawFaults, FaultCount, type FaultRates } from './faults.ts';
+import { Chaos } from './chaos.ts';
+import { type SimulatedClient, SimulatedCluster, type WorkerKind } from './cluster.ts';
+import { drawFaults, FaultCount, type FaultRates, noFaults } from './faults.ts';
 import { type CrashPoint, FaultyStore } from './faulty-store.ts';
 import { Image, type StoredEntity } from './image.ts';
 import { Network } from './network.ts';
@@ -20,8 +25,8 @@ import { type Invariant, type Violation, Watch } from './watch.ts';
 export interface Stage {
   readonly seed: number;
   readonly limits: Limits;
-  /** A client on a node of its own. */
-  connect(name: string): SimulatedClient;
+  /** A client on a node of its own. Resolves when it knows a view. */
+  connect(name: string): Promise<SimulatedClient>;
   /** Chance for one concern: the same for the same seed and name. */
   chance(concern: string): Chance;
   /** True time, ms. */
@@ -41,6 +46,11 @@ export interface Stage {
 export interface Scenario {
   /** Made anew for each run, since effects may need its stage. */
   readonly behaviours: (stage: Stage) => readonly Behaviour[];
+  /**
+   * Types that only a later version of the application has: every other worker hosts them too. They require a label, which
+   * only those workers have.
+   */
+  readonly later?: (stage: Stage) => readonly Behaviour[];
   /** What clients do while faults happen; resolves when all of it has been answered or given up. */
   readonly workload: (stage: Stage) => Promise<void>;
   /** After everything has healed and finished. */
@@ -57,6 +67,7 @@ export interface SimulationOptions {
   readonly workers?: number;
   readonly partitions?: number;
   readonly limits?: Partial<Limits>;
+  readonly placementLimits?: Partial<PlacementLimits>;
   /** Default: drawn from the seed. */
   readonly faults?: Partial<FaultRates>;
   /** For how long faults happen, and how long everything may take to finish after them, virtual ms. */
@@ -78,6 +89,8 @@ export interface SimulationReport {
   readonly virtualMs: number;
 }
 
+/** After this long without faults every worker has its place, and everybody knows, virtual ms. */
+const convergeMs = 30_000;
 /** Events of virtual time, a second, that a cluster at rest may have. */
 const idleEventsMax = 100;
 
@@ -104,6 +117,10 @@ class Run {
   readonly #watch: Watch;
   readonly #stage: Stage;
   readonly #cluster: SimulatedCluster;
+  readonly #chaos: Chaos;
+  readonly #store: FaultyStore;
+  readonly #rates: FaultRates;
+  #isFaulty = false;
   readonly #director = newNode('director');
 
   constructor(options: SimulationOptions) {
@@ -111,45 +128,79 @@ class Run {
     const { seed, scenario } = options;
     this.#time = new VirtualTime((error) => this.broken(error), options.trace);
     this.#limits = { ...defaultLimits, ...options.limits };
-    const rates = { ...drawFaults(new Chance(seed, 'faults')), ...options.faults };
-    const common = { time: this.#time, count: this.#count };
+    this.#rates = { ...drawFaults(new Chance(seed, 'faults')), ...options.faults };
     this.#network = new Network({
-      ...common,
+      time: this.#time,
+      count: this.#count,
       chance: new Chance(seed, 'network'),
       transitMaxMs: this.#limits.transitMaxMs,
-      rates,
+      rates: this.#rates,
     });
     this.#stage = this.#newStage();
     const behaviours = scenario.behaviours(this.#stage);
+    const later = scenario.later?.(this.#stage) ?? [];
     const partitions = options.partitions ?? 8;
-    const byType = new Map(behaviours.map((one) => [one.contract.type, one]));
-    this.#watch = new Watch({
+    this.#watch = this.#newWatch([...behaviours, ...later], partitions);
+    this.#store = this.#newStore(partitions);
+    this.#cluster = this.#newCluster(kindsOf(behaviours, later));
+    this.#chaos = this.#newChaos();
+  }
+
+  #newWatch(behaviours: readonly Behaviour[], partitions: number): Watch {
+    return new Watch({
       time: this.#time,
       image: this.#image,
-      partitions,
-      behaviours: byType,
-      invariants: scenario.invariants ?? {},
+      placement: new Placement(viewOf(1, partitions, ['anybody'], hostedTypes(behaviours))),
+      behaviours: new Map(behaviours.map((one) => [one.contract.type, one])),
+      invariants: this.#options.scenario.invariants ?? {},
     });
-    const store = new FaultyStore({
-      ...common,
-      chance: new Chance(seed, 'store'),
+  }
+
+  #newStore(partitions: number): FaultyStore {
+    return new FaultyStore({
+      time: this.#time,
+      count: this.#count,
+      chance: new Chance(this.#options.seed, 'store'),
       partitions,
-      rates,
+      rates: this.#rates,
+      committing: (node, group) => this.#watch.committing(node, group),
       committed: (node, group, outcomes) => this.#watch.committed(node, group, outcomes),
       claimed: (node, claims) => this.#watch.claimed(node, claims),
+      pinned: (address, worker, raised) => this.#watch.pinned(address, worker, raised),
       mayCrash: (node: SimulatedNode, point: CrashPoint) => this.#cluster.mayCrash(node, point),
     });
-    const { limits } = this.#stage;
-    this.#cluster = new SimulatedCluster({
+  }
+
+  #newCluster(kindOf: (number: number) => WorkerKind): SimulatedCluster {
+    const { seed, workers = 3, placementLimits } = this.#options;
+    const crashes = new Chance(seed, 'crashes');
+    return new SimulatedCluster({
       seed,
-      ...common,
+      time: this.#time,
+      count: this.#count,
       watch: this.#watch,
       network: this.#network,
-      store,
-      behaviours,
-      limits,
-      workers: options.workers ?? 3,
-      rates,
+      store: this.#store,
+      kindOf,
+      limits: this.#limits,
+      placementLimits: { ...defaultPlacementLimits, ...placementLimits },
+      workers,
+      isCrashing: () => this.#isFaulty && crashes.hits(this.#rates.crash),
+    });
+  }
+
+  #newChaos(): Chaos {
+    const { seed, placementLimits } = this.#options;
+    return new Chaos({
+      time: this.#time,
+      count: this.#count,
+      chance: new Chance(seed, 'chaos'),
+      network: this.#network,
+      store: this.#store,
+      cluster: this.#cluster,
+      placementLimits: { ...defaultPlacementLimits, ...placementLimits },
+      rates: this.#rates,
+      pinnable: () => [...this.#image.entities.keys()],
     });
   }
 
@@ -182,13 +233,12 @@ class Run {
 
   async perform(): Promise<void> {
     const { scenario, faultMs = 20_000, settleMs = 120_000, forgetMs } = this.#options;
-    await this.#time.run(5_000, () => this.#cluster.isComplete);
-    this.#cluster.disturb();
+    await this.#time.run(30_000, () => this.#cluster.unsettled === undefined);
+    this.#isFaulty = true;
+    this.#chaos.begin();
     const workload = this.#track('the workload', scenario.workload(this.#stage));
     await this.#time.run(faultMs, () => this.#isBroken);
-    this.#time.note('heal');
-    this.#cluster.heal();
-    this.#watch.healedAt = this.#time.now;
+    this.#heal();
     await this.#settle(settleMs, [workload]);
     if (scenario.afterwards !== undefined && !this.#isBroken) {
       await this.#settle(settleMs, [this.#track('what comes afterwards', scenario.afterwards(this.#stage))]);
@@ -202,6 +252,15 @@ class Run {
         this.#watch.violate('bug', `${Math.round(perSecond)} events a second though nothing happens any more`);
     }
     if (!this.#isBroken) scenario.finally?.(this.#stage);
+  }
+
+  #heal(): void {
+    this.#time.note('heal');
+    this.#isFaulty = false;
+    this.#network.rates = noFaults;
+    this.#store.rates = noFaults;
+    this.#chaos.end();
+    this.#watch.healedAt = this.#time.now;
   }
 
   #track(name: string, promise: Promise<void>): { readonly name: string; isDone: boolean } {
@@ -223,7 +282,13 @@ class Run {
     const steps = Math.ceil(settleMs / 500);
     for (let step = 0; step < steps && !this.#isBroken; step++) {
       await this.#time.run(500, () => this.#isBroken);
-      if (tracked.every(({ isDone }) => isDone) && this.#cluster.isComplete && this.#unfinished(1).length === 0) return;
+      const { unsettled } = this.#cluster;
+      if (unsettled !== undefined && this.#time.now > this.#watch.healedAt + convergeMs)
+        return this.#watch.violate(
+          'PL2',
+          `the cluster has not settled ${convergeMs} ms after everything had healed: ${unsettled}`,
+        );
+      if (tracked.every(({ isDone }) => isDone) && unsettled === undefined && this.#unfinished(1).length === 0) return;
     }
     if (this.#isBroken) return;
     const open = tracked.filter(({ isDone }) => !isDone).map(({ name }) => name);
@@ -285,4 +350,13 @@ class Run {
       virtualMs: this.#time.elapsedMs,
     };
   }
+}
+
+/** Every other worker is of a later version, which has more types. */
+function kindsOf(behaviours: readonly Behaviour[], later: readonly Behaviour[]): (number: number) => WorkerKind {
+  const labels = [...new Set(later.flatMap((one) => one.labels))].sort();
+  return (number) =>
+    later.length > 0 && number % 2 === 0
+      ? { behaviours: [...behaviours, ...later], labels, weight: 1 + (number % 3), version: '2' }
+      : { behaviours, labels: [], weight: 1 + (number % 3), version: '1' };
 }

@@ -3,15 +3,17 @@
  *
  * Owns the checks that need no knowledge of the application, each under the number of the promise that it is about:
  * what leaves a worker is durable (P2), commits form one history (P3), no message is processed again (P4), a repeated
- * answer is the same (P5), nothing leaves an outbox unprocessed (P7).
+ * answer is the same (P5), nothing leaves an outbox unprocessed (P7), what is handed over is what is stored (T2, HO1).
  */
 import type { Inbound } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
 import { type Address, isEntityPartner, type PartnerId, typeOf } from '../../core/message.ts';
-import { partitionOf } from '../../placement/hash.ts';
+import { type Placement, pinnedPartition } from '../../placement/placement.ts';
 import type { Envelope, MessageEnvelope, ReplyEnvelope, StreamEnvelope } from '../envelope.ts';
-import type { Claim, Commit, Outcome, Partition } from '../store.ts';
+import type { Signal } from '../signals.ts';
+import type { Claim, Commit, Epoch, Outcome, Partition } from '../store.ts';
 import type { Change, Image, StoredEntity } from './image.ts';
+import { textOfChange } from './story.ts';
 import type { SimulatedNode, VirtualTime } from './virtual-time.ts';
 
 export interface Violation {
@@ -26,7 +28,8 @@ export type Invariant = (entity: StoredEntity) => void;
 export interface WatchParts {
   readonly time: VirtualTime;
   readonly image: Image;
-  readonly partitions: number;
+  /** Where entities belong as long as nothing is pinned. */
+  readonly placement: Placement;
   readonly behaviours: ReadonlyMap<string, Behaviour>;
   readonly invariants: Readonly<Record<string, Invariant>>;
 }
@@ -34,6 +37,7 @@ export interface WatchParts {
 const violationCountMax = 20;
 const unhinderedMs = 15_000;
 
+type Released = Extract<Signal, { kind: 'released' }>;
 type Gone = Pick<Change['gone'][number], 'session' | 'message'>;
 
 export class Watch {
@@ -46,6 +50,10 @@ export class Watch {
   /** Epochs that a node holds, and when each of them was taken over by another. */
   readonly #held = new Map<SimulatedNode, Map<Partition, number>>();
   readonly #superseded = new Map<string, number>();
+  /** Groups that each node has given to the store and not yet heard of. */
+  readonly #underWay = new Map<SimulatedNode, Set<readonly Commit[]>>();
+  /** By node: epochs of partitions that it has given away. */
+  readonly #givenAway = new Map<SimulatedNode, Map<Partition, Epoch>>();
 
   constructor(parts: WatchParts) {
     this.#parts = parts;
@@ -104,18 +112,28 @@ export class Watch {
 
   #sent(node: SimulatedNode, { to, from, arrival, content }: MessageEnvelope): void {
     if (!this.#isDurable(from)) return;
-    const { image, partitions } = this.#parts;
+    const { image } = this.#parts;
     const stored = image.everSent.get(image.messageKey(from, to, arrival.session, arrival.seq));
     const text = `${from} sends ${to} ${arrival.session}.${arrival.seq} (${content.kind} ${content.operation})`;
     if (stored === undefined) return this.violate('P2', `${text} before it is in the durable outbox`);
     if (stored.expires !== arrival.expires || !isEqual(stored.content.payload, content.payload))
       this.violate('P1', `${text} otherwise than its outbox has it`);
-    const partition = partitionOf(from, partitions);
-    const epoch = this.#held.get(node)?.get(partition) ?? 0;
-    const supersededAt = this.#superseded.get(`${partition}:${epoch}`);
+    const supersededAt = this.#ownedUntil(node, from);
     const sentAt = arrival.sent - node.offsetMs;
-    if (supersededAt !== undefined && sentAt > supersededAt)
+    if (sentAt > supersededAt)
       this.violate('P3', `${text} as its owner at ${sentAt}, which it was until ${supersededAt}`);
+  }
+
+  /** Until when the node was the owner of an entity, by itself or as pinned; Infinity: it still is. */
+  #ownedUntil(node: SimulatedNode, address: Address): number {
+    const { placement } = this.#parts;
+    const partitions = [placement.partitionOf(address), pinnedPartition(address, placement.view.partitions)];
+    const until = partitions.map((partition) => {
+      const epoch = this.#held.get(node)?.get(partition);
+      if (epoch === undefined) return 0;
+      return this.#superseded.get(`${partition}:${epoch}`) ?? Number.POSITIVE_INFINITY;
+    });
+    return Math.max(...until);
   }
 
   #processed({ to, from, session, number }: StreamEnvelope, verb: string): void {
@@ -133,14 +151,71 @@ export class Watch {
   claimed(node: SimulatedNode, claims: readonly Claim[]): void {
     const held = this.#held.get(node) ?? new Map<Partition, number>();
     this.#held.set(node, held);
-    const { image, time } = this.#parts;
+    const { time } = this.#parts;
     for (const { partition, epoch } of claims) {
-      if (epoch <= (image.epochs.get(partition) ?? 0))
-        this.violate('P3', `epoch ${epoch} of partition ${partition} is given twice`);
-      this.#superseded.set(`${partition}:${image.epochs.get(partition) ?? 0}`, time.now);
-      image.epochs.set(partition, epoch);
+      time.tell(() => `${node.name} has partition ${partition} with epoch ${epoch}`);
+      this.#raised(partition, epoch);
       held.set(partition, epoch);
     }
+  }
+
+  #raised(partition: Partition, epoch: Epoch): void {
+    const { image, time } = this.#parts;
+    const before = image.epochs.get(partition) ?? 0;
+    if (epoch <= before) this.violate('P3', `epoch ${epoch} of partition ${partition} is given twice`);
+    this.#superseded.set(`${partition}:${before}`, time.now);
+    image.epochs.set(partition, epoch);
+  }
+
+  pinned(address: Address, worker: string | undefined, raised: ReadonlyMap<Partition, Epoch>): void {
+    const { image } = this.#parts;
+    if (worker === undefined) image.pins.delete(address);
+    else image.pins.set(address, worker);
+    for (const [partition, epoch] of raised) this.#raised(partition, epoch);
+  }
+
+  /** A worker tells another that a partition is no longer its own. */
+  released(node: SimulatedNode, { partition, epoch, entities }: Released): void {
+    const { image, time } = this.#parts;
+    time.tell(
+      () =>
+        `${node.name} gives partition ${partition} of epoch ${epoch} away, warm: ${entities.map(({ address }) => address).join()}`,
+    );
+    const given = this.#givenAway.get(node) ?? new Map<Partition, Epoch>();
+    this.#givenAway.set(node, given.set(partition, epoch));
+    for (const group of this.#underWay.get(node) ?? []) for (const commit of group) this.#checkGivenAway(node, commit);
+    // Somebody has claimed it meanwhile, and will not use what comes with an older epoch.
+    if (image.epochs.get(partition) !== epoch) return;
+    for (const { address, loaded } of entities) {
+      const stored = image.entities.get(address);
+      if (stored?.version !== loaded.version || !isEqual(stored.head, loaded.head))
+        this.violate(
+          'T2',
+          `${node.name} hands ${address} over at version ${loaded.version}, stored is ${stored?.version}`,
+        );
+    }
+  }
+
+  #checkGivenAway(node: SimulatedNode, { address, partition, epoch, version }: Commit): void {
+    if (this.#givenAway.get(node)?.get(partition) === epoch)
+      this.violate(
+        'HO1',
+        `${node.name} commits ${address} ${version} of partition ${partition}, which it has given away`,
+      );
+  }
+
+  /** A node gives a group to the store; the function that comes back is called when it hears of it. */
+  committing(node: SimulatedNode, group: readonly Commit[]): () => void {
+    for (const commit of group) this.#checkGivenAway(node, commit);
+    const groups = this.#underWay.get(node) ?? new Set();
+    this.#underWay.set(node, groups.add(group));
+    return () => void groups.delete(group);
+  }
+
+  /** Somebody says loudly that the store has lost what it accepted. */
+  lossReported(node: SimulatedNode, text: string): void {
+    // No store of a simulation loses what it accepted, so nobody may find that it did.
+    this.violate('P8', `${node.name}: ${text}`);
   }
 
   /** Whether the node's claim of a partition is the last one; undefined: it has made none yet. */
@@ -160,7 +235,7 @@ export class Watch {
           if (activity?.inbound !== undefined) this.#checkInbound(change, partner, activity.inbound);
         this.#checkGone(change);
       }
-      time.tell(() => textOf(change));
+      time.tell(() => textOfChange(change));
       image.apply(change);
       this.#checkInvariant(change);
     }
@@ -174,8 +249,21 @@ export class Watch {
         'P3',
         `${node.name} commits ${address} ${version} with epoch ${epoch} of partition ${partition}, which is at ${now}`,
       );
+    if (partition !== this.#partitionOf(address))
+      this.violate(
+        'P3',
+        `${node.name} commits ${address} ${version} by partition ${partition}, not ${this.#partitionOf(address)}`,
+      );
     if (expected !== entity.version || version <= expected)
       this.violate('P3', `${address} goes from version ${entity.version} to ${version}, expecting ${expected}`);
+  }
+
+  /** The one partition by which an entity may be committed now. */
+  #partitionOf(address: Address): Partition {
+    const { image, placement } = this.#parts;
+    return image.pins.has(address)
+      ? pinnedPartition(address, placement.view.partitions)
+      : placement.partitionOf(address);
   }
 
   /** Numbers of a pair only grow, also over a time in which they were forgotten. */
@@ -242,20 +330,6 @@ export class Watch {
       );
     }
   }
-}
-
-/** A commit in one line of a trace. */
-function textOf({ commit, activities }: Change): string {
-  const changed = activities.map(([partner, activity]) => {
-    const { inbound, outbound } = activity ?? {};
-    const closed = inbound !== undefined && inbound.closedAt > 0 ? ' closed' : '';
-    const incoming = inbound === undefined ? '' : ` in ${inbound.session}.${inbound.through}${closed}`;
-    return `${partner}${incoming}${outbound === undefined ? '' : ` out ${outbound.session}.${outbound.next}${outbound.isClosing ? ' closing' : ''}`}`;
-  });
-  const names = commit.records
-    .filter(([name]) => name[0] !== 'p')
-    .map(([name, bytes]) => `${bytes === null ? '-' : '+'}${JSON.stringify(name)}`);
-  return `${commit.address} ${commit.version} epoch ${commit.epoch} wakes ${commit.wakeAt}: ${[...changed, ...names].join(', ')}`;
 }
 
 function isEqual(one: Uint8Array, other: Uint8Array): boolean {

@@ -2,6 +2,7 @@
 import { defaultLimits, isSkerryError, type Limits } from '../../core/index.ts';
 import {
   Chance,
+  type FaultRates,
   type Scenario,
   type SimulatedClient,
   type SimulationReport,
@@ -142,12 +143,12 @@ function scenario(): Scenario {
     },
     workload: async (stage) => {
       calls = new Calls(stage);
-      const clients = [1, 2, 3].map((number) => stage.connect(`c${number}`));
+      const clients = await Promise.all([1, 2, 3].map((number) => stage.connect(`c${number}`)));
       await Promise.all(clients.map((client) => drive(stage, calls, client)));
     },
     afterwards: async (stage) => {
       checkFinal(stage, calls);
-      late = stage.connect('late');
+      late = await stage.connect('late');
       await burst(stage, late, calls);
       isClearing = true;
       await clearDead(stage, late, calls);
@@ -171,10 +172,18 @@ function checkFinal(stage: Stage, calls: Calls): void {
   checkHolds(stage, of('account'), calls);
 }
 
-/** Run one seed of it. */
-export function runSeed(seed: number, trace?: (line: string) => void): Promise<SimulationReport> {
+/** Run one seed of it; its faults are drawn from the seed too, unless they are given. */
+export function runSeed(
+  seed: number,
+  trace?: (line: string) => void,
+  faults?: Partial<FaultRates>,
+): Promise<SimulationReport> {
   const limits = limitsOf(seed);
   const forgetMs = limits.horizonMs + limits.doubtMs + limits.skewMaxMs + limits.transitMaxMs + 130_000;
   const options = { seed, scenario: scenario(), limits, faultMs, settleMs: 200_000, forgetMs };
-  return simulate(trace === undefined ? options : { ...options, trace });
+  return simulate({
+    ...options,
+    ...(trace === undefined ? {} : { trace }),
+    ...(faults === undefined ? {} : { faults }),
+  });
 }

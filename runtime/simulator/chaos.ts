@@ -1,0 +1,186 @@
+/**
+ * Chaos: what is done to the processes of a cluster while faults happen, drawn from the seed.
+ *
+ * Owns which fault, when, to whom and for how long. How a process ends or starts is `cluster.ts`'s, what a cut does to a frame
+ * `network.ts`'s, and to a store call `faulty-store.ts`'s.
+ */
+import type { PlacementLimits } from '../../placement/limits.ts';
+import type { Chance } from './chance.ts';
+import type { SimulatedCluster, SimulatedWorker } from './cluster.ts';
+import type { FaultCount, FaultRates } from './faults.ts';
+import type { FaultyStore } from './faulty-store.ts';
+import type { Cut, Network } from './network.ts';
+import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
+
+export interface ChaosParts {
+  readonly time: VirtualTime;
+  readonly chance: Chance;
+  readonly count: FaultCount;
+  readonly network: Network;
+  readonly store: FaultyStore;
+  readonly cluster: SimulatedCluster;
+  readonly placementLimits: PlacementLimits;
+  readonly rates: FaultRates;
+  /** Addresses that may be pinned. */
+  readonly pinnable: () => readonly string[];
+}
+
+const tickMs = 250;
+const workerCountMax = 6;
+const pinCountMax = 4;
+const cuts: readonly Cut[] = ['both', 'both', 'in', 'out'];
+
+type Act = (worker: SimulatedWorker) => void;
+
+export class Chaos {
+  readonly #parts: ChaosParts;
+  readonly #node = newNode('chaos');
+  readonly #pinned = new Set<string>();
+  #isOn = false;
+
+  constructor(parts: ChaosParts) {
+    this.#parts = parts;
+  }
+
+  begin(): void {
+    this.#isOn = true;
+    this.#tick();
+  }
+
+  /** No more faults; whoever is paused or cut off comes back, and of several processes with one name one stays. */
+  end(): void {
+    this.#isOn = false;
+    const { time, network, store, cluster } = this.#parts;
+    cluster.isHealed = true;
+    network.mendAll();
+    store.mendAll();
+    for (const { node } of cluster.workers) if (node.isPaused) time.resume(node);
+    time.schedule(this.#node, 5_000, 'zombies end', () => cluster.endZombies());
+  }
+
+  #tick(): void {
+    if (!this.#isOn) return;
+    const acts: readonly (readonly [keyof FaultRates, string, Act])[] = [
+      ['pause', 'worker paused', (one) => this.#pause(one, this.#longMs())],
+      ['cut', 'worker cut off', (one) => this.#cut(one.node, this.#longMs())],
+      ['storeCut', 'worker cut off from the store', (one) => this.#cutStore(one, this.#longMs())],
+      ['kill', 'worker killed', (one) => this.#parts.cluster.crash(one, 'killed')],
+      ['leave', 'worker leaves', (one) => this.#leave(one)],
+      ['takeover', 'another process of one name', (one) => this.#takeOver(one)],
+    ];
+    for (const [kind, name, act] of acts) if (this.#isDue(kind)) this.#toOne(name, act);
+    if (this.#isDue('join')) this.#join();
+    if (this.#isDue('coup')) this.#coup();
+    if (this.#isDue('pin')) this.#pin();
+    if (this.#isDue('clientCut')) this.#cutClient();
+    this.#parts.time.schedule(this.#node, tickMs, 'tick', () => this.#tick());
+  }
+
+  #isDue(kind: keyof FaultRates): boolean {
+    const { chance, rates } = this.#parts;
+    return chance.hits((rates[kind] * tickMs) / 1_000);
+  }
+
+  /** Often short, sometimes longer than anybody waits for a silent worker. */
+  #longMs(): number {
+    const { chance, placementLimits } = this.#parts;
+    return chance.hits(0.6) ? chance.between(20, 1_500) : chance.between(500, 2 * placementLimits.deadMs + 2_000);
+  }
+
+  #isSound({ node, isLeaving }: SimulatedWorker): boolean {
+    const { network, store } = this.#parts;
+    return !isLeaving && !node.isPaused && !network.isCut(node) && !store.isCut(node);
+  }
+
+  #toOne(name: string, act: Act): void {
+    const { cluster, count, chance } = this.#parts;
+    const candidates = cluster.workers.filter((one) => this.#isSound(one));
+    if (candidates.length === 0) return;
+    count.add(name);
+    act(chance.pick(candidates));
+  }
+
+  // ---- acts
+
+  #pause({ node }: SimulatedWorker, ms: number): void {
+    const { time } = this.#parts;
+    time.pause(node);
+    time.schedule(this.#node, ms, `${node.name} goes on`, () => time.resume(node));
+  }
+
+  #cut(node: SimulatedNode, ms: number): void {
+    const { time, network, chance } = this.#parts;
+    const cut = chance.pick(cuts);
+    time.note(`${node.name} is cut off: ${cut}`);
+    network.cut(node, cut);
+    time.schedule(this.#node, ms, `${node.name} is back`, () => network.mend(node));
+  }
+
+  #cutStore({ node }: SimulatedWorker, ms: number): void {
+    const { time, store } = this.#parts;
+    store.cut(node);
+    time.schedule(this.#node, ms, `${node.name} has the store again`, () => store.mend(node));
+  }
+
+  #leave(one: SimulatedWorker): void {
+    const { cluster, chance } = this.#parts;
+    const isForGood = cluster.names.length > 2 && chance.hits(0.3);
+    cluster.leave(one, isForGood);
+  }
+
+  #join(): void {
+    const { cluster, count } = this.#parts;
+    if (cluster.names.length >= workerCountMax) return;
+    count.add('worker joins');
+    cluster.join();
+  }
+
+  /** The worker is hung or cut off, or nothing is wrong with it, and somebody starts another process of its name. */
+  #takeOver(old: SimulatedWorker): void {
+    const { time, cluster, chance } = this.#parts;
+    const ms = this.#longMs();
+    const way = chance.pick(['pause', 'cut', 'suspicion'] as const);
+    if (way === 'pause') this.#pause(old, ms);
+    if (way === 'cut') this.#cut(old.node, ms);
+    time.schedule(this.#node, chance.between(0, Math.min(ms, 1_000)), `successor of ${old.node.name}`, () => {
+      if (this.#isOn && cluster.names.includes(old.name)) cluster.start(old.name);
+    });
+  }
+
+  /** Whoever runs the placement service hangs, or is not heard: soon there are two. */
+  #coup(): void {
+    const { cluster, count, chance } = this.#parts;
+    const server = cluster.workers.find((one) => this.#isSound(one) && one.member.isServing);
+    if (server === undefined) return;
+    count.add('placement service lost');
+    if (chance.hits(0.5)) this.#pause(server, this.#longMs());
+    else this.#cut(server.node, this.#longMs());
+  }
+
+  /** Some member is asked to pin an entity, or to end that. */
+  #pin(): void {
+    const { cluster, count, chance, pinnable, time } = this.#parts;
+    const addresses = pinnable();
+    const asked = cluster.workers.filter((one) => this.#isSound(one));
+    if (addresses.length === 0 || asked.length === 0) return;
+    const isFull = this.#pinned.size >= pinCountMax;
+    const address = chance.pick(isFull ? [...this.#pinned] : addresses);
+    const worker = isFull || chance.hits(0.3) ? undefined : chance.pick(cluster.names);
+    count.add(worker === undefined ? 'unpinned' : 'pinned');
+    if (worker === undefined) this.#pinned.delete(address);
+    else this.#pinned.add(address);
+    time.note(`${address} is pinned to ${worker}`);
+    chance
+      .pick(asked)
+      .member.pin(address, worker)
+      .catch((error: unknown) => time.note(`${address} is not pinned: ${String(error)}`));
+  }
+
+  #cutClient(): void {
+    const { cluster, network, count, chance } = this.#parts;
+    const nodes = cluster.clientNodes.filter((node) => !network.isCut(node));
+    if (nodes.length === 0) return;
+    count.add('client cut off');
+    this.#cut(chance.pick(nodes), this.#longMs());
+  }
+}

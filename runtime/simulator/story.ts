@@ -1,0 +1,33 @@
+/** What happens, in lines of a trace for people. Owns no check and no state. */
+import type { Envelope } from '../envelope.ts';
+import type { Change } from './image.ts';
+
+/** An envelope in one line. */
+export function textOf(envelope: Envelope): string {
+  switch (envelope.kind) {
+    case 'message': {
+      const { session, seq, floor, sent } = envelope.arrival;
+      return `message ${envelope.from} -> ${envelope.to} ${session}.${seq} floor ${floor} sent ${sent} ${envelope.content.kind} ${envelope.content.operation}`;
+    }
+    case 'query':
+      return `query ${envelope.replyTo}:${envelope.call} -> ${envelope.to} ${envelope.operation}`;
+    case 'reply':
+      return `reply ${envelope.status} -> ${envelope.to}:${envelope.call}`;
+    default:
+      return `${envelope.kind} ${envelope.from} -> ${envelope.to} ${envelope.session}.${envelope.number}`;
+  }
+}
+
+/** A commit in one line. */
+export function textOfChange({ commit, activities }: Change): string {
+  const changed = activities.map(([partner, activity]) => {
+    const { inbound, outbound } = activity ?? {};
+    const closed = inbound !== undefined && inbound.closedAt > 0 ? ' closed' : '';
+    const incoming = inbound === undefined ? '' : ` in ${inbound.session}.${inbound.through}${closed}`;
+    return `${partner}${incoming}${outbound === undefined ? '' : ` out ${outbound.session}.${outbound.next}${outbound.isClosing ? ' closing' : ''}`}`;
+  });
+  const names = commit.records
+    .filter(([name]) => name[0] !== 'p')
+    .map(([name, bytes]) => `${bytes === null ? '-' : '+'}${JSON.stringify(name)}`);
+  return `${commit.address} ${commit.version} partition ${commit.partition} epoch ${commit.epoch} wakes ${commit.wakeAt}: ${[...changed, ...names].join(', ')}`;
+}
