@@ -98,6 +98,18 @@ export class Handover {
     }
   }
 
+  /** Drop the entities that belong to another partition by now; returns what waited for them. */
+  regroup(partitionOf: (address: Address) => Partition): { readonly address: Address; readonly item: Item }[] {
+    const waiting: { address: Address; item: Item }[] = [];
+    for (const activation of [...this.#parts.residents.all()]) {
+      const { address } = activation;
+      if (partitionOf(address) === activation.partition) continue;
+      for (const item of this.#parts.pump.takeAll(activation)) waiting.push({ address, item });
+      this.#parts.residents.drop(activation);
+    }
+    return waiting;
+  }
+
   /**
    * Finish what is under way in these partitions and let them go. Resolves with those that were still this worker's at the
    * end, and hands what waited to `astray`. It takes as long as the store takes for what is under way; while the store

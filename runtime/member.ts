@@ -130,6 +130,8 @@ export class Member {
       partitionOf: (address) => this.views.placement.partitionOf(address),
       astray: (envelope, partition, hops) => this.tenancy.astray(envelope, partition, hops),
       lost: (partition) => this.tenancy.lost(partition),
+      isElsewhere: (type) =>
+        this.views.placement.view.workers.some(({ types }) => types.some((one) => one.type === type)),
     });
   }
 
@@ -263,8 +265,7 @@ export class Member {
       case 'pong':
         return signal.id === this.#entry.id ? this.#host.echoed() : undefined;
       case 'release':
-        this.views.learn(signal.view);
-        return this.tenancy.release(signal);
+        return this.#release(signal);
       case 'none':
         return this.tenancy.none(signal.id, signal.partitions);
       case 'releasing':
@@ -274,6 +275,17 @@ export class Member {
       default:
         return;
     }
+  }
+
+  /** Who asks by an older view is told the one that holds, and asks again if it still should. */
+  #release(signal: Extract<Signal, { kind: 'release' }>): void {
+    this.views.learn(signal.view);
+    const { view } = this.views.placement;
+    if (view.version > signal.view.version) {
+      this.#signal(this.#parts.subjects.control(signal.id), { kind: 'view', view });
+      return;
+    }
+    this.tenancy.release(signal);
   }
 
   /** Only while the service runs here. Whoever asks it for the view gets it as from any worker. */

@@ -49,6 +49,8 @@ export interface WorkerOptions {
   readonly partitionOf?: (address: Address) => Partition;
   /** What came for a partition that this worker does not have, or no longer; without it, it is dropped (W1). */
   readonly astray?: (envelope: Forwarded, partition: Partition, hops: number) => void;
+  /** Whether a type that this worker does not run is another worker's: two versions of an application run side by side. */
+  readonly isElsewhere?: (type: string) => boolean;
   /** The store said that the partition is another worker's. */
   readonly lost?: (partition: Partition) => void;
 }
@@ -220,12 +222,8 @@ export class Worker {
 
   /** Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
   regroup(): void {
-    for (const activation of [...this.#residents.all()]) {
-      if (this.#partitionOf(activation.address) === activation.partition) continue;
-      const waiting = this.#pump.takeAll(activation);
-      this.#residents.drop(activation);
-      for (const item of waiting) this.#deliver(activation.address, item);
-    }
+    const partitionOf = (address: Address) => this.#partitionOf(address);
+    for (const { address, item } of this.#handover.regroup(partitionOf)) this.#deliver(address, item);
   }
 
   #partitionOf(address: Address): Partition {
@@ -300,7 +298,9 @@ export class Worker {
     }
     const activation = this.#residents.activate(address, partition);
     if (activation === undefined) {
-      if (item.kind === 'message' || item.kind === 'query') this.#reply(item, 'unknown-type', typeOf(address));
+      const type = typeOf(address);
+      const status = this.#options.isElsewhere?.(type) === true ? 'moved' : 'unknown-type';
+      if (item.kind === 'message' || item.kind === 'query') this.#reply(item, status, type);
       return;
     }
     if (this.#pump.offer(activation, item)) return;
