@@ -160,6 +160,19 @@ export class Image {
     }
   }
 
+  /** Whether this is what is stored of an entity; a snapshot and patches may be what one snapshot is. */
+  isAsStored(address: Address, loaded: Loaded): boolean {
+    const stored = this.entities.get(address);
+    if (stored?.version !== loaded.version || stored.wakeAt !== loaded.wakeAt) return false;
+    const facts = ({ state, timers, holds, effects, dead, activities }: EntityRecord) =>
+      JSON.stringify([
+        state.value,
+        [...timers.keys(), ...holds.keys(), ...effects.keys(), ...dead.keys()].sort(),
+        [...activities].map(([to, { outbound }]) => [to, outbound?.unacked.map(({ seq }) => seq)]).sort(),
+      ]);
+    return facts(restoreStored(address, loaded).record) === facts(restoreStored(address, loadedOf(stored)).record);
+  }
+
   /** An entity with all its parts, decoded. */
   decoded(entity: Stored): StoredEntity {
     const { record } = restoreStored(entity.address, loadedOf(entity));

@@ -186,13 +186,9 @@ export class Watch {
     for (const group of this.#underWay.get(node) ?? []) for (const commit of group) this.#checkGivenAway(node, commit);
     // Somebody has claimed it meanwhile, and will not use what comes with an older epoch.
     if (image.epochs.get(partition) !== epoch) return;
-    for (const { address, loaded } of entities) {
-      const stored = image.entities.get(address);
-      if (stored?.version !== loaded.version || !isEqual(stored.head, loaded.head))
-        this.violate(
-          'T2',
-          `${node.name} hands ${address} over at version ${loaded.version}, stored is ${stored?.version}`,
-        );
+    for (const warm of entities) {
+      const isSame = image.isAsStored(warm.address, warm.loaded);
+      if (!isSame) this.violate('T2', `${node.name} hands ${warm.address} over other than it is stored`);
     }
   }
 
