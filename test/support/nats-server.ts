@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createConnection, createServer } from 'node:net';
+import { createConnection, createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,6 +27,10 @@ export class NatsServer {
   readonly folder: string;
   #process: ChildProcess | undefined;
   #output = '';
+  readonly #end = (): void => {
+    this.#process?.kill('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  };
 
   private constructor(port: number) {
     this.port = port;
@@ -64,6 +68,9 @@ export class NatsServer {
     });
     this.#process = child;
     this.#output = '';
+    // It ends with this process, which does not wait for it.
+    child.unref();
+    if (child.stderr instanceof Socket) child.stderr.unref();
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#output += text;
     });
@@ -101,11 +108,6 @@ export class NatsServer {
     this.#end();
     process.removeListener('exit', this.#end);
   }
-
-  readonly #end = (): void => {
-    this.#process?.kill('SIGKILL');
-    rmSync(this.folder, { recursive: true, force: true });
-  };
 }
 
 async function accepts(port: number): Promise<boolean> {
