@@ -67,6 +67,8 @@ export interface Loaded {
 export interface Claim {
   readonly partition: Partition;
   readonly epoch: Epoch;
+  /** The epoch that it had until now (0: none): nobody else had the partition in between. */
+  readonly previous: Epoch;
   /** Who held it before; undefined the first time. */
   readonly before: string | undefined;
   /** The pinned entities of its home, in the same moment: a later pin makes this epoch stale. */

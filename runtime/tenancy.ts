@@ -260,7 +260,7 @@ export class Tenancy {
     this.#waitingCount -= waiting.length;
     this.movedCount += 1;
     // Between the release and this claim nobody had it (T2).
-    const warm = released !== undefined && claim.epoch === released.epoch + 1 ? released.warm : [];
+    const warm = released !== undefined && claim.previous === released.epoch ? released.warm : [];
     worker().take(claim, startedAt, warm);
     for (const { envelope, hops } of waiting) worker().receive(envelope, hops);
     const resume = () => {

@@ -19,8 +19,8 @@ interface Meta extends Ordered {
 }
 
 export function claimOne(meta: Meta, partition: Partition, home: Partition, owner: string): Claim {
-  const { epoch, before } = raise(meta, partition, owner);
-  return { partition, epoch, before, pins: pinsOf(meta, home) };
+  const { epoch, previous, before } = raise(meta, partition, owner);
+  return { partition, epoch, previous, before, pins: pinsOf(meta, home) };
 }
 
 export function pin(
@@ -53,9 +53,9 @@ function raise(
   meta: Meta,
   partition: Partition,
   owner: string | undefined,
-): { epoch: Epoch; before: string | undefined } {
+): { epoch: Epoch; previous: Epoch; before: string | undefined } {
   const held = epochOf(meta.getBinary(epochKey(partition)));
   const epoch = held.epoch + 1;
   meta.putSync(epochKey(partition), epochValue(epoch, owner ?? held.owner));
-  return { epoch, before: held.owner };
+  return { epoch, previous: held.epoch, before: held.owner };
 }

@@ -144,9 +144,9 @@ export class MemoryStore implements Store {
 
   async claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
     return partitions.map((partition) => {
-      const before = this.#epochs.get(partition)?.owner;
+      const { epoch: previous = 0, owner: before } = this.#epochs.get(partition) ?? {};
       const epoch = this.#raise(partition, owner);
-      return { partition, epoch, before, pins: inOrder(this.#pins.get(this.#homeOf(partition))) };
+      return { partition, epoch, previous, before, pins: inOrder(this.#pins.get(this.#homeOf(partition))) };
     });
   }
 

@@ -211,6 +211,7 @@ rule('S6: a claim raises the epoch and names who held the partition before', asy
   );
   assert.ok((one?.epoch ?? 0) > 0 && (three?.epoch ?? 0) > (one?.epoch ?? 0) && (four?.epoch ?? 0) > 0);
   assert.equal(await store.epochs([4, 3, 5, 3]), [four?.epoch, three?.epoch, 0, three?.epoch]);
+  assert.equal([one?.previous, three?.previous, four?.previous], [0, one?.epoch, 0]);
 });
 
 rule(

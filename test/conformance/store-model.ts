@@ -143,10 +143,10 @@ async function claimAll(store: Store, partitions: readonly number[]): Promise<un
   const before = await store.epochs(partitions);
   const claims = await store.claim(partitions, 'tester');
   const after = await store.epochs(partitions);
-  return claims.map(({ partition, epoch, ...claim }, at) => ({
+  return claims.map(({ partition, epoch, previous, ...claim }, at) => ({
     ...claim,
     partition,
-    isRaised: epoch > (before[at] ?? 0) && epoch === after[at],
+    isRaised: epoch > (before[at] ?? 0) && epoch === after[at] && previous === before[at],
   }));
 }
 
