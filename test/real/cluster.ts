@@ -1,0 +1,230 @@
+/**
+ * A cluster of real processes on loopback: NATS, a store, workers, and the client outside. Started, hurt and ended here.
+ *
+ * Owns which processes there are. What is done to them, and what is to be seen of it, is `faults.ts` and `moves.ts`.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NatsServer } from '../support/nats-server.ts';
+import { TcpProxy } from '../support/tcp-proxy.ts';
+import type { Verdict } from './check.ts';
+import type { LoadOptions } from './load.ts';
+import type { Order } from './orders.ts';
+import { clock, cpuMsOf, Program, until } from './program.ts';
+
+const readyMs = 60_000;
+const checkMs = 120_000;
+/** Handing off takes a moment, waiting for another worker that is being killed takes longer. */
+const endMs = 60_000;
+
+export interface ClusterOptions {
+  readonly workers: readonly string[];
+  /** Only the worker of this name reaches NATS and the store through cables that can be cut. */
+  readonly cabled?: string;
+  readonly load: LoadOptions;
+}
+
+export interface Recovery {
+  /** For each key, from the fault to its first success after it. */
+  readonly ms: readonly number[];
+  readonly openCount: number;
+}
+
+export interface Figures {
+  readonly successes: number;
+  readonly failures: number;
+  readonly failed: readonly {
+    code: string;
+    effect: string;
+    message: string;
+    address: string;
+    at: number;
+    ms: number;
+  }[];
+}
+
+/** Compiles what the processes run: that starts in a third of the time that it takes from the sources. */
+export function build(): void {
+  const root = join(import.meta.dirname, '..', '..');
+  // Types are checked by `npm run check`.
+  execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.faults.json', '--noCheck'], { cwd: root });
+}
+
+export class Cluster {
+  readonly nats: NatsServer;
+  readonly cables: { readonly nats: TcpProxy };
+  readonly workers = new Map<string, Program>();
+  readonly #options: ClusterOptions;
+  readonly #folder: string;
+  #client: Program | undefined;
+  #orderCount = 0;
+
+  private constructor(options: ClusterOptions, nats: NatsServer, cables: { nats: TcpProxy }) {
+    this.#options = options;
+    this.nats = nats;
+    this.cables = cables;
+    this.#folder = mkdtempSync(join(tmpdir(), 'skerry-faults-'));
+  }
+
+  static async start(options: ClusterOptions): Promise<Cluster> {
+    const nats = await NatsServer.start();
+    const cluster = new Cluster(options, nats, { nats: await TcpProxy.to(nats.port) });
+    try {
+      await Promise.all(options.workers.map((name) => cluster.startWorker(name)));
+      await cluster.#startClient();
+      return cluster;
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  // ---- workers
+
+  /** Resolves when it is ready; with how long that took, ms. */
+  async startWorker(name: string, version = '1'): Promise<number> {
+    const startedAt = performance.now();
+    const program = this.spawnWorker(name, version);
+    await program.hear('ready', readyMs);
+    return performance.now() - startedAt;
+  }
+
+  spawnWorker(name: string, version = '1'): Program {
+    const isCabled = name === this.#options.cabled;
+    const nats = isCabled ? `nats://127.0.0.1:${this.cables.nats.port}` : this.nats.url;
+    const store = join(this.#folder, 'store');
+    const program = new Program(name, 'worker-main', [
+      '--name',
+      name,
+      '--nats',
+      nats,
+      '--store',
+      store,
+      '--version',
+      version,
+    ]);
+    this.workers.set(name, program);
+    return program;
+  }
+
+  worker(name: string): Program {
+    const program = this.workers.get(name);
+    if (program === undefined) throw new Error(`there is no worker ${name}`);
+    return program;
+  }
+
+  async statsOf(name: string): Promise<{ partitions: number; forwarded: number; moved: number; isServing: boolean }> {
+    const program = this.worker(name);
+    program.tell('stats');
+    return (await program.hear('stats', 10_000)).stats as Awaited<ReturnType<Cluster['statsOf']>>;
+  }
+
+  /** SIGTERM, and the wait for it to have handed everything off; how long that took, ms. */
+  async drain(name: string): Promise<number> {
+    const program = this.worker(name);
+    const startedAt = performance.now();
+    program.signal('SIGTERM');
+    const isOver = await until(() => !program.isAlive, endMs, 5);
+    const code = isOver ? await program.ended : undefined;
+    if (code !== 0) throw new Error(`${name} did not drain (${code})\n${program.errors.slice(-15).join('\n')}`);
+    return performance.now() - startedAt;
+  }
+
+  // ---- the client
+
+  async #startClient(): Promise<void> {
+    const { load } = this.#options;
+    const store = join(this.#folder, 'store');
+    const args = ['--nats', this.nats.url, '--store', store, '--load', JSON.stringify(load)];
+    this.#client = new Program('client', 'client-main', args);
+    await this.#client.hear('ready', readyMs);
+  }
+
+  async #order<Answer>(order: Order, timeoutMs = readyMs): Promise<Answer> {
+    const client = this.#client;
+    if (client === undefined) throw new Error('there is no client');
+    const id = `#${++this.#orderCount}`;
+    client.tell({ ...order, id });
+    const answer = (await client.hear(id, timeoutMs))[id] as Answer & { error?: string };
+    if (typeof answer.error === 'string') throw new Error(`client: ${order.what}: ${answer.error}`);
+    return answer;
+  }
+
+  startLoad(): Promise<object> {
+    return this.#order({ what: 'start' });
+  }
+
+  startNotices(): Promise<object> {
+    return this.#order({ what: 'notices' });
+  }
+
+  /** Before a fault: it meets the keys of this worker, or all. How many those are. */
+  async mark(name: string, worker?: string): Promise<number> {
+    const order = { what: 'mark', name, ...(worker === undefined ? {} : { worker }) } as const;
+    return (await this.#order<{ count: number }>(order)).count;
+  }
+
+  /** After it: it came at `faultAt`; what is asked from `completeAt` on cannot have been answered before it. */
+  async date(name: string, faultAt: number, completeAt = clock()): Promise<void> {
+    await this.#order({ what: 'date', name, faultAt, completeAt });
+  }
+
+  recovery(name: string): Promise<Recovery> {
+    return this.#order({ what: 'recovery', name });
+  }
+
+  /** Waits until every key of a mark has answered, or for so long. */
+  async recovered(name: string, timeoutMs: number): Promise<Recovery> {
+    await until(async () => (await this.recovery(name)).openCount === 0, timeoutMs, 100);
+    return this.recovery(name);
+  }
+
+  /** The longest wait of each key since this was last asked, ms. */
+  async takePauses(): Promise<number[]> {
+    return (await this.#order<{ ms: number[] }>({ what: 'pauses' })).ms;
+  }
+
+  async takeLatencies(): Promise<number[]> {
+    return (await this.#order<{ ms: number[] }>({ what: 'latencies' })).ms;
+  }
+
+  counts(): Promise<Figures> {
+    return this.#order({ what: 'counts' });
+  }
+
+  /** Which worker each tally belongs to, by the client's view. */
+  places(): Promise<{ places: Record<string, string>; workers: string[]; viewVersion: number }> {
+    return this.#order({ what: 'places' });
+  }
+
+  /** Ends the load, waits for all work to end, and compares. */
+  async finish(): Promise<Verdict> {
+    await this.#order({ what: 'stop' }, checkMs);
+    return this.#order({ what: 'check' }, checkMs);
+  }
+
+  /** Processor time used so far, ms, by what uses it. */
+  cpuMs(): Record<string, number> {
+    const pids: [string, number][] = [...this.workers.values()]
+      .filter(({ isAlive }) => isAlive)
+      .map(({ name, pid }) => [name, pid]);
+    pids.push(['client', this.#client?.pid ?? 0], ['harness', process.pid]);
+    return Object.fromEntries(pids.map(([name, pid]) => [name, cpuMsOf(pid)]));
+  }
+
+  /** The last words of the client and of the workers, for what has to be explained. */
+  lastWords(): string {
+    const programs = [...this.workers.values(), ...(this.#client === undefined ? [] : [this.#client])];
+    return programs.map(({ name, errors }) => `--- ${name}\n${errors.slice(-20).join('\n')}`).join('\n');
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.workers.values()].map((program) => program.kill()));
+    await this.#client?.kill();
+    await this.cables.nats.close();
+    await this.nats.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

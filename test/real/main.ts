@@ -1,0 +1,62 @@
+/**
+ * `npm run faults -- [scenario …] [--seconds N] [--repeat N]`: clusters of real processes, servers and cables, and what a
+ * client outside sees of them when they fail. Ends with a table, and a line of JSON for each run.
+ */
+import { parseArgs } from 'node:util';
+import { build } from './cluster.ts';
+import { faults } from './faults.ts';
+import { moves } from './moves.ts';
+import type { Result, Scenario } from './scenario.ts';
+
+const scenarios: readonly Scenario[] = [...faults, ...moves];
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { seconds: { type: 'string' }, repeat: { type: 'string', default: '1' } },
+});
+
+function usage(): void {
+  console.error('usage: npm run faults -- [scenario …] [--seconds N] [--repeat N]\n');
+  for (const { name, what } of scenarios) console.error(`  ${name.padEnd(14)} ${what}`);
+}
+
+function tableOf({ scenario, measured, problems }: Result): string {
+  const rows = Object.entries(measured).map(([name, figure]) => `  ${name.padEnd(46)} ${figure}`);
+  return [
+    `${problems.length === 0 ? 'ok  ' : 'FAIL'} ${scenario}`,
+    ...rows,
+    ...problems.map((text) => `  ! ${text}`),
+  ].join('\n');
+}
+
+async function run({ name, what, run: perform }: Scenario): Promise<Result | undefined> {
+  console.log(`\n${name}: ${what}`);
+  const seconds = values.seconds === undefined ? undefined : Number(values.seconds);
+  try {
+    return await perform({ seconds, say: (text) => console.log(`  ${text}`) });
+  } catch (error) {
+    console.log(`FAIL ${name}: ${error instanceof Error ? error.stack : String(error)}`);
+    return undefined;
+  }
+}
+
+const unknown = positionals.filter((name) => !scenarios.some((one) => one.name === name));
+if (unknown.length > 0) {
+  console.error(`There is no scenario ${unknown.join(', ')}`);
+  usage();
+  process.exit(2);
+}
+build();
+const chosen = scenarios.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+const runs = chosen.flatMap((one) => Array.from({ length: Number(values.repeat) }, () => one));
+const results: (Result | undefined)[] = [];
+for (const one of runs) {
+  const result = await run(one);
+  if (result !== undefined) console.log(tableOf(result));
+  results.push(result);
+}
+console.log('\nTimes in ms, as p50 / p99 / most.\n');
+for (const result of results) if (result !== undefined) console.log(tableOf(result));
+console.log('');
+for (const result of results) if (result !== undefined) console.log(JSON.stringify(result));
+process.exitCode = results.every((result) => result?.problems.length === 0) ? 0 : 1;
