@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { controlPath, requestLengthMax } from '../runtime/cli/control.ts';
-import { look } from '../runtime/cli/look.ts';
+import { lookInto } from '../runtime/cli/look.ts';
 import { Child } from './support/child.ts';
 import { type App, appPath, type Ran, Skerry } from './support/skerry.ts';
 import { assert, suite } from './support/suite.ts';
@@ -43,7 +43,7 @@ function failed({ code, err }: Ran, expected: number, message: RegExp): void {
 /** Waits for what another process is about to commit, by looking into the folder. */
 async function deadLetterOf(address: string): Promise<string> {
   for (;;) {
-    const found = await look(data, ({ inspector }) => inspector.get(address));
+    const found = await lookInto(data, ({ inspector }) => inspector.get(address));
     const letter = found?.dead.at(-1);
     if (letter !== undefined) return letter.id;
   }

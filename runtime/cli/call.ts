@@ -2,13 +2,23 @@
 import { readFileSync } from 'node:fs';
 import type { Hold } from '../../core/entity.ts';
 import { defaultLimits } from '../../core/limits.ts';
-import type { Command, Given } from './command.ts';
+import type { Command, Given, Option } from './command.ts';
 import { optionText } from './command.ts';
 import { addressArgument, shellWord } from './escape.ts';
 import { CliError } from './failure.ts';
 import { jsonText, parseJson, prettyJson } from './json.ts';
+import { clusterNotes, clusterOf, clusterOptions } from './place.ts';
 import { reach } from './reach.ts';
 import { span } from './time.ts';
+
+export const deadlineOption: Option = {
+  flag: '--deadline <ms>',
+  description: 'give up after this long (default: 30000)',
+};
+export const identityOption: Option = {
+  flag: '--identity <name>',
+  description: 'who calls, for the authorisation hook of a live cluster',
+};
 
 export const call: Command = {
   name: 'call',
@@ -19,11 +29,14 @@ export const call: Command = {
       flag: '--idempotency-key <key>',
       description: 'calls with the same key have the effect of one and get its answer',
     },
-    { flag: '--deadline <ms>', description: 'give up after this long (default: 30000)' },
+    deadlineOption,
+    identityOption,
+    ...clusterOptions,
   ],
   notes: [
     'Asks the app that runs on the data folder; if none runs, the one that ran last is started for this call and closed again. Messages that the call caused are durable, and delivered when the app next runs.',
     "The input is JSON; '-' reads it from standard input. A tentative operation prints its hold, for confirm and cancel.",
+    ...clusterNotes,
   ],
   examples: [
     `skerry call stock/tea receive '{"units":10}'`,
@@ -75,7 +88,8 @@ function show(given: Given, { status, output: value, hold, holdMs }: Answer): vo
     return output.line(value === undefined || value === null ? 'done' : prettyJson(value, output.width));
   if (value !== undefined && value !== null) output.line(prettyJson(value, output.width));
   const token = shellWord(jsonText(hold));
-  const where = given.options.data === undefined ? '' : ` --data ${shellWord(given.folder)}`;
+  const folder = given.options.data === undefined ? '' : ` --data ${shellWord(given.folder)}`;
+  const where = clusterOf(given)?.words ?? folder;
   output.line(
     `Accepted. Without one of these it is cancelled by itself after ${span(holdMs ?? defaultLimits.holdMs)}:`,
   );

@@ -9,14 +9,14 @@ import { statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isSkerryError } from '../../core/errors.ts';
 import { typeOf } from '../../core/message.ts';
-import type { Store } from '../store.ts';
+import type { Reading } from '../inspect.ts';
 import { openLmdb } from '../stores/lmdb.ts';
 import { shownPath } from './app.ts';
 import type { Given } from './command.ts';
 import { greet } from './control-client.ts';
 import { failureOf } from './failure.ts';
 import { hasData, remembered } from './folder.ts';
-import { look, type Sight } from './look.ts';
+import { lookInto, type Sight } from './look.ts';
 import type { Hello } from './requests.ts';
 import { span } from './time.ts';
 
@@ -42,7 +42,7 @@ export async function* findings(given: Given): AsyncIterable<Finding> {
   yield user.finding;
   yield rememberedApp(given.folder);
   try {
-    const inside = await look(given.folder, (sight) => contents(given, sight, user.isRunning));
+    const inside = await lookInto(given.folder, (sight) => contents(given, sight, user.isRunning));
     yield* inside;
   } catch (error) {
     yield wrong('format', failureOf(error).message);
@@ -229,7 +229,7 @@ async function unfinished({ environment }: Given, sight: Sight, isRunning: boole
   ];
 }
 
-async function* allWakes(store: Store): AsyncIterable<{ readonly address: string; readonly wakeAt: number }> {
+async function* allWakes(store: Reading): AsyncIterable<{ readonly address: string; readonly wakeAt: number }> {
   for (let partition = 0; partition < store.partitions; partition += 1) {
     let page = await store.wakes(partition, { limit: pageCount });
     while (page.length > 0) {

@@ -6,6 +6,8 @@ export interface Option {
   /** As in help: `--workers <n>`; with angle brackets it takes a value. */
   readonly flag: string;
   readonly description: string;
+  /** May be given several times, or several values with commas between; they come with commas. */
+  readonly isList?: boolean;
 }
 
 export interface Given {

@@ -7,6 +7,7 @@ import { prettyJson } from './json.ts';
 import { look, missing, requireType } from './look.ts';
 import type { Output } from './output.ts';
 import { askedText, contentText, contentValue, payloadValue } from './parts.ts';
+import { clusterNotes, clusterOptions } from './place.ts';
 import { reach } from './reach.ts';
 import { suggestion } from './suggest.ts';
 import { relative, timeText } from './time.ts';
@@ -17,10 +18,11 @@ export const dead: Command = {
   name: 'dead',
   parameters: '<action> [type/key] [id]',
   summary: 'dead letters: list, show, retry, drop',
-  options: [],
+  options: clusterOptions,
   notes: [
     '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input and reason\n  skerry dead retry <type/key> <id> try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it',
     'list and show read the folder, also while an app runs. retry and drop ask the running app, or start the one that ran last.',
+    ...clusterNotes,
   ],
   examples: ['skerry dead list', 'skerry dead list order --json', 'skerry dead retry stock/tea 17'],
   run: async (given) => {
@@ -30,11 +32,12 @@ export const dead: Command = {
   },
 };
 
-async function listLetters({ args, folder, output, environment }: Given): Promise<number> {
+async function listLetters(given: Given): Promise<number> {
+  const { args, output, environment } = given;
   const [, type, ...rest] = args;
   if (rest.length > 0)
     throw new CliError('usage', 'dead list takes one type', { advice: 'usage: skerry dead list [type]' });
-  return look(folder, async (sight) => {
+  return look(given, async (sight) => {
     if (type !== undefined) await requireType(sight, type);
     const found: { address: string; letter: DeadLetter }[] = [];
     for await (const one of sight.inspector.dead(type)) {
@@ -81,7 +84,7 @@ function named({ args }: Given): { address: string; id: string } {
 
 async function letterOf(given: Given): Promise<{ address: string; letter: DeadLetter }> {
   const { address, id } = named(given);
-  return look(given.folder, async (sight) => {
+  return look(given, async (sight) => {
     const found = await sight.inspector.get(address, { activityCountMax: 0 });
     if (found === undefined) throw await missing(sight, address);
     const letter = found.dead.find((one) => one.id === id);

@@ -8,6 +8,7 @@ import { jsonText, prettyJson } from './json.ts';
 import { look, missing } from './look.ts';
 import type { Output } from './output.ts';
 import { contentText, contentValue, payloadText, payloadValue } from './parts.ts';
+import { clusterNotes, clusterOptions } from './place.ts';
 import type { Column } from './table.ts';
 import { relative, timeText } from './time.ts';
 
@@ -15,9 +16,10 @@ export const get: Command = {
   name: 'get',
   parameters: '<type/key>',
   summary: 'show an entity: state, activities, outbox, timers, holds, effects, dead letters',
-  options: [],
+  options: clusterOptions,
   notes: [
     'Reads what is committed, also while an app runs. At most 1,000 activities; with --json all parts are in one document, times in ms since 1970.',
+    ...clusterNotes,
   ],
   examples: ['skerry get stock/tea', 'skerry get stock/tea --json | jq .state'],
   run: getEntity,
@@ -27,9 +29,10 @@ const activityCountMax = 1_000;
 /** Rows of one part that people are shown. */
 const rowCountMax = 20;
 
-async function getEntity({ args, folder, output, environment }: Given): Promise<number> {
+async function getEntity(given: Given): Promise<number> {
+  const { args, output, environment } = given;
   const address = addressArgument(args[0] ?? '');
-  return look(folder, async (sight) => {
+  return look(given, async (sight) => {
     const found = await sight.inspector.get(address, { activityCountMax });
     if (found === undefined) throw await missing(sight, address);
     if (output.isJson) output.json(inspectionValue(found));

@@ -1,12 +1,13 @@
 /** `skerry confirm` and `skerry cancel`: the end of a tentative operation, by the hold that `call` printed. */
-import { deadlineOf } from './call.ts';
+import { deadlineOf, deadlineOption, identityOption } from './call.ts';
 import type { Command, Given } from './command.ts';
 import { addressText } from './escape.ts';
 import { parseJson } from './json.ts';
+import { clusterNotes, clusterOptions } from './place.ts';
 import { reach } from './reach.ts';
 import { holdOf } from './requests.ts';
 
-const options = [{ flag: '--deadline <ms>', description: 'give up after this long (default: 30000)' }];
+const options = [deadlineOption, identityOption, ...clusterOptions];
 const example = `'{"entity":"stock/tea","operation":"reserve","id":"@8Zk.1"}'`;
 
 export const confirm: Command = {
@@ -14,7 +15,10 @@ export const confirm: Command = {
   parameters: '<hold>',
   summary: 'confirm a tentative operation',
   options,
-  notes: ['The hold is what call printed. Confirming one that has lapsed fails (lapsed, exit code 1).'],
+  notes: [
+    'The hold is what call printed. Confirming one that has lapsed fails (lapsed, exit code 1).',
+    ...clusterNotes,
+  ],
   examples: [`skerry confirm ${example}`],
   run: (given) => resolveHold(given, 'confirm'),
 };
@@ -24,7 +28,10 @@ export const cancel: Command = {
   parameters: '<hold>',
   summary: 'cancel a tentative operation',
   options,
-  notes: ['The hold is what call printed. Cancelling one that has lapsed is no error: it is cancelled already.'],
+  notes: [
+    'The hold is what call printed. Cancelling one that has lapsed is no error: it is cancelled already.',
+    ...clusterNotes,
+  ],
   examples: [`skerry cancel ${example}`],
   run: (given) => resolveHold(given, 'cancel'),
 };

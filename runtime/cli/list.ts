@@ -4,20 +4,25 @@ import { keyOf, typeOf } from '../../core/message.ts';
 import type { Command, Given } from './command.ts';
 import { addressText } from './escape.ts';
 import { look, requireType } from './look.ts';
+import { clusterNotes, clusterOptions } from './place.ts';
 
 export const list: Command = {
   name: 'list',
   parameters: '[type]',
   summary: 'list entities, of one type or of all',
-  options: [],
-  notes: ['One address per line, in order of their bytes. With --json: {"address","type","key"} per line.'],
+  options: clusterOptions,
+  notes: [
+    'One address per line, in order of their bytes. With --json: {"address","type","key"} per line.',
+    ...clusterNotes,
+  ],
   examples: ['skerry list', 'skerry list stock | head', 'skerry list order --json'],
   run: listEntities,
 };
 
-async function listEntities({ args, folder, output }: Given): Promise<number> {
+async function listEntities(given: Given): Promise<number> {
+  const { args, output } = given;
   const [type] = args;
-  return look(folder, async (sight) => {
+  return look(given, async (sight) => {
     let count = 0;
     for await (const address of sight.inspector.list(type)) {
       count += 1;

@@ -8,16 +8,18 @@ import { addressArgument, addressText, partnerText } from './escape.ts';
 import { CliError } from './failure.ts';
 import { look, missing, type Sight } from './look.ts';
 import { payloadText, payloadValue } from './parts.ts';
+import { clusterNotes, clusterOptions } from './place.ts';
 import { clockText } from './time.ts';
 
 export const log: Command = {
   name: 'log',
   parameters: '<type/key>',
   summary: 'show the turns of an entity, oldest first',
-  options: [{ flag: '--last <count>', description: 'only the last ones' }],
+  options: [{ flag: '--last <count>', description: 'only the last ones' }, ...clusterOptions],
   notes: [
     'A type keeps its turns if its behaviour has historyMs:\n  behaviour(Stock, { … }, { historyMs: 7 * 24 * 3_600_000 })',
     'With --json: one turn per line, with its input, answer status, messages sent, and the state after it where the turn changed it and it is small.',
+    ...clusterNotes,
   ],
   examples: ['skerry log stock/tea', 'skerry log order/7 --last 20 --json'],
   run: showLog,
@@ -33,10 +35,10 @@ const columns = [
 ];
 
 async function showLog(given: Given): Promise<number> {
-  const { args, folder, output } = given;
+  const { args, output } = given;
   const address = addressArgument(args[0] ?? '');
   const last = lastOf(given);
-  return look(folder, async (sight) => {
+  return look(given, async (sight) => {
     if ((await sight.inspector.get(address, { activityCountMax: 0 })) === undefined)
       throw await missing(sight, address);
     const items: HistoryItem[] = [];

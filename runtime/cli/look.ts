@@ -1,25 +1,36 @@
 /**
- * Looking into a data folder without running anything, also while an app runs on it; and saying what there is instead of
- * what was looked for and not found.
+ * Looking at what is stored without running anything: into a data folder, also while an app runs on it, or through the
+ * workers of a live cluster; and saying what there is instead of what was looked for and not found.
  */
 import { type Address, typeOf } from '../../core/message.ts';
-import { Inspector } from '../inspect.ts';
-import type { Store } from '../store.ts';
+import { Inspector, type Reading } from '../inspect.ts';
 import { openLmdb } from '../stores/lmdb.ts';
+import type { Given } from './command.ts';
 import { addressText } from './escape.ts';
 import { CliError } from './failure.ts';
 import { type RememberedType, remembered, requireFolder } from './folder.ts';
+import { withCluster } from './live.ts';
+import { clusterOf } from './place.ts';
 import { suggestion } from './suggest.ts';
 
 export interface Sight {
-  readonly store: Store;
+  readonly store: Reading;
   readonly inspector: Inspector;
-  /** The types of the app that ran here last. */
+  /** The types of the cluster, or of the app that ran here last. */
   readonly remembered: readonly RememberedType[];
 }
 
+/** Wherever the command is to look. Throws `not-found` without a folder, `transport-failed` without a cluster. */
+export async function look<Result>(given: Given, body: (sight: Sight) => Promise<Result>): Promise<Result> {
+  const place = clusterOf(given);
+  if (place === undefined) return lookInto(given.folder, body);
+  return withCluster(given, place, async (cluster) =>
+    body({ store: cluster.store, inspector: cluster.inspector, remembered: await cluster.types() }),
+  );
+}
+
 /** Open for reading only, look, close. Throws `not-found` without a folder. */
-export async function look<Result>(folder: string, body: (sight: Sight) => Promise<Result>): Promise<Result> {
+export async function lookInto<Result>(folder: string, body: (sight: Sight) => Promise<Result>): Promise<Result> {
   requireFolder(folder);
   const store = await openLmdb(folder, { readOnly: true });
   try {
@@ -39,7 +50,7 @@ function rememberedTypes(folder: string): readonly RememberedType[] {
 }
 
 /** Types of which something is stored, found by a step from each to the next. */
-async function storedTypes(store: Store): Promise<string[]> {
+async function storedTypes(store: Reading): Promise<string[]> {
   const types: string[] = [];
   for (let after: Address | undefined; ; ) {
     const [address] = await store.list(undefined, after === undefined ? { limit: 1 } : { after, limit: 1 });

@@ -7,6 +7,7 @@ import { call } from './call.ts';
 import type { Command } from './command.ts';
 import { dead } from './dead.ts';
 import { doctor } from './doctor.ts';
+import { drain } from './drain.ts';
 import { exitCodeOf, failureOf } from './failure.ts';
 import { get } from './get.ts';
 import { helpOf, overview } from './help.ts';
@@ -15,9 +16,33 @@ import { list } from './list.ts';
 import { log } from './log.ts';
 import { Output } from './output.ts';
 import { parse } from './parse.ts';
+import { pin, unpin } from './pin.ts';
+import { ready } from './ready.ts';
 import { run } from './run.ts';
+import { up } from './up.ts';
+import { view } from './view.ts';
+import { where } from './where.ts';
+import { worker } from './worker.ts';
 
-const commands: readonly Command[] = [run, call, confirm, cancel, get, log, list, dead, doctor];
+const commands: readonly Command[] = [
+  run,
+  up,
+  worker,
+  call,
+  confirm,
+  cancel,
+  get,
+  log,
+  list,
+  dead,
+  view,
+  where,
+  drain,
+  pin,
+  unpin,
+  ready,
+  doctor,
+];
 
 async function main(words: readonly string[]): Promise<{ output: Output; code: number }> {
   let output = new Output(words.includes('--json'));

@@ -12,7 +12,7 @@ import { jsonText } from './json.ts';
 import { type Column, tableLines } from './table.ts';
 import { fitted } from './width.ts';
 
-const styles = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33 } as const;
+const styles = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, magenta: 35, cyan: 36 } as const;
 export type Style = keyof typeof styles;
 
 export class Output {
@@ -74,6 +74,11 @@ export class Output {
     if (advice !== undefined) this.#write(process.stderr, `        ${visible(advice)}\n`);
   }
 
+  /** An empty screen, for what is shown again and again; only of a terminal. */
+  clear(): void {
+    this.#write(process.stdout, '\x1b[H\x1b[2J');
+  }
+
   /** A line that the next one takes the place of; nothing without a terminal. */
   live(text: string): void {
     if (!this.isTerminal || text === this.#liveText) return;
@@ -90,13 +95,13 @@ export class Output {
   }
 
   /** The runtime's log: lines for people on a terminal, else as everywhere. */
-  log(level: 'warn' | 'error'): Log {
+  log(level: 'info' | 'warn' | 'error'): Log {
     if (!this.isTerminal || process.stderr.isTTY !== true) return standardLog(level);
     const say = (kind: string, style: Style) => (details: object, message: string) =>
-      this.#write(process.stderr, `${this.style(style, kind)} ${visible(logText(details, message))}\n`);
+      this.#write(process.stderr, `${this.style(style, kind)} ${visible(logText(details, message))}\n`.trimStart());
     return {
-      info: () => undefined,
-      warn: level === 'warn' ? say('warning:', 'yellow') : () => undefined,
+      info: level === 'info' ? say('', 'dim') : () => undefined,
+      warn: level === 'error' ? () => undefined : say('warning:', 'yellow'),
       error: say('error:', 'red'),
     };
   }
@@ -108,7 +113,7 @@ export class Output {
 }
 
 /** Entity first and error last, as one would say it; everything else between. */
-function logText(details: object, message: string): string {
+export function logText(details: object, message: string): string {
   const { entity, error, ...rest } = details as { entity?: unknown; error?: unknown };
   const more = Object.keys(rest).length === 0 ? '' : ` ${jsonText(rest)}`;
   return `${entity === undefined ? '' : `${String(entity)}: `}${message}${more}${error === undefined ? '' : `: ${String(error)}`}`;

@@ -34,8 +34,8 @@ export function parse(words: readonly string[], commands: readonly Command[]): P
     for (const { flag, description } of command.options) registered.option(flag, description);
   }
   const { args, options } = cli.parse(['', 'skerry', ...marked(words, commands)], { run: false });
-  const given = optionsOf(options);
   const command = commands.find(({ name }) => name === cli.matchedCommandName);
+  const given = optionsOf(options, command?.options ?? []);
   if (command === undefined && args[0] !== undefined) {
     const name = unmarked(args[0]);
     throw new CliError('usage', `There is no command '${name}'`, {
@@ -102,12 +102,17 @@ function unmarked(value: string): string {
   return String(value).replaceAll(mark, '');
 }
 
-function optionsOf(options: Readonly<Record<string, unknown>>): Record<string, string | boolean | undefined> {
+function optionsOf(
+  options: Readonly<Record<string, unknown>>,
+  known: readonly Option[],
+): Record<string, string | boolean | undefined> {
+  const lists = new Set(known.flatMap(({ flag, isList }) => (isList === true ? [flag.split(' ')[0]?.slice(2)] : [])));
   const given: Record<string, string | boolean | undefined> = {};
   for (const [name, value] of Object.entries(options)) {
     if (name === '--') continue;
-    if (Array.isArray(value)) throw new CliError('usage', `Option --${name} is given more than once`);
-    if (typeof value === 'boolean') given[name] = value;
+    if (Array.isArray(value) && lists.has(name)) given[name] = value.map((one) => unmarked(String(one))).join(',');
+    else if (Array.isArray(value)) throw new CliError('usage', `Option --${name} is given more than once`);
+    else if (typeof value === 'boolean') given[name] = value;
     else if (value !== undefined) given[name] = unmarked(String(value));
   }
   return given;

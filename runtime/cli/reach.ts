@@ -1,5 +1,6 @@
 /**
- * Reaching the app: the one that runs, else the remembered one, started for one request and closed again.
+ * Reaching the app: a live cluster's, or the one that runs on a folder, else the remembered one, started for one request and
+ * closed again.
  *
  * Owns what happens when the data folder is in use for a moment, by another such call for instance: a short wait.
  */
@@ -14,7 +15,9 @@ import type { Given } from './command.ts';
 import { askApp } from './control-client.ts';
 import { CliError } from './failure.ts';
 import { remembered, requireFolder } from './folder.ts';
-import { type AppRequest, answer } from './requests.ts';
+import { type LiveCluster, withCluster } from './live.ts';
+import { clusterOf } from './place.ts';
+import { type AppRequest, answer, hostedApp } from './requests.ts';
 
 /** How long a folder that is in use is waited for, and the pause between two tries, ms. */
 const waitMs = 3_000;
@@ -23,6 +26,8 @@ const pauseMs = 100;
 /** What the app answers. Throws what it answers with, and `not-found` or `store-in-use` when there is none to ask. */
 export async function reach(given: Given, request: AppRequest): Promise<unknown> {
   const { folder, environment } = given;
+  const place = clusterOf(given);
+  if (place !== undefined) return withCluster(given, place, (cluster) => askCluster(cluster, request));
   const running = await askApp(folder, request);
   if (running !== undefined) return running.answer;
   requireFolder(folder);
@@ -35,6 +40,13 @@ export async function reach(given: Given, request: AppRequest): Promise<unknown>
     const started = await askApp(folder, request);
     if (started !== undefined) return started.answer;
   }
+}
+
+/** As a client of the cluster: its hook decides, and what the input must be only the turn knows. */
+async function askCluster(cluster: LiveCluster, request: AppRequest): Promise<unknown> {
+  const { client, inspector } = cluster;
+  const types = await cluster.types();
+  return answer({ client, inspector, types, check: () => undefined, hello: () => ({}) }, request);
 }
 
 async function rememberedApp(folder: string): Promise<App> {
@@ -60,7 +72,7 @@ async function embedded(
     const environment = machineEnvironment(given.output.log('error'));
     const cluster = await embed({ behaviours: app.behaviours, limits: app.limits, store, environment });
     try {
-      return await answer({ cluster, behaviours: app.behaviours, about: {} }, request);
+      return await answer(hostedApp(cluster, app.behaviours, {}), request);
     } finally {
       await cluster.close();
     }

@@ -6,8 +6,11 @@ import type { Behaviour } from '../../core/behaviour.ts';
 import type { CallOptions, Hold } from '../../core/entity.ts';
 import { isSkerryError } from '../../core/errors.ts';
 import { parseAddress } from '../../core/message.ts';
-import { type AnyOperation, validateInput } from '../../core/operation.ts';
-import type { Cluster } from '../embed.ts';
+import { validateInput } from '../../core/operation.ts';
+import type { Client } from '../client.ts';
+import type { Inspector } from '../inspect.ts';
+import { type KnownOperation, type KnownType, knownTypes } from '../report.ts';
+import type { Worker } from '../worker.ts';
 import { addressText } from './escape.ts';
 import { CliError } from './failure.ts';
 import { jsonText } from './json.ts';
@@ -26,11 +29,15 @@ export type AppRequest =
   | { readonly ask: 'confirm' | 'cancel'; readonly hold: Hold; readonly deadlineMs?: number }
   | { readonly ask: 'dead-retry' | 'dead-drop'; readonly address: string; readonly id: string };
 
-export interface RunningApp {
-  readonly cluster: Cluster;
-  readonly behaviours: readonly Behaviour[];
-  /** What `hello` answers beside the figures. */
-  readonly about: object;
+/** What is asked: an app of this process, or of a cluster somewhere else. */
+export interface AskedApp {
+  readonly client: Client;
+  readonly inspector: Inspector;
+  readonly types: readonly KnownType[];
+  /** Throws `invalid-input`, where schemas are at hand; else the turn alone does. */
+  check(address: string, operation: string, input: unknown): void;
+  /** What `hello` answers. */
+  hello(): object;
 }
 
 export interface Hello {
@@ -41,15 +48,15 @@ export interface Hello {
 }
 
 /** Throws what the call throws, and errors about types, operations and inputs that nothing was sent for. */
-export async function answer(app: RunningApp, request: AppRequest): Promise<unknown> {
+export async function answer(app: AskedApp, request: AppRequest): Promise<unknown> {
   switch (request.ask) {
     case 'hello':
-      return { ...app.about, figures: figuresOf(app.cluster) };
+      return app.hello();
     case 'call':
       return performCall(app, request);
     case 'confirm':
     case 'cancel':
-      await app.cluster.client.resolve(request.hold, request.ask, deadlineOf(request.deadlineMs));
+      await app.client.resolve(request.hold, request.ask, deadlineOf(request.deadlineMs));
       return { status: request.ask === 'confirm' ? 'confirmed' : 'cancelled' };
     case 'dead-retry':
     case 'dead-drop':
@@ -57,9 +64,28 @@ export async function answer(app: RunningApp, request: AppRequest): Promise<unkn
   }
 }
 
-export function figuresOf(cluster: Cluster): Hello['figures'] {
+/** An app that runs in this process; `about` is what `hello` answers beside the figures. */
+export function hostedApp(
+  cluster: Pick<AskedApp, 'client' | 'inspector'> & { readonly workers: readonly Worker[] },
+  behaviours: readonly Behaviour[],
+  about: object,
+): AskedApp {
+  return {
+    client: cluster.client,
+    inspector: cluster.inspector,
+    types: knownTypes(behaviours),
+    check: (address, name, input) => {
+      const { type } = parseAddress(address);
+      const operation = behaviours.find(({ contract }) => contract.type === type)?.operations[name];
+      if (operation !== undefined) validateInput(operation, input, `${addressText(address)} ${name}`);
+    },
+    hello: () => ({ ...about, figures: figuresOf(cluster.workers) }),
+  };
+}
+
+export function figuresOf(workers: readonly Worker[]): Hello['figures'] {
   const sum = { activations: 0, turns: 0, queued: 0 };
-  for (const { figures } of cluster.workers) {
+  for (const { figures } of workers) {
     sum.activations += figures.activations;
     sum.turns += figures.turns;
     sum.queued += figures.queued;
@@ -71,14 +97,13 @@ function deadlineOf(deadlineMs: number | undefined): CallOptions {
   return deadlineMs === undefined ? {} : { deadlineMs };
 }
 
-async function performCall(app: RunningApp, request: Extract<AppRequest, { ask: 'call' }>): Promise<unknown> {
+async function performCall(app: AskedApp, request: Extract<AppRequest, { ask: 'call' }>): Promise<unknown> {
   const { address, operation: name, input, idempotencyKey } = request;
-  const operation = operationOf(app.behaviours, address, name);
-  const shown = `${addressText(address)} ${name}`;
-  validateInput(operation, input, shown);
+  const operation = operationOf(app.types, address, name);
+  app.check(address, name, input);
   const options = { ...deadlineOf(request.deadlineMs), ...(idempotencyKey === undefined ? {} : { idempotencyKey }) };
   try {
-    const output = await app.cluster.client.invoke(address, { name, kind: operation.kind }, input, options);
+    const output = await app.client.invoke(address, { name, kind: operation.kind }, input, options);
     if (operation.kind !== 'tentative') return { status: 'done', output };
     const { hold, output: accepted } = output as { hold: Hold; output: unknown };
     return { status: 'accepted', output: accepted, hold, holdMs: operation.holdMs };
@@ -95,35 +120,38 @@ function asRefusal(error: unknown, who: string): unknown {
 }
 
 /** Throws `invalid-address`, `unknown-type`, `unknown-operation`. */
-function operationOf(behaviours: readonly Behaviour[], address: string, name: string): AnyOperation {
+function operationOf(types: readonly KnownType[], address: string, name: string): KnownOperation {
   const { type } = parseAddress(address);
-  const { operations } = behaviourOf(behaviours, type);
-  const operation = Object.hasOwn(operations, name) ? operations[name] : undefined;
+  const { operations } = knownType(types, type);
+  const operation = operations.find((one) => one.name === name);
   if (operation !== undefined) return operation;
   throw new CliError('unknown-operation', `'${type}' has no operation '${name}'`, {
-    advice: suggestion(name, Object.keys(operations)),
+    advice: suggestion(
+      name,
+      operations.map((one) => one.name),
+    ),
   });
 }
 
-function behaviourOf(behaviours: readonly Behaviour[], type: string): Behaviour {
-  const found = behaviours.find(({ contract }) => contract.type === type);
+function knownType(types: readonly KnownType[], type: string): KnownType {
+  const found = types.find((one) => one.type === type);
   if (found !== undefined) return found;
   throw new CliError('unknown-type', `The app has no entity type '${type}'`, {
     advice: suggestion(
       type,
-      behaviours.map(({ contract }) => contract.type),
+      types.map((one) => one.type),
     ),
   });
 }
 
 async function resolveDead(
-  { cluster, behaviours }: RunningApp,
+  { client, inspector, types }: AskedApp,
   { ask, address, id }: Extract<AppRequest, { ask: 'dead-retry' | 'dead-drop' }>,
 ): Promise<unknown> {
-  behaviourOf(behaviours, parseAddress(address).type);
-  const letter = await cluster.inspector.deadLetter(address, id);
-  await cluster.client.resolveDead(address, id, ask);
-  const found = await cluster.inspector.get(address, { activityCountMax: 0 });
+  knownType(types, parseAddress(address).type);
+  const letter = await inspector.deadLetter(address, id);
+  await client.resolveDead(address, id, ask);
+  const found = await inspector.get(address, { activityCountMax: 0 });
   if (!found?.dead.some((one) => one.id === id && one.at === letter.at))
     return { status: ask === 'dead-retry' ? 'retried' : 'dropped' };
   throw new CliError('failed', `${addressText(address)}: dead letter ${id} failed again, and stays`, {

@@ -2,7 +2,7 @@
 
 import { basename } from 'node:path';
 import { type Cluster, embed } from '../embed.ts';
-import { type Environment, machineEnvironment } from '../environment.ts';
+import { machineEnvironment } from '../environment.ts';
 import { type App, loadApp, shownPath } from './app.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
@@ -12,11 +12,10 @@ import { shellWord } from './escape.ts';
 import { CliError, failureOf } from './failure.ts';
 import { realFolder, remember } from './folder.ts';
 import { openWaiting } from './reach.ts';
-import { answer, figuresOf } from './requests.ts';
-import { span } from './time.ts';
+import { answer, hostedApp } from './requests.ts';
+import { Stopping, watch } from './stopping.ts';
 
 const workerCountMax = 256;
-const liveMs = 500;
 
 export const run: Command = {
   name: 'run',
@@ -50,7 +49,7 @@ async function runApp(given: Given): Promise<number> {
     remember(folder, app.path, app.behaviours);
     const control = await startControl(given, cluster, app);
     announce(given, app, workers);
-    await watch(given, cluster, stopping);
+    await watch(given, cluster.workers, stopping.asked);
     if (!output.isJson) output.line('closing …');
     control?.stop();
     await cluster.close();
@@ -75,7 +74,8 @@ async function startControl(given: Given, cluster: Cluster, app: App): Promise<C
   const { folder, environment, output } = given;
   const about = { pid: process.pid, app: app.path, folder: realFolder(folder), startedAt: environment.now() };
   try {
-    return await serveControl(folder, (request) => answer({ cluster, behaviours: app.behaviours, about }, request));
+    const hosted = hostedApp(cluster, app.behaviours, about);
+    return await serveControl(folder, (request) => answer(hosted, request));
   } catch (error) {
     output.note(`warning: other commands cannot ask this app: ${failureOf(error).message}`);
     return undefined;
@@ -109,44 +109,4 @@ function announce({ folder, options, output }: Given, app: App, workers: number)
   const hint = `Ask it from another terminal: skerry call <type/key> <operation> [json]${where}\nCtrl-C stops it.`;
   for (const line of hint.split('\n')) output.line(output.style('dim', line));
   output.line();
-}
-
-/** A live line while it runs; resolves when it is to stop. */
-async function watch({ environment, output }: Given, cluster: Cluster, stopping: Stopping): Promise<void> {
-  const startedAt = environment.now();
-  let last = { at: startedAt, turns: 0 };
-  const show = () => {
-    const { activations, turns, queued } = figuresOf(cluster);
-    const now = environment.now();
-    const rate = Math.round(((turns - last.turns) * 1_000) / Math.max(1, now - last.at));
-    last = { at: now, turns };
-    output.live(
-      `${activations.toLocaleString('en')} entities in memory · ${rate.toLocaleString('en')} turns/s · ${queued.toLocaleString('en')} queued · up ${span(now - startedAt)}`,
-    );
-    cancel = environment.after(liveMs, show);
-  };
-  // The timer also keeps the process alive where no socket does.
-  let cancel = environment.after(0, show);
-  await stopping.asked;
-  cancel();
-}
-
-/** Below this a second signal is the first one again: npm and tsx pass on what the terminal sends to all, ms. */
-const sameSignalMs = 1_000;
-
-/** Waits for a signal from the start, so that none that comes while the app starts is lost; the second one ends at once. */
-class Stopping {
-  readonly asked: Promise<void>;
-
-  constructor(environment: Environment) {
-    this.asked = new Promise((resolve) => {
-      let askedAt: number | undefined;
-      const stop = (code: number) => () => {
-        if (askedAt !== undefined && environment.now() - askedAt > sameSignalMs) process.exit(code);
-        askedAt ??= environment.now();
-        resolve();
-      };
-      process.on('SIGINT', stop(130)).on('SIGTERM', stop(143)).on('SIGHUP', stop(129));
-    });
-  }
 }

@@ -1,0 +1,79 @@
+/**
+ * The note that `skerry up` leaves in its data folder: where the cluster is that runs there, for other commands of the
+ * same user. It holds the login of that NATS: nobody else may read it.
+ */
+import { existsSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CliError } from './failure.ts';
+
+export interface ClusterNote {
+  /** Of `skerry up`. */
+  readonly pid: number;
+  readonly nats: string;
+  readonly cluster: string;
+  /** Absolute path of the app's module. */
+  readonly app: string;
+  /** Servers that were started for it, by their names. */
+  readonly servers: Readonly<Record<string, number>>;
+}
+
+const noteFormat = 1;
+
+function notePath(folder: string): string {
+  return join(folder, 'cluster.json');
+}
+
+/** A reader finds the earlier note or this one, never a part. */
+export function writeClusterNote(folder: string, note: ClusterNote): void {
+  const draft = `${notePath(folder)}.${process.pid}`;
+  writeFileSync(draft, `${JSON.stringify({ skerry: noteFormat, ...note }, undefined, 2)}\n`, { mode: 0o600 });
+  renameSync(draft, notePath(folder));
+}
+
+export function removeClusterNote(folder: string): void {
+  rmSync(notePath(folder), { force: true });
+}
+
+/** The cluster that runs on this folder; undefined: none does. Throws for a note that is not this user's. */
+export function clusterNote(folder: string): ClusterNote | undefined {
+  const note = lastClusterNote(folder);
+  return note !== undefined && isAlive(note.pid) ? note : undefined;
+}
+
+/** The note, also of a cluster that was killed. */
+export function lastClusterNote(folder: string): ClusterNote | undefined {
+  const path = notePath(folder);
+  if (!existsSync(path)) return undefined;
+  const { uid, mode } = lstatSync(path);
+  if (process.getuid !== undefined && (uid !== process.getuid() || (mode & 0o077) !== 0))
+    throw new CliError('denied', `${path} is not yours alone: the cluster that it names is not asked`, {
+      advice: 'name the cluster with --nats, or remove that file',
+    });
+  return parseNote(readFileSync(path, 'utf8'));
+}
+
+function parseNote(text: string): ClusterNote | undefined {
+  let note: unknown;
+  try {
+    note = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  const { skerry, pid, nats, cluster, app, servers } = (note ?? {}) as Record<string, unknown>;
+  if (skerry !== noteFormat || typeof pid !== 'number' || typeof nats !== 'string') return undefined;
+  if (typeof cluster !== 'string' || typeof app !== 'string') return undefined;
+  const pids = Object.entries((servers ?? {}) as Record<string, unknown>).filter(
+    (entry): entry is [string, number] => typeof entry[1] === 'number',
+  );
+  return { pid, nats, cluster, app, servers: Object.fromEntries(pids) };
+}
+
+/** Whether a process of this id runs, whoever's it is. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}

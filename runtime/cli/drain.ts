@@ -1,0 +1,72 @@
+/** `skerry drain`: have a worker hand everything off and end, and wait until it has. */
+
+import type { WorkerEntry } from '../../placement/view.ts';
+import type { Command, Given } from './command.ts';
+import { CliError } from './failure.ts';
+import { type LiveCluster, withCluster } from './live.ts';
+import { clusterOptions, requireCluster } from './place.ts';
+
+export const drain: Command = {
+  name: 'drain',
+  parameters: '<worker>',
+  summary: 'have a worker hand everything off and end',
+  options: [
+    { flag: '--force', description: 'also the last worker: nobody takes its entities over until another one joins' },
+    ...clusterOptions,
+  ],
+  notes: [
+    'Waits until it has left. No call fails: others take its partitions over, one after the other, with what is in memory. Whatever restarts ended processes restarts this one too; skerry up does not.',
+    'With --json: {"status":"drained","worker","partitions","ms"}.',
+  ],
+  examples: ['skerry drain worker-2'],
+  run: drainWorker,
+};
+
+const lookMs = 100;
+/** A worker gives up handing off after half a minute, and ends; this much later it is stuck, ms. */
+const waitMs = 60_000;
+
+async function drainWorker(given: Given): Promise<number> {
+  const { args, options, output, environment } = given;
+  return withCluster(given, requireCluster(given), async (cluster) => {
+    const worker = cluster.worker(args[0] ?? '');
+    if (options.force !== true) refuseLast(cluster, worker);
+    const startedAt = environment.now();
+    const partitions = await begin(cluster, worker);
+    await untilGone(given, cluster, worker);
+    const ms = environment.now() - startedAt;
+    if (output.isJson) output.json({ status: 'drained', worker: worker.name, partitions, ms });
+    else output.line(`${worker.name} is empty and has left: ${partitions} partitions handed off in ${ms} ms`);
+    return 0;
+  });
+}
+
+function refuseLast({ view }: LiveCluster, { name, id }: WorkerEntry): void {
+  if (view.workers.some((other) => other.id !== id && !other.isLeaving)) return;
+  throw new CliError('failed', `${name} is the last worker: nobody could take its entities over`, {
+    advice: 'start another one first, or drain it with --force',
+  });
+}
+
+/** How many partitions it has. Throws `transport-failed` if it does not answer. */
+async function begin(cluster: LiveCluster, worker: WorkerEntry): Promise<number> {
+  const report = await cluster.report(worker);
+  const answered = await cluster.ask(worker, { kind: 'leave' });
+  if (report !== undefined && answered.status === 'answered') return report.partitions.length;
+  throw new CliError('transport-failed', `${worker.name} does not answer`, {
+    advice: 'if it hangs or is cut off, end its process: others take its partitions over',
+  });
+}
+
+async function untilGone({ output, environment }: Given, cluster: LiveCluster, worker: WorkerEntry): Promise<void> {
+  for (const until = environment.now() + waitMs; environment.now() < until; ) {
+    const report = await cluster.report(worker);
+    if (report === undefined) return output.live('');
+    output.live(`${worker.name}: ${report.partitions.length} partitions to hand off`);
+    await cluster.pause(lookMs);
+  }
+  throw new CliError('failed', `${worker.name} has not left within ${waitMs / 1_000} s`, {
+    effect: 'unknown',
+    advice: 'skerry view shows what it still has',
+  });
+}

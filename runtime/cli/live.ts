@@ -1,0 +1,161 @@
+/**
+ * A live cluster as commands see it: over NATS alone, through any worker that answers.
+ *
+ * Owns whom to ask: a worker by its name, or one after the other until one answers.
+ */
+import { isSkerryError } from '../../core/errors.ts';
+import type { View, WorkerEntry } from '../../placement/view.ts';
+import { type Answered, Asking } from '../asking.ts';
+import type { Ask } from '../asks.ts';
+import type { Client } from '../client.ts';
+import { connect, type RemoteCluster } from '../connect.ts';
+import { type Environment, machineEnvironment } from '../environment.ts';
+import { Inspector } from '../inspect.ts';
+import { RemoteStore } from '../remote-store.ts';
+import { type KnownType, type Report, readReport, readTypes } from '../report.ts';
+import { Subjects } from '../subjects.ts';
+import type { Transport } from '../transport.ts';
+import { openNats } from '../transports/nats.ts';
+import type { Given } from './command.ts';
+import { CliError } from './failure.ts';
+import type { ClusterPlace } from './place.ts';
+import { suggestion } from './suggest.ts';
+
+/** For how long a view is waited for, and for the answer of one worker, ms. */
+const connectMs = 5_000;
+const askMs = 3_000;
+
+export interface LiveWorker {
+  readonly entry: WorkerEntry;
+  /** Undefined: it is in the view, and does not answer. */
+  readonly report: Report | undefined;
+}
+
+export class LiveCluster {
+  readonly place: ClusterPlace;
+  readonly client: Client;
+  readonly store: RemoteStore;
+  readonly inspector: Inspector;
+  readonly #remote: RemoteCluster;
+  readonly #asking: Asking;
+  readonly #environment: Environment;
+
+  constructor(place: ClusterPlace, remote: RemoteCluster, asking: Asking, environment: Environment) {
+    this.place = place;
+    this.client = remote.client;
+    this.#remote = remote;
+    this.#asking = asking;
+    this.#environment = environment;
+    this.store = new RemoteStore(remote.view.partitions, (ask) => this.askAny(ask));
+    this.inspector = new Inspector(this.store);
+  }
+
+  get view(): View {
+    return this.#remote.view;
+  }
+
+  where(address: string): ReturnType<RemoteCluster['where']> {
+    return this.#remote.where(address);
+  }
+
+  /** Throws `not-found`, with what there is. */
+  worker(name: string): WorkerEntry {
+    const found = this.view.workers.find((worker) => worker.name === name);
+    if (found !== undefined) return found;
+    throw new CliError('not-found', `There is no worker '${name}' in the cluster '${this.place.cluster}'`, {
+      advice: suggestion(
+        name,
+        this.view.workers.map((worker) => worker.name),
+      ),
+    });
+  }
+
+  ask({ id }: Pick<WorkerEntry, 'id'>, ask: Ask): Promise<Answered> {
+    return this.#asking.ask(id, ask, askMs);
+  }
+
+  /** The answer of whichever worker gives one. Throws what it failed with, and `transport-failed` if none answers. */
+  async askAny(ask: Ask, workers: readonly WorkerEntry[] = this.view.workers): Promise<unknown> {
+    const first = Math.floor(this.#environment.random() * workers.length);
+    // Those that leave are asked last: they may be gone in a moment.
+    const inTurn = [...workers.slice(first), ...workers.slice(0, first)].sort(
+      (one, other) => Number(one.isLeaving) - Number(other.isLeaving),
+    );
+    for (const worker of inTurn) {
+      const answered = await this.ask(worker, ask);
+      if (answered.status === 'answered') return answered.value;
+    }
+    throw new CliError('transport-failed', `No worker of the cluster '${this.place.cluster}' answers`, {
+      advice: 'skerry view shows which workers there should be',
+    });
+  }
+
+  /** Undefined: it does not answer. */
+  async report(worker: Pick<WorkerEntry, 'id'>): Promise<Report | undefined> {
+    const answered = await this.ask(worker, { kind: 'report' });
+    return answered.status === 'answered' ? readReport(answered.value) : undefined;
+  }
+
+  reports(): Promise<LiveWorker[]> {
+    return Promise.all(this.view.workers.map(async (entry) => ({ entry, report: await this.report(entry) })));
+  }
+
+  /** The types of all workers, from one of each kind; of two versions of one type, that of the first. */
+  async types(): Promise<KnownType[]> {
+    const kinds = new Map<string, WorkerEntry[]>();
+    for (const worker of this.view.workers) {
+      const kind = JSON.stringify([worker.version, worker.types]);
+      kinds.set(kind, [...(kinds.get(kind) ?? []), worker]);
+    }
+    const found = new Map<string, KnownType>();
+    for (const workers of kinds.values())
+      for (const known of readTypes(await this.askAny({ kind: 'types' }, workers)))
+        if (!found.has(known.type)) found.set(known.type, known);
+    return [...found.values()];
+  }
+
+  pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#environment.after(ms, resolve));
+  }
+}
+
+/** Connect, do something, disconnect. Throws `transport-failed` where there is no NATS, or nobody on it. */
+export async function withCluster<Result>(
+  given: Given,
+  place: ClusterPlace,
+  body: (cluster: LiveCluster) => Promise<Result>,
+): Promise<Result> {
+  const environment = machineEnvironment(given.output.log('error'));
+  const transport = await openTransport(place, environment);
+  try {
+    const identity = typeof given.options.identity === 'string' ? given.options.identity : '';
+    const remote = await connect({ transport, environment, cluster: place.cluster, identity, timeoutMs: connectMs });
+    const asking = new Asking({ environment, transport, subjects: new Subjects(place.cluster) });
+    try {
+      return await body(new LiveCluster(place, remote, asking, environment));
+    } finally {
+      asking.close();
+      await remote.close();
+    }
+  } finally {
+    await transport.close();
+  }
+}
+
+/** Throws `transport-failed`, and a usage error for options that contradict each other. */
+export async function openTransport(
+  place: ClusterPlace,
+  environment: Environment,
+  name = 'skerry',
+): Promise<Transport> {
+  try {
+    return await openNats({ ...place.nats, name }, environment);
+  } catch (error) {
+    if (isSkerryError(error, 'invalid-definition')) throw new CliError('usage', error.message, { cause: error });
+    if (!isSkerryError(error, 'transport-failed')) throw error;
+    throw new CliError('transport-failed', error.message, {
+      cause: error,
+      advice: 'is it running, and is the URL right? name it with --nats or SKERRY_NATS',
+    });
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * Where a command is to act: on a data folder, or on a live cluster, and how that one is reached.
+ *
+ * Options come before the environment (`--tls-ca` is also `SKERRY_TLS_CA`), and a folder that `skerry up` runs on
+ * names its cluster itself.
+ */
+import { readFileSync } from 'node:fs';
+import type { NatsOptions } from '../transports/nats.ts';
+import { clusterNote } from './cluster-note.ts';
+import type { Given, Option } from './command.ts';
+import { shellWord } from './escape.ts';
+import { CliError } from './failure.ts';
+
+export interface ClusterPlace {
+  readonly nats: NatsOptions;
+  readonly cluster: string;
+  /** Without what is secret. */
+  readonly shown: string;
+  /** What a further command needs to find it again. */
+  readonly words: string;
+}
+
+const connection: readonly Option[] = [
+  { flag: '--creds <file>', description: 'log in to NATS with these credentials (JWT and seed)' },
+  { flag: '--nkey <file>', description: 'log in to NATS with the nkey seed in this file' },
+  { flag: '--tls-ca <file>', description: 'TLS to NATS, with this authority' },
+  { flag: '--tls-cert <file>', description: 'the certificate of this side' },
+  { flag: '--tls-key <file>', description: 'its key' },
+];
+
+/** Of every command that can act on a live cluster. */
+export const clusterOptions: readonly Option[] = [
+  { flag: '--nats <url>', description: 'act on the live cluster on this NATS ($SKERRY_NATS)' },
+  { flag: '--cluster <name>', description: 'its name ($SKERRY_CLUSTER; default: main)' },
+  ...connection,
+];
+
+export const clusterNotes = [
+  'With --nats or SKERRY_NATS: on a live cluster. Every option of the connection may come from the environment, as SKERRY_TLS_CA for --tls-ca; a login may be in the URL, as nats://user:password@host:4222. On this machine, a folder that skerry up runs on is enough.',
+] as const;
+
+/** An option, or its variable: `tlsCa` is SKERRY_TLS_CA. */
+export function setting(given: Given, name: string): string | undefined {
+  const value = given.options[name];
+  if (typeof value === 'string') return value;
+  const variable = process.env[`SKERRY_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`];
+  return variable === '' ? undefined : variable;
+}
+
+/** Undefined: the data folder. Throws a usage error where both are named. */
+export function clusterOf(given: Given): ClusterPlace | undefined {
+  const isFolderNamed = typeof given.options.data === 'string';
+  const isClusterNamed = typeof given.options.nats === 'string';
+  if (isFolderNamed && isClusterNamed)
+    throw new CliError('usage', '--data names a folder and --nats a live cluster: give one of them');
+  const url = isFolderNamed ? undefined : setting(given, 'nats');
+  if (url !== undefined) return placeOf(given, url);
+  const note = clusterNote(given.folder);
+  if (note === undefined) return undefined;
+  const words = isFolderNamed ? ` --data ${shellWord(given.folder)}` : '';
+  return { nats: { servers: note.nats }, cluster: note.cluster, shown: withoutLogin(note.nats), words };
+}
+
+/** The same for commands that have no use for a data folder. */
+export function requireCluster(given: Given): ClusterPlace {
+  const place = clusterOf(given);
+  if (place !== undefined) return place;
+  throw new CliError('usage', 'Which cluster? None is named, and none runs here', {
+    advice: 'name it with --nats nats://host:4222 or SKERRY_NATS; skerry up <app.ts> starts one on this machine',
+  });
+}
+
+/** How to connect, by the options alone. */
+export function placeOf(given: Given, url: string): ClusterPlace {
+  const [caFile, certFile, keyFile] = ['tlsCa', 'tlsCert', 'tlsKey'].map((name) => setting(given, name));
+  const [credsFile, nkeyFile] = [setting(given, 'creds'), setting(given, 'nkey')];
+  const hasTls = (caFile ?? certFile ?? keyFile) !== undefined;
+  const nats: NatsOptions = {
+    servers: url,
+    ...(credsFile === undefined ? {} : { credsFile }),
+    ...(nkeyFile === undefined ? {} : { nkeySeed: seedIn(nkeyFile) }),
+    ...(hasTls
+      ? {
+          tls: {
+            ...(caFile === undefined ? {} : { caFile }),
+            ...(certFile === undefined ? {} : { certFile }),
+            ...(keyFile === undefined ? {} : { keyFile }),
+          },
+        }
+      : {}),
+  };
+  return { nats, cluster: setting(given, 'cluster') ?? 'main', shown: withoutLogin(url), words: wordsOf(given) };
+}
+
+function seedIn(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new CliError('not-found', `The nkey cannot be read: ${error instanceof Error ? error.message : file}`);
+  }
+}
+
+/** The options of the connection as they were given, but for a URL that holds a login: that is not shown again. */
+function wordsOf(given: Given): string {
+  const names = clusterOptions.map(({ flag }) => flag.split(' ')[0] ?? '');
+  return names
+    .map((flag) => {
+      const name = flag.slice(2).replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
+      const value = given.options[name];
+      return typeof value === 'string' && !value.includes('@') ? ` ${flag} ${shellWord(value)}` : '';
+    })
+    .join('');
+}
+
+/** Addresses as they may be shown: without what stands before the @. */
+export function withoutLogin(urls: string): string {
+  return urls.replace(/(^|,|\/\/)[^,/@]*@/g, '$1');
+}

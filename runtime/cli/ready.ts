@@ -1,0 +1,44 @@
+/** `skerry ready`: whether a worker is ready, as an exit code: for probes. */
+import type { Command, Given } from './command.ts';
+import { CliError } from './failure.ts';
+import { type LiveCluster, withCluster } from './live.ts';
+import { clusterOptions, requireCluster, setting } from './place.ts';
+
+export const ready: Command = {
+  name: 'ready',
+  parameters: '',
+  summary: 'say by the exit code whether a worker is ready',
+  options: [{ flag: '--name <name>', description: 'the worker ($SKERRY_NAME)' }, ...clusterOptions],
+  notes: [
+    'Ready: it is in the view, and every partition that is its own by the view is claimed in the store. Exit code 0 if it is, 1 if it is not (or not there), 4 if NATS or the cluster cannot be reached.',
+  ],
+  examples: ['skerry ready --name "$HOSTNAME" --nats nats://nats:4222'],
+  run: sayReady,
+};
+
+async function sayReady(given: Given): Promise<number> {
+  const { output } = given;
+  const name = setting(given, 'name');
+  if (name === undefined)
+    throw new CliError('usage', 'Which worker?', { advice: 'name it with --name or SKERRY_NAME' });
+  return withCluster(given, requireCluster(given), async (cluster) => {
+    const { isReady, why, partitions } = await stateOf(cluster, name);
+    if (output.isJson) output.json({ name, isReady, why, partitions });
+    else output.line(isReady ? `${name} is ready: ${partitions} partitions` : `${name} is not ready: ${why}`);
+    return isReady ? 0 : 1;
+  });
+}
+
+async function stateOf(
+  cluster: LiveCluster,
+  name: string,
+): Promise<{ isReady: boolean; why?: string; partitions?: number }> {
+  const worker = cluster.view.workers.find((one) => one.name === name);
+  if (worker === undefined) return { isReady: false, why: 'it is not in the view' };
+  const report = await cluster.report(worker);
+  if (report === undefined) return { isReady: false, why: 'it does not answer' };
+  const partitions = report.partitions.length;
+  if (worker.isLeaving) return { isReady: false, why: 'it is leaving', partitions };
+  if (report.isReady) return { isReady: true, partitions };
+  return { isReady: false, why: `${report.coming.length} partitions are on their way to it`, partitions };
+}

@@ -1,0 +1,244 @@
+/**
+ * Servers of `skerry up`'s own: a nats-server and a redis-server on free ports of loopback, with logins that only this user
+ * can read, what they keep in the data folder, ended by their process ids.
+ *
+ * One that crashes is started again where it was. What an `up` that was killed left behind is ended before the next one starts.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { delimiter, join, resolve } from 'node:path';
+import type { Environment } from '../environment.ts';
+import { isAlive } from './cluster-note.ts';
+import { CliError } from './failure.ts';
+
+/** Debian puts nats-server where only root's PATH leads. */
+const furtherFolders = ['/usr/local/sbin', '/usr/sbin', '/opt/homebrew/bin'];
+/** For a large log of commits to be read. */
+const readyMs = 60_000;
+const pauseMs = 50;
+const againMs = 200;
+const endMs = 10_000;
+
+export type ServerName = 'nats' | 'redis';
+
+const programs: Readonly<Record<ServerName, string>> = { nats: 'nats-server', redis: 'redis-server' };
+
+/** Where the programs are. Throws `not-found`, with what to do, unless all that are needed are installed. */
+export function requirePrograms(names: readonly ServerName[]): void {
+  const missing = names.map((name) => programs[name]).filter((program) => pathOf(program) === undefined);
+  if (missing.length === 0) return;
+  throw new CliError('not-found', `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not installed`, {
+    advice: `install (apt install ${missing.join(' ')}; in a checkout of Skerry: npm run servers), or name running ones with ${names.map((name) => (name === 'nats' ? '--nats' : '--store')).join(' and ')}`,
+  });
+}
+
+function pathOf(program: string): string | undefined {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), ...furtherFolders].filter((folder) => folder !== '');
+  return folders.map((folder) => join(folder, program)).find(isProgram);
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+export class OwnServer {
+  readonly name: ServerName;
+  /** With its login. */
+  readonly url: string;
+  readonly #port: number;
+  readonly #secret: string;
+  readonly #configuration: string;
+  readonly #environment: Environment;
+  readonly #tell: (text: string) => void;
+  #child: ChildProcess | undefined;
+  #isStopping = false;
+
+  private constructor(name: ServerName, port: number, { folder, environment, tell }: OwnServerParts) {
+    this.name = name;
+    this.#port = port;
+    this.#environment = environment;
+    this.#tell = tell;
+    this.#secret = environment.newId();
+    this.#configuration = configurationPath(folder, name);
+    this.url =
+      name === 'nats' ? `nats://${this.#secret}@127.0.0.1:${port}` : `redis://:${this.#secret}@127.0.0.1:${port}`;
+    writeFileSync(this.#configuration, configurationOf(name, { port, secret: this.#secret, folder }), { mode: 0o600 });
+  }
+
+  /** Resolves when it answers. Throws `failed` with what it said if it does not. */
+  static async start(name: ServerName, parts: OwnServerParts): Promise<OwnServer> {
+    mkdirSync(parts.folder, { recursive: true, mode: 0o700 });
+    const server = new OwnServer(name, await freePort(), parts);
+    server.#spawn();
+    await server.#untilReady();
+    return server;
+  }
+
+  get pid(): number {
+    return this.#child?.pid ?? 0;
+  }
+
+  #spawn(): void {
+    const words = this.name === 'nats' ? ['-c', this.#configuration] : [this.#configuration];
+    const child = spawn(pathOf(programs[this.name]) ?? programs[this.name], words, {
+      // Of a group of its own: Ctrl-C ends it after the workers.
+      detached: true,
+      stdio: ['ignore', 'ignore', 'ignore'],
+    });
+    this.#child = child;
+    child.on('error', () => undefined);
+    child.on('exit', (code, signal) => {
+      if (this.#isStopping) return;
+      this.#tell(`${programs[this.name]} ended (${signal ?? `exit code ${code}`}); started again`);
+      this.#environment.after(againMs, () => {
+        if (!this.#isStopping) this.#spawn();
+      });
+    });
+  }
+
+  async #untilReady(): Promise<void> {
+    const until = this.#environment.now() + readyMs;
+    while (this.#environment.now() < until) {
+      if (await this.#isReady()) return;
+      if (this.#child?.exitCode !== null) break;
+      await pause(this.#environment, pauseMs);
+    }
+    await this.stop();
+    throw new CliError('failed', `${programs[this.name]} did not start`, {
+      advice: `try it: ${programs[this.name]} ${this.name === 'nats' ? '-c ' : ''}${this.#configuration}`,
+    });
+  }
+
+  #isReady(): Promise<boolean> {
+    if (this.name === 'nats') return answers(this.#port, '', 'INFO', this.#environment);
+    return answers(this.#port, `AUTH ${this.#secret}\r\nPING\r\n`, '+PONG', this.#environment);
+  }
+
+  /** Ends it in good order, or at once if it takes too long. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    if (this.#child !== undefined) await endProcess(this.pid, this.#environment);
+  }
+
+  kill(): void {
+    this.#isStopping = true;
+    this.#child?.kill('SIGTERM');
+  }
+}
+
+export interface OwnServerParts {
+  readonly folder: string;
+  readonly environment: Environment;
+  /** For people. */
+  readonly tell: (text: string) => void;
+}
+
+function configurationPath(folder: string, name: ServerName): string {
+  return join(resolve(folder), `${name}.conf`);
+}
+
+function configurationOf(
+  name: ServerName,
+  { port, secret, folder }: { port: number; secret: string; folder: string },
+): string {
+  if (name === 'nats')
+    return [
+      `listen: "127.0.0.1:${port}"`,
+      `authorization { token: "${secret}" }`,
+      `log_file: ${JSON.stringify(join(resolve(folder), 'nats.log'))}`,
+      '',
+    ].join('\n');
+  const data = join(resolve(folder), 'redis');
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  return [
+    `port ${port}`,
+    'bind 127.0.0.1',
+    `requirepass ${secret}`,
+    'daemonize no',
+    `dir ${JSON.stringify(data)}`,
+    `logfile ${JSON.stringify(join(resolve(folder), 'redis.log'))}`,
+    'appendonly yes',
+    'appendfsync everysec',
+    'save ""',
+    '',
+  ].join('\n');
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolvePort, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      server.close(() => resolvePort(port));
+    });
+  });
+}
+
+/** Whether somebody at this port says what is expected. */
+function answers(port: number, say: string, expected: string, environment: Environment): Promise<boolean> {
+  return new Promise((resolveAnswer) => {
+    const socket = connect(port, '127.0.0.1');
+    let heard = '';
+    const end = (isExpected: boolean) => {
+      cancel();
+      socket.destroy();
+      resolveAnswer(isExpected);
+    };
+    const cancel = environment.after(1_000, () => end(false));
+    socket.on('error', () => end(false));
+    socket.on('close', () => end(false));
+    socket.on('connect', () => socket.write(say));
+    socket.on('data', (chunk) => {
+      heard += String(chunk);
+      if (heard.includes(expected)) end(true);
+    });
+  });
+}
+
+function pause(environment: Environment, ms: number): Promise<void> {
+  return new Promise((resolvePause) => void environment.after(ms, resolvePause));
+}
+
+async function endProcess(pid: number, environment: Environment): Promise<void> {
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    if (!isAlive(pid)) return;
+    process.kill(pid, signal);
+    const until = environment.now() + endMs;
+    while (isAlive(pid) && environment.now() < until) await pause(environment, pauseMs);
+  }
+}
+
+/** Ends servers that an `up` on this folder left behind, if they still are what they were. */
+export async function endLeftOvers(
+  folder: string,
+  servers: Readonly<Record<string, number>>,
+  environment: Environment,
+): Promise<void> {
+  for (const name of ['nats', 'redis'] as const) {
+    const pid = servers[name];
+    if (pid === undefined || !isAlive(pid) || !isServerOf(pid, configurationPath(folder, name), programs[name]))
+      continue;
+    await endProcess(pid, environment);
+  }
+}
+
+/** By its command line; redis-server writes another one over its own, which names its port. */
+function isServerOf(pid: number, configuration: string, program: string): boolean {
+  let words: string;
+  try {
+    words = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return false;
+  }
+  if (words.includes(configuration)) return true;
+  const port = /^port (\d+)/m.exec(readFileSync(configuration, 'utf8'))?.[1];
+  return port !== undefined && words.includes(program) && words.includes(`:${port}`);
+}

@@ -1,0 +1,262 @@
+/** `skerry view`: which workers there are, what each of them has, and what is moving. */
+import { Placement } from '../../placement/placement.ts';
+import { viewsPerTerm } from '../../placement/service.ts';
+import type { Pin, View, WorkerEntry } from '../../placement/view.ts';
+import type { Report } from '../report.ts';
+import type { Command, Given } from './command.ts';
+import { addressText, visible } from './escape.ts';
+import { type LiveCluster, type LiveWorker, withCluster } from './live.ts';
+import type { Output, Style } from './output.ts';
+import { clusterOptions, requireCluster } from './place.ts';
+import type { Column } from './table.ts';
+import { span } from './time.ts';
+
+export const view: Command = {
+  name: 'view',
+  parameters: '',
+  summary: 'show the workers of a cluster, their partitions, and handoffs under way',
+  options: [
+    { flag: '--epochs', description: 'each partition with its owner and epoch' },
+    { flag: '--watch', description: 'again every second, until Ctrl-C' },
+    ...clusterOptions,
+  ],
+  notes: [
+    'A worker is joining until everything that the view gives to it is claimed in the store, leaving while it hands off, and silent when it is in the view and does not answer.',
+    'With --json: one document, or with --watch one a line.',
+  ],
+  examples: ['skerry view', 'skerry view --watch', 'skerry view --epochs --json | jq .partitions'],
+  run: showView,
+};
+
+const watchMs = 1_000;
+/** Rows of one part that people are shown. */
+const rowCountMax = 20;
+
+type State = 'ready' | 'joining' | 'leaving' | 'silent';
+
+const stateStyles: Readonly<Record<State, Style | undefined>> = {
+  ready: 'green',
+  joining: 'yellow',
+  leaving: 'yellow',
+  silent: 'red',
+};
+
+/** A partition that is with another worker than the view gives it to, or with none. */
+interface Handoff {
+  readonly partition: number;
+  /** Undefined: with none that answers. */
+  readonly from: string | undefined;
+  readonly to: string;
+}
+
+interface OwnedPartition {
+  readonly partition: number;
+  /** By the view. */
+  readonly worker: string | undefined;
+  /** Who has claimed it with the store's present epoch, of those that answer. */
+  readonly owner: string | undefined;
+  readonly epoch: number;
+}
+
+interface Seen {
+  readonly view: View;
+  readonly workers: readonly LiveWorker[];
+  readonly handoffs: readonly Handoff[];
+  /** Only where they were asked for. */
+  readonly partitions: readonly OwnedPartition[] | undefined;
+}
+
+async function showView(given: Given): Promise<number> {
+  const { options, output } = given;
+  return withCluster(given, requireCluster(given), async (cluster) => {
+    for (;;) {
+      const seen = await look(cluster, options.epochs === true);
+      if (options.watch === true && output.isTerminal) output.clear();
+      if (output.isJson) output.json(seenValue(cluster, seen));
+      else show(given, cluster, seen);
+      if (options.watch !== true) return 0;
+      await cluster.pause(watchMs);
+      if (!output.isTerminal && !output.isJson) output.line();
+    }
+  });
+}
+
+async function look(cluster: LiveCluster, hasEpochs: boolean): Promise<Seen> {
+  const workers = await cluster.reports();
+  const { view: present } = cluster;
+  const placement = new Placement(present);
+  return {
+    view: present,
+    workers,
+    handoffs: handoffsOf(placement, workers),
+    partitions: hasEpochs ? await partitionsOf(cluster, placement, workers) : undefined,
+  };
+}
+
+function handoffsOf(placement: Placement, workers: readonly LiveWorker[]): Handoff[] {
+  const holders = new Map<number, string>();
+  const coming = new Map<number, string>();
+  for (const { entry, report } of workers) {
+    for (const { partition } of report?.partitions ?? []) holders.set(partition, entry.name);
+    for (const partition of report?.coming ?? []) coming.set(partition, entry.name);
+  }
+  const isElsewhere = ([partition, holder]: [number, string]) =>
+    (placement.workerOf(partition)?.name ?? holder) !== holder;
+  const moving = new Set([...coming.keys(), ...[...holders].filter(isElsewhere).map(([partition]) => partition)]);
+  return [...moving]
+    .sort((one, other) => one - other)
+    .map((partition) => {
+      const to = coming.get(partition) ?? placement.workerOf(partition)?.name ?? '';
+      const holder = holders.get(partition);
+      return { partition, from: holder === to ? undefined : holder, to };
+    });
+}
+
+async function partitionsOf(
+  { store }: LiveCluster,
+  placement: Placement,
+  workers: readonly LiveWorker[],
+): Promise<OwnedPartition[]> {
+  const numbers = [...placement.partitionNumbers];
+  const epochs = await store.epochs(numbers);
+  const holders = new Map<string, string>();
+  for (const { entry, report } of workers)
+    for (const { partition, epoch } of report?.partitions ?? []) holders.set(`${partition} ${epoch}`, entry.name);
+  return numbers.map((partition, index) => ({
+    partition,
+    worker: placement.workerOf(partition)?.name,
+    owner: holders.get(`${partition} ${epochs[index]}`),
+    epoch: epochs[index] ?? 0,
+  }));
+}
+
+function stateOf({ isLeaving }: WorkerEntry, report: Report | undefined): State {
+  if (report === undefined) return 'silent';
+  if (isLeaving) return 'leaving';
+  return report.isReady ? 'ready' : 'joining';
+}
+
+/** As people count them: which holder of the lease, and its how manieth. */
+function versionText({ version }: View): string {
+  return `${Math.floor(version / viewsPerTerm)}.${version % viewsPerTerm}`;
+}
+
+function seenValue({ place }: LiveCluster, { view: present, workers, handoffs, partitions }: Seen): object {
+  return {
+    cluster: place.cluster,
+    version: present.version,
+    partitionCount: present.partitions,
+    service: workers.find(({ report }) => report?.isServing === true)?.entry.name ?? null,
+    workers: workers.map(({ entry, report }) => ({
+      name: entry.name,
+      id: entry.id,
+      state: stateOf(entry, report),
+      version: entry.version,
+      labels: entry.labels,
+      weight: entry.weight,
+      types: entry.types,
+      pid: report?.pid ?? null,
+      startedAt: report?.startedAt ?? null,
+      viewVersion: report?.viewVersion ?? null,
+      partitions: report?.partitions.length ?? null,
+      coming: report?.coming.length ?? null,
+      figures: report?.figures ?? null,
+    })),
+    handoffs,
+    pins: present.pins,
+    ...(partitions === undefined ? {} : { partitions }),
+  };
+}
+
+function show({ output, environment }: Given, { place }: LiveCluster, seen: Seen): void {
+  const { view: present, workers, handoffs, partitions } = seen;
+  const service = workers.find(({ report }) => report?.isServing === true)?.entry.name;
+  const facts = [
+    `${workers.length} ${workers.length === 1 ? 'worker' : 'workers'}`,
+    `${present.partitions} partitions`,
+    `view ${versionText(present)}`,
+    service === undefined ? 'no service' : `service on ${service}`,
+  ];
+  output.line(`${output.style('bold', place.cluster)} ${output.style('dim', `· ${facts.join(' · ')}`)}`);
+  output.line();
+  showWorkers(output, workers, environment.now());
+  showHandoffs(output, handoffs);
+  showPins(output, present.pins, workers);
+  if (partitions !== undefined) showPartitions(output, partitions);
+}
+
+function showWorkers(output: Output, workers: readonly LiveWorker[], now: number): void {
+  const hasLabels = workers.some(({ entry }) => entry.labels.length > 0);
+  const hasVersions = workers.some(({ entry }) => entry.version !== '');
+  const count = (value: number | undefined) => (value === undefined ? '?' : value.toLocaleString('en'));
+  const columns: Column[] = [
+    { title: 'worker' },
+    { title: 'state' },
+    { title: 'partitions', isNumber: true },
+    { title: 'entities', isNumber: true },
+    { title: 'queued', isNumber: true },
+    { title: 'up' },
+    ...(hasVersions ? [{ title: 'version', isFlexible: true }] : []),
+    ...(hasLabels ? [{ title: 'labels', isFlexible: true }] : []),
+  ];
+  const rows = workers.map(({ entry, report }) => {
+    const state = stateOf(entry, report);
+    const style = stateStyles[state];
+    const shown = state.padEnd(Math.max(...workers.map((one) => stateOf(one.entry, one.report).length)));
+    return [
+      entry.name,
+      style === undefined ? shown : output.style(style, shown),
+      count(report?.partitions.length),
+      count(report?.figures.activations),
+      count(report?.figures.queued),
+      report === undefined ? '?' : span(now - report.startedAt),
+      ...(hasVersions ? [visible(entry.version)] : []),
+      ...(hasLabels ? [visible(entry.labels.join(', '))] : []),
+    ];
+  });
+  output.table(columns, rows);
+}
+
+function showHandoffs(output: Output, handoffs: readonly Handoff[]): void {
+  if (handoffs.length === 0) return;
+  output.heading(`Handoffs under way (${handoffs.length.toLocaleString('en')})`);
+  const rows = handoffs.map(({ partition, from, to }) => [String(partition), from ?? '-', to]);
+  output.table(
+    [{ title: 'partition', isNumber: true }, { title: 'from' }, { title: 'to' }],
+    rows.slice(0, rowCountMax),
+  );
+  more(output, rows.length);
+}
+
+function showPins(output: Output, pins: readonly Pin[], workers: readonly LiveWorker[]): void {
+  if (pins.length === 0) return;
+  const names = new Set(workers.map(({ entry }) => entry.name));
+  output.heading(`Pins (${pins.length.toLocaleString('en')})`);
+  const rows = pins.map(({ address, worker }) => [
+    names.has(worker) ? worker : `${worker} (is not there)`,
+    addressText(address),
+  ]);
+  output.table([{ title: 'worker' }, { title: 'entity' }], rows.slice(0, rowCountMax));
+  more(output, rows.length);
+}
+
+/** All of them: that is what was asked for. */
+function showPartitions(output: Output, partitions: readonly OwnedPartition[]): void {
+  output.heading(`Partitions (${partitions.length.toLocaleString('en')})`);
+  const rows = partitions.map(({ partition, worker, owner, epoch }) => [
+    String(partition),
+    String(epoch),
+    owner ?? '-',
+    worker === owner ? '' : (worker ?? 'nobody'),
+  ]);
+  const [number, epoch] = [
+    { title: 'partition', isNumber: true },
+    { title: 'epoch', isNumber: true },
+  ];
+  output.table([number, epoch, { title: 'owner' }, { title: 'moving to' }], rows);
+}
+
+function more(output: Output, count: number): void {
+  if (count > rowCountMax)
+    output.line(output.style('dim', `and ${(count - rowCountMax).toLocaleString('en')} more: --json shows them`));
+}

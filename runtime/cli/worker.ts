@@ -1,0 +1,161 @@
+/** `skerry worker`: one worker of a cluster, until it is told to stop, or drained from elsewhere. */
+import { machineEnvironment } from '../environment.ts';
+import { type ServedWorker, serve } from '../serve.ts';
+import { type App, loadApp, shownPath } from './app.ts';
+import type { Command, Given } from './command.ts';
+import { CliError } from './failure.ts';
+import { openTransport } from './live.ts';
+import { type ClusterPlace, clusterOptions, placeOf, setting } from './place.ts';
+import { Stopping, watch } from './stopping.ts';
+import { openClusterStore } from './stores.ts';
+
+export const worker: Command = {
+  name: 'worker',
+  parameters: '<app>',
+  summary: 'run one worker of a cluster until Ctrl-C, SIGTERM or drain',
+  options: [
+    {
+      flag: '--store <where>',
+      description: 'redis://…, rediss://…, redis-cluster://… or a shared folder ($SKERRY_STORE)',
+    },
+    { flag: '--name <name>', description: 'stable over restarts: its partitions follow it ($SKERRY_NAME)' },
+    {
+      flag: '--label <labels>',
+      description: 'what it has that types may require; several: again, or a,b',
+      isList: true,
+    },
+    { flag: '--weight <n>', description: 'its share of the partitions against the others (default: 1)' },
+    { flag: '--partitions <n>', description: 'of a new store (default: 256); fixed for its life' },
+    { flag: '--app-version <text>', description: "the app's version, for people" },
+    ...clusterOptions,
+  ],
+  notes: [
+    'Needs NATS, and a store that all workers of the cluster reach. Ready is when every partition that is its own by the view is claimed in the store: a line says so, and skerry ready asks.',
+    'Ctrl-C or SIGTERM drains it: others take over, no call fails. A second one ends it at once, which loses nothing that was acknowledged. Every option may come from the environment: SKERRY_NATS, SKERRY_STORE, SKERRY_CLUSTER, SKERRY_NAME, …',
+  ],
+  examples: [
+    'skerry worker app.ts --nats nats://10.0.0.5:4222 --store redis://10.0.0.6:6379 --name worker-1',
+    'skerry worker app.ts --nats localhost --store ./data --label gpu --weight 2',
+  ],
+  run: runWorker,
+};
+
+async function runWorker(given: Given): Promise<number> {
+  const url = setting(given, 'nats');
+  if (url === undefined)
+    throw new CliError('usage', 'Where is NATS? No URL is given', {
+      advice: 'name it with --nats or SKERRY_NATS; skerry up <app.ts> starts everything on this machine',
+    });
+  const place = placeOf(given, url);
+  const weight = weightOf(given);
+  const app = await loadApp(given.args[0] ?? '');
+  const stopping = new Stopping(given.environment);
+  const environment = machineEnvironment(given.output.log(given.output.isTerminal || isSupervised() ? 'warn' : 'info'));
+  const name = setting(given, 'name');
+  const owner = `skerry worker ${name ?? ''}`.trim();
+  const transport = await openTransport(place, environment, owner);
+  try {
+    const store = await openClusterStore(given, { owner, environment });
+    try {
+      const served = await serve({
+        ...optionsOf(given, name),
+        behaviours: app.behaviours,
+        limits: app.limits,
+        transport,
+        store,
+        environment,
+        cluster: place.cluster,
+        weight,
+      });
+      return await live(given, { served, app, place, stopping });
+    } finally {
+      await store.close();
+    }
+  } finally {
+    await transport.close();
+  }
+}
+
+function weightOf(given: Given): number {
+  const text = setting(given, 'weight') ?? '1';
+  const weight = Number(text);
+  if (Number.isInteger(weight) && weight > 0) return weight;
+  throw new CliError('usage', `--weight takes a whole number from 1, not '${text}'`);
+}
+
+function optionsOf(given: Given, name: string | undefined) {
+  const labels = setting(given, 'label')?.split(',');
+  const version = setting(given, 'appVersion');
+  return {
+    ...(name === undefined ? {} : { name }),
+    ...(labels === undefined ? {} : { labels }),
+    ...(version === undefined ? {} : { version }),
+  };
+}
+
+/** What a worker tells the `skerry up` that started it. */
+export interface FromWorker {
+  readonly status: 'ready';
+  readonly partitions: number;
+}
+
+/** Whether `skerry up` started this process, and ends with it. */
+function isSupervised(): boolean {
+  return process.env.SKERRY_SUPERVISED === '1';
+}
+
+interface Living {
+  readonly served: ServedWorker;
+  readonly app: App;
+  readonly place: ClusterPlace;
+  readonly stopping: Stopping;
+}
+
+async function live(given: Given, { served, app, place, stopping }: Living): Promise<number> {
+  const { output, environment } = given;
+  const ended = Promise.race([stopping.asked.then(() => 'asked' as const), served.closed]);
+  if (isSupervised()) process.once('disconnect', () => stopping.stop());
+  const isStarted = await Promise.race([served.ready().then(() => true), ended.then(() => false)]);
+  if (isStarted) {
+    tellReady(given, { served, app, place });
+    await watch(given, served.workers, ended);
+  }
+  const how = await ended;
+  if (how === 'replaced')
+    throw new CliError('closed', `Another process has the name '${served.name}' in this cluster and took its place`, {
+      advice: 'give each worker a name of its own with --name',
+    });
+  const partitions = served.member.worker.partitions.length;
+  if (!output.isJson && how === 'asked' && !isSupervised())
+    output.line(partitions === 0 ? 'leaving …' : `leaving: ${partitions} partitions to hand off …`);
+  const startedAt = environment.now();
+  await served.close();
+  const ms = environment.now() - startedAt;
+  if (isSupervised()) return 0;
+  if (output.isJson) output.json({ status: 'closed', how: how === 'asked' ? 'told to stop' : 'drained', ms });
+  else output.line(how === 'asked' ? `left after ${ms} ms` : 'left: it was drained');
+  return 0;
+}
+
+function tellReady({ output }: Given, { served, app, place }: Pick<Living, 'served' | 'app' | 'place'>): void {
+  const partitions = served.member.worker.partitions.length;
+  if (isSupervised()) return void process.send?.({ status: 'ready', partitions } satisfies FromWorker);
+  if (output.isJson)
+    return output.json({
+      status: 'ready',
+      name: served.name,
+      id: served.id,
+      pid: process.pid,
+      cluster: place.cluster,
+      app: app.path,
+      partitions,
+      types: app.behaviours.map(({ contract: { type, operations } }) => ({
+        type,
+        operations: Object.keys(operations),
+      })),
+    });
+  const what = `${output.style('bold', served.name)} is ready: ${partitions} of ${served.view.partitions} partitions`;
+  output.line(
+    `${what} ${output.style('dim', `· ${shownPath(app.path)} · ${place.cluster} on ${place.shown} · process ${process.pid}`)}`,
+  );
+}
