@@ -1,0 +1,48 @@
+/** The machine's environment, with what is logged kept for the test, and patience for what real servers do in their own time. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Environment, machineEnvironment } from '../../runtime/environment.ts';
+
+interface Line {
+  readonly level: string;
+  readonly message: string;
+  readonly details: object;
+}
+
+export class Noted {
+  readonly lines: Line[] = [];
+  readonly environment: Environment;
+  /** How long each wait that was asked for was to be, ms. */
+  readonly waits: number[] = [];
+
+  /** `speed` 10: whatever waits for a time waits a tenth of it. */
+  constructor(speed = 1) {
+    const at = (level: string) => (details: object, message: string) =>
+      void this.lines.push({ level, message, details });
+    const machine = machineEnvironment({ info: at('info'), warn: at('warn'), error: at('error') });
+    this.environment = {
+      ...machine,
+      after: (ms, run) => {
+        this.waits.push(ms);
+        return machine.after(ms / speed, run);
+      },
+    };
+  }
+
+  /** Everything that was logged, as one text. */
+  get text(): string {
+    return this.lines.map(({ level, message, details }) => `${level} ${message} ${JSON.stringify(details)}`).join('\n');
+  }
+
+  count(pattern: RegExp): number {
+    return this.lines.filter(({ message }) => pattern.test(message)).length;
+  }
+}
+
+/** Looks again and again until it is so; what it is, for the error if it never is. */
+export async function comesTrue(what: string, isSo: () => boolean, limitMs = 15_000): Promise<void> {
+  const until = performance.now() + limitMs;
+  while (!isSo()) {
+    if (performance.now() > until) throw new Error(`never came true: ${what}`);
+    await sleep(5);
+  }
+}
