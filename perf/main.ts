@@ -1,30 +1,28 @@
-/**
- * `npm run perf -- <question>`: measurements, each beside its floor in the same run. The last line is JSON.
- */
-import { parseArgs } from 'node:util';
-import { durable } from './durable.ts';
-import { idle } from './idle.ts';
+/** `skerry perf …`: measure, be measured from elsewhere, or compare. */
+import { writeFileSync } from 'node:fs';
+import { terminalViewer } from './live.ts';
+import { askedOf, UsageError } from './options.ts';
+import { reportOf } from './report.ts';
+import { run } from './run.ts';
+import { textOf } from './text.ts';
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    seconds: { type: 'string', default: '3' },
-    repeats: { type: 'string', default: '3' },
-    count: { type: 'string', default: '1000000' },
-  },
-});
-
-const questions: Record<string, () => Promise<object>> = {
-  durable: () => durable({ seconds: Number(values.seconds), repeats: Number(values.repeats) }),
-  idle: () => idle({ count: Number(values.count) }),
-};
-
-const question = questions[positionals[0] ?? ''];
-if (question === undefined) {
-  process.stderr.write(
-    `usage: npm run perf -- ${Object.keys(questions).join('|')} [--seconds 3] [--repeats 3] [--count 1000000]\n`,
-  );
-  process.exitCode = 2;
-} else {
-  process.stdout.write(`${JSON.stringify(await question())}\n`);
+async function main(words: readonly string[]): Promise<number> {
+  try {
+    return await measure(words);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    process.stderr.write(`error: ${error.message}\n`);
+    return 2;
+  }
 }
+
+async function measure(words: readonly string[]): Promise<number> {
+  const { plan, files } = askedOf(words);
+  const outcome = await run(plan, { viewer: terminalViewer(process.stderr), isForking: true });
+  const report = reportOf(outcome);
+  process.stdout.write(`${textOf(report)}\n`);
+  if (files.json !== undefined) writeFileSync(files.json, `${JSON.stringify(report)}\n`);
+  return report.lost + report.doubled === 0 ? 0 : 1;
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,142 @@
+/** A store and a transport that count what is asked of them, and do nothing else. */
+import type { Commit, Store } from '../runtime/store.ts';
+import type { Transport } from '../runtime/transport.ts';
+
+export interface Counts {
+  storeCalls: number;
+  commitCalls: number;
+  committedEntities: number;
+  /** Heads and records of commits, without keys. */
+  committedBytes: number;
+  epochCalls: number;
+  loadCalls: number;
+  framesOut: number;
+  messagesOut: number;
+  bytesOut: number;
+  framesIn: number;
+  messagesIn: number;
+  bytesIn: number;
+}
+
+export function newCounts(): Counts {
+  return {
+    storeCalls: 0,
+    commitCalls: 0,
+    committedEntities: 0,
+    committedBytes: 0,
+    epochCalls: 0,
+    loadCalls: 0,
+    framesOut: 0,
+    messagesOut: 0,
+    bytesOut: 0,
+    framesIn: 0,
+    messagesIn: 0,
+    bytesIn: 0,
+  };
+}
+
+export function countingStore(store: Store, counts: Counts): Store {
+  const called = () => {
+    counts.storeCalls += 1;
+  };
+  return {
+    partitions: store.partitions,
+    valueBytesMax: store.valueBytesMax,
+    claim: (partitions, owner) => {
+      called();
+      return store.claim(partitions, owner);
+    },
+    pin: (address, partition, worker) => {
+      called();
+      return store.pin(address, partition, worker);
+    },
+    pins: () => {
+      called();
+      return store.pins();
+    },
+    lease: (name, holder, options) => {
+      called();
+      return store.lease(name, holder, options);
+    },
+    epochs: (partitions) => {
+      called();
+      counts.epochCalls += 1;
+      return store.epochs(partitions);
+    },
+    load: (entities) => {
+      called();
+      counts.loadCalls += 1;
+      return store.load(entities);
+    },
+    commit: (group) => {
+      called();
+      countCommit(group, counts);
+      return store.commit(group);
+    },
+    read: (entity, names) => {
+      called();
+      return store.read(entity, names);
+    },
+    scan: (entity, prefix, options) => {
+      called();
+      return store.scan(entity, prefix, options);
+    },
+    wakes: (partition, options) => {
+      called();
+      return store.wakes(partition, options);
+    },
+    list: (type, options) => {
+      called();
+      return store.list(type, options);
+    },
+    close: () => store.close(),
+  };
+}
+
+function countCommit(group: readonly Commit[], counts: Counts): void {
+  counts.commitCalls += 1;
+  counts.committedEntities += group.length;
+  for (const { head, records } of group) {
+    counts.committedBytes += head.length;
+    for (const [, bytes] of records) counts.committedBytes += bytes?.length ?? 0;
+  }
+}
+
+/** Envelopes have subjects of workers and clients; everything else that is sent are signals. */
+const isMail = (subject: string) => /^skerry\.[^.]+\.(?:worker|client)\./.test(subject);
+
+/** A frame is an array of version, view, hops, and then its envelopes: how many, its first bytes say. */
+function envelopesIn(frame: Uint8Array): number {
+  const [first = 0, second = 0, third = 0, fourth = 0, fifth = 0] = frame;
+  if (first >>> 4 === 0x9) return (first & 0x0f) - 3;
+  if (first === 0xdc) return second * 256 + third - 3;
+  return first === 0xdd ? ((second * 256 + third) * 256 + fourth) * 256 + fifth - 3 : 0;
+}
+
+export function countingTransport(transport: Transport, counts: Counts): Transport {
+  return {
+    get frameBytesMax() {
+      return transport.frameBytesMax;
+    },
+    listen(subject, receive) {
+      if (!isMail(subject)) return transport.listen(subject, receive);
+      return transport.listen(subject, (frame) => {
+        counts.framesIn += 1;
+        counts.bytesIn += frame.length;
+        counts.messagesIn += envelopesIn(frame);
+        receive(frame);
+      });
+    },
+    send(subject, frame) {
+      if (isMail(subject)) {
+        counts.framesOut += 1;
+        counts.bytesOut += frame.length;
+        counts.messagesOut += envelopesIn(frame);
+      }
+      transport.send(subject, frame);
+    },
+    onAbsent: (tell) => transport.onAbsent(tell),
+    onRestored: (tell) => transport.onRestored(tell),
+    close: () => transport.close(),
+  };
+}

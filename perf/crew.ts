@@ -1,0 +1,100 @@
+/**
+ * The processes of a measurement: started, asked, killed and ended. Built code runs as node runs it; sources as this process does.
+ *
+ * Owns which of them are alive. Within one process (short tests) nothing is forked, and a kill is the workers' own affair.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { newDuties } from './duties.ts';
+import { childLine, innerLines, Peer } from './peer.ts';
+
+export type Kind = 'generator' | 'worker' | 'responder';
+
+export interface Hand {
+  readonly name: string;
+  readonly kind: Kind;
+  readonly peer: Peer;
+  /** SIGKILL. */
+  kill(): void;
+  end(): Promise<void>;
+}
+
+const program = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, import.meta.url));
+
+export class Crew {
+  readonly #profileFolder: string | undefined;
+  readonly #isForking: boolean;
+  readonly #hands = new Set<Hand>();
+
+  constructor(options: { profileFolder?: string | undefined; isForking: boolean }) {
+    this.#profileFolder = options.profileFolder;
+    this.#isForking = options.isForking;
+  }
+
+  get hands(): readonly Hand[] {
+    return [...this.#hands];
+  }
+
+  start(kind: Kind, name: string): Hand {
+    const hand = this.#isForking ? this.#forked(kind, name) : innerHand(kind, name);
+    this.#hands.add(hand);
+    return hand;
+  }
+
+  /** A hand that somebody else started. */
+  add(hand: Hand): void {
+    this.#hands.add(hand);
+  }
+
+  forget(hand: Hand): void {
+    this.#hands.delete(hand);
+  }
+
+  async end(): Promise<void> {
+    const hands = [...this.#hands];
+    this.#hands.clear();
+    await Promise.all(hands.map((hand) => hand.end()));
+  }
+
+  #forked(kind: Kind, name: string): Hand {
+    const profile = this.#profileFolder;
+    const words =
+      profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`, `--cpu-prof-name=${fileOf(kind, name)}`];
+    const child = fork(program, [kind, name], {
+      execArgv: [...process.execArgv, ...words],
+      serialization: 'advanced',
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    const end = () => void child.kill('SIGKILL');
+    process.once('exit', end);
+    child.once('exit', () => process.removeListener('exit', end));
+    return {
+      name,
+      kind,
+      peer: new Peer(childLine(child, name), {}),
+      kill: end,
+      end: () => disconnected(child),
+    };
+  }
+}
+
+const fileOf = (kind: Kind, name: string) =>
+  `${kind}-${name}-${process.pid}-${Math.round(performance.now())}.cpuprofile`;
+
+/** A process whose coordinator has gone ends by itself, and leaves its profile if it makes one. */
+async function disconnected(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, 'exit');
+  if (child.connected) child.disconnect();
+  const late = setTimeout(() => child.kill('SIGKILL'), 10_000);
+  await exit;
+  clearTimeout(late);
+}
+
+function innerHand(kind: Kind, name: string): Hand {
+  const [mine, theirs] = innerLines();
+  new Peer(theirs, newDuties(kind, name));
+  return { name, kind, peer: new Peer(mine, {}), kill: () => undefined, end: async () => undefined };
+}

@@ -1,0 +1,85 @@
+/**
+ * Bare LMDB: check the partition's epoch and the entity's version, put a head and a record of the bytes that Skerry puts, flushed
+ * before the answer, everything that waits in one transaction.
+ */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import type { Floor } from '../floor.ts';
+import type { Lane } from '../load.ts';
+
+/** Bytes of a counter's head with its version and of its client's activity record and name, read off a stored entity. */
+const headBytes = 55;
+const recordBytes = 45;
+const recordName = 'p@AAAAAAAAAAAAAAAA';
+const partitions = 256;
+
+class Bare {
+  readonly #root: RootDatabase<Buffer, string>;
+  readonly #heads: Database<Buffer, string>;
+  readonly #records: Database<Buffer, string>;
+  #waiting: Lane[] = [];
+  #isUnderWay = false;
+
+  constructor(folder: string) {
+    this.#root = open({ path: folder, encoding: 'binary', overlappingSync: false, noSubdir: false });
+    this.#heads = this.#root.openDB({ name: 'heads', encoding: 'binary' });
+    this.#records = this.#root.openDB({ name: 'records', encoding: 'binary' });
+    for (let partition = 0; partition < partitions; partition++)
+      this.#root.putSync(`epoch/${partition}`, Buffer.alloc(16));
+  }
+
+  commit(lane: Lane): void {
+    this.#waiting.push(lane);
+    if (this.#isUnderWay) return;
+    this.#isUnderWay = true;
+    setImmediate(() => void this.#flush());
+  }
+
+  async #flush(): Promise<void> {
+    const group = this.#waiting;
+    this.#waiting = [];
+    await this.#root.transaction(() => this.#write(group));
+    for (const lane of group) lane.done();
+    if (this.#waiting.length > 0) setImmediate(() => void this.#flush());
+    else this.#isUnderWay = false;
+  }
+
+  #write(group: readonly Lane[]): void {
+    const epochs = new Map<number, number>();
+    for (const { key } of group) {
+      const partition = key % partitions;
+      if (!epochs.has(partition))
+        epochs.set(partition, this.#root.getBinary(`epoch/${partition}`)?.readDoubleLE(0) ?? 0);
+      const address = `counter/counter-${key}`;
+      const version = this.#heads.getBinary(address)?.readDoubleLE(0) ?? 0;
+      const head = Buffer.alloc(headBytes);
+      head.writeDoubleLE(version + 1);
+      this.#heads.putSync(address, head);
+      this.#records.putSync(`00${address}${recordName}`, Buffer.alloc(recordBytes));
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#root.close();
+  }
+}
+
+export const lmdbCommit: Floor = {
+  name: 'lmdb-commit',
+  summary: 'bare LMDB commits, flushed, all that wait in one transaction',
+  open: async ({ site, pick, work }) => {
+    if (site.store.kind !== 'lmdb') throw new Error('this floor needs a folder');
+    const folder = join(site.store.folder, `floor-${work.run}`);
+    mkdirSync(folder, { recursive: true });
+    const bare = new Bare(folder);
+    return {
+      call: (lane) => {
+        lane.key = pick();
+        bare.commit(lane);
+        return undefined;
+      },
+      close: () => bare.close(),
+    };
+  },
+};

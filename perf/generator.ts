@@ -1,0 +1,107 @@
+/**
+ * A load generator: does what the coordinator asks, one thing after the other, and keeps the journal of its own calls.
+ *
+ *     open ─▶ prepare ─▶ run … ─▶ journal ─▶ check ─▶ close          floor: the same load on something bare
+ */
+import { floorOf } from './floors/all.ts';
+import { Journal } from './journal.ts';
+import { chanceOf, picker } from './keys.ts';
+import { drive, thingsSoFar } from './load.ts';
+import type { Duties } from './peer.ts';
+import type { Entries, Fault, Load, Measured, Site, Work } from './plan.ts';
+import type { Stand } from './scenario.ts';
+import { scenarioOf } from './scenarios/all.ts';
+import { openPost, type Post } from './site.ts';
+import { ownUsage } from './usage.ts';
+
+export interface Part {
+  readonly work: Work;
+  readonly load: Load;
+}
+
+export interface FloorPart {
+  readonly floor: string;
+  readonly site: Site;
+  readonly work: Work;
+  readonly load: Load;
+}
+
+const idleLoad: Load = { index: 0, of: 1, lanes: 1, delayMs: 0, warmupMs: 0, durationMs: 0 };
+
+export class Generator {
+  readonly #name: string;
+  #post: Post | undefined;
+  #stand: Stand | undefined;
+  #journal = new Journal();
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  readonly duties: Duties = {
+    open: async (site: Site) => {
+      this.#post = await openPost(site);
+    },
+    prepare: async ({ work, load }: Part) => {
+      await scenarioOf(work.scenario).prepare?.(this.#at({ work, load }));
+    },
+    run: ({ work, load }: Part) => scenarioOf(work.scenario).run(this.#at({ work, load })),
+    floor: (part: FloorPart) => runFloor(part),
+    reopen: () => this.#opened.reopen(),
+    fault: async ({ kind, number }: { kind: Fault['kind']; number: number }) => {
+      let hit = '';
+      await this.#opened.fault(kind, number, (worker) => {
+        hit = worker;
+        this.#stand?.onFault(kind, worker);
+      });
+      return hit;
+    },
+    happened: ({ kind, worker }: { kind: Fault['kind']; worker: string }) => this.#stand?.onFault(kind, worker),
+    journal: () => this.#journal.entries,
+    check: ({ work, entries }: { work: Work; entries: Entries }) => {
+      const check = scenarioOf(work.scenario).check;
+      return check?.(this.#at({ work, load: idleLoad }), entries) ?? { lost: 0, doubled: 0, checked: 0 };
+    },
+    usage: () => ownUsage(this.#name, { ...this.#post?.counts, turns: this.#post?.turns() ?? 0 }),
+    progress: () => thingsSoFar(),
+    close: async () => {
+      await this.#post?.close();
+      this.#post = undefined;
+      this.#journal = new Journal();
+    },
+  };
+
+  get #opened(): Post {
+    if (this.#post === undefined) throw new Error('nothing is open');
+    return this.#post;
+  }
+
+  #at({ work, load }: Part): Stand {
+    const chance = chanceOf(load.index + 1);
+    this.#stand = {
+      work,
+      load,
+      post: this.#opened,
+      journal: this.#journal,
+      chance,
+      pick: picker(work.keys, work.skew, chance),
+      onFault: () => undefined,
+    };
+    return this.#stand;
+  }
+}
+
+async function runFloor({ floor, site, work, load }: FloorPart): Promise<Measured> {
+  const chance = chanceOf(load.index + 1);
+  const { call, close } = await floorOf(floor).open({
+    site,
+    work,
+    lanes: load.lanes,
+    pick: picker(work.keys, work.skew, chance),
+  });
+  try {
+    return await drive(call, load);
+  } finally {
+    await close();
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * What a generator knows of its own calls: by key, how much was acknowledged, and how much may or may not have been done.
+ *
+ * What an entity holds afterwards shall be at least what was acknowledged to anybody, and at most that and the unknown.
+ */
+import { isSkerryError } from '../core/errors.ts';
+import type { Entries, Verdict } from './plan.ts';
+
+export class Journal {
+  readonly #entries = new Map<string, { acked: number; unknown: number }>();
+
+  acked(key: string, by = 1): void {
+    this.#entry(key).acked += by;
+  }
+
+  /** A call that certainly did nothing leaves no trace. */
+  failed(key: string, error: unknown, by = 1): void {
+    if (!isSkerryError(error) || error.effect === 'unknown') this.#entry(key).unknown += by;
+  }
+
+  #entry(key: string): { acked: number; unknown: number } {
+    let entry = this.#entries.get(key);
+    if (entry === undefined) {
+      entry = { acked: 0, unknown: 0 };
+      this.#entries.set(key, entry);
+    }
+    return entry;
+  }
+
+  get entries(): Entries {
+    return Array.from(this.#entries, ([key, { acked, unknown }]) => [key, acked, unknown] as const);
+  }
+
+  clear(): void {
+    this.#entries.clear();
+  }
+}
+
+/** One journal of several generators'. */
+export function together(journals: readonly Entries[]): Entries {
+  const sums = new Map<string, [acked: number, unknown: number]>();
+  for (const journal of journals)
+    for (const [key, acked, unknown] of journal) {
+      const sum = sums.get(key) ?? [0, 0];
+      sums.set(key, [sum[0] + acked, sum[1] + unknown]);
+    }
+  return Array.from(sums, ([key, [acked, unknown]]) => [key, acked, unknown] as const);
+}
+
+const readsAtOnce = 512;
+
+/** Compares what entities hold with what was acknowledged. */
+export async function judge(entries: Entries, read: (key: string) => Promise<number>): Promise<Verdict> {
+  let lost = 0;
+  let doubled = 0;
+  for (let from = 0; from < entries.length; from += readsAtOnce) {
+    const group = entries.slice(from, from + readsAtOnce);
+    await Promise.all(
+      group.map(async ([key, acked, unknown]) => {
+        const held = await read(key);
+        lost += Math.max(0, acked - held);
+        doubled += Math.max(0, held - acked - unknown);
+      }),
+    );
+  }
+  return { lost, doubled, checked: entries.length };
+}

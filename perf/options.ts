@@ -1,0 +1,197 @@
+/** From the words of a command line to a plan. Says of every word that it does not understand what is possible. */
+import { parseArgs } from 'node:util';
+import type { Fault, NatsChoice, Plan, StoreChoice } from './plan.ts';
+import { scenarios } from './scenarios/all.ts';
+
+export class UsageError extends Error {}
+
+export interface Asked {
+  readonly plan: Plan;
+  readonly files: { readonly json?: string; readonly html?: string; readonly svg?: string; readonly hdr?: string };
+  readonly isQuiet: boolean;
+}
+
+const flags = {
+  workers: { type: 'string' },
+  clients: { type: 'string' },
+  concurrency: { type: 'string' },
+  rate: { type: 'string' },
+  duration: { type: 'string' },
+  warmup: { type: 'string' },
+  repeats: { type: 'string' },
+  keys: { type: 'string' },
+  skew: { type: 'string' },
+  store: { type: 'string' },
+  nats: { type: 'string' },
+  faults: { type: 'string' },
+  floors: { type: 'string' },
+  'floor-duration': { type: 'string' },
+  'state-bytes': { type: 'string' },
+  partners: { type: 'string' },
+  attach: { type: 'boolean' },
+  cluster: { type: 'string' },
+  agents: { type: 'string' },
+  'cpu-prof': { type: 'string' },
+  json: { type: 'string' },
+  html: { type: 'string' },
+  svg: { type: 'string' },
+  hdr: { type: 'string' },
+  quiet: { type: 'boolean' },
+} as const;
+
+type Values = { [Name in keyof typeof flags]?: (typeof flags)[Name]['type'] extends 'boolean' ? boolean : string };
+
+const basis: Omit<Plan, 'scenario'> = {
+  workers: 1,
+  clients: 1,
+  concurrency: 1_024,
+  warmupMs: 2_000,
+  durationMs: 10_000,
+  floorMs: 3_000,
+  repeats: 5,
+  keys: 10_000,
+  skew: 0,
+  store: { kind: 'memory' },
+  nats: { kind: 'embedded' },
+  faults: [],
+  floors: 'all',
+  attach: false,
+  cluster: 'perf',
+  agents: 0,
+  stateBytes: 0,
+  partners: 0,
+};
+
+export function askedOf(words: readonly string[]): Asked {
+  const { values, positionals } = parsed(words);
+  const name = positionals[0] ?? '';
+  const scenario = scenarios.find((one) => one.name === name);
+  if (scenario === undefined || positionals.length > 1)
+    throw new UsageError(
+      `there is no scenario '${positionals.join(' ')}': ${scenarios.map((one) => one.name).join(', ')}`,
+    );
+  const given = givenBy(values);
+  // A store that several processes share needs something that joins them.
+  const nats: Partial<Plan> = given.store?.kind === 'redis' || given.attach ? { nats: { kind: 'own' } } : {};
+  const plan = withTimes({ ...basis, scenario: name, ...nats, ...scenario.defaults, ...given });
+  check(plan);
+  const files = Object.fromEntries(
+    (['json', 'html', 'svg', 'hdr'] as const).flatMap((file) => {
+      const path = values[file];
+      return path === undefined ? [] : [[file, path]];
+    }),
+  );
+  return { plan, files, isQuiet: values.quiet ?? false };
+}
+
+function parsed(words: readonly string[]): { values: Values; positionals: string[] } {
+  try {
+    return parseArgs({ args: [...words], allowPositionals: true, options: flags });
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function givenBy(values: Values): Partial<Plan> {
+  return onlyGiven({
+    workers: counted('workers', values.workers),
+    clients: counted('clients', values.clients),
+    concurrency: counted('concurrency', values.concurrency),
+    ratePerS: counted('rate', values.rate),
+    durationMs: span('duration', values.duration),
+    warmupMs: span('warmup', values.warmup),
+    floorMs: span('floor-duration', values['floor-duration']),
+    repeats: counted('repeats', values.repeats),
+    keys: counted('keys', values.keys),
+    skew: values.skew === undefined ? undefined : skewOf(values.skew),
+    store: values.store === undefined ? undefined : storeOf(values.store),
+    nats: values.nats === undefined ? undefined : natsOf(values.nats),
+    faults: values.faults === undefined ? undefined : faultsOf(values.faults),
+    floors: values.floors === undefined ? undefined : floorsOf(values.floors),
+    attach: values.attach,
+    cluster: values.cluster,
+    agents: counted('agents', values.agents),
+    stateBytes: counted('state-bytes', values['state-bytes']),
+    partners: counted('partners', values.partners),
+    profileFolder: values['cpu-prof'],
+  });
+}
+
+function onlyGiven(values: { [Name in keyof Plan]?: Plan[Name] | undefined }): Partial<Plan> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<Plan>;
+}
+
+/** Floors are not measured for longer than what they are compared with. */
+function withTimes(plan: Plan): Plan {
+  return {
+    ...plan,
+    floorMs: Math.min(plan.floorMs, plan.durationMs),
+    warmupMs: Math.min(plan.warmupMs, plan.durationMs),
+  };
+}
+
+function check({ nats, store, workers, attach, faults, scenario, concurrency, clients }: Plan): void {
+  if (nats.kind !== 'embedded' && store.kind !== 'redis' && workers > 1 && !attach)
+    throw new UsageError(`several worker processes cannot share the store '${store.kind}': --store redis`);
+  if (attach && nats.kind !== 'at') throw new UsageError('--attach needs to know where: --nats nats://host:4222');
+  if (attach && faults.length > 0) throw new UsageError('workers that were not started here are not killed from here');
+  if (faults.length > 0 && workers < 2) throw new UsageError('faults need somebody who is left over: --workers 2');
+  if (scenario === 'idle' && nats.kind !== 'embedded')
+    throw new UsageError('idle looks into its own process: --nats embedded');
+  if (concurrency < clients) throw new UsageError('each client has at least one call in flight: raise --concurrency');
+}
+
+function counted(flag: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text.replaceAll(/[_,]/g, ''));
+  if (!Number.isInteger(value) || value < 0) throw new UsageError(`--${flag} takes a whole number, not '${text}'`);
+  return value;
+}
+
+const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
+
+function span(flag: string, text: string | undefined): number | undefined {
+  return text === undefined ? undefined : spanOf(flag, text);
+}
+
+function spanOf(flag: string, text: string): number {
+  const [, count, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m)?$/.exec(text) ?? [];
+  if (count === undefined) throw new UsageError(`--${flag} takes a time such as 500ms, 30s or 2m, not '${text}'`);
+  return Number(count) * (units[unit] ?? 1);
+}
+
+function skewOf(text: string): number {
+  const [, theta] = /^zipf:(\d+(?:\.\d+)?)$/.exec(text) ?? [];
+  if (text === 'none' || text === 'uniform') return 0;
+  if (theta === undefined) throw new UsageError(`--skew takes zipf:0.99 or uniform, not '${text}'`);
+  return Number(theta);
+}
+
+function storeOf(text: string): StoreChoice {
+  if (text === 'memory') return { kind: 'memory' };
+  if (text === 'lmdb') return { kind: 'lmdb' };
+  if (text.startsWith('lmdb:')) return { kind: 'lmdb', folder: text.slice('lmdb:'.length) };
+  if (text === 'redis') return { kind: 'redis' };
+  if (/^rediss?:\/\//.test(text)) return { kind: 'redis', url: text };
+  throw new UsageError(`--store takes memory, lmdb, lmdb:FOLDER, redis or redis://…, not '${text}'`);
+}
+
+function natsOf(text: string): NatsChoice {
+  if (text === 'embedded' || text === 'own') return { kind: text };
+  if (/^(?:nats|tls):\/\//.test(text)) return { kind: 'at', url: text };
+  throw new UsageError(`--nats takes embedded, own or nats://…, not '${text}'`);
+}
+
+function floorsOf(text: string): Plan['floors'] {
+  if (text === 'all' || text === 'main' || text === 'none') return text;
+  throw new UsageError(`--floors takes all, main or none, not '${text}'`);
+}
+
+function faultsOf(text: string): Fault[] {
+  const faults = text.split(',').map((part) => {
+    const [, kind, at] = /^(kill|move)@(.+)$/.exec(part) ?? [];
+    if (kind === undefined || at === undefined) throw new UsageError(`--faults takes kill@10s,move@15s, not '${part}'`);
+    return { kind: kind as Fault['kind'], atMs: spanOf('faults', at) };
+  });
+  return faults.sort((one, other) => one.atMs - other.atMs);
+}

@@ -1,0 +1,69 @@
+/** What came of a run, before it is a report: by repeat and step, with what each process used. */
+import type { Measured, Plan, Usage, Verdict } from './plan.ts';
+
+/** What a process used and did during the measured time. */
+export interface ProcessUse {
+  readonly name: string;
+  readonly pid: number;
+  /** Of one core. */
+  readonly cpu: number;
+  readonly rssBytes: number;
+  readonly heapBytes: number;
+  readonly writtenBytes: number;
+  readonly counts: Readonly<Record<string, number>>;
+}
+
+export interface Mark {
+  readonly kind: 'kill' | 'move';
+  readonly worker: string;
+  readonly atMs: number;
+  /** When everything was as before. */
+  readonly overMs: number;
+}
+
+export interface StepOutcome {
+  readonly step: string;
+  readonly measured: readonly Measured[];
+  readonly processes: readonly ProcessUse[];
+  readonly marks: readonly Mark[];
+}
+
+export interface FloorOutcome {
+  readonly floor: string;
+  readonly measured: Measured;
+}
+
+export interface RepeatOutcome {
+  readonly steps: readonly StepOutcome[];
+  readonly floors: readonly FloorOutcome[];
+  readonly verdict: Verdict;
+}
+
+export interface Outcome {
+  readonly plan: Plan;
+  readonly startedAt: number;
+  readonly repeats: readonly RepeatOutcome[];
+  readonly serverVersions: Readonly<Record<string, string>>;
+  /** What the acknowledged survives. */
+  readonly durability: string;
+  /** Machines of load generators elsewhere. */
+  readonly machines: readonly object[];
+}
+
+export function useBetween(before: readonly Usage[], after: readonly Usage[], ms: number): ProcessUse[] {
+  return after.map((now) => {
+    const then = before.find(({ pid, name }) => pid === now.pid && name === now.name);
+    const countsThen = then?.counts ?? {};
+    return {
+      name: now.name,
+      pid: now.pid,
+      cpu: (now.cpuMs - (then?.cpuMs ?? 0)) / Math.max(1, ms),
+      rssBytes: now.rssBytes,
+      heapBytes: now.heapBytes,
+      writtenBytes: now.writtenBytes - (then?.writtenBytes ?? 0),
+      counts: Object.fromEntries(
+        Object.entries(now.counts).map(([name, count]) => [name, count - (countsThen[name] ?? 0)]),
+      ),
+    };
+  });
+}

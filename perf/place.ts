@@ -1,0 +1,84 @@
+/** Where a run takes place: servers that it starts, folders that it makes, and the site of each repeat. */
+import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Plan, Site, Usage } from './plan.ts';
+import { type Server, startNats, startRedis } from './servers.ts';
+import { usageOf } from './usage.ts';
+
+const tmpfs = 0x01021994;
+
+export class Place {
+  readonly #plan: Plan;
+  readonly #folder: string;
+  readonly #servers: Server[] = [];
+  #natsUrl: string | undefined;
+  #redisUrl = '';
+
+  constructor(plan: Plan) {
+    this.#plan = plan;
+    const base = plan.store.kind === 'lmdb' ? plan.store.folder : undefined;
+    if (base !== undefined) mkdirSync(base, { recursive: true });
+    this.#folder = mkdtempSync(join(base ?? tmpdir(), 'skerry-perf-'));
+  }
+
+  async open(): Promise<void> {
+    const { nats, store } = this.#plan;
+    if (nats.kind === 'own') this.#natsUrl = await this.#start(startNats);
+    else if (nats.kind === 'at') this.#natsUrl = nats.url;
+    if (store.kind === 'redis') this.#redisUrl = store.url ?? (await this.#start(startRedis));
+  }
+
+  async #start(start: (folder: string) => Promise<Server>): Promise<string> {
+    const server = await start(this.#folder);
+    this.#servers.push(server);
+    return server.url;
+  }
+
+  /** A place of its own for each repeat: no key, folder or cluster of another. */
+  siteOf(run: string, isMoving: boolean): Site {
+    const { plan, natsUrl } = { plan: this.#plan, natsUrl: this.#natsUrl };
+    const folder = join(this.#folder, run);
+    if (plan.store.kind === 'lmdb') mkdirSync(folder, { recursive: true });
+    return {
+      cluster: plan.attach ? plan.cluster : `${plan.cluster}-${run}`,
+      workers: plan.workers,
+      store:
+        plan.store.kind === 'redis'
+          ? { kind: 'redis', url: this.#redisUrl, prefix: `perf-${run}` }
+          : plan.store.kind === 'lmdb'
+            ? { kind: 'lmdb', folder }
+            : { kind: 'memory' },
+      ...(natsUrl === undefined ? {} : { natsUrl }),
+      isMoving,
+    };
+  }
+
+  leave(site: Site): void {
+    if (site.store.kind === 'lmdb') rmSync(site.store.folder, { recursive: true, force: true });
+  }
+
+  get usages(): Usage[] {
+    return this.#servers.map(({ name, pid }) => usageOf(name, pid)).filter((usage) => usage !== undefined);
+  }
+
+  get versions(): Record<string, string> {
+    return Object.fromEntries(this.#servers.map(({ name, version }) => [name, version]));
+  }
+
+  get durability(): string {
+    const { store } = this.#plan;
+    if (store.kind === 'memory') return 'none: kept in memory';
+    if (store.kind === 'redis')
+      return store.url === undefined
+        ? 'Redis, AOF, appendfsync everysec: up to a second is lost when the machine fails'
+        : 'what that Redis is set to';
+    const isInMemory = statfsSync(this.#folder).type === tmpfs;
+    return isInMemory ? 'LMDB on tmpfs: in memory, nothing is flushed to a disk' : 'LMDB, flushed before each answer';
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#servers.map((server) => server.close()));
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

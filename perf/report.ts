@@ -1,0 +1,217 @@
+/**
+ * The report: what came of a run, as one plain value. What `--json` writes, what is compared, printed and drawn.
+ *
+ * Rates are medians over the repeats; percentiles are of the merged histograms of all generators, their median over the repeats.
+ * A ratio is to the floor of the same repeat, and of those the median.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { type Histogram, merged, packed } from './histogram.ts';
+import type { Mark, Outcome, ProcessUse, StepOutcome } from './outcome.ts';
+import { type Measured, type Plan, seriesMs } from './plan.ts';
+import { median } from './scenario.ts';
+import { scenarioOf } from './scenarios/all.ts';
+
+export interface Figures {
+  readonly throughputPerS: number;
+  readonly p50Us: number;
+  readonly p90Us: number;
+  readonly p99Us: number;
+  readonly p999Us: number;
+  readonly maxUs: number;
+}
+
+export interface FloorFigures extends Figures {
+  readonly name: string;
+  /** Of the scenario's throughput to this one's, and of its p50. */
+  readonly ratio: number;
+  readonly p50Ratio: number;
+}
+
+/** One repeat of one step. */
+export interface RepeatFigures extends Figures {
+  readonly errors: Readonly<Record<string, number>>;
+  readonly calls: number;
+  readonly seriesPerS: readonly number[];
+  readonly marks: readonly Mark[];
+  readonly processes: readonly ProcessUse[];
+  readonly histogram: string;
+}
+
+export interface StepFigures extends Figures {
+  readonly step: string;
+  readonly facts: Readonly<Record<string, number>>;
+  readonly repeats: readonly RepeatFigures[];
+}
+
+export interface Report extends Figures {
+  readonly format: 1;
+  readonly scenario: string;
+  readonly unit: string;
+  readonly lost: number;
+  readonly doubled: number;
+  readonly checked: number;
+  readonly errors: Readonly<Record<string, number>>;
+  /** Null where none was measured. */
+  readonly floor: FloorFigures | null;
+  readonly ratio: number | null;
+  readonly floors: readonly FloorFigures[];
+  readonly steps: readonly StepFigures[];
+  readonly plan: Plan;
+  readonly durability: string;
+  readonly startedAt: string;
+  readonly commit: string;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly machine: Readonly<Record<string, string | number>>;
+  readonly machines: readonly object[];
+  readonly seriesMs: number;
+  /** The scenario's own: kills, recoveryP50Ms … */
+  readonly [fact: string]: unknown;
+}
+
+export function reportOf(outcome: Outcome): Report {
+  const { plan, repeats } = outcome;
+  const scenario = scenarioOf(plan.scenario);
+  const steps = scenario.steps.map(({ name }) => stepFigures(outcome, name));
+  const [first] = steps;
+  if (first === undefined) throw new Error('nothing was measured');
+  const floors = floorFigures(outcome, first);
+  const errors: Record<string, number> = {};
+  for (const step of steps)
+    for (const repeat of step.repeats)
+      for (const [code, count] of Object.entries(repeat.errors)) errors[code] = (errors[code] ?? 0) + count;
+  return {
+    format: 1,
+    scenario: plan.scenario,
+    unit: scenario.unit,
+    ...figuresOf(first),
+    ...first.facts,
+    lost: sum(repeats.map(({ verdict }) => verdict.lost)),
+    doubled: sum(repeats.map(({ verdict }) => verdict.doubled)),
+    checked: sum(repeats.map(({ verdict }) => verdict.checked)),
+    errors,
+    floor: floors[0] ?? null,
+    ratio: floors[0]?.ratio ?? null,
+    floors,
+    steps,
+    plan,
+    durability: outcome.durability,
+    startedAt: new Date(outcome.startedAt).toISOString(),
+    commit: commitOf(),
+    versions: { skerry: ownVersion(), node: process.versions.node, ...outcome.serverVersions },
+    machine: machineOf(),
+    machines: outcome.machines,
+    seriesMs,
+  };
+}
+
+function figuresOf({ throughputPerS, p50Us, p90Us, p99Us, p999Us, maxUs }: Figures): Figures {
+  return { throughputPerS, p50Us, p90Us, p99Us, p999Us, maxUs };
+}
+
+function stepFigures({ plan, repeats }: Outcome, name: string): StepFigures {
+  const parts = repeats.flatMap(({ steps }) => steps.filter(({ step }) => step === name));
+  const figures = parts.map(repeatFigures);
+  const extra: Record<string, number[]> = {};
+  for (const { measured } of parts)
+    for (const one of measured)
+      for (const [key, values] of Object.entries(one.extra)) {
+        const known = extra[key] ?? [];
+        for (const value of values) known.push(value);
+        extra[key] = known;
+      }
+  const facts = scenarioOf(plan.scenario).facts?.(extra) ?? {};
+  return { step: name, ...medians(figures), facts, repeats: figures };
+}
+
+function repeatFigures({ measured, marks, processes }: StepOutcome): RepeatFigures {
+  const histogram = merged(measured.map((one) => one.histogram));
+  const errors: Record<string, number> = {};
+  for (const one of measured)
+    for (const [code, count] of Object.entries(one.errors)) errors[code] = (errors[code] ?? 0) + count;
+  return {
+    throughputPerS: throughputOf(measured),
+    ...percentilesOf(histogram),
+    errors,
+    calls: sum(measured.map(({ calls }) => calls)),
+    seriesPerS: seriesOf(measured),
+    marks,
+    processes,
+    histogram: packed(histogram),
+  };
+}
+
+const throughputOf = (measured: readonly Measured[]) =>
+  Math.round(sum(measured.map(({ things, elapsedMs }) => (things * 1_000) / elapsedMs)));
+
+function seriesOf(measured: readonly Measured[]): number[] {
+  const length = Math.max(0, ...measured.map(({ series }) => series.length));
+  const perSlot = (slot: number) => sum(measured.map(({ series }) => series[slot] ?? 0));
+  return Array.from({ length }, (_, slot) => (perSlot(slot) * 1_000) / seriesMs);
+}
+
+function percentilesOf(histogram: Histogram): Omit<Figures, 'throughputPerS'> {
+  const at = (percent: number) => histogram.getValueAtPercentile(percent);
+  return { p50Us: at(50), p90Us: at(90), p99Us: at(99), p999Us: at(99.9), maxUs: histogram.maxValue };
+}
+
+function medians(repeats: readonly Figures[]): Figures {
+  const of = (name: keyof Figures) => median(repeats.map((one) => one[name]));
+  return {
+    throughputPerS: of('throughputPerS'),
+    p50Us: of('p50Us'),
+    p90Us: of('p90Us'),
+    p99Us: of('p99Us'),
+    p999Us: of('p999Us'),
+    maxUs: of('maxUs'),
+  };
+}
+
+function floorFigures({ repeats }: Outcome, ours: StepFigures): FloorFigures[] {
+  const names = repeats[0]?.floors.map(({ floor }) => floor) ?? [];
+  return names.map((name) => {
+    const each = repeats.map(({ floors }): Figures => {
+      const measured = floors.find(({ floor }) => floor === name)?.measured;
+      if (measured === undefined) throw new Error(`the floor ${name} was not measured`);
+      return { throughputPerS: throughputOf([measured]), ...percentilesOf(merged([measured.histogram])) };
+    });
+    const ratios = (of: 'throughputPerS' | 'p50Us') =>
+      median(each.map((floor, index) => (ours.repeats[index]?.[of] ?? 0) / Math.max(1, floor[of])));
+    return { name, ...medians(each), ratio: rounded(ratios('throughputPerS')), p50Ratio: rounded(ratios('p50Us')) };
+  });
+}
+
+const rounded = (value: number) => Number(value.toPrecision(3));
+const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0);
+
+function machineOf(): Record<string, string | number> {
+  return {
+    cores: availableParallelism(),
+    cpu: cpus()[0]?.model ?? 'unknown',
+    memoryBytes: totalmem(),
+    system: `${process.platform} ${release()} ${process.arch}`,
+  };
+}
+
+/** Of the checkout that this was built from; an installed package has none. */
+function commitOf(): string {
+  try {
+    const git = (...words: string[]) =>
+      execFileSync('git', words, { cwd: import.meta.dirname, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    return `${git('rev-parse', '--short', 'HEAD').trim()}${git('status', '--porcelain').trim() === '' ? '' : ' and changes'}`;
+  } catch {
+    return 'none';
+  }
+}
+
+/** The package lies one folder up in its sources, two where it is built. */
+function ownVersion(): string {
+  for (const path of ['../package.json', '../../package.json']) {
+    const url = new URL(path, import.meta.url);
+    if (!existsSync(url)) continue;
+    const { name, version } = JSON.parse(readFileSync(url, 'utf8')) as { name?: string; version?: string };
+    if (name === 'skerry' && version !== undefined) return version;
+  }
+  return 'unknown';
+}

@@ -1,0 +1,243 @@
+/**
+ * A run: for each repeat the floors, then the scenario on a fresh cluster, then what its entities hold against what its
+ * generators know.
+ *
+ * Owns the order of things and the word to go. A repeat has processes, keys and a store of its own, so that repeats are
+ * independent of each other and their spread is that of the measurement.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { Crew, type Hand } from './crew.ts';
+import { FaultMaker } from './fault-maker.ts';
+import { floorsOf, hasResponder } from './floors/all.ts';
+import type { FloorPart, Part } from './generator.ts';
+import { together } from './journal.ts';
+import {
+  type FloorOutcome,
+  type Mark,
+  type Outcome,
+  type RepeatOutcome,
+  type StepOutcome,
+  useBetween,
+} from './outcome.ts';
+import { Place } from './place.ts';
+import type { Entries, Load, Measured, Plan, Site, Usage, Verdict, Work } from './plan.ts';
+import type { Scenario, Step } from './scenario.ts';
+import { scenarioOf } from './scenarios/all.ts';
+import { workerName } from './site.ts';
+
+/** Whoever watches: told of what begins, and how far it has come. */
+export interface Viewer {
+  begins(what: string, load: { readonly warmupMs: number; readonly durationMs: number; readonly unit: string }): void;
+  progress(things: number): void;
+  ends(): void;
+}
+
+export interface RunOptions {
+  readonly viewer: Viewer;
+  /** False: everything in this process, for short tests. */
+  readonly isForking: boolean;
+  /** Load generators on other machines. */
+  readonly remotes?: readonly Hand[];
+  readonly machines?: readonly object[];
+}
+
+/** All generators have heard the word to go by then. */
+const delayMs = 100;
+const lookMs = 500;
+
+export async function run(plan: Plan, options: RunOptions): Promise<Outcome> {
+  const place = new Place(plan);
+  const startedAt = Date.now();
+  const repeats: RepeatOutcome[] = [];
+  try {
+    await place.open();
+    for (let number = 0; number < plan.repeats; number++) {
+      const repeat = new Repeat(plan, { ...options, place, run: `${startedAt.toString(36)}${number}` });
+      repeats.push(await repeat.run());
+    }
+    const { versions: serverVersions, durability } = place;
+    return { plan, startedAt, repeats, serverVersions, durability, machines: options.machines ?? [] };
+  } finally {
+    await place.close();
+  }
+}
+
+class Repeat {
+  readonly #plan: Plan;
+  readonly #scenario: Scenario;
+  readonly #options: RunOptions & { readonly place: Place; readonly run: string };
+  readonly #crew: Crew;
+  readonly #site: Site;
+
+  constructor(plan: Plan, options: RunOptions & { readonly place: Place; readonly run: string }) {
+    this.#plan = plan;
+    this.#options = options;
+    this.#scenario = scenarioOf(plan.scenario);
+    this.#crew = new Crew({ profileFolder: plan.profileFolder, isForking: options.isForking });
+    this.#site = options.place.siteOf(options.run, plan.faults.length > 0);
+  }
+
+  async run(): Promise<RepeatOutcome> {
+    try {
+      const floors = await this.#floors();
+      const generators = await this.#open();
+      const steps: StepOutcome[] = [];
+      for (const step of this.#scenario.steps) steps.push(await this.#step(step, generators));
+      const verdict = await this.#verdict(generators);
+      for (const { peer } of generators) await peer.ask('close');
+      return { steps, floors, verdict };
+    } finally {
+      await this.#crew.end();
+      this.#options.place.leave(this.#site);
+    }
+  }
+
+  // ---- floors
+
+  async #floors(): Promise<FloorOutcome[]> {
+    const outcomes: FloorOutcome[] = [];
+    for (const floor of floorsOf(this.#plan, this.#scenario)) outcomes.push(await this.#floor(floor));
+    return outcomes;
+  }
+
+  async #floor(floor: string): Promise<FloorOutcome> {
+    const { floorMs, concurrency } = this.#plan;
+    const hands: Hand[] = [];
+    if (hasResponder(floor)) {
+      const responder = this.#crew.start('responder', floor);
+      await responder.peer.ask('open', this.#site);
+      hands.push(responder);
+    }
+    const generator = this.#crew.start('generator', `floor-${floor}`);
+    hands.push(generator);
+    const load: Load = { index: 0, of: 1, lanes: concurrency, delayMs: 0, warmupMs: floorMs / 5, durationMs: floorMs };
+    const part: FloorPart = { floor, site: this.#site, work: this.#work(floor), load };
+    this.#options.viewer.begins(`floor ${floor}`, { ...load, unit: 'calls' });
+    const ending = new AbortController();
+    void this.#watch([generator], ending.signal);
+    const measured = await generator.peer.ask<Measured>('floor', part);
+    ending.abort();
+    this.#options.viewer.ends();
+    for (const hand of hands) {
+      await hand.peer.ask('close');
+      this.#crew.forget(hand);
+      await hand.end();
+    }
+    return { floor, measured };
+  }
+
+  // ---- the scenario
+
+  /** Workers first, then whoever calls them. */
+  async #open(): Promise<readonly Hand[]> {
+    const { attach, workers, clients } = this.#plan;
+    const isEmbedded = this.#site.natsUrl === undefined;
+    if (!isEmbedded && !attach)
+      await Promise.all(Array.from({ length: workers }, (_, index) => this.#worker(workerName(index + 1))));
+    const remotes = this.#options.remotes ?? [];
+    const own = Array.from({ length: isEmbedded ? 1 : clients }, (_, index) => `client-${index + 1}`);
+    const generators = remotes.length > 0 ? remotes : own.map((name) => this.#crew.start('generator', name));
+    await Promise.all(generators.map(({ peer }) => peer.ask('open', this.#site)));
+    const load = (index: number) => this.#load(index, generators.length);
+    const work = this.#work('prepare');
+    this.#options.viewer.begins('preparing', { warmupMs: 0, durationMs: 0, unit: this.#scenario.unit });
+    await Promise.all(
+      generators.map(({ peer }, index) => peer.ask('prepare', { work, load: load(index) } satisfies Part)),
+    );
+    this.#options.viewer.ends();
+    return generators;
+  }
+
+  readonly #worker = async (name: string): Promise<Hand> => {
+    const hand = this.#crew.start('worker', name);
+    await hand.peer.ask('open', this.#site);
+    return hand;
+  };
+
+  #work(step: string): Work {
+    const { keys, skew, stateBytes, partners, faults } = this.#plan;
+    const { name: scenario } = this.#scenario;
+    return { scenario, step, run: this.#options.run, keys, skew, stateBytes, partners, faults: faults.length > 0 };
+  }
+
+  #load(index: number, of: number): Load {
+    const { concurrency, ratePerS, warmupMs, durationMs } = this.#plan;
+    const lanes = Math.max(1, Math.floor(concurrency / of) + (index < concurrency % of ? 1 : 0));
+    const rate = ratePerS === undefined ? {} : { ratePerS: ratePerS / of };
+    return { index, of, lanes, ...rate, delayMs, warmupMs, durationMs };
+  }
+
+  async #step(step: Step, generators: readonly Hand[]): Promise<StepOutcome> {
+    if (step.isAfterRestart === true) await this.#restart(generators);
+    const { viewer, place } = this.#options;
+    const { warmupMs, durationMs } = this.#plan;
+    const work = this.#work(step.name);
+    viewer.begins(step.name, { warmupMs, durationMs, unit: this.#scenario.unit });
+    const ending = new AbortController();
+    const parts = generators.map((_, index): Part => ({ work, load: this.#load(index, generators.length) }));
+    const running = Promise.all(generators.map(({ peer }, index) => peer.ask<Measured>('run', parts[index])));
+    const ended = running.then(() => undefined);
+    void this.#watch(generators, ending.signal);
+    await Promise.race([ended, pause(delayMs + warmupMs)]);
+    const beganAt = performance.now();
+    const before = [...(await this.#usages()), ...place.usages];
+    const making = this.#makeFaults(generators, beganAt, ended);
+    await Promise.race([ended, pause(durationMs)]);
+    const ms = performance.now() - beganAt;
+    const after = [...(await this.#usages()), ...place.usages];
+    const measured = await running;
+    const marks = await making;
+    ending.abort();
+    viewer.ends();
+    return { step: step.name, measured, processes: useBetween(before, after, ms), marks };
+  }
+
+  /** Close what hosts the entities and start it again: what was in memory is read from the store. */
+  async #restart(generators: readonly Hand[]): Promise<void> {
+    const workers = this.#crew.hands.filter(({ kind }) => kind === 'worker');
+    if (this.#site.natsUrl === undefined) for (const { peer } of generators) await peer.ask('reopen');
+    for (const worker of workers) {
+      await worker.peer.ask('close');
+      this.#crew.forget(worker);
+      await worker.end();
+    }
+    await Promise.all(workers.map(({ name }) => this.#worker(name)));
+  }
+
+  #makeFaults(generators: readonly Hand[], beganAt: number, ended: Promise<void>): Promise<Mark[]> {
+    const maker = new FaultMaker({
+      crew: this.#crew,
+      generators,
+      isEmbedded: this.#site.natsUrl === undefined,
+      startWorker: this.#worker,
+    });
+    return maker.make(this.#plan.faults, beganAt, ended);
+  }
+
+  async #usages(): Promise<Usage[]> {
+    const hands = this.#crew.hands.filter(({ kind }) => kind !== 'responder');
+    const known = new Set([...hands, ...(this.#options.remotes ?? [])]);
+    const usages = await Promise.all(Array.from(known, ({ peer }) => peer.ask<Usage>('usage').catch(() => undefined)));
+    return usages.filter((usage) => usage !== undefined);
+  }
+
+  async #verdict(generators: readonly Hand[]): Promise<Verdict> {
+    const journals = await Promise.all(generators.map(({ peer }) => peer.ask<Entries>('journal')));
+    const entries = together(journals);
+    const [first] = generators;
+    if (first === undefined) return { lost: 0, doubled: 0, checked: 0 };
+    this.#options.viewer.begins('checking', { warmupMs: 0, durationMs: 0, unit: 'keys' });
+    const verdict = await first.peer.ask<Verdict>('check', { work: this.#work('check'), entries });
+    this.#options.viewer.ends();
+    return verdict;
+  }
+
+  async #watch(generators: readonly Hand[], ending: AbortSignal): Promise<void> {
+    while (!ending.aborted) {
+      await pause(lookMs, undefined, { signal: ending }).catch(() => undefined);
+      if (ending.aborted) return;
+      const counts = await Promise.all(generators.map(({ peer }) => peer.ask<number>('progress').catch(() => 0)));
+      if (!ending.aborted) this.#options.viewer.progress(counts.reduce((sum, count) => sum + count, 0));
+    }
+  }
+}

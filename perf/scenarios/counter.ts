@@ -1,0 +1,62 @@
+/** Durable increments: over many keys, of one key, and while workers come and go. */
+import { Counter, Wide } from '../entities.ts';
+import { judge } from '../journal.ts';
+import { drive } from '../load.ts';
+import type { Entries, Verdict } from '../plan.ts';
+import { callers, inGroups, keyName, type Scenario, type Stand } from '../scenario.ts';
+
+const contractOf = ({ work }: Stand) => (work.stateBytes > 0 ? Wide : Counter);
+
+async function fill(stand: Stand): Promise<void> {
+  const { work, load } = stand;
+  if (work.stateBytes === 0) return;
+  const mine = Math.ceil((work.keys - load.index) / load.of);
+  const filled = callers(stand, Wide);
+  await inGroups(mine, (nth) => filled(load.index + nth * load.of).fill({ bytes: work.stateBytes }), 8);
+}
+
+function run(stand: Stand) {
+  const of = callers(stand, contractOf(stand));
+  const { journal, pick, work } = stand;
+  const names: string[] = [];
+  const nameOf = (key: number) => {
+    const name = names[key] ?? keyName(work, key);
+    names[key] = name;
+    return name;
+  };
+  return drive(
+    (lane) => {
+      lane.key = pick();
+      return of(lane.key).add({ by: 1 });
+    },
+    stand.load,
+    {
+      ended: ({ key }) => journal.acked(nameOf(key)),
+      failed: ({ key }, error) => journal.failed(nameOf(key), error),
+    },
+  );
+}
+
+export function checkCounts(stand: Stand, entries: Entries): Promise<Verdict> {
+  return judge(entries, (key) => stand.post.entity(contractOf(stand), key).count());
+}
+
+export const counter: Scenario = {
+  name: 'counter',
+  summary: 'a durable increment of one of many entities',
+  unit: 'calls',
+  isDurable: true,
+  defaults: {},
+  steps: [{ name: 'counter' }],
+  prepare: fill,
+  run,
+  check: checkCounts,
+};
+
+export const hot: Scenario = {
+  ...counter,
+  name: 'hot',
+  summary: 'a durable increment of the one entity',
+  defaults: { keys: 1 },
+  steps: [{ name: 'hot' }],
+};

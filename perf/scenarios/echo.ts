@@ -1,0 +1,60 @@
+/** Calls that the store has no part in: of entities in memory, and queries. */
+import { Counter, Echo } from '../entities.ts';
+import { judge } from '../journal.ts';
+import { drive } from '../load.ts';
+import { callers, inGroups, keyName, type Scenario } from '../scenario.ts';
+
+/** With its envelope about a hundred bytes. */
+const text = 'x'.repeat(32);
+
+export const echo: Scenario = {
+  name: 'echo',
+  summary: 'a text to an entity in memory, and back',
+  unit: 'calls',
+  isDurable: false,
+  defaults: {},
+  steps: [{ name: 'echo' }],
+  run: (stand) => {
+    const { journal, work } = stand;
+    const of = callers(stand, Echo);
+    const names = Array.from({ length: work.keys }, (_, key) => keyName(work, key));
+    return drive(
+      (lane) => {
+        lane.key = stand.pick();
+        return of(lane.key).say({ text });
+      },
+      stand.load,
+      {
+        ended: ({ key }) => journal.acked(names[key] as string),
+        failed: ({ key }, error) => journal.failed(names[key] as string, error),
+      },
+    );
+  },
+  check: (stand, entries) => judge(entries, (key) => stand.post.entity(Echo, key).count()),
+};
+
+export const read: Scenario = {
+  name: 'read',
+  summary: 'a query of one of many durable entities, current (P9)',
+  unit: 'calls',
+  isDurable: false,
+  defaults: {},
+  steps: [{ name: 'read' }],
+  prepare: async (stand) => {
+    const { journal, load, work } = stand;
+    const of = callers(stand, Counter);
+    await inGroups(Math.ceil((work.keys - load.index) / load.of), async (nth) => {
+      const key = load.index + nth * load.of;
+      await of(key).add({ by: 1 });
+      journal.acked(keyName(work, key));
+    });
+  },
+  run: (stand) => {
+    const of = callers(stand, Counter);
+    return drive((lane) => {
+      lane.key = stand.pick();
+      return of(lane.key).count();
+    }, stand.load);
+  },
+  check: (stand, entries) => judge(entries, (key) => stand.post.entity(Counter, key).count()),
+};

@@ -1,0 +1,114 @@
+/** A nats-server and a redis-server of the measurement's own: on free ports of loopback, in a folder of theirs, ended with it. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { accessSync, constants, mkdirSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { delimiter, join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+
+export interface Server {
+  readonly name: string;
+  readonly url: string;
+  readonly pid: number;
+  readonly version: string;
+  close(): Promise<void>;
+}
+
+const readyMs = 15_000;
+/** Debian puts nats-server where only root's PATH leads. */
+const furtherFolders = ['/usr/local/sbin', '/usr/sbin', '/opt/homebrew/bin'];
+
+export async function startNats(folder: string): Promise<Server> {
+  const port = await freePort();
+  return start('nats-server', ['-a', '127.0.0.1', '-p', String(port)], { port, folder, scheme: 'nats' });
+}
+
+/** Persistent as Redis is by default once AOF is on: written at once, flushed every second. */
+export async function startRedis(folder: string): Promise<Server> {
+  const port = await freePort();
+  const data = join(folder, 'redis');
+  mkdirSync(data, { recursive: true });
+  const words = ['--port', String(port), '--bind', '127.0.0.1', '--dir', data, '--save', ''];
+  const lasting = ['--appendonly', 'yes', '--appendfsync', 'everysec', '--auto-aof-rewrite-percentage', '0'];
+  return start('redis-server', [...words, ...lasting], { port, folder: data, scheme: 'redis' });
+}
+
+async function start(
+  program: string,
+  words: readonly string[],
+  { port, folder, scheme }: { port: number; folder: string; scheme: string },
+): Promise<Server> {
+  const path = pathOf(program);
+  const version = await versionOf(path);
+  const child = spawn(path, words, { cwd: folder, stdio: ['ignore', 'ignore', 'ignore'] });
+  const end = () => void child.kill('SIGKILL');
+  process.once('exit', end);
+  const until = performance.now() + readyMs;
+  while (!(await accepts(port))) {
+    if (child.exitCode !== null || performance.now() > until)
+      throw new Error(`${program} did not start on port ${port}`);
+    await pause(20);
+  }
+  return {
+    name: program,
+    url: `${scheme}://127.0.0.1:${port}`,
+    pid: child.pid ?? 0,
+    version,
+    close: async () => {
+      process.removeListener('exit', end);
+      await ended(child);
+    },
+  };
+}
+
+async function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+async function versionOf(path: string): Promise<string> {
+  const child = spawn(path, ['--version'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const texts: string[] = [];
+  child.stdout.setEncoding('utf8').on('data', (text: string) => void texts.push(text));
+  await once(child, 'close');
+  return /\d+\.\d+\.\d+/.exec(texts.join(''))?.[0] ?? 'unknown';
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+}
+
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect({ host: '127.0.0.1', port });
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+function pathOf(program: string): string {
+  const folders = [...(process.env.PATH ?? '').split(delimiter), ...furtherFolders].filter((folder) => folder !== '');
+  const found = folders.map((folder) => join(folder, program)).find(isProgram);
+  if (found === undefined) throw new Error(`${program} is not installed, or not in a folder of PATH`);
+  return found;
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
