@@ -87,6 +87,8 @@ export class NatsServer {
     const child = this.#process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGKILL');
+    // Somebody waits for it now, and may have nothing else to wait for.
+    child.ref();
     await once(child, 'exit');
   }
 
