@@ -186,6 +186,7 @@ export class Desk {
       id: entry.id,
       name: entry.name,
       pid: process.pid,
+      now: this.#parts.environment.now(),
       startedAt: this.#startedAt,
       viewVersion: views.placement.view.version,
       isReady,

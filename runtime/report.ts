@@ -12,7 +12,8 @@ export interface Report {
   readonly id: string;
   readonly name: string;
   readonly pid: number;
-  /** Ms since 1970. */
+  /** By its own clock, ms since 1970. */
+  readonly now: number;
   readonly startedAt: number;
   readonly viewVersion: number;
   /** In the view, with everything claimed that is its own by it. */
@@ -44,13 +45,14 @@ export interface ReportFigures {
   readonly forwarded: number;
 }
 
-export function reportRow({ id, name, pid, startedAt, viewVersion, ...rest }: Report): unknown[] {
+export function reportRow({ id, name, pid, now, startedAt, viewVersion, ...rest }: Report): unknown[] {
   const { isReady, isServing, partitions, coming, figures } = rest;
   const { activations, queued, turns, overloaded, moved, forwarded } = figures;
   return [
     id,
     name,
     pid,
+    now,
     startedAt,
     viewVersion,
     isReady,
@@ -68,6 +70,7 @@ export function readReport(value: unknown): Report {
     id: row.string(),
     name: row.string(),
     pid: row.number(),
+    now: row.number(),
     startedAt: row.number(),
     viewVersion: row.number(),
     isReady: row.boolean(),

@@ -1,18 +1,23 @@
 /** `skerry doctor`: whether an app can run on a data folder, and whether what is in it is well. */
-import { type Finding, findings } from './checks.ts';
+import { folderFindings } from './checks.ts';
+import { clusterFindings } from './cluster-checks.ts';
 import type { Command, Given } from './command.ts';
 import { visible } from './escape.ts';
+import type { Finding } from './finding.ts';
 import type { Output, Style } from './output.ts';
+import { clusterNotes, clusterOf, clusterOptions } from './place.ts';
 import { wrapped } from './width.ts';
 
 export const doctor: Command = {
   name: 'doctor',
   parameters: '',
-  summary: 'check the machine, the data folder and what is in it',
-  options: [],
+  summary: 'check the machine, the data folder or live cluster, and what is in it',
+  options: clusterOptions,
   notes: [
     'Node version, folder, disk, who has it open, format, entities by type, dead letters, overdue timers, full outboxes. Reads every entity. Where nobody has the folder open it is opened for writing for a moment.',
+    'Of a live cluster: NATS, workers, clocks, views, the placement service, who has which partition, and what is stored.',
     'Exit code 1 when something is wrong. With --json: {"ok","findings":[{"check","verdict","text","figures"}]}.',
+    ...clusterNotes,
   ],
   examples: ['skerry doctor', 'skerry doctor --json | jq .ok'],
   run: diagnose,
@@ -27,7 +32,8 @@ const marks: Readonly<Record<Finding['verdict'], readonly [mark: string, style: 
 async function diagnose(given: Given): Promise<number> {
   const { output } = given;
   const found: Finding[] = [];
-  for await (const finding of findings(given)) {
+  const place = clusterOf(given);
+  for await (const finding of place === undefined ? folderFindings(given) : clusterFindings(given, place)) {
     found.push(finding);
     if (!output.isJson) show(output, finding);
   }

@@ -1,12 +1,19 @@
 /** `skerry view`: which workers there are, what each of them has, and what is moving. */
 import { Placement } from '../../placement/placement.ts';
-import { viewsPerTerm } from '../../placement/service.ts';
-import type { Pin, View, WorkerEntry } from '../../placement/view.ts';
-import type { Report } from '../report.ts';
+import type { Pin, View } from '../../placement/view.ts';
 import type { Command, Given } from './command.ts';
 import { addressText, visible } from './escape.ts';
 import { type LiveCluster, type LiveWorker, withCluster } from './live.ts';
 import type { Output, Style } from './output.ts';
+import {
+  type Handoff,
+  handoffsOf,
+  type OwnedPartition,
+  partitionsOf,
+  type State,
+  stateOf,
+  versionText,
+} from './owners.ts';
 import { clusterOptions, requireCluster } from './place.ts';
 import type { Column } from './table.ts';
 import { span } from './time.ts';
@@ -32,31 +39,12 @@ const watchMs = 1_000;
 /** Rows of one part that people are shown. */
 const rowCountMax = 20;
 
-type State = 'ready' | 'joining' | 'leaving' | 'silent';
-
 const stateStyles: Readonly<Record<State, Style | undefined>> = {
   ready: 'green',
   joining: 'yellow',
   leaving: 'yellow',
   silent: 'red',
 };
-
-/** A partition that is with another worker than the view gives it to, or with none. */
-interface Handoff {
-  readonly partition: number;
-  /** Undefined: with none that answers. */
-  readonly from: string | undefined;
-  readonly to: string;
-}
-
-interface OwnedPartition {
-  readonly partition: number;
-  /** By the view. */
-  readonly worker: string | undefined;
-  /** Who has claimed it with the store's present epoch, of those that answer. */
-  readonly owner: string | undefined;
-  readonly epoch: number;
-}
 
 interface Seen {
   readonly view: View;
@@ -93,54 +81,6 @@ async function look(cluster: LiveCluster, hasEpochs: boolean): Promise<Seen> {
   };
 }
 
-function handoffsOf(placement: Placement, workers: readonly LiveWorker[]): Handoff[] {
-  const holders = new Map<number, string>();
-  const coming = new Map<number, string>();
-  for (const { entry, report } of workers) {
-    for (const { partition } of report?.partitions ?? []) holders.set(partition, entry.name);
-    for (const partition of report?.coming ?? []) coming.set(partition, entry.name);
-  }
-  const isElsewhere = ([partition, holder]: [number, string]) =>
-    (placement.workerOf(partition)?.name ?? holder) !== holder;
-  const moving = new Set([...coming.keys(), ...[...holders].filter(isElsewhere).map(([partition]) => partition)]);
-  return [...moving]
-    .sort((one, other) => one - other)
-    .map((partition) => {
-      const to = coming.get(partition) ?? placement.workerOf(partition)?.name ?? '';
-      const holder = holders.get(partition);
-      return { partition, from: holder === to ? undefined : holder, to };
-    });
-}
-
-async function partitionsOf(
-  { store }: LiveCluster,
-  placement: Placement,
-  workers: readonly LiveWorker[],
-): Promise<OwnedPartition[]> {
-  const numbers = [...placement.partitionNumbers];
-  const epochs = await store.epochs(numbers);
-  const holders = new Map<string, string>();
-  for (const { entry, report } of workers)
-    for (const { partition, epoch } of report?.partitions ?? []) holders.set(`${partition} ${epoch}`, entry.name);
-  return numbers.map((partition, index) => ({
-    partition,
-    worker: placement.workerOf(partition)?.name,
-    owner: holders.get(`${partition} ${epochs[index]}`),
-    epoch: epochs[index] ?? 0,
-  }));
-}
-
-function stateOf({ isLeaving }: WorkerEntry, report: Report | undefined): State {
-  if (report === undefined) return 'silent';
-  if (isLeaving) return 'leaving';
-  return report.isReady ? 'ready' : 'joining';
-}
-
-/** As people count them: which holder of the lease, and its how manieth. */
-function versionText({ version }: View): string {
-  return `${Math.floor(version / viewsPerTerm)}.${version % viewsPerTerm}`;
-}
-
 function seenValue({ place }: LiveCluster, { view: present, workers, handoffs, partitions }: Seen): object {
   return {
     cluster: place.cluster,
@@ -150,7 +90,7 @@ function seenValue({ place }: LiveCluster, { view: present, workers, handoffs, p
     workers: workers.map(({ entry, report }) => ({
       name: entry.name,
       id: entry.id,
-      state: stateOf(entry, report),
+      state: stateOf({ entry, report }),
       version: entry.version,
       labels: entry.labels,
       weight: entry.weight,
@@ -199,10 +139,11 @@ function showWorkers(output: Output, workers: readonly LiveWorker[], now: number
     ...(hasVersions ? [{ title: 'version', isFlexible: true }] : []),
     ...(hasLabels ? [{ title: 'labels', isFlexible: true }] : []),
   ];
-  const rows = workers.map(({ entry, report }) => {
-    const state = stateOf(entry, report);
+  const rows = workers.map((worker) => {
+    const { entry, report } = worker;
+    const state = stateOf(worker);
     const style = stateStyles[state];
-    const shown = state.padEnd(Math.max(...workers.map((one) => stateOf(one.entry, one.report).length)));
+    const shown = state.padEnd(Math.max(...workers.map((one) => stateOf(one).length)));
     return [
       entry.name,
       style === undefined ? shown : output.style(style, shown),

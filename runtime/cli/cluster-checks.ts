@@ -1,0 +1,144 @@
+/** What `doctor` looks at of a live cluster: the way to it, its workers and their clocks, and who has what. */
+import { defaultLimits } from '../../core/limits.ts';
+import { Placement } from '../../placement/placement.ts';
+import type { Given } from './command.ts';
+import { contents } from './contents.ts';
+import { failureOf } from './failure.ts';
+import { type Finding, nodeVersion, note, ok, plural, wrong } from './finding.ts';
+import { type LiveCluster, type LiveWorker, withCluster } from './live.ts';
+import { partitionsOf, stateOf, versionText } from './owners.ts';
+import type { ClusterPlace } from './place.ts';
+
+/** What is moving gets this long to arrive, ms. */
+const settleMs = 1_000;
+const settleTries = 5;
+
+export async function* clusterFindings(given: Given, place: ClusterPlace): AsyncIterable<Finding> {
+  yield nodeVersion();
+  let found: Finding[];
+  try {
+    found = await withCluster(given, place, (cluster) => look(given, cluster));
+  } catch (error) {
+    yield wrong('cluster', failureOf(error).message);
+    return;
+  }
+  yield* found;
+}
+
+async function look(given: Given, cluster: LiveCluster): Promise<Finding[]> {
+  const { place, view } = cluster;
+  const found = [
+    ok(
+      'cluster',
+      `${place.cluster} on ${place.shown}, view ${versionText(view)}, ${plural(view.pins.length, 'pin', 'pins')}`,
+      {
+        version: view.version,
+        pins: view.pins.length,
+      },
+    ),
+  ];
+  const workers = await settled(cluster);
+  found.push(
+    ...workersFindings(workers),
+    serviceFinding(workers),
+    clocksFinding(given, workers),
+    viewsFinding(workers),
+  );
+  if (workers.every(({ report }) => report === undefined)) return found;
+  found.push(await partitionsFinding(cluster, workers));
+  const sight = { store: cluster.store, inspector: cluster.inspector, remembered: [] };
+  found.push(...(await contents(given, sight, true)));
+  return found;
+}
+
+/** Reports of all workers, when nothing moves, or after a while. */
+async function settled(cluster: LiveCluster): Promise<LiveWorker[]> {
+  for (let tries = 1; ; tries++) {
+    const workers = await cluster.reports();
+    const isQuiet = workers.every((worker) => stateOf(worker) === 'ready');
+    if (isQuiet || tries >= settleTries) return workers;
+    await cluster.pause(settleMs);
+  }
+}
+
+function workersFindings(workers: readonly LiveWorker[]): Finding[] {
+  const namesOf = (state: string) =>
+    workers.filter((worker) => stateOf(worker) === state).map(({ entry }) => entry.name);
+  const [ready, joining, leaving, silent] = ['ready', 'joining', 'leaving', 'silent'].map(namesOf);
+  const figures = { ready, joining, leaving, silent };
+  const parts = Object.entries(figures).flatMap(([state, names = []]) =>
+    names.length === 0 ? [] : [`${names.length} ${state}${state === 'ready' ? '' : ` (${names.join(', ')})`}`],
+  );
+  const text = parts.join(', ');
+  const versions = new Set(workers.map(({ entry }) => entry.version));
+  const found = [];
+  if (workers.length === 0) found.push(wrong('workers', 'none: start one with skerry worker', figures));
+  else if ((silent ?? []).length > 0)
+    found.push(wrong('workers', `${text}: who is silent hangs or is cut off`, figures));
+  else
+    found.push(
+      (joining ?? []).length + (leaving ?? []).length > 0
+        ? note('workers', text, figures)
+        : ok('workers', text, figures),
+    );
+  if (versions.size > 1)
+    found.push(
+      note('versions', `${versions.size} side by side: ${[...versions].map((one) => one || '(none)').join(', ')}`),
+    );
+  return found;
+}
+
+function serviceFinding(workers: readonly LiveWorker[]): Finding {
+  const names = workers.filter(({ report }) => report?.isServing === true).map(({ entry }) => entry.name);
+  if (names.length === 1) return ok('service', `placement runs on ${names[0]}`, { names });
+  if (names.length > 1)
+    return note('service', `${names.join(' and ')} both believe that placement runs there: for a moment only`, {
+      names,
+    });
+  return wrong('service', 'nobody runs placement: workers that join or crash change nothing until somebody does', {
+    names,
+  });
+}
+
+/** Clocks that differ by more than the limit void promises: what is too old is judged by them. */
+function clocksFinding({ environment }: Given, workers: readonly LiveWorker[]): Finding {
+  const times = workers.flatMap(({ report }) => (report === undefined ? [] : [report.now]));
+  const here = environment.now();
+  const skewMs = times.length === 0 ? 0 : Math.max(...times) - Math.min(...times);
+  const figures = { skewMs, fromHereMs: times.map((time) => time - here) };
+  const { skewMaxMs } = defaultLimits;
+  if (skewMs > skewMaxMs)
+    return wrong('clocks', `they differ by ${skewMs} ms, over skewMaxMs (${skewMaxMs}): synchronise them now`, figures);
+  if (skewMs > skewMaxMs / 2)
+    return note('clocks', `they differ by ${skewMs} ms; at most ${skewMaxMs} are allowed`, figures);
+  return ok('clocks', `within ${skewMs} ms of each other`, figures);
+}
+
+function viewsFinding(workers: readonly LiveWorker[]): Finding {
+  const versions = workers.flatMap(({ report }) => (report === undefined ? [] : [report.viewVersion]));
+  const isOne = new Set(versions).size <= 1;
+  return isOne
+    ? ok('views', 'all workers go by the same one')
+    : note('views', 'workers go by different ones: for a moment only', { versions });
+}
+
+async function partitionsFinding(cluster: LiveCluster, workers: readonly LiveWorker[]): Promise<Finding> {
+  const partitions = await partitionsOf(cluster, new Placement(cluster.view), workers);
+  const homeless = partitions.filter(({ worker }) => worker === undefined);
+  const elsewhere = partitions.filter(({ worker, owner }) => worker !== undefined && worker !== owner);
+  const figures = { count: partitions.length, homeless: homeless.length, elsewhere: elsewhere.length };
+  const count = plural(partitions.length, 'partition', 'partitions');
+  if (homeless.length > 0)
+    return wrong(
+      'partitions',
+      `${homeless.length} of ${count} have no worker that could host them: look at labels`,
+      figures,
+    );
+  if (elsewhere.length > 0)
+    return note(
+      'partitions',
+      `${elsewhere.length} of ${count} are on their way, or claimed when they are next used`,
+      figures,
+    );
+  return ok('partitions', `${count}, each with whom the view says`, figures);
+}

@@ -1,0 +1,120 @@
+/** What `doctor` finds in what is stored: entities, dead letters, what is overdue and what waits. Reads every entity. */
+import { typeOf } from '../../core/message.ts';
+import type { Reading } from '../inspect.ts';
+import type { Given } from './command.ts';
+import { type Finding, note, ok, plural, wrong } from './finding.ts';
+import type { Sight } from './look.ts';
+import { span } from './time.ts';
+
+/** A timer that is late by this, or a message that waits for this, while an app runs, is wrong, ms. */
+const lateMs = 60_000;
+const pageCount = 1_000;
+const lotCount = 16;
+
+export async function contents(given: Given, sight: Sight, isRunning: boolean): Promise<Finding[]> {
+  const found = [ok('format', `readable, ${sight.store.partitions} partitions`)];
+  const { counts, dead } = await census(given, sight);
+  found.push(entityCounts(counts), deadLetters(dead));
+  found.push(...(await unfinished(given, sight, isRunning)));
+  return found;
+}
+
+type Counts = ReadonlyMap<string, number>;
+
+/** Entities and dead letters by type: reads every entity. */
+async function census({ output }: Given, { inspector }: Sight): Promise<{ counts: Counts; dead: Counts }> {
+  const counts = new Map<string, number>();
+  const dead = new Map<string, number>();
+  let seen = 0;
+  for await (const addresses of lotsOf(inspector.list())) {
+    const found = await Promise.all(addresses.map((address) => inspector.get(address, { activityCountMax: 0 })));
+    for (const [index, address] of addresses.entries()) {
+      const type = typeOf(address);
+      counts.set(type, (counts.get(type) ?? 0) + 1);
+      const letters = found[index]?.dead.length ?? 0;
+      if (letters > 0) dead.set(type, (dead.get(type) ?? 0) + letters);
+    }
+    seen += addresses.length;
+    if (seen % 1_000 < lotCount) output.live(`looking at entity ${seen.toLocaleString('en')}`);
+  }
+  output.live('');
+  return { counts, dead };
+}
+
+/** Several at a time, since each is a wait. */
+async function* lotsOf(addresses: AsyncIterable<string>): AsyncIterable<string[]> {
+  let lot: string[] = [];
+  for await (const address of addresses) {
+    lot.push(address);
+    if (lot.length < lotCount) continue;
+    yield lot;
+    lot = [];
+  }
+  if (lot.length > 0) yield lot;
+}
+
+function countsText(counts: Counts): string {
+  return [...counts].map(([type, count]) => `${type} ${count.toLocaleString('en')}`).join(', ');
+}
+
+const totalOf = (counts: Counts): number => [...counts.values()].reduce((sum, count) => sum + count, 0);
+
+function entityCounts(counts: Counts): Finding {
+  return ok('entities', counts.size === 0 ? 'none yet' : countsText(counts), Object.fromEntries(counts));
+}
+
+function deadLetters(dead: Counts): Finding {
+  if (dead.size === 0) return ok('dead letters', 'none', {});
+  return wrong(
+    'dead letters',
+    `${totalOf(dead).toLocaleString('en')} (${countsText(dead)}): skerry dead list shows them`,
+    Object.fromEntries(dead),
+  );
+}
+
+/** What entities have still to do by themselves, from the store's list of those that want to be woken. */
+async function unfinished({ environment }: Given, sight: Sight, isRunning: boolean): Promise<Finding[]> {
+  const now = environment.now();
+  const late = { count: 0, ms: 0 };
+  const waiting = { messages: 0, effects: 0, entities: 0, ms: 0 };
+  for await (const { address, wakeAt } of allWakes(sight.store)) {
+    if (wakeAt > now) continue;
+    if (wakeAt > 0) {
+      late.count += 1;
+      late.ms = Math.max(late.ms, now - wakeAt);
+      continue;
+    }
+    const found = await sight.inspector.get(address, { activityCountMax: 0 });
+    if (found === undefined || found.outbox.length + found.effects.length === 0) continue;
+    waiting.entities += 1;
+    waiting.messages += found.outbox.length;
+    waiting.effects += found.effects.length;
+    waiting.ms = Math.max(waiting.ms, now - found.at);
+  }
+  // While nothing runs, nothing can be on time.
+  const verdict = (ms: number) => (isRunning && ms > lateMs ? wrong : note);
+  const rest = isRunning ? '' : ': done when the app runs';
+  const lateText = `${plural(late.count, 'entity has', 'entities have')} something due, for up to ${span(late.ms)}${rest}`;
+  const kinds = [
+    ...(waiting.messages > 0 ? [plural(waiting.messages, 'message', 'messages')] : []),
+    ...(waiting.effects > 0 ? [plural(waiting.effects, 'effect', 'effects')] : []),
+  ];
+  const whose = plural(waiting.entities, 'entity', 'entities');
+  const waitingText = `${kinds.join(' and ')} of ${whose}, waiting for at least ${span(waiting.ms)}${rest}`;
+  return [
+    late.count === 0 ? ok('timers', 'none overdue', late) : verdict(late.ms)('timers', lateText, late),
+    waiting.entities === 0 ? ok('outboxes', 'empty', waiting) : verdict(waiting.ms)('outboxes', waitingText, waiting),
+  ];
+}
+
+async function* allWakes(store: Reading): AsyncIterable<{ readonly address: string; readonly wakeAt: number }> {
+  for (let partition = 0; partition < store.partitions; partition += 1) {
+    let page = await store.wakes(partition, { limit: pageCount });
+    while (page.length > 0) {
+      yield* page;
+      const after = page.at(-1);
+      page =
+        after === undefined || page.length < pageCount ? [] : await store.wakes(partition, { after, limit: pageCount });
+    }
+  }
+}

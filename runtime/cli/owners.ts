@@ -1,0 +1,72 @@
+/** What follows from the reports of all workers: who has which partition, what is moving, and what state each is in. */
+import type { Placement } from '../../placement/placement.ts';
+import { viewsPerTerm } from '../../placement/service.ts';
+import type { View } from '../../placement/view.ts';
+import type { LiveCluster, LiveWorker } from './live.ts';
+
+export type State = 'ready' | 'joining' | 'leaving' | 'silent';
+
+/** A partition that is with another worker than the view gives it to, or with none. */
+export interface Handoff {
+  readonly partition: number;
+  /** Undefined: with none that answers. */
+  readonly from: string | undefined;
+  readonly to: string;
+}
+
+export interface OwnedPartition {
+  readonly partition: number;
+  /** By the view. */
+  readonly worker: string | undefined;
+  /** Who has claimed it with the store's present epoch, of those that answer. */
+  readonly owner: string | undefined;
+  readonly epoch: number;
+}
+
+export function handoffsOf(placement: Placement, workers: readonly LiveWorker[]): Handoff[] {
+  const holders = new Map<number, string>();
+  const coming = new Map<number, string>();
+  for (const { entry, report } of workers) {
+    for (const { partition } of report?.partitions ?? []) holders.set(partition, entry.name);
+    for (const partition of report?.coming ?? []) coming.set(partition, entry.name);
+  }
+  const isElsewhere = ([partition, holder]: [number, string]) =>
+    (placement.workerOf(partition)?.name ?? holder) !== holder;
+  const moving = new Set([...coming.keys(), ...[...holders].filter(isElsewhere).map(([partition]) => partition)]);
+  return [...moving]
+    .sort((one, other) => one - other)
+    .map((partition) => {
+      const to = coming.get(partition) ?? placement.workerOf(partition)?.name ?? '';
+      const holder = holders.get(partition);
+      return { partition, from: holder === to ? undefined : holder, to };
+    });
+}
+
+export async function partitionsOf(
+  { store }: LiveCluster,
+  placement: Placement,
+  workers: readonly LiveWorker[],
+): Promise<OwnedPartition[]> {
+  const numbers = [...placement.partitionNumbers];
+  const epochs = await store.epochs(numbers);
+  const holders = new Map<string, string>();
+  for (const { entry, report } of workers)
+    for (const { partition, epoch } of report?.partitions ?? []) holders.set(`${partition} ${epoch}`, entry.name);
+  return numbers.map((partition, index) => ({
+    partition,
+    worker: placement.workerOf(partition)?.name,
+    owner: holders.get(`${partition} ${epochs[index]}`),
+    epoch: epochs[index] ?? 0,
+  }));
+}
+
+export function stateOf({ entry: { isLeaving }, report }: LiveWorker): State {
+  if (report === undefined) return 'silent';
+  if (isLeaving) return 'leaving';
+  return report.isReady ? 'ready' : 'joining';
+}
+
+/** As people count them: which holder of the lease, and its how manieth. */
+export function versionText({ version }: View): string {
+  return `${Math.floor(version / viewsPerTerm)}.${version % viewsPerTerm}`;
+}
