@@ -6,7 +6,7 @@ import { parseArgs } from 'node:util';
 import { build } from './cluster.ts';
 import { faults } from './faults.ts';
 import { moves } from './moves.ts';
-import type { Result, Scenario } from './scenario.ts';
+import { type Result, type Scenario, textOf } from './scenario.ts';
 
 const scenarios: readonly Scenario[] = [...faults, ...moves];
 
@@ -21,7 +21,7 @@ function usage(): void {
 }
 
 function tableOf({ scenario, measured, problems }: Result): string {
-  const rows = Object.entries(measured).map(([name, figure]) => `  ${name.padEnd(46)} ${figure}`);
+  const rows = Object.entries(measured).map(([name, figure]) => `  ${name.padEnd(46)} ${textOf(figure)}`);
   return [
     `${problems.length === 0 ? 'ok  ' : 'FAIL'} ${scenario}`,
     ...rows,
@@ -52,10 +52,11 @@ const runs = chosen.flatMap((one) => Array.from({ length: Number(values.repeat) 
 const results: (Result | undefined)[] = [];
 for (const one of runs) {
   const result = await run(one);
-  if (result !== undefined) console.log(tableOf(result));
+  if (result !== undefined)
+    console.log(`  ${result.problems.length === 0 ? 'ok' : `FAILED: ${result.problems.join('; ')}`}`);
   results.push(result);
 }
-console.log('\nTimes in ms, as p50 / p99 / most.\n');
+console.log('\nTimes in ms, as p50 / p99 / most (count).\n');
 for (const result of results) if (result !== undefined) console.log(tableOf(result));
 console.log('');
 for (const result of results) if (result !== undefined) console.log(JSON.stringify(result));

@@ -1,7 +1,7 @@
 /** What is asked of a cluster while it is being called: to empty a worker, to take one in, to become another version. */
 import type { Cluster } from './cluster.ts';
 import { sleep, until } from './program.ts';
-import { calmMs, type Given, type Scenario, scene, spread, three } from './scenario.ts';
+import { calmMs, type Given, type Scenario, type Spread, scene, spread, textOf, three } from './scenario.ts';
 
 /** Pauses up to here are what a call takes on a busy machine: they say nothing about moving. */
 const settleMs = 1_000;
@@ -15,7 +15,7 @@ async function roll(cluster: Cluster, version: string, given: Given) {
     startMs.push(await cluster.startWorker(name, version));
     await sleep(settleMs);
     const ofThis = await cluster.takePauses();
-    given.say(`${name}: drained in ${drainMs.at(-1)?.toFixed(0)} ms, longest pause of a key ${spread(ofThis)}`);
+    given.say(`${name}: drained in ${drainMs.at(-1)?.toFixed(0)} ms, longest pause of a key ${textOf(spread(ofThis))}`);
     pauses.push(...ofThis);
   }
   return { drainMs, startMs, pauses };
@@ -46,7 +46,7 @@ const rolling: Scenario = {
 };
 
 /** The same keys for a while in which nothing is done: what of their waits is the machine's. */
-async function calmly(cluster: Cluster): Promise<string> {
+async function calmly(cluster: Cluster): Promise<Spread> {
   await cluster.takePauses();
   await sleep(calmMs);
   return spread(await cluster.takePauses());

@@ -14,7 +14,15 @@ export interface Given {
   readonly say: (text: string) => void;
 }
 
-type Measured = Readonly<Record<string, number | string>>;
+/** Of many times, ms. */
+export interface Spread {
+  readonly p50: number;
+  readonly p99: number;
+  readonly most: number;
+  readonly count: number;
+}
+
+type Measured = Readonly<Record<string, number | string | Spread>>;
 
 export interface Result {
   readonly scenario: string;
@@ -40,7 +48,7 @@ export const three = ['w1', 'w2', 'w3'];
 /** Between the steps of a scenario, ms: the usual load runs undisturbed. */
 export const calmMs = 2_000;
 
-export type Body = (cluster: Cluster, given: Given) => Promise<{ measured: Measured; problems?: readonly string[] }>;
+type Body = (cluster: Cluster, given: Given) => Promise<{ measured: Measured; problems?: readonly string[] }>;
 
 /** The frame: starts a cluster and the load, lets `body` have it, and compares at the end. */
 export async function scene(name: string, options: Partial<ClusterOptions>, given: Given, body: Body): Promise<Result> {
@@ -54,7 +62,7 @@ export async function scene(name: string, options: Partial<ClusterOptions>, give
     const { failed } = await cluster.counts();
     const verdict = await cluster.finish();
     const { operations, acknowledged, unknown, lost, doubled, finishedMs } = verdict;
-    const compared = { calls: operations, acknowledged, failed: verdict.failed, unknown, lost, doubled };
+    const compared = { operations, acknowledged, failed: verdict.failed, unknown, lost, doubled };
     const all = [...problems, ...verdict.problems];
     for (const one of failed.slice(0, 3))
       given.say(`failed: ${one.code} ${one.effect} after ${one.ms.toFixed(0)} ms: ${one.message}`);
@@ -73,13 +81,21 @@ export async function scene(name: string, options: Partial<ClusterOptions>, give
   }
 }
 
-/** p50, p99 and the most of many times, as one figure. */
-export function spread(ms: readonly number[]): string {
-  if (ms.length === 0) return 'none';
+export function spread(ms: readonly number[]): Spread {
   const sorted = [...ms].sort((one, other) => one - other);
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] as number;
-  const text = (value: number) => (value < 10 ? value.toFixed(1) : value.toFixed(0));
-  return `${text(at(0.5))} / ${text(at(0.99))} / ${text(sorted[sorted.length - 1] as number)}`;
+  const at = (share: number) => rounded(sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)] ?? 0);
+  return { p50: at(0.5), p99: at(0.99), most: at(1), count: sorted.length };
+}
+
+function rounded(ms: number): number {
+  return ms < 10 ? Math.round(ms * 10) / 10 : Math.round(ms);
+}
+
+/** As it stands in tables: p50 / p99 / most (count). */
+export function textOf(figure: Measured[string]): string {
+  if (typeof figure !== 'object') return String(figure);
+  const { p50, p99, most, count } = figure;
+  return count === 0 ? 'none' : `${p50} / ${p99} / ${most} (${count})`;
 }
 
 /** What of a fault's keys never answered is a problem. */
