@@ -14,15 +14,14 @@ import { checkLimits } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
 import { isElsewhere } from './member.ts';
+import { type Joining, type Opened, openTransport } from './places.ts';
 import { Post } from './post.ts';
 import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
 import { checkedCluster, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import { noView, Views } from './views.ts';
 
-export interface ConnectOptions {
-  /** What joins it to the workers; stays open when the client is closed. */
-  readonly transport: Transport;
+export interface ConnectOptions extends Joining {
   /** Default `main`. */
   readonly cluster?: string;
   /** Who calls, for the authorisation hook of the workers (default ''). Worth as much as the transport's own access control. */
@@ -52,11 +51,12 @@ const askMs = 200;
 
 /**
  * Connect to a cluster. Resolves when its view is known. Rejects with `transport-failed` when nobody tells one within
- * `timeoutMs`: no worker runs under that cluster's name.
+ * `timeoutMs` (no worker runs under that cluster's name), or when NATS cannot be reached.
  */
 export async function connect(options: ConnectOptions): Promise<RemoteCluster> {
   checkLimits(options.limits ?? {});
-  const remote = new Remote(options);
+  const environment = options.environment ?? machineEnvironment(standardLog());
+  const remote = new Remote(options, environment, await openTransport(options, environment));
   await remote.start(options.timeoutMs ?? 10_000);
   return remote;
 }
@@ -64,6 +64,7 @@ export async function connect(options: ConnectOptions): Promise<RemoteCluster> {
 class Remote implements RemoteCluster {
   readonly client: Client;
   readonly #environment: Environment;
+  readonly #opened: Opened<Transport>;
   readonly #transport: Transport;
   readonly #subjects: Subjects;
   readonly #id: string;
@@ -74,10 +75,10 @@ class Remote implements RemoteCluster {
   readonly #closers: (() => void)[] = [];
   #isClosed = false;
 
-  constructor(options: ConnectOptions) {
-    this.#environment = options.environment ?? machineEnvironment(standardLog());
-    const environment = this.#environment;
-    this.#transport = options.transport;
+  constructor(options: ConnectOptions, environment: Environment, transport: Opened<Transport>) {
+    this.#environment = environment;
+    this.#opened = transport;
+    this.#transport = transport.what;
     this.#cluster = checkedCluster(options.cluster ?? 'main');
     this.#subjects = new Subjects(this.#cluster);
     this.#id = environment.newId();
@@ -174,5 +175,6 @@ class Remote implements RemoteCluster {
     this.client.close();
     for (const close of this.#closers) close();
     this.#post.close();
+    await this.#opened.close();
   }
 }

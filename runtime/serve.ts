@@ -20,18 +20,20 @@ import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { isElsewhere, Member } from './member.ts';
+import { type Joining, type Opened, openStore, openTransport } from './places.ts';
 import type { Store } from './store.ts';
 import { checkedCluster, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import type { Worker } from './worker.ts';
 
-export interface ServeOptions {
+export interface ServeOptions extends Joining {
   readonly behaviours: readonly Behaviour[];
-  /** What joins the workers; stays open when the worker is closed. */
-  readonly transport: Transport;
-  /** What all workers of the cluster share; stays open when the worker is closed. */
-  readonly store: Store;
-  /** Clusters of different names on one transport do not hear each other (default `main`). Each needs a store, or a prefix in one, of its own. */
+  /**
+   * What all workers of the cluster share: `redis://host:6379` (`rediss://` with TLS), a folder that the workers of one
+   * machine share, or a store that is open already; that one stays open when the worker is closed.
+   */
+  readonly store: string | Store;
+  /** Clusters of different names on one NATS do not hear each other (default `main`). Each needs a store of its own, or a prefix in one. */
   readonly cluster?: string;
   /** Stable over restarts, unique in the cluster: its partitions follow it. Default: one that nobody else has. */
   readonly name?: string;
@@ -69,11 +71,21 @@ export async function serve(options: ServeOptions): Promise<ServedWorker> {
   checkBehaviours(options.behaviours);
   checkLimits(options.limits ?? {});
   const limits: Limits = { ...defaultLimits, ...options.limits };
-  checkFrames(limits, options.transport);
   const environment = options.environment ?? machineEnvironment(standardLog());
-  const served = new Served(options, { environment, limits, entry: entryOf(options, environment) });
-  await served.member.start();
-  return served;
+  const entry = entryOf(options, environment);
+  const transport = await openTransport(options, environment);
+  let store: Opened<Store> | undefined;
+  try {
+    checkFrames(limits, transport.what);
+    store = await openStore(options.store, { owner: entry.name, environment });
+    const served = new Served(options, { environment, limits, entry, transport, store });
+    await served.member.start();
+    return served;
+  } catch (error) {
+    await store?.close();
+    await transport.close();
+    throw error;
+  }
 }
 
 function entryOf(options: ServeOptions, environment: Environment): WorkerEntry {
@@ -100,6 +112,8 @@ interface Composition {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly entry: WorkerEntry;
+  readonly transport: Opened<Transport>;
+  readonly store: Opened<Store>;
 }
 
 class Served implements ServedWorker {
@@ -119,17 +133,20 @@ class Served implements ServedWorker {
 
   constructor(options: ServeOptions, composition: Composition) {
     this.#composition = composition;
+    const { environment, limits, entry } = composition;
+    const base = { environment, transport: composition.transport.what, store: composition.store.what };
+    const { behaviours } = options;
     this.#subjects = new Subjects(checkedCluster(options.cluster ?? 'main'));
-    this.name = composition.entry.name;
-    this.id = composition.entry.id;
+    this.name = entry.name;
+    this.id = entry.id;
     this.closed = new Promise((resolve) => {
       this.#end = resolve;
     });
     this.member = new Member({
-      ...composition,
-      transport: options.transport,
-      store: options.store,
-      behaviours: options.behaviours,
+      ...base,
+      limits,
+      entry,
+      behaviours,
       authorise: options.authorise,
       subjects: this.#subjects,
       placementLimits: { ...defaultPlacementLimits, ...options.placementLimits },
@@ -142,16 +159,14 @@ class Served implements ServedWorker {
       },
     });
     this.#desk = new Desk({
-      environment: composition.environment,
-      transport: options.transport,
+      ...base,
       subjects: this.#subjects,
-      store: options.store,
-      behaviours: options.behaviours,
+      behaviours,
       member: this.member,
       leave: () => void this.close(),
     });
     this.client = this.connect({ identity: '' });
-    this.inspector = new Inspector(options.store);
+    this.inspector = new Inspector(base.store);
     this.workers = [this.member.worker];
   }
 
@@ -192,6 +207,8 @@ class Served implements ServedWorker {
   async #close(): Promise<void> {
     await this.member.leave();
     this.#ended('left');
+    await this.#composition.transport.close();
+    await this.#composition.store.close();
   }
 
   #ended(how: 'left' | 'replaced'): void {

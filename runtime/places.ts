@@ -1,0 +1,50 @@
+/**
+ * Where a cluster is: what joins its workers, and what they keep their entities in, by the names that people give them.
+ *
+ * Owns which name means which transport or store, and who closes what was opened here.
+ */
+import { SkerryError } from '../core/errors.ts';
+import type { Environment } from './environment.ts';
+import type { Store } from './store.ts';
+import { openLmdb } from './stores/lmdb.ts';
+import type { Transport } from './transport.ts';
+import { type NatsOptions, openNats } from './transports/nats.ts';
+
+/** How a process reaches the workers of its cluster: one of the two. */
+export interface Joining {
+  /** A server's address, as `nats://host:4222`, or more; the connection is closed with what uses it. */
+  readonly nats?: string | NatsOptions;
+  /** A transport that is open already; it stays open. */
+  readonly transport?: Transport;
+}
+
+/** Something that was opened, and how to close it: nothing, if somebody else opened it. */
+export interface Opened<What> {
+  readonly what: What;
+  close(): Promise<void>;
+}
+
+/** Fails with `transport-failed`, `invalid-definition`. */
+export async function openTransport(
+  { nats, transport }: Joining,
+  environment: Environment,
+): Promise<Opened<Transport>> {
+  if ((nats === undefined) === (transport === undefined))
+    throw new SkerryError(
+      'invalid-definition',
+      'Give either nats, the address of a server, or a transport that is open',
+    );
+  if (transport !== undefined) return { what: transport, close: async () => undefined };
+  const opened = await openNats(typeof nats === 'string' ? { servers: nats } : (nats as NatsOptions), environment);
+  return { what: opened, close: () => opened.close() };
+}
+
+/** Fails with `store-failed`, `store-format`, `store-in-use`, `invalid-definition`. */
+export async function openStore(
+  store: string | Store,
+  { owner }: { owner: string; environment: Environment },
+): Promise<Opened<Store>> {
+  if (typeof store !== 'string') return { what: store, close: async () => undefined };
+  const opened = await openLmdb(store, { shared: true, owner });
+  return { what: opened, close: () => opened.close() };
+}
