@@ -210,7 +210,7 @@ export class Cluster {
     const pids: [string, number][] = [...this.workers.values()]
       .filter(({ isAlive }) => isAlive)
       .map(({ name, pid }) => [name, pid]);
-    pids.push(['client', this.#client?.pid ?? 0], ['harness', process.pid]);
+    pids.push(['client', this.#client?.pid ?? 0], ['nats', this.nats.pid]);
     return Object.fromEntries(pids.map(([name, pid]) => [name, cpuMsOf(pid)]));
   }
 

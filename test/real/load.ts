@@ -18,6 +18,8 @@ export interface LoadOptions {
   /** Pause of a loop between two calls, ms. */
   readonly thinkMs: number;
   readonly deadlineMs: number;
+  /** Whether accounts and desks are called too, which send messages to others. */
+  readonly sendsMessages: boolean;
 }
 
 export const accountCount = 16;
@@ -57,6 +59,7 @@ export class Load {
       const mine = this.#share(loop, loops, tallies);
       this.#run(thinkMs, (round) => this.#tally(mine[round % mine.length] as number, round));
     }
+    if (!this.#options.sendsMessages) return;
     for (let index = 0; index < accountCount; index += 1)
       this.#run(thinkMs * slowly, (round) => this.#pay(index, round));
     for (let index = 0; index < deskCount; index += 1) this.#run(thinkMs * slowly, (round) => this.#buy(index, round));

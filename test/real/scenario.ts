@@ -41,7 +41,7 @@ export interface Scenario {
 }
 
 /** Light enough that two processors are not the bottleneck, dense enough that each key is called all the time. */
-export const usualLoad: LoadOptions = { tallies: 96, loops: 96, thinkMs: 40, deadlineMs: 30_000 };
+export const usualLoad: LoadOptions = { tallies: 96, loops: 96, thinkMs: 40, deadlineMs: 30_000, sendsMessages: true };
 
 export const three = ['w1', 'w2', 'w3'];
 
