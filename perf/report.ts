@@ -121,7 +121,7 @@ function stepFigures({ plan, repeats }: Outcome, name: string): StepFigures {
         for (const value of values) known.push(value);
         extra[key] = known;
       }
-  const facts = scenarioOf(plan.scenario).facts?.(extra) ?? {};
+  const facts = scenarioOf(plan.scenario).facts?.(extra, figures) ?? {};
   return { step: name, ...medians(figures), facts, repeats: figures };
 }
 

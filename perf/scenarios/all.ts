@@ -1,9 +1,26 @@
 /** The scenarios by their names. */
 import type { Scenario } from '../scenario.ts';
+import { activate } from './activate.ts';
 import { counter, hot } from './counter.ts';
 import { echo, read } from './echo.ts';
+import { idle } from './idle.ts';
+import { fanout, reserve } from './messages.ts';
+import { failover, move } from './moving.ts';
+import { timers } from './timers.ts';
 
-export const scenarios: readonly Scenario[] = [echo, counter, hot, read];
+export const scenarios: readonly Scenario[] = [
+  echo,
+  counter,
+  hot,
+  read,
+  fanout,
+  reserve,
+  activate,
+  timers,
+  idle,
+  move,
+  failover,
+];
 
 export function scenarioOf(name: string): Scenario {
   const found = scenarios.find((scenario) => scenario.name === name);

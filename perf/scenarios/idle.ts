@@ -1,0 +1,94 @@
+/**
+ * What an entity that is in memory and idle costs beyond its state, and what is left of it when it has left memory.
+ *
+ * Looks into its own process, so that the cluster is in it. The floor is the same states in a plain Map. The store accepts and
+ * keeps nothing, since what a real one keeps is not in this heap.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { embed } from '../../runtime/embed.ts';
+import { machineEnvironment } from '../../runtime/environment.ts';
+import { silentLog } from '../../runtime/log.ts';
+import { MemoryStore } from '../../runtime/stores/memory.ts';
+import { Ten, ten } from '../entities.ts';
+import { drive } from '../load.ts';
+import type { Measured } from '../plan.ts';
+import { median, type Scenario, type Stand } from '../scenario.ts';
+
+const idleMs = 3_600_000;
+/** What has rested for 2 s gives back all but its state; everything is passed in so many seconds. */
+const restMs = (count: number) => 4_000 + Math.min(16_000, count / 20);
+
+class StoreOutside extends MemoryStore {
+  override commit(group: Parameters<MemoryStore['commit']>[0]): ReturnType<MemoryStore['commit']> {
+    return Promise.resolve(group.map(() => 'committed' as const));
+  }
+}
+
+async function run({ work, load }: Stand): Promise<Measured> {
+  const collect = collector();
+  const count = work.keys;
+  const stateBytes = plainBytes(count, collect) / count;
+  const machine = machineEnvironment(silentLog);
+  let passedMs = 0;
+  const cluster = await embed({
+    behaviours: [ten],
+    store: new StoreOutside(),
+    // Its clock can be put forward: nobody waits an hour for what is idle to leave.
+    environment: { ...machine, now: () => machine.now() + passedMs },
+    limits: { activationCountMax: count + 1, idleMs },
+  });
+  const before = usedBytes(collect);
+  let next = 0;
+  const measured = await drive(() => cluster.entity(Ten, `entity-${next++}`).touch(), {
+    ...load,
+    warmupMs: 0,
+    durationMs: 600_000,
+    callsMax: count,
+  });
+  await pause(restMs(count));
+  const entityBytes = (usedBytes(collect) - before) / count;
+  passedMs = 2 * idleMs;
+  await pause(restMs(count));
+  const passivatedBytes = (usedBytes(collect) - before) / count;
+  await cluster.close();
+  const extra = { stateBytes: [stateBytes], entityBytes: [entityBytes], passivatedBytes: [passivatedBytes] };
+  return { ...measured, extra };
+}
+
+function collector(): () => void {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
+}
+
+function usedBytes(collect: () => void): number {
+  collect();
+  collect();
+  const { heapUsed, arrayBuffers, external } = process.memoryUsage();
+  return heapUsed + Math.max(arrayBuffers, external);
+}
+
+function plainBytes(count: number, collect: () => void): number {
+  const before = usedBytes(collect);
+  const map = new Map<string, unknown>();
+  for (let index = 0; index < count; index++) map.set(`perf-ten/entity-${index}`, Ten.initial(`entity-${index}`));
+  const bytes = usedBytes(collect) - before;
+  return map.size === count ? bytes : 0;
+}
+
+export const idle: Scenario = {
+  name: 'idle',
+  summary: 'entities of ten fields, each called once and then left alone; what they cost in memory',
+  unit: 'entities',
+  isDurable: false,
+  defaults: { keys: 1_000_000, repeats: 1, concurrency: 2_048, warmupMs: 0 },
+  steps: [{ name: 'idle' }],
+  run,
+  facts: ({ stateBytes = [], entityBytes = [], passivatedBytes = [] }) => ({
+    stateBytes: Math.round(median(stateBytes)),
+    entityBytes: Math.round(median(entityBytes)),
+    beyondStateBytes: Math.round(median(entityBytes) - median(stateBytes)),
+    passivatedBytes: Math.round(median(passivatedBytes)),
+  }),
+};

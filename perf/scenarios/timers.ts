@@ -1,0 +1,79 @@
+/** Very many timers that fall due in the same second: by how much they are late, and that each fires once. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { Alarm } from '../entities.ts';
+import { newHistogram, packed, record } from '../histogram.ts';
+import { judge } from '../journal.ts';
+import type { Measured } from '../plan.ts';
+import { callers, inGroups, keyName, percentile, type Scenario, type Stand } from '../scenario.ts';
+
+const spreadMs = 1_000;
+/** How many a second are surely set: so long before they fall due the setting begins. */
+const setPerS = 10_000;
+const patienceMs = 60_000;
+
+async function run(stand: Stand): Promise<Measured> {
+  const { work, load, journal, chance } = stand;
+  const mine = Math.ceil((work.keys - load.index) / load.of);
+  const of = callers(stand, Alarm);
+  const keyOf = (nth: number) => load.index + nth * load.of;
+  const beganAt = performance.now();
+  const dueAt = beganAt + (mine * 1_000) / setPerS + 1_000;
+  await inGroups(mine, async (nth) => {
+    const name = keyName(work, keyOf(nth));
+    const afterMs = Math.max(0, Math.round(dueAt + chance() * spreadMs - performance.now()));
+    try {
+      await of(keyOf(nth)).set({ afterMs });
+      journal.acked(name);
+    } catch (error) {
+      journal.failed(name, error);
+    }
+  });
+  const setMs = performance.now() - beganAt;
+  await pause(Math.max(0, dueAt + 2 * spreadMs - performance.now()));
+  const late = await lateness(mine, async (nth) => (await of(keyOf(nth)).report()).lateMs);
+  const histogram = newHistogram();
+  for (const ms of late) record(histogram, ms * 1_000);
+  return {
+    calls: mine,
+    things: late.length,
+    elapsedMs: spreadMs + late.reduce((most, ms) => Math.max(most, ms), 0),
+    errors: {},
+    histogram: packed(histogram),
+    series: [],
+    worstUs: [],
+    extra: { lateMs: late, setPerS: [(mine * 1_000) / setMs] },
+  };
+}
+
+/** Asks each until it has fired. */
+async function lateness(count: number, report: (nth: number) => Promise<number>): Promise<number[]> {
+  const late: number[] = [];
+  const until = performance.now() + patienceMs;
+  await inGroups(count, async (nth) => {
+    for (;;) {
+      const ms = await report(nth);
+      if (ms >= 0) return void late.push(ms);
+      if (performance.now() > until) return;
+      await pause(200);
+    }
+  });
+  return late;
+}
+
+export const timers: Scenario = {
+  name: 'timers',
+  summary: 'timers that fall due within one second; latencies are by how much they fire late',
+  unit: 'timers',
+  isDurable: true,
+  defaults: { keys: 100_000, repeats: 1, warmupMs: 0 },
+  steps: [{ name: 'timers' }],
+  run,
+  check: (stand, entries) => judge(entries, async (key) => (await stand.post.entity(Alarm, key).report()).fired),
+  facts: ({ lateMs = [], setPerS = [] }) => ({
+    fired: lateMs.length,
+    lateP50Ms: percentile(lateMs, 50),
+    lateP99Ms: percentile(lateMs, 99),
+    lateMaxMs: percentile(lateMs, 100),
+    setPerS: Math.round(setPerS.reduce((sum, rate) => sum + rate, 0) / Math.max(1, setPerS.length)),
+  }),
+};
