@@ -3,13 +3,16 @@
  */
 export type { Authorise } from './authorise.ts';
 export type { Client } from './client.ts';
+export { type ConnectOptions, connect, type RemoteCluster } from './connect.ts';
 export { type Cluster, type EmbedOptions, embed } from './embed.ts';
 export { type Environment, machineEnvironment } from './environment.ts';
 export { type Inspection, Inspector } from './inspect.ts';
 export { type Log, silentLog, standardLog } from './log.ts';
+export { type ServedWorker, type ServeOptions, serve } from './serve.ts';
 export type { Store } from './store.ts';
 export { openLmdb } from './stores/lmdb.ts';
 export { MemoryStore } from './stores/memory.ts';
 export type { Transport } from './transport.ts';
 export { MemoryTransport } from './transports/memory.ts';
+export { type NatsOptions, type NatsTransport, openNats } from './transports/nats.ts';
 export type { Worker } from './worker.ts';

@@ -5,7 +5,7 @@ import type { Store } from '../store.ts';
 import { openLmdb } from '../stores/lmdb.ts';
 import type { Given } from './command.ts';
 import { CliError } from './failure.ts';
-import { setting } from './place.ts';
+import { setting, withoutLogin } from './place.ts';
 
 const partitionCountMax = 65_536;
 
@@ -32,7 +32,7 @@ export async function openClusterStore(
   const partitions = partitionsOf(given);
   const sizes = partitions === undefined ? {} : { partitions };
   try {
-    if (/^[a-z][a-z-]*:\/\//i.test(text)) throw new CliError('usage', 'Redis');
+    if (/^[a-z][a-z-]*:\/\//i.test(text)) throw noStore(text);
     return await openLmdb(text, { ...sizes, shared: true, owner });
   } catch (error) {
     if (!isSkerryError(error, 'store-in-use')) throw error;
@@ -42,4 +42,8 @@ export async function openClusterStore(
         'the workers of one cluster share a folder with each other, not with skerry run or an app that embeds it: stop that one',
     });
   }
+}
+
+function noStore(text: string): CliError {
+  return new CliError('usage', `'${withoutLogin(text)}' is no store`, { advice: 'name a folder' });
 }

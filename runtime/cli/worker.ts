@@ -1,5 +1,5 @@
 /** `skerry worker`: one worker of a cluster, until it is told to stop, or drained from elsewhere. */
-import { machineEnvironment } from '../environment.ts';
+import { type Environment, machineEnvironment } from '../environment.ts';
 import { type ServedWorker, serve } from '../serve.ts';
 import { type App, loadApp, shownPath } from './app.ts';
 import type { Command, Given } from './command.ts';
@@ -67,7 +67,7 @@ async function runWorker(given: Given): Promise<number> {
         cluster: place.cluster,
         weight,
       });
-      return await live(given, { served, app, place, stopping });
+      return await live(given, { environment, served, app, place, stopping });
     } finally {
       await store.close();
     }
@@ -105,17 +105,20 @@ function isSupervised(): boolean {
 }
 
 interface Living {
+  readonly environment: Environment;
   readonly served: ServedWorker;
   readonly app: App;
   readonly place: ClusterPlace;
   readonly stopping: Stopping;
 }
 
-async function live(given: Given, { served, app, place, stopping }: Living): Promise<number> {
-  const { output, environment } = given;
+async function live(given: Given, { environment, served, app, place, stopping }: Living): Promise<number> {
+  const { output } = given;
   const ended = Promise.race([stopping.asked.then(() => 'asked' as const), served.closed]);
   if (isSupervised()) process.once('disconnect', () => stopping.stop());
+  const cancel = sayWhyNotReady(environment, served);
   const isStarted = await Promise.race([served.ready().then(() => true), ended.then(() => false)]);
+  cancel();
   if (isStarted) {
     tellReady(given, { served, app, place });
     await watch(given, served.workers, ended);
@@ -135,6 +138,28 @@ async function live(given: Given, { served, app, place, stopping }: Living): Pro
   if (output.isJson) output.json({ status: 'closed', how: how === 'asked' ? 'told to stop' : 'drained', ms });
   else output.line(how === 'asked' ? `left after ${ms} ms` : 'left: it was drained');
   return 0;
+}
+
+/** Who waits for this long is told why, as far as this worker knows, ms. */
+const whyMs = 2_000;
+
+/** The function that comes back ends that. */
+function sayWhyNotReady({ after, log }: Environment, { name, id, view, member }: ServedWorker): () => void {
+  return after(whyMs, () => {
+    const { isKnown } = member.views;
+    const namesake = member.views.placement.view.workers.find((one) => one.name === name);
+    if (!isKnown) log.warn({ worker: name }, 'not ready: nobody has told a view yet');
+    else if (namesake !== undefined && namesake.id !== id)
+      log.warn(
+        { worker: name, other: namesake.id },
+        'not ready: another worker has this name, and answers; it has to leave first',
+      );
+    else
+      log.warn(
+        { worker: name, view: view.version, coming: member.tenancy.coming.length },
+        'not ready yet: partitions are on their way',
+      );
+  });
 }
 
 function tellReady({ output }: Given, { served, app, place }: Pick<Living, 'served' | 'app' | 'place'>): void {

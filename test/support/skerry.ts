@@ -29,7 +29,7 @@ export class Skerry {
 
   constructor(temporary: string) {
     this.#main = build(temporary);
-    this.#environment = { ...process.env, TMPDIR: temporary, NO_COLOR: '1', SKERRY_DATA: '' };
+    this.#environment = { ...process.env, TMPDIR: temporary, NO_COLOR: '1', SKERRY_DATA: '', SKERRY_NATS: '' };
   }
 
   #spawn(words: readonly string[]): Running {
@@ -80,8 +80,62 @@ export class Skerry {
     };
   }
 
+  /** Start a command that goes on; it says what it does in JSON lines. */
+  begin(...words: string[]): Going {
+    return new Going(this.#spawn([...words, '--json']));
+  }
+
   endAll(): void {
     for (const child of this.#children) child.kill('SIGKILL');
+  }
+}
+
+type Said = Readonly<Record<string, unknown>>;
+
+/** A command that goes on, and its JSON lines. */
+export class Going {
+  readonly #child: Running;
+  readonly #out: () => string;
+  readonly #err: () => string;
+  readonly #ended: Promise<number | null>;
+  #read = 0;
+
+  constructor(child: Running) {
+    this.#child = child;
+    [this.#out, this.#err] = [collected(child.stdout), collected(child.stderr)];
+    this.#ended = once(child, 'close').then(([code]) => code as number | null);
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** The next line that says this; fails if the command ends without it. */
+  async says(expected: Said): Promise<Said> {
+    let isOver = false;
+    void this.#ended.then(() => {
+      isOver = true;
+    });
+    for (;;) {
+      const wasOver = isOver;
+      const lines = this.#out().split('\n').slice(0, -1);
+      while (this.#read < lines.length) {
+        const said = JSON.parse(lines[this.#read++] ?? '') as Said;
+        if (Object.entries(expected).every(([name, value]) => said[name] === value)) return said;
+      }
+      if (wasOver) throw new Error(`it ended without saying ${JSON.stringify(expected)}: ${this.#out()}${this.#err()}`);
+      await Promise.race([once(this.#child.stdout, 'data'), this.#ended]);
+    }
+  }
+
+  /** What it says on standard error, sooner or later. */
+  async hears(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.#err())) await once(this.#child.stderr, 'data');
+  }
+
+  async end(signal?: NodeJS.Signals): Promise<Ran> {
+    if (signal !== undefined) this.#child.kill(signal);
+    return { code: await this.#ended, out: this.#out(), err: this.#err() };
   }
 }
 
