@@ -127,6 +127,11 @@ export function pinnedPartition(address: string, partitions: number): number {
   return partitionOf(address, partitions) + partitions * (pinLayer + hash(`pin:${address}`));
 }
 
+/** Whether a partition is that of a pinned entity. */
+export function isOfPin(partition: number, partitions: number): boolean {
+  return partition >= partitions * pinLayer;
+}
+
 /** By the hash of their labels; sets of labels that share a hash (a chance of 2^-32) are one group and require both. */
 function groupsOf(view: View): Group[] {
   const groups = new Map<number, Group>();

@@ -9,9 +9,11 @@
  * Invariants:
  * - HO1 A partition is given away only when no commit of it is under way, and from then on nothing of it runs here (P3).
  * - HO2 What waited for turns leaves with the partition, in its order (P6).
+ * - HO3 An entity runs here by the one partition that is its own by the store's pins, not by what the view says of them (P3).
  */
 import type { Limits } from '../core/limits.ts';
 import type { Address } from '../core/message.ts';
+import { isOfPin } from '../placement/placement.ts';
 import type { Activation } from './activation.ts';
 import type { CommitQueue } from './commit.ts';
 import type { Envelope } from './envelope.ts';
@@ -59,7 +61,7 @@ const pageSize = 1_000;
 export class Handover {
   readonly #parts: HandoverParts;
   readonly #leaving = new Set<Partition>();
-  /** Of a home partition: the entities that were pinned when it was claimed. A later pin makes the claim stale. */
+  /** The entities of its home that were pinned when a partition was claimed. A later pin makes the claim stale (S8). */
   readonly #pinned = new Map<Partition, ReadonlySet<Address>>();
 
   constructor(parts: HandoverParts) {
@@ -71,20 +73,23 @@ export class Handover {
     return this.#leaving.has(partition);
   }
 
-  /** Whether an entity of a home partition is pinned, and so belongs to a partition of its own. */
-  isPinned(partition: Partition, address: Address): boolean {
-    return this.#pinned.get(partition)?.has(address) === true;
+  /**
+   * Whether an entity belongs to another partition by the pins of the moment at which this one was claimed, whatever the
+   * view says: else its home and its pin could both have an owner that has a valid epoch (HO3).
+   */
+  isElsewhere(partition: Partition, address: Address): boolean {
+    const isPinned = this.#pinned.get(partition)?.has(address) === true;
+    return isPinned !== isOfPin(partition, this.#parts.store.partitions);
   }
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */
   take({ partition, epoch, pins }: Claim, at: number, warm: readonly WarmEntity[]): void {
-    const { ownership, residents, store } = this.#parts;
+    const { ownership, residents } = this.#parts;
     this.#leaving.delete(partition);
-    if (partition < store.partitions && pins.length > 0)
-      this.#pinned.set(partition, new Set(pins.map(({ address }) => address)));
+    if (pins.length > 0) this.#pinned.set(partition, new Set(pins.map(({ address }) => address)));
     else this.#pinned.delete(partition);
     ownership.take(partition, epoch, at);
-    for (const entity of warm) residents.adopt(entity, partition);
+    for (const entity of warm) if (!this.isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
   }
 
   /** Have the entities of a partition woken that have something to do by themselves. */
@@ -105,6 +110,8 @@ export class Handover {
       const { address } = activation;
       if (partitionOf(address) === activation.partition) continue;
       for (const item of this.#parts.pump.takeAll(activation)) waiting.push({ address, item });
+      // Its commit is by the partition that it belonged to: nothing but a fence keeps it from being written in the middle of a read.
+      if (!activation.isDurable) this.#parts.residents.doubt(address);
       this.#parts.residents.drop(activation);
     }
     return waiting;

@@ -233,8 +233,9 @@ export class Worker {
   /** Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. */
   async drain(): Promise<void> {
     this.#isDraining = true;
+    // Not 'soon': what waits for the store would have this worker do nothing else.
     while (this.#pump.waitingCount > 0 && !this.#isStopped)
-      await new Promise<void>((resolve) => this.#environment.soon(resolve));
+      await new Promise<void>((resolve) => void this.#environment.after(1, resolve));
     for (const activation of this.#residents.all())
       if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeeping.tidy(activation, true);
     await this.#commits.settled();
@@ -292,7 +293,7 @@ export class Worker {
   #deliver(address: Address, item: Item, hops = 0): void {
     if (this.#isStopped) return;
     const partition = this.#partitionOf(address);
-    if (!this.has(partition) || this.#handover.isPinned(partition, address)) {
+    if (!this.has(partition) || this.#handover.isElsewhere(partition, address)) {
       if (item.kind !== 'wake' && item.kind !== 'effect') this.#astray(item, partition, hops);
       return;
     }
