@@ -10,6 +10,8 @@ export interface PlacementLimits {
   readonly pingMs: number;
   /** Workers that join, change or start to leave within this are published as one view, ms: each view moves partitions. */
   readonly gatherMs: number;
+  /** The pins are read again this often, ms: whoever pinned may have crashed before it told the service. */
+  readonly readPinsMs: number;
   /** The view is published again this often for those who lost it, ms. */
   readonly republishMs: number;
   /** The service looks for silent workers this often, ms: what it adds to `suspectMs` and `deadMs` at most. */
@@ -44,6 +46,7 @@ export const defaultPlacementLimits: PlacementLimits = {
   deadMs: 3_000,
   pingMs: 500,
   gatherMs: 50,
+  readPinsMs: 5_000,
   republishMs: 1_000,
   checkMs: 100,
   lagMs: 250,

@@ -39,6 +39,8 @@ export class ServiceHost {
   #stopListening: (() => void) | undefined;
   #cancelTick: (() => void) | undefined;
   #tickAt = Number.POSITIVE_INFINITY;
+  #isReadingPins = false;
+  #arePinsOld = false;
   #isOver = false;
 
   constructor(parts: ServiceHostParts) {
@@ -167,19 +169,39 @@ export class ServiceHost {
     const now = environment.now();
     this.#service = new PlacementService({ term, partitions: store.partitions, view: known, pins, limits, now });
     this.#stopListening = this.#parts.listen();
+    this.#readPinsAgain(this.#service);
     this.#plan();
   }
 
+  /** One read at a time, or an earlier one could have the last word. */
   async #readPins(): Promise<void> {
-    try {
-      const pins = await this.#parts.store.pins();
-      this.#serve((service, now) => service.pinned(pins, now));
-    } catch (error) {
-      this.#parts.environment.log.warn(
-        { error: String(error) },
-        'the pins could not be read; whoever pinned asks again',
-      );
+    const service = this.#service;
+    this.#arePinsOld = true;
+    if (this.#isReadingPins) return;
+    this.#isReadingPins = true;
+    while (this.#arePinsOld && this.#service === service) {
+      this.#arePinsOld = false;
+      try {
+        const pins = await this.#parts.store.pins();
+        if (this.#service === service) this.#serve((one, now) => one.pinned(pins, now));
+      } catch (error) {
+        this.#parts.environment.log.warn(
+          { error: String(error) },
+          'the pins could not be read; they are read again soon',
+        );
+      }
     }
+    this.#isReadingPins = false;
+  }
+
+  /** Who pins may crash before it says so, or not be heard. */
+  #readPinsAgain(service: PlacementService): void {
+    const { environment, limits } = this.#parts;
+    environment.after(limits.readPinsMs, () => {
+      if (this.#isOver || this.#service !== service) return;
+      void this.#readPins();
+      this.#readPinsAgain(service);
+    });
   }
 
   #endService(): void {
