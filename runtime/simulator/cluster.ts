@@ -128,6 +128,7 @@ export class SimulatedCluster {
       if (!member.isReady) return `${node.name} is not ready, in view ${member.views.placement.view.version}`;
       if (member.views.placement.view.version !== version) return `${node.name} goes by another view than ${version}`;
     }
+    if (!this.#parts.watch.arePins(placement.view.pins)) return 'the view has other pins than the store';
     for (const [node, remote] of this.#clients)
       if (remote.view.version !== version) return `${node.name} goes by view ${remote.view.version}, not ${version}`;
     // One that was claimed by somebody who dropped the claim is found out by the first commit: until then it costs nobody.

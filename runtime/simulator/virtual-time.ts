@@ -51,6 +51,8 @@ export function newNode(name: string, offsetMs = 0): SimulatedNode {
 
 /** Events before the process gets its turn. */
 const eventsAtOnce = 256;
+/** At one moment; more means that somebody waits without letting time pass. */
+const eventsAtOneTimeMax = 100_000;
 const startedAt = 1_600_000_000_000;
 
 export class VirtualTime {
@@ -59,6 +61,7 @@ export class VirtualTime {
   #order = 0;
   #low = 0x811c9dc5;
   #high = 0x9e3779b9;
+  #standing = 0;
   now = startedAt;
   eventCount = 0;
   /** Errors that an event threw or a promise was rejected with: every one is a bug. */
@@ -130,6 +133,9 @@ export class VirtualTime {
       if (next === undefined || next.at > until) break;
       this.#pop();
       if (this.#isOff(next)) continue;
+      this.#standing = next.at === this.now ? this.#standing + 1 : 0;
+      if (this.#standing === eventsAtOneTimeMax)
+        this.onError(new Error(`time stands still: ${next.node.name} ${next.label}`));
       this.now = next.at;
       this.#perform(next);
       await (this.eventCount % eventsAtOnce === 0 ? everythingDone() : promiseJobsDone());

@@ -9,6 +9,7 @@ import type { Inbound } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
 import { type Address, isEntityPartner, type PartnerId, typeOf } from '../../core/message.ts';
 import { type Placement, pinnedPartition } from '../../placement/placement.ts';
+import type { Pin } from '../../placement/view.ts';
 import type { Envelope, MessageEnvelope, ReplyEnvelope, StreamEnvelope } from '../envelope.ts';
 import type { Signal } from '../signals.ts';
 import type { Claim, Commit, Epoch, Outcome, Partition } from '../store.ts';
@@ -174,6 +175,11 @@ export class Watch {
     for (const [partition, epoch] of raised) this.#raised(partition, epoch);
   }
 
+  arePins(pins: readonly Pin[]): boolean {
+    const { image } = this.#parts;
+    return pins.length === image.pins.size && pins.every(({ address, worker }) => image.pins.get(address) === worker);
+  }
+
   /** A worker tells another that a partition is no longer its own. */
   released(node: SimulatedNode, { partition, epoch, entities }: Released): void {
     const { image, time } = this.#parts;
@@ -183,13 +189,20 @@ export class Watch {
     );
     const given = this.#givenAway.get(node) ?? new Map<Partition, Epoch>();
     this.#givenAway.set(node, given.set(partition, epoch));
-    for (const group of this.#underWay.get(node) ?? []) for (const commit of group) this.#checkGivenAway(node, commit);
     // Somebody has claimed it meanwhile, and will not use what comes with an older epoch.
     if (image.epochs.get(partition) !== epoch) return;
     for (const warm of entities) {
+      if (this.#isUnderWay(node, warm.address))
+        this.violate('HO1', `${node.name} hands ${warm.address} over while a commit of it is under way`);
       const isSame = image.isAsStored(warm.address, warm.loaded);
       if (!isSame) this.violate('T2', `${node.name} hands ${warm.address} over other than it is stored`);
     }
+  }
+
+  #isUnderWay(node: SimulatedNode, address: Address): boolean {
+    for (const group of this.#underWay.get(node) ?? [])
+      if (group.some((commit) => commit.address === address)) return true;
+    return false;
   }
 
   #checkGivenAway(node: SimulatedNode, { address, partition, epoch, version }: Commit): void {
