@@ -12,7 +12,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts';
 import type { Verdict } from './check.ts';
 import type { LoadOptions } from './load.ts';
 import type { Order } from './orders.ts';
-import { clock, cpuMsOf, Program, until } from './program.ts';
+import { clock, Program, type Used, until, usedBy } from './program.ts';
 
 const readyMs = 60_000;
 const checkMs = 120_000;
@@ -205,13 +205,12 @@ export class Cluster {
     return this.#order({ what: 'check' }, checkMs);
   }
 
-  /** Processor time used so far, ms, by what uses it. */
-  cpuMs(): Record<string, number> {
-    const pids: [string, number][] = [...this.workers.values()]
-      .filter(({ isAlive }) => isAlive)
-      .map(({ name, pid }) => [name, pid]);
+  /** What each process has used of the processors so far. */
+  used(): Record<string, Used> {
+    const workers = [...this.workers.values()].filter(({ isAlive }) => isAlive);
+    const pids: [string, number][] = workers.map(({ name, pid }) => [name, pid]);
     pids.push(['client', this.#client?.pid ?? 0], ['nats', this.nats.pid]);
-    return Object.fromEntries(pids.map(([name, pid]) => [name, cpuMsOf(pid)]));
+    return Object.fromEntries(pids.map(([name, pid]) => [name, usedBy(pid)]));
   }
 
   /** The last words of the client and of the workers, for what has to be explained. */

@@ -4,7 +4,8 @@
  * Owns its life. Its standard error is kept (the last of it), so that what went wrong can be shown.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
@@ -117,17 +118,33 @@ export class Program {
   }
 }
 
-/** Processor time that a process has used, ms. */
-export function cpuMsOf(pid: number): number {
+/** Processor time, ms. */
+export interface Used {
+  readonly ranMs: number;
+  /** Ready to run, with no processor free. */
+  readonly waitedMs: number;
+}
+
+/** What a process has used of the processors so far, all its threads together. */
+export function usedBy(pid: number): Used {
+  let [ran, waited] = [0, 0];
   try {
-    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
-      .replace(/^.*\) /s, '')
-      .split(' ');
-    // utime and stime, in ticks of 10 ms.
-    return (Number(fields[11]) + Number(fields[12])) * 10;
+    for (const thread of readdirSync(`/proc/${pid}/task`)) {
+      const [ranNs = 0, waitedNs = 0] = readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8')
+        .split(' ')
+        .map(Number);
+      ran += ranNs;
+      waited += waitedNs;
+    }
   } catch {
-    return 0;
+    // It ended meanwhile, or the system does not tell.
   }
+  return { ranMs: ran / 1e6, waitedMs: waited / 1e6 };
+}
+
+/** How long the processors of the machine had nothing to do, ms, all together since it was started. */
+export function idleMs(): number {
+  return cpus().reduce((sum, { times }) => sum + times.idle, 0);
 }
 
 /** Waits for something to become true; false when it did not in time. */

@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import type { Cluster } from './cluster.ts';
 import type { LoadOptions } from './load.ts';
-import { sleep } from './program.ts';
+import { idleMs, sleep } from './program.ts';
 import { type Given, type Result, type Scenario, scene, spread } from './scenario.ts';
 
 /** As many as are answered: no pause between calls, and enough of them under way that frames hold many. */
@@ -11,35 +11,52 @@ const heavyLoad: LoadOptions = { tallies: 1_024, loops: 512, thinkMs: 0, deadlin
 const warmMs = 4_000;
 /** Shares of a processor from which on it counts as used up. */
 const fullShare = 0.9;
+/** And up to which a machine's processors count as used up, of each. */
+const idleShare = 0.1;
 
 async function measure(cluster: Cluster, given: Given) {
   await sleep(warmMs);
-  const [before, cpuBefore, startedAt] = [await cluster.counts(), cluster.cpuMs(), performance.now()];
+  const [before, usedBefore, idleBefore, startedAt] = [
+    await cluster.counts(),
+    cluster.used(),
+    idleMs(),
+    performance.now(),
+  ];
   await cluster.takeLatencies();
   await sleep((given.seconds ?? 10) * 1_000);
-  const [after, cpuAfter, ms] = [await cluster.counts(), cluster.cpuMs(), performance.now() - startedAt];
-  const shares = Object.entries(cpuAfter).map(
-    ([name, cpuMs]) => [name, (cpuMs - (cpuBefore[name] ?? 0)) / ms] as const,
-  );
-  const perSecond = Math.round(((after.successes - before.successes) * 1_000) / ms);
+  const [after, used, idle, ms] = [await cluster.counts(), cluster.used(), idleMs(), performance.now() - startedAt];
+  const shares = Object.entries(used).map(([name, { ranMs, waitedMs }]) => ({
+    name,
+    ran: (ranMs - (usedBefore[name]?.ranMs ?? 0)) / ms,
+    waited: (waitedMs - (usedBefore[name]?.waitedMs ?? 0)) / ms,
+  }));
   return {
     measured: {
-      'calls/s': perSecond,
+      'calls/s': Math.round(((after.successes - before.successes) * 1_000) / ms),
       latency: spread(await cluster.takeLatencies()),
-      processors: shares.map(([name, share]) => `${name} ${share.toFixed(2)}`).join(', '),
-      limit: limitOf(shares),
+      'ran + waited to run': shares
+        .map(({ name, ran, waited }) => `${name} ${ran.toFixed(2)}+${waited.toFixed(2)}`)
+        .join(', '),
+      limit: limitOf(shares, (idle - idleBefore) / ms),
     },
   };
 }
 
-function limitOf(shares: readonly (readonly [string, number])[]): string {
-  const sum = shares.reduce((total, [, share]) => total + share, 0);
+interface Share {
+  readonly name: string;
+  /** Of the time, in processors. */
+  readonly ran: number;
+  readonly waited: number;
+}
+
+function limitOf(shares: readonly Share[], idle: number): string {
   const processors = availableParallelism();
-  const full = shares.filter(([, share]) => share >= fullShare).map(([name]) => name);
-  if (sum >= processors * fullShare)
-    return `the machine: ${sum.toFixed(2)} of ${processors} processors used by these processes`;
-  if (full.length > 0) return `one thread of ${full.join(' and of ')}`;
-  return `waiting: ${sum.toFixed(2)} of ${processors} processors used by these processes`;
+  const ran = shares.reduce((sum, one) => sum + one.ran, 0);
+  const others = Math.max(0, processors - idle - ran);
+  const text = `${ran.toFixed(2)} of ${processors} processors used here, ${others.toFixed(2)} by others`;
+  const full = shares.filter(({ ran: share }) => share >= fullShare).map(({ name }) => name);
+  if (idle <= processors * idleShare) return `the processors: ${text}`;
+  return full.length > 0 ? `one thread of ${full.join(' and of ')}: ${text}` : `the way to the store's disk: ${text}`;
 }
 
 async function withWorkers(count: number, given: Given): Promise<Result> {
@@ -56,7 +73,7 @@ export const scale: Scenario = {
     const results: Result[] = [];
     for (const count of [1, 2, 4]) results.push(await withWorkers(count, given));
     const rows = results.flatMap(({ measured }, index) =>
-      ['calls/s', 'latency', 'processors', 'limit'].map(
+      ['calls/s', 'latency', 'ran + waited to run', 'limit'].map(
         (name) => [`${2 ** index}: ${name}`, measured[name] ?? ''] as const,
       ),
     );
