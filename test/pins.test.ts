@@ -1,0 +1,54 @@
+/** Pins that the store knows and the view does not: which worker may run the entity, and how the view finds out. */
+import { pinnedPartition } from '../placement/placement.ts';
+import { withWorkers } from './support/served.ts';
+import { assert, suite } from './support/suite.ts';
+import { watch } from './support/tally.ts';
+
+const test = suite('pins');
+
+test('HO3, P3: who claims the partition of a pin that has ended does not run the entity by it', () =>
+  withWorkers({}, async ({ hand, during, tally, workers, keyAt, gate, remote }) => {
+    const key = keyAt('a');
+    const address = `tally/${key}`;
+    const own = pinnedPartition(address, 16);
+    await during(tally(key).add(1));
+    await during(workers.get('a')?.member.pin(address, 'b') ?? Promise.reject(new Error('no a')));
+    await hand.advance(1_000);
+    assert.is(await during(tally(key).add(1)), 2);
+    // Nobody is told: by the view it is still pinned, and b claims its partition again.
+    await gate.pin(address, own, undefined);
+    const call = watch(tally(key).add(1));
+    await hand.advance(1_500);
+    assert.ok(workers.get('b')?.workers[0]?.has(own));
+    assert.is(remote.where(address).worker, 'b');
+    assert.not.ok(call.isSettled);
+    await hand.advance(6_000);
+    assert.equal([remote.where(address).worker, call.value], ['a', 3]);
+  }));
+
+test('HO3, P3: who claims a home does not run the entities that are pinned, though the view says nothing of it', () =>
+  withWorkers({}, async ({ hand, during, tally, workers, keyAt, gate, remote }) => {
+    const key = keyAt('a');
+    const address = `tally/${key}`;
+    await during(tally(key).add(1));
+    await gate.pin(address, pinnedPartition(address, 16), 'b');
+    const call = watch(tally(key).add(1));
+    await hand.advance(1_500);
+    assert.is(remote.where(address).worker, 'a');
+    assert.ok(workers.get('a')?.workers[0]?.has(remote.where(address).partition));
+    assert.not.ok(call.isSettled);
+    await hand.advance(6_000);
+    assert.equal([remote.where(address).worker, call.value], ['b', 2]);
+  }));
+
+test('the placement service finds a pin that nobody told it of', () =>
+  withWorkers({}, async ({ hand, during, tally, keyAt, gate, remote }) => {
+    const key = keyAt('a');
+    const address = `tally/${key}`;
+    await during(tally(key).add(1));
+    await gate.pin(address, pinnedPartition(address, 16), 'b');
+    await hand.advance(6_000);
+    assert.is(remote.where(address).worker, 'b');
+  }));
+
+test.run();
