@@ -10,6 +10,8 @@ export interface Counts {
   committedBytes: number;
   epochCalls: number;
   loadCalls: number;
+  readCalls: number;
+  scanCalls: number;
   framesOut: number;
   messagesOut: number;
   bytesOut: number;
@@ -26,6 +28,8 @@ export function newCounts(): Counts {
     committedBytes: 0,
     epochCalls: 0,
     loadCalls: 0,
+    readCalls: 0,
+    scanCalls: 0,
     framesOut: 0,
     messagesOut: 0,
     bytesOut: 0,
@@ -75,10 +79,12 @@ export function countingStore(store: Store, counts: Counts): Store {
     },
     read: (entity, names) => {
       called();
+      counts.readCalls += 1;
       return store.read(entity, names);
     },
     scan: (entity, prefix, options) => {
       called();
+      counts.scanCalls += 1;
       return store.scan(entity, prefix, options);
     },
     wakes: (partition, options) => {

@@ -2,10 +2,23 @@
 import type { Floor } from '../floor.ts';
 import type { Plan } from '../plan.ts';
 import type { Scenario } from '../scenario.ts';
+import { byHand, byHandInbox } from './by-hand.ts';
 import { inProcess } from './in-process.ts';
 import { lmdbCommit } from './lmdb-commit.ts';
+import { natsEcho, natsFrames, natsRequest } from './nats-echo.ts';
+import { redisCommit, redisCommit16 } from './redis-commit.ts';
 
-const floors: readonly Floor[] = [inProcess, lmdbCommit];
+const floors: readonly Floor[] = [
+  inProcess,
+  lmdbCommit,
+  natsFrames,
+  natsEcho,
+  natsRequest,
+  redisCommit,
+  redisCommit16,
+  byHand,
+  byHandInbox,
+];
 
 export function floorOf(name: string): Floor {
   const found = floors.find((floor) => floor.name === name);
@@ -16,8 +29,13 @@ export function floorOf(name: string): Floor {
 export const hasResponder = (name: string): boolean => floorOf(name).respond !== undefined;
 
 /** What a scenario is compared with, the one that its ratio is of first. */
-export function floorsOf({ store, floors: wanted }: Plan, { isDurable }: Scenario): readonly string[] {
-  if (wanted === 'none') return [];
-  const names = isDurable && store.kind === 'lmdb' ? ['lmdb-commit'] : ['in-process'];
-  return wanted === 'main' ? names.slice(0, 1) : names;
+export function floorsOf(plan: Plan, { isDurable }: Scenario): readonly string[] {
+  if (plan.floors === 'none') return [];
+  const isOverNats = plan.nats.kind !== 'embedded';
+  const wire = isOverNats ? [natsFrames, natsEcho, natsRequest] : [inProcess];
+  const store =
+    plan.store.kind === 'redis' ? [redisCommit, redisCommit16] : plan.store.kind === 'lmdb' ? [lmdbCommit] : [];
+  const hand = isOverNats && plan.store.kind === 'redis' ? [byHand, byHandInbox] : [];
+  const all = isDurable ? [...store, ...(isOverNats || store.length === 0 ? wire : []), ...hand] : wire;
+  return (plan.floors === 'main' ? all.slice(0, 1) : all).map(({ name }) => name);
 }
