@@ -114,7 +114,8 @@ async function compareAll({ cluster, journal }: Checked, problems: string[]) {
   return sum;
 }
 
-function compare({ issued, acknowledged, unknown, without }: Asked, seen: Numbers) {
+/** What an entity performed, against what was asked of it and answered. */
+export function compare({ issued, acknowledged, unknown, without }: Asked, seen: Numbers) {
   const neverAsked = missing(seen, issued === 0 ? [] : [[1, issued]]);
   return {
     lost: missing(acknowledged, seen),

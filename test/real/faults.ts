@@ -1,7 +1,7 @@
 /** What is done to processes, servers and cables without asking them. */
 import type { Cluster } from './cluster.ts';
 import { clock, sleep, until } from './program.ts';
-import { type Given, type Scenario, scene, spread, three, unanswered } from './scenario.ts';
+import { calmMs, type Given, type Scenario, scene, spread, three, unanswered } from './scenario.ts';
 
 /** How long something is away that comes back, ms. */
 const awayMs = 5_000;
@@ -21,7 +21,7 @@ async function suffer(cluster: Cluster, fault: Fault, given: Given) {
   const faultAt = clock();
   await fault.strike(cluster);
   await cluster.date('fault', faultAt);
-  await sleep(fault.lastsMs);
+  await sleep(given.seconds === undefined ? fault.lastsMs : given.seconds * 1_000);
   const before = await cluster.recovery('fault');
   await cluster.mark('heal');
   const healedAt = clock();
@@ -29,7 +29,7 @@ async function suffer(cluster: Cluster, fault: Fault, given: Given) {
   await cluster.date('heal', healedAt);
   const [struck, healed] = [await cluster.recovered('fault', recoverMs), await cluster.recovered('heal', recoverMs)];
   given.say(`${keys} keys met; ${before.ms.length} of them answered before the healing`);
-  await sleep(awayMs);
+  await sleep(calmMs);
   const pauses = await cluster.takePauses();
   return {
     measured: {
@@ -78,7 +78,8 @@ async function killAll(cluster: Cluster, given: Given) {
   const starts: Promise<number>[] = [];
   const ready = new Set(three);
   const names: string[] = [];
-  let [latest, missed] = [0, 0];
+  const serving = new Set<string>();
+  let missed = 0;
   for (let kill = 0; names.length < kills && kill < kills * 3; kill += 1) {
     const second = sleep(1_000);
     const candidates = [...ready];
@@ -88,6 +89,7 @@ async function killAll(cluster: Cluster, given: Given) {
       ready.delete(worker);
       const name = `kill ${kill}`;
       names.push(name);
+      if ((await cluster.statsOf(worker)).isServing) serving.add(name);
       await cluster.mark(name, worker);
       const faultAt = clock();
       await cluster.worker(worker).kill();
@@ -99,13 +101,12 @@ async function killAll(cluster: Cluster, given: Given) {
         () => ready.add(worker),
         () => undefined,
       );
-      latest = names.length;
-      if (latest % 10 === 0) given.say(`${latest} kills`);
+      if (names.length % 10 === 0) given.say(`${names.length} kills`);
     }
     await second;
   }
   const startMs = await Promise.all(starts);
-  return { names, startMs, missed };
+  return { names, serving, startMs, missed };
 }
 
 const kill: Scenario = {
@@ -113,16 +114,18 @@ const kill: Scenario = {
   what: 'SIGKILL of a random worker under load every second, each started again under its name',
   run: (given) =>
     scene('kill', {}, given, async (cluster) => {
-      const { names, startMs, missed } = await killAll(cluster, given);
+      const { names, serving, startMs, missed } = await killAll(cluster, given);
       await until(async () => (await openOf(cluster, names)) === 0, recoverMs, 200);
       const recoveries = await Promise.all(names.map((name) => cluster.recovery(name)));
       const all = recoveries.flatMap(({ ms }) => ms);
+      const ofService = recoveries.flatMap(({ ms }, index) => (serving.has(names[index] as string) ? ms : []));
       const worst = recoveries.filter(({ ms }) => ms.length > 0).map(({ ms }) => Math.max(...ms));
       return {
         measured: {
           kills: names.length,
           'seconds without a worker to kill': missed,
           'kill to first success, each key': spread(all),
+          'the same, of the worker that ran the service': spread(ofService),
           'kill to first success, last key of each kill': spread(worst),
           'start of a worker to ready': spread(startMs),
           'longest pause of a key': spread(await cluster.takePauses()),

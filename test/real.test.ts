@@ -1,0 +1,103 @@
+/**
+ * Real processes on real servers, killed, paused, cut off and drained under load: a short selection of `npm run faults`. What
+ * a client outside was told, and what the entities did, must be the same. How long it takes is measured there, not here.
+ * Time limit: 300 s
+ */
+import { compare } from './real/check.ts';
+import { build } from './real/cluster.ts';
+import { faults } from './real/faults.ts';
+import type { Asked } from './real/journal.ts';
+import { moves } from './real/moves.ts';
+import { countOf, type Numbers, note } from './real/numbers.ts';
+import type { Result } from './real/scenario.ts';
+import { assert, suite } from './support/suite.ts';
+
+const real = suite('real');
+/** A busy machine takes its time to start seven processes. */
+const unhurried = { timeoutMs: 120_000 };
+const scenarios = [...faults, ...moves];
+
+async function run(name: string, seconds: number): Promise<Result> {
+  const scenario = scenarios.find((one) => one.name === name);
+  assert.ok(scenario !== undefined, name);
+  const result = await scenario.run({ seconds, say: (text) => console.log(`  ${name}: ${text}`) });
+  const { lost, doubled, wrong, stale, disordered, operations, sent } = result.verdict;
+  assert.equal(result.problems, []);
+  assert.equal({ lost, doubled, wrong, stale, disordered }, { lost: 0, doubled: 0, wrong: 0, stale: 0, disordered: 0 });
+  assert.ok(operations > 500 && sent > 50, `${operations} operations and ${sent} messages are no load`);
+  return result;
+}
+
+real.before(build);
+
+real('the comparison finds what is lost, what nobody asked for, and what was said not to have happened', () => {
+  const asked = { issued: 9, acknowledged: [[1, 4]], without: [[5, 6]], unknown: [[7, 9]] } as Asked;
+  const of = (seen: Numbers) => compare(asked, seen);
+  assert.equal(of([[1, 4]]), { lost: [], unknownHappened: 0, wrong: [] });
+  assert.equal(
+    of([
+      [1, 4],
+      [8, 9],
+    ]),
+    { lost: [], unknownHappened: 2, wrong: [] },
+  );
+  assert.equal(
+    of([
+      [2, 3],
+      [6, 6],
+      [9, 11],
+    ]),
+    { lost: [1, 4], unknownHappened: 1, wrong: [10, 11, 6] },
+  );
+});
+
+real('numbers of operations in any order become ranges, and one that comes twice is noticed', () => {
+  const numbers: Numbers = [];
+  assert.equal(
+    [5, 3, 4, 4, 9, 1, 2, 8, 3].map((one) => note(numbers, one)),
+    [true, true, true, false, true, true, true, true, false],
+  );
+  assert.equal(numbers, [
+    [1, 5],
+    [8, 9],
+  ]);
+  assert.is(countOf(numbers), 7);
+});
+
+real(
+  'P1, P4, P7, P9: workers are killed under load, one each second, and started again: nothing is lost, doubled or left over',
+  async () => {
+    const { measured } = await run('kill', 5);
+    assert.is(measured.kills, 5);
+  },
+  unhurried,
+);
+
+real(
+  'P3, P4, P9: a worker that is stopped for seconds and wakes up makes no second history',
+  async () => void (await run('zombie', 3)),
+  unhurried,
+);
+
+real(
+  'P4, P7: what was on its way when NATS was killed is sent again when it is back',
+  async () => void (await run('nats-restart', 1)),
+  unhurried,
+);
+
+real(
+  'P3, P4: a worker that reaches the store and not NATS loses its entities to others, and they to nobody',
+  async () => void (await run('cut-nats', 3)),
+  unhurried,
+);
+
+real(
+  'P4: every worker is drained and started again under load, and no call fails',
+  async () => {
+    const { verdict } = await run('rolling', 0);
+    assert.is(verdict.failed, 0);
+  },
+  unhurried,
+);
+
+real.run();
