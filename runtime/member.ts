@@ -51,6 +51,8 @@ export interface MemberParts {
 const tellAbsentMs = 200;
 /** Whoever leaves waits this long for its partitions to be taken, ms; then it stops, and they are claimed without it. */
 const leaveMs = 30_000;
+/** The store is asked this often for partitions that are here and should be elsewhere, ms. */
+const verifyMs = 1_000;
 /** Who has left forwards what still comes for this long, ms. */
 const lingerMs = 250;
 
@@ -65,6 +67,7 @@ export class Member {
   readonly #closers: (() => void)[] = [];
   readonly #toldAt = new Map<string, number>();
   #readers: (() => void)[] = [];
+  #verifiedAt = Number.NEGATIVE_INFINITY;
   #isStopped = false;
   #hasBeenReady = false;
   #hasBeenInView = false;
@@ -300,7 +303,19 @@ export class Member {
     const viewVersion = this.views.placement.view.version;
     this.#signal(subjects.service, { kind: 'announce', entry: this.#entry, viewVersion });
     this.#noteReady();
+    this.#verify();
     environment.after(placementLimits.announceMs, () => this.#announce());
+  }
+
+  /** Who was thought to be gone is not asked for what it has: of what the view gives to others it asks the store itself. */
+  #verify(): void {
+    const now = this.#parts.environment.now();
+    if (now - this.#verifiedAt < verifyMs) return;
+    this.#verifiedAt = now;
+    const { placement } = this.views;
+    this.worker.verify(
+      this.worker.partitions.filter((partition) => placement.workerOf(partition)?.id !== this.#entry.id),
+    );
   }
 
   #noteReady(): void {

@@ -215,6 +215,16 @@ export class Worker {
     return this.#ownership.epochOf(partition);
   }
 
+  /** Let go of those that the store says somebody else has. */
+  verify(partitions: readonly Partition[]): void {
+    for (const partition of partitions)
+      this.#ownership.check(
+        partition,
+        () => undefined,
+        () => undefined,
+      );
+  }
+
   /** Whether an entity is in memory here. */
   isActive(address: Address): boolean {
     return this.#residents.get(address) !== undefined;

@@ -1,7 +1,7 @@
 /** Workers that join, leave, crash and are replaced, over the in-process transport: what a client sees of it. */
 import { partitionOf } from '../placement/hash.ts';
 import { connect } from '../runtime/connect.ts';
-import { encodeSignal } from '../runtime/signals.ts';
+import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
 import { Subjects } from '../runtime/subjects.ts';
 import { withWorkers } from './support/served.ts';
 import { assert, rejects, suite } from './support/suite.ts';
@@ -229,6 +229,29 @@ test('connect says which cluster nobody answers for, and closes', () =>
       'transport-failed',
       /other/,
     );
+  }));
+
+test('MB2: partitions that others claimed without asking are found out, and keep nobody from leaving', () =>
+  withWorkers({}, async ({ hand, transport, join, workers, during }) => {
+    const send = transport.send.bind(transport);
+    transport.send = (subject, frame) => {
+      let isLost = false;
+      try {
+        isLost = decodeSignal(frame).kind === 'release';
+      } catch {
+        // An envelope, no signal.
+      }
+      if (!isLost) send(subject, frame);
+    };
+    const c = await join('c');
+    transport.send = send;
+    const partitionsOf = (name: string) => workers.get(name)?.workers[0]?.partitions.length ?? 0;
+    assert.ok(partitionsOf('c') > 0);
+    await hand.advance(5_000);
+    assert.is(partitionsOf('a') + partitionsOf('b') + partitionsOf('c'), 16);
+    const before = hand.now();
+    await during(c.close());
+    assert.ok(hand.now() - before < 2_000);
   }));
 
 test.run();
