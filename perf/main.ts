@@ -1,28 +1,71 @@
-/** `skerry perf …`: measure, be measured from elsewhere, or compare. */
-import { writeFileSync } from 'node:fs';
-import { terminalViewer } from './live.ts';
-import { askedOf, UsageError } from './options.ts';
-import { reportOf } from './report.ts';
+/** `skerry perf …`: measure, generate load for somebody else, or compare. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { errorText } from '../core/errors.ts';
+import { compareText } from './compare.ts';
+import { helpText } from './help.ts';
+import { histogramLog } from './histogram.ts';
+import { noViewer, terminalViewer } from './live.ts';
+import { type Asked, askedOf, UsageError } from './options.ts';
+import { pageOf } from './page.ts';
+import { intervalsOf, picturesOf, svgOf } from './pictures.ts';
+import { type Report, reportOf } from './report.ts';
 import { run } from './run.ts';
 import { textOf } from './text.ts';
 
 async function main(words: readonly string[]): Promise<number> {
+  const [first = '', ...rest] = words;
+  if (first === '' || words.includes('--help')) {
+    process.stdout.write(helpText);
+    return first === '' ? 2 : 0;
+  }
   try {
-    return await measure(words);
+    if (first === 'compare') return comparing(rest);
+    return await measuring(words);
   } catch (error) {
-    if (!(error instanceof UsageError)) throw error;
-    process.stderr.write(`error: ${error.message}\n`);
-    return 2;
+    process.stderr.write(`error: ${errorText(error)}\n`);
+    return error instanceof UsageError ? 2 : 1;
   }
 }
 
-async function measure(words: readonly string[]): Promise<number> {
-  const { plan, files } = askedOf(words);
-  const outcome = await run(plan, { viewer: terminalViewer(process.stderr), isForking: true });
-  const report = reportOf(outcome);
-  process.stdout.write(`${textOf(report)}\n`);
-  if (files.json !== undefined) writeFileSync(files.json, `${JSON.stringify(report)}\n`);
+async function measuring(words: readonly string[]): Promise<number> {
+  const asked = askedOf(words);
+  const viewer = asked.isQuiet ? noViewer : terminalViewer(process.stderr);
+  const report = reportOf(await run(asked.plan, { viewer, isForking: true }));
+  if (!asked.isQuiet) process.stdout.write(`${textOf(report)}\n`);
+  write(report, asked.files);
   return report.lost + report.doubled === 0 ? 0 : 1;
+}
+
+function write(report: Report, { json, html, svg, hdr }: Asked['files']): void {
+  const text = `${JSON.stringify(report)}\n`;
+  if (json === '-') process.stdout.write(text);
+  else if (json !== undefined) writeFileSync(json, text);
+  if (html !== undefined) writeFileSync(html, pageOf(report));
+  if (svg !== undefined) writeFileSync(svg, svgOf(picturesOf(report)));
+  if (hdr !== undefined)
+    writeFileSync(hdr, histogramLog(intervalsOf(report), `skerry perf ${report.scenario}, latencies in µs`));
+}
+
+function comparing(files: readonly string[]): number {
+  const [before, after] = files.map(reportIn);
+  if (before === undefined || after === undefined || files.length !== 2)
+    throw new UsageError('compare takes two reports: skerry perf compare before.json after.json');
+  if (before.scenario !== after.scenario)
+    throw new UsageError(`these are two scenarios: ${before.scenario} and ${after.scenario}`);
+  process.stdout.write(`${compareText(before, after)}\n`);
+  return 0;
+}
+
+function reportIn(path: string): Report {
+  let report: Partial<Report>;
+  try {
+    report = JSON.parse(readFileSync(path, 'utf8')) as Partial<Report>;
+  } catch (error) {
+    throw new UsageError(`${path} cannot be read as a report: ${errorText(error)}`);
+  }
+  if (report.format !== 1 || report.steps === undefined)
+    throw new UsageError(`${path} is no report of this version of skerry perf`);
+  return report as Report;
 }
 
 process.exitCode = await main(process.argv.slice(2));

@@ -89,7 +89,8 @@ class Bare {
 
 function bareOf(entities: number): Floor['open'] {
   return async (given) => {
-    const bare = new Bare(redisOf(given), entities);
+    const { redis, prefix } = redisOf(given);
+    const bare = new Bare({ redis, prefix: `${prefix}-${entities}-${given.work.run}` }, entities);
     await bare.open();
     return {
       call: (lane) => {

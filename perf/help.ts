@@ -1,0 +1,40 @@
+/** What `skerry perf --help` says. */
+import { scenarios } from './scenarios/all.ts';
+
+const rows = (pairs: readonly (readonly [string, string])[]) =>
+  pairs.map(([left, right]) => `  ${left.padEnd(26)} ${right}`).join('\n');
+
+export const helpText = `measure a cluster, each scenario beside its floors in the same run
+
+  skerry perf <scenario> [options]     start a cluster here, or measure one (--attach)
+  skerry perf agent --nats URL         generate load for a measurement that runs elsewhere
+  skerry perf compare A.json B.json    what changed, and whether it is more than the noise
+
+Scenarios
+${rows(scenarios.map(({ name, summary }) => [name, summary]))}
+
+Options
+${rows([
+  ['--workers N', 'worker processes; embedded: workers in the one process (1)'],
+  ['--clients N', 'load generators, a process each (1)'],
+  ['--concurrency N', 'calls in flight over all clients (1024)'],
+  ['--rate R', 'calls a second, counted from their intended start'],
+  ['--duration 10s', 'of each repeat; --warmup 2s before it, not counted'],
+  ['--repeats N', 'each on a fresh cluster; figures are medians (5)'],
+  ['--keys N', 'entities (10000)'],
+  ['--skew zipf:0.99', 'how unevenly they are called (uniform)'],
+  ['--store S', 'memory, lmdb[:FOLDER], redis (its own, everysec), redis://…'],
+  ['--nats N', 'embedded, own (starts nats-server), nats://…'],
+  ['--faults kill@10s,move@15s', 'kill workers, or have them leave and come back'],
+  ['--floors all|main|none', 'which floors are measured; --floor-duration 3s each'],
+  ['--state-bytes N', 'counter and hot: of each state, of which a turn changes little'],
+  ['--attach', 'a cluster that runs already and hosts the app of this package'],
+  ['--cluster NAME', 'its name (perf)'],
+  ['--agents N', 'wait for N agents (otherwise whoever answers within a second)'],
+  ['--json FILE', 'the report; - is standard output'],
+  ['--html FILE --svg FILE', 'the same to look at'],
+  ['--hdr FILE', 'raw histograms, as the tools of HdrHistogram read them'],
+  ['--cpu-prof FOLDER', 'a CPU profile of each process'],
+  ['--quiet', 'nothing but the files'],
+])}
+`;

@@ -1,0 +1,63 @@
+/** The report as one HTML page that needs nothing else. Pure. */
+import { picturesOf, spreadOf, svgOf } from './pictures.ts';
+import { escaped } from './plot.ts';
+import type { Figures, Report } from './report.ts';
+import { textOf, timeText } from './text.ts';
+
+const style = `body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .75rem;text-align:right;border-bottom:1px solid #ddd}
+td:first-child,th:first-child{text-align:left}pre{overflow:auto;background:#f6f6f6;padding:1rem}svg{max-width:100%;height:auto}`;
+
+type Cells = readonly string[];
+
+export function pageOf(report: Report): string {
+  const { scenario, throughputPerS, unit, lost, doubled, floor, startedAt, commit } = report;
+  const ratio = floor === null ? '' : `, ${floor.ratio} of ${floor.name}`;
+  return `<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>${escaped(scenario)}</title><style>${style}</style></head><body>
+<h1>${escaped(scenario)}</h1>
+<p>${Math.round(throughputPerS).toLocaleString('en')} ${escaped(unit)} a second${escaped(ratio)}; lost ${lost}, doubled ${doubled}. ${escaped(startedAt)}, commit ${escaped(commit)}.</p>
+${svgOf(picturesOf(report))}
+<h2>Figures</h2>
+${tableOf(figureRows(report))}
+<h2>Repeats</h2>
+${tableOf(repeatRows(report))}
+<h2>Everything</h2>
+<pre>${escaped(textOf(report))}</pre>
+<h2>Where and how</h2>
+${tableOf(Object.entries({ durability: report.durability, ...report.versions, ...report.machine }).map(([name, value]) => [name, String(value)]))}
+<pre>${escaped(JSON.stringify(report.plan, null, 2))}</pre>
+</body></html>
+`;
+}
+
+function figureRows({ steps, floors, unit }: Report): Cells[] {
+  return [
+    ['', `${unit}/s`, 'p50', 'p90', 'p99', 'p99.9', 'max', 'ratio', 'p50 ratio'],
+    ...steps.map((step) => [step.step, ...cells(step), '', '']),
+    ...floors.map((one) => [`floor ${one.name}`, ...cells(one), String(one.ratio), String(one.p50Ratio)]),
+    ...steps.flatMap(({ step, facts }) =>
+      Object.entries(facts).map(([name, value]) => [`${step}: ${name}`, value.toLocaleString('en')]),
+    ),
+  ];
+}
+
+function repeatRows({ steps }: Report): Cells[] {
+  const rows = steps.flatMap(({ step, repeats }) => [
+    ...repeats.map((repeat, index) => [`${step} ${index + 1}`, ...cells(repeat)]),
+    [`${step}: range`, spreadOf(repeats.map(({ throughputPerS }) => throughputPerS))],
+  ]);
+  return [['', 'a second', 'p50', 'p90', 'p99', 'p99.9', 'max'], ...rows];
+}
+
+const cells = ({ throughputPerS, p50Us, p90Us, p99Us, p999Us, maxUs }: Figures): Cells => [
+  Math.round(throughputPerS).toLocaleString('en'),
+  ...[p50Us, p90Us, p99Us, p999Us, maxUs].map(timeText),
+];
+
+function tableOf(rows: readonly Cells[]): string {
+  const [head = [], ...rest] = rows;
+  const row = (tag: string) => (each: Cells) =>
+    `<tr>${each.map((cell) => `<${tag}>${escaped(cell)}</${tag}>`).join('')}</tr>`;
+  return `<table>${row('th')(head)}${rest.map(row('td')).join('')}</table>`;
+}
