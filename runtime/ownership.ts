@@ -76,6 +76,12 @@ export class Ownership {
     if (!this.#isUnderWay) this.#start();
   }
 
+  /** Let go of those that the store says somebody else has. */
+  verify(partitions: readonly Partition[]): void {
+    const nothing = () => undefined;
+    for (const partition of partitions) this.check(partition, nothing, nothing);
+  }
+
   #start(): void {
     this.#isUnderWay = true;
     // Whoever asks in the same tick shares this check: it starts after all of them.

@@ -10,7 +10,6 @@
  * - W1 What comes for a partition that this worker does not own is not run.
  */
 import type { Behaviour } from '../core/behaviour.ts';
-
 import type { Limits } from '../core/limits.ts';
 import { type Address, typeOf } from '../core/message.ts';
 import { forgetChanges } from '../core/record.ts';
@@ -142,6 +141,7 @@ export class Worker {
       commits: this.#commits,
       housekeeping: this.#housekeeping,
       wakeBy: (address, at) => this.#dates.setEarlier(address, at),
+      isStopped: () => this.#isStopped,
     });
   }
 
@@ -194,6 +194,11 @@ export class Worker {
     return this.#handover.give(partitions, (envelope, partition) => this.#astray(envelope, partition, 0));
   }
 
+  /** See `Handover.verify`. */
+  verify(partitions: readonly Partition[]): void {
+    this.#handover.verify(partitions);
+  }
+
   isLeaving(partition: Partition): boolean {
     return this.#handover.isLeaving(partition);
   }
@@ -217,15 +222,9 @@ export class Worker {
 
   /** Let go of those that the store says somebody else has. */
   verify(partitions: readonly Partition[]): void {
-    for (const partition of partitions)
-      this.#ownership.check(
-        partition,
-        () => undefined,
-        () => undefined,
-      );
+    this.#ownership.verify(partitions);
   }
 
-  /** Whether an entity is in memory here. */
   isActive(address: Address): boolean {
     return this.#residents.get(address) !== undefined;
   }
@@ -243,7 +242,7 @@ export class Worker {
   /** Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    // Not 'soon': what waits for the store would have this worker do nothing else.
+    // Not 'soon', which takes all time while something waits for the store.
     while (this.#pump.waitingCount > 0 && !this.#isStopped)
       await new Promise<void>((resolve) => void this.#environment.after(1, resolve));
     for (const activation of this.#residents.all())
@@ -303,7 +302,7 @@ export class Worker {
   #deliver(address: Address, item: Item, hops = 0): void {
     if (this.#isStopped) return;
     const partition = this.#partitionOf(address);
-    if (!this.has(partition) || this.#handover.isElsewhere(partition, address)) {
+    if (!this.#handover.mayRun(address, partition)) {
       if (item.kind !== 'wake' && item.kind !== 'effect') this.#astray(item, partition, hops);
       return;
     }

@@ -6,6 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import type { NatsOptions } from '../transports/nats.ts';
+import { shownPath } from './app.ts';
 import { clusterNote } from './cluster-note.ts';
 import type { Given, Option } from './command.ts';
 import { shellWord } from './escape.ts';
@@ -43,8 +44,12 @@ export const clusterNotes = [
 export function setting(given: Given, name: string): string | undefined {
   const value = given.options[name];
   if (typeof value === 'string') return value;
-  const variable = process.env[`SKERRY_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`];
+  const variable = process.env[variableOf(name)];
   return variable === '' ? undefined : variable;
+}
+
+export function variableOf(name: string): string {
+  return `SKERRY_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }
 
 /** Undefined: the data folder. Throws a usage error where both are named. */
@@ -57,6 +62,10 @@ export function clusterOf(given: Given): ClusterPlace | undefined {
   if (url !== undefined) return placeOf(given, url);
   const note = clusterNote(given.folder);
   if (note === undefined) return undefined;
+  if (note.nats === '')
+    throw new CliError('closed', `${shownPath(note.app)} is just starting on ${given.folder}`, {
+      advice: 'try again in a moment',
+    });
   const words = isFolderNamed ? ` --data ${shellWord(given.folder)}` : '';
   return { nats: { servers: note.nats }, cluster: note.cluster, shown: withoutLogin(note.nats), words };
 }

@@ -4,7 +4,7 @@
  *
  * One that crashes is started again where it was. What an `up` that was killed left behind is ended before the next one starts.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { delimiter, join, resolve } from 'node:path';
@@ -25,16 +25,19 @@ export type ServerName = 'nats' | 'redis';
 const programs: Readonly<Record<ServerName, string>> = { nats: 'nats-server', redis: 'redis-server' };
 
 /** Where the programs are. Throws `not-found`, with what to do, unless all that are needed are installed. */
-export function requirePrograms(names: readonly ServerName[]): void {
-  const missing = names.map((name) => programs[name]).filter((program) => pathOf(program) === undefined);
+export function requirePrograms(names: readonly ServerName[], folders: readonly string[] = programFolders()): void {
+  const missing = names.map((name) => programs[name]).filter((program) => pathOf(program, folders) === undefined);
   if (missing.length === 0) return;
   throw new CliError('not-found', `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not installed`, {
     advice: `install (apt install ${missing.join(' ')}; in a checkout of Skerry: npm run servers), or name running ones with ${names.map((name) => (name === 'nats' ? '--nats' : '--store')).join(' and ')}`,
   });
 }
 
-function pathOf(program: string): string | undefined {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), ...furtherFolders].filter((folder) => folder !== '');
+function programFolders(): string[] {
+  return [...(process.env.PATH ?? '').split(delimiter), ...furtherFolders].filter((folder) => folder !== '');
+}
+
+function pathOf(program: string, folders: readonly string[] = programFolders()): string | undefined {
   return folders.map((folder) => join(folder, program)).find(isProgram);
 }
 
@@ -55,15 +58,15 @@ export class OwnServer {
   readonly #secret: string;
   readonly #configuration: string;
   readonly #environment: Environment;
-  readonly #tell: (text: string) => void;
+  readonly #restarted: (text: string) => void;
   #child: ChildProcess | undefined;
   #isStopping = false;
 
-  private constructor(name: ServerName, port: number, { folder, environment, tell }: OwnServerParts) {
+  private constructor(name: ServerName, port: number, { folder, environment, restarted }: OwnServerParts) {
     this.name = name;
     this.#port = port;
     this.#environment = environment;
-    this.#tell = tell;
+    this.#restarted = restarted;
     this.#secret = environment.newId();
     this.#configuration = configurationPath(folder, name);
     this.url =
@@ -95,9 +98,10 @@ export class OwnServer {
     child.on('error', () => undefined);
     child.on('exit', (code, signal) => {
       if (this.#isStopping) return;
-      this.#tell(`${programs[this.name]} ended (${signal ?? `exit code ${code}`}); started again`);
       this.#environment.after(againMs, () => {
-        if (!this.#isStopping) this.#spawn();
+        if (this.#isStopping) return;
+        this.#spawn();
+        this.#restarted(`${programs[this.name]} ended (${signal ?? `exit code ${code}`}); started again`);
       });
     });
   }
@@ -135,8 +139,8 @@ export class OwnServer {
 export interface OwnServerParts {
   readonly folder: string;
   readonly environment: Environment;
-  /** For people. */
-  readonly tell: (text: string) => void;
+  /** It had ended, and runs again as another process; the text is for people. */
+  readonly restarted: (text: string) => void;
 }
 
 function configurationPath(folder: string, name: ServerName): string {
@@ -232,13 +236,17 @@ export async function endLeftOvers(
 
 /** By its command line; redis-server writes another one over its own, which names its port. */
 function isServerOf(pid: number, configuration: string, program: string): boolean {
-  let words: string;
-  try {
-    words = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
-  } catch {
-    return false;
-  }
+  const words = commandLineOf(pid);
   if (words.includes(configuration)) return true;
   const port = /^port (\d+)/m.exec(readFileSync(configuration, 'utf8'))?.[1];
   return port !== undefined && words.includes(program) && words.includes(`:${port}`);
+}
+
+function commandLineOf(pid: number): string {
+  try {
+    if (process.platform === 'linux') return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+    return spawnSync('ps', ['-ww', '-o', 'command=', '-p', String(pid)], { encoding: 'utf8' }).stdout;
+  } catch {
+    return '';
+  }
 }

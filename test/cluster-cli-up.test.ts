@@ -1,0 +1,167 @@
+/**
+ * `skerry up`: workers as processes, looked after, with servers of its own.
+ *
+ * Time limit: 120 s.
+ */
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isAlive } from '../runtime/cli/cluster-note.ts';
+import { failureOf } from '../runtime/cli/failure.ts';
+import { requirePrograms, type ServerName } from '../runtime/cli/servers.ts';
+import { appPath, type Going, type Ran, Skerry } from './support/skerry.ts';
+import { assert, suite } from './support/suite.ts';
+
+const cli = suite('cluster cli up');
+
+let temporary: string;
+let data: string;
+let skerry: Skerry;
+let up: Going;
+
+const run = (...words: string[]) => skerry.run(...words, '--data', data);
+const json = async (...words: string[]) => (await skerry.json(...words, '--data', data)) as Record<string, unknown>;
+const begin = (...words: string[]) =>
+  skerry.begin('up', appPath, '--workers', '3', '--partitions', '32', '--data', data, ...words);
+
+async function pidOf(worker: string): Promise<number> {
+  const workers = (await json('view')).workers as { name: string; pid: number }[];
+  return workers.find(({ name }) => name === worker)?.pid ?? 0;
+}
+
+async function serverPids(): Promise<Record<string, number>> {
+  return (JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { servers: Record<string, number> })
+    .servers;
+}
+
+async function untilGone(pid: number): Promise<void> {
+  while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+function failed({ code, err }: Ran, expected: number, message: RegExp): void {
+  assert.match(err, message);
+  assert.is(code, expected, err);
+}
+
+cli.before(
+  async () => {
+    temporary = await mkdtemp(join(tmpdir(), 'skerry-up-'));
+    data = join(temporary, 'data');
+    skerry = new Skerry(temporary);
+    up = begin();
+    await up.says({ status: 'running' });
+  },
+  { timeoutMs: 60_000 },
+);
+
+cli.after(async () => {
+  await up?.end('SIGTERM');
+  skerry?.endAll();
+  await rm(temporary, { recursive: true, force: true });
+});
+
+cli('up starts workers and servers, and other commands find them by the folder', async () => {
+  assert.is((await run('call', 'stock/tea', 'receive', '{"units":10}')).out, 'done\n');
+  const { workers } = await json('view');
+  assert.equal(
+    (workers as { name: string; state: string }[]).map(({ name, state }) => [name, state]),
+    ['worker-1', 'worker-2', 'worker-3'].map((name) => [name, 'ready']),
+  );
+  assert.is((await run('doctor')).code, 0);
+  failed(await run('up', appPath), 4, /app\.ts is up on .* already, in process \d+\n/);
+});
+
+cli('what it notes and configures holds logins: nobody else may read it, and no command line shows them', async () => {
+  for (const file of ['cluster.json', 'nats.conf', 'redis.conf'])
+    assert.is((await stat(join(data, file))).mode & 0o777, 0o600, file);
+  const { nats } = JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { nats: string };
+  const secret = /\/\/([\w-]+)@/.exec(nats)?.[1] ?? '';
+  assert.ok(secret.length >= 16);
+  if (process.platform === 'linux')
+    assert.not.match(await readFile(`/proc/${await pidOf('worker-1')}/cmdline`, 'latin1'), new RegExp(secret));
+});
+
+cli('P8: a worker that is killed comes back under its name; what was acknowledged is there', async () => {
+  const before = await pidOf('worker-2');
+  process.kill(before, 'SIGKILL');
+  const crashed = await up.says({ status: 'crashed' });
+  assert.equal([crashed.worker, crashed.signal], ['worker-2', 'SIGKILL']);
+  const ready = await up.says({ status: 'ready', worker: 'worker-2' });
+  assert.is.not(ready.pid, before);
+  assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+});
+
+cli('servers that are killed come back, with what they kept', async () => {
+  const pids = Object.values(await serverPids());
+  // Redis writes its log every second.
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  for (const pid of pids) process.kill(pid, 'SIGKILL');
+  await Promise.all(pids.map(untilGone));
+  assert.equal(await json('call', 'counter/after', 'add', '1', '--deadline', '20000'), { status: 'done', output: 1 });
+  assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+});
+
+cli('a worker that is drained stays away', async () => {
+  assert.is((await json('drain', 'worker-3')).status, 'drained');
+  await up.says({ status: 'left', worker: 'worker-3' });
+  assert.is(((await json('view')).workers as unknown[]).length, 2);
+  assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+});
+
+cli('Ctrl-C drains all and ends the servers; started again everything is there', async () => {
+  const servers = Object.values(await serverPids());
+  const ended = await up.end('SIGINT');
+  assert.is(ended.code, 0, ended.err);
+  assert.match(ended.out, /\{"status":"closed"\}\n$/);
+  assert.is(servers.some(isAlive), false);
+  up = begin();
+  await up.says({ status: 'running' });
+  assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+});
+
+cli('an up that is killed takes its workers along; the next one ends the servers that it left', async () => {
+  const servers = Object.values(await serverPids());
+  const workers = await Promise.all(['worker-1', 'worker-2', 'worker-3'].map(pidOf));
+  await up.end('SIGKILL');
+  await Promise.all(workers.map(untilGone));
+  assert.ok(servers.every(isAlive));
+  up = begin();
+  await up.says({ status: 'running' });
+  assert.is(servers.some(isAlive), false);
+  assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+});
+
+cli('an app that cannot run ends up at once, with the reason', async () => {
+  const folder = join(temporary, 'other');
+  const broken = join(temporary, 'broken.mjs');
+  await writeFile(broken, 'throw new Error("no luck");');
+  const cases: [words: string[], code: number, message: RegExp][] = [
+    [['up', broken, '--store', join(folder, 'store')], 1, /no luck/],
+    [['up', 'nowhere.ts'], 3, /no file nowhere\.ts/],
+    [['up', appPath, '--workers', '0'], 2, /from 1 to/],
+  ];
+  for (const [words, code, message] of cases) {
+    const { code: ended, out, err } = await skerry.run(...words, '--data', folder);
+    assert.is(ended, code, err);
+    assert.match(out + err, message);
+  }
+});
+
+cli('without the servers it says what to do', () => {
+  const why = (names: readonly ServerName[]) => {
+    try {
+      requirePrograms(names, ['/nowhere']);
+    } catch (error) {
+      return failureOf(error);
+    }
+    return undefined;
+  };
+  assert.is(why([]), undefined);
+  assert.match(why(['nats'])?.message ?? '', /^nats-server is not installed$/);
+  const both = why(['nats', 'redis']);
+  assert.is(both?.code, 'not-found');
+  assert.match(both?.message ?? '', /^nats-server and redis-server are not installed$/);
+  assert.match(both?.advice ?? '', /apt install nats-server redis-server.*npm run servers.*--nats and --store/);
+});
+
+cli.run();
