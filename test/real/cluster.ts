@@ -20,6 +20,7 @@ const checkMs = 120_000;
 const endMs = 60_000;
 
 export interface ClusterOptions {
+  /** The first one is alone at first: the placement service runs there. */
   readonly workers: readonly string[];
   /** Only the worker of this name reaches NATS and the store through cables that can be cut. */
   readonly cabled?: string;
@@ -72,7 +73,9 @@ export class Cluster {
     const nats = await NatsServer.start();
     const cluster = new Cluster(options, nats, { nats: await TcpProxy.to(nats.port) });
     try {
-      await Promise.all(options.workers.map((name) => cluster.startWorker(name)));
+      const [first, ...others] = options.workers;
+      if (first !== undefined) await cluster.startWorker(first);
+      await Promise.all(others.map((name) => cluster.startWorker(name)));
       await cluster.#startClient();
       return cluster;
     } catch (error) {

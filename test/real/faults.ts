@@ -43,8 +43,8 @@ async function suffer(cluster: Cluster, fault: Fault, given: Given) {
   };
 }
 
-function simple(name: string, what: string, fault: Fault, cabled?: string): Scenario {
-  const options = cabled === undefined ? {} : { cabled };
+function simple(name: string, what: string, fault: Fault): Scenario {
+  const options = fault.worker === undefined ? {} : { cabled: fault.worker };
   return {
     name,
     what,
@@ -52,12 +52,15 @@ function simple(name: string, what: string, fault: Fault, cabled?: string): Scen
   };
 }
 
-const zombie: Fault = {
-  worker: 'w1',
-  strike: async (cluster) => cluster.worker('w1').signal('SIGSTOP'),
-  heal: async (cluster) => cluster.worker('w1').signal('SIGCONT'),
+/** The first worker runs the placement service, which makes its silence harder to notice. */
+const [serving, usual] = ['w1', 'w2'];
+
+const stopped = (worker: string): Fault => ({
+  worker,
+  strike: async (cluster) => cluster.worker(worker).signal('SIGSTOP'),
+  heal: async (cluster) => cluster.worker(worker).signal('SIGCONT'),
   lastsMs: awayMs,
-};
+});
 
 const natsRestart: Fault = {
   strike: (cluster) => cluster.nats.kill(),
@@ -65,12 +68,12 @@ const natsRestart: Fault = {
   lastsMs: 1_000,
 };
 
-const cutNats: Fault = {
-  worker: 'w1',
+const withoutNats = (worker: string): Fault => ({
+  worker,
   strike: (cluster) => cluster.cables.nats.cut(),
   heal: (cluster) => cluster.cables.nats.heal(),
   lastsMs: awayMs,
-};
+});
 
 /** Every second one of those that are ready is killed, and started again under its name. */
 async function killAll(cluster: Cluster, given: Given) {
@@ -142,7 +145,12 @@ async function openOf(cluster: Cluster, names: readonly string[]): Promise<numbe
 
 export const faults: readonly Scenario[] = [
   kill,
-  simple('zombie', 'SIGSTOP of a worker for 5 s, then SIGCONT', zombie),
+  simple('zombie', 'SIGSTOP of a worker for 5 s, then SIGCONT', stopped(usual)),
+  simple('zombie-service', 'the same of the worker that runs the placement service, for 8 s', {
+    ...stopped(serving),
+    lastsMs: 8_000,
+  }),
   simple('nats-restart', 'SIGKILL of nats-server, started again after 1 s', natsRestart),
-  simple('cut-nats', 'the cable between one worker and NATS cut for 5 s; the store is reachable', cutNats, 'w1'),
+  simple('cut-nats', 'the cable between one worker and NATS cut for 5 s; the store is reachable', withoutNats(usual)),
+  simple('cut-nats-service', 'the same with the worker that runs the placement service', withoutNats(serving)),
 ];
