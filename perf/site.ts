@@ -17,8 +17,10 @@ import { type ServedWorker, serve } from '../runtime/serve.ts';
 import type { Store } from '../runtime/store.ts';
 import { openLmdb } from '../runtime/stores/lmdb.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
+import { openRedis } from '../runtime/stores/redis.ts';
 import type { Transport } from '../runtime/transport.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
+import { openNats } from '../runtime/transports/nats.ts';
 import behaviours from './app.ts';
 import { type Counts, countingStore, countingTransport, newCounts } from './counting.ts';
 import type { Fault, Site } from './plan.ts';
@@ -36,15 +38,12 @@ export async function openStore(site: Site): Promise<Store> {
       return new MemoryStore();
     case 'lmdb':
       return openLmdb(store.folder);
-    case 'redis': {
-      const { openRedis } = await import('../runtime/stores/redis.ts');
-      return openRedis({ url: store.url, prefix: store.prefix });
-    }
+    case 'redis':
+      return openRedis({ url: store.url, prefix: store.prefix, log: standardLog('error') });
   }
 }
 
 export async function openTransport(url: string): Promise<Transport> {
-  const { openNats } = await import('../runtime/transports/nats.ts');
   return openNats({ servers: url, name: 'skerry-perf' }, environment);
 }
 
