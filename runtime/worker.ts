@@ -141,7 +141,6 @@ export class Worker {
       commits: this.#commits,
       housekeeping: this.#housekeeping,
       wakeBy: (address, at) => this.#dates.setEarlier(address, at),
-      isStopped: () => this.#isStopped,
     });
   }
 
@@ -192,11 +191,6 @@ export class Worker {
   /** Finish and let go; see `Handover.give`. */
   give(partitions: readonly Partition[]): Promise<Given[]> {
     return this.#handover.give(partitions, (envelope, partition) => this.#astray(envelope, partition, 0));
-  }
-
-  /** See `Handover.verify`. */
-  verify(partitions: readonly Partition[]): void {
-    this.#handover.verify(partitions);
   }
 
   isLeaving(partition: Partition): boolean {
