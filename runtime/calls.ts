@@ -314,7 +314,7 @@ export class Calls {
   /** The floor has moved past a number that was given up: calls behind it were held for it (C3). */
   #sendWaiting(stream: Stream): void {
     const now = this.#parts.environment.now();
-    for (const waiting of [...stream.calls]) this.#send(waiting, now);
+    for (const waiting of [...stream.calls]) if (now < waiting.deadline) this.#send(waiting, now);
   }
 
   #forget(call: Call): void {

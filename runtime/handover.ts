@@ -73,11 +73,19 @@ export class Handover {
     return this.#leaving.has(partition);
   }
 
+  /** Whether an entity may run here by this partition. If the view says so and the claim does not, one of them is old. */
+  mayRun(address: Address, partition: Partition): boolean {
+    if (!this.#parts.ownership.has(partition) || this.#leaving.has(partition)) return false;
+    if (!this.#isElsewhere(partition, address)) return true;
+    this.#parts.ownership.verify([partition]);
+    return false;
+  }
+
   /**
    * Whether an entity belongs to another partition by the pins of the moment at which this one was claimed, whatever the
    * view says: else its home and its pin could both have an owner that has a valid epoch (HO3).
    */
-  isElsewhere(partition: Partition, address: Address): boolean {
+  #isElsewhere(partition: Partition, address: Address): boolean {
     const isPinned = this.#pinned.get(partition)?.has(address) === true;
     return isPinned !== isOfPin(partition, this.#parts.store.partitions);
   }
@@ -89,7 +97,7 @@ export class Handover {
     if (pins.length > 0) this.#pinned.set(partition, new Set(pins.map(({ address }) => address)));
     else this.#pinned.delete(partition);
     ownership.take(partition, epoch, at);
-    for (const entity of warm) if (!this.isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
+    for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
   }
 
   /** Have the entities of a partition woken that have something to do by themselves. */

@@ -336,6 +336,7 @@ export class Member {
     this.post.follow(placement);
     if (arePartitionsOther(before, placement)) this.worker.regroup();
     this.tenancy.follow(placement);
+    this.worker.verify(repinned(before, placement));
     this.worker.hasten((address) => isElsewhere(address, before, placement));
     this.#parts.followed?.(placement, before);
     this.#noteReady();
@@ -387,6 +388,14 @@ function arePartitionsOther(before: Placement, after: Placement): boolean {
   const of = ({ view }: Placement) =>
     JSON.stringify([view.pins.map(({ address }) => address), view.workers.map(({ types }) => types)]);
   return of(before) !== of(after);
+}
+
+/** Partitions that an entity was taken out of, or came back to, since it is pinned, or not any more: the store has raised their epochs. */
+function repinned(before: Placement, after: Placement): number[] {
+  const of = ({ view }: Placement) => new Set(view.pins.map(({ address }) => address));
+  const [old, now] = [of(before), of(after)];
+  const changed = [...new Set([...old, ...now])].filter((address) => old.has(address) !== now.has(address));
+  return changed.flatMap((address) => [before.partitionOf(address), after.partitionOf(address)]);
 }
 
 /** Whether an entity's worker is another process than by the view before. */
