@@ -24,7 +24,7 @@ import type { Store } from './store.ts';
 import type { Subjects } from './subjects.ts';
 import { Tenancy } from './tenancy.ts';
 import type { Transport } from './transport.ts';
-import { noView, Views } from './views.ts';
+import { arePartitionsOther, noView, repinned, Views } from './views.ts';
 import { Worker } from './worker.ts';
 
 export interface MemberParts {
@@ -53,6 +53,8 @@ const tellAbsentMs = 200;
 const leaveMs = 30_000;
 /** The store is asked this often for partitions that are here and should be elsewhere, ms. */
 const verifyMs = 1_000;
+/** And for every other one once in so many times. */
+const verifyTurns = 8;
 /** Who has left forwards what still comes for this long, ms. */
 const lingerMs = 250;
 
@@ -68,6 +70,7 @@ export class Member {
   readonly #toldAt = new Map<string, number>();
   #readers: (() => void)[] = [];
   #verifiedAt = Number.NEGATIVE_INFINITY;
+  #verifyTurn = 0;
   #isStopped = false;
   #hasBeenReady = false;
   #hasBeenInView = false;
@@ -307,15 +310,19 @@ export class Member {
     environment.after(placementLimits.announceMs, () => this.#announce());
   }
 
-  /** Who was thought to be gone is not asked for what it has: of what the view gives to others it asks the store itself. */
+  /**
+   * Who was thought to be gone is not asked for what it has: of what the view gives to others it asks the store itself. Of
+   * the rest in turn: where nobody calls no commit tells, and there may be timers that wait for their owner.
+   */
   #verify(): void {
     const now = this.#parts.environment.now();
     if (now - this.#verifiedAt < verifyMs) return;
     this.#verifiedAt = now;
     const { placement } = this.views;
-    this.worker.verify(
-      this.worker.partitions.filter((partition) => placement.workerOf(partition)?.id !== this.#entry.id),
-    );
+    this.#verifyTurn = (this.#verifyTurn + 1) % verifyTurns;
+    const isDue = (partition: number) =>
+      partition % verifyTurns === this.#verifyTurn || placement.workerOf(partition)?.id !== this.#entry.id;
+    this.worker.verify(this.worker.partitions.filter(isDue));
   }
 
   #noteReady(): void {
@@ -381,21 +388,6 @@ export class Member {
     this.worker.hasten(() => true);
     this.#parts.restored?.();
   }
-}
-
-/** Whether an entity may belong to another partition than before: pins or required labels have changed. */
-function arePartitionsOther(before: Placement, after: Placement): boolean {
-  const of = ({ view }: Placement) =>
-    JSON.stringify([view.pins.map(({ address }) => address), view.workers.map(({ types }) => types)]);
-  return of(before) !== of(after);
-}
-
-/** Partitions that an entity was taken out of, or came back to, since it is pinned, or not any more: the store has raised their epochs. */
-function repinned(before: Placement, after: Placement): number[] {
-  const of = ({ view }: Placement) => new Set(view.pins.map(({ address }) => address));
-  const [old, now] = [of(before), of(after)];
-  const changed = [...new Set([...old, ...now])].filter((address) => old.has(address) !== now.has(address));
-  return changed.flatMap((address) => [before.partitionOf(address), after.partitionOf(address)]);
 }
 
 /** Whether an entity's worker is another process than by the view before. */

@@ -78,3 +78,18 @@ export class Views {
 export function noView(partitions: number): Placement {
   return new Placement({ version: 0, partitions, workers: [], pins: [] });
 }
+
+/** Whether an entity may belong to another partition than before: pins or required labels have changed. */
+export function arePartitionsOther(before: Placement, after: Placement): boolean {
+  const of = ({ view }: Placement) =>
+    JSON.stringify([view.pins.map(({ address }) => address), view.workers.map(({ types }) => types)]);
+  return of(before) !== of(after);
+}
+
+/** Partitions that an entity was taken out of, or came back to, since it is pinned, or not any more: the store has raised their epochs. */
+export function repinned(before: Placement, after: Placement): number[] {
+  const of = ({ view }: Placement) => new Set(view.pins.map(({ address }) => address));
+  const [old, now] = [of(before), of(after)];
+  const changed = [...new Set([...old, ...now])].filter((address) => old.has(address) !== now.has(address));
+  return changed.flatMap((address) => [before.partitionOf(address), after.partitionOf(address)]);
+}
