@@ -1,5 +1,6 @@
 /** Our own scenario: every kind of entity, used by several clients, under limits drawn from the seed. */
 import { defaultLimits, isSkerryError, type Limits } from '../../core/index.ts';
+import type { PlacementLimits } from '../../placement/limits.ts';
 import {
   Chance,
   type FaultRates,
@@ -46,6 +47,23 @@ export function limitsOf(seed: number): Limits {
     mailboxCountMax: chance.pick([8, 30, 60]),
     groupCountMax: chance.pick([1, 4, 1_000]),
     attemptsMax: chance.pick([2, 4]),
+  };
+}
+
+/** Quick, so that within one seed the dead are missed and services are replaced; and drawn, so that no order of them is taken for granted. */
+function placementLimitsOf(seed: number): Partial<PlacementLimits> {
+  const chance = new Chance(seed, 'placement limits');
+  const announceMs = chance.pick([200, 400]);
+  return {
+    announceMs,
+    suspectMs: 4 * announceMs,
+    deadMs: announceMs * chance.pick([6, 10]),
+    pingMs: announceMs,
+    republishMs: chance.pick([1_000, 2_500]),
+    checkMs: announceMs,
+    leaseMs: chance.pick([2_000, 5_000]),
+    silentMs: chance.pick([3_000, 6_000]),
+    readPinsMs: chance.pick([1_000, 5_000]),
   };
 }
 
@@ -180,7 +198,19 @@ export function runSeed(
 ): Promise<SimulationReport> {
   const limits = limitsOf(seed);
   const forgetMs = limits.horizonMs + limits.doubtMs + limits.skewMaxMs + limits.transitMaxMs + 130_000;
-  const options = { seed, scenario: scenario(), limits, faultMs, settleMs: 200_000, forgetMs };
+  const shape = new Chance(seed, 'shape');
+  const options = {
+    seed,
+    scenario: scenario(),
+    workers: shape.pick([1, 2, 3, 3, 4]),
+    partitions: shape.pick([8, 8, 16]),
+    limits,
+    placementLimits: placementLimitsOf(seed),
+    faultMs,
+    settleMs: 200_000,
+    // Half of all events would be those of clusters at rest.
+    ...(shape.hits(0.35) ? { forgetMs } : {}),
+  };
   return simulate({
     ...options,
     ...(trace === undefined ? {} : { trace }),
