@@ -7,6 +7,7 @@ import { SkerryError } from '../core/errors.ts';
 import type { Environment } from './environment.ts';
 import type { Store } from './store.ts';
 import { openLmdb } from './stores/lmdb.ts';
+import { openRedis, type RedisOptions } from './stores/redis.ts';
 import type { Transport } from './transport.ts';
 import { type NatsOptions, openNats } from './transports/nats.ts';
 
@@ -39,12 +40,27 @@ export async function openTransport(
   return { what: opened, close: () => opened.close() };
 }
 
+export function isRedis(text: string): boolean {
+  return /^rediss?(-cluster)?:\/\//i.test(text);
+}
+
+/** The options in a URL: `redis-cluster://` for a Redis Cluster, `?prefix=` for what its keys start with. */
+export function redisOf(text: string): Pick<RedisOptions, 'url' | 'cluster' | 'prefix'> {
+  const url = new URL(text);
+  const prefix = url.searchParams.get('prefix');
+  const cluster = url.protocol.includes('-cluster');
+  url.search = '';
+  return { url: url.href.replace('-cluster:', ':'), cluster, ...(prefix === null ? {} : { prefix }) };
+}
+
 /** Fails with `store-failed`, `store-format`, `store-in-use`, `invalid-definition`. */
 export async function openStore(
   store: string | Store,
-  { owner }: { owner: string; environment: Environment },
+  { owner, environment }: { owner: string; environment: Environment },
 ): Promise<Opened<Store>> {
   if (typeof store !== 'string') return { what: store, close: async () => undefined };
-  const opened = await openLmdb(store, { shared: true, owner });
+  const opened = isRedis(store)
+    ? await openRedis({ ...redisOf(store), log: environment.log })
+    : await openLmdb(store, { shared: true, owner });
   return { what: opened, close: () => opened.close() };
 }

@@ -18,6 +18,7 @@ const homes: Readonly<Record<string, string>> = {
   '@standard-schema/spec': 'core/operation.ts',
   msgpackr: 'runtime/codec.ts',
   lmdb: 'runtime/stores/lmdb.ts',
+  ioredis: 'runtime/stores/redis-link.ts',
   nats: 'runtime/transports/nats-connection.ts',
   pino: 'runtime/log.ts',
   cac: 'runtime/cli/',

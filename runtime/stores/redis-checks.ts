@@ -1,0 +1,63 @@
+/**
+ * What is asked of a Redis when it is opened: whether its data is for this store, whether the user may do what the store
+ * does, and whether it keeps what it is given.
+ *
+ * Owns what is said about it. A server that does not let itself be asked is not refused: what it promises is then unknown.
+ */
+import { isSkerryError, SkerryError } from '../../core/errors.ts';
+import type { Log } from '../log.ts';
+import { formatKey, formatNote, partitionsOf } from './redis-layout.ts';
+import type { RedisLink, Reply } from './redis-link.ts';
+import { probeScript } from './redis-scripts.ts';
+
+/** Checks or makes the note about the format; answers the number of partitions. Throws `store-format`. */
+export async function enter(link: RedisLink, prefix: string, wanted: number | undefined): Promise<number> {
+  const key = formatKey(prefix);
+  await link.write(key, ['SET', key, formatNote(wanted ?? 256), 'NX']);
+  const note = await link.read(key, ['GET', key]);
+  return partitionsOf(`${link.where} (prefix ${prefix})`, String(note), wanted);
+}
+
+/** Throws `store-failed` with the commands that this user may not use. */
+export async function checkRights(link: RedisLink, key: string): Promise<void> {
+  const missing = await link.run(probeScript, [key], []);
+  if (!Array.isArray(missing) || missing.length === 0) return;
+  const reasons = missing.map(String).join('; ');
+  throw new SkerryError('store-failed', `The user of the store at ${link.where} lacks rights: ${reasons}`);
+}
+
+/** Says, loudly, what this server is not made for: losing nothing. */
+export async function sayWhatIsKept(link: RedisLink, log: Log): Promise<void> {
+  const settings = await link
+    .readAll(['CONFIG', 'GET', '*'])
+    .then((replies) => replies.map(pairsOf))
+    .catch((error: unknown) => {
+      if (!isSkerryError(error)) throw error;
+      log.info({ store: link.where, reason: error.message }, 'Redis does not say whether it persists');
+      return [];
+    });
+  for (const setting of settings) {
+    const appends = setting.get('appendonly') === 'yes';
+    if (!appends && (setting.get('save') ?? '') === '')
+      log.error(
+        { store: link.where },
+        'this Redis has no persistence (appendonly no, save ""): when it stops, everything that Skerry stored is lost (P8)',
+      );
+    else if (!appends)
+      log.warn(
+        { store: link.where, save: setting.get('save') },
+        'this Redis writes snapshots only (appendonly no): what came after the last one is lost when it stops (P8)',
+      );
+    const policy = setting.get('maxmemory-policy') ?? 'noeviction';
+    if (policy !== 'noeviction')
+      log.error(
+        { store: link.where, policy },
+        `this Redis throws data away when its memory is full (maxmemory-policy ${policy}): set it to noeviction (P8)`,
+      );
+  }
+}
+
+function pairsOf(reply: Reply): Map<string, string> {
+  const flat = Array.isArray(reply) ? reply.map(String) : [];
+  return new Map(flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] ?? ''] as const] : [])));
+}

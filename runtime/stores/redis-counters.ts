@@ -1,0 +1,61 @@
+/**
+ * What this process knows of the partitions that it has in Redis, so that a server that lost commits is found out (P8).
+ *
+ * Only the owner of a partition writes with its epoch, and each of its commits raises the partition's counter. So the
+ * counter that an owner has seen is exact, and a server that has a lower one has lost what it had acknowledged, whoever has
+ * claimed the partition since: claims leave the counter alone. An epoch that is lower says the same. Owns no connection: it is told what the server answered.
+ *
+ * Invariants:
+ * - RC1 A partition that has gone back is lost: its epoch is nobody's here any more, until the partition is claimed again.
+ * - RC2 Each loss is told once.
+ */
+import type { Epoch, Partition } from '../store.ts';
+
+export interface Loss {
+  readonly partition: Partition;
+  readonly epoch: Epoch;
+  /** How many commits are gone at least; 0 where only the claim is known to be gone. */
+  readonly commits: number;
+}
+
+export class RedisCounters {
+  readonly #had = new Map<Partition, { epoch: Epoch; counter: number }>();
+  readonly #lost = new Map<Partition, Epoch>();
+
+  get partitions(): Partition[] {
+    return [...this.#had.keys()];
+  }
+
+  claimed(partition: Partition, epoch: Epoch, counter: number): void {
+    this.#had.set(partition, { epoch, counter });
+    this.#lost.delete(partition);
+  }
+
+  isLost(partition: Partition, epoch: Epoch): boolean {
+    return this.#lost.get(partition) === epoch;
+  }
+
+  /** What the counter must be at least for a commit with this epoch. */
+  least(partition: Partition, epoch: Epoch): number {
+    const had = this.#had.get(partition);
+    return had?.epoch === epoch ? had.counter : 0;
+  }
+
+  /** The highest epoch that is known: the next one has to be above it. */
+  epochOf(partition: Partition): Epoch {
+    return this.#had.get(partition)?.epoch ?? 0;
+  }
+
+  /** The server has this epoch and counter now; answers what that says is lost, once (RC2). */
+  seen(partition: Partition, epoch: Epoch, counter: number): Loss | undefined {
+    const had = this.#had.get(partition);
+    if (had === undefined) return undefined;
+    if (epoch >= had.epoch && counter >= had.counter) {
+      if (epoch === had.epoch) had.counter = counter;
+      return undefined;
+    }
+    if (this.isLost(partition, had.epoch)) return undefined;
+    this.#lost.set(partition, had.epoch);
+    return { partition, epoch: had.epoch, commits: Math.max(0, had.counter - counter) };
+  }
+}

@@ -1,0 +1,146 @@
+/**
+ * The layout of the Redis store: its keys, and the bytes of a head. All keys of a home partition share a hash tag, so that
+ * one script call can change them together and a Redis Cluster keeps them on one server.
+ *
+ *   prefix:format          JSON                               format, partitions
+ *   prefix:lease:name      hash   h, t, u                     holder, term, until
+ *   prefix{home}:o:number  hash   e, c, o                     epoch, commit counter and owner of one partition
+ *   prefix{home}:e:address hash   '' → version, wakeAt, head; name → record       what a load reads, and nothing else
+ *   prefix{home}:l:address hash   name → record               those of the lazy tables
+ *   prefix{home}:n:address zset   names in `l`, all with score 0                   to scan them in their order
+ *   prefix{home}:w         zset   address by wakeAt
+ *   prefix{home}:a         zset   addresses, all with score 0
+ *   prefix{home}:p         hash   address → worker            pins
+ *
+ * Invariants:
+ * - RK1 Every key of a home has that home's hash tag and no other, whatever characters an address holds.
+ * - RK2 A prefix is no beginning of another's keys: two clusters on one server do not meet.
+ */
+import { SkerryError } from '../../core/errors.ts';
+import type { Address } from '../../core/message.ts';
+import { lazyTables, type Partition, type RecordName, type Version } from '../store.ts';
+
+/** Version and time of waking, each a float64, before the head. */
+export const headPrefixBytes = 16;
+
+const formatVersion = 1;
+
+/** Keys by their parts; made once for a store. */
+export class RedisLayout {
+  readonly partitions: number;
+  readonly formatKey: string;
+  readonly #prefix: string;
+  readonly #tags: string[] = [];
+
+  constructor(prefix: string, partitions: number) {
+    this.#prefix = prefix;
+    this.partitions = partitions;
+    this.formatKey = formatKey(prefix);
+  }
+
+  home(partition: Partition): Partition {
+    return partition % this.partitions;
+  }
+
+  /** What the keys of the home of a partition start with. */
+  tag(partition: Partition): string {
+    const home = this.home(partition);
+    this.#tags[home] ??= `${this.#prefix}{${home}}:`;
+    return this.#tags[home];
+  }
+
+  ownership(partition: Partition): string {
+    return `${this.tag(partition)}o:${partition}`;
+  }
+
+  entity(partition: Partition, address: Address): string {
+    return `${this.tag(partition)}e:${address}`;
+  }
+
+  lazyRecords(partition: Partition, address: Address): string {
+    return `${this.tag(partition)}l:${address}`;
+  }
+
+  lazyNames(partition: Partition, address: Address): string {
+    return `${this.tag(partition)}n:${address}`;
+  }
+
+  wakes(partition: Partition): string {
+    return `${this.tag(partition)}w`;
+  }
+
+  addresses(partition: Partition): string {
+    return `${this.tag(partition)}a`;
+  }
+
+  pins(partition: Partition): string {
+    return `${this.tag(partition)}p`;
+  }
+
+  lease(name: string): string {
+    return `${this.#prefix}:lease:${name}`;
+  }
+}
+
+export function formatKey(prefix: string): string {
+  return `${prefix}:format`;
+}
+
+/** Throws `invalid-definition` for a prefix that could mix with another's keys (RK2) or take their hash tag (RK1). */
+export function checkPrefix(prefix: string): void {
+  if (/^[\w.-]{1,64}$/.test(prefix)) return;
+  throw new SkerryError(
+    'invalid-definition',
+    `The Redis key prefix ${JSON.stringify(prefix)} must be 1 to 64 letters, digits, dots, hyphens or underscores`,
+  );
+}
+
+export function formatNote(partitions: number): string {
+  return JSON.stringify({ format: formatVersion, partitions });
+}
+
+/** How many partitions the store was made for. Throws `store-format`. */
+export function partitionsOf(where: string, note: string, wanted: number | undefined): number {
+  const { format, partitions } = parseNote(note);
+  if (format !== formatVersion || typeof partitions !== 'number')
+    throw new SkerryError(
+      'store-format',
+      `The data in ${where} is in format ${String(format)}; this version of Skerry reads format ${formatVersion}: use the version that wrote it`,
+    );
+  if (wanted === undefined || wanted === partitions) return partitions;
+  throw new SkerryError(
+    'store-format',
+    `The data in ${where} has ${partitions} partitions, not ${wanted}: their number is fixed when a store is made; open it with ${partitions}, or use another prefix`,
+  );
+}
+
+function parseNote(note: string): { format?: unknown; partitions?: unknown } {
+  try {
+    const parsed: unknown = JSON.parse(note);
+    return typeof parsed === 'object' && parsed !== null ? parsed : {};
+  } catch {
+    return {};
+  }
+}
+
+export function isLazy(name: RecordName): boolean {
+  return lazyTables.has(name.charAt(0));
+}
+
+/** A head as it is kept, taken apart. The head is a copy: a part of what arrived would keep all of it in memory. */
+export function headOf(value: Buffer): { version: Version; wakeAt: number | undefined; head: Uint8Array } {
+  const wakeAt = value.readDoubleBE(8);
+  return {
+    version: value.readDoubleBE(0),
+    wakeAt: Number.isNaN(wakeAt) ? undefined : wakeAt,
+    head: Uint8Array.prototype.slice.call(value, headPrefixBytes),
+  };
+}
+
+/** Both ends of what starts with `prefix` and comes after `after`, for ZRANGEBYLEX: 0xff is in no UTF-8 text. */
+export function lexRange(prefix: string, after: string | undefined): [Uint8Array, Uint8Array] {
+  const [start, past] = [Buffer.from(prefix), after === undefined ? undefined : Buffer.from(after)];
+  const isInside = past !== undefined && Buffer.compare(past, start) >= 0;
+  const from = isInside ? Buffer.concat([Buffer.from('('), past]) : Buffer.concat([Buffer.from('['), start]);
+  return [from, Buffer.concat([Buffer.from('('), start, Buffer.of(0xff)])];
+}

@@ -1,0 +1,287 @@
+/**
+ * The connection of a store to Redis, one server or a cluster. The only file that knows the package `ioredis`.
+ *
+ * Owns what a failed call may have done: it knows of each command whether its bytes were ever given to a socket. Does not
+ * know what the commands mean.
+ *
+ * Invariants:
+ * - RL1 A command that fails says 'none' only if no byte of it was or will be sent, or the server said that it refused it
+ *   as a whole; else 'unknown'.
+ * - RL2 Nothing that may have been executed is sent again by itself.
+ * - RL3 Every command settles: within its time, or when its connection ends. One that the server left unanswered ends the
+ *   connection, so that nothing gathers behind it (P12).
+ */
+import type { Socket } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
+import { Cluster, Command, Redis } from 'ioredis';
+import { type Effect, errorText, SkerryError } from '../../core/errors.ts';
+import type { Log } from '../log.ts';
+import { type Argument, requestOf } from './redis-request.ts';
+import type { Script } from './redis-scripts.ts';
+
+export type Reply = Buffer | string | number | null | readonly Reply[];
+
+export interface LinkOptions {
+  readonly urls: readonly string[];
+  readonly isCluster: boolean;
+  readonly user: string | undefined;
+  readonly password: string | undefined;
+  readonly tls: ConnectionOptions | undefined;
+  readonly commandTimeoutMs: number;
+  readonly log: Log;
+}
+
+/** What the server does with a command that it answers so: nothing. */
+const refusals: Readonly<Record<string, string>> = {
+  OOM: 'its memory is full (maxmemory): raise the limit or remove data',
+  READONLY: 'it is a replica: connect to its master',
+  MISCONF: 'it cannot persist: look at its log and its disk',
+  NOREPLICAS: 'it has fewer replicas than it demands (min-replicas-to-write)',
+  LOADING: 'it is still loading its data',
+  BUSY: 'a script blocks it',
+  MASTERDOWN: 'it is a replica without a master',
+  CLUSTERDOWN: 'the cluster is down',
+  NOAUTH: 'it wants a password',
+  WRONGPASS: 'it does not accept the user or password',
+  NOSCRIPT: 'it lost a script twice in a row',
+};
+
+const ping = requestOf(['PING']);
+const corked = new WeakSet<Socket>();
+
+/** Bytes on their way, whose key says to which server of a cluster. */
+class Sent extends Command {
+  readonly #bytes: Buffer;
+  readonly #key: string;
+  /** Where it was written to; undefined: nowhere yet. */
+  socket: Socket | undefined;
+  isGivenUp = false;
+
+  constructor(name: string, bytes: Buffer, key: string) {
+    super(name, [], { replyEncoding: null });
+    this.#bytes = bytes;
+    this.#key = key;
+  }
+
+  override getKeys(): string[] {
+    return [this.#key];
+  }
+
+  override toWritable(socket: Socket): Buffer {
+    // It waited for a connection, and whoever waited for it was told that it was not sent (RL1): only its place is kept.
+    if (this.isGivenUp && this.socket === undefined) return ping;
+    this.socket = socket;
+    cork(socket);
+    return this.#bytes;
+  }
+}
+
+/** What is written to a socket in one go leaves in one go. */
+function cork(socket: Socket): void {
+  if (corked.has(socket)) return;
+  corked.add(socket);
+  socket.cork();
+  queueMicrotask(() => {
+    corked.delete(socket);
+    socket.uncork();
+  });
+}
+
+export class RedisLink {
+  /** Without user and password: for messages. */
+  readonly where: string;
+  readonly isCluster: boolean;
+  /** Called when a connection is there again: what was known of the server may have changed. */
+  onAgain: () => void = () => undefined;
+  readonly #redis: Redis | Cluster;
+  readonly #log: Log;
+  #trouble: string | undefined;
+  #isClosed = false;
+
+  constructor(options: LinkOptions) {
+    this.where = options.urls.map(withoutSecrets).join(', ');
+    this.isCluster = options.isCluster;
+    this.#log = options.log;
+    this.#redis = options.isCluster ? clusterOf(options) : new Redis(serverOf(options));
+    this.#redis.on('error', (error: unknown) => this.#troubled(error));
+    if (this.#redis instanceof Cluster) this.#redis.on('+node', (node: Redis) => node.on('ready', () => this.#ready()));
+    else this.#redis.on('ready', () => this.#ready());
+  }
+
+  /** The first connection; after it every other comes by itself. */
+  async connect(): Promise<void> {
+    try {
+      await this.#redis.connect();
+    } catch (error) {
+      const reason = this.#trouble ?? errorText(error);
+      this.close();
+      throw new SkerryError('store-failed', `The store at ${this.where} could not be reached: ${explained(reason)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** A command that only looks. */
+  read(key: string, parts: readonly Argument[]): Promise<Reply> {
+    return this.#send(new Sent(String(parts[0]), requestOf(parts), key), 'read');
+  }
+
+  write(key: string, parts: readonly Argument[]): Promise<Reply> {
+    return this.#send(new Sent(String(parts[0]), requestOf(parts), key), 'write');
+  }
+
+  /** A script with its keys, the first of which says where it runs. */
+  run(
+    script: Script,
+    keys: readonly string[],
+    values: readonly Argument[],
+    what: 'read' | 'write' = 'write',
+  ): Promise<Reply> {
+    const request = requestOf(['EVALSHA', script.sha, keys.length, ...keys, ...values]);
+    return this.runRequest(script, { key: keys[0] ?? '', request }, what);
+  }
+
+  /** The same, put together by the caller. */
+  async runRequest(
+    script: Script,
+    { key, request }: { key: string; request: Buffer },
+    what: 'read' | 'write' = 'write',
+  ): Promise<Reply> {
+    try {
+      return await this.#send(new Sent('EVALSHA', request, key), what);
+    } catch (error) {
+      if (!isRefusal(error, 'NOSCRIPT')) throw error;
+      // Right behind each other, so that a flush of all scripts hardly comes between; the first run did nothing (RL2).
+      const loaded = this.#send(new Sent('SCRIPT', requestOf(['SCRIPT', 'LOAD', script.text]), key), what);
+      const again = this.#send(new Sent('EVALSHA', request, key), what);
+      await Promise.allSettled([loaded, again]);
+      await loaded;
+      return again;
+    }
+  }
+
+  /** The same command to each server that has data. */
+  readAll(parts: readonly Argument[]): Promise<Reply[]> {
+    const nodes = this.#redis instanceof Cluster ? this.#redis.nodes('master') : [this.#redis];
+    return Promise.all(nodes.map((node) => this.#send(new Sent(String(parts[0]), requestOf(parts), ''), 'read', node)));
+  }
+
+  /** Ends the connection; what is under way fails. */
+  close(): void {
+    this.#isClosed = true;
+    this.#redis.disconnect();
+  }
+
+  async #send(command: Sent, what: 'read' | 'write', to: Redis | Cluster = this.#redis): Promise<Reply> {
+    if (this.#isClosed) throw new SkerryError('closed', `The store at ${this.where} is closed`);
+    try {
+      return (await to.sendCommand(command)) as Reply;
+    } catch (error) {
+      command.isGivenUp = true;
+      if (errorText(error) === 'Command timed out') command.socket?.destroy();
+      throw this.#failure(error, command.socket !== undefined, what);
+    }
+  }
+
+  #failure(error: unknown, isSent: boolean, what: 'read' | 'write'): SkerryError {
+    const said = errorText(error);
+    const isRefused = refusals[codeOf(said)] !== undefined;
+    const effect: Effect = what === 'read' || !isSent || isRefused ? 'none' : 'unknown';
+    const reason = isSent
+      ? explained(said)
+      : `not connected${this.#trouble === undefined ? '' : ` (${this.#trouble})`}`;
+    return new SkerryError('store-failed', `The store at ${this.where} could not ${what}: ${reason}`, {
+      effect,
+      cause: error,
+    });
+  }
+
+  /** Said once until the connection is there again. */
+  #troubled(error: unknown): void {
+    const isNew = this.#trouble === undefined;
+    this.#trouble = errorText(error);
+    if (isNew && !this.#isClosed)
+      this.#log.warn(
+        { store: this.where, reason: this.#trouble },
+        'no connection to Redis; trying again until there is',
+      );
+  }
+
+  #ready(): void {
+    if (this.#trouble !== undefined) this.#log.info({ store: this.where }, 'connected to Redis again');
+    this.#trouble = undefined;
+    this.onAgain();
+  }
+}
+
+/** What every connection is made with. Nothing waits in it, and nothing is sent twice by it (RL2). */
+function serverOptions({ user, password, tls, commandTimeoutMs, urls }: LinkOptions) {
+  const url = new URL(urls[0] ?? 'redis://127.0.0.1');
+  const isSecure = tls !== undefined || url.protocol === 'rediss:';
+  const name = user ?? (url.username === '' ? undefined : decodeURIComponent(url.username));
+  const secret = password ?? (url.password === '' ? undefined : decodeURIComponent(url.password));
+  return {
+    ...(name === undefined ? {} : { username: name }),
+    ...(secret === undefined ? {} : { password: secret }),
+    ...(isSecure ? { tls: tls ?? {} } : {}),
+    protocol: 2 as const,
+    connectTimeout: commandTimeoutMs,
+    commandTimeout: commandTimeoutMs,
+    enableOfflineQueue: false,
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    disableClientInfo: true,
+    keepAlive: 5_000,
+  };
+}
+
+const retryDelay = (times: number): number => Math.min(25 * 2 ** Math.min(times, 7), 2_000);
+
+function serverOf(options: LinkOptions) {
+  return { ...serverOptions(options), ...placeOf(options.urls[0] ?? ''), lazyConnect: true, retryStrategy: retryDelay };
+}
+
+function clusterOf(options: LinkOptions): Cluster {
+  return new Cluster(options.urls.map(placeOf), {
+    redisOptions: serverOptions(options),
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: retryDelay,
+    // Both would send again what may have been executed, or executed too late to matter (RL2).
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    slotsRefreshTimeout: options.commandTimeoutMs,
+    slotsRefreshInterval: 2_000,
+  });
+}
+
+/** Throws `invalid-definition` for what is no URL of Redis. */
+function placeOf(text: string): { host: string; port: number; db: number } {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url === undefined || (url.protocol !== 'redis:' && url.protocol !== 'rediss:') || url.hostname === '')
+    throw new SkerryError(
+      'invalid-definition',
+      'A URL of Redis reads redis://[user:password@]host[:port][/number], with rediss: for TLS',
+    );
+  const db = url.pathname.slice(1);
+  return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 6_379), db: Number(db || 0) };
+}
+
+function withoutSecrets(url: string): string {
+  const { host, port, db } = placeOf(url);
+  return `${host}:${port}${db === 0 ? '' : `/${db}`}`;
+}
+
+function codeOf(said: string): string {
+  return said.split(' ', 1)[0] ?? '';
+}
+
+/** Whether the server answered with this code, having done nothing. */
+function isRefusal(error: unknown, code: string): boolean {
+  return error instanceof SkerryError && error.cause instanceof Error && codeOf(error.cause.message) === code;
+}
+
+function explained(said: string): string {
+  const known = refusals[codeOf(said)];
+  return known === undefined ? said : `${known} (${said})`;
+}

@@ -1,0 +1,339 @@
+/**
+ * The store on a Redis server or a Redis Cluster: for workers on several machines.
+ *
+ * Owns what is one call to the server, and what its answers mean. `redis-layout.ts` names the keys, `redis-scripts.ts` is what
+ * the server does in one step, `redis-request.ts` writes commits for it, `redis-link.ts` is the connection,
+ * `redis-counters.ts` finds out when the server has lost what it had, `redis-checks.ts` looks at it before the first commit.
+ *
+ * Invariants:
+ * - SR1 On one server a group is one call (as long as it is not very large); on a cluster it is one for each partition, all
+ *   sent before the first is awaited.
+ * - SR2 A server that is behind what it acknowledged is found out at the next commit, ownership check or connection: its
+ *   partitions are reported with `(P8)`, and their epochs are stale here from then on, so that nothing in memory that is newer
+ *   than the store meets it.
+ * - SR3 Epochs follow the server's clock, so that a server that forgot a claim does not give its epoch again (S6).
+ *
+ * As long as a claim of several partitions in a cluster is not one step, one that fails may have raised some of their epochs.
+ */
+import type { ConnectionOptions } from 'node:tls';
+import { isSkerryError, SkerryError } from '../../core/errors.ts';
+import type { Address } from '../../core/message.ts';
+import type { Pin } from '../../placement/view.ts';
+import { type Log, standardLog } from '../log.ts';
+import type { Claim, Commit, Epoch, Lease, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
+import type { LeaseCall } from './lease.ts';
+import { compareAddresses, compareUtf8 } from './memory.ts';
+import { checkRights, enter, sayWhatIsKept } from './redis-checks.ts';
+import { type Loss, RedisCounters } from './redis-counters.ts';
+import { checkPrefix, isLazy, lexRange, RedisLayout } from './redis-layout.ts';
+import { RedisLink, type Reply } from './redis-link.ts';
+import {
+  addressesOf,
+  claimsOf,
+  loadedOf,
+  outcomesOf,
+  type Present,
+  pinsOf,
+  presentOf,
+  recordsOf,
+  scannedOf,
+  wakesOf,
+} from './redis-replies.ts';
+import { commitRequest, type Share } from './redis-request.ts';
+import { claimScript, commitScript, leaseScript, pinScript, scanScript, wakesScript } from './redis-scripts.ts';
+import { callsOf, sharesOf } from './redis-shares.ts';
+
+export interface RedisOptions {
+  /** `redis://[user:password@]host[:port][/number]`, `rediss:` with TLS; of a cluster any of its servers, or several. */
+  readonly url: string | readonly string[];
+  /** Whether it is a Redis Cluster (default false). */
+  readonly cluster?: boolean;
+  /** What all keys start with (default `skerry`): clusters of Skerry share a server by having prefixes of their own. */
+  readonly prefix?: string;
+  /** Fixed when the store is made (default 256). */
+  readonly partitions?: number;
+  readonly user?: string;
+  readonly password?: string;
+  readonly tls?: ConnectionOptions;
+  /** Replicas that must have a commit before its outputs leave (default 0), and how long they are waited for, ms (1,000). */
+  readonly minReplicas?: number;
+  readonly minReplicasMs?: number;
+  /** A server that does not answer for this long is taken for gone, ms (default 5,000). */
+  readonly commandTimeoutMs?: number;
+  readonly log?: Log;
+}
+
+const valueBytesMax = 67_108_864;
+
+/**
+ * Open a store on Redis 7 or newer, or Valkey. Durable as the server is (P8): with `appendfsync always` what was
+ * acknowledged survives a crash of the machine, with `everysec` of the process. What a server loses is detected and
+ * reported. Rejects with `store-failed` (no connection, no rights), `store-format`, `invalid-definition`.
+ */
+export async function openRedis(options: RedisOptions): Promise<Store> {
+  const prefix = options.prefix ?? 'skerry';
+  checkPrefix(prefix);
+  const log = options.log ?? standardLog();
+  const urls = typeof options.url === 'string' ? options.url.split(',') : options.url;
+  const { user, password, tls, commandTimeoutMs = 5_000 } = options;
+  const isCluster = options.cluster === true;
+  const link = new RedisLink({ urls, isCluster, user, password, tls, commandTimeoutMs, log });
+  await link.connect();
+  try {
+    const partitions = await enter(link, prefix, options.partitions);
+    const layout = new RedisLayout(prefix, partitions);
+    await checkRights(link, layout.lease('probe'));
+    await sayWhatIsKept(link, log);
+    return new RedisStore(link, layout, {
+      log,
+      minReplicas: options.minReplicas ?? 0,
+      waitMs: options.minReplicasMs ?? 1_000,
+    });
+  } catch (error) {
+    link.close();
+    throw error;
+  }
+}
+
+interface StoreOptions {
+  readonly log: Log;
+  readonly minReplicas: number;
+  readonly waitMs: number;
+}
+
+interface Entity {
+  readonly partition: Partition;
+  readonly address: Address;
+}
+
+class RedisStore implements Store {
+  readonly partitions: number;
+  readonly valueBytesMax = valueBytesMax;
+  readonly #link: RedisLink;
+  readonly #layout: RedisLayout;
+  readonly #options: StoreOptions;
+  readonly #counters = new RedisCounters();
+  readonly #underway = new Set<Promise<unknown>>();
+  #closing: Promise<void> | undefined;
+
+  constructor(link: RedisLink, layout: RedisLayout, options: StoreOptions) {
+    this.#link = link;
+    this.#layout = layout;
+    this.#options = options;
+    this.partitions = layout.partitions;
+    link.onAgain = () => void this.#lookAgain();
+  }
+
+  // ---- ownership
+
+  claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
+    return this.#whole(async () => {
+      const calls = this.#link.isCluster ? partitions.map((partition) => [partition]) : [partitions];
+      const claims = await Promise.all(calls.filter(({ length }) => length > 0).map((one) => this.#claim(one, owner)));
+      return claims.flat();
+    });
+  }
+
+  async #claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
+    const layout = this.#layout;
+    const keys = partitions.flatMap((partition) => [layout.ownership(partition), layout.pins(partition)]);
+    const least = partitions.map((partition) => this.#counters.epochOf(partition) + 1);
+    const reply = await this.#link.run(claimScript, keys, [owner, ...least]);
+    return claimsOf(reply, partitions).map(({ claim, counter }) => {
+      const { partition, epoch } = claim;
+      this.#look({ partition, epoch, counter });
+      this.#counters.claimed(partition, epoch, counter);
+      return claim;
+    });
+  }
+
+  async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
+    const presents = await Promise.all(partitions.map((partition) => this.#present(partition)));
+    return presents.map((present) => {
+      this.#look(present);
+      return this.#counters.isLost(present.partition, present.epoch) ? 0 : present.epoch;
+    });
+  }
+
+  async #present(partition: Partition): Promise<Present> {
+    const key = this.#layout.ownership(partition);
+    return presentOf(await this.#link.read(key, ['HMGET', key, 'e', 'c']), partition);
+  }
+
+  async pin(address: Address, partition: Partition, worker: string | undefined): Promise<void> {
+    const layout = this.#layout;
+    const home = layout.home(partition);
+    const raised = [...new Set([home, partition])].map((one) => layout.ownership(one));
+    const values = worker === undefined ? [address] : [address, worker];
+    await this.#whole(() => this.#link.run(pinScript, [layout.pins(home), ...raised], values));
+  }
+
+  async pins(): Promise<Pin[]> {
+    const keys = Array.from({ length: this.partitions }, (_, home) => this.#layout.pins(home));
+    const replies = await Promise.all(keys.map((key) => this.#link.read(key, ['HGETALL', key])));
+    return replies.flatMap(pinsOf).sort(compareAddresses);
+  }
+
+  async lease(name: string, holder: string, { now, ms, instead }: LeaseCall): Promise<Lease> {
+    const reply = await this.#whole(() =>
+      this.#link.run(leaseScript, [this.#layout.lease(name)], [holder, now, ms, instead ?? -1]),
+    );
+    const [had, term] = reply as readonly [Buffer, number];
+    return { holder: String(had), term: Number(term) };
+  }
+
+  // ---- commits
+
+  async commit(group: readonly Commit[]): Promise<Outcome[]> {
+    for (const commit of group) refuseTooLarge(commit);
+    const outcomes: Outcome[] = new Array(group.length);
+    const shares = sharesOf(group, this.#counters, outcomes);
+    const calls = callsOf(shares, this.#link.isCluster).map((call) => this.#commitCall(group, call, outcomes));
+    const ended = await this.#whole(() => Promise.allSettled(calls));
+    const failed = ended.filter((one) => one.status === 'rejected').map(({ reason }) => reason as unknown);
+    if (failed.length > 0) throw failureOf(failed, calls.length);
+    return outcomes;
+  }
+
+  async #commitCall(group: readonly Commit[], shares: readonly Share[], outcomes: Outcome[]): Promise<void> {
+    const key = this.#layout.ownership(shares[0]?.partition ?? 0);
+    const request = commitRequest(this.#layout, group, shares);
+    const { minReplicas } = this.#options;
+    const replied = this.#link.runRequest(commitScript, { key, request });
+    const confirmed = minReplicas === 0 ? undefined : this.#awaitReplicas(key, replied);
+    for (const present of outcomesOf(await replied, shares, outcomes)) this.#look(present);
+    await confirmed;
+  }
+
+  /** What was written and is not replicated may be lost with its server: nobody is told of it. */
+  async #awaitReplicas(key: string, written: Promise<Reply>): Promise<void> {
+    const { minReplicas, waitMs } = this.#options;
+    await written;
+    const count = Number(await this.#link.write(key, ['WAIT', minReplicas, waitMs]));
+    if (count >= minReplicas) return;
+    throw new SkerryError(
+      'store-failed',
+      `The store at ${this.#link.where} could not write: ${count} replicas of ${minReplicas} (minReplicas) had it within ${waitMs} ms`,
+      { effect: 'unknown' },
+    );
+  }
+
+  // ---- reading
+
+  load(entities: readonly Entity[]): Promise<(Loaded | undefined)[]> {
+    return Promise.all(
+      entities.map(async ({ partition, address }) => {
+        const key = this.#layout.entity(partition, address);
+        return loadedOf(await this.#link.read(key, ['HGETALL', key]));
+      }),
+    );
+  }
+
+  async read({ partition, address }: Entity, names: readonly RecordName[]): Promise<(Uint8Array | undefined)[]> {
+    const [lazy, eager] = [names.filter(isLazy), names.filter((name) => !isLazy(name))];
+    const found = await Promise.all([
+      this.#fields(this.#layout.lazyRecords(partition, address), lazy),
+      this.#fields(this.#layout.entity(partition, address), eager),
+    ]);
+    const byName = new Map(found.flat());
+    return names.map((name) => byName.get(name));
+  }
+
+  async #fields(key: string, names: readonly string[]): Promise<[string, Uint8Array | undefined][]> {
+    if (names.length === 0) return [];
+    const values = recordsOf(await this.#link.read(key, ['HMGET', key, ...names]));
+    return names.map((name, at) => [name, values[at]]);
+  }
+
+  async scan(
+    { partition, address }: Entity,
+    prefix: string,
+    { after, limit }: { after?: RecordName; limit: number },
+  ): Promise<(readonly [RecordName, Uint8Array])[]> {
+    if (limit <= 0) return [];
+    const layout = this.#layout;
+    const keys = [layout.entity, layout.lazyRecords, layout.lazyNames].map((of) => of.call(layout, partition, address));
+    const isAll = prefix === '' || !isLazy(prefix);
+    const values = [...lexRange(prefix, after), limit, isAll ? '1' : '0'];
+    return scannedOf(await this.#link.run(scanScript, keys, values, 'read'), { prefix, after, limit });
+  }
+
+  async wakes(partition: Partition, { after, limit }: { after?: Wake; limit: number }): Promise<Wake[]> {
+    if (limit <= 0) return [];
+    const key = this.#layout.wakes(partition);
+    const values = after === undefined ? [limit] : [limit, after.wakeAt, after.address];
+    return wakesOf(await this.#link.run(wakesScript, [key], values, 'read'));
+  }
+
+  async list(type: string | undefined, { after, limit }: { after?: Address; limit: number }): Promise<Address[]> {
+    if (limit <= 0) return [];
+    const range = lexRange(type === undefined ? '' : `${type}/`, after);
+    const keys = Array.from({ length: this.partitions }, (_, home) => this.#layout.addresses(home));
+    const replies = await Promise.all(
+      keys.map((key) => this.#link.read(key, ['ZRANGEBYLEX', key, ...range, 'LIMIT', 0, limit])),
+    );
+    return replies.flatMap(addressesOf).sort(compareUtf8).slice(0, limit);
+  }
+
+  // ---- what the server has lost (P8)
+
+  #look({ partition, epoch, counter }: Present): void {
+    const loss = this.#counters.seen(partition, epoch, counter);
+    if (loss !== undefined) this.#report(loss);
+  }
+
+  #report({ partition, epoch, commits }: Loss): void {
+    this.#options.log.error(
+      { store: this.#link.where, partition, epoch, commits },
+      'Redis has lost commits that it had acknowledged: it was restarted from older data, or a replica that was behind took over; what this worker has of the partition in memory is dropped (P8)',
+    );
+  }
+
+  /** There is a connection again: is it still the same server, with the same data (SR2)? */
+  async #lookAgain(): Promise<void> {
+    try {
+      for (const partition of this.#counters.partitions) this.#look(await this.#present(partition));
+    } catch (error) {
+      if (!isSkerryError(error)) throw error;
+      // Gone again, or closed: the next connection is looked at, and every commit is anyway.
+    }
+  }
+
+  // ---- the end
+
+  #whole<Result>(body: () => Promise<Result>): Promise<Result> {
+    const done = body().finally(() => this.#underway.delete(done));
+    this.#underway.add(done);
+    return done;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled(this.#underway);
+    this.#link.close();
+  }
+}
+
+/** Before anything is sent: what is refused must not have been begun (S5). */
+function refuseTooLarge({ address, head, records }: Commit): void {
+  let largest = head.length;
+  for (const [, value] of records) if (value !== null && value.length > largest) largest = value.length;
+  if (largest <= valueBytesMax) return;
+  throw new SkerryError(
+    'too-large',
+    `A value of ${address} has ${largest} bytes; this store takes ${valueBytesMax} (valueBytesMax)`,
+  );
+}
+
+/** Of several calls one may have been written though another was not. */
+function failureOf(errors: readonly unknown[], callCount: number): unknown {
+  const [first] = errors;
+  const isNone = errors.every((error) => isSkerryError(error) && error.effect === 'none');
+  if (isNone && errors.length < callCount && isSkerryError(first))
+    return new SkerryError(first.code, first.message, { effect: 'unknown', cause: first });
+  return errors.find((error) => !isSkerryError(error) || error.effect !== 'none') ?? first;
+}
