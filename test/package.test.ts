@@ -92,13 +92,15 @@ packed('holds what is needed and nothing else', async () => {
     'dist/core/index.js',
     'dist/core/index.d.ts',
     'dist/runtime/cli/main.js',
+    'dist/perf/main.js',
   ];
   assert.equal(
     wanted.filter((file) => !files.includes(file)),
     [],
   );
   const foreign = files.filter(
-    (file) => !wanted.includes(file) && !/^(?:dist\/(?:core|placement|runtime)\/.*\.(?:js|d\.ts)|docs\/.*)$/.test(file),
+    (file) =>
+      !wanted.includes(file) && !/^(?:dist\/(?:core|placement|runtime|perf)\/.*\.(?:js|d\.ts)|docs\/.*)$/.test(file),
   );
   assert.equal(foreign, []);
   const texts = await Promise.all(

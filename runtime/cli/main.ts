@@ -16,6 +16,7 @@ import { list } from './list.ts';
 import { log } from './log.ts';
 import { Output } from './output.ts';
 import { parse } from './parse.ts';
+import { handOver, perf } from './perf.ts';
 import { pin, unpin } from './pin.ts';
 import { ready } from './ready.ts';
 import { run } from './run.ts';
@@ -42,11 +43,13 @@ const commands: readonly Command[] = [
   unpin,
   ready,
   doctor,
+  perf,
 ];
 
 async function main(words: readonly string[]): Promise<{ output: Output; code: number }> {
   let output = new Output(words.includes('--json'));
   try {
+    if (words[0] === perf.name) return { output, code: await handOver(words.slice(1)) };
     const { command, args, options } = parse(words, commands);
     output = new Output(options.json === true);
     if (options.help === true) output.line(command === undefined ? overview(commands) : helpOf(command));
