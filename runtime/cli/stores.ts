@@ -1,8 +1,10 @@
 /** The store that a command line names: a server by its URL, or a folder of this machine. */
 import { isSkerryError } from '../../core/errors.ts';
 import type { Environment } from '../environment.ts';
+import { isRedis, redisOf } from '../places.ts';
 import type { Store } from '../store.ts';
 import { openLmdb } from '../stores/lmdb.ts';
+import { openRedis } from '../stores/redis.ts';
 import type { Given } from './command.ts';
 import { CliError } from './failure.ts';
 import { setting, withoutLogin } from './place.ts';
@@ -32,6 +34,7 @@ export async function openClusterStore(
   const partitions = partitionsOf(given);
   const sizes = partitions === undefined ? {} : { partitions };
   try {
+    if (isRedis(text)) return await openRedis({ ...redisOf(text), ...sizes, log: environment.log });
     if (/^[a-z][a-z-]*:\/\//i.test(text)) throw noStore(text);
     return await openLmdb(text, { ...sizes, shared: true, owner });
   } catch (error) {
@@ -45,5 +48,7 @@ export async function openClusterStore(
 }
 
 function noStore(text: string): CliError {
-  return new CliError('usage', `'${withoutLogin(text)}' is no store`, { advice: 'name a folder' });
+  return new CliError('usage', `'${withoutLogin(text)}' is no store`, {
+    advice: 'name a server, as redis://host:6379, or a folder',
+  });
 }
