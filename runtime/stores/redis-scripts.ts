@@ -196,9 +196,9 @@ return redis.call('ZRANGE', KEYS[1], first, first + limit - 1, 'WITHSCORES')
 /** Tries every command that a script of this store uses, on a key that is gone afterwards; answers what was refused. */
 export const probeScript = script(`
 local key, missing = KEYS[1], {}
-local function try(...)
-  local reply = redis.pcall(...)
-  if type(reply) == 'table' and reply.err then missing[#missing + 1] = reply.err end
+local function try(name, ...)
+  local reply = redis.pcall(name, ...)
+  if type(reply) == 'table' and reply.err then missing[#missing + 1] = name .. ' (' .. reply.err .. ')' end
 end
 try('TIME')
 try('HSET', key, 'f', '1')
