@@ -2,7 +2,7 @@
 import { pinnedPartition } from '../placement/placement.ts';
 import { withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';
-import { watch } from './support/tally.ts';
+import { type TallyTurn, watch } from './support/tally.ts';
 
 const test = suite('pins');
 
@@ -40,6 +40,34 @@ test('HO3, P3: who claims a home does not run the entities that are pinned, thou
     await hand.advance(6_000);
     assert.equal([remote.where(address).worker, call.value], ['b', 2]);
   }));
+
+test('P7: timers of entities that were unpinned after their home had been claimed fire, though nobody calls', () => {
+  const scripts = { remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 6_000 }).add(1) };
+  return withWorkers({ names: ['a', 'b', 'c'], scripts }, async ({ hand, during, tally, workers, gate, remote }) => {
+    const keys = Array.from({ length: 40 }, (_, key) => String(key));
+    const pinned = keys.filter((key) => remote.where(`tally/${key}`).worker === 'a').slice(0, 8);
+    await during(Promise.all(pinned.map((key) => tally(key).run('remind'))));
+    const c = workers.get('c')?.member;
+    const pinAll = (worker: string | undefined) =>
+      during(Promise.all(pinned.map((key) => c?.pin(`tally/${key}`, worker))));
+    await pinAll('b');
+    await hand.advance(1_000);
+    // Their homes are claimed by who does not know of their timers.
+    await during(workers.get('a')?.close() ?? Promise.reject(new Error('no a')));
+    await hand.advance(500);
+    await pinAll(undefined);
+    await hand.advance(7_000);
+    const homes = pinned.map((key) => remote.where(`tally/${key}`));
+    assert.ok(homes.some(({ worker }) => worker === 'c'));
+    const loaded = await gate.load(
+      pinned.map((key, index) => ({ address: `tally/${key}`, partition: homes[index]?.partition ?? -1 })),
+    );
+    assert.equal(
+      loaded.map((one) => one?.wakeAt),
+      pinned.map(() => undefined),
+    );
+  });
+});
 
 test('the placement service finds a pin that nobody told it of', () =>
   withWorkers({}, async ({ hand, during, tally, keyAt, gate, remote }) => {
