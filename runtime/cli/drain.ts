@@ -23,6 +23,7 @@ export const drain: Command = {
 };
 
 const lookMs = 100;
+const noticeMs = 5_000;
 /** A worker gives up handing off after half a minute, and ends; this much later it is stuck, ms. */
 const waitMs = 60_000;
 
@@ -59,9 +60,15 @@ async function begin(cluster: LiveCluster, worker: WorkerEntry): Promise<number>
 }
 
 async function untilGone({ output, environment }: Given, cluster: LiveCluster, worker: WorkerEntry): Promise<void> {
+  const isInView = () => cluster.view.workers.some(({ id }) => id === worker.id);
   for (const until = environment.now() + waitMs; environment.now() < until; ) {
     const report = await cluster.report(worker);
-    if (report === undefined) return output.live('');
+    if (report === undefined) {
+      // If placement ran there, another worker has to notice that first.
+      for (const last = environment.now() + noticeMs; isInView() && environment.now() < last; )
+        await cluster.pause(lookMs);
+      return output.live('');
+    }
     output.live(`${worker.name}: ${report.partitions.length} partitions to hand off`);
     await cluster.pause(lookMs);
   }

@@ -24,21 +24,23 @@ export interface OwnedPartition {
 }
 
 export function handoffsOf(placement: Placement, workers: readonly LiveWorker[]): Handoff[] {
-  const holders = new Map<number, string>();
+  const holders = new Map<number, { readonly name: string; readonly epoch: number }>();
   const coming = new Map<number, string>();
   for (const { entry, report } of workers) {
-    for (const { partition } of report?.partitions ?? []) holders.set(partition, entry.name);
+    // Of two that believe they have it, the later claim is right: the other one finds out soon.
+    for (const { partition, epoch } of report?.partitions ?? [])
+      if (epoch > (holders.get(partition)?.epoch ?? -1)) holders.set(partition, { name: entry.name, epoch });
     for (const partition of report?.coming ?? []) coming.set(partition, entry.name);
   }
-  const isElsewhere = ([partition, holder]: [number, string]) =>
-    (placement.workerOf(partition)?.name ?? holder) !== holder;
-  const moving = new Set([...coming.keys(), ...[...holders].filter(isElsewhere).map(([partition]) => partition)]);
-  return [...moving]
-    .sort((one, other) => one - other)
-    .map((partition) => {
-      const to = coming.get(partition) ?? placement.workerOf(partition)?.name ?? '';
-      const holder = holders.get(partition);
-      return { partition, from: holder === to ? undefined : holder, to };
+  for (const [partition, { name }] of holders) {
+    const to = placement.workerOf(partition)?.name;
+    if (to !== undefined && to !== name) coming.set(partition, to);
+  }
+  return [...coming]
+    .sort(([one], [other]) => one - other)
+    .map(([partition, to]) => {
+      const from = holders.get(partition)?.name;
+      return { partition, from: from === to ? undefined : from, to };
     });
 }
 

@@ -1,23 +1,32 @@
-/** The store that a command line names: a server by its URL, or a folder of this machine. */
-import { isSkerryError } from '../../core/errors.ts';
+/** The store that a worker's command line names: Redis by its URL, or a folder of this machine that its workers share. */
+import { readFileSync } from 'node:fs';
+import { errorText, isSkerryError } from '../../core/errors.ts';
+import { partitionsMax } from '../../placement/placement.ts';
 import type { Environment } from '../environment.ts';
 import { isRedis, redisOf } from '../places.ts';
 import type { Store } from '../store.ts';
 import { openLmdb } from '../stores/lmdb.ts';
 import { openRedis } from '../stores/redis.ts';
-import type { Given } from './command.ts';
+import type { Given, Option } from './command.ts';
 import { CliError } from './failure.ts';
 import { setting, withoutLogin } from './place.ts';
 
-const partitionCountMax = 65_536;
+export const storeOptions: readonly Option[] = [
+  {
+    flag: '--store <where>',
+    description: 'redis://…, rediss://…, redis-cluster://… or a shared folder ($SKERRY_STORE)',
+  },
+  { flag: '--store-ca <file>', description: 'TLS to Redis, with this authority' },
+  { flag: '--partitions <n>', description: 'of a new store (default: 256); fixed for its life' },
+];
 
 /** The number that `--partitions` gives; undefined: what the store has, or for a new one its default. */
 export function partitionsOf(given: Given): number | undefined {
   const text = setting(given, 'partitions');
   if (text === undefined) return undefined;
   const count = Number(text);
-  if (Number.isInteger(count) && count >= 1 && count <= partitionCountMax) return count;
-  throw new CliError('usage', `--partitions takes a number from 1 to ${partitionCountMax}, not '${text}'`);
+  if (Number.isInteger(count) && count >= 1 && count <= partitionsMax) return count;
+  throw new CliError('usage', `--partitions takes a number from 1 to ${partitionsMax}, not '${text}'`);
 }
 
 /** Open the store of a worker: shared, since the others of its cluster open it too. */
@@ -34,21 +43,37 @@ export async function openClusterStore(
   const partitions = partitionsOf(given);
   const sizes = partitions === undefined ? {} : { partitions };
   try {
-    if (isRedis(text)) return await openRedis({ ...redisOf(text), ...sizes, log: environment.log });
+    if (isRedis(text)) return await openRedis({ ...redisOf(text), ...tlsOf(given), ...sizes, log: environment.log });
     if (/^[a-z][a-z-]*:\/\//i.test(text)) throw noStore(text);
     return await openLmdb(text, { ...sizes, shared: true, owner });
   } catch (error) {
-    if (!isSkerryError(error, 'store-in-use')) throw error;
-    throw new CliError('store-in-use', error.message.replace(/: .*/, ''), {
-      cause: error,
-      advice:
-        'the workers of one cluster share a folder with each other, not with skerry run or an app that embeds it: stop that one',
-    });
+    throw advised(error);
+  }
+}
+
+function tlsOf(given: Given): { tls?: { ca: string } } {
+  const file = setting(given, 'storeCa');
+  if (file === undefined) return {};
+  try {
+    return { tls: { ca: readFileSync(file, 'utf8') } };
+  } catch (error) {
+    throw new CliError('not-found', `The authority of the store cannot be read: ${errorText(error)}`);
   }
 }
 
 function noStore(text: string): CliError {
   return new CliError('usage', `'${withoutLogin(text)}' is no store`, {
-    advice: 'name a server, as redis://host:6379, or a folder',
+    advice: 'name redis://host:6379, rediss:// with TLS, redis-cluster://, or a folder',
   });
+}
+
+function advised(error: unknown): unknown {
+  if (isSkerryError(error, 'store-in-use'))
+    return new CliError('store-in-use', error.message.replace(/: .*/, ''), {
+      cause: error,
+      advice:
+        'the workers of one cluster share a folder with each other, not with skerry run or an app that embeds it: stop that one',
+    });
+  if (isSkerryError(error, 'invalid-definition')) return new CliError('usage', error.message, { cause: error });
+  return error;
 }

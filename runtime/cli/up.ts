@@ -9,7 +9,7 @@ import { CliError } from './failure.ts';
 import { clusterOptions, setting, variableOf } from './place.ts';
 import { endLeftOvers, OwnServer, requirePrograms, type ServerName } from './servers.ts';
 import { Stopping } from './stopping.ts';
-import { partitionsOf } from './stores.ts';
+import { partitionsOf, storeOptions } from './stores.ts';
 import { Supervisor, type SupervisorEvent } from './supervisor.ts';
 import { Teller } from './teller.ts';
 
@@ -21,11 +21,7 @@ export const up: Command = {
   summary: 'run a cluster on this machine: several workers, started again when they crash',
   options: [
     { flag: '--workers <count>', description: 'how many (default: 2)' },
-    {
-      flag: '--store <where>',
-      description: 'redis://…, or a folder ($SKERRY_STORE; default: a redis-server of its own)',
-    },
-    { flag: '--partitions <n>', description: 'of a new store (default: 256); fixed for its life' },
+    ...storeOptions,
     { flag: '--app-version <text>', description: "the app's version, for people" },
     ...clusterOptions,
   ],

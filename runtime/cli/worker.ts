@@ -7,17 +7,13 @@ import { CliError } from './failure.ts';
 import { openTransport } from './live.ts';
 import { type ClusterPlace, clusterOptions, placeOf, setting } from './place.ts';
 import { Stopping, watch } from './stopping.ts';
-import { openClusterStore } from './stores.ts';
+import { openClusterStore, storeOptions } from './stores.ts';
 
 export const worker: Command = {
   name: 'worker',
   parameters: '<app>',
   summary: 'run one worker of a cluster until Ctrl-C, SIGTERM or drain',
   options: [
-    {
-      flag: '--store <where>',
-      description: 'redis://…, rediss://…, redis-cluster://… or a shared folder ($SKERRY_STORE)',
-    },
     { flag: '--name <name>', description: 'stable over restarts: its partitions follow it ($SKERRY_NAME)' },
     {
       flag: '--label <labels>',
@@ -25,7 +21,7 @@ export const worker: Command = {
       isList: true,
     },
     { flag: '--weight <n>', description: 'its share of the partitions against the others (default: 1)' },
-    { flag: '--partitions <n>', description: 'of a new store (default: 256); fixed for its life' },
+    ...storeOptions,
     { flag: '--app-version <text>', description: "the app's version, for people" },
     ...clusterOptions,
   ],
