@@ -39,14 +39,15 @@ export interface ElectionParts {
   readonly now: number;
 }
 
+/** `until`: when the next step is due. */
 type State =
   | { readonly kind: 'following' }
-  /** Nothing was heard of the service: is it that, or the connection? */
-  | { readonly kind: 'doubting'; readonly askAgainAt: number }
-  | { readonly kind: 'pausing'; readonly tryAt: number }
-  | { readonly kind: 'trying'; readonly askAgainAt: number }
-  | { readonly kind: 'serving'; readonly renewAt: number }
-  | { readonly kind: 'resigned' };
+  /** Nothing was heard of the service: does it not run, or is this worker cut off? */
+  | { readonly kind: 'doubting'; readonly until: number }
+  | { readonly kind: 'pausing'; readonly until: number }
+  | { readonly kind: 'trying'; readonly until: number }
+  | { readonly kind: 'serving'; readonly until: number }
+  | { readonly kind: 'resigned'; readonly until: number };
 
 export class Election {
   readonly #id: string;
@@ -54,13 +55,18 @@ export class Election {
   readonly #random: () => number;
   readonly #clock: SteadyClock;
   #state: State = { kind: 'following' };
-  /** The latest term known, and since when. */
+  /** The highest term known, of the lease or of a view. */
   #term = 0;
-  #termAt = Number.NEGATIVE_INFINITY;
+  /** The term to replace: of the holder heard of last, and since when. */
+  #rival = 0;
+  #rivalAt = Number.NEGATIVE_INFINITY;
+  /** What was the highest term known when the store was last asked. */
+  #askedTerm = 0;
   /** When the service was last heard. */
   #heardAt = 0;
-  /** The term under which the service runs here. */
+  /** The term under which the service runs here, and that of the lease, which is lower if the store was put back. */
   #servingTerm: number | undefined;
+  #leaseTerm: number | undefined;
 
   constructor({ id, limits, random, now }: ElectionParts) {
     this.#id = id;
@@ -80,7 +86,7 @@ export class Election {
     const term = Math.floor(version / viewsPerTerm);
     if (term < this.#term) return [];
     this.#heardAt = this.#clock.time;
-    this.#learn(term);
+    if (term > this.#term) this.#meet(term);
     if (this.#servingTerm !== undefined) return term > this.#servingTerm ? this.#follow() : [];
     return this.#state.kind === 'doubting' || this.#state.kind === 'pausing' ? this.#follow() : [];
   }
@@ -89,7 +95,7 @@ export class Election {
   serviceAbsent(now: number): ElectionAction[] {
     const time = this.#step(now);
     const mayTry = this.#state.kind === 'following' || this.#state.kind === 'doubting';
-    if (mayTry && time >= this.#termAt + this.#limits.graceMs) this.#pause();
+    if (mayTry && time >= this.#rivalAt + this.#limits.graceMs) this.#pause();
     return [];
   }
 
@@ -100,27 +106,37 @@ export class Election {
     return [];
   }
 
-  /** The store's answer to `try`: who has the lease now. */
-  leased(lease: { readonly holder: string; readonly term: number }, now: number): ElectionAction[] {
+  /**
+   * The store's answer to `try`: who has the lease now. A new lease has a term above all that were known when it was asked
+   * for, unless the store was put back (P8): then this service takes the next number itself, or nobody would heed its views.
+   */
+  leased({ holder, term }: { readonly holder: string; readonly term: number }, now: number): ElectionAction[] {
     const time = this.#step(now);
     if (this.#state.kind === 'resigned') return [];
-    this.#learn(lease.term);
-    if (lease.holder !== this.#id) {
+    if (holder !== this.#id) {
       this.#heardAt = time;
+      this.#meet(term);
       return this.#follow();
     }
-    this.#state = { kind: 'serving', renewAt: time + this.#limits.leaseMs / 3 };
-    if (this.#servingTerm === lease.term) return [];
-    this.#servingTerm = lease.term;
-    return [{ kind: 'serve', term: lease.term }];
+    // The answer to a question from before a later term was heard.
+    if (this.#state.kind !== 'trying') return [];
+    const isKept = this.#servingTerm !== undefined && this.#leaseTerm === term;
+    const wasPutBack = term <= this.#askedTerm;
+    if (!isKept && !wasPutBack && term < this.#term) return this.#follow();
+    this.#state = { kind: 'serving', until: time + this.#limits.leaseMs / 3 };
+    if (isKept) return [];
+    this.#leaseTerm = term;
+    this.#servingTerm = wasPutBack ? this.#term + 1 : term;
+    this.#term = this.#servingTerm;
+    return [{ kind: 'serve', term: this.#servingTerm }];
   }
 
   /** The store could not be asked. A service goes on: if somebody else has the lease, its views will say so. */
   failed(now: number): ElectionAction[] {
     const time = this.#step(now);
     if (this.#state.kind !== 'trying') return [];
-    if (this.#servingTerm !== undefined) this.#state = { kind: 'serving', renewAt: time + this.#limits.graceMs };
-    else this.#state = { kind: 'pausing', tryAt: time + this.#limits.graceMs };
+    if (this.#servingTerm !== undefined) this.#state = { kind: 'serving', until: time + this.#limits.graceMs };
+    else this.#state = { kind: 'pausing', until: time + this.#limits.graceMs };
     return [];
   }
 
@@ -129,26 +145,18 @@ export class Election {
     this.#step(now);
     const wasServing = this.#servingTerm !== undefined;
     this.#servingTerm = undefined;
-    this.#state = { kind: 'resigned' };
+    this.#state = { kind: 'resigned', until: Number.POSITIVE_INFINITY };
     return wasServing ? [{ kind: 'stop' }] : [];
   }
 
   /** To be called at `nextTickAt`. */
   tick(now: number): ElectionAction[] {
     const time = this.#step(now);
-    if (time < this.#nextAt) return [];
-    switch (this.#state.kind) {
-      case 'following':
-      case 'doubting':
-        this.#state = { kind: 'doubting', askAgainAt: time + this.#limits.graceMs };
-        return [{ kind: 'echo' }];
-      case 'pausing':
-      case 'trying':
-      case 'serving':
-        return this.#try();
-      case 'resigned':
-        return [];
-    }
+    const { kind } = this.#state;
+    if (time < this.#nextAt || kind === 'resigned') return [];
+    if (kind !== 'following' && kind !== 'doubting') return this.#try();
+    this.#state = { kind: 'doubting', until: time + this.#limits.graceMs };
+    return [{ kind: 'echo' }];
   }
 
   get nextTickAt(): number {
@@ -156,30 +164,19 @@ export class Election {
   }
 
   get #nextAt(): number {
-    const state = this.#state;
-    switch (state.kind) {
-      case 'following':
-        return this.#heardAt + this.#limits.silentMs;
-      case 'doubting':
-      case 'trying':
-        return state.askAgainAt;
-      case 'pausing':
-        return state.tryAt;
-      case 'serving':
-        return state.renewAt;
-      case 'resigned':
-        return Number.POSITIVE_INFINITY;
-    }
+    return this.#state.kind === 'following' ? this.#heardAt + this.#limits.silentMs : this.#state.until;
   }
 
   #step(now: number): number {
     return this.#clock.step(now, this.#nextAt);
   }
 
-  #learn(term: number): void {
-    if (term <= this.#term) return;
-    this.#term = term;
-    this.#termAt = this.#clock.time;
+  /** Somebody has the lease, or serves, under this term. */
+  #meet(term: number): void {
+    this.#term = Math.max(this.#term, term);
+    if (term === this.#rival) return;
+    this.#rival = term;
+    this.#rivalAt = this.#clock.time;
   }
 
   #follow(): ElectionAction[] {
@@ -190,13 +187,14 @@ export class Election {
   }
 
   #pause(): void {
-    this.#state = { kind: 'pausing', tryAt: this.#clock.time + this.#random() * this.#limits.pauseMs };
+    this.#state = { kind: 'pausing', until: this.#clock.time + this.#random() * this.#limits.pauseMs };
   }
 
   /** The answer may never come: asked again after a lease's life, by when it is free anyway. */
   #try(): ElectionAction[] {
-    this.#state = { kind: 'trying', askAgainAt: this.#clock.time + this.#limits.leaseMs };
-    const isReplacing = this.#servingTerm === undefined && this.#term > 0;
-    return [isReplacing ? { kind: 'try', instead: this.#term } : { kind: 'try' }];
+    this.#state = { kind: 'trying', until: this.#clock.time + this.#limits.leaseMs };
+    this.#askedTerm = this.#term;
+    const isReplacing = this.#servingTerm === undefined && this.#rival > 0;
+    return [isReplacing ? { kind: 'try', instead: this.#rival } : { kind: 'try' }];
   }
 }
