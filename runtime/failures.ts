@@ -113,9 +113,9 @@ export class Failures {
 
   /** The partition is another worker's. */
   lost(partition: Partition): void {
-    this.#parts.environment.log.error(
+    this.#parts.environment.log.warn(
       { partition },
-      'the partition has another owner now; its entities here are dropped',
+      'a partition is not this worker’s any more, by the store: its entities here are dropped',
     );
     for (const activation of [...this.#parts.residents.all()]) {
       if (activation.partition !== partition) continue;
