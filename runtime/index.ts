@@ -12,6 +12,7 @@ export { type ServedWorker, type ServeOptions, serve } from './serve.ts';
 export type { Store } from './store.ts';
 export { openLmdb } from './stores/lmdb.ts';
 export { MemoryStore } from './stores/memory.ts';
+export { openRedis, type RedisOptions } from './stores/redis.ts';
 export type { Transport } from './transport.ts';
 export { MemoryTransport } from './transports/memory.ts';
 export { type NatsOptions, type NatsTransport, openNats } from './transports/nats.ts';

@@ -17,7 +17,8 @@
  * - NT4 What a server refuses to a connection is logged, with what to allow.
  */
 import { errorText, isSkerryError, SkerryError } from '../../core/errors.ts';
-import type { Environment } from '../environment.ts';
+import { type Environment, machineEnvironment } from '../environment.ts';
+import { standardLog } from '../log.ts';
 import type { Transport } from '../transport.ts';
 import {
   dial,
@@ -56,7 +57,10 @@ const overheadBytes = 32;
 const refusalCountMax = 100;
 
 /** Connects; rejects with `transport-failed` if none of the servers can be reached or lets us in. */
-export async function openNats(options: NatsOptions, environment: Environment): Promise<NatsTransport> {
+export async function openNats(
+  options: NatsOptions,
+  environment: Environment = machineEnvironment(standardLog()),
+): Promise<NatsTransport> {
   const plan = planOf(options);
   const ring = new ServerRing(plan.servers, environment.random());
   const failures: string[] = [];
