@@ -64,7 +64,7 @@ async function obey(order: Order): Promise<object> {
       await load.stop();
       return {};
     case 'check': {
-      const store = await openStore(values.store, 'check');
+      const store = await openStore(values.store);
       try {
         return await check({ cluster, store, journal });
       } finally {

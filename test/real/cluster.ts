@@ -1,13 +1,12 @@
 /**
- * A cluster of real processes on loopback: NATS, a store, workers, and the client outside. Started, hurt and ended here.
+ * A cluster of real processes on loopback: NATS, Redis, workers, and the client outside. Started, hurt and ended here.
  *
  * Owns which processes there are. What is done to them, and what is to be seen of it, is `faults.ts` and `moves.ts`.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { NatsServer } from '../support/nats-server.ts';
+import { RedisServer } from '../support/redis-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 import type { Verdict } from './check.ts';
 import type { LoadOptions } from './load.ts';
@@ -25,6 +24,17 @@ export interface ClusterOptions {
   /** Only the worker of this name reaches NATS and the store through cables that can be cut. */
   readonly cabled?: string;
   readonly load: LoadOptions;
+}
+
+interface Cables {
+  readonly nats: TcpProxy;
+  readonly redis: TcpProxy;
+}
+
+interface Servers {
+  readonly nats: NatsServer;
+  readonly redis: RedisServer;
+  readonly cables: Cables;
 }
 
 export interface Recovery {
@@ -55,23 +65,25 @@ export function build(): void {
 
 export class Cluster {
   readonly nats: NatsServer;
-  readonly cables: { readonly nats: TcpProxy };
+  readonly redis: RedisServer;
+  readonly cables: Cables;
   readonly workers = new Map<string, Program>();
   readonly #options: ClusterOptions;
-  readonly #folder: string;
   #client: Program | undefined;
   #orderCount = 0;
 
-  private constructor(options: ClusterOptions, nats: NatsServer, cables: { nats: TcpProxy }) {
+  private constructor(options: ClusterOptions, servers: Servers) {
     this.#options = options;
-    this.nats = nats;
-    this.cables = cables;
-    this.#folder = mkdtempSync(join(tmpdir(), 'skerry-faults-'));
+    this.nats = servers.nats;
+    this.redis = servers.redis;
+    this.cables = servers.cables;
   }
 
   static async start(options: ClusterOptions): Promise<Cluster> {
-    const nats = await NatsServer.start();
-    const cluster = new Cluster(options, nats, { nats: await TcpProxy.to(nats.port) });
+    // Every answer of this Redis is on disk.
+    const [nats, redis] = await Promise.all([NatsServer.start(), RedisServer.start()]);
+    const cables = { nats: await TcpProxy.to(nats.port), redis: await TcpProxy.to(redis.port) };
+    const cluster = new Cluster(options, { nats, redis, cables });
     try {
       const [first, ...others] = options.workers;
       if (first !== undefined) await cluster.startWorker(first);
@@ -97,7 +109,7 @@ export class Cluster {
   spawnWorker(name: string, version = '1'): Program {
     const isCabled = name === this.#options.cabled;
     const nats = isCabled ? `nats://127.0.0.1:${this.cables.nats.port}` : this.nats.url;
-    const store = join(this.#folder, 'store');
+    const store = isCabled ? `redis://127.0.0.1:${this.cables.redis.port}` : this.redis.url;
     const program = new Program(name, 'worker-main', [
       '--name',
       name,
@@ -139,8 +151,7 @@ export class Cluster {
 
   async #startClient(): Promise<void> {
     const { load } = this.#options;
-    const store = join(this.#folder, 'store');
-    const args = ['--nats', this.nats.url, '--store', store, '--load', JSON.stringify(load)];
+    const args = ['--nats', this.nats.url, '--store', this.redis.url, '--load', JSON.stringify(load)];
     this.#client = new Program('client', 'client-main', args);
     await this.#client.hear('ready', readyMs);
   }
@@ -212,7 +223,7 @@ export class Cluster {
   used(): Record<string, Used> {
     const workers = [...this.workers.values()].filter(({ isAlive }) => isAlive);
     const pids: [string, number][] = workers.map(({ name, pid }) => [name, pid]);
-    pids.push(['client', this.#client?.pid ?? 0], ['nats', this.nats.pid]);
+    pids.push(['client', this.#client?.pid ?? 0], ['nats', this.nats.pid], ['redis', this.redis.pid]);
     return Object.fromEntries(pids.map(([name, pid]) => [name, usedBy(pid)]));
   }
 
@@ -225,8 +236,7 @@ export class Cluster {
   async close(): Promise<void> {
     await Promise.all([...this.workers.values()].map((program) => program.kill()));
     await this.#client?.kill();
-    await this.cables.nats.close();
-    await this.nats.close();
-    rmSync(this.#folder, { recursive: true, force: true });
+    await Promise.all([this.cables.nats.close(), this.cables.redis.close()]);
+    await Promise.all([this.nats.close(), this.redis.close()]);
   }
 }

@@ -1,13 +1,16 @@
-/** What the processes of this folder are connected to: by URLs on their command lines. */
+/** What the processes of this folder need of the machine. */
 import { type Environment, machineEnvironment } from '../../runtime/environment.ts';
 import { standardLog } from '../../runtime/log.ts';
 import type { Store } from '../../runtime/store.ts';
-import { openLmdb } from '../../runtime/stores/lmdb.ts';
+import { openRedis } from '../../runtime/stores/redis.ts';
+
+/** The log of these processes: what workers and clients say at `info` explains a scenario that fails. */
+export const log = standardLog('info');
 
 export function environmentOf(): Environment {
-  return machineEnvironment(standardLog('info'));
+  return machineEnvironment(log);
 }
 
-export function openStore(url: string, owner: string): Promise<Store> {
-  return openLmdb(url, { shared: true, owner });
+export function openStore(url: string): Promise<Store> {
+  return openRedis({ url, log });
 }

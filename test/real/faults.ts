@@ -75,6 +75,19 @@ const withoutNats = (worker: string): Fault => ({
   lastsMs: awayMs,
 });
 
+const redisRestart: Fault = {
+  strike: (cluster) => cluster.redis.kill(),
+  heal: (cluster) => cluster.redis.restart(),
+  lastsMs: 1_000,
+};
+
+const withoutRedis = (worker: string): Fault => ({
+  worker,
+  strike: (cluster) => cluster.cables.redis.cut(),
+  heal: (cluster) => cluster.cables.redis.heal(),
+  lastsMs: awayMs,
+});
+
 /** Every second one of those that are ready is killed, and started again under its name. */
 async function killAll(cluster: Cluster, given: Given) {
   const kills = Math.max(1, Math.round(given.seconds ?? 60));
@@ -151,6 +164,9 @@ export const faults: readonly Scenario[] = [
     lastsMs: 8_000,
   }),
   simple('nats-restart', 'SIGKILL of nats-server, started again after 1 s', natsRestart),
+  simple('redis-restart', 'SIGKILL of redis-server (appendfsync always), started again after 1 s', redisRestart),
   simple('cut-nats', 'the cable between one worker and NATS cut for 5 s; the store is reachable', withoutNats(usual)),
   simple('cut-nats-service', 'the same with the worker that runs the placement service', withoutNats(serving)),
+  simple('cut-redis', 'the cable between one worker and Redis cut for 5 s; NATS is reachable', withoutRedis(usual)),
+  simple('cut-redis-service', 'the same with the worker that runs the placement service', withoutRedis(serving)),
 ];

@@ -56,7 +56,9 @@ function limitOf(shares: readonly Share[], idle: number): string {
   const text = `${ran.toFixed(2)} of ${processors} processors used here, ${others.toFixed(2)} by others`;
   const full = shares.filter(({ ran: share }) => share >= fullShare).map(({ name }) => name);
   if (idle <= processors * idleShare) return `the processors: ${text}`;
-  return full.length > 0 ? `one thread of ${full.join(' and of ')}: ${text}` : `the way to the store's disk: ${text}`;
+  return full.length > 0
+    ? `one thread of ${full.join(' and of ')}: ${text}`
+    : `waiting for Redis and its disk: ${text}`;
 }
 
 async function withWorkers(count: number, given: Given): Promise<Result> {

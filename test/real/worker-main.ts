@@ -29,7 +29,7 @@ const { nats, store: url, name, version, cluster } = values;
 const orders = createInterface({ input: process.stdin });
 orders.on('close', () => process.exit(3));
 
-const [transport, store] = await Promise.all([openNats({ servers: nats, name }, environment), openStore(url, name)]);
+const [transport, store] = await Promise.all([openNats({ servers: nats, name }, environment), openStore(url)]);
 const behaviours = versions[version] ?? [];
 const worker = await serve({ behaviours, transport, store, cluster, name, version, environment });
 
