@@ -1,5 +1,6 @@
 /** The parts of the simulator: if time, store or network were unsound, a run would show nothing. */
 import { isSkerryError } from '../core/index.ts';
+import { encodeFrame } from '../runtime/codec.ts';
 import { Chance } from '../runtime/simulator/chance.ts';
 import { FaultCount, type FaultRates, noFaults } from '../runtime/simulator/faults.ts';
 import { FaultyStore } from '../runtime/simulator/faulty-store.ts';
@@ -168,13 +169,13 @@ simulator(
     network.transport(one).listen('a.worker.b', (frame) => void frames.push(frame));
     network.transport(other).listen('a.worker.b', (frame) => void frames.push(frame));
     network.cut(other, 'both');
-    // An empty frame of version 1.
-    const frame = new Uint8Array([0x91, 1]);
+    const frame = encodeFrame([], { viewVersion: 1, hops: 0 });
+    const second = frame[1];
     network.transport(sender).send('a.worker.b', frame);
-    frame[1] = 9;
+    frame[1] = 99;
     await time.run(10_000);
     assert.ok(frames.length >= 2);
-    assert.ok(frames.every((copy) => copy[1] === 1));
+    assert.ok(frames.every((copy) => copy[1] === second));
     assert.is(new Set(frames).size, frames.length);
   },
 );
