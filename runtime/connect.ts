@@ -13,13 +13,12 @@ import { Client } from './client.ts';
 import { checkLimits } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
-import { isElsewhere } from './member.ts';
 import { type Joining, type Opened, openTransport } from './places.ts';
 import { Post } from './post.ts';
 import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
 import { checkedCluster, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
-import { noView, Views } from './views.ts';
+import { isElsewhere, noView, Views } from './views.ts';
 
 export interface ConnectOptions extends Joining {
   /** Default `main`. */

@@ -24,7 +24,7 @@ import type { Store } from './store.ts';
 import type { Subjects } from './subjects.ts';
 import { Tenancy } from './tenancy.ts';
 import type { Transport } from './transport.ts';
-import { arePartitionsOther, noView, repinned, Views } from './views.ts';
+import { isElsewhere, noView, regrouped, Views } from './views.ts';
 import { Worker } from './worker.ts';
 
 export interface MemberParts {
@@ -341,12 +341,21 @@ export class Member {
     if (namesake?.id === id) this.#hasBeenInView = true;
     else if (namesake !== undefined && this.#hasBeenInView) return this.#replaced(namesake);
     this.post.follow(placement);
-    if (arePartitionsOther(before, placement)) this.worker.regroup();
-    this.tenancy.follow(placement);
-    this.worker.verify(repinned(before, placement));
+    this.#regroup(regrouped(before, placement), placement);
     this.worker.hasten((address) => isElsewhere(address, before, placement));
     this.#parts.followed?.(placement, before);
     this.#noteReady();
+  }
+
+  /** Entities belong to other partitions than before. Who has claimed those already may have to hear of it, or to wake them. */
+  #regroup(partitions: readonly number[] | 'all', placement: Placement): void {
+    const isAny = partitions === 'all' || partitions.length > 0;
+    if (isAny) this.worker.regroup();
+    this.tenancy.follow(placement);
+    if (!isAny) return;
+    const mine = partitions === 'all' ? this.worker.partitions : partitions;
+    this.worker.verify(mine);
+    for (const partition of mine) this.tenancy.resume(partition);
   }
 
   #replaced({ id }: WorkerEntry): void {
@@ -388,10 +397,4 @@ export class Member {
     this.worker.hasten(() => true);
     this.#parts.restored?.();
   }
-}
-
-/** Whether an entity's worker is another process than by the view before. */
-export function isElsewhere(address: string, before: Placement, after: Placement): boolean {
-  const was = before.workerOf(before.partitionOf(address));
-  return was?.id !== after.workerOf(after.partitionOf(address))?.id;
 }

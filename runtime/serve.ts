@@ -19,11 +19,12 @@ import { type Cluster, checkBehaviours, checkFrames, checkLimits, hostedTypes } 
 import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
-import { isElsewhere, Member } from './member.ts';
+import { Member } from './member.ts';
 import { type Joining, type Opened, openStore, openTransport } from './places.ts';
 import type { Store } from './store.ts';
 import { checkedCluster, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
+import { isElsewhere } from './views.ts';
 import type { Worker } from './worker.ts';
 
 export interface ServeOptions extends Joining {

@@ -253,7 +253,7 @@ export class Tenancy {
   }
 
   #take(coming: Coming, claim: Claim, startedAt: number): void {
-    const { environment, worker, limits } = this.#parts;
+    const { worker } = this.#parts;
     const { partition, released, waiting } = coming;
     if (!this.#isMine(partition)) return this.#abandon(coming);
     this.#coming.delete(partition);
@@ -263,19 +263,22 @@ export class Tenancy {
     const warm = released !== undefined && claim.previous === released.epoch ? released.warm : [];
     worker().take(claim, startedAt, warm);
     for (const { envelope, hops } of waiting) worker().receive(envelope, hops);
-    const resume = () => {
-      if (this.#isClosed || !worker().has(partition)) return;
-      worker()
-        .resume(partition)
-        .catch((error: unknown) => {
-          environment.log.warn(
-            { partition, error: String(error) },
-            'the dates of a partition could not be read; tried again',
-          );
-          environment.after(limits.retryMs, resume);
-        });
-    };
-    resume();
+    this.resume(partition);
+  }
+
+  /** Have what a partition that is here has to do by itself be done, however often the store fails. */
+  resume(partition: Partition): void {
+    const { environment, worker, limits } = this.#parts;
+    if (this.#isClosed || !worker().has(partition)) return;
+    worker()
+      .resume(partition)
+      .catch((error: unknown) => {
+        environment.log.warn(
+          { partition, error: String(error) },
+          'the dates of a partition could not be read; tried again',
+        );
+        environment.after(limits.retryMs, () => this.resume(partition));
+      });
   }
 
   /** The store says that somebody else has it. If the view still gives it to this worker, it is claimed again, after a pause. */

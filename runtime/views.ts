@@ -79,17 +79,25 @@ export function noView(partitions: number): Placement {
   return new Placement({ version: 0, partitions, workers: [], pins: [] });
 }
 
-/** Whether an entity may belong to another partition than before: pins or required labels have changed. */
-export function arePartitionsOther(before: Placement, after: Placement): boolean {
-  const of = ({ view }: Placement) =>
-    JSON.stringify([view.pins.map(({ address }) => address), view.workers.map(({ types }) => types)]);
-  return of(before) !== of(after);
-}
-
-/** Partitions that an entity was taken out of, or came back to, since it is pinned, or not any more: the store has raised their epochs. */
-export function repinned(before: Placement, after: Placement): number[] {
+/**
+ * Partitions that entities were taken out of or came to, since they are pinned, or not any more; 'all': what types require
+ * has changed.
+ */
+export function regrouped(before: Placement, after: Placement): readonly number[] | 'all' {
+  if (requirementsOf(before) !== requirementsOf(after)) return 'all';
   const of = ({ view }: Placement) => new Set(view.pins.map(({ address }) => address));
   const [old, now] = [of(before), of(after)];
   const changed = [...new Set([...old, ...now])].filter((address) => old.has(address) !== now.has(address));
   return changed.flatMap((address) => [before.partitionOf(address), after.partitionOf(address)]);
+}
+
+function requirementsOf({ view }: Placement): string {
+  const hosted = view.workers.flatMap(({ types }) => types.map(({ type, labels }) => `${type}:${labels.join()}`));
+  return [...new Set(hosted)].sort().join(' ');
+}
+
+/** Whether an entity's worker is another process than by the view before. */
+export function isElsewhere(address: string, before: Placement, after: Placement): boolean {
+  const was = before.workerOf(before.partitionOf(address));
+  return was?.id !== after.workerOf(after.partitionOf(address))?.id;
 }
