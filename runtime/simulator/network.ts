@@ -126,13 +126,14 @@ export class Network {
       throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${frameBytesMax})`);
     if (end.node.isDead || this.#isMute(end.node)) return;
     if (chance.hits(rates.drop)) return count.add('frame dropped');
-    this.#deliverLater(end, { subject, frame: frame.slice() }, this.#delay());
+    // Not slice(): that of a Buffer copies nothing, and the codec makes Buffers.
+    this.#deliverLater(end, { subject, frame: new Uint8Array(frame) }, this.#delay());
     if (!chance.hits(rates.duplicate)) return;
     count.add('frame duplicated');
     this.#markDuplicated(subject, frame);
     const copies = chance.between(1, 2);
     for (let copy = 0; copy < copies; copy++)
-      this.#deliverLater(end, { subject, frame: frame.slice() }, this.#delay() + chance.between(0, 2_000));
+      this.#deliverLater(end, { subject, frame: new Uint8Array(frame) }, this.#delay() + chance.between(0, 2_000));
   }
 
   #delay(): number {
@@ -161,7 +162,7 @@ export class Network {
     if (listeners.length > 1) this.#markDuplicated(subject, frame);
     for (const listener of listeners) {
       const delayMs = this.#viewDelay(subject);
-      if (delayMs !== undefined) this.#hand(listener, frame.slice(), delayMs);
+      if (delayMs !== undefined) this.#hand(listener, new Uint8Array(frame), delayMs);
     }
   }
 

@@ -91,6 +91,7 @@ export interface SimulationReport {
 
 /** After this long without faults every worker has its place, and everybody knows, virtual ms. */
 const convergeMs = 30_000;
+const restMs = 2_000;
 /** Events of virtual time, a second, that a cluster at rest may have. */
 const idleEventsMax = 100;
 
@@ -242,6 +243,8 @@ class Run {
     await this.#settle(settleMs, [workload]);
     if (scenario.afterwards !== undefined && !this.#isBroken) {
       await this.#settle(settleMs, [this.#track('what comes afterwards', scenario.afterwards(this.#stage))]);
+      // What is written only every now and then is written by then.
+      await this.#time.run(restMs, () => this.#isBroken);
     }
     if (forgetMs !== undefined && !this.#isBroken) {
       const before = this.#time.eventCount;

@@ -10,6 +10,7 @@ import {
   type Stage,
   simulate,
 } from '../../runtime/testing.ts';
+import { annex, useAnnex } from './annex.ts';
 import { Calls } from './calls.ts';
 import { cursor, gauge, useGauge } from './gauge.ts';
 import { appliedBy, Ledger, ledger, ledgerInvariant, useLedger } from './ledger.ts';
@@ -21,7 +22,7 @@ const faultMs = 15_000;
 const ledgers = ['a', 'b', 'c'];
 const accounts = ['x', 'y', 'z'];
 const mailers = ['m', 'n'];
-const logged = new Set(['ledger', 'ring', 'account', 'mailer', 'transfer']);
+const logged = new Set(['ledger', 'ring', 'account', 'mailer', 'transfer', 'annex']);
 
 /** Small, so that every path is taken within one seed: closing, forgetting, expiring, probing, passivating, overflowing. */
 export function limitsOf(seed: number): Limits {
@@ -73,7 +74,8 @@ function act(calls: Calls, client: SimulatedClient, keys: readonly string[], num
   if (which < 0.35) return useLedger(client, calls, chance.pick(ledgers), number);
   if (which < 0.65) return useRing(client, calls, keys, number);
   if (which < 0.83) return useMoney(client, calls, accounts, number);
-  if (which < 0.95) return useMailer(client, calls, mailers, number);
+  if (which < 0.87) return useAnnex(client, calls, number);
+  if (which < 0.96) return useMailer(client, calls, mailers, number);
   return useGauge(client, calls, number);
 }
 
@@ -152,6 +154,7 @@ function scenario(): Scenario {
   let isClearing = false;
   return {
     behaviours: (stage) => [ledger, ring, account, transfer, mailer(stage), gauge, cursor],
+    later: () => [annex],
     invariants: {
       ledger: ledgerInvariant,
       ring: ringInvariant,
