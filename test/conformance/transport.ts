@@ -75,11 +75,16 @@ export function transportSuite(name: string, open: () => Promise<OpenTransport>)
     async ({ transport, other, settled }) => {
       const { frames } = arrivals(other, 's.a');
       await settled();
-      const frame = bytes(1, 2, 3);
-      transport.send('s.a', frame);
-      frame.fill(9);
+      // A Buffer, too: its slice() shares memory, where that of other bytes copies.
+      for (const frame of [bytes(1, 2, 3), Buffer.from([1, 2, 3])]) {
+        transport.send('s.a', frame);
+        frame.fill(9);
+      }
       await settled();
-      assert.equal(frames, [[1, 2, 3]]);
+      assert.equal(frames, [
+        [1, 2, 3],
+        [1, 2, 3],
+      ]);
     },
   );
 
