@@ -61,8 +61,8 @@ export class Placement {
 
   /** Where an entity is owned: its pin's own partition, its group's, or its home. */
   partitionOf(address: string): number {
-    if (this.#pinned.size === 0) return this.#unpinned(address);
-    return this.#pinned.get(address) ?? this.#unpinned(address);
+    if (this.#pinned.size === 0) return this.withoutPin(address);
+    return this.#pinned.get(address) ?? this.withoutPin(address);
   }
 
   /** Where the entities of a partition are kept. */
@@ -80,7 +80,8 @@ export class Placement {
     return [...(this.#byWorker.get(workerName) ?? [])];
   }
 
-  #unpinned(address: string): number {
+  /** Where an entity is owned while it is not pinned: its group's partition, or its home. */
+  withoutPin(address: string): number {
     const home = partitionOf(address, this.#partitions);
     if (this.#layers.size === 0) return home;
     return home + this.#partitions * (this.#layers.get(typeOf(address)) ?? 0);
@@ -110,7 +111,7 @@ export class Placement {
     const chosen = this.view.workers.find((worker) => worker.name === name);
     const canRun =
       chosen !== undefined && !chosen.isLeaving && hosts(chosen, new Set([type])) && hasAll(chosen, labels);
-    this.#ownersAbove.set(partition, canRun ? chosen : this.workerOf(this.#unpinned(address)));
+    this.#ownersAbove.set(partition, canRun ? chosen : this.workerOf(this.withoutPin(address)));
   }
 
   #note(partition: number): void {

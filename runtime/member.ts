@@ -12,11 +12,12 @@
 import type { Behaviour } from '../core/behaviour.ts';
 import type { Limits } from '../core/limits.ts';
 import type { PlacementLimits } from '../placement/limits.ts';
-import { type Placement, pinnedPartition } from '../placement/placement.ts';
+import type { Placement } from '../placement/placement.ts';
 import type { WorkerEntry } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import { pinInStore } from './pinning.ts';
 import { Post } from './post.ts';
 import { ServiceHost } from './service-host.ts';
 import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
@@ -370,7 +371,7 @@ export class Member {
   /** Have an entity hosted by a chosen worker, or (undefined) where it belongs again. Resolves when the store knows it. */
   async pin(address: string, worker: string | undefined): Promise<void> {
     const { store, subjects } = this.#parts;
-    await store.pin(address, pinnedPartition(address, store.partitions), worker);
+    await pinInStore(store, this.views.placement, { address, worker });
     this.#signal(subjects.service, { kind: 'pinned' });
   }
 

@@ -2,7 +2,7 @@
 import { pinnedPartition } from '../placement/placement.ts';
 import { withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';
-import { type TallyTurn, watch } from './support/tally.ts';
+import { Tally, type TallyTurn, tallyWith, watch } from './support/tally.ts';
 
 const test = suite('pins');
 
@@ -66,6 +66,27 @@ test('P7: timers of entities that were unpinned after their home had been claime
       loaded.map((one) => one?.wakeAt),
       pinned.map(() => undefined),
     );
+  });
+});
+
+test('PN1, S8, P3: a pin makes the claim stale of whoever has the entity, also where its type requires labels', () => {
+  const behaviours = [tallyWith({}, { labels: ['big'] })];
+  return withWorkers({ names: [], behaviours }, async ({ hand, during, join, remoteOf, gate }) => {
+    const a = (await join('a', { labels: ['big'] })).member;
+    const remote = await remoteOf();
+    await during(remote.entity(Tally, 'x').add(1));
+    const { partition } = remote.where('tally/x');
+    assert.ok(partition >= 16);
+    for (const worker of ['a', undefined]) {
+      const [before = 0] = await gate.epochs([partition]);
+      await during(a.pin('tally/x', worker));
+      const [after = 0] = await gate.epochs([partition]);
+      assert.ok(after > before);
+      await hand.advance(1_000);
+      assert.is(remote.where('tally/x').partition === partition, worker === undefined);
+      await during(remote.entity(Tally, 'x').add(1));
+    }
+    assert.is(await during(remote.entity(Tally, 'x').count()), 3);
   });
 });
 
