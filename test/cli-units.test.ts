@@ -5,6 +5,7 @@ import { addressArgument, addressText, escapeText, shellWord, unescapeText } fro
 import { CliError } from '../runtime/cli/failure.ts';
 import { jsonText, parseJson, prettyJson } from '../runtime/cli/json.ts';
 import { parse } from '../runtime/cli/parse.ts';
+import { variableOf, withoutLogin } from '../runtime/cli/place.ts';
 import { suggestion } from '../runtime/cli/suggest.ts';
 import { tableLines } from '../runtime/cli/table.ts';
 import { relative, span } from '../runtime/cli/time.ts';
@@ -98,6 +99,7 @@ units('widths: wide characters take two columns, marks none', () => {
   assert.is(widthOf('静岡'), 4);
   assert.is(widthOf('🍵x'), 3);
   assert.is(widthOf('e\u0301'), 1);
+  assert.is(widthOf('\x1b[32mready\x1b[0m 静'), 8);
   assert.is(fitted('静岡県', 5), '静岡…');
   assert.is(fitted('abc', 3), 'abc');
   assert.equal(wrapped('one two three', 7), ['one two', 'three']);
@@ -121,6 +123,17 @@ units('tables: columns align, flexible ones give way, the last is never cut', ()
   ]);
 });
 
+units('addresses of servers are shown without what stands before the @', () => {
+  assert.is(withoutLogin('nats://user:secret@host:4222,tls://token@other'), 'nats://host:4222,tls://other');
+  assert.is(withoutLogin('redis://:secret@host'), 'redis://host');
+  assert.is(withoutLogin('secret@host,other:1'), 'host,other:1');
+  assert.is(withoutLogin('./data'), './data');
+});
+
+units('an option is also a variable', () => {
+  assert.equal(['nats', 'tlsCa', 'appVersion'].map(variableOf), ['SKERRY_NATS', 'SKERRY_TLS_CA', 'SKERRY_APP_VERSION']);
+});
+
 units('times', () => {
   assert.is(span(999), '999 ms');
   assert.is(span(3_600_000), '1 h');
@@ -137,7 +150,10 @@ const command: Command = {
   name: 'call',
   parameters: '<type/key> <operation> [json]',
   summary: '',
-  options: [{ flag: '--idempotency-key <key>', description: '' }],
+  options: [
+    { flag: '--idempotency-key <key>', description: '' },
+    { flag: '--label <labels>', description: '', isList: true },
+  ],
   notes: [],
   examples: [],
   run: async () => 0,
@@ -149,6 +165,12 @@ units('the command line: numbers stay text, negative ones are no options, what f
   assert.equal(options, { json: true, idempotencyKey: '007' });
   assert.equal(parse(['--data', 'call', 'call', 's/1', '--', '--add'], [command]).args, ['s/1', '--add']);
   assert.is(parse(['call', 's/1', 'a', '--idempotency-key=-1e3'], [command]).options.idempotencyKey, '-1e3');
+});
+
+units('the command line: a list is given by commas, by repeating, or both', () => {
+  const words = ['call', 's/1', 'a', '--label', 'x,y', '--label=z'];
+  assert.is(parse(words, [command]).options.label, 'x,y,z');
+  assert.is(parse(words.slice(0, -1), [command]).options.label, 'x,y');
 });
 
 units('the command line: what is missing, too much, twice or unknown is said', () => {

@@ -19,10 +19,10 @@ export interface Failure {
 /** What each exit code means; `--help` and docs/cli.md show these texts. */
 export const exitCodes: Readonly<Record<number, string>> = {
   0: 'done',
-  1: 'refused or failed; for doctor: something is wrong; for ready: not ready',
+  1: 'refused or failed; doctor: something is wrong; ready: it is not',
   2: 'asked wrongly: command line, JSON, address or input',
-  3: 'no such folder, app, type, operation, entity, hold, dead letter, worker or pin',
-  4: 'not possible now: data in use, app closing or overloaded, NATS or cluster not reached',
+  3: 'no such thing: folder, app, type, operation, entity, hold, worker, …',
+  4: 'not possible now: data in use, app closing, overloaded, cluster not reached',
   5: 'outcome unknown: it may have happened, or may still',
 };
 

@@ -14,7 +14,7 @@ import { setting, withoutLogin } from './place.ts';
 export const storeOptions: readonly Option[] = [
   {
     flag: '--store <where>',
-    description: 'redis://…, rediss://…, redis-cluster://… or a shared folder ($SKERRY_STORE)',
+    description: 'redis://…, redis-cluster://… or a shared folder ($SKERRY_STORE)',
   },
   { flag: '--store-ca <file>', description: 'TLS to Redis, with this authority' },
   { flag: '--partitions <n>', description: 'of a new store (default: 256); fixed for its life' },

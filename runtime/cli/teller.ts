@@ -64,12 +64,8 @@ export class Teller {
     );
     output.line(output.style('dim', `${nats} · ${store}`));
     const where = this.#given.options.data === undefined ? '' : ` --data ${shellWord(this.#given.folder)}`;
-    output.line(
-      output.style(
-        'dim',
-        `Ask it from another terminal: skerry view${where}; skerry call <type/key> <operation> [json]${where}`,
-      ),
-    );
+    output.line(output.style('dim', `From another terminal: skerry view${where}`));
+    output.line(output.style('dim', `                       skerry call <type/key> <operation> [json]${where}`));
     output.line(output.style('dim', 'Ctrl-C drains and stops it.'));
     output.line();
   }

@@ -6,7 +6,15 @@ const narrow = /^[\x20-\x7e]*$/;
 const wide =
   /^[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}]|^\p{Emoji_Presentation}|^\p{Emoji}\ufe0f/u;
 
-export function widthOf(text: string): number {
+/** Styles take no column. */
+function unstyled(text: string): string {
+  const [first = '', ...rest] = text.split('\x1b[');
+  return first + rest.map((part) => part.slice(part.indexOf('m') + 1)).join('');
+}
+
+export function widthOf(styled: string): number {
+  if (narrow.test(styled)) return styled.length;
+  const text = unstyled(styled);
   if (narrow.test(text)) return text.length;
   let width = 0;
   for (const { segment } of segmenter.segment(text)) width += segmentWidth(segment);
