@@ -50,6 +50,8 @@ export interface MemberParts {
 
 /** Told of the same absent worker at most this often, ms. */
 const tellAbsentMs = 200;
+/** For so long after its own connection was lost nobody's absence is believed, ms. */
+const restoredMs = 1_500;
 /** Whoever leaves waits this long for its partitions to be taken, ms; then it stops, and they are claimed without it. */
 const leaveMs = 30_000;
 /** The store is asked this often for partitions that are here and should be elsewhere, ms. */
@@ -73,6 +75,7 @@ export class Member {
   #verifiedAt = Number.NEGATIVE_INFINITY;
   #verifyTurn = 0;
   #isStopped = false;
+  #restoredAt = Number.NEGATIVE_INFINITY;
   #hasBeenReady = false;
   #hasBeenInView = false;
   badSignalCount = 0;
@@ -383,9 +386,11 @@ export class Member {
     if (subject === subjects.service) return this.#host.serviceAbsent();
     const id = subjects.workerOf(subject);
     if (id === undefined || id === this.#entry.id) return;
+    const now = environment.now();
+    // The connections of others may take a little longer to be there again than this one's.
+    if (now - this.#restoredAt < restoredMs) return;
     this.tenancy.absent(id);
     this.#host.workerAbsent(id);
-    const now = environment.now();
     if (now - (this.#toldAt.get(id) ?? Number.NEGATIVE_INFINITY) < tellAbsentMs) return;
     for (const [other, at] of this.#toldAt) if (now - at >= tellAbsentMs) this.#toldAt.delete(other);
     this.#toldAt.set(id, now);
@@ -394,6 +399,7 @@ export class Member {
 
   #restored(): void {
     if (this.#isStopped) return;
+    this.#restoredAt = this.#parts.environment.now();
     this.views.ask();
     this.worker.hasten(() => true);
     this.#parts.restored?.();

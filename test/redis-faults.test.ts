@@ -127,6 +127,25 @@ rule(
 );
 
 rule(
+  'RC1, P8: answers that are looked at in another order than they were given are no loss',
+  async ({ open, logged }) => {
+    const store = await open();
+    const epoch = await epochOf(store);
+    const calls: Promise<unknown>[] = [];
+    for (let version = 1; version <= 200; version++) {
+      calls.push(store.epochs([0, 1, 2, 3]));
+      calls.push(store.commit([commitOf({ address: 'order/1', epoch, expected: version - 1, version })]));
+    }
+    await Promise.all(calls);
+    assert.equal(
+      logged.filter(({ message }) => message.includes('(P8)')),
+      [],
+    );
+    assert.equal(await store.epochs([0]), [epoch]);
+  },
+);
+
+rule(
   'SR3, S6: an epoch is never given twice, also by a server that forgot that it gave it',
   async ({ server, open }) => {
     const store = await open();

@@ -18,8 +18,14 @@ export interface Loss {
   readonly commits: number;
 }
 
+/** Epoch and commit counter of a partition. */
+export interface Known {
+  epoch: Epoch;
+  counter: number;
+}
+
 export class RedisCounters {
-  readonly #had = new Map<Partition, { epoch: Epoch; counter: number }>();
+  readonly #had = new Map<Partition, Known>();
   readonly #lost = new Map<Partition, Epoch>();
 
   get partitions(): Partition[] {
@@ -46,16 +52,26 @@ export class RedisCounters {
     return this.#had.get(partition)?.epoch ?? 0;
   }
 
-  /** The server has this epoch and counter now; answers what that says is lost, once (RC2). */
-  seen(partition: Partition, epoch: Epoch, counter: number): Loss | undefined {
+  /** What the server must have at least, if it is asked from now on: to be handed to `seen` with its answer. */
+  known(partition: Partition): Known | undefined {
     const had = this.#had.get(partition);
-    if (had === undefined) return undefined;
-    if (epoch >= had.epoch && counter >= had.counter) {
-      if (epoch === had.epoch) had.counter = counter;
+    return had === undefined ? undefined : { ...had };
+  }
+
+  /**
+   * The server answered with this epoch and counter; says what is lost, once (RC2). It is held against what was known when
+   * it was asked: answers may be looked at in another order than that in which they were given.
+   */
+  seen(partition: Partition, { epoch, counter }: Known, asked: Known | undefined): Loss | undefined {
+    const had = this.#had.get(partition);
+    if (had === undefined || asked === undefined) return undefined;
+    if (epoch >= asked.epoch && counter >= asked.counter) {
+      if (epoch === had.epoch && counter > had.counter) had.counter = counter;
       return undefined;
     }
-    if (this.isLost(partition, had.epoch)) return undefined;
+    // What is lost belongs to an earlier claim of this process: it has read everything again since.
+    if (had.epoch !== asked.epoch || this.isLost(partition, had.epoch)) return undefined;
     this.#lost.set(partition, had.epoch);
-    return { partition, epoch: had.epoch, commits: Math.max(0, had.counter - counter) };
+    return { partition, epoch: had.epoch, commits: Math.max(0, asked.counter - counter) };
   }
 }

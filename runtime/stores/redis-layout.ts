@@ -29,11 +29,11 @@ const formatVersion = 1;
 export class RedisLayout {
   readonly partitions: number;
   readonly formatKey: string;
-  readonly #prefix: string;
+  readonly prefix: string;
   readonly #tags: string[] = [];
 
   constructor(prefix: string, partitions: number) {
-    this.#prefix = prefix;
+    this.prefix = prefix;
     this.partitions = partitions;
     this.formatKey = formatKey(prefix);
   }
@@ -45,7 +45,7 @@ export class RedisLayout {
   /** What the keys of the home of a partition start with. */
   tag(partition: Partition): string {
     const home = this.home(partition);
-    this.#tags[home] ??= `${this.#prefix}{${home}}:`;
+    this.#tags[home] ??= `${this.prefix}{${home}}:`;
     return this.#tags[home];
   }
 
@@ -78,7 +78,7 @@ export class RedisLayout {
   }
 
   lease(name: string): string {
-    return `${this.#prefix}:lease:${name}`;
+    return `${this.prefix}:lease:${name}`;
   }
 }
 

@@ -6,8 +6,8 @@
  * `redis-counters.ts` finds out when the server has lost what it had, `redis-checks.ts` looks at it before the first commit.
  *
  * Invariants:
- * - SR1 On one server a group is one call (as long as it is not very large); on a cluster it is one for each partition, all
- *   sent before the first is awaited.
+ * - SR1 On one server a group, whose size is the caller's to bound, is one call; on a cluster it is one for each partition,
+ *   all sent before the first is awaited.
  * - SR2 A server that is behind what it acknowledged is found out at the next commit, ownership check or connection: its
  *   partitions are reported with `(P8)`, and their epochs are stale here from then on, so that nothing in memory that is newer
  *   than the store meets it.
@@ -22,11 +22,12 @@ import type { Pin } from '../../placement/view.ts';
 import { type Log, standardLog } from '../log.ts';
 import type { Claim, Commit, Epoch, Lease, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
 import type { LeaseCall } from './lease.ts';
-import { compareAddresses, compareUtf8 } from './memory.ts';
+import { compareAddresses } from './memory.ts';
 import { checkRights, enter, sayWhatIsKept } from './redis-checks.ts';
-import { type Loss, RedisCounters } from './redis-counters.ts';
+import { type Known, type Loss, RedisCounters } from './redis-counters.ts';
 import { checkPrefix, isLazy, lexRange, RedisLayout } from './redis-layout.ts';
 import { RedisLink, type Reply } from './redis-link.ts';
+import { type FetchAddresses, firstAddresses } from './redis-listing.ts';
 import {
   addressesOf,
   claimsOf,
@@ -138,26 +139,27 @@ class RedisStore implements Store {
     const layout = this.#layout;
     const keys = partitions.flatMap((partition) => [layout.ownership(partition), layout.pins(partition)]);
     const least = partitions.map((partition) => this.#counters.epochOf(partition) + 1);
+    const known = partitions.map((partition) => this.#counters.known(partition));
     const reply = await this.#link.run(claimScript, keys, [owner, ...least]);
-    return claimsOf(reply, partitions).map(({ claim, counter }) => {
+    return claimsOf(reply, partitions).map(({ claim, counter }, at) => {
       const { partition, epoch } = claim;
-      this.#look({ partition, epoch, counter });
+      this.#look({ partition, epoch, counter }, known[at]);
       this.#counters.claimed(partition, epoch, counter);
       return claim;
     });
   }
 
   async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
-    const presents = await Promise.all(partitions.map((partition) => this.#present(partition)));
-    return presents.map((present) => {
-      this.#look(present);
-      return this.#counters.isLost(present.partition, present.epoch) ? 0 : present.epoch;
-    });
+    const epochs = await Promise.all(partitions.map((partition) => this.#present(partition)));
+    return epochs.map((epoch, at) => (this.#counters.isLost(partitions[at] ?? -1, epoch) ? 0 : epoch));
   }
 
-  async #present(partition: Partition): Promise<Present> {
+  async #present(partition: Partition): Promise<Epoch> {
     const key = this.#layout.ownership(partition);
-    return presentOf(await this.#link.read(key, ['HMGET', key, 'e', 'c']), partition);
+    const known = this.#counters.known(partition);
+    const present = presentOf(await this.#link.read(key, ['HMGET', key, 'e', 'c']), partition);
+    this.#look(present, known);
+    return present.epoch;
   }
 
   async pin(address: Address, partition: Partition, worker: string | undefined): Promise<void> {
@@ -198,10 +200,11 @@ class RedisStore implements Store {
   async #commitCall(group: readonly Commit[], shares: readonly Share[], outcomes: Outcome[]): Promise<void> {
     const key = this.#layout.ownership(shares[0]?.partition ?? 0);
     const request = commitRequest(this.#layout, group, shares);
+    const known = shares.map(({ partition }) => this.#counters.known(partition));
     const { minReplicas } = this.#options;
     const replied = this.#link.runRequest(commitScript, { key, request });
     const confirmed = minReplicas === 0 ? undefined : this.#awaitReplicas(key, replied);
-    for (const present of outcomesOf(await replied, shares, outcomes)) this.#look(present);
+    for (const [at, present] of outcomesOf(await replied, shares, outcomes).entries()) this.#look(present, known[at]);
     await confirmed;
   }
 
@@ -267,18 +270,19 @@ class RedisStore implements Store {
 
   async list(type: string | undefined, { after, limit }: { after?: Address; limit: number }): Promise<Address[]> {
     if (limit <= 0) return [];
-    const range = lexRange(type === undefined ? '' : `${type}/`, after);
-    const keys = Array.from({ length: this.partitions }, (_, home) => this.#layout.addresses(home));
-    const replies = await Promise.all(
-      keys.map((key) => this.#link.read(key, ['ZRANGEBYLEX', key, ...range, 'LIMIT', 0, limit])),
-    );
-    return replies.flatMap(addressesOf).sort(compareUtf8).slice(0, limit);
+    const prefix = type === undefined ? '' : `${type}/`;
+    const fetch: FetchAddresses = async (home, past, count) => {
+      const key = this.#layout.addresses(home);
+      const parts = ['ZRANGEBYLEX', key, ...lexRange(prefix, past), 'LIMIT', 0, count];
+      return addressesOf(await this.#link.read(key, parts));
+    };
+    return firstAddresses(fetch, { homes: this.partitions, after, limit });
   }
 
   // ---- what the server has lost (P8)
 
-  #look({ partition, epoch, counter }: Present): void {
-    const loss = this.#counters.seen(partition, epoch, counter);
+  #look(present: Present, known: Known | undefined): void {
+    const loss = this.#counters.seen(present.partition, present, known);
     if (loss !== undefined) this.#report(loss);
   }
 
@@ -292,10 +296,14 @@ class RedisStore implements Store {
   /** There is a connection again: is it still the same server, with the same data (SR2)? */
   async #lookAgain(): Promise<void> {
     try {
-      for (const partition of this.#counters.partitions) this.#look(await this.#present(partition));
+      // One that came back empty would else be taken for a new store by whoever opens it next, with other partitions.
+      await enter(this.#link, this.#layout.prefix, this.partitions);
+      const presents = await Promise.all(this.#counters.partitions.map((partition) => this.#present(partition)));
+      for (const present of presents) this.#look(present);
     } catch (error) {
       if (!isSkerryError(error)) throw error;
       // Gone again, or closed: the next connection is looked at, and every commit is anyway.
+      if (error.code === 'store-format') this.#options.log.error({ store: this.#link.where }, error.message);
     }
   }
 
