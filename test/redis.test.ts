@@ -24,8 +24,8 @@ async function openOn(options: Pick<RedisOptions, 'url' | 'cluster'>): Promise<O
   return { store, reopen, close: () => store.close() };
 }
 
+// Both before the first suite: one that comes later would run beside it.
 const server = await RedisServer.start('appendonly yes\nappendfsync no');
-storeSuite('redis', () => openOn({ url: server.url }));
-
 const servers = await startCluster();
+storeSuite('redis', () => openOn({ url: server.url }));
 storeSuite('redis cluster', () => openOn({ url: servers.map(({ url }) => url), cluster: true }));

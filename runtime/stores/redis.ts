@@ -298,8 +298,7 @@ class RedisStore implements Store {
     try {
       // One that came back empty would else be taken for a new store by whoever opens it next, with other partitions.
       await enter(this.#link, this.#layout.prefix, this.partitions);
-      const presents = await Promise.all(this.#counters.partitions.map((partition) => this.#present(partition)));
-      for (const present of presents) this.#look(present);
+      await Promise.all(this.#counters.partitions.map((partition) => this.#present(partition)));
     } catch (error) {
       if (!isSkerryError(error)) throw error;
       // Gone again, or closed: the next connection is looked at, and every commit is anyway.
