@@ -9,6 +9,7 @@ import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import type { Placement } from '../placement/placement.ts';
 import type { View } from '../placement/view.ts';
+import { Absences } from './absences.ts';
 import { Client } from './client.ts';
 import { checkLimits } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
@@ -70,12 +71,13 @@ class Remote implements RemoteCluster {
   readonly #post: Post;
   readonly #views: Views;
   readonly #cluster: string;
-  readonly #toldAt = new Map<string, number>();
+  readonly #absences: Absences;
   readonly #closers: (() => void)[] = [];
   #isClosed = false;
 
   constructor(options: ConnectOptions, environment: Environment, transport: Opened<Transport>) {
     this.#environment = environment;
+    this.#absences = new Absences(environment);
     this.#opened = transport;
     this.#transport = transport.what;
     this.#cluster = checkedCluster(options.cluster ?? 'main');
@@ -155,10 +157,7 @@ class Remote implements RemoteCluster {
 
   #absent(subject: string): void {
     const id = this.#subjects.workerOf(subject);
-    const now = this.#environment.now();
-    if (this.#isClosed || id === undefined || now - (this.#toldAt.get(id) ?? Number.NEGATIVE_INFINITY) < askMs) return;
-    for (const [other, at] of this.#toldAt) if (now - at >= askMs) this.#toldAt.delete(other);
-    this.#toldAt.set(id, now);
+    if (this.#isClosed || id === undefined || !this.#absences.isNews(id)) return;
     this.#transport.send(this.#subjects.service, encodeSignal({ kind: 'absent', id }));
     this.#views.ask();
   }

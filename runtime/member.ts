@@ -14,6 +14,7 @@ import type { Limits } from '../core/limits.ts';
 import type { PlacementLimits } from '../placement/limits.ts';
 import type { Placement } from '../placement/placement.ts';
 import type { WorkerEntry } from '../placement/view.ts';
+import { Absences } from './absences.ts';
 import type { Authorise } from './authorise.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -48,8 +49,6 @@ export interface MemberParts {
   readonly tap?: { posted(envelope: Envelope): void; arrived(envelope: Envelope): void };
 }
 
-/** Told of the same absent worker at most this often, ms. */
-const tellAbsentMs = 200;
 /** For so long after its own connection was lost nobody's absence is believed, ms. */
 const restoredMs = 1_500;
 /** Whoever leaves waits this long for its partitions to be taken, ms; then it stops, and they are claimed without it. */
@@ -70,7 +69,7 @@ export class Member {
   readonly #host: ServiceHost;
   #entry: WorkerEntry;
   readonly #closers: (() => void)[] = [];
-  readonly #toldAt = new Map<string, number>();
+  readonly #absences: Absences;
   #readers: (() => void)[] = [];
   #verifiedAt = Number.NEGATIVE_INFINITY;
   #verifyTurn = 0;
@@ -84,6 +83,7 @@ export class Member {
     this.#parts = parts;
     const { environment, transport, subjects, store, limits, entry } = parts;
     this.#entry = entry;
+    this.#absences = new Absences(environment);
     const nothing = noView(store.partitions);
     this.post = new Post({ transport, environment, subjects, onLaterView: () => this.views.ask() }, nothing);
     this.views = new Views(
@@ -386,15 +386,11 @@ export class Member {
     if (subject === subjects.service) return this.#host.serviceAbsent();
     const id = subjects.workerOf(subject);
     if (id === undefined || id === this.#entry.id) return;
-    const now = environment.now();
     // The connections of others may take a little longer to be there again than this one's.
-    if (now - this.#restoredAt < restoredMs) return;
+    if (environment.now() - this.#restoredAt < restoredMs) return;
     this.tenancy.absent(id);
     this.#host.workerAbsent(id);
-    if (now - (this.#toldAt.get(id) ?? Number.NEGATIVE_INFINITY) < tellAbsentMs) return;
-    for (const [other, at] of this.#toldAt) if (now - at >= tellAbsentMs) this.#toldAt.delete(other);
-    this.#toldAt.set(id, now);
-    this.#signal(subjects.service, { kind: 'absent', id });
+    if (this.#absences.isNews(id)) this.#signal(subjects.service, { kind: 'absent', id });
   }
 
   #restored(): void {
