@@ -86,8 +86,11 @@ export class Handover {
    * view says: else its home and its pin could both have an owner that has a valid epoch (HO3).
    */
   #isElsewhere(partition: Partition, address: Address): boolean {
+    const { store, residents } = this.#parts;
+    // A view without any worker for the type leaves it to the home; the next one with a worker, to the group.
+    if (partition < store.partitions && residents.requiresLabels(address)) return true;
     const isPinned = this.#pinned.get(partition)?.has(address) === true;
-    return isPinned !== isOfPin(partition, this.#parts.store.partitions);
+    return isPinned !== isOfPin(partition, store.partitions);
   }
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */

@@ -53,8 +53,17 @@ export class Residents {
   readonly #doubted = new Set<Address>();
   #hand: IterableIterator<Activation> | undefined;
 
+  readonly #labelled: ReadonlySet<string>;
+
   constructor(parts: ResidentParts) {
     this.#parts = parts;
+    const labelled = [...parts.behaviours].filter(([, { labels }]) => labels.length > 0);
+    this.#labelled = new Set(labelled.map(([type]) => type));
+  }
+
+  /** Whether its type does, as this worker hosts it. */
+  requiresLabels(address: Address): boolean {
+    return this.#labelled.size > 0 && this.#labelled.has(typeOf(address));
   }
 
   get count(): number {

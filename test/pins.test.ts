@@ -90,6 +90,25 @@ test('PN1, S8, P3: a pin makes the claim stale of whoever has the entity, also w
   });
 });
 
+test('HO3: a type that requires labels is not run by its home, though the view knows of no worker for it', () => {
+  const behaviours = [tallyWith({}, { labels: ['big'] })];
+  return withWorkers({ names: [], behaviours }, async ({ hand, during, join, remoteOf }) => {
+    const { worker, views } = (await join('a', { labels: ['big'] })).member;
+    const remote = await remoteOf();
+    await during(remote.entity(Tally, 'x').add(1));
+    const { partition } = remote.where('tally/x');
+    const { view } = views.placement;
+    // By this view a still has its homes, and nobody hosts the type.
+    const bare = view.workers.map((entry) => ({ ...entry, types: [{ type: 'other', labels: [] }] }));
+    views.learn({ ...view, version: view.version + 1, workers: bare });
+    await hand.advance(500);
+    assert.ok(worker.has(partition % 16));
+    const call = watch(remote.entity(Tally, 'x').add(1));
+    await hand.advance(3_000);
+    assert.not.ok(call.isSettled);
+  });
+});
+
 test('the placement service finds a pin that nobody told it of', () =>
   withWorkers({}, async ({ hand, during, tally, keyAt, gate, remote }) => {
     const key = keyAt('a');
