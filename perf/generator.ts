@@ -40,6 +40,8 @@ export class Generator {
 
   readonly duties: Duties = {
     open: async (site: Site) => {
+      await this.#post?.close();
+      this.#journal = new Journal();
       this.#post = await openPost(site);
     },
     prepare: async ({ work, load }: Part) => {
@@ -67,7 +69,6 @@ export class Generator {
     close: async () => {
       await this.#post?.close();
       this.#post = undefined;
-      this.#journal = new Journal();
     },
   };
 

@@ -30,10 +30,6 @@ export class Journal {
   get entries(): Entries {
     return Array.from(this.#entries, ([key, { acked, unknown }]) => [key, acked, unknown] as const);
   }
-
-  clear(): void {
-    this.#entries.clear();
-  }
 }
 
 /** One journal of several generators'. */

@@ -19,10 +19,6 @@ export type Call = (lane: Lane) => PromiseLike<unknown> | undefined;
 /** Is told of each call that ended well. */
 export type Watch = (lane: Lane, endedAt: number) => void;
 
-export interface Progress {
-  things(count: number): void;
-}
-
 export interface DriveOptions {
   readonly failed?: (lane: Lane, error: unknown) => void;
   readonly ended?: Watch;

@@ -5,11 +5,15 @@ import { compareText } from './compare.ts';
 import { helpText } from './help.ts';
 import { histogramLog } from './histogram.ts';
 import { noViewer, terminalViewer } from './live.ts';
-import { type Asked, askedOf, UsageError } from './options.ts';
+import { type Asked, agentUrlOf, askedOf, UsageError } from './options.ts';
+import type { Outcome } from './outcome.ts';
 import { pageOf } from './page.ts';
 import { intervalsOf, picturesOf, svgOf } from './pictures.ts';
+import type { Plan } from './plan.ts';
+import { hireAgents, serveAgent } from './remote.ts';
 import { type Report, reportOf } from './report.ts';
-import { run } from './run.ts';
+import { run, type Viewer } from './run.ts';
+import { openTransport } from './site.ts';
 import { textOf } from './text.ts';
 
 async function main(words: readonly string[]): Promise<number> {
@@ -20,6 +24,7 @@ async function main(words: readonly string[]): Promise<number> {
   }
   try {
     if (first === 'compare') return comparing(rest);
+    if (first === 'agent') return await serving(rest);
     return await measuring(words);
   } catch (error) {
     process.stderr.write(`error: ${errorText(error)}\n`);
@@ -30,10 +35,35 @@ async function main(words: readonly string[]): Promise<number> {
 async function measuring(words: readonly string[]): Promise<number> {
   const asked = askedOf(words);
   const viewer = asked.isQuiet ? noViewer : terminalViewer(process.stderr);
-  const report = reportOf(await run(asked.plan, { viewer, isForking: true }));
+  const report = reportOf(await measured(asked.plan, viewer));
   if (!asked.isQuiet) process.stdout.write(`${textOf(report)}\n`);
   write(report, asked.files);
   return report.lost + report.doubled === 0 ? 0 : 1;
+}
+
+/** By generators of its own, or by those that were started elsewhere. */
+async function measured(plan: Plan, viewer: Viewer): Promise<Outcome> {
+  const { nats, attach, agents } = plan;
+  if (nats.kind !== 'at' || !(attach || agents > 0)) return run(plan, { viewer, isForking: true });
+  const transport = await openTransport(nats.url);
+  const hired = await hireAgents(transport, agents);
+  try {
+    return await run(plan, { viewer, isForking: true, remotes: hired.hands, machines: hired.machines });
+  } finally {
+    await hired.release();
+    await transport.close();
+  }
+}
+
+async function serving(words: readonly string[]): Promise<number> {
+  const url = agentUrlOf(words);
+  const transport = await openTransport(url);
+  const say = (text: string) => void process.stderr.write(`${text}\n`);
+  const { host, cores } = serveAgent(transport, say);
+  say(`agent on ${host} with ${cores} cores waits for measurements`);
+  await new Promise<void>((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve));
+  await transport.close();
+  return 0;
 }
 
 function write(report: Report, { json, html, svg, hdr }: Asked['files']): void {

@@ -72,8 +72,9 @@ export function askedOf(words: readonly string[]): Asked {
     );
   const given = givenBy(values);
   // A store that several processes share needs something that joins them.
-  const nats: Partial<Plan> = given.store?.kind === 'redis' || given.attach ? { nats: { kind: 'own' } } : {};
-  const plan = withTimes({ ...basis, scenario: name, ...nats, ...scenario.defaults, ...given });
+  const nats: Partial<Plan> = given.store?.kind === 'redis' ? { nats: { kind: 'own' } } : {};
+  const cluster = given.attach === true ? { cluster: 'main' } : {};
+  const plan = withTimes({ ...basis, scenario: name, ...nats, ...cluster, ...scenario.defaults, ...given });
   check(plan);
   const files = Object.fromEntries(
     (['json', 'html', 'svg', 'hdr'] as const).flatMap((file) => {
@@ -82,6 +83,16 @@ export function askedOf(words: readonly string[]): Asked {
     }),
   );
   return { plan, files, isQuiet: values.quiet ?? false };
+}
+
+/** Where an agent waits for measurements. */
+export function agentUrlOf(words: readonly string[]): string {
+  const { values, positionals } = parsed(words);
+  if (values.nats === undefined || positionals.length > 0)
+    throw new UsageError('an agent needs to know where measurements are: skerry perf agent --nats nats://host:4222');
+  const nats = natsOf(values.nats);
+  if (nats.kind !== 'at') throw new UsageError('an agent is found over NATS: --nats nats://host:4222');
+  return nats.url;
 }
 
 function parsed(words: readonly string[]): { values: Values; positionals: string[] } {
@@ -130,10 +141,11 @@ function withTimes(plan: Plan): Plan {
   };
 }
 
-function check({ nats, store, workers, attach, faults, scenario, concurrency, clients }: Plan): void {
+function check({ nats, store, workers, attach, agents, faults, scenario, concurrency, clients }: Plan): void {
   if (nats.kind !== 'embedded' && store.kind !== 'redis' && workers > 1 && !attach)
     throw new UsageError(`several worker processes cannot share the store '${store.kind}': --store redis`);
   if (attach && nats.kind !== 'at') throw new UsageError('--attach needs to know where: --nats nats://host:4222');
+  if (agents > 0 && nats.kind !== 'at') throw new UsageError('agents are found over NATS: --nats nats://host:4222');
   if (attach && faults.length > 0) throw new UsageError('workers that were not started here are not killed from here');
   if (faults.length > 0 && workers < 2) throw new UsageError('faults need somebody who is left over: --workers 2');
   if (scenario === 'idle' && nats.kind !== 'embedded')

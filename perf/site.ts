@@ -171,4 +171,7 @@ async function members(site: Site): Promise<Post> {
   };
 }
 
+/** A name that nobody else has. */
+export const ownId = (): string => environment.newId();
+
 export const workerName = (number: number): string => `worker-${number}`;

@@ -86,16 +86,9 @@ export class Member {
     this.#absences = new Absences(environment);
     const nothing = noView(store.partitions);
     this.post = new Post({ transport, environment, subjects, onLaterView: () => this.views.ask() }, nothing);
-    this.views = new Views(
-      {
-        environment,
-        transport,
-        subjects,
-        id: entry.id,
-        follow: (placement, before) => this.#follow(placement, before),
-      },
-      nothing,
-    );
+    const follow = (placement: Placement, before: Placement) => this.#follow(placement, before);
+    const signal = (id: string, one: Signal) => this.#signal(subjects.control(id), one);
+    this.views = new Views({ environment, transport, subjects, id: entry.id, follow }, nothing);
     this.tenancy = new Tenancy({
       id: entry.id,
       name: entry.name,
@@ -103,7 +96,7 @@ export class Member {
       limits,
       store,
       worker: () => this.worker,
-      signal: (id, signal) => this.#signal(subjects.control(id), signal),
+      signal,
       forward: (envelope, hops) => this.post.forward(envelope, hops),
       settled: () => this.#noteReady(),
       signalBytesMax: transport.frameBytesMax,
@@ -119,7 +112,7 @@ export class Member {
         this.#signal(subjects.views, { kind: 'view', view });
         this.views.learn(view);
       },
-      signal: (id, signal) => this.#signal(subjects.control(id), signal),
+      signal,
       listen: () => this.#listen(subjects.service, (signal) => this.#atService(signal)),
     });
   }

@@ -4,7 +4,7 @@
  * Time limit: 120 s.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isSkerryError } from '../core/errors.ts';
+import { isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Store } from '../runtime/store.ts';
 import { openRedis, type RedisOptions } from '../runtime/stores/redis.ts';
@@ -144,6 +144,54 @@ rule(
     assert.equal(await store.epochs([0]), [epoch]);
   },
 );
+
+rule(
+  'SR2, P8: an owner that commits nothing finds out too, by its next check and by the connection itself',
+  async ({ server, open, logged }) => {
+    const store = await open();
+    const other = await open();
+    const [epoch] = (await store.claim([0, 1], 'tester')).map((claim) => claim.epoch);
+    const [rival] = await other.claim([2], 'rival');
+    const putBack = server.keep();
+    await store.commit([commitOf({ address: 'order/1', epoch: epoch ?? 0 })]);
+    await server.kill();
+    putBack();
+    await server.restart();
+    // Partition 1 was given before, and nothing of it was lost.
+    const present = await again(() => store.epochs([0, 1, 2]));
+    assert.equal([present[0], present[1] !== 0, present[2]], [0, true, rival?.epoch]);
+    const losses = () => logged.filter(({ level, message }) => level === 'error' && message.includes('(P8)'));
+    assert.equal(
+      losses().map(({ details }) => (details as { partition: number }).partition),
+      [0],
+    );
+    // The other store, which has lost nothing so far, is not even asked.
+    await other.commit([commitOf({ address: 'order/2', partition: 2, epoch: rival?.epoch ?? 0 })]);
+    await server.kill();
+    putBack();
+    await server.restart();
+    for (let tries = 0; losses().length < 2 && tries < 100; tries += 1) await sleep(50);
+    assert.equal(
+      losses().map(({ details }) => (details as { partition: number }).partition),
+      [0, 2],
+    );
+  },
+);
+
+rule('SR2: a server that comes back empty is found out, and keeps its number of partitions', async (given) => {
+  const { server, open, logged } = given;
+  const store = await open();
+  await epochOf(store);
+  await server.tell('FLUSHALL');
+  assert.equal(await store.epochs([0]), [0]);
+  assert.ok(logged.some(({ level, message }) => level === 'error' && message.includes('(P8)')));
+  await server.tell('CLIENT', 'KILL', 'TYPE', 'normal');
+  await again(async () => {
+    const note = await server.tell('GET', 'skerry:format');
+    if (!note.includes('16')) throw new SkerryError('store-failed', 'not noted yet');
+  });
+  await rejects(open({ partitions: 17 }), 'store-format', /16 partitions/);
+});
 
 rule(
   'SR3, S6: an epoch is never given twice, also by a server that forgot that it gave it',

@@ -17,8 +17,10 @@ import type { Measured } from '../plan.ts';
 import { median, type Scenario, type Stand } from '../scenario.ts';
 
 const idleMs = 3_600_000;
-/** What has rested for 2 s gives back all but its state; everything is passed in so many seconds. */
-const restMs = (count: number) => 4_000 + Math.min(16_000, count / 20);
+/** The worker looks at everything in memory in this time. */
+const aroundMs = (count: number) => 1_500 + Math.min(16_000, count / 20);
+/** What has rested for so long gives back all but its state. */
+const restMs = 2_000;
 
 class StoreOutside extends MemoryStore {
   override commit(group: Parameters<MemoryStore['commit']>[0]): ReturnType<MemoryStore['commit']> {
@@ -47,10 +49,10 @@ async function run({ work, load }: Stand): Promise<Measured> {
     durationMs: 600_000,
     callsMax: count,
   });
-  await pause(restMs(count));
+  await pause(restMs + aroundMs(count));
   const entityBytes = (usedBytes(collect) - before) / count;
   passedMs = 2 * idleMs;
-  await pause(restMs(count));
+  await pause(aroundMs(count));
   const passivatedBytes = (usedBytes(collect) - before) / count;
   await cluster.close();
   const extra = { stateBytes: [stateBytes], entityBytes: [entityBytes], passivatedBytes: [passivatedBytes] };

@@ -29,7 +29,7 @@ async function run(stand: Stand): Promise<Measured> {
     }
   });
   const setMs = performance.now() - beganAt;
-  await pause(Math.max(0, dueAt + 2 * spreadMs - performance.now()));
+  await pause(Math.max(0, dueAt + spreadMs - performance.now()));
   const late = await lateness(mine, async (nth) => (await of(keyOf(nth)).report()).lateMs);
   const histogram = newHistogram();
   for (const ms of late) record(histogram, ms * 1_000);

@@ -19,7 +19,7 @@ interface Waiting {
 }
 
 /** Of what a process writes to its standard error. */
-const keptLineCount = 200;
+const keptLineCount = 2_000;
 const builtFolder = join(import.meta.dirname, '..', '..', '.build', 'faults', 'test', 'real');
 
 /** Ms since 1970, with fractions: comparable between processes of one machine. */

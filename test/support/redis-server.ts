@@ -108,12 +108,12 @@ export class RedisServer {
 
   /** Copies its data as it is now; the function that comes back puts it there again, while the server is down. */
   keep(): () => void {
-    const kept = mkdtempSync(join(tmpdir(), 'skerry-kept-'));
+    const kept = join(this.folder, 'kept');
+    rmSync(kept, { recursive: true, force: true });
     cpSync(join(this.folder, 'appendonlydir'), kept, { recursive: true });
     return () => {
       rmSync(join(this.folder, 'appendonlydir'), { recursive: true });
       cpSync(kept, join(this.folder, 'appendonlydir'), { recursive: true });
-      rmSync(kept, { recursive: true });
     };
   }
 
@@ -124,9 +124,9 @@ export class RedisServer {
   }
 }
 
-/** Three servers that share the slots. */
-export async function startCluster(): Promise<RedisServer[]> {
-  const configuration = 'appendonly yes\nappendfsync no\ncluster-enabled yes\ncluster-node-timeout 2000';
+/** Three servers that share the slots; `more` is further lines of their configuration. */
+export async function startCluster(more = ''): Promise<RedisServer[]> {
+  const configuration = `appendonly yes\nappendfsync no\ncluster-enabled yes\ncluster-node-timeout 2000\n${more}`;
   const servers = await Promise.all([0, 1, 2].map(() => RedisServer.start(configuration)));
   const [first] = servers;
   for (const [at, server] of servers.entries()) {
