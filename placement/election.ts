@@ -58,7 +58,7 @@ export class Election {
   /** The highest term known, of the lease or of a view. */
   #term = 0;
   /** The term to replace: of the holder heard of last, and since when. */
-  #rival = 0;
+  #rival: number | undefined;
   #rivalAt = Number.NEGATIVE_INFINITY;
   /** What was the highest term known when the store was last asked. */
   #askedTerm = 0;
@@ -194,7 +194,7 @@ export class Election {
   #try(): ElectionAction[] {
     this.#state = { kind: 'trying', until: this.#clock.time + this.#limits.leaseMs };
     this.#askedTerm = this.#term;
-    const isReplacing = this.#servingTerm === undefined && this.#rival > 0;
-    return [isReplacing ? { kind: 'try', instead: this.#rival } : { kind: 'try' }];
+    const instead = this.#servingTerm === undefined ? this.#rival : undefined;
+    return [instead === undefined ? { kind: 'try' } : { kind: 'try', instead }];
   }
 }
