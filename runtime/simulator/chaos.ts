@@ -52,6 +52,7 @@ export class Chaos {
     this.#isOn = false;
     const { time, network, store, cluster } = this.#parts;
     cluster.isHealed = true;
+    cluster.recall();
     network.mendAll();
     store.mendAll();
     for (const { node } of cluster.workers) if (node.isPaused) time.resume(node);

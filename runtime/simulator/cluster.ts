@@ -79,6 +79,8 @@ export class SimulatedCluster {
   readonly #node = newNode('cluster');
   /** Who is to run in the end. */
   readonly #roster = new Map<string, WorkerKind>();
+  /** Who has left for good. */
+  readonly #retired = new Map<string, WorkerKind>();
   readonly #workers = new Set<SimulatedWorker>();
   readonly #clients = new Map<SimulatedNode, RemoteCluster>();
   readonly #offsets = new Map<string, number>();
@@ -242,7 +244,11 @@ export class SimulatedCluster {
 
   /** Ends when everything has been handed off; then it starts again, unless it is off the roster. */
   leave(worker: SimulatedWorker, isForGood: boolean): void {
-    if (isForGood) this.#roster.delete(worker.name);
+    const kind = this.#roster.get(worker.name);
+    if (isForGood && kind !== undefined) {
+      this.#roster.delete(worker.name);
+      this.#retired.set(worker.name, kind);
+    }
     worker.isLeaving = true;
     this.#parts.time.note(`${worker.node.name} leaves`);
     worker.member.leave().then(() => this.#gone(worker, 'left'), this.#parts.time.onError);
@@ -277,6 +283,16 @@ export class SimulatedCluster {
     time.schedule(this.#node, pauseMs, `restart of ${name}`, () => {
       if (this.#roster.has(name) && !this.workers.some((one) => one.name === name)) this.start(name);
     });
+  }
+
+  /** Have every type hosted by somebody again: what its entities have still to do would never be done. */
+  recall(): void {
+    for (const [name, kind] of this.#retired) {
+      const hosted = new Set([...this.#roster.values()].flatMap(({ behaviours }) => behaviours));
+      if (kind.behaviours.every((behaviour) => hosted.has(behaviour))) continue;
+      this.#roster.set(name, kind);
+      this.start(name);
+    }
   }
 
   /** Of several processes with one name the latest stays. */
