@@ -13,7 +13,7 @@
 import { type Effect, type ErrorCode, errorCodes, isSkerryError, SkerryError } from '../core/errors.ts';
 import { decode, encode, type Row, rowOf } from './codec.ts';
 
-export const askVersion = 1;
+const askVersion = 1;
 
 export type Ask =
   /** What this worker has and does: `report.ts`. */

@@ -1,7 +1,7 @@
 /**
  * `skerry up`: workers as processes, looked after, with servers of its own.
  *
- * Time limit: 120 s.
+ * Time limit: 240 s.
  */
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,7 +1,7 @@
 /**
  * The command line on a live cluster: workers as processes on a real nats-server, with a folder that they share.
  *
- * Time limit: 120 s.
+ * Time limit: 240 s.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -232,9 +232,12 @@ cli('drain empties a worker while it is called: no call fails, its process ends 
     for (; !isOver; count++) await add(lane);
     return count;
   });
+  const counted = Promise.all(load);
+  // One that fails fails the test below, not the process before it.
+  counted.catch(() => undefined);
   const drained = await json('drain', 'two');
   isOver = true;
-  const counts = await Promise.all(load);
+  const counts = await counted;
   assert.is(drained.status, 'drained');
   assert.ok(Number(drained.partitions) > 0);
   const ended = await workers.get('two')?.end();
