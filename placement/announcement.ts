@@ -60,7 +60,10 @@ function areLabels(labels: unknown, limits: PlacementLimits): boolean {
 
 function areTypes(types: unknown, limits: PlacementLimits): boolean {
   if (!Array.isArray(types) || types.length > limits.hostedTypeCountMax) return false;
-  const areHosted = types.every((one) => isTypeName(one?.type) && areLabels(one.labels, limits));
+  // A pattern takes undefined for the text 'undefined'.
+  const areHosted = types.every(
+    (one) => typeof one?.type === 'string' && isTypeName(one.type) && areLabels(one.labels, limits),
+  );
   return areHosted && new Set(types.map(({ type }) => type)).size === types.length;
 }
 
