@@ -96,5 +96,7 @@ async function disconnected(child: ChildProcess): Promise<void> {
 function innerHand(kind: Kind, name: string): Hand {
   const [mine, theirs] = innerLines();
   new Peer(theirs, newDuties(kind, name));
-  return { name, kind, peer: new Peer(mine, {}), kill: () => undefined, end: async () => undefined };
+  const peer = new Peer(mine, {});
+  // No process ends here and takes what is open with it.
+  return { name, kind, peer, kill: () => undefined, end: () => peer.ask<void>('close') };
 }

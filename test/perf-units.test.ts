@@ -1,0 +1,182 @@
+/** The parts of the instrument that could lie: clocks of loads, ranks, journals, counts, words. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { SkerryError } from '../core/errors.ts';
+import { chanceOf, compare } from '../perf/compare.ts';
+import { countingTransport, newCounts } from '../perf/counting.ts';
+import { merged } from '../perf/histogram.ts';
+import { Journal, judge, together } from '../perf/journal.ts';
+import { picker, chanceOf as seeded } from '../perf/keys.ts';
+import { drive } from '../perf/load.ts';
+import { askedOf } from '../perf/options.ts';
+import type { Load } from '../perf/plan.ts';
+import type { Report } from '../perf/report.ts';
+import { encodeFrame } from '../runtime/codec.ts';
+import { machineEnvironment } from '../runtime/environment.ts';
+import { silentLog } from '../runtime/log.ts';
+import { MemoryTransport } from '../runtime/transports/memory.ts';
+import { assert, suite } from './support/suite.ts';
+
+const units = suite('perf-units');
+
+const load: Load = { index: 0, of: 1, lanes: 4, delayMs: 0, warmupMs: 0, durationMs: 300 };
+
+units('a closed loop keeps its lanes busy and counts what ended in its time', async () => {
+  let inFlight = 0;
+  let most = 0;
+  const measured = await drive(async () => {
+    inFlight += 1;
+    most = Math.max(most, inFlight);
+    await pause(10);
+    inFlight -= 1;
+  }, load);
+  assert.is(most, 4);
+  assert.ok(measured.calls > 20 && measured.calls <= 4 * 30);
+  assert.ok(merged([measured.histogram]).getValueAtPercentile(50) >= 9_000);
+  assert.is(
+    measured.series.reduce((sum, count) => sum + count, 0),
+    measured.calls,
+  );
+});
+
+units('an open loop counts from when a call should have started, however late it could', async () => {
+  // One lane of 50 ms takes 20 a second; 100 are due: the last ones wait for nearly all of the others.
+  const measured = await drive(() => pause(50), { ...load, lanes: 1, ratePerS: 100, durationMs: 600 });
+  const histogram = merged([measured.histogram]);
+  assert.ok(histogram.maxValue > 300_000, `${histogram.maxValue} µs`);
+  assert.ok(histogram.minNonZeroValue >= 49_000);
+});
+
+units('an open loop starts as many calls as it is asked for', async () => {
+  let calls = 0;
+  await drive(
+    async () => {
+      calls += 1;
+      await pause(1);
+    },
+    { ...load, lanes: 100, ratePerS: 1_000, durationMs: 500 },
+  );
+  assert.ok(calls > 400 && calls <= 500, String(calls));
+});
+
+units('warm-up is not counted', async () => {
+  const measured = await drive(() => pause(1), { ...load, warmupMs: 200, durationMs: 100 });
+  assert.ok(measured.calls <= 4 * 100 && measured.series.length <= 2);
+});
+
+units('calls that fail are told by their code, and are no latencies', async () => {
+  const failed: unknown[] = [];
+  const measured = await drive(
+    async () => {
+      await pause(20);
+      throw new SkerryError('overloaded', 'full');
+    },
+    load,
+    { failed: (_lane, error) => failed.push(error) },
+  );
+  assert.is(measured.calls, 0);
+  assert.is(measured.errors.overloaded, failed.length);
+});
+
+units('a journal finds what is lost and what is doubled, and forgives what is unknown', async () => {
+  const [one, other] = [new Journal(), new Journal()];
+  one.acked('right', 2);
+  other.acked('right');
+  one.acked('lost', 5);
+  one.acked('doubled', 5);
+  one.acked('unknown', 5);
+  one.failed('unknown', new SkerryError('deadline', 'late', { effect: 'unknown' }));
+  one.failed('right', new SkerryError('overloaded', 'full'));
+  const held: Readonly<Record<string, number>> = { right: 3, lost: 4, doubled: 7, unknown: 6 };
+  const entries = together([one.entries, other.entries]);
+  const verdict = await judge(entries, async (key) => held[key] ?? 0);
+  assert.equal(verdict, { lost: 1, doubled: 2, checked: 4 });
+});
+
+units('the chance of ranks is that of Mann and Whitney', () => {
+  assert.is(chanceOf([1, 2, 3], [4, 5, 6]), 2 / 20);
+  assert.is(chanceOf([1, 2, 3, 4, 5], [6, 7, 8, 9, 10]), 2 / 252);
+  assert.is(chanceOf([1, 3, 5], [2, 4, 6]), 14 / 20);
+  assert.is(chanceOf([5, 5, 5], [5, 5, 5]), 1);
+});
+
+const reportOf = (rates: readonly number[]) =>
+  ({
+    steps: [
+      { step: 'x', repeats: rates.map((rate) => ({ throughputPerS: rate, p50Us: 1_000_000 / rate, p99Us: 100 })) },
+    ],
+  }) as unknown as Report;
+
+units('a change is told from the noise, and few repeats from a change', () => {
+  const changes = (before: readonly number[], after: readonly number[]) =>
+    compare(reportOf(before), reportOf(after)).map(({ change }) => change);
+  assert.equal(changes([10, 11, 12, 10, 11], [20, 21, 22, 20, 21]), ['better', 'better', 'noise']);
+  assert.equal(changes([20, 21, 22, 20, 21], [10, 11, 12, 10, 11]), ['worse', 'worse', 'noise']);
+  assert.equal(changes([10, 11, 12], [20, 21, 22]), ['unclear', 'unclear', 'noise']);
+  assert.equal(changes([10, 14, 12, 11, 15], [11, 12, 13, 10, 16]), ['noise', 'noise', 'noise']);
+});
+
+units('messages of a frame are counted by its first bytes', () => {
+  const counts = newCounts();
+  const transport = countingTransport(new MemoryTransport(machineEnvironment(silentLog)), counts);
+  const reply = { kind: 'reply', to: 'c', call: 1, status: 'answer', bytes: new Uint8Array(3) } as const;
+  for (const count of [1, 12, 13, 70_000])
+    transport.send(
+      'skerry.main.client.c',
+      encodeFrame(Array(count).fill(reply), { viewVersion: 1, hops: 0 }).subarray(0, 900_000),
+    );
+  transport.send('skerry.main.views', new Uint8Array([0x93]));
+  assert.equal([counts.framesOut, counts.messagesOut], [4, 70_026]);
+});
+
+units('keys follow the law that they are asked to', () => {
+  const share = (skew: number) => {
+    const pick = picker(1_000, skew, seeded(1));
+    let first = 0;
+    for (let count = 0; count < 20_000; count++) first += pick() === 0 ? 1 : 0;
+    return first / 20_000;
+  };
+  assert.ok(share(0) < 0.005);
+  // 1 / (1 + 1/2^0.99 + … ) over 1,000 keys.
+  assert.ok(Math.abs(share(0.99) - 0.13) < 0.015, String(share(0.99)));
+});
+
+units('words become a plan, and what cannot be is refused with what can', () => {
+  const { plan, files } = askedOf([
+    'counter',
+    '--store',
+    'redis',
+    '--rate',
+    '5_000',
+    '--duration',
+    '2m',
+    '--faults',
+    'move@15s,kill@10s',
+    '--workers',
+    '2',
+    '--json',
+    'x.json',
+  ]);
+  assert.equal(
+    [plan.store, plan.nats, plan.ratePerS, plan.durationMs],
+    [{ kind: 'redis' }, { kind: 'own' }, 5_000, 120_000],
+  );
+  assert.equal(plan.faults, [
+    { kind: 'kill', atMs: 10_000 },
+    { kind: 'move', atMs: 15_000 },
+  ]);
+  assert.equal(files, { json: 'x.json' });
+  const refused: readonly (readonly [words: string, why: RegExp])[] = [
+    ['nothing', /there is no scenario 'nothing': echo, /],
+    ['counter --duration 5h', /--duration takes a time such as/],
+    ['counter --store mysql', /--store takes memory, lmdb/],
+    ['counter --nats own --workers 2', /cannot share the store 'memory'/],
+    ['counter --faults kill@1s', /--workers 2/],
+    ['counter --attach', /--nats/],
+    ['counter --agents 2', /--nats/],
+    ['counter --speed 9', /--speed/],
+    ['counter --keys x', /whole number/],
+  ];
+  for (const [words, why] of refused) assert.throws(() => askedOf(words.split(' ')), why);
+});
+
+units.run();

@@ -1,0 +1,152 @@
+/**
+ * The instrument itself: every scenario for a moment, and what its figures mean. How fast anything is, is no matter here.
+ *
+ * Time limit: 60 s.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { compare } from '../perf/compare.ts';
+import { noViewer } from '../perf/live.ts';
+import { askedOf } from '../perf/options.ts';
+import { pageOf } from '../perf/page.ts';
+import { picturesOf, svgOf } from '../perf/pictures.ts';
+import { hireAgents, serveAgent } from '../perf/remote.ts';
+import { type Report, reportOf } from '../perf/report.ts';
+import { type RunOptions, run } from '../perf/run.ts';
+import { scenarios } from '../perf/scenarios/all.ts';
+import { startNats } from '../perf/servers.ts';
+import { openTransport } from '../perf/site.ts';
+import { assert, suite } from './support/suite.ts';
+
+const perf = suite('perf');
+
+const moment = ['--duration', '500ms', '--warmup', '50ms', '--floor-duration', '100ms', '--floors', 'main'];
+const few = ['--repeats', '1', '--keys', '200', '--concurrency', '32'];
+/** Of those that need longer, or other words. */
+const words: Readonly<Record<string, readonly string[]>> = {
+  activate: ['--duration', '800ms'],
+  fanout: ['--concurrency', '2', '--duration', '800ms'],
+  reserve: ['--concurrency', '4', '--duration', '800ms'],
+  move: ['--duration', '2500ms', '--faults', 'move@300ms'],
+  failover: ['--duration', '2500ms', '--faults', 'kill@300ms'],
+};
+const within: RunOptions = { viewer: noViewer, isForking: false };
+
+async function measured(scenario: string, more: readonly string[] = [], options = within): Promise<Report> {
+  const { plan } = askedOf([scenario, ...moment, ...few, ...(words[scenario] ?? []), ...more]);
+  return reportOf(await run(plan, options));
+}
+
+let reports: ReadonlyMap<string, Report>;
+
+perf.before(
+  async () => {
+    // Most of their time these wait; the others want the thread for themselves.
+    const waiting = ['timers', 'idle', 'move', 'failover'];
+    const made = await Promise.all(waiting.map(async (name) => [name, await measured(name)] as const));
+    for (const { name } of scenarios) if (!waiting.includes(name)) made.push([name, await measured(name)]);
+    reports = new Map(made);
+  },
+  { timeoutMs: 50_000 },
+);
+
+for (const { name } of scenarios)
+  perf(`${name}: calls were made, none failed, and nothing was lost or doubled`, () => {
+    const report = reports.get(name) as Report;
+    assert.ok(
+      report.throughputPerS > 0 && report.p50Us > 0 && report.p99Us >= report.p50Us,
+      JSON.stringify(report.errors),
+    );
+    assert.equal(report.errors, {});
+    assert.equal([report.lost, report.doubled], [0, 0]);
+    assert.ok(name === 'idle' || report.checked > 0);
+  });
+
+perf('a report has the ratio to its floor, what each process used, and where it was made', () => {
+  for (const report of reports.values()) {
+    const { scenario, floor } = report;
+    assert.ok(floor !== null && floor.throughputPerS > 0 && floor.p50Us > 0, scenario);
+    const expected = report.throughputPerS / floor.throughputPerS;
+    assert.ok(Math.abs((report.ratio ?? 0) / expected - 1) < 0.01, scenario);
+    const [process] = report.steps[0]?.repeats[0]?.processes ?? [];
+    assert.ok(process !== undefined && process.cpu > 0 && process.rssBytes > 0, scenario);
+    assert.match(report.versions.node ?? '', /^\d+\./);
+    assert.ok(report.durability !== '' && report.commit !== '' && Number(report.machine.cores) > 0);
+  }
+});
+
+perf('failover and move tell how long keys were without an answer', () => {
+  const failover = reports.get('failover');
+  assert.is(failover?.kills, 1);
+  assert.ok(Number(failover?.recoveryP50Ms) > 0 && Number(failover?.recoveryP99Ms) >= Number(failover?.recoveryP50Ms));
+  const move = reports.get('move');
+  assert.ok(Number(move?.moved) > 0 && Number(move?.pauseP99Ms) >= Number(move?.pauseP50Ms));
+  assert.equal(
+    move?.steps[0]?.repeats[0]?.marks.map(({ kind }) => kind),
+    ['move'],
+  );
+});
+
+perf('timers fire once each, idle entities are weighed, activations are fresh and stored', () => {
+  assert.is(reports.get('timers')?.fired, 200);
+  assert.ok(Number(reports.get('idle')?.entityBytes) > 0);
+  assert.equal(
+    reports.get('activate')?.steps.map(({ step }) => step),
+    ['fresh', 'stored'],
+  );
+});
+
+perf('a report compared with itself is within the noise', () => {
+  for (const report of reports.values())
+    for (const row of compare(report, report)) assert.equal([row.change, row.changePercent], ['noise', 0]);
+});
+
+perf('a page and a picture need nothing else, and show every fault', () => {
+  const report = reports.get('failover') as Report;
+  const page = pageOf(report);
+  assert.ok(page.includes('<svg') && page.includes('kill worker-1') && !/<(?:script|link|img)|url\(/.test(page));
+  assert.match(svgOf(picturesOf(report)), /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"/);
+});
+
+perf('workers and generators are processes of their own, and are gone afterwards', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'skerry-perf-test-'));
+  try {
+    const report = await measured('counter', ['--store', `lmdb:${folder}`], { viewer: noViewer, isForking: true });
+    const [client] = report.steps[0]?.repeats[0]?.processes ?? [];
+    assert.ok(client !== undefined && client.pid !== process.pid);
+    assert.ok((client.counts.committedEntities ?? 0) > 0);
+    assert.throws(() => process.kill(client.pid, 0), /ESRCH/);
+    assert.is(report.floor?.name, 'lmdb-commit');
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+perf('agents elsewhere are hired over NATS, share the load, and are free again', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'skerry-perf-test-'));
+  const nats = await startNats(folder);
+  const transport = await openTransport(nats.url);
+  try {
+    const said: string[] = [];
+    for (let agent = 0; agent < 2; agent++) serveAgent(transport, (text) => void said.push(text));
+    const hired = await hireAgents(transport, 2);
+    assert.is((await hireAgents(transport, 0)).hands.length, 0);
+    const options = { ...within, remotes: hired.hands, machines: hired.machines };
+    const report = await measured('counter', ['--nats', nats.url], options);
+    assert.is(report.machines.length, 2);
+    const names = report.steps[0]?.repeats[0]?.processes.map(({ name }) => name);
+    assert.equal(names, ['worker-1', ...hired.hands.map(({ name }) => name)]);
+    assert.equal([report.lost, report.doubled, report.floor?.name], [0, 0, 'nats-frames']);
+    await hired.release();
+    await pause(100);
+    assert.equal(said, ['hired', 'hired', 'released', 'released']);
+  } finally {
+    await transport.close();
+    await nats.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+perf.run();
