@@ -9,9 +9,11 @@
  * partition, the store who has it: two views, a cut network or a paused process cost time and never make two histories.
  *
  * Invariants:
- * - T1 A partition is used only after its claim, by the epoch that the claim gave.
- * - T2 What another worker had in memory is used only if nobody had the partition between its release and this claim.
- * - T3 What waits for a partition, and what is sent on, keeps its order (P6), and there is a bound on it (P12).
+ * - TY1 A partition is used only after its claim, by the epoch that the claim gave.
+ * - TY2 What another worker had in memory is used only if nobody had the partition between its release and this claim.
+ * - TY3 What waits for a partition, and what is sent on, keeps its order (P6), and there is a bound on it (P12).
+ * - TY4 Who is not in the view has nothing: the others claim what it had, and it would find that out piece by piece, from
+ *   commits that are refused, and meanwhile let rest what its entities have to do.
  */
 import type { Limits } from '../core/limits.ts';
 import type { Placement } from '../placement/placement.ts';
@@ -99,6 +101,7 @@ export class Tenancy {
   follow(placement: Placement): void {
     if (this.#isClosed) return;
     this.#placement = placement;
+    if (!placement.view.workers.some(({ id }) => id === this.#parts.id)) this.#parts.worker().forsake();
     for (const coming of [...this.#coming.values()])
       if (!this.#isMine(coming.partition) && !coming.isClaiming) this.#abandon(coming);
     this.#want(placement.partitionsOf(this.#parts.name));
@@ -259,7 +262,7 @@ export class Tenancy {
     this.#coming.delete(partition);
     this.#waitingCount -= waiting.length;
     this.movedCount += 1;
-    // Between the release and this claim nobody had it (T2).
+    // Between the release and this claim nobody had it (TY2).
     const warm = released !== undefined && claim.previous === released.epoch ? released.warm : [];
     worker().take(claim, startedAt, warm);
     for (const { envelope, hops } of waiting) worker().receive(envelope, hops);

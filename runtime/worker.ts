@@ -23,7 +23,7 @@ import { Courier } from './courier.ts';
 import { Effects } from './effects.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
-import { Failures } from './failures.ts';
+import { Failures, type FailuresParts } from './failures.ts';
 import { Forgetting } from './forgetting.ts';
 import { type Forwarded, type Given, Handover } from './handover.ts';
 import { Housekeeping } from './housekeeping.ts';
@@ -120,27 +120,22 @@ export class Worker {
       commit,
     });
     this.#pump = new Pump({ ...base, run: (activation, item) => this.#run(activation, item) });
-    this.#failures = new Failures({
-      ...base,
-      residents: this.#residents,
-      pump: this.#pump,
-      ownership,
+    const inside = { ...base, ownership, residents: this.#residents, pump: this.#pump };
+    this.#failures = this.#newFailures(inside);
+    const { commits, housekeeping } = { commits: this.#commits, housekeeping: this.#housekeeping };
+    const wakeAt = (address: Address, at: number) => this.#dates.setEarlier(address, at);
+    this.#handover = new Handover({ ...inside, store, commits, housekeeping, wakeBy: wakeAt });
+  }
+
+  #newFailures(inside: Pick<FailuresParts, 'environment' | 'limits' | 'ownership' | 'residents' | 'pump'>): Failures {
+    return new Failures({
+      ...inside,
       isStopped: () => this.#isStopped,
       deliver: (address, item) => this.#deliver(address, item),
       wake: (address) => this.#wake(address),
       wakeBy: (address, at) => this.#dates.setEarlier(address, at),
       reply: (request, status, said) => this.#reply(request, status, said),
       lost: (partition) => this.#options.lost?.(partition),
-    });
-    this.#handover = new Handover({
-      ...base,
-      store,
-      ownership,
-      residents: this.#residents,
-      pump: this.#pump,
-      commits: this.#commits,
-      housekeeping: this.#housekeeping,
-      wakeBy: (address, at) => this.#dates.setEarlier(address, at),
     });
   }
 
@@ -217,6 +212,11 @@ export class Worker {
   /** Let go of those that the store says somebody else has. */
   verify(partitions: readonly Partition[]): void {
     this.#ownership.verify(partitions);
+  }
+
+  /** Let go of everything at once: this worker is taken for dead. */
+  forsake(): void {
+    for (const partition of this.partitions) this.#ownership.lose(partition);
   }
 
   isActive(address: Address): boolean {

@@ -62,7 +62,7 @@ function given(limits = defaultLimits) {
 }
 const none = (tenancy: Tenancy, id: string, partitions: readonly number[]) => tenancy.none(id, partitions);
 
-test('T1: a partition that the view gives is asked for from everybody, and claimed once all have answered', async () => {
+test('TY1: a partition that the view gives is asked for from everybody, and claimed once all have answered', async () => {
   const { hand, said, taken, tenancy, mine } = given();
   tenancy.follow(placement);
   await hand.idle();
@@ -85,7 +85,7 @@ test('T1: a partition that the view gives is asked for from everybody, and claim
   assert.ok(tenancy.isSettled);
 });
 
-test('T1: who does not answer is asked again, and after a while not waited for; who is absent has nothing', async () => {
+test('TY1: who does not answer is asked again, and after a while not waited for; who is absent has nothing', async () => {
   const { hand, said, taken, tenancy, mine } = given();
   tenancy.follow(placement);
   tenancy.absent('c');
@@ -97,7 +97,7 @@ test('T1: who does not answer is asked again, and after a while not waited for; 
   assert.is(taken.length, mine.length);
 });
 
-test('T2: what the last owner had in memory comes along, if nobody had the partition since', async () => {
+test('TY2: what the last owner had in memory comes along, if nobody had the partition since', async () => {
   for (const isBetween of [false, true]) {
     const { hand, store, taken, tenancy, mine, first } = given();
     const [before] = await store.claim([first], 'b');
@@ -121,7 +121,7 @@ test('T2: what the last owner had in memory comes along, if nobody had the parti
   }
 });
 
-test('T3, P6: what comes meanwhile waits, and is run in its order once the partition is there', async () => {
+test('TY3, P6: what comes meanwhile waits, and is run in its order once the partition is there', async () => {
   const { hand, received, tenancy, mine, first } = given();
   tenancy.follow(placement);
   for (const number of [1, 2, 3]) tenancy.astray(ack(number), first, 0);
@@ -132,7 +132,7 @@ test('T3, P6: what comes meanwhile waits, and is run in its order once the parti
   assert.equal(received, [ack(1), ack(2), ack(3)]);
 });
 
-test('T3, P12: no more waits than a worker may have waiting', async () => {
+test('TY3, P12: no more waits than a worker may have waiting', async () => {
   const { hand, received, tenancy, mine, first } = given({ ...defaultLimits, workerQueueCountMax: 2 });
   tenancy.follow(placement);
   for (const number of [1, 2, 3]) tenancy.astray(ack(number), first, 0);
@@ -141,7 +141,7 @@ test('T3, P12: no more waits than a worker may have waiting', async () => {
   assert.equal(received, [ack(1), ack(2)]);
 });
 
-test('T3: what belongs elsewhere is sent on, also what waited for a partition that is somebody else’s now', async () => {
+test('TY3: what belongs elsewhere is sent on, also what waited for a partition that is somebody else’s now', async () => {
   const { hand, forwarded, received, tenancy, first } = given();
   const [foreign = -1] = placement.partitionsOf('b');
   tenancy.follow(placement);

@@ -190,7 +190,7 @@ tidy("README's test command is what .ci/run runs", () => {
     (block as string).split('\n'),
   );
   const command = commands.find((line) => /\bnpm test\b/.test(line));
-  assert.is(command, 'npm ci && npm test');
+  assert.is(command, 'npm run servers && npm ci && npm test');
   assert.ok(ci.split('\n').includes(command as string), `.ci/run does not have the line '${command}'`);
 });
 

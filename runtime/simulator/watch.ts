@@ -3,7 +3,7 @@
  *
  * Owns the checks that need no knowledge of the application, each under the number of the promise that it is about:
  * what leaves a worker is durable (P2), commits form one history (P3), no message is processed again (P4), a repeated
- * answer is the same (P5), nothing leaves an outbox unprocessed (P7), what is handed over is what is stored (T2, HO1).
+ * answer is the same (P5), nothing leaves an outbox unprocessed (P7), what is handed over is what is stored (TY2, HO1).
  */
 import type { Inbound } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
@@ -195,7 +195,7 @@ export class Watch {
       if (this.#isUnderWay(node, warm.address))
         this.violate('HO1', `${node.name} hands ${warm.address} over while a commit of it is under way`);
       const isSame = image.isAsStored(warm.address, warm.loaded);
-      if (!isSame) this.violate('T2', `${node.name} hands ${warm.address} over other than it is stored`);
+      if (!isSame) this.violate('TY2', `${node.name} hands ${warm.address} over other than it is stored`);
     }
   }
 

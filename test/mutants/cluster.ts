@@ -20,7 +20,7 @@ export const clusterMutants: readonly Mutant[] = [
   },
   {
     name: 'entities are handed over that are not as the store has them',
-    promise: 'T2',
+    promise: 'TY2',
     file: 'runtime/handover.ts',
     find: 'warm.length < warmCountMax && isWhole(activation))',
     replace: "warm.length < warmCountMax && activation.phase === 'ready')",
@@ -28,7 +28,7 @@ export const clusterMutants: readonly Mutant[] = [
   },
   {
     name: 'what another had in memory is used though somebody had the partition between',
-    promise: 'T2',
+    promise: 'TY2',
     file: 'runtime/tenancy.ts',
     find: 'released !== undefined && claim.previous === released.epoch ? released.warm : [];',
     replace: 'released !== undefined ? released.warm : [];',
@@ -36,7 +36,7 @@ export const clusterMutants: readonly Mutant[] = [
   },
   {
     name: 'a partition is claimed before its owner was asked',
-    promise: 'T1',
+    promise: 'TY1',
     file: 'runtime/tenancy.ts',
     find: 'if (coming.asked.size === 0 || isOver) this.#claimSoon(coming);',
     replace: 'if (coming.asked.size >= 0 || isOver) this.#claimSoon(coming);',
@@ -44,7 +44,7 @@ export const clusterMutants: readonly Mutant[] = [
   },
   {
     name: 'a partition is used before it is claimed',
-    promise: 'T1',
+    promise: 'TY1',
     file: 'runtime/tenancy.ts',
     find: '    this.#toClaim.push(coming);\n',
     replace:
@@ -53,7 +53,7 @@ export const clusterMutants: readonly Mutant[] = [
   },
   {
     name: 'what belongs elsewhere is not sent on',
-    promise: 'T3',
+    promise: 'TY3',
     file: 'runtime/tenancy.ts',
     find: 'if (isYoung(envelope, this.#parts.environment.now())) this.#parts.forward(envelope, hops);',
     replace: '',
@@ -61,7 +61,7 @@ export const clusterMutants: readonly Mutant[] = [
   },
   {
     name: 'what waited for a partition is run in another order',
-    promise: 'T3',
+    promise: 'TY3',
     file: 'runtime/tenancy.ts',
     find: 'for (const { envelope, hops } of waiting) worker().receive(envelope, hops);',
     replace: 'for (const { envelope, hops } of waiting.reverse()) worker().receive(envelope, hops);',
