@@ -193,7 +193,7 @@ export class Desk {
       isServing,
       partitions: worker.partitions.map((partition) => ({
         partition,
-        epoch: worker.epochOf(partition),
+        epoch: worker.ownership.epochOf(partition),
         isLeaving: worker.isLeaving(partition),
       })),
       coming: tenancy.coming,
@@ -212,7 +212,7 @@ export class Desk {
     const { worker, views } = this.#parts.member;
     parseAddress(address);
     const partition = views.placement.partitionOf(address);
-    const epoch = worker.has(partition) ? worker.epochOf(partition) : undefined;
+    const epoch = worker.has(partition) ? worker.ownership.epochOf(partition) : undefined;
     return placeRow({ partition, epoch, isActive: worker.isActive(address) });
   }
 

@@ -319,7 +319,7 @@ export class Member {
     this.#verifyTurn = (this.#verifyTurn + 1) % verifyTurns;
     const isDue = (partition: number) =>
       partition % verifyTurns === this.#verifyTurn || placement.workerOf(partition)?.id !== this.#entry.id;
-    this.worker.verify(this.worker.partitions.filter(isDue));
+    this.worker.ownership.verify(this.worker.partitions.filter(isDue));
   }
 
   #noteReady(): void {
@@ -351,7 +351,7 @@ export class Member {
     this.tenancy.follow(placement);
     if (!isAny) return;
     const mine = partitions === 'all' ? this.worker.partitions : partitions;
-    this.worker.verify(mine);
+    this.worker.ownership.verify(mine);
     for (const partition of mine) this.tenancy.resume(partition);
   }
 

@@ -33,7 +33,7 @@ import { Pump } from './pump.ts';
 import { type ResidentParts, Residents } from './residents.ts';
 import { Schedule } from './schedule.ts';
 import type { WarmEntity } from './signals.ts';
-import type { Claim, Epoch, Partition, Store } from './store.ts';
+import type { Claim, Partition, Store } from './store.ts';
 import { Turns } from './turns.ts';
 
 export interface WorkerOptions {
@@ -63,7 +63,8 @@ export class Worker {
   readonly name: string;
   readonly #options: WorkerOptions;
   readonly #environment: Environment;
-  readonly #ownership: Ownership;
+  /** Which partitions are its own, by which epochs. */
+  readonly ownership: Ownership;
   readonly #residents: Residents;
   readonly #forgetting: Forgetting;
   readonly #commits: CommitQueue;
@@ -91,7 +92,7 @@ export class Worker {
     const commit = (activation: Activation) => this.#commit(activation);
     const commitAlone = (activation: Activation) => this.#commitAlone(activation);
     const ownership = new Ownership(store, environment, (partition) => this.#failures.lost(partition));
-    this.#ownership = ownership;
+    this.ownership = ownership;
     this.#dates = new Schedule(environment, (address) => this.#wake(address));
     this.#effects = new Effects({
       ...base,
@@ -145,8 +146,8 @@ export class Worker {
       ...parts,
       store,
       behaviours: new Map(behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
-      epochOf: (partition) => this.#ownership.epochOf(partition),
-      lost: (partition) => this.#ownership.lose(partition),
+      epochOf: (partition) => this.ownership.epochOf(partition),
+      lost: (partition) => this.ownership.lose(partition),
       ready: (activation) => this.#ready(activation),
       failed: (activation, error) => this.#failures.notLoaded(activation, error),
       rest: (activation) => this.#forgetting.rest(activation),
@@ -198,25 +199,16 @@ export class Worker {
   }
 
   has(partition: Partition): boolean {
-    return this.#ownership.has(partition) && !this.#handover.isLeaving(partition);
+    return this.ownership.has(partition) && !this.#handover.isLeaving(partition);
   }
 
   get partitions(): Partition[] {
-    return [...this.#ownership.partitions];
-  }
-
-  epochOf(partition: Partition): Epoch {
-    return this.#ownership.epochOf(partition);
-  }
-
-  /** Let go of those that the store says somebody else has. */
-  verify(partitions: readonly Partition[]): void {
-    this.#ownership.verify(partitions);
+    return [...this.ownership.partitions];
   }
 
   /** Let go of everything at once: this worker is taken for dead. */
   forsake(): void {
-    for (const partition of this.partitions) this.#ownership.lose(partition);
+    for (const partition of this.partitions) this.ownership.lose(partition);
   }
 
   isActive(address: Address): boolean {
@@ -389,7 +381,7 @@ export class Worker {
   }
 
   #confirm(activation: Activation, { envelope, query }: Unproven): void {
-    this.#ownership.check(
+    this.ownership.check(
       activation.partition,
       () => this.#post(envelope),
       () => query !== undefined && this.#reply(query, 'moved'),

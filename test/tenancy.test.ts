@@ -40,6 +40,8 @@ function given(limits = defaultLimits) {
   const worker = {
     has: (partition: number) => taken.some(({ claim }) => claim.partition === partition),
     isLeaving: () => false,
+    forsake: () => undefined,
+    forsake: () => undefined,
     take: (claim: Claim, _at: number, entities: readonly WarmEntity[]) => void taken.push({ claim, warm: entities }),
     receive: (envelope: Forwarded) => void received.push(envelope),
     resume: async () => undefined,
