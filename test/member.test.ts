@@ -1,6 +1,7 @@
 /** Workers that join, leave, crash and are replaced, over the in-process transport: what a client sees of it. */
 import { partitionOf } from '../placement/hash.ts';
 import { connect } from '../runtime/connect.ts';
+import type { ServedWorker } from '../runtime/serve.ts';
 import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
 import { Subjects } from '../runtime/subjects.ts';
 import { withWorkers } from './support/served.ts';
@@ -10,7 +11,7 @@ import { Tally, tallyWith, watch } from './support/tally.ts';
 const test = suite('member');
 const home = (key: string) => partitionOf(`tally/${key}`, 16);
 
-test('T1: a worker is ready when every partition that the view gives it is its own in the store', () =>
+test('TY1: a worker is ready when every partition that the view gives it is its own in the store', () =>
   withWorkers({ names: ['a'] }, async ({ gate, join, workers }) => {
     const a = workers.get('a')?.workers[0];
     assert.is(a?.partitions.length, 16);
@@ -100,7 +101,7 @@ test('HO1, P3: a partition changes hands only when no commit of it is under way'
     );
   }));
 
-test('T2, P3: an owner that does not answer is not waited for, and what it then writes is refused', () =>
+test('TY2, P3: an owner that does not answer is not waited for, and what it then writes is refused', () =>
   withWorkers({ names: ['a'] }, async ({ hand, workers, tally, gate, join, during, remote }) => {
     const keys = Array.from({ length: 30 }, (_, key) => String(key));
     await during(Promise.all(keys.map((key) => tally(key).add(1))));
@@ -122,7 +123,7 @@ test('T2, P3: an owner that does not answer is not waited for, and what it then 
     );
   }));
 
-test('T3, HO2, P6: what waits for turns while its entity moves is processed elsewhere, in its order', () =>
+test('TY3, HO2, P6: what waits for turns while its entity moves is processed elsewhere, in its order', () =>
   withWorkers({ names: ['a'] }, async ({ hand, tally, gate, join, during, remote }) => {
     const keys = Array.from({ length: 30 }, (_, key) => String(key));
     await during(Promise.all(keys.map((key) => tally(key).add(1))));
@@ -252,6 +253,29 @@ test('MB2: partitions that others claimed without asking are found out, and keep
     const before = hand.now();
     await during(c.close());
     assert.ok(hand.now() - before < 2_000);
+  }));
+
+test('TY4, P3: who is not in the view has nothing any more, and claims anew what it is given when it is back', () =>
+  withWorkers({}, async ({ hand, workers, during, tally, keyAt }) => {
+    const key = keyAt('b');
+    await during(tally(key).add(1));
+    const { member, view, workers: hosted } = workers.get('b') as ServedWorker;
+    const partitionsOf = () => hosted[0]?.partitions ?? [];
+    const [before, epoch] = [partitionsOf(), hosted[0]?.ownership.epochOf(home(key)) ?? 0];
+    member.views.learn({
+      ...view,
+      version: view.version + 1,
+      workers: view.workers.filter(({ name }) => name !== 'b'),
+    });
+    assert.equal(partitionsOf(), []);
+    member.views.learn({ ...view, version: view.version + 2 });
+    await hand.advance(1_000);
+    assert.equal(partitionsOf(), before);
+    assert.ok(
+      (hosted[0]?.ownership.epochOf(home(key)) ?? 0) > epoch,
+      'it goes on by an epoch that others may have passed',
+    );
+    assert.is(await during(tally(key).add(1)), 2);
   }));
 
 test.run();

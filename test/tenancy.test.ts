@@ -41,7 +41,6 @@ function given(limits = defaultLimits) {
     has: (partition: number) => taken.some(({ claim }) => claim.partition === partition),
     isLeaving: () => false,
     forsake: () => undefined,
-    forsake: () => undefined,
     take: (claim: Claim, _at: number, entities: readonly WarmEntity[]) => void taken.push({ claim, warm: entities }),
     receive: (envelope: Forwarded) => void received.push(envelope),
     resume: async () => undefined,
