@@ -60,7 +60,8 @@ rule(
   'S4, S5, P8: what was acknowledged survives a SIGKILL, and what was under way says that nobody knows',
   async (given) => {
     const { server, open } = given;
-    const store = await open();
+    // So many at once, each flushed to a busy disk, may take a while.
+    const store = await open({ commandTimeoutMs: 10_000 });
     const epoch = await epochOf(store);
     const acknowledged = new Set<number>();
     const effects = new Set<string>();
@@ -166,7 +167,7 @@ rule(
       [0],
     );
     // The other store, which has lost nothing so far, is not even asked.
-    await other.commit([commitOf({ address: 'order/2', partition: 2, epoch: rival?.epoch ?? 0 })]);
+    await again(() => other.commit([commitOf({ address: 'order/2', partition: 2, epoch: rival?.epoch ?? 0 })]));
     await server.kill();
     putBack();
     await server.restart();
@@ -251,7 +252,11 @@ rule(
     const store = await open();
     const epoch = await epochOf(store);
     server.freeze();
-    const failure = await rejects(store.commit([commitOf({ address: 'order/1', epoch })]), 'store-failed');
+    const failure = await rejects(
+      store.commit([commitOf({ address: 'order/1', epoch })]),
+      'store-failed',
+      /did not answer in time/,
+    );
     assert.is(failure.effect, 'unknown');
     server.thaw();
     const [found] = await again(() => store.load([about('order/1')]));
@@ -328,6 +333,7 @@ rule('RL2: a commit is never sent again by itself when the connection ends under
   await server.kill();
   const error = await call;
   assert.ok(isSkerryError(error, 'store-failed') && error.effect === 'unknown');
+  assert.match(error.message, /the connection was lost|did not answer in time/);
   await server.restart();
   await again(() => store.load([about('order/1')]));
   await sleep(200);

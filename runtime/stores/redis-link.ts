@@ -46,6 +46,8 @@ const refusals: Readonly<Record<string, string>> = {
   NOSCRIPT: 'it lost a script twice in a row',
 };
 
+/** What the package says of a command that took too long. */
+const timedOut = 'Command timed out';
 const ping = requestOf(['PING']);
 const corked = new WeakSet<Socket>();
 
@@ -178,7 +180,7 @@ export class RedisLink {
       return (await to.sendCommand(command)) as Reply;
     } catch (error) {
       command.isGivenUp = true;
-      if (errorText(error) === 'Command timed out') command.socket?.destroy();
+      if (errorText(error) === timedOut) command.socket?.destroy();
       throw this.#failure(error, command.socket !== undefined, what);
     }
   }
@@ -282,6 +284,9 @@ function isRefusal(error: unknown, code: string): boolean {
 }
 
 function explained(said: string): string {
+  if (said === timedOut) return 'it did not answer in time (commandTimeoutMs)';
+  // What the package says of commands that were under way then.
+  if (/^Reached the max retries|^Connection is closed/.test(said)) return 'the connection was lost';
   const known = refusals[codeOf(said)];
   return known === undefined ? said : `${known} (${said})`;
 }
