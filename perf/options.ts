@@ -27,7 +27,6 @@ const flags = {
   floors: { type: 'string' },
   'floor-duration': { type: 'string' },
   'state-bytes': { type: 'string' },
-  partners: { type: 'string' },
   attach: { type: 'boolean' },
   cluster: { type: 'string' },
   agents: { type: 'string' },
@@ -59,7 +58,6 @@ const basis: Omit<Plan, 'scenario'> = {
   cluster: 'perf',
   agents: 0,
   stateBytes: 0,
-  partners: 0,
 };
 
 export function askedOf(words: readonly string[]): Asked {
@@ -123,7 +121,6 @@ function givenBy(values: Values): Partial<Plan> {
     cluster: values.cluster,
     agents: counted('agents', values.agents),
     stateBytes: counted('state-bytes', values['state-bytes']),
-    partners: counted('partners', values.partners),
     profileFolder: values['cpu-prof'],
   });
 }

@@ -48,9 +48,8 @@ export interface Plan {
   readonly cluster: string;
   /** Load generators on other machines to wait for; 0: whoever answers within a second. */
   readonly agents: number;
-  /** Further numbers that single scenarios know. */
+  /** `counter` and `hot`: how large each state is; 0: two numbers. */
   readonly stateBytes: number;
-  readonly partners: number;
   /** Where V8 leaves a profile of each process. */
   readonly profileFolder?: string;
 }
@@ -94,8 +93,6 @@ export interface Work {
   readonly keys: number;
   readonly skew: number;
   readonly stateBytes: number;
-  readonly partners: number;
-  readonly faults: boolean;
 }
 
 /** What one generator measured. */

@@ -168,18 +168,37 @@ function medians(repeats: readonly Figures[]): Figures {
   };
 }
 
-function floorFigures({ repeats }: Outcome, ours: StepFigures): FloorFigures[] {
-  const names = repeats[0]?.floors.map(({ floor }) => floor) ?? [];
-  return names.map((name) => {
-    const each = repeats.map(({ floors }): Figures => {
-      const measured = floors.find(({ floor }) => floor === name)?.measured;
-      if (measured === undefined) throw new Error(`the floor ${name} was not measured`);
-      return { throughputPerS: throughputOf([measured]), ...percentilesOf(merged([measured.histogram])) };
-    });
+function floorFigures({ plan, repeats }: Outcome, ours: StepFigures): FloorFigures[] {
+  const byRepeat = repeats.map(({ floors }) => {
+    const figures = new Map(floors.map(({ floor, measured }) => [floor, floorOnce(measured)]));
+    return plan.concurrency === 1 ? withRoundTrips(figures) : figures;
+  });
+  return Array.from(byRepeat[0]?.keys() ?? [], (name) => {
+    const each = byRepeat.map((figures) => figures.get(name)).filter((one) => one !== undefined);
     const ratios = (of: 'throughputPerS' | 'p50Us') =>
       median(each.map((floor, index) => (ours.repeats[index]?.[of] ?? 0) / Math.max(1, floor[of])));
     return { name, ...medians(each), ratio: rounded(ratios('throughputPerS')), p50Ratio: rounded(ratios('p50Us')) };
   });
+}
+
+function floorOnce(measured: Measured): Figures {
+  return { throughputPerS: throughputOf([measured]), ...percentilesOf(merged([measured.histogram])) };
+}
+
+/** With one call in flight its way is one round trip to the worker and one from there to the store: the floor is their sum. */
+function withRoundTrips(figures: ReadonlyMap<string, Figures>): ReadonlyMap<string, Figures> {
+  const [wire, store] = [figures.get('nats-echo'), figures.get('redis-commit')];
+  if (wire === undefined || store === undefined) return figures;
+  const of = (name: keyof Figures) => wire[name] + store[name];
+  const both: Figures = {
+    throughputPerS: 1 / (1 / Math.max(1, wire.throughputPerS) + 1 / Math.max(1, store.throughputPerS)),
+    p50Us: of('p50Us'),
+    p90Us: of('p90Us'),
+    p99Us: of('p99Us'),
+    p999Us: of('p999Us'),
+    maxUs: of('maxUs'),
+  };
+  return new Map([['nats-echo + redis-commit', both], ...figures]);
 }
 
 const rounded = (value: number) => Number(value.toPrecision(3));

@@ -155,9 +155,8 @@ class Repeat {
   };
 
   #work(step: string): Work {
-    const { keys, skew, stateBytes, partners, faults } = this.#plan;
-    const { name: scenario } = this.#scenario;
-    return { scenario, step, run: this.#options.run, keys, skew, stateBytes, partners, faults: faults.length > 0 };
+    const { keys, skew, stateBytes } = this.#plan;
+    return { scenario: this.#scenario.name, step, run: this.#options.run, keys, skew, stateBytes };
   }
 
   #load(index: number, of: number): Load {

@@ -1,7 +1,7 @@
 /**
  * The instrument itself: every scenario for a moment, and what its figures mean. How fast anything is, is no matter here.
  *
- * Time limit: 60 s.
+ * Time limit: 120 s.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
