@@ -115,7 +115,7 @@ export class Failures {
   lost(partition: Partition): void {
     this.#parts.environment.log.warn(
       { partition },
-      'a partition is not this worker’s any more, by the store: its entities here are dropped',
+      'a partition is not this worker’s any more: its entities here are dropped',
     );
     for (const activation of [...this.#parts.residents.all()]) {
       if (activation.partition !== partition) continue;

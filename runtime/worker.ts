@@ -264,15 +264,10 @@ export class Worker {
   receive(envelope: Envelope, hops = 0): void {
     if (this.#isStopped || envelope.kind === 'reply') return;
     const isCall = envelope.kind === 'message' || envelope.kind === 'query';
-    if (isCall && !this.#isAuthorised(envelope)) return;
+    const denied = isCall ? reasonToDeny(this.#options.authorise, envelope) : undefined;
+    if (isCall && denied !== undefined) return this.#reply(envelope, 'denied', denied);
     if (isCall && this.#isDraining) return;
     this.#deliver(envelope.to, envelope, hops);
-  }
-
-  #isAuthorised(envelope: MessageEnvelope | QueryEnvelope): boolean {
-    const reason = reasonToDeny(this.#options.authorise, envelope);
-    if (reason !== undefined) this.#reply(envelope, 'denied', reason);
-    return reason === undefined;
   }
 
   #reply(
