@@ -121,7 +121,6 @@ export class PlacementService {
     const member = this.#members.get(id);
     if (member !== undefined) {
       this.#heard(member);
-      member.challenger = undefined;
     } else {
       const entry = this.#departed.answered(id);
       if (entry !== undefined && !this.#names.has(entry.name) && this.#hasRoom) this.#admit(entry);
@@ -265,10 +264,10 @@ export class PlacementService {
     this.#publishBy(0);
   }
 
-  /** Who wants a member's name and has said so just now. One that was suspected itself returns by its own ping. */
+  /** Who wants a member's name and has said so just now. */
   #heirOf({ challenger }: Member): WorkerEntry | undefined {
-    if (challenger === undefined || this.#clock.time > challenger.at + this.#limits.suspectMs) return undefined;
-    return this.#departed.has(challenger.entry.id) ? undefined : challenger.entry;
+    if (challenger === undefined) return undefined;
+    return this.#clock.time > challenger.at + this.#limits.suspectMs ? undefined : challenger.entry;
   }
 
   #publishBy(ms: number): void {

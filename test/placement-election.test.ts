@@ -107,6 +107,14 @@ test('EL2: a service that is silent is replaced once the connection has proved t
     at 3540 end`);
 });
 
+test('EL2: a service of an earlier term is no sign that the present one lives', () => {
+  holds(`
+    at 500 view 5
+    at 3000 view 4
+      3500   echo
+    at 3600 end`);
+});
+
 test('EL3: who does not even hear itself does not try, however long', () => {
   holds(`
     at 500 view 4

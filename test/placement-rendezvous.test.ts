@@ -1,4 +1,4 @@
-/** Rendezvous hashing with bounded load: the definition, the balance, and how little moves. */
+/** Rendezvous hashing with bounded load: the definition, the balance, and how little moves. Time limit: 90 s. */
 import fc from 'fast-check';
 import { hash } from '../placement/hash.ts';
 import { ownersOf, weightMax } from '../placement/rendezvous.ts';
@@ -100,6 +100,22 @@ test('RV1: the order of the list does not matter', () => {
     }),
     { numRuns: 100 },
   );
+});
+
+test('RV1: of equal scores the smaller name is asked first and the other one next', () => {
+  const [first, second] = ['n1e12qwuflx325', 'nuq7or518dvetu'];
+  assert.is(hash(`0:${first}`), hash(`0:${second}`));
+  const workers = [second, 'z0', first].map((name) => ({ name, weight: 1 }));
+  assert.equal(namesOf(ownersOf([0], workers)), [first]);
+  assert.equal(namesOf(ownersOf([0, 1], workers)), [second, first], 'the first has room for one, and better ones');
+});
+
+test('RV1: of equal scores of one worker the smaller partition stays', () => {
+  const partitions = [110470905003, 239500398036];
+  assert.is(new Set(partitions.map((partition) => hash(`${partition}:w`))).size, 1);
+  const workers = ['y0', 'y1', 'w'].map((name) => ({ name, weight: 1 }));
+  assert.is(ownersOf(partitions, workers)[0]?.name, 'w');
+  assert.is.not(ownersOf(partitions, workers)[1]?.name, 'w');
 });
 
 test('RV2: everybody has at most 1.1 × its share, rounded up, and every partition an owner', () => {

@@ -272,6 +272,31 @@ test('PS1: what a worker announces anew is in the next view', () => {
 
 const small: Partial<PlacementLimits> = { workerCountMax: 3, rememberedCountMax: 2 };
 
+test('PS1, PS4: an answer to a ping that comes when the name is another one’s by now does not bring its sender back', () => {
+  const play = new ServicePlay();
+  play.act(play.service.announced(entryOf('a-1'), 0));
+  play.act(play.service.pingAbsent('a-1', 100));
+  assert.equal(play.service.announced(entryOf('a-1'), 200), [{ kind: 'ping', id: 'a-1' }]);
+  play.act(play.service.announced(entryOf('a-2'), 210));
+  play.act(play.service.ponged('a-1', 220));
+  play.act(play.service.tick(300));
+  assert.equal(play.view?.workers, [entryOf('a-2')]);
+});
+
+test('PS5: nor when the view is full by now', () => {
+  const play = new ServicePlay({ limits: small });
+  play.act(play.service.announced(entryOf('a-1'), 0));
+  play.act(play.service.pingAbsent('a-1', 100));
+  play.service.announced(entryOf('a-1'), 200);
+  for (const id of ['b-1', 'c-1', 'd-1']) play.act(play.service.announced(entryOf(id), 210));
+  play.act(play.service.ponged('a-1', 220));
+  play.act(play.service.tick(300));
+  assert.equal(
+    play.view?.workers.map(({ id }) => id),
+    ['b-1', 'c-1', 'd-1'],
+  );
+});
+
 test('PS5: further workers than workerCountMax are refused and counted, and get in when there is room', () => {
   const play = new ServicePlay({ limits: small });
   for (const id of ['a-1', 'b-1', 'c-1', 'd-1']) play.perform(`at 0 start ${id}`);
