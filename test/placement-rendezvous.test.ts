@@ -1,4 +1,8 @@
-/** Rendezvous hashing with bounded load: the definition, the balance, and how little moves. Time limit: 90 s. */
+/**
+ * Rendezvous hashing with bounded load: the definition, the balance, and how little moves.
+ *
+ * Time limit: 90 s.
+ */
 import fc from 'fast-check';
 import { hash } from '../placement/hash.ts';
 import { ownersOf, weightMax } from '../placement/rendezvous.ts';

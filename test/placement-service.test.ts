@@ -1,4 +1,8 @@
-/** The placement service: transcripts of what it hears and does, and what holds whatever it hears. Time limit: 60 s. */
+/**
+ * The placement service: transcripts of what it hears and does, and what holds whatever it hears.
+ *
+ * Time limit: 60 s.
+ */
 import fc from 'fast-check';
 import type { PlacementLimits } from '../placement/limits.ts';
 import { viewsPerTerm } from '../placement/service.ts';
