@@ -39,68 +39,40 @@ export function newCounts(): Counts {
   };
 }
 
+type Asked = 'claim' | 'pin' | 'pins' | 'lease' | 'epochs' | 'load' | 'commit' | 'read' | 'scan' | 'wakes' | 'list';
+
 export function countingStore(store: Store, counts: Counts): Store {
-  const called = () => {
-    counts.storeCalls += 1;
+  const counted = <Name extends Asked>(name: Name, kind?: keyof Counts): Store[Name] => {
+    const ask = store[name].bind(store) as (...given: unknown[]) => unknown;
+    return ((...given: unknown[]) => {
+      counts.storeCalls += 1;
+      if (kind !== undefined) counts[kind] += 1;
+      return ask(...given);
+    }) as Store[Name];
   };
+  const commit = counted('commit', 'commitCalls');
   return {
     partitions: store.partitions,
     valueBytesMax: store.valueBytesMax,
-    claim: (partitions, owner) => {
-      called();
-      return store.claim(partitions, owner);
-    },
-    pin: (address, partition, worker) => {
-      called();
-      return store.pin(address, partition, worker);
-    },
-    pins: () => {
-      called();
-      return store.pins();
-    },
-    lease: (name, holder, options) => {
-      called();
-      return store.lease(name, holder, options);
-    },
-    epochs: (partitions) => {
-      called();
-      counts.epochCalls += 1;
-      return store.epochs(partitions);
-    },
-    load: (entities) => {
-      called();
-      counts.loadCalls += 1;
-      return store.load(entities);
-    },
+    claim: counted('claim'),
+    pin: counted('pin'),
+    pins: counted('pins'),
+    lease: counted('lease'),
+    epochs: counted('epochs', 'epochCalls'),
+    load: counted('load', 'loadCalls'),
     commit: (group) => {
-      called();
       countCommit(group, counts);
-      return store.commit(group);
+      return commit(group);
     },
-    read: (entity, names) => {
-      called();
-      counts.readCalls += 1;
-      return store.read(entity, names);
-    },
-    scan: (entity, prefix, options) => {
-      called();
-      counts.scanCalls += 1;
-      return store.scan(entity, prefix, options);
-    },
-    wakes: (partition, options) => {
-      called();
-      return store.wakes(partition, options);
-    },
-    list: (type, options) => {
-      called();
-      return store.list(type, options);
-    },
+    read: counted('read', 'readCalls'),
+    scan: counted('scan', 'scanCalls'),
+    wakes: counted('wakes'),
+    list: counted('list'),
     close: () => store.close(),
   };
 }
 
 function countCommit(group: readonly Commit[], counts: Counts): void {
-  counts.commitCalls += 1;
   counts.committedEntities += group.length;
   for (const { head, records } of group) {
     counts.committedBytes += head.length;
