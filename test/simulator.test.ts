@@ -92,6 +92,8 @@ function newStore(rates: Partial<FaultRates>, seed = 1) {
     claimed: () => undefined,
     committing: () => () => undefined,
     pinned: () => undefined,
+    wentBack: () => undefined,
+    lossReported: () => undefined,
     mayCrash: () => undefined,
   });
   return { time, errors, store, accepted };

@@ -23,6 +23,8 @@ export interface ChaosParts {
   readonly rates: FaultRates;
   /** Addresses that may be pinned. */
   readonly pinnable: () => readonly string[];
+  /** Have the store remember what it holds; the function that comes back has it go back to that. */
+  readonly keepStore: () => () => Promise<void>;
 }
 
 const tickMs = 250;
@@ -74,6 +76,7 @@ export class Chaos {
     if (this.#isDue('coup')) this.#coup();
     if (this.#isDue('pin')) this.#pin();
     if (this.#isDue('clientCut')) this.#cutClient();
+    if (this.#isDue('rollback')) this.#rollBack();
     this.#parts.time.schedule(this.#node, tickMs, 'tick', () => this.#tick());
   }
 
@@ -175,6 +178,13 @@ export class Chaos {
       .pick(asked)
       .member.pin(address, worker)
       .catch((error: unknown) => time.note(`${address} is not pinned: ${String(error)}`));
+  }
+
+  /** Soon the store will be what it is now. */
+  #rollBack(): void {
+    const { time, chance, keepStore } = this.#parts;
+    const goBack = keepStore();
+    time.schedule(this.#node, chance.between(20, 2_500), 'the store goes back', () => goBack().catch(time.onError));
   }
 
   #cutClient(): void {

@@ -42,6 +42,8 @@ export interface FaultRates {
   readonly coup: number;
   /** An entity is pinned to a worker, or not any more. */
   readonly pin: number;
+  /** The store goes back to what it held a while ago, all of it or one home: acknowledged turns are lost, so it is not drawn. */
+  readonly rollback: number;
 }
 
 export const noFaults: FaultRates = {
@@ -64,6 +66,7 @@ export const noFaults: FaultRates = {
   takeover: 0,
   coup: 0,
   pin: 0,
+  rollback: 0,
 };
 
 /** The most that a seed draws of each; about a third of the kinds are off in each. */
@@ -87,6 +90,7 @@ const most: FaultRates = {
   takeover: 0.2,
   coup: 0.1,
   pin: 0.5,
+  rollback: 0,
 };
 
 export function drawFaults(chance: Chance): FaultRates {

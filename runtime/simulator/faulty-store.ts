@@ -14,6 +14,8 @@ import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Stor
 import { MemoryStore } from '../stores/memory.ts';
 import type { Chance } from './chance.ts';
 import type { FaultCount, FaultRates } from './faults.ts';
+import type { Image } from './image.ts';
+import { type Asked, Losses, type Present, storeOf, type Witness } from './losses.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
 /** Where a worker may be made to crash around a commit. */
@@ -32,8 +34,19 @@ export interface StoreParts {
   readonly claimed: (node: SimulatedNode, claims: readonly Claim[]) => void;
   /** An entity is pinned to a worker, or (undefined) no longer; these epochs were raised with it. */
   readonly pinned: (address: string, worker: string | undefined, raised: ReadonlyMap<Partition, Epoch>) => void;
+  /** The store has gone back; these had been told of what is gone. */
+  readonly wentBack: (witnesses: readonly Witness[]) => void;
+  /** A node says loudly that the store has lost commits of a partition. */
+  readonly lossReported: (node: SimulatedNode, partition: Partition) => void;
   /** May crash the node, here and now. */
   readonly mayCrash: (node: SimulatedNode, point: CrashPoint) => void;
+}
+
+/** A group on its way, and what its sender knew of the partitions. */
+interface Sent {
+  readonly node: SimulatedNode;
+  readonly group: readonly Commit[];
+  readonly asked: Asked;
 }
 
 /** What becomes of a commit whose outcome nobody is told. */
@@ -43,7 +56,11 @@ type Unknown = 'never written' | 'written' | 'written later' | 'written in part'
 const windDownMs = 5_000;
 
 export class FaultyStore {
-  readonly inner: MemoryStore;
+  inner: MemoryStore;
+  readonly #losses: Losses;
+  /** The highest epoch that was ever given: a store that went back gives none of them again (S6). */
+  #epochMax = 0;
+  #wentBack = false;
   readonly #parts: StoreParts;
   readonly #node = newNode('store');
   /** Nodes that nothing connects with the store. */
@@ -52,6 +69,7 @@ export class FaultyStore {
   constructor(parts: StoreParts) {
     this.#parts = parts;
     this.inner = new MemoryStore({ partitions: parts.partitions });
+    this.#losses = new Losses(parts.lossReported);
   }
 
   set rates(rates: FaultRates) {
@@ -78,21 +96,21 @@ export class FaultyStore {
   /** The store as one node sees it. */
   handle(node: SimulatedNode): Store {
     const read = <Value>(label: string, run: () => Promise<Value>) => this.#call(node, label, run);
-    const { inner } = this;
+    const { partitions: count, valueBytesMax } = this.inner;
     return {
-      partitions: inner.partitions,
-      valueBytesMax: inner.valueBytesMax,
-      claim: (partitions, owner) => read('claim', () => this.#claim(node, partitions, owner)),
+      partitions: count,
+      valueBytesMax,
+      claim: (partitions, owner) => this.#claim(node, partitions, owner),
       pin: (address, partition, worker) => read('pin', () => this.#pin(address, partition, worker)),
-      pins: () => read('pins', () => inner.pins()),
-      lease: (name, holder, call) => read('lease', () => inner.lease(name, holder, call)),
-      epochs: (partitions): Promise<Epoch[]> => read('epochs', () => inner.epochs(partitions)),
-      load: (entities): Promise<(Loaded | undefined)[]> => read('load', () => inner.load(entities)),
+      pins: () => read('pins', () => this.inner.pins()),
+      lease: (name, holder, call) => read('lease', () => this.inner.lease(name, holder, call)),
+      epochs: (partitions): Promise<Epoch[]> => this.#epochs(node, partitions),
+      load: (entities): Promise<(Loaded | undefined)[]> => read('load', () => this.inner.load(entities)),
       commit: (group) => this.#commit(node, group),
-      read: (entity, names: readonly RecordName[]) => read('read', () => inner.read(entity, names)),
-      scan: (entity, prefix, options) => read('scan', () => inner.scan(entity, prefix, options)),
-      wakes: (partition, options): Promise<Wake[]> => read('wakes', () => inner.wakes(partition, options)),
-      list: (type, options) => read('list', () => inner.list(type, options)),
+      read: (entity, names: readonly RecordName[]) => read('read', () => this.inner.read(entity, names)),
+      scan: (entity, prefix, options) => read('scan', () => this.inner.scan(entity, prefix, options)),
+      wakes: (partition, options): Promise<Wake[]> => read('wakes', () => this.inner.wakes(partition, options)),
+      list: (type, options) => read('list', () => this.inner.list(type, options)),
       close: async () => undefined,
     };
   }
@@ -104,16 +122,84 @@ export class FaultyStore {
     return chance.between(20, 800);
   }
 
-  #claim(node: SimulatedNode, partitions: readonly Partition[], owner: string): Promise<Claim[]> {
-    return this.inner.claim(partitions, owner).then((claims) => {
-      this.#parts.claimed(node, claims);
-      return claims;
+  async #claim(node: SimulatedNode, partitions: readonly Partition[], owner: string): Promise<Claim[]> {
+    const asked = this.#losses.asked(node, partitions);
+    const { claims, present } = await this.#call(node, 'claim', () => this.#claimNow(node, partitions, owner));
+    this.#losses.claimed(node, present, asked);
+    return claims;
+  }
+
+  async #claimNow(
+    node: SimulatedNode,
+    partitions: readonly Partition[],
+    owner: string,
+  ): Promise<{ readonly claims: Claim[]; readonly present: Present }> {
+    const claims = await this.inner.claim(partitions, owner);
+    for (const [index, claim] of claims.entries()) {
+      const epoch = this.#wentBack ? await this.#claimAbove(claim.partition) : claim.epoch;
+      claims[index] = { ...claim, epoch };
+      this.#epochMax = Math.max(this.#epochMax, epoch);
+    }
+    this.#parts.claimed(node, claims);
+    const epochs = claims.map(({ epoch }) => epoch);
+    return { claims, present: this.#losses.present(partitions, epochs) };
+  }
+
+  /** Epochs follow the server's clock, which does not go back with its data. */
+  async #claimAbove(partition: Partition): Promise<Epoch> {
+    let [epoch = 0] = await this.inner.epochs([partition]);
+    while (epoch <= this.#epochMax)
+      epoch = (await this.inner.claim([partition], 'later'))[0]?.epoch ?? this.#epochMax + 1;
+    return epoch;
+  }
+
+  async #epochs(node: SimulatedNode, partitions: readonly Partition[]): Promise<Epoch[]> {
+    const asked = this.#losses.asked(node, partitions);
+    const present = await this.#call(node, 'epochs', async () =>
+      this.#losses.present(partitions, await this.inner.epochs(partitions)),
+    );
+    this.#losses.heard(node, present, asked);
+    return partitions.map((partition) => {
+      const epoch = present.get(partition)?.epoch ?? 0;
+      return this.#losses.isLost(node, partition, epoch) ? 0 : epoch;
     });
+  }
+
+  // ---- going back
+
+  /** What it holds now, to go back to. */
+  keep(image: Image): () => Promise<void> {
+    const [kept, counters] = [image.copy(), this.#losses.keep()];
+    return () => this.#goBack(kept, counters, image);
+  }
+
+  async #goBack(kept: Image, counters: ReadonlyMap<Partition, number>, image: Image): Promise<void> {
+    const { time, chance, count, wentBack } = this.#parts;
+    const { partitions } = this.inner;
+    const home = chance.hits(0.5) ? undefined : chance.between(0, partitions - 1);
+    const isGone = (partition: Partition) => home === undefined || partition % partitions === home;
+    count.add(home === undefined ? 'store went back' : 'one partition went back');
+    wentBack(this.#losses.goBack(counters, isGone));
+    image.goBack(kept, { isGone, partitions });
+    this.inner = await storeOf(image, partitions);
+    for (const partition of [...image.epochs.keys()])
+      image.epochs.set(partition, (await this.inner.epochs([partition]))[0] ?? 0);
+    this.#wentBack = true;
+    // A server that comes back from older data is a new connection for everybody, and whoever connects looks.
+    for (const node of this.#losses.nodes)
+      if (!node.isStopped) time.schedule(node, chance.between(1, 300), 'store is back', () => this.#look(node));
+  }
+
+  #look(node: SimulatedNode): void {
+    if (node.isStopped) return;
+    const again = () => void this.#parts.time.schedule(node, 100, 'store is asked again', () => this.#look(node));
+    this.#epochs(node, this.#losses.partitionsOf(node)).catch(again);
   }
 
   async #pin(address: string, partition: Partition, worker: string | undefined): Promise<void> {
     const raised = [partition % this.inner.partitions, partition];
     await this.inner.pin(address, partition, worker);
+    for (const one of this.#wentBack ? raised : []) await this.#claimAbove(one);
     const epochs = await this.inner.epochs(raised);
     this.#parts.pinned(address, worker, new Map(raised.map((one, index) => [one, epochs[index] as Epoch])));
   }
@@ -156,6 +242,7 @@ export class FaultyStore {
     const { time, chance, rates, count, mayCrash, committing } = this.#parts;
     if (node.isStopped) time.onError(new Error(`${node.name} commits though it was stopped`));
     const heard = committing(node, group);
+    const sent = { node, group, asked: this.#losses.asked(node, new Set(group.map(({ partition }) => partition))) };
     mayCrash(node, 'before the store has it');
     // The crash came with the call: it was still sent, or not any more.
     if (node.isStopped && chance.hits(0.5)) return new Promise(() => undefined);
@@ -170,11 +257,12 @@ export class FaultyStore {
             reject(new SkerryError('store-failed', 'simulated: disk full', { effect: 'none' })),
           );
         }
-        if (isUnknown) return this.#lose(node, group, reject);
-        this.#write(node, group, (outcomes) =>
+        if (isUnknown) return this.#lose(sent, reject);
+        this.#write(sent, (outcomes, present) =>
           this.#answer(node, () => {
-            if (this.isCut(node)) this.#loseAnswer(node, () => reject(lostConnection('written, cut')));
-            else resolve(outcomes);
+            if (this.isCut(node)) return this.#loseAnswer(node, () => reject(lostConnection('written, cut')));
+            this.#losses.heard(node, present, sent.asked);
+            resolve([...outcomes]);
           }),
         );
       });
@@ -183,15 +271,30 @@ export class FaultyStore {
     return outcome;
   }
 
-  #write(node: SimulatedNode, group: readonly Commit[], then: (outcomes: Outcome[]) => void): void {
+  #write(
+    { node, group, asked }: Sent,
+    then: (outcomes: readonly Outcome[], present: Present) => void = () => undefined,
+  ): void {
     const { time, committed, mayCrash } = this.#parts;
-    this.inner.commit(group).then((outcomes) => {
+    this.#commitNow(group, asked).then(({ outcomes, present }) => {
       for (const [index, { address, version }] of group.entries())
         time.note(`${address} ${version} ${outcomes[index]}`);
       committed(node, group, outcomes);
       mayCrash(node, 'the store has it');
-      then(outcomes);
+      then(outcomes, present);
     }, time.onError);
+  }
+
+  async #commitNow(
+    group: readonly Commit[],
+    asked: Asked,
+  ): Promise<{ readonly outcomes: Outcome[]; readonly present: Present }> {
+    const isBehind = group.map((commit) => this.#losses.isBehind(commit, asked));
+    const written = await this.inner.commit(group.filter((_, index) => !isBehind[index]));
+    const outcomes = isBehind.map((isRefused) => (isRefused ? 'stale-epoch' : (written.shift() as Outcome)));
+    for (const [index, commit] of group.entries()) if (outcomes[index] === 'committed') this.#losses.committed(commit);
+    const partitions = [...asked.keys()];
+    return { outcomes, present: this.#losses.present(partitions, await this.inner.epochs(partitions)) };
   }
 
   #answer(node: SimulatedNode, settle: () => void): void {
@@ -202,7 +305,8 @@ export class FaultyStore {
     });
   }
 
-  #lose(node: SimulatedNode, group: readonly Commit[], reject: (error: Error) => void): void {
+  #lose(sent: Sent, reject: (error: Error) => void): void {
+    const { node, group } = sent;
     const { time, chance, count } = this.#parts;
     const fate: Unknown = chance.pick(['never written', 'written', 'written later', 'written in part']);
     count.add(`commit ${fate}`);
@@ -211,17 +315,13 @@ export class FaultyStore {
       case 'never written':
         return fail();
       case 'written':
-        return this.#write(node, group, fail);
+        return this.#write(sent, fail);
       case 'written in part':
-        return this.#write(
-          node,
-          group.filter(() => chance.hits(0.5)),
-          fail,
-        );
+        return this.#write({ ...sent, group: group.filter(() => chance.hits(0.5)) }, fail);
       case 'written later': {
         const kept = group.map(copyOf);
         time.schedule(this.#node, chance.between(1, 600), `${node.name} late commit`, () =>
-          this.#write(node, kept, () => undefined),
+          this.#write({ ...sent, group: kept }),
         );
         return fail();
       }

@@ -8,6 +8,7 @@ import type { Activity, OutboxMessage } from '../../core/activity.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { DeadLetter, EntityRecord } from '../../core/record.ts';
+import { partitionOf } from '../../placement/hash.ts';
 import { decode, Row } from '../codec.ts';
 import { decodeActivity, readDead, restoreStored } from '../restoring.ts';
 import type { Commit, Epoch, Loaded, Partition } from '../store.ts';
@@ -88,6 +89,26 @@ export class Image {
       this.entities.set(address, entity);
     }
     return this.#decodeChange(commit, entity);
+  }
+
+  /** What is stored now, to go back to. History is not: what was is not undone. */
+  copy(): Image {
+    const copy = new Image();
+    for (const [address, entity] of this.entities) copy.entities.set(address, copyOf(entity));
+    for (const [partition, epoch] of this.epochs) copy.epochs.set(partition, epoch);
+    for (const [address, worker] of this.pins) copy.pins.set(address, worker);
+    return copy;
+  }
+
+  /** Some partitions are again what they were. */
+  goBack(kept: Image, gone: { isGone(partition: Partition): boolean; readonly partitions: number }): void {
+    const isGone = (address: Address) => gone.isGone(partitionOf(address, gone.partitions));
+    for (const address of [...this.entities.keys()]) if (isGone(address)) this.entities.delete(address);
+    for (const [address, entity] of kept.entities) if (isGone(address)) this.entities.set(address, copyOf(entity));
+    for (const address of [...this.pins.keys()]) if (isGone(address)) this.pins.delete(address);
+    for (const [address, worker] of kept.pins) if (isGone(address)) this.pins.set(address, worker);
+    for (const partition of [...this.epochs.keys()])
+      if (gone.isGone(partition)) this.epochs.set(partition, kept.epochs.get(partition) ?? 0);
   }
 
   /** Take the commit over. */
@@ -187,6 +208,10 @@ export class Image {
     }
     return { ...record, partners };
   }
+}
+
+function copyOf(entity: Stored): Stored {
+  return { ...entity, records: new Map(entity.records) };
 }
 
 function loadedOf(entity: Stored): Loaded {

@@ -39,6 +39,8 @@ export interface Stage {
   entities(): StoredEntity[];
   /** What was ever stored. */
   readonly image: Image;
+  /** How often the store went back to what it held before: what was told since may be gone (P8). */
+  readonly lossCount: () => number;
   /** Whether the network made more than one copy of a call whose input holds this (ASCII) text. */
   isDuplicated(text: string): boolean;
 }
@@ -168,6 +170,8 @@ class Run {
       committed: (node, group, outcomes) => this.#watch.committed(node, group, outcomes),
       claimed: (node, claims) => this.#watch.claimed(node, claims),
       pinned: (address, worker, raised) => this.#watch.pinned(address, worker, raised),
+      wentBack: (witnesses) => this.#watch.wentBack(witnesses),
+      lossReported: (node, partition) => this.#watch.lossFound(node, partition),
       mayCrash: (node: SimulatedNode, point: CrashPoint) => this.#cluster.mayCrash(node, point),
     });
   }
@@ -202,6 +206,7 @@ class Run {
       placementLimits: { ...defaultPlacementLimits, ...placementLimits },
       rates: this.#rates,
       pinnable: () => [...this.#image.entities.keys()],
+      keepStore: () => this.#store.keep(this.#image),
     });
   }
 
@@ -217,6 +222,7 @@ class Run {
       sleep: (ms) => new Promise((resolve) => void this.#time.schedule(this.#director, ms, 'sleep', resolve)),
       violate: (promise, text) => this.#watch.violate(promise, text),
       entities: () => [...this.#image.entities.values()].map((entity) => this.#image.decoded(entity)),
+      lossCount: () => this.#watch.lossCount,
       isDuplicated: (text) => this.#network.duplicatedInputs.some((input) => input.includes(text)),
     };
   }
@@ -254,6 +260,7 @@ class Run {
       if (perSecond > idleEventsMax)
         this.#watch.violate('bug', `${Math.round(perSecond)} events a second though nothing happens any more`);
     }
+    if (!this.#isBroken) this.#watch.checkLosses();
     if (!this.#isBroken) scenario.finally?.(this.#stage);
   }
 

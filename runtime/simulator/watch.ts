@@ -14,6 +14,7 @@ import type { Envelope, MessageEnvelope, ReplyEnvelope, StreamEnvelope } from '.
 import type { Signal } from '../signals.ts';
 import type { Claim, Commit, Epoch, Outcome, Partition } from '../store.ts';
 import type { Change, Image, StoredEntity } from './image.ts';
+import type { Witness } from './losses.ts';
 import { textOfChange } from './story.ts';
 import type { SimulatedNode, VirtualTime } from './virtual-time.ts';
 
@@ -53,6 +54,10 @@ export class Watch {
   readonly #superseded = new Map<string, number>();
   /** Groups that each node has given to the store and not yet heard of. */
   readonly #underWay = new Map<SimulatedNode, Set<readonly Commit[]>>();
+  /** How often the store went back. */
+  lossCount = 0;
+  readonly #witnesses = new Map<string, Witness>();
+  readonly #epochsGiven = new Map<Partition, Epoch>();
   /** By node: epochs of partitions that it has given away. */
   readonly #givenAway = new Map<SimulatedNode, Map<Partition, Epoch>>();
 
@@ -81,6 +86,7 @@ export class Watch {
   posted(node: SimulatedNode, envelope: Envelope): void {
     if (node.isStopped)
       this.violate('P2', `${node.name} sends ${envelope.kind} to ${envelope.to} though it was stopped`);
+    if (this.lossCount > 0) return;
     switch (envelope.kind) {
       case 'reply':
         return this.#answered(envelope);
@@ -163,7 +169,9 @@ export class Watch {
   #raised(partition: Partition, epoch: Epoch): void {
     const { image, time } = this.#parts;
     const before = image.epochs.get(partition) ?? 0;
-    if (epoch <= before) this.violate('P3', `epoch ${epoch} of partition ${partition} is given twice`);
+    if (epoch <= (this.#epochsGiven.get(partition) ?? 0))
+      this.violate('P3', `epoch ${epoch} of partition ${partition} is given twice`);
+    this.#epochsGiven.set(partition, epoch);
     this.#superseded.set(`${partition}:${before}`, time.now);
     image.epochs.set(partition, epoch);
   }
@@ -221,10 +229,30 @@ export class Watch {
     return () => void groups.delete(group);
   }
 
+  // ---- what is lost
+
+  /** The store has gone back. From here on nobody's history can be held against it, but these must find out. */
+  wentBack(witnesses: readonly Witness[]): void {
+    this.lossCount += 1;
+    for (const witness of witnesses)
+      if (!witness.node.isStopped) this.#witnesses.set(`${witness.node.name} ${witness.partition}`, witness);
+  }
+
+  /** A node found that the store has lost commits of a partition. */
+  lossFound(node: SimulatedNode, partition: Partition): void {
+    this.#witnesses.delete(`${node.name} ${partition}`);
+    this.lossReported(node, `partition ${partition} went back`);
+  }
+
   /** Somebody says loudly that the store has lost what it accepted. */
   lossReported(node: SimulatedNode, text: string): void {
-    // No store of a simulation loses what it accepted, so nobody may find that it did.
-    this.violate('P8', `${node.name}: ${text}`);
+    if (this.lossCount === 0) this.violate('P8', `${node.name}: ${text}`);
+  }
+
+  /** At the end: who had been told of something that is lost has said so, if it lived long enough. */
+  checkLosses(): void {
+    for (const { node, partition } of this.#witnesses.values())
+      if (!node.isStopped) this.violate('P8', `${node.name} never found that partition ${partition} went back`);
   }
 
   /** Whether the node's claim of a partition is the last one; undefined: it has made none yet. */
@@ -239,7 +267,7 @@ export class Watch {
       if (outcomes[index] !== 'committed') continue;
       const change = image.changeOf(commit);
       this.#checkHistory(node, change);
-      if (this.#isDurable(commit.address)) {
+      if (this.#isDurable(commit.address) && this.lossCount === 0) {
         for (const [partner, activity] of change.activities)
           if (activity?.inbound !== undefined) this.#checkInbound(change, partner, activity.inbound);
         this.#checkGone(change);

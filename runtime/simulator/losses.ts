@@ -1,0 +1,127 @@
+/**
+ * A simulated store that goes back: to what it held a while ago, as a server does that is restarted from older data (P8).
+ *
+ * Owns the commit counter of each partition, what each process knows of them, and the making of the older store. How a
+ * process finds a loss out is the rule of the Redis store, `redis-counters.ts`: this is where whole clusters try it.
+ */
+import { pinnedPartition } from '../../placement/placement.ts';
+import type { Commit, Epoch, Partition } from '../store.ts';
+import { MemoryStore } from '../stores/memory.ts';
+import { type Known, RedisCounters } from '../stores/redis-counters.ts';
+import type { Image } from './image.ts';
+import type { SimulatedNode } from './virtual-time.ts';
+
+/** What a process knew of partitions when it asked. */
+export type Asked = ReadonlyMap<Partition, Known | undefined>;
+
+/** What the store has of partitions when it answers. */
+export type Present = ReadonlyMap<Partition, Known>;
+
+export interface Witness {
+  readonly node: SimulatedNode;
+  readonly partition: Partition;
+}
+
+export class Losses {
+  readonly #counters = new Map<Partition, number>();
+  readonly #known = new Map<SimulatedNode, RedisCounters>();
+  readonly #report: (node: SimulatedNode, partition: Partition) => void;
+
+  /** `report`: a process says loudly that commits are gone. */
+  constructor(report: (node: SimulatedNode, partition: Partition) => void) {
+    this.#report = report;
+  }
+
+  #of(node: SimulatedNode): RedisCounters {
+    let known = this.#known.get(node);
+    if (known === undefined) {
+      known = new RedisCounters();
+      this.#known.set(node, known);
+    }
+    return known;
+  }
+
+  asked(node: SimulatedNode, partitions: Iterable<Partition>): Asked {
+    const known = this.#of(node);
+    return new Map([...partitions].map((partition) => [partition, known.known(partition)]));
+  }
+
+  present(partitions: readonly Partition[], epochs: readonly Epoch[]): Present {
+    return new Map(
+      partitions.map((partition, index) => [
+        partition,
+        { epoch: epochs[index] ?? 0, counter: this.#counters.get(partition) ?? 0 },
+      ]),
+    );
+  }
+
+  /** Whether the store is behind what the owner had been told: the commit is refused as one of a stale epoch. */
+  isBehind({ partition, epoch }: Commit, asked: Asked): boolean {
+    const known = asked.get(partition);
+    return known?.epoch === epoch && (this.#counters.get(partition) ?? 0) < known.counter;
+  }
+
+  committed({ partition }: Commit): void {
+    this.#counters.set(partition, (this.#counters.get(partition) ?? 0) + 1);
+  }
+
+  /** The answer has come to who asked. */
+  heard(node: SimulatedNode, present: Present, asked: Asked): void {
+    for (const [partition, now] of present)
+      if (this.#of(node).seen(partition, now, asked.get(partition)) !== undefined) this.#report(node, partition);
+  }
+
+  claimed(node: SimulatedNode, present: Present, asked: Asked): void {
+    this.heard(node, present, asked);
+    for (const [partition, { epoch, counter }] of present) this.#of(node).claimed(partition, epoch, counter);
+  }
+
+  isLost(node: SimulatedNode, partition: Partition, epoch: Epoch): boolean {
+    return this.#of(node).isLost(partition, epoch);
+  }
+
+  /** What a process that has its connection again asks about. */
+  partitionsOf(node: SimulatedNode): readonly Partition[] {
+    return this.#of(node).partitions;
+  }
+
+  get nodes(): readonly SimulatedNode[] {
+    return [...this.#known.keys()];
+  }
+
+  /** The counters as they are now, to go back to. */
+  keep(): ReadonlyMap<Partition, number> {
+    return new Map(this.#counters);
+  }
+
+  /** Back to what was kept, for some partitions. Returns who had been told of commits that are gone now, and must find out. */
+  goBack(kept: ReadonlyMap<Partition, number>, isGone: (partition: Partition) => boolean): Witness[] {
+    for (const partition of this.#counters.keys())
+      if (isGone(partition)) this.#counters.set(partition, kept.get(partition) ?? 0);
+    return [...this.#known].flatMap(([node, known]) =>
+      known.partitions
+        .filter((partition) => isGone(partition) && !known.isLost(partition, known.epochOf(partition)))
+        .filter((partition) => (known.known(partition)?.counter ?? 0) > (this.#counters.get(partition) ?? 0))
+        .map((partition) => ({ node, partition })),
+    );
+  }
+}
+
+/** A store that holds what the image says. Epochs are those of the image, or higher where it takes a claim to get there. */
+export async function storeOf(image: Image, partitions: number): Promise<MemoryStore> {
+  const store = new MemoryStore({ partitions });
+  await store.claim(
+    Array.from({ length: partitions }, (_, home) => home),
+    'before',
+  );
+  for (const { address, partition, version, head, wakeAt, records } of image.entities.values()) {
+    const commit = { partition: partition % partitions, epoch: 1, address, expected: 0, version, head };
+    await store.commit([{ ...commit, records: [...records], wakeBefore: undefined, wakeAt }]);
+  }
+  for (const [address, worker] of image.pins) await store.pin(address, pinnedPartition(address, partitions), worker);
+  for (const [partition, epoch] of image.epochs) {
+    let [now = 0] = await store.epochs([partition]);
+    while (now < epoch) now = (await store.claim([partition], 'before'))[0]?.epoch ?? epoch;
+  }
+  return store;
+}
