@@ -33,6 +33,8 @@ async function main(words: readonly string[]): Promise<number> {
 }
 
 async function measuring(words: readonly string[]): Promise<number> {
+  // Servers, processes and folders are taken down by what happens at the exit.
+  process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
   const asked = askedOf(words);
   const viewer = asked.isQuiet ? noViewer : terminalViewer(process.stderr);
   const report = reportOf(await measured(asked.plan, viewer));

@@ -20,7 +20,11 @@ export class Place {
     const base = plan.store.kind === 'lmdb' ? plan.store.folder : undefined;
     if (base !== undefined) mkdirSync(base, { recursive: true });
     this.#folder = mkdtempSync(join(base ?? tmpdir(), 'skerry-perf-'));
+    // A run that is broken off leaves nothing behind.
+    process.once('exit', this.#remove);
   }
+
+  readonly #remove = (): void => rmSync(this.#folder, { recursive: true, force: true });
 
   async open(): Promise<void> {
     const { nats, store } = this.#plan;
@@ -67,7 +71,8 @@ export class Place {
   }
 
   get durability(): string {
-    const { store } = this.#plan;
+    const { store, attach } = this.#plan;
+    if (attach) return 'what the store of that cluster is set to';
     if (store.kind === 'memory') return 'none: kept in memory';
     if (store.kind === 'redis')
       return store.url === undefined
@@ -79,6 +84,7 @@ export class Place {
 
   async close(): Promise<void> {
     await Promise.all(this.#servers.map((server) => server.close()));
-    rmSync(this.#folder, { recursive: true, force: true });
+    this.#remove();
+    process.removeListener('exit', this.#remove);
   }
 }

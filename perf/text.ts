@@ -26,7 +26,7 @@ function whereOf({ plan }: Report): string {
   const workers = plan.attach
     ? `cluster ${plan.cluster}`
     : `${plan.workers} ${plan.workers === 1 ? 'worker' : 'workers'}`;
-  return `${plan.store.kind}, ${place}, ${workers}`;
+  return plan.attach ? `${place}, ${workers}` : `${plan.store.kind}, ${place}, ${workers}`;
 }
 
 function cells({ throughputPerS, p50Us, p90Us, p99Us, p999Us, maxUs }: Figures): string[] {
