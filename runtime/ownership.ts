@@ -5,7 +5,8 @@
  *
  * Invariants:
  * - O1 `confirmedAt` is never later than a moment at which the store had this worker's epoch.
- * - O2 A query is answered only after an epoch check that began after it ran, or with a commit that carries it.
+ * - O2 A query is answered only after a check that began after it ran, of the epoch by which it ran, or with a commit that
+ *   carries it.
  */
 import type { Environment } from './environment.ts';
 import type { Epoch, Partition, Store } from './store.ts';
@@ -17,6 +18,8 @@ interface Owned {
 
 interface Check {
   readonly partition: Partition;
+  /** By which what waits was decided: that the partition was lost and claimed again since proves nothing. */
+  readonly epoch: Epoch;
   readonly owned: () => void;
   readonly lost: () => void;
 }
@@ -72,7 +75,7 @@ export class Ownership {
 
   /** Ask the store whether the partition is still this worker's. One check serves everyone who waits by then (O2). */
   check(partition: Partition, owned: () => void, lost: () => void): void {
-    this.#waiting.push({ partition, owned, lost });
+    this.#waiting.push({ partition, epoch: this.epochOf(partition), owned, lost });
     if (!this.#isUnderWay) this.#start();
   }
 
@@ -103,14 +106,12 @@ export class Ownership {
   }
 
   #conclude(checks: readonly Check[], epochs: ReadonlyMap<Partition, Epoch>, startedAt: number): void {
-    for (const { partition, owned, lost } of checks) {
-      if (this.#owned.get(partition)?.epoch === epochs.get(partition)) {
-        this.confirmed(partition, startedAt);
-        owned();
-      } else {
-        this.lose(partition);
-        lost();
-      }
+    for (const { partition, epoch, owned, lost } of checks) {
+      const isStill = this.#owned.get(partition)?.epoch === epochs.get(partition);
+      if (isStill) this.confirmed(partition, startedAt);
+      else this.lose(partition);
+      if (isStill && epoch === epochs.get(partition)) owned();
+      else lost();
     }
     this.#next();
   }
