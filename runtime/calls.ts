@@ -59,6 +59,8 @@ interface Call {
   readonly from: string;
   readonly keepMs: number;
   attempts: number;
+  /** Pauses since there was news of where its entity is; each is twice as long as the one before. */
+  pauses: number;
   /** When to send it again or give it up, ms. */
   dueAt: number;
   /** For messages: the name that they have in errors. */
@@ -138,6 +140,7 @@ export class Calls {
       from: key === undefined ? this.#partner : `#${key}`,
       keepMs: key === undefined ? 0 : (options.keyLifeMs ?? limits.horizonMs),
       attempts: 0,
+      pauses: 0,
       dueAt: 0,
       settle,
       fail,
@@ -167,8 +170,7 @@ export class Calls {
   #send(call: Call, now: number): void {
     call.attempts += 1;
     const { limits, environment } = this.#parts;
-    const pause =
-      Math.min(limits.retryMs * 2 ** (call.attempts - 1), limits.retryMsMax) * (0.75 + environment.random() / 2);
+    const pause = Math.min(limits.retryMs * 2 ** call.pauses++, limits.retryMsMax) * (0.75 + environment.random() / 2);
     this.#dueBy(call, now + Math.ceil(pause));
     this.#parts.post(this.#envelopeOf(call, now));
   }
@@ -209,8 +211,12 @@ export class Calls {
   /** Send calls again at once: those that wait for entities which are elsewhere now, or all after a lost connection. */
   again(isMoved: (address: Address) => boolean): void {
     const now = this.#parts.environment.now();
-    for (const call of [...this.#calls.values()])
-      if (now < call.deadline && isMoved(call.address)) this.#send(call, now);
+    for (const call of [...this.#calls.values()]) {
+      if (now >= call.deadline || !isMoved(call.address)) continue;
+      // Others may hear of it later than this client, and what it sends until then is lost.
+      call.pauses = 0;
+      this.#send(call, now);
+    }
   }
 
   #floorOf(stream: Stream): number {

@@ -64,6 +64,19 @@ test('a call is sent again with growing pauses until its deadline', async () => 
   assert.equal(codeOf(call), ['deadline', 'unknown']);
 });
 
+test('a call that is sent again for news is tried as often as a new one: the news may have come too soon', async () => {
+  const { hand, messages, tally, client } = given();
+  watch(tally.add(1));
+  await hand.advance(12_000);
+  const before = messages().length;
+  client.again(() => true);
+  assert.is(messages().length, before + 1);
+  await hand.advance(626);
+  assert.is(messages().length, before + 2, 'half a second later');
+  await hand.advance(1_251);
+  assert.is(messages().length, before + 3, 'and a second after that');
+});
+
 test('C1: a call settles once, whatever comes after its answer', async () => {
   const { hand, messages, client, answer, turnAway, tally } = given();
   const call = watch(tally.add(1));
