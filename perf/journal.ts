@@ -8,6 +8,7 @@ import type { Entries, Verdict } from './plan.ts';
 
 export class Journal {
   readonly #entries = new Map<string, { acked: number; unknown: number }>();
+  readonly #numbered: NumberedJournal[] = [];
 
   acked(key: string, by = 1): void {
     this.#entry(key).acked += by;
@@ -15,7 +16,14 @@ export class Journal {
 
   /** A call that certainly did nothing leaves no trace. */
   failed(key: string, error: unknown, by = 1): void {
-    if (!isSkerryError(error) || error.effect === 'unknown') this.#entry(key).unknown += by;
+    if (mayBeDone(error)) this.#entry(key).unknown += by;
+  }
+
+  /** The same for keys that are numbers: a call costs the generator no look-up. */
+  numbered(nameOf: (key: number) => string): NumberedJournal {
+    const made = new NumberedJournal(nameOf);
+    this.#numbered.push(made);
+    return made;
   }
 
   #entry(key: string): { acked: number; unknown: number } {
@@ -28,7 +36,36 @@ export class Journal {
   }
 
   get entries(): Entries {
-    return Array.from(this.#entries, ([key, { acked, unknown }]) => [key, acked, unknown] as const);
+    const named = Array.from(this.#entries, ([key, { acked, unknown }]) => [key, acked, unknown] as const);
+    return together([named, ...this.#numbered.map((journal) => journal.entries)]);
+  }
+}
+
+const mayBeDone = (error: unknown) => !isSkerryError(error) || error.effect === 'unknown';
+
+export class NumberedJournal {
+  readonly #nameOf: (key: number) => string;
+  readonly #acked: number[] = [];
+  readonly #unknown = new Map<number, number>();
+
+  constructor(nameOf: (key: number) => string) {
+    this.#nameOf = nameOf;
+  }
+
+  acked(key: number): void {
+    this.#acked[key] = (this.#acked[key] ?? 0) + 1;
+  }
+
+  failed(key: number, error: unknown): void {
+    if (mayBeDone(error)) this.#unknown.set(key, (this.#unknown.get(key) ?? 0) + 1);
+  }
+
+  get entries(): Entries {
+    const acked = [...this.#acked.entries()].filter(([, count]) => count !== undefined);
+    return [
+      ...acked.map(([key, count]) => [this.#nameOf(key), count, 0] as const),
+      ...Array.from(this.#unknown, ([key, count]) => [this.#nameOf(key), 0, count] as const),
+    ];
   }
 }
 

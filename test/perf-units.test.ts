@@ -86,10 +86,14 @@ units('a journal finds what is lost and what is doubled, and forgives what is un
   one.acked('unknown', 5);
   one.failed('unknown', new SkerryError('deadline', 'late', { effect: 'unknown' }));
   one.failed('right', new SkerryError('overloaded', 'full'));
-  const held: Readonly<Record<string, number>> = { right: 3, lost: 4, doubled: 7, unknown: 6 };
+  const numbered = other.numbered((key) => `number ${key}`);
+  numbered.acked(7);
+  numbered.acked(7);
+  numbered.failed(7, new SkerryError('deadline', 'late', { effect: 'unknown' }));
+  const held: Readonly<Record<string, number>> = { right: 3, lost: 4, doubled: 7, unknown: 6, 'number 7': 4 };
   const entries = together([one.entries, other.entries]);
   const verdict = await judge(entries, async (key) => held[key] ?? 0);
-  assert.equal(verdict, { lost: 1, doubled: 2, checked: 4 });
+  assert.equal(verdict, { lost: 1, doubled: 3, checked: 5 });
 });
 
 units('the chance of ranks is that of Mann and Whitney', () => {

@@ -17,13 +17,8 @@ async function fill(stand: Stand): Promise<void> {
 
 function run(stand: Stand) {
   const of = callers(stand, contractOf(stand));
-  const { journal, pick, work } = stand;
-  const names: string[] = [];
-  const nameOf = (key: number) => {
-    const name = names[key] ?? keyName(work, key);
-    names[key] = name;
-    return name;
-  };
+  const { pick } = stand;
+  const journal = stand.journal.numbered((key) => keyName(stand.work, key));
   return drive(
     (lane) => {
       lane.key = pick();
@@ -31,8 +26,8 @@ function run(stand: Stand) {
     },
     stand.load,
     {
-      ended: ({ key }) => journal.acked(nameOf(key)),
-      failed: ({ key }, error) => journal.failed(nameOf(key), error),
+      ended: ({ key }) => journal.acked(key),
+      failed: ({ key }, error) => journal.failed(key, error),
     },
   );
 }

@@ -15,9 +15,8 @@ export const echo: Scenario = {
   defaults: {},
   steps: [{ name: 'echo' }],
   run: (stand) => {
-    const { journal, work } = stand;
+    const journal = stand.journal.numbered((key) => keyName(stand.work, key));
     const of = callers(stand, Echo);
-    const names = Array.from({ length: work.keys }, (_, key) => keyName(work, key));
     return drive(
       (lane) => {
         lane.key = stand.pick();
@@ -25,8 +24,8 @@ export const echo: Scenario = {
       },
       stand.load,
       {
-        ended: ({ key }) => journal.acked(names[key] as string),
-        failed: ({ key }, error) => journal.failed(names[key] as string, error),
+        ended: ({ key }) => journal.acked(key),
+        failed: ({ key }, error) => journal.failed(key, error),
       },
     );
   },

@@ -107,7 +107,8 @@ class Watchman {
 }
 
 async function run(stand: Stand): Promise<Measured> {
-  const { journal, pick, work } = stand;
+  const { pick, work } = stand;
+  const journal = stand.journal.numbered((key) => keyName(work, key));
   const of = callers(stand, Counter);
   const watchman = new Watchman(stand, (key) => of(key).add({ by: 1 }));
   const measured = await drive(
@@ -118,10 +119,10 @@ async function run(stand: Stand): Promise<Measured> {
     stand.load,
     {
       ended: (lane, now) => {
-        journal.acked(keyName(work, lane.key));
+        journal.acked(lane.key);
         watchman.ended(lane, now);
       },
-      failed: ({ key }, error) => journal.failed(keyName(work, key), error),
+      failed: ({ key }, error) => journal.failed(key, error),
     },
   );
   return { ...measured, extra: await watchman.extra() };
