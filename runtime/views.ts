@@ -6,6 +6,7 @@
  *
  * Invariants:
  * - VW1 A view is followed only if its version is greater than that of the one before.
+ * - VW2 Whoever knows a later view than somebody tells says so: a service that is behind numbers its views above it.
  */
 import { Placement } from '../placement/placement.ts';
 import type { View } from '../placement/view.ts';
@@ -25,11 +26,14 @@ export interface ViewsParts {
 
 /** Asked again at most this often, ms. */
 const askMs = 100;
+/** Who goes by an older view is told at most this often, ms: mostly it is one that was late. */
+const tellMs = 1_000;
 
 export class Views {
   readonly #parts: ViewsParts;
   #placement: Placement;
   #askedAt = Number.NEGATIVE_INFINITY;
+  #toldAt = Number.NEGATIVE_INFINITY;
   #first: ((placement: Placement) => void)[] = [];
 
   constructor(parts: ViewsParts, placement: Placement) {
@@ -54,10 +58,23 @@ export class Views {
 
   learn(view: View): void {
     const before = this.#placement;
+    if (view.version < before.view.version) this.#tell();
     if (view.version <= before.view.version) return;
     this.#placement = new Placement(view);
     this.#parts.follow(this.#placement, before);
     for (const resolve of this.#first.splice(0)) resolve(this.#placement);
+  }
+
+  /**
+   * Somebody goes by an older view. If it is the service, since the store went back and nobody else remembers (P8), nobody who
+   * knows the later one would ever follow it: hearing of that one it numbers its views above.
+   */
+  #tell(): void {
+    const { environment, transport, subjects } = this.#parts;
+    const now = environment.now();
+    if (now - this.#toldAt < tellMs) return;
+    this.#toldAt = now;
+    transport.send(subjects.views, encodeSignal({ kind: 'view', view: this.#placement.view }));
   }
 
   /** Something came from a later view, or nothing where something should have: ask the service, and a worker if one is known. */

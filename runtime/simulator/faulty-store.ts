@@ -201,6 +201,7 @@ export class FaultyStore {
     await this.inner.pin(address, partition, worker);
     for (const one of this.#wentBack ? raised : []) await this.#claimAbove(one);
     const epochs = await this.inner.epochs(raised);
+    this.#epochMax = Math.max(this.#epochMax, ...epochs);
     this.#parts.pinned(address, worker, new Map(raised.map((one, index) => [one, epochs[index] as Epoch])));
   }
 
