@@ -1,4 +1,4 @@
-/** Handoffs without anybody's retry: what is handed over comes along, and who is behind hears of it. */
+/** Handoffs: what comes along with a partition, and that who is behind hears of it. */
 import { viewsPerTerm } from '../placement/service.ts';
 import { decodeSignal } from '../runtime/signals.ts';
 import { Subjects } from '../runtime/subjects.ts';
@@ -8,39 +8,43 @@ import { assert, suite } from './support/suite.ts';
 import { watch } from './support/tally.ts';
 
 const test = suite('handoff');
-/** Nobody sends anything again within these tests. */
+/** Nobody sends anything again, unless a view tells. */
 const limits = { retryMs: 30_000, retryMsMax: 30_000, deadlineMs: 120_000 };
 const keys = Array.from({ length: 30 }, (_, key) => String(key));
 const missing = () => Promise.reject(new Error('no such worker'));
 
-test('HO2: calls that wait for their turn leave with their partition: nobody has to send them again', () =>
-  withWorkers({ names: ['a'], limits }, async ({ hand, tally, gate, join, during, remote }) => {
-    await during(Promise.all(keys.map((key) => tally(key).add(1))));
-    const open = gate.holdCommits();
+test('HO2: calls that wait for their turn leave with their partition', () =>
+  withWorkers({ names: ['a'], limits }, async ({ hand, tally, gate, join, remote, workers }) => {
+    const load = gate.load.bind(gate);
+    let open: () => void = () => undefined;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    gate.load = (entities) => opened.then(() => load(entities));
+    const calls = keys.map((key) => watch(tally(key).add(1)));
+    await hand.advance(50);
     const joining = join('b');
-    // The first waits for the store, the others for their turns.
-    const calls = keys.flatMap((key) => [1, 2, 3].map(() => watch(tally(key).add(1))));
-    await hand.advance(200);
-    const late = keys.map((key) => watch(tally(key).add(1)));
+    await hand.advance(1_000);
     open();
     await joining;
     await hand.advance(3_000);
-    assert.ok(keys.some((key) => remote.where(`tally/${key}`).worker === 'b'));
-    assert.is([...calls, ...late].filter(({ isSettled }) => !isSettled).length, 0);
+    const moved = keys.filter((key) => remote.where(`tally/${key}`).worker === 'b');
+    assert.ok(moved.length > 5);
+    assert.is(workers.get('a')?.member.post.forwardedCount, moved.length);
+    assert.is(calls.filter(({ isSettled }) => !isSettled).length, 0);
   }));
 
-test('MB2: who leaves waits until others have what it had: no call has to be sent again', () =>
-  withWorkers({ limits }, async ({ hand, tally, workers, during }) => {
+test('MB2: who leaves waits until others have what it had, memory and all: nothing has to be read again', () =>
+  withWorkers({ limits }, async ({ tally, workers, during, gate, keyAt }) => {
+    keyAt('b');
     await during(Promise.all(keys.map((key) => tally(key).add(1))));
-    const closing = workers.get('b')?.close() ?? missing();
-    const calls: ReturnType<typeof watch>[] = [];
-    for (let round = 0; round < 40; round++) {
-      calls.push(...keys.map((key) => watch(tally(key).add(1))));
-      await hand.advance(10);
-    }
-    await during(closing);
-    await hand.advance(3_000);
-    assert.is(calls.filter(({ isSettled }) => !isSettled).length, 0);
+    const before = gate.loadCount;
+    await during(workers.get('b')?.close() ?? missing());
+    assert.equal(
+      await during(Promise.all(keys.map((key) => tally(key).add(1)))),
+      keys.map(() => 2),
+    );
+    assert.is(gate.loadCount, before);
   }));
 
 test('VW2: a service that knows only of earlier terms is told, and numbers its views above', () =>
