@@ -156,4 +156,12 @@ packed('npx skerry --help shows the commands', async () => {
     assert.match(output, new RegExp(`\\b${command}\\b`));
 });
 
+packed('npx skerry perf measures where only the package is installed', async () => {
+  const words = ['counter', '--store', 'lmdb', '--duration', '500ms', '--repeats', '1', '--quiet', '--json', '-'];
+  const output = await succeed(project, 'npx', '--no', '--', 'skerry', 'perf', ...words);
+  const report = JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '') as Record<string, unknown>;
+  assert.is(report.scenario, 'counter');
+  assert.equal([report.lost, report.doubled], [0, 0]);
+});
+
 packed.run();
