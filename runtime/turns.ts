@@ -86,9 +86,12 @@ export class Turns {
     const { from, arrival } = envelope;
     if (this.#isUnread(activation, from, envelope)) return;
     const inbound = activation.entity.activities.get(from)?.inbound;
-    const verdict = judge(inbound, arrival, this.#parts.environment.now(), this.#parts.limits);
+    const isAgain = activation.retries?.get(from)?.item === envelope;
+    // It has arrived in time: here, and nowhere else, only its expiry counts from then on.
+    const judged = isAgain ? { ...arrival, sent: arrival.expires } : arrival;
+    const verdict = judge(inbound, judged, this.#parts.environment.now(), this.#parts.limits);
     // A try again that is not wanted any more has no date any more either.
-    if (verdict !== 'next' && activation.retries?.get(from)?.item === envelope) activation.retries.delete(from);
+    if (verdict !== 'next' && isAgain) activation.retries?.delete(from);
     switch (verdict) {
       case 'next':
         return this.#next(activation, envelope);
@@ -190,9 +193,7 @@ export class Turns {
     const pause = Math.min(100 * 2 ** (attempts - 1), limits.retryMsMax);
     const at = environment.now() + Math.ceil(pause * (0.75 + environment.random() / 2));
     activation.retries ??= new Map();
-    // It has arrived in time: from here only its expiry counts.
-    const kept = item.kind === 'message' ? { ...item, arrival: { ...item.arrival, sent: item.arrival.expires } } : item;
-    activation.retries.set(key, { attempts, at, item: kept });
+    activation.retries.set(key, { attempts, at, item });
     environment.log.warn(
       { entity: activation.address, attempts, error: errorText(error) },
       'a turn threw; its message is tried again',

@@ -1,0 +1,65 @@
+/** What an attack on the promises of a cluster once broke: each case is one of them, with as few parts as it takes. */
+import { defaultLimits } from '../core/limits.ts';
+import { encode } from '../runtime/codec.ts';
+import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
+import { MemoryStore } from '../runtime/stores/memory.ts';
+import { Worker } from '../runtime/worker.ts';
+import { HandEnvironment } from './support/hand.ts';
+import { assert, suite } from './support/suite.ts';
+import { tallyWith } from './support/tally.ts';
+
+const test = suite('attacks: cluster');
+
+test('P4: what a paused worker had tried before, and sends on when it wakes, is as old as it is', async () => {
+  const store = new MemoryStore({ partitions: 1 });
+  let isBroken = true;
+  const once = (turn: { state: { count: number } }) => {
+    if (isBroken) throw new Error('not yet');
+    turn.state.count += 1;
+  };
+  const workerOf = (name: string) => {
+    const hand = new HandEnvironment();
+    const [posted, astray]: [Envelope[], Envelope[]] = [[], []];
+    const worker = new Worker({
+      name,
+      store,
+      behaviours: [tallyWith({ once })],
+      environment: hand,
+      limits: defaultLimits,
+      post: (envelope) => void posted.push(envelope),
+      astray: (envelope) => void astray.push(envelope),
+    });
+    return { hand, posted, astray, worker };
+  };
+  const [paused, next] = [workerOf('paused'), workerOf('next')];
+  await paused.hand.during(paused.worker.start([0]));
+  const copy = (): MessageEnvelope => ({
+    kind: 'message',
+    to: 'tally/x',
+    from: 'order/1',
+    replyTo: '',
+    call: 0,
+    identity: '',
+    arrival: { session: 1, seq: 1, floor: 1, expires: 90_000_000, sent: paused.hand.now(), keepMs: 0 },
+    content: { kind: 'operation', operation: 'run', payload: encode('once'), hold: '', wantsAnswer: false },
+  });
+  paused.worker.receive(copy());
+  await paused.hand.idle();
+  isBroken = false;
+  // Another has the entity meanwhile, and gets another copy; the stream is closed, and forgotten after a while.
+  await next.hand.during(next.worker.start([0]));
+  next.worker.receive(copy());
+  await next.hand.advance(100);
+  next.worker.receive({ kind: 'close', to: 'tally/x', from: 'order/1', session: 1, number: 0 });
+  await next.hand.advance(300_000);
+  paused.hand.jump(300_000);
+  await paused.hand.advance(1_000);
+  assert.is(paused.astray.length, 1);
+  const acks = () => next.posted.filter(({ kind }) => kind === 'ack').length;
+  assert.is(acks(), 1);
+  for (const envelope of paused.astray) next.worker.receive(envelope);
+  await next.hand.advance(100);
+  assert.is(acks(), 1, 'processed twice');
+});
+
+test.run();
