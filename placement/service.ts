@@ -157,6 +157,17 @@ export class PlacementService {
     return this.#due();
   }
 
+  /** Somebody tells a later view of this term: a store that went back has given it twice (P8). The next view is above that one. */
+  viewHeard(version: number, now: number): ServiceAction[] {
+    this.#step(now);
+    const count = version - this.#term * viewsPerTerm;
+    if (count > this.#count && count < viewsPerTerm) {
+      this.#count = count;
+      this.#publishBy(0);
+    }
+    return this.#due();
+  }
+
   /** To be called at `nextTickAt`. */
   tick(now: number): ServiceAction[] {
     const time = this.#step(now);

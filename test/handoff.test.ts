@@ -1,5 +1,7 @@
 /** Handoffs: what comes along with a partition, and that who is behind hears of it. */
-import { viewsPerTerm } from '../placement/service.ts';
+import { defaultPlacementLimits } from '../placement/limits.ts';
+import { PlacementService, type ServiceAction, viewsPerTerm } from '../placement/service.ts';
+import { viewOf } from '../placement/view.ts';
 import { decodeSignal } from '../runtime/signals.ts';
 import { Subjects } from '../runtime/subjects.ts';
 import { noView, Views } from '../runtime/views.ts';
@@ -65,5 +67,20 @@ test('VW2: a service that knows only of earlier terms is told, and numbers its v
       assert.is(one?.version, views.placement.view.version);
     assert.is(await during(tally('x').add(1)), 1);
   }));
+
+test('VW2, PS1: a service that hears a later view of its own term numbers the next one above it', () => {
+  const limits = defaultPlacementLimits;
+  const service = new PlacementService({ term: 2, partitions: 8, view: undefined, pins: [], limits, now: 0 });
+  const [entry] = viewOf(1, 8, ['a'], ['stock']).workers;
+  if (entry === undefined) throw new Error('no worker');
+  service.announced(entry, 0);
+  const versionsOf = (actions: readonly ServiceAction[]) =>
+    actions.flatMap((action) => (action.kind === 'publish' ? [action.view.version - 2 * viewsPerTerm] : []));
+  for (let now = 0; now < limits.suspectMs + 500; now += 50) service.tick(now);
+  const now = limits.suspectMs + 500;
+  assert.equal(versionsOf(service.viewHeard(2 * viewsPerTerm + 5, now)), [6]);
+  assert.equal(versionsOf(service.viewHeard(2 * viewsPerTerm + 4, now)), []);
+  assert.equal(versionsOf(service.viewHeard(3 * viewsPerTerm + 9, now)), []);
+});
 
 test.run();

@@ -160,6 +160,9 @@ export class Watch {
     this.#held.set(node, held);
     const { time } = this.#parts;
     for (const { partition, epoch } of claims) {
+      // From here on the commits of the new owner may hide that some are gone.
+      for (const [key, witness] of this.#witnesses)
+        if (witness.partition === partition && witness.node !== node) this.#witnesses.delete(key);
       time.tell(() => `${node.name} has partition ${partition} with epoch ${epoch}`);
       this.#raised(partition, epoch);
       held.set(partition, epoch);
@@ -198,7 +201,7 @@ export class Watch {
     const given = this.#givenAway.get(node) ?? new Map<Partition, Epoch>();
     this.#givenAway.set(node, given.set(partition, epoch));
     // Somebody has claimed it meanwhile, and will not use what comes with an older epoch.
-    if (image.epochs.get(partition) !== epoch) return;
+    if (image.epochs.get(partition) !== epoch || this.lossCount > 0) return;
     for (const warm of entities) {
       if (this.#isUnderWay(node, warm.address))
         this.violate('HO1', `${node.name} hands ${warm.address} over while a commit of it is under way`);
@@ -231,11 +234,12 @@ export class Watch {
 
   // ---- what is lost
 
-  /** The store has gone back. From here on nobody's history can be held against it, but these must find out. */
+  /** The store has gone back. From here on nobody's history can be held against it, but those who own what is gone must find out. */
   wentBack(witnesses: readonly Witness[]): void {
     this.lossCount += 1;
     for (const witness of witnesses)
-      if (!witness.node.isStopped) this.#witnesses.set(`${witness.node.name} ${witness.partition}`, witness);
+      if (!witness.node.isStopped && this.isOwner(witness.node, witness.partition) === true)
+        this.#witnesses.set(`${witness.node.name} ${witness.partition}`, witness);
   }
 
   /** A node found that the store has lost commits of a partition. */
