@@ -257,8 +257,8 @@ export class Member {
     const { subjects } = this.#parts;
     switch (signal.kind) {
       case 'view':
-        this.#host.heardView(signal.view);
-        return this.views.learn(signal.view);
+        this.views.learn(signal.view);
+        return this.#host.heardView(signal.view);
       case 'resolve':
         if (this.views.isKnown && subjects.workerOf(signal.replyTo) !== undefined)
           this.#signal(signal.replyTo, { kind: 'view', view: this.views.placement.view });
