@@ -92,7 +92,9 @@ test('PN1, S8, P3: a pin makes the claim stale of whoever has the entity, also w
 
 test('HO3: a type that requires labels is not run by its home, though the view knows of no worker for it', () => {
   const behaviours = [tallyWith({}, { labels: ['big'] })];
-  return withWorkers({ names: [], behaviours }, async ({ hand, during, join, remoteOf }) => {
+  // The service, which knows better, is silent.
+  const placementLimits = { republishMs: 60_000 };
+  return withWorkers({ names: [], behaviours, placementLimits }, async ({ hand, during, join, remoteOf }) => {
     const { worker, views } = (await join('a', { labels: ['big'] })).member;
     const remote = await remoteOf();
     await during(remote.entity(Tally, 'x').add(1));
