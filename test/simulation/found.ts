@@ -14,7 +14,13 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   307: 'a retransmission of an old session took away the flight of the new one (P7)',
   326: 'a stale worker reported lost history, and reopened its streams (P8)',
   388: 'the late answer to an earlier probe made a dead letter of a message that had been processed (P7)',
+  1080: 'a store that went back gave an epoch again that a pin had raised',
+  1152: 'clients went by the views of a later term for ever, after a store that went back (P8)',
+  1184: 'a query was proven by a later claim than the one by which it ran (P9)',
+  1208: 'two services had one term, and the later one numbered its views below those of the other',
   2217: 'a stale worker told a client that the store had failed (P3)',
+  2253: 'a home ran an entity whose type requires labels, beside the owner of its group (P3)',
+  2354: 'the owner of a group went on with an entity that was pinned (P3)',
   2645: 'the check took a full mailbox for a lost dead letter',
   3352: 'a stale worker sent from a session that was never durable (P2)',
 };
