@@ -3,6 +3,8 @@
  *
  * Time limit: 120 s.
  */
+import { once } from 'node:events';
+import { createConnection, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Log } from '../runtime/log.ts';
@@ -55,6 +57,24 @@ async function again<Result>(call: () => Promise<Result>): Promise<Result> {
   }
 }
 const about = (address: string) => ({ partition: 0, address });
+
+/** Leads to a server, and answers WAIT itself, as the server does while another client's script blocks it. */
+async function refusingWait(target: number): Promise<{ url: string; close(): void }> {
+  const proxy = createServer((near) => {
+    const far = createConnection({ host: '127.0.0.1', port: target });
+    near.on('data', (bytes) => (bytes.includes('WAIT') ? near.write('-BUSY a script runs\r\n') : far.write(bytes)));
+    far.on('data', (bytes) => near.write(bytes));
+    for (const [one, other] of [
+      [near, far],
+      [far, near],
+    ] as const)
+      one.on('error', () => undefined).on('close', () => other.destroy());
+  }).listen(0, '127.0.0.1');
+  await once(proxy, 'listening');
+  const address = proxy.address();
+  const port = address !== null && typeof address !== 'string' ? address.port : 0;
+  return { url: `redis://127.0.0.1:${port}`, close: () => void proxy.close() };
+}
 
 rule(
   'S4, S5, P8: what was acknowledged survives a SIGKILL, and what was under way says that nobody knows',
@@ -273,6 +293,36 @@ rule('minReplicas: without them nothing is acknowledged, though it may be writte
   const epoch = await epochOf(store);
   const failure = await rejects(store.commit([commitOf({ address: 'order/1', epoch })]), 'store-failed', /minReplicas/);
   assert.is(failure.effect, 'unknown');
+});
+
+rule(
+  'minReplicas, P8: a commit that fails is told to who asked for it, and to nobody else',
+  async ({ server, open }) => {
+    const store = await open({ minReplicas: 1, minReplicasMs: 50 });
+    const epoch = await epochOf(store);
+    const unhandled: unknown[] = [];
+    const note = (reason: unknown) => void unhandled.push(reason);
+    process.on('unhandledRejection', note);
+    server.freeze();
+    await rejects(store.commit([commitOf({ address: 'order/1', epoch })]), 'store-failed', /did not answer in time/);
+    server.thaw();
+    await sleep(50);
+    process.off('unhandledRejection', note);
+    assert.equal(unhandled, []);
+  },
+);
+
+rule('minReplicas, C2: what was written is never said to have had no effect', async ({ server, open }) => {
+  const proxy = await refusingWait(server.port);
+  try {
+    const store = await open({ url: proxy.url, minReplicas: 1 });
+    const epoch = await epochOf(store);
+    const failure = await rejects(store.commit([commitOf({ address: 'order/1', epoch })]), 'store-failed', /BUSY/);
+    assert.is((await store.load([about('order/1')]))[0]?.version, 1);
+    assert.is(failure.effect, 'unknown');
+  } finally {
+    proxy.close();
+  }
 });
 
 rule(

@@ -156,8 +156,9 @@ export class RedisLink {
       // Right behind each other, so that a flush of all scripts hardly comes between; the first run did nothing (RL2).
       const loaded = this.#send(new Sent('SCRIPT', requestOf(['SCRIPT', 'LOAD', script.text]), key), what);
       const again = this.#send(new Sent('EVALSHA', request, key), what);
-      await Promise.allSettled([loaded, again]);
-      await loaded;
+      const [, ran] = await Promise.allSettled([loaded, again]);
+      // Why it could not be loaded says nothing of a run that found it all the same, loaded by somebody else.
+      if (ran.status === 'rejected' && isRefusal(ran.reason, 'NOSCRIPT')) await loaded;
       return again;
     }
   }

@@ -26,7 +26,7 @@ import { compareAddresses } from './memory.ts';
 import { checkRights, enter, sayWhatIsKept } from './redis-checks.ts';
 import { type Known, type Loss, RedisCounters } from './redis-counters.ts';
 import { checkPrefix, isLazy, lexRange, RedisLayout } from './redis-layout.ts';
-import { RedisLink, type Reply } from './redis-link.ts';
+import { RedisLink } from './redis-link.ts';
 import { type FetchAddresses, firstAddresses } from './redis-listing.ts';
 import {
   addressesOf,
@@ -201,18 +201,20 @@ class RedisStore implements Store {
     const key = this.#layout.ownership(shares[0]?.partition ?? 0);
     const request = commitRequest(this.#layout, group, shares);
     const known = shares.map(({ partition }) => this.#counters.known(partition));
-    const { minReplicas } = this.#options;
-    const replied = this.#link.runRequest(commitScript, { key, request });
-    const confirmed = minReplicas === 0 ? undefined : this.#awaitReplicas(key, replied);
-    for (const [at, present] of outcomesOf(await replied, shares, outcomes).entries()) this.#look(present, known[at]);
-    await confirmed;
+    const reply = await this.#link.runRequest(commitScript, { key, request });
+    for (const [at, present] of outcomesOf(reply, shares, outcomes).entries()) this.#look(present, known[at]);
+    if (this.#options.minReplicas > 0) await this.#awaitReplicas(key);
   }
 
   /** What was written and is not replicated may be lost with its server: nobody is told of it. */
-  async #awaitReplicas(key: string, written: Promise<Reply>): Promise<void> {
+  async #awaitReplicas(key: string): Promise<void> {
     const { minReplicas, waitMs } = this.#options;
-    await written;
-    const count = Number(await this.#link.write(key, ['WAIT', minReplicas, waitMs]));
+    const count = await this.#link.write(key, ['WAIT', minReplicas, waitMs]).then(Number, (error: unknown) => {
+      // Not waited for, but written.
+      throw isSkerryError(error)
+        ? new SkerryError(error.code, error.message, { effect: 'unknown', cause: error })
+        : error;
+    });
     if (count >= minReplicas) return;
     throw new SkerryError(
       'store-failed',
