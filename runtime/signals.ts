@@ -4,6 +4,7 @@
  *
  * A signal may be lost, late, doubled or out of order: whoever needs the answer asks again, and the store has the last word.
  */
+import { weightMax } from '../placement/rendezvous.ts';
 import type { HostedType, Pin, View, WorkerEntry } from '../placement/view.ts';
 import { encode, Row, rowOf } from './codec.ts';
 import type { Loaded } from './store.ts';
@@ -149,6 +150,8 @@ const partitionsMax = 65_536;
 function readView(from: Row): View {
   const row = new Row(from.any());
   const version = row.number();
+  // Beyond those no view is the next one: none would ever be followed any more.
+  if (!Number.isSafeInteger(version) || version < 0) throw new Error(`a view of version ${version}`);
   const partitions = row.number();
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > partitionsMax)
     throw new Error(`a view of ${partitions} partitions`);
@@ -175,7 +178,9 @@ function readEntry(row: Row): WorkerEntry {
     isLeaving: row.boolean(),
   };
   if (!namePattern.test(entry.name) || !namePattern.test(entry.id)) throw new Error('not a name of a worker');
-  if (!(entry.weight > 0)) throw new Error('a weight is greater than 0');
+  // So many hashes does each partition take for the worker, in every process that follows the view.
+  if (!Number.isInteger(entry.weight) || entry.weight < 1 || entry.weight > weightMax)
+    throw new Error(`a weight of ${entry.weight}`);
   return entry;
 }
 

@@ -2,6 +2,7 @@
 import { defaultLimits } from '../core/limits.ts';
 import { encode } from '../runtime/codec.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
+import { decodeSignal } from '../runtime/signals.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { Worker } from '../runtime/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
@@ -60,6 +61,16 @@ test('P4: what a paused worker had tried before, and sends on when it wakes, is 
   for (const envelope of paused.astray) next.worker.receive(envelope);
   await next.hand.advance(100);
   assert.is(acks(), 1, 'processed twice');
+});
+
+test('a view that no process could compute, or get beyond, is not read', () => {
+  const viewOf = (version: number, weight: number) => {
+    const entry = ['a', 'a', weight, [], [['stock', []]], '', false];
+    return encode([1, 0, [version, 256, [entry], []]]);
+  };
+  assert.is(decodeSignal(viewOf(1, 64)).kind, 'view');
+  for (const weight of [0, 0.5, 65, 1e9]) assert.throws(() => decodeSignal(viewOf(1, weight)), /a weight/);
+  for (const version of [-1, 1.5, 2 ** 53, 1e300]) assert.throws(() => decodeSignal(viewOf(version, 1)), /of version/);
 });
 
 test.run();
