@@ -115,6 +115,11 @@ export class PlacementService {
     return [...(member === undefined ? [] : this.#ping(member)), ...this.#due()];
   }
 
+  /** Whether a process never gets into the view again: it has left, or was replaced, perhaps while it hung and heard nothing. */
+  isOut(id: string): boolean {
+    return this.#departed.isForEver(id);
+  }
+
   /** A worker answered a ping. */
   ponged(id: string, now: number): ServiceAction[] {
     this.#step(now);

@@ -269,6 +269,8 @@ export class Member {
         return signal.id === this.#entry.id ? this.#host.echoed() : undefined;
       case 'release':
         return this.#release(signal);
+      case 'gone':
+        return signal.id === this.#entry.id && !this.#entry.isLeaving ? this.#replaced(undefined) : undefined;
       case 'none':
         return this.tenancy.none(signal.id, signal.partitions);
       case 'releasing':
@@ -355,9 +357,10 @@ export class Member {
     for (const partition of mine) this.tenancy.resume(partition);
   }
 
-  #replaced({ id }: WorkerEntry): void {
+  /** `other`: as far as this process heard of it. */
+  #replaced(other: WorkerEntry | undefined): void {
     this.#parts.environment.log.error(
-      { worker: this.#entry.name, id: this.#entry.id, other: id },
+      { worker: this.#entry.name, id: this.#entry.id, other: other?.id },
       'another process has this worker’s name and its place; this one stops',
     );
     this.stop();

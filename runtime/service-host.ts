@@ -103,7 +103,8 @@ export class ServiceHost {
   receive(signal: Signal): void {
     switch (signal.kind) {
       case 'announce':
-        return this.#serve((service, now) => service.announced(signal.entry, now));
+        this.#serve((service, now) => service.announced(signal.entry, now));
+        return this.#dismiss(signal.entry.id);
       case 'absent':
         return this.#serve((service, now) => service.absent(signal.id, now));
       case 'pong':
@@ -116,6 +117,11 @@ export class ServiceHost {
       default:
         return;
     }
+  }
+
+  /** Who announces itself for nothing is told: it hung while another process got its place. */
+  #dismiss(id: string): void {
+    if (this.#service?.isOut(id) === true) this.#parts.signal(id, { kind: 'gone', id });
   }
 
   // ---- driving

@@ -2,9 +2,12 @@
 import { defaultPlacementLimits } from '../placement/limits.ts';
 import { PlacementService, type ServiceAction, viewsPerTerm } from '../placement/service.ts';
 import { viewOf } from '../placement/view.ts';
-import { decodeSignal } from '../runtime/signals.ts';
+import { ServiceHost } from '../runtime/service-host.ts';
+import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
+import { MemoryStore } from '../runtime/stores/memory.ts';
 import { Subjects } from '../runtime/subjects.ts';
 import { noView, Views } from '../runtime/views.ts';
+import { HandEnvironment } from './support/hand.ts';
 import { withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';
 import { watch } from './support/tally.ts';
@@ -67,6 +70,49 @@ test('VW2: a service that knows only of earlier terms is told, and numbers its v
       assert.is(one?.version, views.placement.view.version);
     assert.is(await during(tally('x').add(1)), 1);
   }));
+
+test('MB1: who is told that it is out for good stops, and says so', () =>
+  withWorkers({}, async ({ hand, transport, workers }) => {
+    const [a, b] = [workers.get('a'), workers.get('b')];
+    const tell = (id = '') => transport.send(new Subjects('main').control(id), encodeSignal({ kind: 'gone', id }));
+    tell(b?.id);
+    await hand.advance(10);
+    assert.is(await b?.closed, 'replaced');
+    assert.ok(hand.logged.some(({ level, details }) => level === 'error' && JSON.stringify(details).includes('"b"')));
+    // One that leaves is out by its own will, and goes on to its end.
+    const closing = a?.close();
+    tell(a?.id);
+    await hand.during(closing ?? missing());
+    assert.is(await a?.closed, 'left');
+  }));
+
+test('PS3, SH1: the service tells a process that announces itself after another got its place', async () => {
+  const hand = new HandEnvironment();
+  const told: string[] = [];
+  const host = new ServiceHost({
+    environment: hand,
+    store: new MemoryStore({ partitions: 8 }),
+    limits: defaultPlacementLimits,
+    id: 'a',
+    view: () => undefined,
+    publish: () => undefined,
+    signal: (id, { kind }) => (kind === 'pong' ? host.echoed() : void (kind === 'gone' && told.push(id))),
+    listen: () => () => undefined,
+  });
+  host.start();
+  await hand.advance(5_000);
+  const [entry] = viewOf(1, 8, ['b'], ['stock']).workers;
+  if (entry === undefined) throw new Error('no worker');
+  const announce = (id: string) => host.receive({ kind: 'announce', entry: { ...entry, id }, viewVersion: 0 });
+  announce('b1');
+  announce('b2');
+  assert.equal(told, []);
+  host.workerAbsent('b1');
+  announce('b2');
+  announce('b1');
+  assert.equal(told, ['b1']);
+  await host.stop();
+});
 
 test('VW2, PS1: a service that hears a later view of its own term numbers the next one above it', () => {
   const limits = defaultPlacementLimits;
