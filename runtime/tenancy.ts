@@ -10,7 +10,8 @@
  *
  * Invariants:
  * - TY1 A partition is used only after its claim, by the epoch that the claim gave.
- * - TY2 What another worker had in memory is used only if nobody had the partition between its release and this claim.
+ * - TY2 What another worker had in memory is used only if nobody had the partition between its release and this claim, and
+ *   the store did not fail meanwhile.
  * - TY3 What waits for a partition, and what is sent on, keeps its order (P6), and there is a bound on it (P12).
  * - TY4 Who is not in the view has nothing: the others claim what it had, and it would find that out piece by piece, from
  *   commits that are refused, and meanwhile let rest what its entities have to do.
@@ -242,6 +243,8 @@ export class Tenancy {
         { error: String(error), partitions: claimed.length },
         'partitions could not be claimed; tried again',
       );
+      // A store that fails may come back without its last commits, which what was released in memory has (P8).
+      for (const coming of claimed) coming.released = undefined;
       environment.after(limits.retryMs, () => {
         for (const coming of claimed) coming.isClaiming = false;
         if (!this.#isClosed) this.#advance();

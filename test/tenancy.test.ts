@@ -1,4 +1,5 @@
 /** Who gets a partition, from whom, with what; and who runs the placement service: piece by piece, with parts made by hand. */
+import { SkerryError } from '../core/errors.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { defaultPlacementLimits } from '../placement/limits.ts';
 import { Placement } from '../placement/placement.ts';
@@ -120,6 +121,21 @@ test('TY2: what the last owner had in memory comes along, if nobody had the part
     const [one] = taken.filter(({ claim }) => claim.partition === first);
     assert.equal(one?.warm, isBetween ? [] : [warm]);
   }
+});
+
+test('TY2, P8: what came along is not used once the store has failed: it may come back without the last commits', async () => {
+  const { hand, store, taken, tenancy, mine, first } = given();
+  const [before] = await store.claim([first], 'b');
+  const claim = store.claim.bind(store);
+  let failures = 1;
+  store.claim = (partitions, owner) =>
+    failures-- > 0 ? Promise.reject(new SkerryError('store-failed', 'connection lost')) : claim(partitions, owner);
+  tenancy.follow(placement);
+  const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
+  tenancy.released({ kind: 'released', ...at, entities: [warm] });
+  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  await hand.advance(defaultLimits.retryMs);
+  assert.equal(taken.find((one) => one.claim.partition === first)?.warm, []);
 });
 
 test('TY3, P6: what comes meanwhile waits, and is run in its order once the partition is there', async () => {
