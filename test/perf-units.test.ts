@@ -10,6 +10,7 @@ import { drive } from '../perf/load.ts';
 import { askedOf } from '../perf/options.ts';
 import type { Load } from '../perf/plan.ts';
 import type { Report } from '../perf/report.ts';
+import { Pace } from '../perf/scenarios/pace.ts';
 import { encodeFrame } from '../runtime/codec.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
@@ -130,6 +131,25 @@ units('messages of a frame are counted by its first bytes', () => {
     );
   transport.send('skerry.main.views', new Uint8Array([0x93]));
   assert.equal([counts.framesOut, counts.messagesOut], [4, 70_026]);
+});
+
+units('a pace finds out how long something takes, also when it becomes faster, and asks little', async () => {
+  const pace = new Pace();
+  let questions = 0;
+  const wait = async (ms: number) => {
+    const from = performance.now();
+    await pace.until(async () => {
+      questions += 1;
+      return performance.now() - from >= ms;
+    });
+    return performance.now() - from;
+  };
+  for (let count = 0; count < 5; count++) await Promise.all(Array.from({ length: 32 }, () => wait(200)));
+  for (let count = 0; count < 10; count++) await Promise.all(Array.from({ length: 32 }, () => wait(20)));
+  questions = 0;
+  const took = await wait(20);
+  assert.ok(took < 60, `${took} ms`);
+  assert.ok(questions <= 15, String(questions));
 });
 
 units('keys follow the law that they are asked to', () => {

@@ -8,7 +8,7 @@ import { callers, inGroups, keyName, percentile, type Scenario, type Stand } fro
 
 const spreadMs = 1_000;
 /** How many a second are surely set: so long before they fall due the setting begins. */
-const setPerS = 10_000;
+const setPerS = 5_000;
 const patienceMs = 60_000;
 
 async function run(stand: Stand): Promise<Measured> {
