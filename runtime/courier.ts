@@ -293,10 +293,12 @@ export class Courier {
     const { outbound, partner: from } = activity;
     if (activation.phase === 'dropped' || entity.activities.get(from) !== activity || outbound?.session !== session)
       return;
-    this.#parts.environment.log.error(
-      { entity: activation.address, partner: from, session, known },
-      'the store has lost history: the partner remembers a later session than this entity does (P8)',
-    );
+    // Sessions of the other types follow the owner's clock, and the last owner's may have been ahead.
+    if (activation.behaviour.durability === 'turn')
+      this.#parts.environment.log.error(
+        { entity: activation.address, partner: from, session, known },
+        'the store has lost history: the partner remembers a later session than this entity does (P8)',
+      );
     const { records } = entity.changes;
     for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), null);
     reopen(outbound, known);

@@ -23,4 +23,5 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   2354: 'the owner of a group went on with an entity that was pinned (P3)',
   2645: 'the check took a full mailbox for a lost dead letter',
   3352: 'a stale worker sent from a session that was never durable (P2)',
+  5471: 'an entity that is written every now and then took a faster clock of its last owner for lost history',
 };
