@@ -49,7 +49,7 @@ async function obey(order: Order): Promise<object> {
     case 'recovery':
       return journal.recovery(order.name);
     case 'pauses':
-      return { ms: journal.takePauses() };
+      return { pauses: journal.takePauses() };
     case 'latencies':
       return { ms: journal.takeLatencies() };
     case 'counts':

@@ -197,7 +197,11 @@ export class Cluster {
 
   /** The longest wait of each key since this was last asked, ms. */
   async takePauses(): Promise<number[]> {
-    return (await this.#order<{ ms: number[] }>({ what: 'pauses' })).ms;
+    return Object.values(await this.takePausesByKey());
+  }
+
+  async takePausesByKey(): Promise<Record<string, number>> {
+    return (await this.#order<{ pauses: Record<string, number> }>({ what: 'pauses' })).pauses;
   }
 
   async takeLatencies(): Promise<number[]> {

@@ -131,15 +131,16 @@ export class Journal {
   }
 
   /** How long each key waited at most since this was last asked for, those that still wait included, ms. */
-  takePauses(): number[] {
+  takePauses(): Record<string, number> {
     const now = clock();
-    return [...this.#keys.values()].map((key) => {
+    const pauses = [...this.#keys].map(([address, key]) => {
       const stillMs = key.waitsSince === undefined ? 0 : now - key.waitsSince;
       const longest = Math.max(key.pauseMs, stillMs);
       key.pauseMs = 0;
       // What waits over the border counts on both sides: neither shows less than a caller saw.
-      return longest;
+      return [address, longest] as const;
     });
+    return Object.fromEntries(pauses);
   }
 
   takeLatencies(): number[] {

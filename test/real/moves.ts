@@ -6,19 +6,40 @@ import { calmMs, type Given, type Scenario, type Spread, scene, spread, textOf, 
 /** Pauses up to here are what a call takes on a busy machine: they say nothing about moving. */
 const settleMs = 1_000;
 
+/** The longest pauses of keys: of those that moved, and of those that stayed where they were, which is what the machine costs. */
+interface Pauses {
+  readonly moved: number[];
+  readonly stayed: number[];
+}
+
+async function takePauses(cluster: Cluster, isMoved: (address: string) => boolean): Promise<Pauses> {
+  const pauses: Pauses = { moved: [], stayed: [] };
+  for (const [address, ms] of Object.entries(await cluster.takePausesByKey()))
+    (isMoved(address) ? pauses.moved : pauses.stayed).push(ms);
+  return pauses;
+}
+
 /** Drains each worker and starts it again, one after the other. */
 async function roll(cluster: Cluster, version: string, given: Given) {
-  const [drainMs, startMs, pauses]: [number[], number[], number[]] = [[], [], []];
-  await cluster.takePauses();
+  const [drainMs, startMs]: [number[], number[]] = [[], []];
+  const pauses: Pauses = { moved: [], stayed: [] };
   for (const name of three) {
+    const { places } = await cluster.places();
+    await cluster.takePauses();
     drainMs.push(await cluster.drain(name));
     startMs.push(await cluster.startWorker(name, version));
     await sleep(settleMs);
-    const ofThis = await cluster.takePauses();
-    given.say(`${name}: drained in ${drainMs.at(-1)?.toFixed(0)} ms, longest pause of a key ${textOf(spread(ofThis))}`);
-    pauses.push(...ofThis);
+    const { moved, stayed } = await takePauses(cluster, (address) => places[address] === name);
+    given.say(`${name}: ${moved.length} keys moved away and back, longest pause of one ${textOf(spread(moved))}`);
+    pauses.moved.push(...moved);
+    pauses.stayed.push(...stayed);
   }
-  return { drainMs, startMs, pauses };
+  return {
+    'longest pause of a key that moved': spread(pauses.moved),
+    'longest pause of one that stayed': spread(pauses.stayed),
+    'SIGTERM to exit': spread(drainMs),
+    'start to ready': spread(startMs),
+  };
 }
 
 async function noFailures(cluster: Cluster): Promise<string[]> {
@@ -32,14 +53,9 @@ const rolling: Scenario = {
   run: (given) =>
     scene('rolling', {}, given, async (cluster) => {
       const calm = await calmly(cluster);
-      const { drainMs, startMs, pauses } = await roll(cluster, '1', given);
+      const rolled = await roll(cluster, '1', given);
       return {
-        measured: {
-          'longest pause of a key without': calm,
-          'longest pause of a key, each worker': spread(pauses),
-          'SIGTERM to exit': spread(drainMs),
-          'start to ready': spread(startMs),
-        },
+        measured: { 'longest pause of a key before': calm, ...rolled },
         problems: await noFailures(cluster),
       };
     }),
@@ -57,15 +73,11 @@ const upgrade: Scenario = {
   what: 'a second version of the app, with one type more, rolled in under load; then that type is called too',
   run: (given) =>
     scene('upgrade', {}, given, async (cluster) => {
-      const { drainMs, startMs, pauses } = await roll(cluster, '2', given);
+      const measured = await roll(cluster, '2', given);
       await cluster.startNotices();
       await sleep(calmMs);
       return {
-        measured: {
-          'longest pause of a key, each worker': spread(pauses),
-          'SIGTERM to exit': spread(drainMs),
-          'start to ready': spread(startMs),
-        },
+        measured,
         problems: await noFailures(cluster),
       };
     }),
@@ -86,15 +98,17 @@ const join: Scenario = {
       const startMs = await cluster.startWorker('w4');
       const isKnown = await until(async () => (await cluster.places()).workers.includes('w4'), 10_000, 20);
       await sleep(settleMs);
-      const [after, pauses] = [await cluster.places(), await cluster.takePauses()];
+      const after = await cluster.places();
       const keys = Object.keys(before.places);
       const movedKeys = keys.filter((key) => before.places[key] !== after.places[key]);
+      const pauses = await takePauses(cluster, (address) => movedKeys.includes(address));
       const strays = movedKeys.filter((key) => after.places[key] !== 'w4');
       const stats = await cluster.statsOf('w4');
       return {
         measured: {
-          'longest pause of a key without': calm,
-          'longest pause of a key': spread(pauses),
+          'longest pause of a key before': calm,
+          'longest pause of a key that moved': spread(pauses.moved),
+          'longest pause of one that stayed': spread(pauses.stayed),
           'keys moved': `${movedKeys.length} of ${keys.length}`,
           'keys moved between the others': strays.length,
           'partitions of the new one': stats.partitions,
