@@ -115,7 +115,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: "a request that may have been committed is told 'nothing was done'",
     promise: 'P4',
-    file: 'runtime/worker.ts',
+    file: 'runtime/failures.ts',
     find: '      for (const request of requests) this.#doubtful.add(request);\n',
     replace: '',
   },
@@ -136,9 +136,9 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a new owner does not ask who has unfinished business',
     promise: 'P7',
-    file: 'runtime/worker.ts',
-    find: '    for (const partition of partitions) await this.#resume(partition);\n',
-    replace: '',
+    file: 'runtime/tenancy.ts',
+    find: 'worker().receive(envelope, hops);\n    this.resume(partition);\n',
+    replace: 'worker().receive(envelope, hops);\n',
   },
   {
     name: 'a dead letter is not kept',
