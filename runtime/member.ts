@@ -21,7 +21,8 @@ import type { Environment } from './environment.ts';
 import { pinInStore } from './pinning.ts';
 import { Post } from './post.ts';
 import { ServiceHost } from './service-host.ts';
-import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
+import { sendSignal } from './signalling.ts';
+import { decodeSignal, type Signal } from './signals.ts';
 import type { Store } from './store.ts';
 import type { Subjects } from './subjects.ts';
 import { Tenancy } from './tenancy.ts';
@@ -87,7 +88,7 @@ export class Member {
     const nothing = noView(store.partitions);
     this.post = new Post({ transport, environment, subjects, onLaterView: () => this.views.ask() }, nothing);
     const follow = (placement: Placement, before: Placement) => this.#follow(placement, before);
-    const signal = (id: string, one: Signal) => this.#signal(subjects.control(id), one);
+    const signal = (id: string, one: Signal) => void this.#signal(subjects.control(id), one);
     this.views = new Views({ environment, transport, subjects, id: entry.id, follow }, nothing);
     this.tenancy = new Tenancy({
       id: entry.id,
@@ -109,8 +110,7 @@ export class Member {
       id: entry.id,
       view: () => (this.views.isKnown ? this.views.placement.view : undefined),
       publish: (view) => {
-        this.#signal(subjects.views, { kind: 'view', view });
-        this.views.learn(view);
+        if (this.#signal(subjects.views, { kind: 'view', view })) this.views.learn(view);
       },
       signal,
       listen: () => this.#listen(subjects.service, (signal) => this.#atService(signal)),
@@ -249,8 +249,9 @@ export class Member {
     });
   }
 
-  #signal(subject: string, signal: Signal): void {
-    if (!this.#isStopped) this.#parts.transport.send(subject, encodeSignal(signal));
+  /** Whether it was sent. */
+  #signal(subject: string, signal: Signal): boolean {
+    return !this.#isStopped && sendSignal(this.#parts, subject, signal);
   }
 
   #receive(signal: Signal): void {
@@ -264,7 +265,7 @@ export class Member {
           this.#signal(signal.replyTo, { kind: 'view', view: this.views.placement.view });
         return;
       case 'ping':
-        return this.#signal(subjects.service, { kind: 'pong', id: this.#entry.id });
+        return void this.#signal(subjects.service, { kind: 'pong', id: this.#entry.id });
       case 'pong':
         return signal.id === this.#entry.id ? this.#host.echoed() : undefined;
       case 'release':
@@ -369,8 +370,8 @@ export class Member {
 
   /** Have an entity hosted by a chosen worker, or (undefined) where it belongs again. Resolves when the store knows it. */
   async pin(address: string, worker: string | undefined): Promise<void> {
-    const { store, subjects } = this.#parts;
-    await pinInStore(store, this.views.placement, { address, worker });
+    const { store, subjects, transport } = this.#parts;
+    await pinInStore({ store, transport }, this.views.placement, { address, worker });
     this.#signal(subjects.service, { kind: 'pinned' });
   }
 

@@ -4,8 +4,12 @@
  * Invariants:
  * - PN1 Whoever has the entity by the partition that it is taken out of finds its claim stale, before another may run it.
  */
+import { SkerryError } from '../core/errors.ts';
 import { type Placement, pinnedPartition } from '../placement/placement.ts';
+import type { View } from '../placement/view.ts';
+import { encodeSignal } from './signals.ts';
 import type { Store } from './store.ts';
+import type { Transport } from './transport.ts';
 
 export interface Pinning {
   readonly address: string;
@@ -13,12 +17,34 @@ export interface Pinning {
   readonly worker: string | undefined;
 }
 
-/** Resolves when the store knows. One that was rejected may have been done in part: do it again. */
-export async function pinInStore(store: Store, placement: Placement, { address, worker }: Pinning): Promise<void> {
+/**
+ * Resolves when the store knows. One that was rejected may have been done in part: do it again. Rejects with `too-large`,
+ * having done nothing, when the view has no room for it.
+ */
+export async function pinInStore(
+  { store, transport }: { readonly store: Store; readonly transport: Transport },
+  placement: Placement,
+  { address, worker }: Pinning,
+): Promise<void> {
+  checkRoom(placement.view, { address, worker }, transport.frameBytesMax);
   const own = pinnedPartition(address, store.partitions);
   // With a pin the store raises the epochs of home and own partition. The third, of an entity whose type requires labels, is
   // raised by saying the same once more: in this order at most one of the two may run it, also if this process ends between.
   const other = placement.withoutPin(address);
   const raised = other < store.partitions ? [own] : worker === undefined ? [own, other] : [other, own];
   for (const partition of raised) await store.pin(address, partition, worker);
+}
+
+/**
+ * Throws `too-large` for a pin that the view has no room for. Half a frame is left: others pin meanwhile, and workers come.
+ */
+function checkRoom(view: View, { address, worker }: Pinning, frameBytesMax: number): void {
+  if (worker === undefined) return;
+  const others = view.pins.filter((pin) => pin.address !== address);
+  const next = encodeSignal({ kind: 'view', view: { ...view, pins: [...others, { address, worker }] } });
+  if (next.length * 2 <= frameBytesMax) return;
+  throw new SkerryError(
+    'too-large',
+    `There are ${others.length} pins, and a view with one more would be over half of a frame (frameBytesMax): unpin others first`,
+  );
 }

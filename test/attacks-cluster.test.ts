@@ -1,12 +1,15 @@
 /** What an attack on the promises of a cluster once broke: each case is one of them, with as few parts as it takes. */
 import { defaultLimits } from '../core/limits.ts';
+import { pinnedPartition } from '../placement/placement.ts';
 import { encode } from '../runtime/codec.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
 import { decodeSignal } from '../runtime/signals.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
+import { MemoryTransport } from '../runtime/transports/memory.ts';
 import { Worker } from '../runtime/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
-import { assert, suite } from './support/suite.ts';
+import { withWorkers } from './support/served.ts';
+import { assert, rejects, suite } from './support/suite.ts';
 import { tallyWith } from './support/tally.ts';
 
 const test = suite('attacks: cluster');
@@ -72,5 +75,22 @@ test('a view that no process could compute, or get beyond, is not read', () => {
   for (const weight of [0, 0.5, 65, 1e9]) assert.throws(() => decodeSignal(viewOf(1, weight)), /a weight/);
   for (const version of [-1, 1.5, 2 ** 53, 1e300]) assert.throws(() => decodeSignal(viewOf(version, 1)), /of version/);
 });
+
+test('P12: pins for which the view has no room are refused, and end no worker if they are in the store all the same', () =>
+  withWorkers({ names: [], limits: { messageBytesMax: 4_096 } }, async ({ hand, gate, join, during }) => {
+    const transport = new MemoryTransport(hand, { frameBytesMax: 16_384 });
+    const { member } = await join('a', { transport });
+    const address = (key: number) => `tally/${'x'.repeat(100)}${key}`;
+    for (let key = 0; key < 60; key++) await during(member.pin(address(key), 'a'));
+    await hand.advance(200);
+    for (let key = 60; key < 90; key++) await gate.inner.pin(address(key), pinnedPartition(address(key), 16), 'a');
+    await hand.advance(6_000);
+    assert.is(member.views.placement.view.pins.length, 90);
+    await rejects(during(member.pin('tally/one', 'a')), 'too-large', /90 pins/);
+    for (let key = 90; key < 200; key++) await gate.inner.pin(address(key), pinnedPartition(address(key), 16), 'a');
+    await hand.advance(6_000);
+    assert.is(member.views.placement.view.pins.length, 90);
+    assert.ok(hand.logged.some(({ level, message }) => level === 'error' && /larger than a frame/.test(message)));
+  }));
 
 test.run();
