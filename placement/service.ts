@@ -20,7 +20,7 @@ import { isSameEntry, isSoundEntry } from './announcement.ts';
 import { Departed } from './departed.ts';
 import type { PlacementLimits } from './limits.ts';
 import { SteadyClock } from './steady.ts';
-import type { Pin, View, WorkerEntry } from './view.ts';
+import { isSameView, type Pin, type View, type WorkerEntry } from './view.ts';
 
 export type ServiceAction =
   | { readonly kind: 'publish'; readonly view: View }
@@ -162,11 +162,13 @@ export class PlacementService {
     return this.#due();
   }
 
-  /** Somebody tells a later view of this term: a store that went back has given it twice (P8). The next view is above that one. */
-  viewHeard(version: number, now: number): ServiceAction[] {
+  /** Somebody tells a view of this term that is another's: a store that went back has given it twice (P8). The next is above that. */
+  viewHeard(view: View, now: number): ServiceAction[] {
     this.#step(now);
-    const count = version - this.#term * viewsPerTerm;
-    if (count > this.#count && count < viewsPerTerm) {
+    const count = view.version - this.#term * viewsPerTerm;
+    const isRival =
+      count > this.#count || (count === this.#count && this.#view !== undefined && !isSameView(view, this.#view));
+    if (isRival && count < viewsPerTerm) {
       this.#count = count;
       this.#publishBy(0);
     }

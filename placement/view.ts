@@ -45,6 +45,22 @@ export interface View {
   readonly pins: readonly Pin[];
 }
 
+/** Whether two views of one version say the same: they do, unless a store that went back gave a term twice (P8). */
+export function isSameView(one: View, other: View): boolean {
+  return (
+    one.workers.length === other.workers.length &&
+    one.pins.length === other.pins.length &&
+    one.workers.every(({ id, isLeaving }, index) => {
+      const entry = other.workers[index];
+      return entry?.id === id && entry.isLeaving === isLeaving;
+    }) &&
+    one.pins.every(({ address, worker }, index) => {
+      const pin = other.pins[index];
+      return pin?.address === address && pin.worker === worker;
+    })
+  );
+}
+
 /** A view that nothing changes: workers of these names, each of which hosts all types and has the labels they require. */
 export function viewOf(
   version: number,

@@ -83,7 +83,7 @@ export class ServiceHost {
 
   heardView(view: View): void {
     this.#with((now) => this.#election.viewHeard(view.version, now));
-    this.#serve((service, now) => service.viewHeard(view.version, now));
+    this.#serve((service, now) => service.viewHeard(view, now));
   }
 
   echoed(): void {

@@ -6,10 +6,11 @@
  *
  * Invariants:
  * - VW1 A view is followed only if its version is greater than that of the one before.
- * - VW2 Whoever knows a later view than somebody tells says so: a service that is behind numbers its views above it.
+ * - VW2 Whoever knows a later view than somebody tells, or another of the same number, says so: the service numbers its own
+ *   above it.
  */
 import { Placement } from '../placement/placement.ts';
-import type { View } from '../placement/view.ts';
+import { isSameView, type View } from '../placement/view.ts';
 import type { Environment } from './environment.ts';
 import { encodeSignal } from './signals.ts';
 import type { Subjects } from './subjects.ts';
@@ -58,7 +59,8 @@ export class Views {
 
   learn(view: View): void {
     const before = this.#placement;
-    if (view.version < before.view.version) this.#tell();
+    const isRival = view.version === before.view.version && this.isKnown && !isSameView(view, before.view);
+    if (view.version < before.view.version || isRival) this.#tell();
     if (view.version <= before.view.version) return;
     this.#placement = new Placement(view);
     this.#parts.follow(this.#placement, before);

@@ -114,7 +114,7 @@ test('PS3, SH1: the service tells a process that announces itself after another 
   await host.stop();
 });
 
-test('VW2, PS1: a service that hears a later view of its own term numbers the next one above it', () => {
+test('VW2, PS1: a service that hears a later view of its own term, or another of one number, numbers the next one above it', () => {
   const limits = defaultPlacementLimits;
   const service = new PlacementService({ term: 2, partitions: 8, view: undefined, pins: [], limits, now: 0 });
   const [entry] = viewOf(1, 8, ['a'], ['stock']).workers;
@@ -124,9 +124,14 @@ test('VW2, PS1: a service that hears a later view of its own term numbers the ne
     actions.flatMap((action) => (action.kind === 'publish' ? [action.view.version - 2 * viewsPerTerm] : []));
   for (let now = 0; now < limits.suspectMs + 500; now += 50) service.tick(now);
   const now = limits.suspectMs + 500;
-  assert.equal(versionsOf(service.viewHeard(2 * viewsPerTerm + 5, now)), [6]);
-  assert.equal(versionsOf(service.viewHeard(2 * viewsPerTerm + 4, now)), []);
-  assert.equal(versionsOf(service.viewHeard(3 * viewsPerTerm + 9, now)), []);
+  const heard = (count: number, workers = [entry]) =>
+    versionsOf(service.viewHeard({ version: 2 * viewsPerTerm + count, partitions: 8, workers, pins: [] }, now));
+  assert.equal(heard(5), [6]);
+  assert.equal(heard(4), []);
+  assert.equal(heard(viewsPerTerm + 9), []);
+  // Its own, and another of the same number.
+  assert.equal(heard(6), []);
+  assert.equal(heard(6, []), [7]);
 });
 
 test.run();

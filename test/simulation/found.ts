@@ -24,4 +24,5 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   2645: 'the check took a full mailbox for a lost dead letter',
   3352: 'a stale worker sent from a session that was never durable (P2)',
   5471: 'an entity that is written every now and then took a faster clock of its last owner for lost history',
+  7488: 'two services had one term, and numbered different views alike',
 };
