@@ -46,7 +46,7 @@ export const usualLoad: LoadOptions = { tallies: 96, loops: 96, thinkMs: 40, dea
 export const three = ['w1', 'w2', 'w3'];
 
 /** Between the steps of a scenario, ms: the usual load runs undisturbed. */
-export const calmMs = 2_000;
+export const calmMs = 1_000;
 
 type Body = (cluster: Cluster, given: Given) => Promise<{ measured: Measured; problems?: readonly string[] }>;
 
@@ -58,7 +58,7 @@ export async function scene(name: string, options: Partial<ClusterOptions>, give
     await sleep(calmMs);
     await cluster.takePauses();
     const { measured, problems = [] } = await body(cluster, given);
-    await sleep(calmMs / 2);
+    await sleep(calmMs);
     const { failed } = await cluster.counts();
     const verdict = await cluster.finish();
     const { operations, acknowledged, unknown, lost, doubled, finishedMs } = verdict;
