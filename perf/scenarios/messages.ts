@@ -53,7 +53,7 @@ export const fanout: Scenario = {
   summary: `a turn that sends ${messagesATurn} messages, until all of them are answered`,
   unit: 'messages',
   isDurable: true,
-  defaults: { concurrency: 16 },
+  defaults: { concurrency: 16, warmupMs: 5_000 },
   steps: [{ name: 'fanout' }],
   run: spread,
   check: (stand, entries) => judge(entries, (key) => stand.post.entity(Listener, key).count()),
@@ -89,7 +89,8 @@ export const reserve: Scenario = {
   summary: 'an order that reserves from three stocks and confirms, until it is placed',
   unit: 'orders',
   isDurable: true,
-  defaults: { keys: 1_000, concurrency: 256 },
+  // The first orders of many turns each are those of a cold process for seconds.
+  defaults: { keys: 1_000, concurrency: 64, warmupMs: 5_000 },
   steps: [{ name: 'reserve' }],
   prepare: async (stand) => {
     // What stocks hold at first is in their contract; asked once, they are in memory as in a shop that is open.
