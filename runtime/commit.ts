@@ -19,9 +19,9 @@ import type { Activation, Batch } from './activation.ts';
 import type { Environment } from './environment.ts';
 import type { Ownership } from './ownership.ts';
 import { drain } from './persistence.ts';
-import type { Commit, Outcome, Store } from './store.ts';
+import { type Commit, type Outcome, type Store, StoreAway } from './store.ts';
 
-export type Failure = Exclude<Outcome, 'committed'> | 'store-refused' | 'store-unknown';
+export type Failure = Exclude<Outcome, 'committed'> | 'store-refused' | 'store-away' | 'store-unknown';
 
 export interface CommitSink {
   /** The batch is durable: let its outputs go. */
@@ -179,7 +179,8 @@ export class CommitQueue {
   }
 
   #fail(flying: readonly Flying[], error: unknown): void {
-    const failure = isSkerryError(error) && error.effect === 'none' ? 'store-refused' : 'store-unknown';
+    const isNone = isSkerryError(error) && error.effect === 'none';
+    const failure = error instanceof StoreAway ? 'store-away' : isNone ? 'store-refused' : 'store-unknown';
     for (const { activation } of flying)
       if (activation.phase !== 'dropped') this.#sink.failed(activation, failure, error);
     this.#end();

@@ -18,7 +18,7 @@ import type { Item } from './mailbox.ts';
 import type { Ownership } from './ownership.ts';
 import type { Pump } from './pump.ts';
 import type { Residents } from './residents.ts';
-import type { Partition } from './store.ts';
+import { type Partition, StoreAway } from './store.ts';
 
 export interface FailuresParts {
   readonly environment: Environment;
@@ -60,10 +60,12 @@ export class Failures {
     const waiting = this.#parts.pump.takeAll(activation);
     const held = [...(activation.ahead?.values() ?? [])].flatMap((messages) => [...messages.values()]);
     this.#parts.residents.drop(activation);
-    this.#parts.environment.log.warn(
-      { entity: activation.address, failure, error: error === undefined ? undefined : String(error) },
-      'a commit did not happen; the activation is dropped and read again',
-    );
+    // That the store is away it says itself, once for all entities.
+    if (failure !== 'store-away')
+      this.#parts.environment.log.warn(
+        { entity: activation.address, failure, error: error === undefined ? undefined : String(error) },
+        'a commit did not happen; the activation is dropped and read again',
+      );
     if (failure === 'store-unknown') {
       this.#parts.residents.doubt(activation.address);
       for (const request of requests) this.#doubtful.add(request);
@@ -86,7 +88,8 @@ export class Failures {
   #again(address: Address, items: readonly Item[]): void {
     const pause = Math.ceil(this.#parts.limits.retryMs / 5);
     this.#parts.environment.after(pause, () => {
-      for (const item of items) this.#parts.deliver(address, item);
+      const now = this.#parts.environment.now();
+      for (const item of items) if (isYoung(item, now)) this.#parts.deliver(address, item);
       this.#parts.wake(address);
     });
   }
@@ -97,6 +100,7 @@ export class Failures {
     // A read that failed between turns leaves their commit on its way.
     if (activation.flying !== undefined) this.#parts.residents.doubt(activation.address);
     this.#parts.residents.drop(activation);
+    if (error instanceof StoreAway) return this.#again(activation.address, waiting);
     const message = errorText(error);
     this.#parts.environment.log.warn({ entity: activation.address, error: message }, 'an entity could not be read');
     // What the application's code threw (an initial state, an upgrade) is no failure of the store, and no pause helps.
@@ -113,7 +117,7 @@ export class Failures {
 
   /** The partition is another worker's. */
   lost(partition: Partition): void {
-    this.#parts.environment.log.warn(
+    this.#parts.environment.log.info(
       { partition },
       'a partition is not this worker’s any more: its entities here are dropped',
     );
@@ -127,4 +131,10 @@ export class Failures {
     }
     this.#parts.lost(partition);
   }
+}
+
+/** Whether anybody still waits for it: while the store is away nothing gathers that is over. */
+function isYoung(item: Item, now: number): boolean {
+  if (item.kind === 'query') return now <= item.deadline;
+  return item.kind !== 'message' || now <= item.arrival.expires;
 }

@@ -20,6 +20,7 @@
  *   that was claimed before a pin is stale after it.
  * - S9 A lease changes hands in one step, and its term rises each time: no two holders are ever given the same term.
  */
+import { SkerryError } from '../core/errors.ts';
 import type { Address } from '../core/message.ts';
 import type { RecordName } from '../core/record.ts';
 import type { Pin } from '../placement/view.ts';
@@ -90,6 +91,16 @@ export interface Wake {
 
 /** Tables that `load` leaves in the store: read one by one, or page by page, when they are needed. */
 export const lazyTables: ReadonlySet<string> = new Set(['p', 'h']);
+
+/**
+ * The store cannot be reached for now, and may be there again soon: nothing of the call was begun. What asked for it is
+ * tried again until its deadline.
+ */
+export class StoreAway extends SkerryError {
+  constructor(message: string, cause?: unknown) {
+    super('store-failed', message, { effect: 'none', cause });
+  }
+}
 
 export interface Store {
   /** How many partitions this store was made for; fixed for its life. */

@@ -205,6 +205,28 @@ test('C2, P4: nor when the second try of an unknown commit is refused', () =>
     assert.ok(isHonest, String(call.error));
   }));
 
+test('while the store is away calls wait, of entities in memory and of others, and are answered when it is back', () =>
+  withTallies({}, async ({ hand, gate, tally, during, stored }) => {
+    await during(tally('a').add(1));
+    gate.isAway = true;
+    const calls = [
+      watch(tally('a').add(5)),
+      watch(tally('b').add(7)),
+      watch(tally('a').count()),
+      watch(tally('c').count()),
+    ];
+    await hand.advance(5_000);
+    assert.ok(calls.every(({ isSettled }) => !isSettled));
+    assert.ok(hand.logged.length < 5, `${hand.logged.length} lines are logged`);
+    gate.isAway = false;
+    await hand.advance(2_000);
+    assert.equal(
+      calls.map(({ value }) => value),
+      [6, 7, calls[2]?.value === 1 ? 1 : 6, 0],
+    );
+    assert.equal([(await stored('a'))?.count, (await stored('b'))?.count], [6, 7]);
+  }));
+
 test('P3, W1: a worker whose partition was claimed by another drops its entities and answers nothing for them', () =>
   withTallies({}, async ({ hand, gate, tally, during, stored }) => {
     await during(tally('a').add(1));
@@ -217,7 +239,7 @@ test('P3, W1: a worker whose partition was claimed by another drops its entities
     assert.equal([(command.error as SkerryError).code, (command.error as SkerryError).effect], ['deadline', 'unknown']);
     assert.equal([(query.error as SkerryError).code, (query.error as SkerryError).effect], ['deadline', 'none']);
     assert.equal(await stored('a'), { count: 1, seen: [] });
-    assert.ok(hand.logged.some(({ level, message }) => level === 'warn' && /not this worker’s any more/.test(message)));
+    assert.ok(hand.logged.some(({ level, message }) => level === 'info' && /not this worker’s any more/.test(message)));
   }));
 
 test('V2, P3: an activation that was dropped releases nothing, also when its commit turns out to be written', async () => {

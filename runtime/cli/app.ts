@@ -44,7 +44,8 @@ export async function loadApp(given: string): Promise<App> {
   const behaviours = behavioursOf(module);
   if (behaviours.length > 0) return { path, behaviours, limits: limitsOf(module, name) };
   throw new CliError('invalid-definition', `${name} exports no behaviour`, {
-    advice: 'export what behaviour() returns: by itself, or several in an array',
+    advice:
+      'export what behaviour() returns: by itself, or several in an array; and have the project be of type module: npm pkg set type=module',
   });
 }
 

@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { type Cluster, embed } from '../embed.ts';
 import { machineEnvironment } from '../environment.ts';
 import { type App, loadApp, shownPath } from './app.ts';
+import { clusterNote } from './cluster-note.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
 import { greet } from './control-client.ts';
@@ -42,6 +43,11 @@ async function runApp(given: Given): Promise<number> {
       { advice: 'stop it first, or name another folder with --data' },
     );
   const stopping = new Stopping(given.environment);
+  const cluster = clusterNote(folder);
+  if (cluster !== undefined)
+    throw new CliError('store-in-use', `skerry up runs a cluster on ${shownPath(folder)}, in process ${cluster.pid}`, {
+      advice: 'call that one, or name another folder with --data',
+    });
   const store = await openWaiting(folder, 'skerry run', given.environment);
   try {
     const environment = machineEnvironment(output.log('warn'));

@@ -44,7 +44,7 @@ export async function openClusterStore(
   const sizes = partitions === undefined ? {} : { partitions };
   try {
     if (isRedis(text)) return await openRedis({ ...redisOf(text), ...tlsOf(given), ...sizes, log: environment.log });
-    if (/^[a-z][a-z-]*:\/\//i.test(text)) throw noStore(text);
+    if (/^[a-z][a-z0-9+-]+:/i.test(text)) throw noStore(text);
     return await openLmdb(text, { ...sizes, shared: true, owner });
   } catch (error) {
     throw advised(error);

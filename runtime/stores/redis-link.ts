@@ -12,10 +12,10 @@
  *   connection, so that nothing gathers behind it (P12).
  */
 import type { Socket } from 'node:net';
-import type { ConnectionOptions } from 'node:tls';
 import { Cluster, Command, Redis } from 'ioredis';
 import { type Effect, errorText, SkerryError } from '../../core/errors.ts';
 import type { Log } from '../log.ts';
+import { StoreAway } from '../store.ts';
 import { type Argument, requestOf } from './redis-request.ts';
 import type { Script } from './redis-scripts.ts';
 
@@ -26,7 +26,7 @@ export interface LinkOptions {
   readonly isCluster: boolean;
   readonly user: string | undefined;
   readonly password: string | undefined;
-  readonly tls: ConnectionOptions | undefined;
+  readonly tls: object | undefined;
   readonly commandTimeoutMs: number;
   readonly log: Log;
 }
@@ -48,6 +48,9 @@ const refusals: Readonly<Record<string, string>> = {
 
 /** What the package says of a command that took too long. */
 const timedOut = 'Command timed out';
+/** Those of them that pass by themselves. */
+const passing: ReadonlySet<string> = new Set(['LOADING', 'BUSY', 'MASTERDOWN', 'CLUSTERDOWN']);
+
 const ping = requestOf(['PING']);
 const corked = new WeakSet<Socket>();
 
@@ -190,13 +193,12 @@ export class RedisLink {
     const said = errorText(error);
     const isRefused = refusals[codeOf(said)] !== undefined;
     const effect: Effect = what === 'read' || !isSent || isRefused ? 'none' : 'unknown';
-    const reason = isSent
-      ? explained(said)
-      : `not connected${this.#trouble === undefined ? '' : ` (${this.#trouble})`}`;
-    return new SkerryError('store-failed', `The store at ${this.where} could not ${what}: ${reason}`, {
-      effect,
-      cause: error,
-    });
+    const failed = `The store at ${this.where} could not ${what}`;
+    const trouble = this.#trouble === undefined ? '' : ` (${this.#trouble})`;
+    const isAway = !isSent || (what === 'read' && !isRefused) || passing.has(codeOf(said));
+    if (isAway && effect === 'none')
+      return new StoreAway(`${failed}: ${isSent ? explained(said) : `not connected${trouble}`}`, error);
+    return new SkerryError('store-failed', `${failed}: ${explained(said)}`, { effect, cause: error });
   }
 
   /** Said once until the connection is there again. */

@@ -15,7 +15,6 @@
  *
  * As long as a claim of several partitions in a cluster is not one step, one that fails may have raised some of their epochs.
  */
-import type { ConnectionOptions } from 'node:tls';
 import { isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
@@ -55,7 +54,8 @@ export interface RedisOptions {
   readonly partitions?: number;
   readonly user?: string;
   readonly password?: string;
-  readonly tls?: ConnectionOptions;
+  /** As `tls.connect` of Node takes them: `ca`, `cert`, `key`, … */
+  readonly tls?: object;
   /** Replicas that must have a commit before its outputs leave (default 0), and how long they are waited for, ms (1,000). */
   readonly minReplicas?: number;
   readonly minReplicasMs?: number;

@@ -4,17 +4,18 @@
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Pin } from '../../placement/view.ts';
-import type {
-  Claim,
-  Commit,
-  Epoch,
-  Lease,
-  Loaded,
-  Outcome,
-  Partition,
-  RecordName,
-  Store,
-  Wake,
+import {
+  type Claim,
+  type Commit,
+  type Epoch,
+  type Lease,
+  type Loaded,
+  type Outcome,
+  type Partition,
+  type RecordName,
+  type Store,
+  StoreAway,
+  type Wake,
 } from '../../runtime/store.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 
@@ -44,6 +45,8 @@ export class GateStore implements Store {
   /** What was passed to `commit`, call by call. */
   readonly commits: (readonly Commit[])[] = [];
   readonly faults: { commit: Fault[]; load: number; epochs: number } = { commit: [], load: 0, epochs: 0 };
+  /** While it is, nothing is begun. */
+  isAway = false;
   loadCount = 0;
   epochCount = 0;
   readCount = 0;
@@ -87,7 +90,12 @@ export class GateStore implements Store {
     };
   }
 
+  #knock(): void {
+    if (this.isAway) throw new StoreAway('not connected');
+  }
+
   async commit(group: readonly Commit[]): Promise<Outcome[]> {
+    this.#knock();
     this.commits.push(group);
     const fault = this.faults.commit.shift();
     await this.#commitGate?.opened;
@@ -102,6 +110,7 @@ export class GateStore implements Store {
   }
 
   async load(entities: Parameters<Store['load']>[0]): Promise<(Loaded | undefined)[]> {
+    this.#knock();
     this.loadCount += 1;
     if (this.faults.load > 0) {
       this.faults.load -= 1;
@@ -111,6 +120,7 @@ export class GateStore implements Store {
   }
 
   async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
+    this.#knock();
     this.epochCount += 1;
     const epochs = await this.inner.epochs(partitions);
     await this.#epochGate?.opened;
