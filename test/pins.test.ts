@@ -41,33 +41,40 @@ test('HO3, P3: who claims a home does not run the entities that are pinned, thou
     assert.equal([remote.where(address).worker, call.value], ['b', 2]);
   }));
 
-test('P7: timers of entities that were unpinned after their home had been claimed fire, though nobody calls', () => {
-  const scripts = { remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 6_000 }).add(1) };
-  return withWorkers({ names: ['a', 'b', 'c'], scripts }, async ({ hand, during, tally, workers, gate, remote }) => {
-    const keys = Array.from({ length: 40 }, (_, key) => String(key));
-    const pinned = keys.filter((key) => remote.where(`tally/${key}`).worker === 'a').slice(0, 8);
-    await during(Promise.all(pinned.map((key) => tally(key).run('remind'))));
-    const c = workers.get('c')?.member;
-    const pinAll = (worker: string | undefined) =>
-      during(Promise.all(pinned.map((key) => c?.pin(`tally/${key}`, worker))));
-    await pinAll('b');
-    await hand.advance(1_000);
-    // Their homes are claimed by who does not know of their timers.
-    await during(workers.get('a')?.close() ?? Promise.reject(new Error('no a')));
-    await hand.advance(500);
-    await pinAll(undefined);
-    await hand.advance(7_000);
-    const homes = pinned.map((key) => remote.where(`tally/${key}`));
-    assert.ok(homes.some(({ worker }) => worker === 'c'));
-    const loaded = await gate.load(
-      pinned.map((key, index) => ({ address: `tally/${key}`, partition: homes[index]?.partition ?? -1 })),
-    );
-    assert.equal(
-      loaded.map((one) => one?.wakeAt),
-      pinned.map(() => undefined),
-    );
+for (const isTold of [true, false])
+  test(`P7: timers of entities that were unpinned after their home had been claimed fire, ${isTold ? 'though nobody calls' : 'also if that home was claimed again before its owner knew'}`, () => {
+    const scripts = { remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 12_000 }).add(1) };
+    return withWorkers({ names: ['a', 'b', 'c'], scripts }, async ({ hand, during, tally, workers, gate, remote }) => {
+      const keys = Array.from({ length: 40 }, (_, key) => String(key));
+      const pinned = keys.filter((key) => remote.where(`tally/${key}`).worker === 'a').slice(0, 8);
+      await during(Promise.all(pinned.map((key) => tally(key).run('remind'))));
+      const c = workers.get('c')?.member;
+      const pinAll = (worker: string | undefined) =>
+        during(Promise.all(pinned.map((key) => c?.pin(`tally/${key}`, worker))));
+      await pinAll('b');
+      await hand.advance(1_000);
+      // Their homes are claimed by who does not know of their timers.
+      await during(workers.get('a')?.close() ?? Promise.reject(new Error('no a')));
+      await hand.advance(500);
+      if (isTold) await pinAll(undefined);
+      else {
+        for (const key of pinned) await gate.pin(`tally/${key}`, pinnedPartition(`tally/${key}`, 16), undefined);
+        c?.worker.ownership.verify(c.worker.partitions);
+        await hand.advance(1_000);
+        assert.is(remote.where(`tally/${pinned[0]}`).worker, 'b');
+      }
+      await hand.advance(13_000);
+      const homes = pinned.map((key) => remote.where(`tally/${key}`));
+      assert.ok(homes.some(({ worker }) => worker === 'c'));
+      const loaded = await gate.load(
+        pinned.map((key, index) => ({ address: `tally/${key}`, partition: homes[index]?.partition ?? -1 })),
+      );
+      assert.equal(
+        loaded.map((one) => one?.wakeAt),
+        pinned.map(() => undefined),
+      );
+    });
   });
-});
 
 test('PN1, S8, P3: a pin makes the claim stale of whoever has the entity, also where its type requires labels', () => {
   const behaviours = [tallyWith({}, { labels: ['big'] })];

@@ -145,7 +145,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/member.ts',
     find: '    for (const partition of mine) this.tenancy.resume(partition);\n',
     replace: '',
-    tests: [],
+    tests: ['pins'],
   },
   {
     name: 'who drains leaves no time to the store',
@@ -178,6 +178,22 @@ export const clusterMutants: readonly Mutant[] = [
     find: 'if (epoch >= asked.epoch && counter >= asked.counter) {',
     replace: 'if (epoch >= asked.epoch) {',
     tests: [],
+  },
+  {
+    name: 'two services of one term number their views alike',
+    promise: 'PS1',
+    file: 'placement/service.ts',
+    find: '    if (isRival && count < viewsPerTerm) {\n',
+    replace: '    if (isRival && count < 0) {\n',
+    tests: ['handoff'],
+  },
+  {
+    name: 'who was replaced while it hung is not told',
+    promise: 'MB1',
+    file: 'runtime/service-host.ts',
+    find: '        return this.#dismiss(signal.entry.id);\n',
+    replace: '        return;\n',
+    tests: ['handoff'],
   },
   {
     name: 'two processes serve one term',
