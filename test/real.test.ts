@@ -21,9 +21,9 @@ async function run(name: string, seconds: number): Promise<Result> {
   const scenario = scenarios.find((one) => one.name === name);
   assert.ok(scenario !== undefined, name);
   const result = await scenario.run({ seconds, say: (text) => console.log(`  ${name}: ${text}`) });
-  const { lost, doubled, wrong, stale, disordered, operations, sent } = result.verdict;
+  const { operations, sent, failed, lost, doubled, wrong, stale, disordered } = result.verdict;
   assert.equal(result.problems, []);
-  assert.equal({ lost, doubled, wrong, stale, disordered }, { lost: 0, doubled: 0, wrong: 0, stale: 0, disordered: 0 });
+  assert.equal([failed, lost, doubled, wrong, stale, disordered], [0, 0, 0, 0, 0, 0]);
   assert.ok(operations > 500 && sent > 50, `${operations} operations and ${sent} messages are no load`);
   return result;
 }
@@ -67,8 +67,8 @@ real('numbers of operations in any order become ranges, and one that comes twice
 real(
   'P1, P4, P7, P9: workers are killed under load, one each second, and started again: nothing is lost, doubled or left over',
   async () => {
-    const { measured } = await run('kill', 5);
-    assert.is(measured.kills, 5);
+    const { measured } = await run('kill', 4);
+    assert.is(measured.kills, 4);
   },
   unhurried,
 );
@@ -99,10 +99,7 @@ real(
 
 real(
   'P4: every worker is drained and started again under load, and no call fails',
-  async () => {
-    const { verdict } = await run('rolling', 0);
-    assert.is(verdict.failed, 0);
-  },
+  async () => void (await run('rolling', 0)),
   unhurried,
 );
 

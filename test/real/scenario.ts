@@ -63,7 +63,9 @@ export async function scene(name: string, options: Partial<ClusterOptions>, give
     const verdict = await cluster.finish();
     const { operations, acknowledged, unknown, lost, doubled, finishedMs } = verdict;
     const compared = { operations, acknowledged, failed: verdict.failed, unknown, lost, doubled };
-    const all = [...problems, ...verdict.problems];
+    // No fault here lasts as long as a call's deadline.
+    const failures = verdict.failed === 0 ? [] : [`${verdict.failed} calls failed`];
+    const all = [...problems, ...failures, ...verdict.problems];
     for (const one of failed.slice(0, 3))
       given.say(`failed: ${one.code} ${one.effect} after ${one.ms.toFixed(0)} ms: ${one.message}`);
     if (all.length > 0) given.say(cluster.lastWords());
