@@ -45,9 +45,13 @@ simulation('a trace that is read does not change the run', async () => {
   assert.is(traced.hash, (await runSeed(5)).hash);
 });
 
-simulation('P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P12: seeds 1 to 100 break no promise', () => findsNothing(from(1, 100)), {
-  timeoutMs,
-});
+simulation(
+  'P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P12: seeds 1 to 100 break no promise',
+  () => findsNothing(from(1, 100)),
+  {
+    timeoutMs,
+  },
+);
 
 simulation('seeds that once found a bug find none', () => findsNothing(Object.keys(foundSeeds).map(Number)), {
   timeoutMs,
