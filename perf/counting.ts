@@ -53,6 +53,7 @@ export function countingStore(store: Store, counts: Counts): Store {
   const commit = counted('commit', 'commitCalls');
   return {
     partitions: store.partitions,
+    mayGoBack: store.mayGoBack,
     valueBytesMax: store.valueBytesMax,
     claim: counted('claim'),
     pin: counted('pin'),

@@ -95,12 +95,27 @@ export class Handover {
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */
   take({ partition, epoch, pins }: Claim, at: number, warm: readonly WarmEntity[]): void {
-    const { ownership, residents } = this.#parts;
-    this.#leaving.delete(partition);
+    const { ownership, residents, store } = this.#parts;
+    if (this.#leaving.delete(partition)) this.#forget(partition);
     if (pins.length > 0) this.#pinned.set(partition, new Set(pins.map(({ address }) => address)));
     else this.#pinned.delete(partition);
     ownership.take(partition, epoch, at);
-    for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
+    for (const entity of warm) {
+      if (this.#isElsewhere(partition, entity.address)) continue;
+      if (store.mayGoBack) residents.activate(entity.address, partition);
+      else residents.adopt(entity, partition);
+    }
+  }
+
+  /** It was about to leave and comes again: what is left of it ran by the claim before, whose pins may be others (HO3). */
+  #forget(partition: Partition): void {
+    const { residents } = this.#parts;
+    for (const activation of [...residents.all()]) {
+      if (activation.partition !== partition) continue;
+      // Its commit is under way by the old epoch: nothing but a fence says whether it was written.
+      if (!activation.isDurable) residents.doubt(activation.address);
+      residents.drop(activation);
+    }
   }
 
   /** Have the entities of a partition woken that have something to do by themselves. */

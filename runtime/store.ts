@@ -105,6 +105,11 @@ export class StoreAway extends SkerryError {
 export interface Store {
   /** How many partitions this store was made for; fixed for its life. */
   readonly partitions: number;
+  /**
+   * Whether it may come back with less than it acknowledged (P8), as a server may that is restarted from an older file. Then
+   * nothing that another worker had in memory is believed: it is read.
+   */
+  readonly mayGoBack: boolean;
   /** Largest record value, bytes; the runtime refuses larger states before the turn commits. */
   readonly valueBytesMax: number;
 

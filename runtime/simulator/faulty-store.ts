@@ -99,6 +99,7 @@ export class FaultyStore {
     const { partitions: count, valueBytesMax } = this.inner;
     return {
       partitions: count,
+      mayGoBack: this.#parts.rates.rollback > 0,
       valueBytesMax,
       claim: (partitions, owner) => this.#claim(node, partitions, owner),
       pin: (address, partition, worker) => read('pin', () => this.#pin(address, partition, worker)),

@@ -116,6 +116,7 @@ async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
 
 class LmdbStore implements Store {
   readonly partitions: number;
+  readonly mayGoBack = false;
   readonly valueBytesMax = 64 * 1024 * 1024;
   readonly #path: string;
   readonly #options: LmdbOptions;

@@ -128,6 +128,7 @@ class Wakes {
 
 export class MemoryStore implements Store {
   readonly partitions: number;
+  readonly mayGoBack = false;
   readonly valueBytesMax: number;
   readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string | undefined }>();
   /** By their homes: worker of each pinned address. */

@@ -109,6 +109,7 @@ interface Entity {
 
 class RedisStore implements Store {
   readonly partitions: number;
+  readonly mayGoBack = true;
   readonly valueBytesMax = valueBytesMax;
   readonly #link: RedisLink;
   readonly #layout: RedisLayout;

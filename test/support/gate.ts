@@ -41,6 +41,7 @@ function gate(): Gate {
 export class GateStore implements Store {
   readonly inner: Store;
   readonly partitions: number;
+  mayGoBack = false;
   readonly valueBytesMax: number;
   /** What was passed to `commit`, call by call. */
   readonly commits: (readonly Commit[])[] = [];
