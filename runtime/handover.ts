@@ -95,15 +95,19 @@ export class Handover {
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */
   take({ partition, epoch, pins }: Claim, at: number, warm: readonly WarmEntity[]): void {
-    const { ownership, residents, store } = this.#parts;
+    const { ownership, residents, store, environment } = this.#parts;
     if (this.#leaving.delete(partition)) this.#forget(partition);
     if (pins.length > 0) this.#pinned.set(partition, new Set(pins.map(({ address }) => address)));
     else this.#pinned.delete(partition);
     ownership.take(partition, epoch, at);
     for (const entity of warm) {
       if (this.#isElsewhere(partition, entity.address)) continue;
-      if (store.mayGoBack) residents.activate(entity.address, partition);
-      else residents.adopt(entity, partition);
+      if (!store.mayGoBack) residents.adopt(entity, partition);
+      else {
+        const activation = residents.activate(entity.address, partition);
+        // Else it would count as idle for ever.
+        if (activation !== undefined) activation.usedAt = environment.now();
+      }
     }
   }
 

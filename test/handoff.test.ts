@@ -1,4 +1,5 @@
 /** Handoffs: what comes along with a partition, and that who is behind hears of it. */
+import { partitionOf } from '../placement/hash.ts';
 import { defaultPlacementLimits } from '../placement/limits.ts';
 import { PlacementService, type ServiceAction, viewsPerTerm } from '../placement/service.ts';
 import { viewOf } from '../placement/view.ts';
@@ -50,6 +51,45 @@ test('MB2: who leaves waits until others have what it had, memory and all: nothi
       keys.map(() => 2),
     );
     assert.is(gate.loadCount, before);
+  }));
+
+test('HO3, P8: of a store that may go back nothing that was handed over is believed: it is read, at once', () =>
+  withWorkers({ limits }, async ({ tally, workers, during, gate, hand }) => {
+    gate.mayGoBack = true;
+    await during(Promise.all(keys.map((key) => tally(key).add(1))));
+    const before = gate.loadCount;
+    const closing = watch(workers.get('b')?.close() ?? missing());
+    await hand.advance(1_000);
+    assert.ok(closing.isSettled);
+    const after = gate.loadCount;
+    assert.ok(after > before, 'nothing was read');
+    assert.equal(
+      await during(Promise.all(keys.map((key) => tally(key).add(1)))),
+      keys.map(() => 2),
+    );
+    assert.is(gate.loadCount, after, 'it was read again by the calls');
+  }));
+
+test('HO3, P3: a partition that comes back while it was about to leave runs nothing by its claim before', () =>
+  withWorkers({ limits }, async ({ hand, tally, workers, during, gate, keyAt }) => {
+    const key = keyAt('a');
+    await during(tally(key).add(1));
+    const [worker] = workers.get('a')?.workers ?? [];
+    const partition = partitionOf(`tally/${key}`, 16);
+    const open = gate.holdOutcomes();
+    const call = watch(tally(key).add(1));
+    await hand.advance(5);
+    const giving = watch(worker?.give([partition]) ?? missing());
+    await hand.advance(5);
+    assert.ok(worker?.isActive(`tally/${key}`) && !giving.isSettled);
+    const [claim] = await gate.inner.claim([partition], 'a');
+    if (claim === undefined) return missing();
+    worker?.take(claim, hand.now(), []);
+    assert.not.ok(worker?.isActive(`tally/${key}`));
+    open();
+    await hand.advance(40_000);
+    assert.equal([giving.value, call.value], [[], 2]);
+    assert.is(await during(tally(key).count()), 2);
   }));
 
 test('VW2: a service that knows only of earlier terms is told, and numbers its views above', () =>
