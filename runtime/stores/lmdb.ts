@@ -191,11 +191,12 @@ class LmdbStore implements Store {
     return found.map(({ key, value }) => [key.slice(start.length), value] as const);
   }
 
-  async wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
+  wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
     const home = this.#home(partition);
     const after = options.after && wakeKey(home, options.after);
-    const found = await this.#look(({ wakes }) => page(wakes, partitionKey(home), after, options.limit));
-    return found.map(({ key }) => wakeOf(key));
+    return this.#look(({ wakes }) =>
+      page(wakes, partitionKey(home), after, options.limit).map(({ key }) => wakeOf(key)),
+    );
   }
 
   async list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]> {
