@@ -191,18 +191,16 @@ class LmdbStore implements Store {
     return found.map(({ key, value }) => [key.slice(start.length), value] as const);
   }
 
-  wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
+  async wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
     const home = this.#home(partition);
     const after = options.after && wakeKey(home, options.after);
-    return this.#look(({ wakes }) =>
-      page(wakes, partitionKey(home), after, options.limit).map(({ key }) => wakeOf(key)),
-    );
+    const found = await this.#look(({ wakes }) => page(wakes, partitionKey(home), after, options.limit));
+    return found.map(({ key }) => wakeOf(key));
   }
 
-  async list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]> {
+  list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]> {
     const prefix = type === undefined ? '' : `${type}/`;
-    const found = await this.#look(({ heads }) => page(heads, prefix, options.after, options.limit));
-    return found.map(({ key }) => key);
+    return this.#look(({ heads }) => page(heads, prefix, options.after, options.limit).map(({ key }) => key));
   }
 
   close(): Promise<void> {
