@@ -35,6 +35,22 @@ export const clusterMutants: readonly Mutant[] = [
     tests: ['tenancy'],
   },
   {
+    name: 'a partition that comes back while it leaves keeps what ran by its claim before',
+    promise: 'HO3',
+    file: 'runtime/handover.ts',
+    find: '    if (this.#leaving.delete(partition)) this.#forget(partition);\n',
+    replace: '    this.#leaving.delete(partition);\n',
+    tests: ['handoff'],
+  },
+  {
+    name: 'memory that was handed over is believed beside a store that may go back',
+    promise: 'P8',
+    file: 'runtime/handover.ts',
+    find: 'if (!store.mayGoBack) residents',
+    replace: 'if (store.partitions > 0) residents',
+    tests: ['handoff'],
+  },
+  {
     name: 'a partition is claimed before its owner was asked',
     promise: 'TY1',
     file: 'runtime/tenancy.ts',
