@@ -10,7 +10,8 @@ import { connect, type RemoteCluster } from '../runtime/connect.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
 import { type NatsTransport, openNats } from '../runtime/transports/nats.ts';
-import { freePort, NatsServer } from './support/nats-server.ts';
+import { NatsServer } from './support/nats-server.ts';
+import { freePort } from './support/own-server.ts';
 import { appPath, type Going, type Ran, Skerry } from './support/skerry.ts';
 import { assert, suite } from './support/suite.ts';
 

@@ -13,7 +13,7 @@ import type { Store } from '../runtime/store.ts';
 import { openRedis, type RedisOptions } from '../runtime/stores/redis.ts';
 import { commitOf } from './conformance/store-given.ts';
 import { newCertificates } from './support/nats-credentials.ts';
-import { freePort } from './support/nats-server.ts';
+import { freePort } from './support/own-server.ts';
 import { pathOf } from './support/programs.ts';
 import { RedisServer, startCluster } from './support/redis-server.ts';
 import { assert, rejects, suite } from './support/suite.ts';
