@@ -1,10 +1,11 @@
 /** A nats-server and a redis-server of the measurement's own: on free ports of loopback, in a folder of theirs, ended with it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, constants, mkdirSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import { delimiter, join } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { freePort, pathOf } from '../runtime/cli/programs.ts';
 
 export interface Server {
   readonly name: string;
@@ -15,8 +16,6 @@ export interface Server {
 }
 
 const readyMs = 15_000;
-/** Debian puts nats-server where only root's PATH leads. */
-const furtherFolders = ['/usr/local/sbin', '/usr/sbin', '/opt/homebrew/bin'];
 
 export async function startNats(folder: string): Promise<Server> {
   const port = await freePort();
@@ -39,6 +38,7 @@ async function start(
   { port, folder, scheme }: { port: number; folder: string; scheme: string },
 ): Promise<Server> {
   const path = pathOf(program);
+  if (path === undefined) throw new Error(`${program} is not installed, or not in a folder of PATH`);
   const version = await versionOf(path);
   const child = spawn(path, words, { cwd: folder, stdio: ['ignore', 'ignore', 'ignore'] });
   const end = () => void child.kill('SIGKILL');
@@ -75,16 +75,6 @@ async function versionOf(path: string): Promise<string> {
   return /\d+\.\d+\.\d+/.exec(texts.join(''))?.[0] ?? 'unknown';
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
-
 async function accepts(port: number): Promise<boolean> {
   const socket = connect({ host: '127.0.0.1', port });
   try {
@@ -94,21 +84,5 @@ async function accepts(port: number): Promise<boolean> {
     return false;
   } finally {
     socket.destroy();
-  }
-}
-
-function pathOf(program: string): string {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), ...furtherFolders].filter((folder) => folder !== '');
-  const found = folders.map((folder) => join(folder, program)).find(isProgram);
-  if (found === undefined) throw new Error(`${program} is not installed, or not in a folder of PATH`);
-  return found;
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -6,12 +6,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { freePort } from '../runtime/cli/programs.ts';
 import { connect, type RemoteCluster } from '../runtime/connect.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
 import { type NatsTransport, openNats } from '../runtime/transports/nats.ts';
 import { NatsServer } from './support/nats-server.ts';
-import { freePort } from './support/own-server.ts';
 import { appPath, type Going, type Ran, Skerry } from './support/skerry.ts';
 import { assert, suite } from './support/suite.ts';
 

@@ -5,15 +5,14 @@
  * One that crashes is started again where it was. What an `up` that was killed left behind is ended before the next one starts.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { accessSync, constants, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
-import { delimiter, join, resolve } from 'node:path';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join, resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
 import { isAlive } from './cluster-note.ts';
 import { CliError } from './failure.ts';
+import { freePort, pathOf, programFolders } from './programs.ts';
 
-/** Debian puts nats-server where only root's PATH leads. */
-const furtherFolders = ['/usr/local/sbin', '/usr/sbin', '/opt/homebrew/bin'];
 /** For a large log of commits to be read. */
 const readyMs = 60_000;
 const pauseMs = 50;
@@ -31,23 +30,6 @@ export function requirePrograms(names: readonly ServerName[], folders: readonly 
   throw new CliError('not-found', `${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not installed`, {
     advice: `install (apt install ${missing.join(' ')}; in a checkout of Skerry: npm run servers), or name running ones with ${names.map((name) => (name === 'nats' ? '--nats' : '--store')).join(' and ')}`,
   });
-}
-
-function programFolders(): string[] {
-  return [...(process.env.PATH ?? '').split(delimiter), ...furtherFolders].filter((folder) => folder !== '');
-}
-
-function pathOf(program: string, folders: readonly string[] = programFolders()): string | undefined {
-  return folders.map((folder) => join(folder, program)).find(isProgram);
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 export class OwnServer {
@@ -172,18 +154,6 @@ function configurationOf(
     'save ""',
     '',
   ].join('\n');
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolvePort, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => resolvePort(port));
-    });
-  });
 }
 
 /** Whether somebody at this port says what is expected. */

@@ -1,7 +1,8 @@
 /** A nats-server of the test's own. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, OwnServer } from './own-server.ts';
+import { freePort } from '../../runtime/cli/programs.ts';
+import { OwnServer } from './own-server.ts';
 
 export class NatsServer extends OwnServer {
   protected readonly words = ['-c', join(this.folder, 'nats.conf')];

@@ -4,7 +4,8 @@ import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort, OwnServer } from './own-server.ts';
+import { freePort } from '../../runtime/cli/programs.ts';
+import { OwnServer } from './own-server.ts';
 
 const clusterReadyMs = 15_000;
 
