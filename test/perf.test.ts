@@ -22,7 +22,7 @@ import { assert, suite } from './support/suite.ts';
 
 const perf = suite('perf');
 
-const moment = ['--duration', '700ms', '--warmup', '20ms', '--floor-duration', '100ms', '--floors', 'main'];
+const moment = ['--duration', '700ms', '--warmup', '20ms', '--floor-duration', '400ms', '--floors', 'main'];
 const few = ['--repeats', '1', '--keys', '200', '--concurrency', '32'];
 /** Of those that need longer, or other words. */
 const words: Readonly<Record<string, readonly string[]>> = {
