@@ -157,8 +157,10 @@ given(
     await comesTrue('it is restored', () => told.count === 1);
     for (let value = 2; value <= 20; value++) transport.send('s.a', bytes(value));
     await transport.ready();
+    // The server may read what stood in the given-up connection before or after the new subscription.
+    assert.ok(frames.filter((value) => value === 1).length <= 1, `${frames}`);
     assert.equal(
-      frames,
+      frames.filter((value) => value !== 1),
       Array.from({ length: 19 }, (_, index) => index + 2),
     );
   },
