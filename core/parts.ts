@@ -1,49 +1,76 @@
 /**
- * A map that costs nothing while it is empty: an idle entity has half a dozen of them, and a worker a million entities.
+ * A map that costs nothing while it is empty, and next to nothing while it holds one part: an idle entity has half a dozen
+ * of them, a worker a million entities, and most talk with one partner at a time.
  *
  * Like `Map` in everything that it has; what became empty gives its memory back.
  */
-const nothing = new Map<never, never>();
-
 export class Parts<Key, Part> {
-  #map: Map<Key, Part> | undefined;
+  /** The key of the only part; undefined while there are none, or several. */
+  #only: Key | undefined;
+  /** The only part, or a map of several. */
+  #held: Part | Map<Key, Part> | undefined;
+
+  get #map(): Map<Key, Part> | undefined {
+    return this.#only === undefined ? (this.#held as Map<Key, Part> | undefined) : undefined;
+  }
 
   get size(): number {
-    return this.#map === undefined ? 0 : this.#map.size;
+    if (this.#only !== undefined) return 1;
+    return this.#held === undefined ? 0 : (this.#held as Map<Key, Part>).size;
   }
 
   get(key: Key): Part | undefined {
-    return this.#map?.get(key);
+    if (this.#only !== undefined) return this.#only === key ? (this.#held as Part) : undefined;
+    return this.#held === undefined ? undefined : (this.#held as Map<Key, Part>).get(key);
   }
 
   has(key: Key): boolean {
-    return this.#map?.has(key) === true;
+    return this.#only === undefined ? this.#map?.has(key) === true : this.#only === key;
   }
 
   set(key: Key, part: Part): void {
-    this.#map ??= new Map();
-    this.#map.set(key, part);
+    if (this.#only === key || this.size === 0) {
+      this.#only = key;
+      this.#held = part;
+      return;
+    }
+    this.#several().set(key, part);
+  }
+
+  /** From here on a map. */
+  #several(): Map<Key, Part> {
+    if (this.#only === undefined) return this.#held as Map<Key, Part>;
+    const map = new Map<Key, Part>([[this.#only, this.#held as Part]]);
+    this.#only = undefined;
+    this.#held = map;
+    return map;
   }
 
   delete(key: Key): boolean {
-    const isDeleted = this.#map?.delete(key) === true;
-    if (this.#map?.size === 0) this.#map = undefined;
-    return isDeleted;
+    if (!this.has(key)) return false;
+    if (this.size === 1) this.clear();
+    else this.#several().delete(key);
+    return true;
   }
 
   clear(): void {
-    this.#map = undefined;
+    this.#only = undefined;
+    this.#held = undefined;
   }
 
   keys(): IterableIterator<Key> {
-    return (this.#map ?? (nothing as Map<Key, Part>)).keys();
+    return this.#map?.keys() ?? this.#entries.map(([key]) => key).values();
   }
 
   values(): IterableIterator<Part> {
-    return (this.#map ?? (nothing as Map<Key, Part>)).values();
+    return this.#map?.values() ?? this.#entries.map(([, part]) => part).values();
   }
 
   [Symbol.iterator](): IterableIterator<[Key, Part]> {
-    return (this.#map ?? (nothing as Map<Key, Part>))[Symbol.iterator]();
+    return this.#map?.[Symbol.iterator]() ?? this.#entries.values();
+  }
+
+  get #entries(): [Key, Part][] {
+    return this.#only === undefined ? [] : [[this.#only, this.#held as Part]];
   }
 }
