@@ -6,9 +6,10 @@
  * - K2 Decoding makes plain objects and arrays only; `__proto__` never reaches a prototype.
  */
 import { Packr } from 'msgpackr';
-import type { Arrival, Content } from '../core/activity.ts';
+import type { Content } from '../core/activity.ts';
 import { defaultLimits } from '../core/limits.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
+import { LastText, Packer, Unpacker } from './packing.ts';
 
 const packr = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false });
 
@@ -94,54 +95,80 @@ export interface FrameHead {
   readonly hops: number;
 }
 
+const packer = new Packer();
+
 export function encodeFrame(envelopes: readonly Envelope[], { viewVersion, hops }: FrameHead): Uint8Array {
-  const columns: unknown[] = [frameVersion, viewVersion, hops];
-  for (const envelope of envelopes) columns.push(envelopeRow(envelope));
-  return encode(columns);
+  packer.begin();
+  packer.array(3 + envelopes.length);
+  packer.number(frameVersion);
+  packer.number(viewVersion);
+  packer.number(hops);
+  for (const envelope of envelopes) packEnvelope(envelope);
+  return packer.end();
 }
 
-function envelopeRow(envelope: Envelope): unknown[] {
+function packEnvelope(envelope: Envelope): void {
   switch (envelope.kind) {
-    case 'message': {
-      const { arrival, content } = envelope;
-      return [
-        0,
-        envelope.to,
-        envelope.from,
-        envelope.replyTo,
-        envelope.call,
-        envelope.identity,
-        arrival.session,
-        arrival.seq,
-        arrival.floor,
-        arrival.expires,
-        arrival.sent,
-        arrival.keepMs,
-        ...contentRow(content),
-      ];
-    }
+    case 'message':
+      return packMessage(envelope);
     case 'query':
-      return [
-        1,
-        envelope.to,
-        envelope.replyTo,
-        envelope.call,
-        envelope.identity,
-        envelope.operation,
-        envelope.payload,
-        envelope.deadline,
-      ];
+      packer.array(columns.query);
+      packer.number(1);
+      packer.text(envelope.to);
+      packer.text(envelope.replyTo);
+      packer.number(envelope.call);
+      packer.text(envelope.identity);
+      packer.text(envelope.operation);
+      packer.bytes(envelope.payload);
+      return packer.number(envelope.deadline);
     case 'reply':
-      return [2, envelope.to, envelope.call, replyStatuses.indexOf(envelope.status), envelope.bytes];
+      packer.array(columns.reply);
+      packer.number(2);
+      packer.text(envelope.to);
+      packer.number(envelope.call);
+      packer.number(replyStatuses.indexOf(envelope.status));
+      return packer.bytes(envelope.bytes);
     default:
-      return [3, streamKinds.indexOf(envelope.kind), envelope.to, envelope.from, envelope.session, envelope.number];
+      packer.array(columns.stream);
+      packer.number(3);
+      packer.number(streamKinds.indexOf(envelope.kind));
+      packer.text(envelope.to);
+      packer.text(envelope.from);
+      packer.number(envelope.session);
+      return packer.number(envelope.number);
   }
 }
 
-/** Five columns. */
-export function contentRow(content: Content): unknown[] {
-  return [contentKinds.indexOf(content.kind), content.operation, content.payload, content.hold, content.wantsAnswer];
+function packMessage({ to, from, replyTo, call, identity, arrival, content }: MessageEnvelope): void {
+  packer.array(columns.message);
+  packer.number(0);
+  packer.text(to);
+  packer.text(from);
+  packer.text(replyTo);
+  packer.number(call);
+  packer.text(identity);
+  packer.number(arrival.session);
+  packer.number(arrival.seq);
+  packer.number(arrival.floor);
+  packer.number(arrival.expires);
+  packer.number(arrival.sent);
+  packer.number(arrival.keepMs);
+  packContent(packer, content);
 }
+
+/** How many columns `packContent` writes. */
+export const contentColumns = 5;
+
+export function packContent(to: Packer, content: Content): void {
+  to.number(contentKinds.indexOf(content.kind));
+  to.text(content.operation);
+  to.bytes(content.payload);
+  to.text(content.hold);
+  to.boolean(content.wantsAnswer);
+}
+
+/** Of a row of a frame, its kind included. */
+const columns = { message: 12 + contentColumns, query: 8, reply: 5, stream: 6 } as const;
 
 /** A row being read column by column; every column is checked for what it must be. */
 export class Row {
@@ -151,10 +178,6 @@ export class Row {
   constructor(columns: unknown) {
     if (!Array.isArray(columns)) throw new Error('not a row');
     this.#columns = columns;
-  }
-
-  get isAtEnd(): boolean {
-    return this.#next >= this.#columns.length;
   }
 
   any(): unknown {
@@ -213,69 +236,89 @@ export class Row {
   }
 }
 
+/** Texts that most envelopes of a frame have in common. */
+const last = {
+  from: new LastText(),
+  replyTo: new LastText(),
+  identity: new LastText(),
+  operation: new LastText(),
+  client: new LastText(),
+};
+
 /** A frame's head and envelopes (K1). Throws an error that says what is wrong with it. */
 export function decodeFrame(bytes: Uint8Array): FrameHead & { readonly envelopes: Envelope[] } {
-  const frame = rowOf(bytes);
+  const frame = new Unpacker(bytes);
+  const count = frame.array() - 3;
   const version = frame.number();
   if (version !== frameVersion) throw new Error(`frame of version ${version}, not ${frameVersion}`);
   const head = { viewVersion: frame.number(), hops: frame.number() };
   const envelopes: Envelope[] = [];
-  while (!frame.isAtEnd) envelopes.push(readEnvelope(new Row(frame.any())));
+  for (let index = 0; index < count; index++) envelopes.push(readEnvelope(frame));
+  if (!frame.isAtEnd) throw new Error('something follows the frame');
   return { ...head, envelopes };
 }
 
-function readEnvelope(row: Row): Envelope {
-  switch (row.number()) {
-    case 0:
-      return readMessage(row);
-    case 1:
-      return {
-        kind: 'query',
-        to: row.string(),
-        replyTo: row.string(),
-        call: row.number(),
-        identity: row.string(),
-        operation: row.string(),
-        payload: row.bytes(),
-        deadline: row.number(),
-      } satisfies QueryEnvelope;
-    case 2:
-      return {
-        kind: 'reply',
-        to: row.string(),
-        call: row.number(),
-        status: row.oneOf(replyStatuses),
-        bytes: row.bytes(),
-      } satisfies ReplyEnvelope;
-    case 3:
-      return {
-        kind: row.oneOf(streamKinds),
-        to: row.string(),
-        from: row.string(),
-        session: row.number(),
-        number: row.number(),
-      } satisfies StreamEnvelope;
-    default:
-      throw new Error('unknown envelope');
+function readEnvelope(frame: Unpacker): Envelope {
+  const length = frame.array();
+  const kind = frame.number();
+  if (kind === 0 && length === columns.message) return readMessage(frame);
+  if (kind === 1 && length === columns.query) return readQuery(frame);
+  if (kind === 2 && length === columns.reply) {
+    return {
+      kind: 'reply',
+      to: frame.text(last.client),
+      call: frame.number(),
+      status: frame.oneOf(replyStatuses),
+      bytes: frame.bytes(),
+    } satisfies ReplyEnvelope;
   }
+  if (kind === 3 && length === columns.stream) {
+    return {
+      kind: frame.oneOf(streamKinds),
+      to: frame.text(),
+      from: frame.text(),
+      session: frame.number(),
+      number: frame.number(),
+    } satisfies StreamEnvelope;
+  }
+  throw new Error(`an unknown envelope, of kind ${kind} and ${length} columns`);
 }
 
-function readMessage(row: Row): MessageEnvelope {
-  const head = {
-    kind: 'message',
-    to: row.string(),
-    from: row.string(),
-    replyTo: row.string(),
-    call: row.number(),
-    identity: row.string(),
-  } as const;
-  const arrival: Arrival = {
-    session: row.number(),
-    seq: row.number(),
-    floor: row.number(),
-    expires: row.number(),
-    sent: row.number(),
-    keepMs: row.number(),
+function readQuery(frame: Unpacker): QueryEnvelope {
+  return {
+    kind: 'query',
+    to: frame.text(),
+    replyTo: frame.text(last.replyTo),
+    call: frame.number(),
+    identity: frame.text(last.identity),
+    operation: frame.text(last.operation),
+    payload: frame.bytes(),
+    deadline: frame.number(),
   };
-  return { ...head, arrival, content: row.content() };
+}
+
+function readMessage(frame: Unpacker): MessageEnvelope {
+  return {
+    kind: 'message',
+    to: frame.text(),
+    from: frame.text(last.from),
+    replyTo: frame.text(last.replyTo),
+    call: frame.number(),
+    identity: frame.text(last.identity),
+    arrival: {
+      session: frame.number(),
+      seq: frame.number(),
+      floor: frame.number(),
+      expires: frame.number(),
+      sent: frame.number(),
+      keepMs: frame.number(),
+    },
+    content: {
+      kind: frame.oneOf(contentKinds),
+      operation: frame.text(last.operation),
+      payload: frame.bytes(),
+      hold: frame.text(),
+      wantsAnswer: frame.boolean(),
+    },
+  };
 }

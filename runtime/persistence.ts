@@ -12,15 +12,27 @@
  * - F2 A state is written whole in the head when small, else as a patch when the patches since the last snapshot are
  *   smaller than it, else as a new snapshot: what is written is in proportion to what changed.
  */
-import type { Activity } from '../core/activity.ts';
+import type { Activity, Inbound } from '../core/activity.ts';
 import { isEmpty } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { wholeBytesMax } from '../core/drafts.ts';
-import type { EntityRecord, HistoryItem, OutboxRow, RecordChange, RecordName } from '../core/record.ts';
+import type {
+  DeadLetter,
+  EntityRecord,
+  HistoryItem,
+  OutboxRow,
+  RecordChange,
+  RecordName,
+  Timer,
+} from '../core/record.ts';
 import { forgetChanges, recordName } from '../core/record.ts';
-import { contentRow, encode } from './codec.ts';
+import { contentColumns, encode, packContent } from './codec.ts';
+import { Packer } from './packing.ts';
 
 export const formatVersion = 1;
+
+const packer = new Packer();
+const undefinedBytes = new Uint8Array(encode(undefined));
 
 /** Patches that one activation replays at most. */
 const patchCountMax = 4_096;
@@ -71,16 +83,18 @@ function encodeHead(
   behaviour: Behaviour,
   state: Uint8Array | null,
 ): Uint8Array {
-  return encode([
-    formatVersion,
-    behaviour.version,
-    record.now,
-    layout.snapshotBytes,
-    layout.patchCount,
-    layout.patchBytes,
-    state,
-    record.forgetAt,
-  ]);
+  packer.begin();
+  packer.array(8);
+  packer.number(formatVersion);
+  packer.number(behaviour.version);
+  packer.number(record.now);
+  packer.number(layout.snapshotBytes);
+  packer.number(layout.patchCount);
+  packer.number(layout.patchBytes);
+  if (state === null) packer.nothing();
+  else packer.bytes(state);
+  packer.number(record.forgetAt);
+  return packer.end();
 }
 
 /**
@@ -156,24 +170,45 @@ function encodeChange(record: EntityRecord, name: RecordName, change: RecordChan
     return activity === undefined || isEmpty(activity) ? null : encodeActivity(activity);
   }
   if ('message' in change) return encodeOutbox(change);
-  if ('due' in change) return encode([change.name, change.due, change.order, change.to, ...contentRow(change.content)]);
+  if ('due' in change) return encodeTimer(change);
   if ('isLapsed' in change) return encode([change.id, change.operation, change.payload, change.until, change.isLapsed]);
-  if ('side' in change)
-    return encode([
-      change.id,
-      change.side,
-      change.partner,
-      change.reason,
-      change.at,
-      change.attempts,
-      ...contentRow(change.content),
-    ]);
+  if ('side' in change) return encodeDead(change);
   if ('status' in change) return encodeHistory(change);
   return encode([change.id, change.name, change.payload]);
 }
 
+function encodeTimer({ name, due, order, to, content }: Timer): Uint8Array {
+  packer.begin();
+  packer.array(4 + contentColumns);
+  packer.text(name);
+  packer.number(due);
+  packer.number(order);
+  packer.text(to);
+  packContent(packer, content);
+  return packer.end();
+}
+
+function encodeDead({ id, side, partner, reason, at, attempts, content }: DeadLetter): Uint8Array {
+  packer.begin();
+  packer.array(6 + contentColumns);
+  packer.text(id);
+  packer.text(side);
+  packer.text(partner);
+  packer.text(reason);
+  packer.number(at);
+  packer.number(attempts);
+  packContent(packer, content);
+  return packer.end();
+}
+
 function encodeOutbox({ partner, message }: OutboxRow): Uint8Array {
-  return encode([partner, message.seq, message.expires, ...contentRow(message.content)]);
+  packer.begin();
+  packer.array(3 + contentColumns);
+  packer.text(partner);
+  packer.number(message.seq);
+  packer.number(message.expires);
+  packContent(packer, message.content);
+  return packer.end();
 }
 
 function encodeHistory(item: HistoryItem): Uint8Array {
@@ -191,17 +226,34 @@ function encodeHistory(item: HistoryItem): Uint8Array {
 }
 
 export function encodeActivity({ inbound, outbound, application }: Activity): Uint8Array {
-  return encode([
-    inbound === undefined
-      ? null
-      : [
-          inbound.session,
-          inbound.through,
-          inbound.keepUntil,
-          inbound.closedAt,
-          inbound.answers.map(({ seq, bytes, until }) => [seq, bytes, until]),
-        ],
-    outbound === undefined ? null : [outbound.session, outbound.next, outbound.isClosing, outbound.activeAt],
-    application.value,
-  ]);
+  const value = application.value === undefined ? undefinedBytes : encode(application.value);
+  packer.begin();
+  packer.array(3);
+  if (inbound === undefined) packer.nothing();
+  else packInbound(inbound);
+  if (outbound === undefined) packer.nothing();
+  else {
+    packer.array(4);
+    packer.number(outbound.session);
+    packer.number(outbound.next);
+    packer.boolean(outbound.isClosing);
+    packer.number(outbound.activeAt);
+  }
+  packer.encoded(value);
+  return packer.end();
+}
+
+function packInbound({ session, through, keepUntil, closedAt, answers }: Inbound): void {
+  packer.array(5);
+  packer.number(session);
+  packer.number(through);
+  packer.number(keepUntil);
+  packer.number(closedAt);
+  packer.array(answers.length);
+  for (const { seq, bytes, until } of answers) {
+    packer.array(3);
+    packer.number(seq);
+    packer.bytes(bytes);
+    packer.number(until);
+  }
 }
