@@ -25,12 +25,19 @@ export const headPrefixBytes = 16;
 
 const formatVersion = 1;
 
+export interface KeyStarts {
+  readonly entity: Uint8Array;
+  readonly lazyRecords: Uint8Array;
+  readonly lazyNames: Uint8Array;
+}
+
 /** Keys by their parts; made once for a store. */
 export class RedisLayout {
   readonly partitions: number;
   readonly formatKey: string;
   readonly prefix: string;
   readonly #tags: string[] = [];
+  readonly #starts: KeyStarts[] = [];
 
   constructor(prefix: string, partitions: number) {
     this.prefix = prefix;
@@ -63,6 +70,17 @@ export class RedisLayout {
 
   lazyNames(partition: Partition, address: Address): string {
     return `${this.tag(partition)}n:${address}`;
+  }
+
+  /** What the keys of a home's entities start with, before the address; ASCII (`checkPrefix`). */
+  starts(partition: Partition): KeyStarts {
+    const home = this.home(partition);
+    this.#starts[home] ??= {
+      entity: Buffer.from(this.entity(partition, '')),
+      lazyRecords: Buffer.from(this.lazyRecords(partition, '')),
+      lazyNames: Buffer.from(this.lazyNames(partition, '')),
+    };
+    return this.#starts[home];
   }
 
   wakes(partition: Partition): string {

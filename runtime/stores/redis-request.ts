@@ -57,6 +57,30 @@ class Writer {
     this.#end();
   }
 
+  /** A key: its start, and an address behind it. */
+  key(start: Uint8Array, address: string): void {
+    const { length } = address;
+    const from = this.#at;
+    this.#frame(36, start.length + length);
+    const bytes = this.#bytes;
+    let at = this.#at;
+    for (let index = 0; index < start.length; index += 1) bytes[at++] = start[index] as number;
+    for (let index = 0; index < length; index += 1) {
+      const unit = address.charCodeAt(index);
+      if (unit > 127) {
+        this.#at = from;
+        this.#frame(36, start.length + Buffer.byteLength(address));
+        bytes.set(start, this.#at);
+        this.#at += start.length;
+        this.#at += bytes.write(address, this.#at, 'utf8');
+        return this.#end();
+      }
+      bytes[at++] = unit;
+    }
+    this.#at = at;
+    this.#end();
+  }
+
   bytes(value: Uint8Array): void {
     this.#frame(36, value.length);
     this.#bytes.set(value, this.#at);
@@ -158,7 +182,7 @@ function wakeFlag({ expected, wakeBefore, wakeAt }: Commit): 0 | 1 | 2 {
 
 /** One call of the commit script for all of these, in their order. */
 export function commitRequest(layout: RedisLayout, group: readonly Commit[], shares: readonly Share[]): Buffer {
-  const parts = new Map<number, Parts>();
+  const parts: Parts[] = [];
   let [keys, values, room] = [0, 1, 256];
   for (const { partition, places } of shares) {
     const tagRoom = layout.tag(partition).length + 16 + frameBytes;
@@ -168,7 +192,7 @@ export function commitRequest(layout: RedisLayout, group: readonly Commit[], sha
     for (const place of places) {
       const commit = group[place] as Commit;
       const its = partsOf(commit);
-      parts.set(place, its);
+      parts[place] = its;
       const isMore = !noMore(its);
       if (isMore) keys += 2;
       values += 3 + (wakeFlag(commit) === 1 ? 1 : 0) + (isMore ? 1 : 0);
@@ -191,7 +215,8 @@ export function commitRequest(layout: RedisLayout, group: readonly Commit[], sha
 interface Work {
   readonly group: readonly Commit[];
   readonly shares: readonly Share[];
-  readonly parts: ReadonlyMap<number, Parts>;
+  /** By place. */
+  readonly parts: readonly Parts[];
 }
 
 function writeKeys(writer: Writer, layout: RedisLayout, { group, shares, parts }: Work): void {
@@ -199,12 +224,13 @@ function writeKeys(writer: Writer, layout: RedisLayout, { group, shares, parts }
     writer.text(layout.ownership(partition));
     writer.text(layout.wakes(partition));
     writer.text(layout.addresses(partition));
+    const starts = layout.starts(partition);
     for (const place of places) {
       const { address } = group[place] as Commit;
-      writer.text(layout.entity(partition, address));
-      if (noMore(parts.get(place) as Parts)) continue;
-      writer.text(layout.lazyRecords(partition, address));
-      writer.text(layout.lazyNames(partition, address));
+      writer.key(starts.entity, address);
+      if (noMore(parts[place] as Parts)) continue;
+      writer.key(starts.lazyRecords, address);
+      writer.key(starts.lazyNames, address);
     }
   }
 }
@@ -214,9 +240,9 @@ function writeValues(writer: Writer, layout: RedisLayout, { group, shares, parts
   for (const { partition, epoch, counter, places } of shares) {
     writer.text(String(epoch));
     writer.text(String(counter));
-    writer.text(String(layout.entity(partition, '').length + 1));
+    writer.text(String(layout.starts(partition).entity.length + 1));
     writer.text(String(places.length));
-    for (const place of places) writeCommit(writer, group[place] as Commit, parts.get(place) as Parts);
+    for (const place of places) writeCommit(writer, group[place] as Commit, parts[place] as Parts);
   }
 }
 
