@@ -53,8 +53,8 @@ export function countingStore(store: Store, counts: Counts): Store {
   const commit = counted('commit', 'commitCalls');
   return {
     partitions: store.partitions,
-    mayGoBack: store.mayGoBack,
     valueBytesMax: store.valueBytesMax,
+    markOf: (partition, epoch) => store.markOf(partition, epoch),
     claim: counted('claim'),
     pin: counted('pin'),
     pins: counted('pins'),

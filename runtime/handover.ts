@@ -25,7 +25,7 @@ import { imageOf } from './persistence.ts';
 import type { Pump } from './pump.ts';
 import type { Residents } from './residents.ts';
 import type { WarmEntity } from './signals.ts';
-import type { Claim, Epoch, Partition, Store, Wake } from './store.ts';
+import type { Claim, Epoch, Mark, Partition, Store, Wake } from './store.ts';
 
 /** What is sent on; answers go to clients and never wait here. */
 export type Forwarded = Exclude<Envelope, { kind: 'reply' }>;
@@ -37,6 +37,8 @@ type Astray = (envelope: Forwarded, partition: Partition) => void;
 export interface Given {
   readonly partition: Partition;
   readonly epoch: Epoch;
+  /** What the store has of it; undefined: unknown, and then nothing goes along. */
+  readonly mark: Mark | undefined;
   readonly warm: readonly WarmEntity[];
 }
 
@@ -95,20 +97,12 @@ export class Handover {
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */
   take({ partition, epoch, pins }: Claim, at: number, warm: readonly WarmEntity[]): void {
-    const { ownership, residents, store, environment } = this.#parts;
+    const { ownership, residents } = this.#parts;
     if (this.#leaving.delete(partition)) this.#forget(partition);
     if (pins.length > 0) this.#pinned.set(partition, new Set(pins.map(({ address }) => address)));
     else this.#pinned.delete(partition);
     ownership.take(partition, epoch, at);
-    for (const entity of warm) {
-      if (this.#isElsewhere(partition, entity.address)) continue;
-      if (!store.mayGoBack) residents.adopt(entity, partition);
-      else {
-        const activation = residents.activate(entity.address, partition);
-        // Else it would count as idle for ever.
-        if (activation !== undefined) activation.usedAt = environment.now();
-      }
-    }
+    for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
   }
 
   /** It was about to leave and comes again: what is left of it ran by the claim before, whose pins may be others (HO3). */
@@ -153,7 +147,7 @@ export class Handover {
    * does not answer it does not resolve.
    */
   async give(partitions: readonly Partition[], astray: Astray): Promise<Given[]> {
-    const { ownership } = this.#parts;
+    const { ownership, store } = this.#parts;
     const leaving = new Set(
       partitions.filter((partition) => ownership.has(partition) && !this.#leaving.has(partition)),
     );
@@ -163,8 +157,11 @@ export class Handover {
     while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();
     const given = [...leaving]
       .filter((partition) => this.#leaving.has(partition) && ownership.has(partition))
-      .map((partition) => ({ partition, epoch: ownership.epochOf(partition), warm: [] as WarmEntity[] }));
-    const byPartition = new Map(given.map((one) => [one.partition, one]));
+      .map((partition) => {
+        const epoch = ownership.epochOf(partition);
+        return { partition, epoch, mark: store.markOf(partition, epoch), warm: [] as WarmEntity[] };
+      });
+    const byPartition = new Map(given.filter(({ mark }) => mark !== undefined).map((one) => [one.partition, one]));
     for (const activation of activations) this.#leave(activation, byPartition.get(activation.partition)?.warm, astray);
     for (const partition of leaving) this.#leaving.delete(partition);
     for (const { partition } of given) ownership.release(partition);

@@ -46,6 +46,8 @@ export type Signal =
       readonly id: string;
       readonly partition: number;
       readonly epoch: number;
+      /** What the store had of it then; undefined: unknown, and `entities` are of no use. */
+      readonly mark: number | undefined;
       readonly index: number;
       readonly count: number;
       readonly entities: readonly WarmEntity[];
@@ -93,8 +95,8 @@ function columnsOf(signal: Signal): unknown[] {
     case 'releasing':
       return [signal.id, signal.partitions];
     case 'released': {
-      const { id, partition, epoch, index, count, entities } = signal;
-      return [id, partition, epoch, index, count, entities.map(warmRow)];
+      const { id, partition, epoch, mark, index, count, entities } = signal;
+      return [id, partition, epoch, mark ?? null, index, count, entities.map(warmRow)];
     }
   }
 }
@@ -133,6 +135,7 @@ function readSignal(kind: SignalKind, row: Row): Signal {
         id: row.string(),
         partition: row.number(),
         epoch: row.number(),
+        mark: readOptional(row),
         index: row.number(),
         count: row.number(),
         entities: row.rows().map(readWarm),
@@ -192,13 +195,13 @@ function readWarm(row: Row): WarmEntity {
   const address = row.string();
   const version = row.number();
   const head = row.bytes();
-  const wakeAt = row.any();
+  const wakeAt = readOptional(row);
   return {
     address,
     loaded: {
       version,
       head,
-      wakeAt: typeof wakeAt === 'number' ? wakeAt : undefined,
+      wakeAt,
       records: readNamed(row),
     },
     activities: readNamed(row),
@@ -207,6 +210,11 @@ function readWarm(row: Row): WarmEntity {
 
 function readNamed(row: Row): (readonly [string, Uint8Array])[] {
   return row.rows().map((named) => [named.string(), named.bytes()] as const);
+}
+
+function readOptional(row: Row): number | undefined {
+  const value = row.any();
+  return typeof value === 'number' ? value : undefined;
 }
 
 function readStrings(row: Row): string[] {

@@ -19,6 +19,8 @@
  * - S8 A pin and the two epochs that it raises change in one step, and a claim lists the pins of that same moment: an epoch
  *   that was claimed before a pin is stale after it.
  * - S9 A lease changes hands in one step, and its term rises each time: no two holders are ever given the same term.
+ * - S10 A claim whose `previous` is an epoch, and whose `mark` is the one that `markOf` gave of it, found exactly what was
+ *   acknowledged to the claim of that epoch: whoever has that in memory need not read it.
  */
 import { SkerryError } from '../core/errors.ts';
 import type { Address } from '../core/message.ts';
@@ -35,6 +37,8 @@ export type { RecordName };
 export type Partition = number & { readonly unit?: 'partition' };
 export type Epoch = number & { readonly unit?: 'epoch' };
 export type Version = number & { readonly unit?: 'version' };
+/** Stands for everything that was committed to a partition: see `Store.markOf`. */
+export type Mark = number & { readonly unit?: 'mark' };
 
 /** One entity's change, to be written as a whole (S1) under its conditions (S2). */
 export interface Commit {
@@ -70,6 +74,8 @@ export interface Claim {
   readonly epoch: Epoch;
   /** The epoch that it had until now (0: none): nobody else had the partition in between. */
   readonly previous: Epoch;
+  /** What the store has of the partition in the same moment: see `markOf`. */
+  readonly mark: Mark;
   /** Who held it before; undefined the first time. */
   readonly before: string | undefined;
   /** The pinned entities of its home, in the same moment: a later pin makes this epoch stale. */
@@ -105,13 +111,14 @@ export class StoreAway extends SkerryError {
 export interface Store {
   /** How many partitions this store was made for; fixed for its life. */
   readonly partitions: number;
-  /**
-   * Whether it may come back with less than it acknowledged (P8), as a server may that is restarted from an older file. Then
-   * nothing that another worker had in memory is believed: it is read.
-   */
-  readonly mayGoBack: boolean;
   /** Largest record value, bytes; the runtime refuses larger states before the turn commits. */
   readonly valueBytesMax: number;
+
+  /**
+   * What the store has of a partition if it has everything that was acknowledged to this caller's claim with that epoch, and
+   * nothing else of it (S10). Undefined: the caller cannot know, since it lost an answer or waits for one.
+   */
+  markOf(partition: Partition, epoch: Epoch): Mark | undefined;
 
   /** Take partitions over (S6), all or none. `owner` is for people: it is shown, never compared. */
   claim(partitions: readonly Partition[], owner: string): Promise<Claim[]>;

@@ -11,7 +11,7 @@
  * Invariants:
  * - TY1 A partition is used only after its claim, by the epoch that the claim gave.
  * - TY2 What another worker had in memory is used only if nobody had the partition between its release and this claim, and
- *   the store did not fail meanwhile.
+ *   the store has exactly what it had then (S10): it may have come back with less (P8).
  * - TY3 What waits for a partition, and what is sent on, keeps its order (P6), and there is a bound on it (P12).
  * - TY4 Who is not in the view has nothing: the others claim what it had, and it would find that out piece by piece, from
  *   commits that are refused, and meanwhile let rest what its entities have to do.
@@ -21,7 +21,7 @@ import type { Placement } from '../placement/placement.ts';
 import type { Environment } from './environment.ts';
 import type { Forwarded, Given } from './handover.ts';
 import type { Signal, WarmEntity } from './signals.ts';
-import type { Claim, Partition, Store } from './store.ts';
+import type { Claim, Epoch, Mark, Partition, Store } from './store.ts';
 import type { Worker } from './worker.ts';
 
 export interface TenancyParts {
@@ -47,6 +47,14 @@ type Released = Extract<Signal, { kind: 'released' }>;
 /** What one worker says about a partition that is asked for. */
 type Said = 'nothing' | 'releasing';
 
+/** What the last owner of a partition had in memory, by which epoch, and what the store had then. */
+interface Memory {
+  readonly epoch: Epoch;
+  readonly mark: Mark | undefined;
+  readonly warm: WarmEntity[];
+  parts: number;
+}
+
 /** A partition on its way to this worker. */
 interface Coming {
   readonly partition: Partition;
@@ -55,8 +63,7 @@ interface Coming {
   readonly since: number;
   askedAt: number;
   isClaiming: boolean;
-  /** What its last owner had in memory. */
-  released: { readonly epoch: number; readonly warm: WarmEntity[]; parts: number } | undefined;
+  released: Memory | undefined;
   readonly waiting: { readonly envelope: Forwarded; readonly hops: number }[];
 }
 
@@ -184,10 +191,11 @@ export class Tenancy {
     }
   }
 
-  released({ id, partition, epoch, count, entities }: Released): void {
+  released({ id, partition, epoch, mark, count, entities }: Released): void {
     const coming = this.#coming.get(partition);
     if (coming === undefined || coming.isClaiming) return;
-    if (coming.released === undefined || coming.released.epoch < epoch) coming.released = { epoch, warm: [], parts: 0 };
+    if (coming.released === undefined || coming.released.epoch < epoch)
+      coming.released = { epoch, mark, warm: [], parts: 0 };
     if (coming.released.epoch !== epoch) return;
     coming.released.parts += 1;
     coming.released.warm.push(...entities);
@@ -243,8 +251,6 @@ export class Tenancy {
         { error: String(error), partitions: claimed.length },
         'partitions could not be claimed; tried again',
       );
-      // A store that fails may come back without its last commits, which what was released in memory has (P8).
-      for (const coming of claimed) coming.released = undefined;
       environment.after(limits.retryMs, () => {
         for (const coming of claimed) coming.isClaiming = false;
         if (!this.#isClosed) this.#advance();
@@ -265,9 +271,7 @@ export class Tenancy {
     this.#coming.delete(partition);
     this.#waitingCount -= waiting.length;
     this.movedCount += 1;
-    // Between the release and this claim nobody had it (TY2).
-    const warm = released !== undefined && claim.previous === released.epoch ? released.warm : [];
-    worker().take(claim, startedAt, warm);
+    worker().take(claim, startedAt, released !== undefined && isAsReleased(claim, released) ? released.warm : []);
     for (const { envelope, hops } of waiting) worker().receive(envelope, hops);
     this.resume(partition);
   }
@@ -319,13 +323,18 @@ export class Tenancy {
     for (const given of await this.#parts.worker().give(partitions)) this.#tell(id, given);
   }
 
-  #tell(id: string, { partition, epoch, warm }: Given): void {
+  #tell(id: string, { partition, epoch, mark, warm }: Given): void {
     const bundles = bundlesOf(warm, this.#parts.signalBytesMax - overheadBytes);
     for (const [index, entities] of bundles.entries()) {
-      const at = { partition, epoch, index, count: bundles.length };
+      const at = { partition, epoch, mark, index, count: bundles.length };
       this.#parts.signal(id, { kind: 'released', id: this.#parts.id, ...at, entities });
     }
   }
+}
+
+/** Whether the store has what the last owner had in memory: all of it, and nothing that came after (TY2). */
+function isAsReleased({ previous, mark }: Claim, released: Memory): boolean {
+  return previous === released.epoch && mark === released.mark;
 }
 
 /** In parts of at most so many bytes, at least one; what does not fit alone is left to be read from the store. */

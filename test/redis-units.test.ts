@@ -104,6 +104,74 @@ test('RC2: a loss is told once', () => {
   assert.is(seen(counters, 3, 10, 3), undefined);
 });
 
+type Step =
+  | { readonly kind: 'send' | 'write' | 'answer' | 'lose'; readonly call: number }
+  | { readonly kind: 'go back'; readonly to: number };
+
+/** What an owner's calls do to a server that may go back: what it has at the end, and what the owner was told. */
+function ran(steps: readonly Step[]) {
+  const counters = new RedisCounters();
+  const share = { partition: 3, epoch: 10 };
+  counters.claimed(3, 10, 5);
+  const calls = new Map<number, 'sent' | 'written' | 'refused' | 'over'>();
+  const accepted = new Set<number>();
+  let server: number[] = [];
+  for (const step of steps) {
+    if (step.kind === 'go back') {
+      server = server.slice(0, step.to);
+      continue;
+    }
+    const { kind, call } = step;
+    const state = calls.get(call);
+    if (kind === 'send' && state === undefined) {
+      counters.sent(share);
+      calls.set(call, 'sent');
+    } else if (kind === 'write' && state === 'sent') {
+      // Some are refused.
+      if (call % 4 !== 3) server.push(call);
+      calls.set(call, call % 4 === 3 ? 'refused' : 'written');
+    } else if (kind === 'answer' && (state === 'written' || state === 'refused')) {
+      counters.answered(share, state === 'written' ? 1 : 0);
+      if (state === 'written') accepted.add(call);
+      calls.set(call, 'over');
+    } else if (kind === 'lose' && state === 'written') calls.set(call, 'over');
+  }
+  return { mark: counters.markOf(3, 10), server, accepted };
+}
+
+test('RC3, S10: a server with as much as the mark says has what the owner was told, and nothing else', () => {
+  const kind = fc.constantFrom('send', 'write', 'answer', 'lose');
+  const step: fc.Arbitrary<Step> = fc.oneof(
+    { weight: 20, arbitrary: fc.record({ kind, call: fc.nat(7) }) },
+    { weight: 1, arbitrary: fc.record({ kind: fc.constant('go back'), to: fc.nat(7) }) },
+  );
+  let equal = 0;
+  let open = 0;
+  const proves = fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+    const { mark, server, accepted } = ran(steps);
+    if (mark === undefined) open += 1;
+    if (mark !== 5 + server.length) return;
+    equal += 1;
+    assert.equal([...server].sort(), [...accepted].sort());
+  });
+  fc.assert(proves, { seed, numRuns: 3_000 });
+  assert.ok(equal > 100 && open > 100, `${equal} equal, ${open} open`);
+});
+
+test('RC3: of another epoch, or of a partition that is lost, there is no mark', () => {
+  const counters = new RedisCounters();
+  assert.is(counters.markOf(3, 10), undefined);
+  counters.claimed(3, 10, 5);
+  assert.equal([counters.markOf(3, 10), counters.markOf(3, 9)], [5, undefined]);
+  // What is answered late belongs to the claim before.
+  counters.sent({ partition: 3, epoch: 10 });
+  counters.claimed(3, 11, 6);
+  counters.answered({ partition: 3, epoch: 10 }, 1);
+  assert.is(counters.markOf(3, 11), 6);
+  seen(counters, 3, 11, 4);
+  assert.is(counters.markOf(3, 11), undefined);
+});
+
 test('a page of addresses from many homes is what sorting all of them gives, and fetches little more', async () => {
   const address = fc.tuple(fc.nat(7), fc.string({ unit: 'binary', minLength: 1, maxLength: 4 }));
   const options = fc.record({

@@ -105,17 +105,8 @@ test('TY2: what the last owner had in memory comes along, if nobody had the part
     const [before] = await store.claim([first], 'b');
     tenancy.follow(placement);
     if (isBetween) await store.claim([first], 'c');
-    const epoch = before?.epoch ?? 0;
-    const released = {
-      kind: 'released',
-      id: 'b',
-      partition: first,
-      epoch,
-      index: 0,
-      count: 1,
-      entities: [warm],
-    } as const;
-    tenancy.released(released);
+    const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
+    tenancy.released({ kind: 'released', ...at, mark: 0, entities: [warm] });
     for (const id of ['b', 'c']) none(tenancy, id, mine);
     await hand.idle();
     const [one] = taken.filter(({ claim }) => claim.partition === first);
@@ -123,19 +114,30 @@ test('TY2: what the last owner had in memory comes along, if nobody had the part
   }
 });
 
-test('TY2, P8: what came along is not used once the store has failed: it may come back without the last commits', async () => {
-  const { hand, store, taken, tenancy, mine, first } = given();
-  const [before] = await store.claim([first], 'b');
-  const claim = store.claim.bind(store);
-  let failures = 1;
-  store.claim = (partitions, owner) =>
-    failures-- > 0 ? Promise.reject(new SkerryError('store-failed', 'connection lost')) : claim(partitions, owner);
-  tenancy.follow(placement);
-  const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
-  tenancy.released({ kind: 'released', ...at, entities: [warm] });
-  for (const id of ['b', 'c']) none(tenancy, id, mine);
-  await hand.advance(defaultLimits.retryMs);
-  assert.equal(taken.find((one) => one.claim.partition === first)?.warm, []);
+test('TY2, P8: what came along is used only if the store has as much as it had then, and that is known', async () => {
+  for (const [had, has, isUsed] of [
+    [7, 7, true],
+    [7, 6, false],
+    [7, 8, false],
+    [undefined, 7, false],
+    [undefined, 0, false],
+  ] as const) {
+    const { hand, store, taken, tenancy, mine, first } = given();
+    const [before] = await store.claim([first], 'b');
+    const claim = store.claim.bind(store);
+    // It fails once, and may have gone back meanwhile.
+    let failures = 1;
+    store.claim = async (partitions, owner) => {
+      if (failures-- > 0) throw new SkerryError('store-failed', 'connection lost');
+      return (await claim(partitions, owner)).map((one) => ({ ...one, mark: has }));
+    };
+    tenancy.follow(placement);
+    const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
+    tenancy.released({ kind: 'released', ...at, mark: had, entities: [warm] });
+    for (const id of ['b', 'c']) none(tenancy, id, mine);
+    await hand.advance(defaultLimits.retryMs);
+    assert.equal(taken.find((one) => one.claim.partition === first)?.warm, isUsed ? [warm] : [], `${had} and ${has}`);
+  }
 });
 
 test('TY3, P6: what comes meanwhile waits, and is run in its order once the partition is there', async () => {
@@ -218,7 +220,8 @@ test('signals come back as they went; what is none is refused', () => {
     { kind: 'release', id: 'a', view, partitions: [1, 2 ** 45] },
     { kind: 'none', id: 'a', partitions: [] },
     { kind: 'releasing', id: 'a', partitions: [7] },
-    { kind: 'released', id: 'a', partition: 7, epoch: 3, index: 0, count: 2, entities: [warm] },
+    { kind: 'released', id: 'a', partition: 7, epoch: 3, mark: 2 ** 40, index: 0, count: 2, entities: [warm] },
+    { kind: 'released', id: 'a', partition: 7, epoch: 3, mark: undefined, index: 0, count: 1, entities: [] },
   ];
   for (const signal of all) {
     const bytes = new Uint8Array(encodeSignal(signal));

@@ -99,8 +99,8 @@ export class FaultyStore {
     const { partitions: count, valueBytesMax } = this.inner;
     return {
       partitions: count,
-      mayGoBack: this.#parts.rates.rollback > 0,
       valueBytesMax,
+      markOf: (partition, epoch) => this.#losses.markOf(node, partition, epoch),
       claim: (partitions, owner) => this.#claim(node, partitions, owner),
       pin: (address, partition, worker) => read('pin', () => this.#pin(address, partition, worker)),
       pins: () => read('pins', () => this.inner.pins()),
@@ -127,7 +127,7 @@ export class FaultyStore {
     const asked = this.#losses.asked(node, partitions);
     const { claims, present } = await this.#call(node, 'claim', () => this.#claimNow(node, partitions, owner));
     this.#losses.claimed(node, present, asked);
-    return claims;
+    return claims.map((claim) => ({ ...claim, mark: present.get(claim.partition)?.counter ?? 0 }));
   }
 
   async #claimNow(
@@ -245,6 +245,7 @@ export class FaultyStore {
     if (node.isStopped) time.onError(new Error(`${node.name} commits though it was stopped`));
     const heard = committing(node, group);
     const sent = { node, group, asked: this.#losses.asked(node, new Set(group.map(({ partition }) => partition))) };
+    this.#losses.sent(node, group);
     mayCrash(node, 'before the store has it');
     // The crash came with the call: it was still sent, or not any more.
     if (node.isStopped && chance.hits(0.5)) return new Promise(() => undefined);
@@ -255,15 +256,17 @@ export class FaultyStore {
         if (this.isCut(node)) return this.#loseAnswer(node, () => reject(lostConnection('cut')));
         if (isRefused) {
           count.add('store refuses');
-          return this.#answer(node, () =>
-            reject(new SkerryError('store-failed', 'simulated: disk full', { effect: 'none' })),
-          );
+          return this.#answer(node, () => {
+            this.#losses.answered(node, group, []);
+            reject(new SkerryError('store-failed', 'simulated: disk full', { effect: 'none' }));
+          });
         }
         if (isUnknown) return this.#lose(sent, reject);
         this.#write(sent, (outcomes, present) =>
           this.#answer(node, () => {
             if (this.isCut(node)) return this.#loseAnswer(node, () => reject(lostConnection('written, cut')));
             this.#losses.heard(node, present, sent.asked);
+            this.#losses.answered(node, group, outcomes);
             resolve([...outcomes]);
           }),
         );

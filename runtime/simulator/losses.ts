@@ -5,7 +5,7 @@
  * process finds a loss out is the rule of the Redis store, `redis-counters.ts`: this is where whole clusters try it.
  */
 import { pinnedPartition } from '../../placement/placement.ts';
-import type { Commit, Epoch, Partition } from '../store.ts';
+import type { Commit, Epoch, Mark, Outcome, Partition } from '../store.ts';
 import { MemoryStore } from '../stores/memory.ts';
 import { type Known, RedisCounters } from '../stores/redis-counters.ts';
 import type { Image } from './image.ts';
@@ -63,6 +63,21 @@ export class Losses {
 
   committed({ partition }: Commit): void {
     this.#counters.set(partition, (this.#counters.get(partition) ?? 0) + 1);
+  }
+
+  /** A process gives these to the store. */
+  sent(node: SimulatedNode, group: readonly Commit[]): void {
+    for (const commit of group) this.#of(node).sent(commit);
+  }
+
+  /** And hears what became of them. */
+  answered(node: SimulatedNode, group: readonly Commit[], outcomes: readonly Outcome[]): void {
+    for (const [index, commit] of group.entries())
+      this.#of(node).answered(commit, outcomes[index] === 'committed' ? 1 : 0);
+  }
+
+  markOf(node: SimulatedNode, partition: Partition, epoch: Epoch): Mark | undefined {
+    return this.#of(node).markOf(partition, epoch);
   }
 
   /** The answer has come to who asked. */

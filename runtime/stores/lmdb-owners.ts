@@ -20,7 +20,8 @@ interface Meta extends Ordered {
 
 export function claimOne(meta: Meta, partition: Partition, home: Partition, owner: string): Claim {
   const { epoch, previous, before } = raise(meta, partition, owner);
-  return { partition, epoch, previous, before, pins: pinsOf(meta, home) };
+  // What was acknowledged is never lost: the epoch says everything.
+  return { partition, epoch, previous, mark: 0, before, pins: pinsOf(meta, home) };
 }
 
 export function pin(

@@ -20,7 +20,19 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import { type Effect, isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
-import type { Claim, Commit, Epoch, Lease, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
+import type {
+  Claim,
+  Commit,
+  Epoch,
+  Lease,
+  Loaded,
+  Mark,
+  Outcome,
+  Partition,
+  RecordName,
+  Store,
+  Wake,
+} from '../store.ts';
 import type { LeaseCall } from './lease.ts';
 import {
   checkDataFile,
@@ -116,7 +128,7 @@ async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
 
 class LmdbStore implements Store {
   readonly partitions: number;
-  readonly mayGoBack = false;
+  readonly markOf = (): Mark => 0;
   readonly valueBytesMax = 64 * 1024 * 1024;
   readonly #path: string;
   readonly #options: LmdbOptions;

@@ -20,6 +20,7 @@ import type {
   Epoch,
   Lease,
   Loaded,
+  Mark,
   Outcome,
   Partition,
   RecordName,
@@ -128,7 +129,6 @@ class Wakes {
 
 export class MemoryStore implements Store {
   readonly partitions: number;
-  readonly mayGoBack = false;
   readonly valueBytesMax: number;
   readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string | undefined }>();
   /** By their homes: worker of each pinned address. */
@@ -143,11 +143,16 @@ export class MemoryStore implements Store {
     this.valueBytesMax = options.valueBytesMax ?? 64 * 1024 * 1024;
   }
 
+  /** What was acknowledged is never lost: the epoch says everything. */
+  markOf(): Mark {
+    return 0;
+  }
+
   async claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
     return partitions.map((partition) => {
       const { epoch: previous = 0, owner: before } = this.#epochs.get(partition) ?? {};
       const epoch = this.#raise(partition, owner);
-      return { partition, epoch, previous, before, pins: inOrder(this.#pins.get(this.#homeOf(partition))) };
+      return { partition, epoch, previous, mark: 0, before, pins: inOrder(this.#pins.get(this.#homeOf(partition))) };
     });
   }
 

@@ -8,8 +8,10 @@
  * Invariants:
  * - RC1 A partition that has gone back is lost: its epoch is nobody's here any more, until the partition is claimed again.
  * - RC2 Each loss is told once.
+ * - RC3 A mark is the counter of a server that has everything which was accepted by an epoch. All that a server can have of an
+ *   epoch is among what its owner sent; if each of that was answered, a server that has as many has the same (S10).
  */
-import type { Epoch, Partition } from '../store.ts';
+import type { Epoch, Mark, Partition } from '../store.ts';
 
 export interface Loss {
   readonly partition: Partition;
@@ -24,8 +26,20 @@ export interface Known {
   counter: number;
 }
 
+interface Had extends Known {
+  /** What the counter was when the partition was claimed, and one for each commit that was accepted since. */
+  written: number;
+  /** Calls with commits that were not answered, or never will be. */
+  openCount: number;
+}
+
+interface ByEpoch {
+  readonly partition: Partition;
+  readonly epoch: Epoch;
+}
+
 export class RedisCounters {
-  readonly #had = new Map<Partition, Known>();
+  readonly #had = new Map<Partition, Had>();
   readonly #lost = new Map<Partition, Epoch>();
 
   get partitions(): Partition[] {
@@ -33,7 +47,7 @@ export class RedisCounters {
   }
 
   claimed(partition: Partition, epoch: Epoch, counter: number): void {
-    this.#had.set(partition, { epoch, counter });
+    this.#had.set(partition, { epoch, counter, written: counter, openCount: 0 });
     this.#lost.delete(partition);
   }
 
@@ -55,7 +69,27 @@ export class RedisCounters {
   /** What the server must have at least, if it is asked from now on: to be handed to `seen` with its answer. */
   known(partition: Partition): Known | undefined {
     const had = this.#had.get(partition);
-    return had === undefined ? undefined : { ...had };
+    return had === undefined ? undefined : { epoch: had.epoch, counter: had.counter };
+  }
+
+  /** Commits with this epoch are on their way. Unless `answered` follows, nobody knows what became of them. */
+  sent({ partition, epoch }: ByEpoch): void {
+    const had = this.#had.get(partition);
+    if (had?.epoch === epoch) had.openCount += 1;
+  }
+
+  /** So many of them were accepted, and no other will be. */
+  answered({ partition, epoch }: ByEpoch, acceptedCount: number): void {
+    const had = this.#had.get(partition);
+    if (had?.epoch !== epoch) return;
+    had.openCount -= 1;
+    had.written += acceptedCount;
+  }
+
+  /** Undefined: nobody knows what the server should have (RC3). */
+  markOf(partition: Partition, epoch: Epoch): Mark | undefined {
+    const had = this.#had.get(partition);
+    return had?.epoch === epoch && had.openCount === 0 && !this.isLost(partition, epoch) ? had.written : undefined;
   }
 
   /**

@@ -96,19 +96,19 @@ export function pinsOf(reply: Reply | undefined): Pin[] {
   return pins.sort(compareAddresses);
 }
 
-/** The claim script, with the counter of each partition. */
-export function claimsOf(reply: Reply, partitions: readonly Partition[]): { claim: Claim; counter: number }[] {
+/** The claim script: the counter of a partition is its mark. */
+export function claimsOf(reply: Reply, partitions: readonly Partition[]): Claim[] {
   return partitions.map((partition, at) => {
     const [epoch, previous, owner, counter, pins] = listOf(listOf(reply)[at]);
     const before = textOf(owner);
-    const claim: Claim = {
+    return {
       partition,
       epoch: numberOf(epoch),
       previous: numberOf(previous),
+      mark: numberOf(counter),
       before: before === '' ? undefined : before,
       pins: pinsOf(pins),
     };
-    return { claim, counter: numberOf(counter) };
   });
 }
 

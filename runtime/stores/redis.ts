@@ -19,7 +19,19 @@ import { isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
 import { type Log, standardLog } from '../log.ts';
-import type { Claim, Commit, Epoch, Lease, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
+import type {
+  Claim,
+  Commit,
+  Epoch,
+  Lease,
+  Loaded,
+  Mark,
+  Outcome,
+  Partition,
+  RecordName,
+  Store,
+  Wake,
+} from '../store.ts';
 import type { LeaseCall } from './lease.ts';
 import { compareAddresses } from './memory.ts';
 import { checkRights, enter, sayWhatIsKept } from './redis-checks.ts';
@@ -109,7 +121,6 @@ interface Entity {
 
 class RedisStore implements Store {
   readonly partitions: number;
-  readonly mayGoBack = true;
   readonly valueBytesMax = valueBytesMax;
   readonly #link: RedisLink;
   readonly #layout: RedisLayout;
@@ -142,12 +153,16 @@ class RedisStore implements Store {
     const least = partitions.map((partition) => this.#counters.epochOf(partition) + 1);
     const known = partitions.map((partition) => this.#counters.known(partition));
     const reply = await this.#link.run(claimScript, keys, [owner, ...least]);
-    return claimsOf(reply, partitions).map(({ claim, counter }, at) => {
-      const { partition, epoch } = claim;
-      this.#look({ partition, epoch, counter }, known[at]);
-      this.#counters.claimed(partition, epoch, counter);
+    return claimsOf(reply, partitions).map((claim, at) => {
+      const { partition, epoch, mark } = claim;
+      this.#look({ partition, epoch, counter: mark }, known[at]);
+      this.#counters.claimed(partition, epoch, mark);
       return claim;
     });
+  }
+
+  markOf(partition: Partition, epoch: Epoch): Mark | undefined {
+    return this.#counters.markOf(partition, epoch);
   }
 
   async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
@@ -202,8 +217,17 @@ class RedisStore implements Store {
     const key = this.#layout.ownership(shares[0]?.partition ?? 0);
     const request = commitRequest(this.#layout, group, shares);
     const known = shares.map(({ partition }) => this.#counters.known(partition));
-    const reply = await this.#link.runRequest(commitScript, { key, request });
-    for (const [at, present] of outcomesOf(reply, shares, outcomes).entries()) this.#look(present, known[at]);
+    for (const share of shares) this.#counters.sent(share);
+    const reply = await this.#link.runRequest(commitScript, { key, request }).catch((error: unknown) => {
+      if (isSkerryError(error) && error.effect === 'none')
+        for (const share of shares) this.#counters.answered(share, 0);
+      throw error;
+    });
+    for (const [at, present] of outcomesOf(reply, shares, outcomes).entries()) {
+      this.#look(present, known[at]);
+      const share = shares[at] as Share;
+      this.#counters.answered(share, committedOf(share, outcomes));
+    }
     if (this.#options.minReplicas > 0) await this.#awaitReplicas(key);
   }
 
@@ -326,6 +350,12 @@ class RedisStore implements Store {
     await Promise.allSettled(this.#underway);
     this.#link.close();
   }
+}
+
+function committedOf({ places }: Share, outcomes: readonly Outcome[]): number {
+  let count = 0;
+  for (const place of places) if (outcomes[place] === 'committed') count += 1;
+  return count;
 }
 
 /** Before anything is sent: what is refused must not have been begun (S5). */

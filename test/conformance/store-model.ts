@@ -138,14 +138,16 @@ async function perform(store: Store, model: Store, next: Exclude<Step, { do: 're
   }
 }
 
-/** Without the epochs themselves: by how much they rise is the store's business (S6). */
+/** Without epochs and marks themselves: by how much they rise, and what they count, is the store's business (S6, S10). */
 async function claimAll(store: Store, partitions: readonly number[]): Promise<unknown> {
   const before = await store.epochs(partitions);
+  const marks = partitions.map((partition, at) => store.markOf(partition, before[at] ?? 0));
   const claims = await store.claim(partitions, 'tester');
   const after = await store.epochs(partitions);
-  return claims.map(({ partition, epoch, previous, ...claim }, at) => ({
+  return claims.map(({ partition, epoch, previous, mark, ...claim }, at) => ({
     ...claim,
     partition,
+    isAsAcknowledged: mark === (marks[at] ?? mark),
     isRaised: epoch > (before[at] ?? 0) && epoch === after[at] && previous === before[at],
   }));
 }

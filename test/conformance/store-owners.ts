@@ -58,6 +58,24 @@ rule(
   },
 );
 
+rule('S10: what was acknowledged, and no more, is what the next claim finds', async ({ store, epoch }) => {
+  const partitions = [0, above(store, 2)];
+  await store.claim(partitions, 'tester');
+  const epochs = await store.epochs(partitions);
+  const commits = partitions.flatMap((partition, at) =>
+    ['a', 'b', 'c'].map((key) => commitOf({ address: `${partition}/${key}`, partition, epoch: epochs[at] ?? 0 })),
+  );
+  const more = commits.map((commit) => ({ ...commit, expected: 1, version: 2 }));
+  const refused = [commitOf({ address: '0/a', epoch }), commitOf({ address: '0/b', epoch: epochs[0] ?? 0 })];
+  await Promise.all([store.commit(commits.slice(0, 4)), store.commit(commits.slice(4))]);
+  await Promise.all([store.commit(more.slice(1)), store.commit(refused.slice(0, 1)), store.commit(refused.slice(1))]);
+  const marks = partitions.map((partition, at) => store.markOf(partition, epochs[at] ?? 0));
+  assert.equal(
+    (await store.claim(partitions, 'next')).map(({ previous, mark }) => [previous, mark]),
+    epochs.map((previous, at) => [previous, marks[at]]),
+  );
+});
+
 rule(
   'S8: a pin makes stale whoever had the home or the pinned partition, and nobody else',
   async ({ store, epoch }) => {

@@ -10,6 +10,7 @@ import {
   type Epoch,
   type Lease,
   type Loaded,
+  type Mark,
   type Outcome,
   type Partition,
   type RecordName,
@@ -41,13 +42,14 @@ function gate(): Gate {
 export class GateStore implements Store {
   readonly inner: Store;
   readonly partitions: number;
-  mayGoBack = false;
   readonly valueBytesMax: number;
   /** What was passed to `commit`, call by call. */
   readonly commits: (readonly Commit[])[] = [];
   readonly faults: { commit: Fault[]; load: number; epochs: number } = { commit: [], load: 0, epochs: 0 };
   /** While it is, nothing is begun. */
   isAway = false;
+  /** Commits of each partition that a claim finds missing, as after the store went back. */
+  lostCount = 0;
   loadCount = 0;
   epochCount = 0;
   readCount = 0;
@@ -130,8 +132,13 @@ export class GateStore implements Store {
     throw new SkerryError('store-failed', 'cannot read', { effect: 'none' });
   }
 
-  claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
-    return this.inner.claim(partitions, owner);
+  markOf(partition: Partition, epoch: Epoch): Mark | undefined {
+    return this.inner.markOf(partition, epoch);
+  }
+
+  async claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
+    const claims = await this.inner.claim(partitions, owner);
+    return claims.map((claim) => ({ ...claim, mark: claim.mark - this.lostCount }));
   }
 
   pin(...args: Parameters<Store['pin']>): Promise<void> {
