@@ -6,7 +6,7 @@
  */
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
-import type { Claim, Epoch, Lease, Partition } from '../store.ts';
+import type { Claim, Epoch, Lease, Mark, Partition } from '../store.ts';
 import { type KeptLease, type LeaseCall, leaseAfter } from './lease.ts';
 import { epochKey, epochOf, epochValue, leaseKey, pinKey, pinnedIn, pinPrefix } from './lmdb-layout.ts';
 import { type Ordered, page } from './lmdb-reading.ts';
@@ -18,10 +18,12 @@ interface Meta extends Ordered {
   removeSync(key: string): unknown;
 }
 
+/** What was acknowledged is never lost: an epoch says everything. */
+export const markOf = (): Mark => 0;
+
 export function claimOne(meta: Meta, partition: Partition, home: Partition, owner: string): Claim {
   const { epoch, previous, before } = raise(meta, partition, owner);
-  // What was acknowledged is never lost: the epoch says everything.
-  return { partition, epoch, previous, mark: 0, before, pins: pinsOf(meta, home) };
+  return { partition, epoch, previous, mark: markOf(), before, pins: pinsOf(meta, home) };
 }
 
 export function pin(

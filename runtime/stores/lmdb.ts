@@ -20,19 +20,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import { type Effect, isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
-import type {
-  Claim,
-  Commit,
-  Epoch,
-  Lease,
-  Loaded,
-  Mark,
-  Outcome,
-  Partition,
-  RecordName,
-  Store,
-  Wake,
-} from '../store.ts';
+import type { Claim, Commit, Epoch, Lease, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
 import type { LeaseCall } from './lease.ts';
 import {
   checkDataFile,
@@ -59,7 +47,7 @@ import {
   wakeKey,
   wakeOf,
 } from './lmdb-layout.ts';
-import { claimOne, lease, pin, pinsOf } from './lmdb-owners.ts';
+import { claimOne, lease, markOf, pin, pinsOf } from './lmdb-owners.ts';
 import { loadOne, page } from './lmdb-reading.ts';
 
 export interface LmdbOptions {
@@ -128,7 +116,7 @@ async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
 
 class LmdbStore implements Store {
   readonly partitions: number;
-  readonly markOf = (): Mark => 0;
+  readonly markOf = markOf;
   readonly valueBytesMax = 64 * 1024 * 1024;
   readonly #path: string;
   readonly #options: LmdbOptions;
