@@ -14,17 +14,19 @@ export type PartnerId = string;
 
 const typePattern = /^[a-z][a-z0-9-]{0,63}$/;
 const utf8 = new TextEncoder();
+/** Has room for a key that is too long by a character. */
 const scratch = new Uint8Array(defaultLimits.keyBytesMax + 4);
 
 export function isTypeName(type: string): boolean {
   return typePattern.test(type);
 }
 
-/** UTF-8 bytes of a short string; more than the limit is only said to be more. */
-function keyBytes(key: string): number {
-  if (key.length > defaultLimits.keyBytesMax) return key.length;
-  const { read, written } = utf8.encodeInto(key, scratch);
-  return read === key.length ? written : defaultLimits.keyBytesMax + 1;
+/** Whether a string takes more UTF-8 bytes than a key may. */
+function isTooLong(key: string): boolean {
+  const { keyBytesMax } = defaultLimits;
+  // A unit of a string takes three bytes at most.
+  if (key.length * 3 <= keyBytesMax) return false;
+  return key.length > keyBytesMax || utf8.encodeInto(key, scratch).written > keyBytesMax;
 }
 
 /** Bytes that a text takes as UTF-8. */
@@ -47,8 +49,7 @@ export function addressOf(type: string, key: string): Address {
 function keyProblem(key: unknown): string | undefined {
   if (typeof key !== 'string') return `must be a string, not ${typeof key}`;
   if (key.length === 0) return 'must not be empty';
-  if (keyBytes(key) > defaultLimits.keyBytesMax)
-    return `is longer than ${defaultLimits.keyBytesMax} bytes (keyBytesMax)`;
+  if (isTooLong(key)) return `is longer than ${defaultLimits.keyBytesMax} bytes (keyBytesMax)`;
   return key.isWellFormed() ? undefined : 'is not well-formed Unicode (a lone surrogate)';
 }
 
@@ -63,18 +64,23 @@ export function parseAddress(address: string): { type: string; key: string } {
   return { type, key };
 }
 
+/** Type and slash of the last address that was one: of most entities' messages that of the next. */
+let knownStart = '';
+
 /** Whether a text that came from outside is an address. */
 export function isAddress(text: string): boolean {
-  const slash = text.indexOf('/');
-  return slash > 0 && isTypeName(text.slice(0, slash)) && keyProblem(text.slice(slash + 1)) === undefined;
+  if (knownStart === '' || !text.startsWith(knownStart)) {
+    const slash = text.indexOf('/');
+    if (slash <= 0 || !isTypeName(text.slice(0, slash))) return false;
+    knownStart = text.slice(0, slash + 1);
+  }
+  return keyProblem(text.slice(knownStart.length)) === undefined;
 }
 
 /** Whether a text that came from outside names a partner: an entity, a client or an idempotency key. */
 export function isPartner(text: string): boolean {
   if (isAddress(text)) return true;
-  return (
-    text.length > 1 && !isEntityPartner(text) && text.isWellFormed() && keyBytes(text) <= defaultLimits.keyBytesMax
-  );
+  return text.length > 1 && !isEntityPartner(text) && text.isWellFormed() && !isTooLong(text);
 }
 
 /** The type of an address that is known to be one. */

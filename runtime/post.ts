@@ -48,6 +48,8 @@ export class Post {
   #placement: Placement;
   /** Subject of each partition's worker, as far as it was asked for; '': there is none. */
   #subjectOf = new Map<number, string>();
+  #soundPartner = '';
+  #soundClient = '';
   badFrameCount = 0;
   forwardedCount = 0;
 
@@ -169,16 +171,31 @@ export class Post {
       case 'reply':
         return true;
       case 'query':
-        return isAddress(envelope.to) && this.#parts.subjects.isClient(envelope.replyTo);
+        return isAddress(envelope.to) && this.#isClient(envelope.replyTo);
       case 'message':
         return (
           isAddress(envelope.to) &&
-          isPartner(envelope.from) &&
-          (envelope.replyTo === '' || this.#parts.subjects.isClient(envelope.replyTo))
+          this.#isPartner(envelope.from) &&
+          (envelope.replyTo === '' || this.#isClient(envelope.replyTo))
         );
       default:
         return isAddress(envelope.to) && isPartner(envelope.from);
     }
+  }
+
+  /** One after the other comes from the same partner; that was looked at. */
+  #isPartner(text: string): boolean {
+    if (text === this.#soundPartner) return true;
+    if (!isPartner(text)) return false;
+    this.#soundPartner = text;
+    return true;
+  }
+
+  #isClient(subject: string): boolean {
+    if (subject === this.#soundClient) return true;
+    if (!this.#parts.subjects.isClient(subject)) return false;
+    this.#soundClient = subject;
+    return true;
   }
 
   close(): void {
