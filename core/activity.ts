@@ -119,16 +119,26 @@ export function accept(activity: Activity, arrival: Arrival, now: number, limits
   return known;
 }
 
-/** Let go of answers that their client has (below its floor) or can no longer ask for. */
+/** Let go of answers that their client has (below its floor) or can no longer ask for, once the first is one of them. */
 function dropAnswers(inbound: Inbound, floor: number, now: number): void {
-  if (inbound.answers.length === 0) return;
-  inbound.answers = inbound.answers.filter((answer) => answer.seq >= floor && answer.until >= now);
+  const isWanted = (answer: KeptAnswer) => answer.seq >= floor && answer.until >= now;
+  const [first] = inbound.answers;
+  if (first === undefined || isWanted(first)) return;
+  inbound.answers = inbound.answers.length === 1 ? [] : inbound.answers.filter(isWanted);
+}
+
+/** Keep an answer until its client has it. */
+export function keepAnswer(inbound: Inbound, answer: KeptAnswer): void {
+  // A list that is made with one has room for one; nearly all are.
+  if (inbound.answers.length === 0) inbound.answers = [answer];
+  else inbound.answers.push(answer);
 }
 
 /** Bytes of the answers that a client may still ask for, given the floor of its newest call. */
 export function keptBytes(inbound: Inbound | undefined, floor: number): number {
+  if (inbound === undefined) return 0;
   let bytes = 0;
-  for (const answer of inbound?.answers ?? []) if (answer.seq >= floor) bytes += answer.bytes.length;
+  for (const answer of inbound.answers) if (answer.seq >= floor) bytes += answer.bytes.length;
   return bytes;
 }
 

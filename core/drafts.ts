@@ -93,9 +93,10 @@ export class Drafts {
     this.#recorder.settle();
     this.isStateChanged = this.#recorder.isChanged(this.#record.state);
     if (this.isStateChanged) this.#encodeState(this.#recorder);
-    for (const activity of this.#touched ?? [])
-      this.#checkActivity(activity.partner, activity.application, this.#recorder);
-    for (const [activity, begun] of this.#begun ?? []) this.#checkActivity(activity.partner, begun, this.#recorder);
+    if (this.#touched !== undefined)
+      for (const { partner, application } of this.#touched) this.#checkActivity(partner, application, this.#recorder);
+    if (this.#begun !== undefined)
+      for (const [{ partner }, begun] of this.#begun) this.#checkActivity(partner, begun, this.#recorder);
   }
 
   #encodeState(recorder: Recorder): void {
@@ -142,7 +143,8 @@ export class Drafts {
 
   /** Activities that were only looked at leave nothing behind. */
   #dropUnused(): void {
-    for (const activity of this.#touched ?? []) {
+    if (this.#touched === undefined) return;
+    for (const activity of this.#touched) {
       const isEmpty =
         activity.inbound === undefined && activity.outbound === undefined && activity.application.value === undefined;
       // Where activities are in the store as well, an empty one says that this one is not.
@@ -153,7 +155,7 @@ export class Drafts {
   /** The record takes the changes over. Cannot fail. */
   apply(): void {
     if (this.isStateChanged) this.#applyState();
-    for (const activity of this.#touched ?? []) this.#applyActivity(activity);
+    if (this.#touched !== undefined) for (const activity of this.#touched) this.#applyActivity(activity);
     this.#dropUnused();
   }
 

@@ -349,20 +349,25 @@ export class TurnScope {
     const { record } = this;
     const { records } = record.changes;
     this.#drafts.apply();
-    for (const name of this.removed ?? []) this.#remove(name);
-    for (const timer of this.#timers ?? []) {
-      record.timers.set(timer.name, timer);
-      records.set(recordName.timer(timer.name), timer);
-    }
-    for (const hold of this.holds ?? []) {
-      record.holds.set(hold.id, hold);
-      records.set(recordName.hold(hold.id), hold);
-    }
-    for (const effect of this.effects ?? []) {
-      record.effects.set(effect.id, effect);
-      records.set(recordName.effect(effect.id), effect);
-    }
-    for (const { to, content } of this.#outgoing ?? []) this.enqueue(activityWith(record, to), content);
+    // Most turns decide on none of these, and a list that is not made costs nothing.
+    if (this.removed !== undefined) for (const name of this.removed) this.#remove(name);
+    if (this.#timers !== undefined)
+      for (const timer of this.#timers) {
+        record.timers.set(timer.name, timer);
+        records.set(recordName.timer(timer.name), timer);
+      }
+    if (this.holds !== undefined)
+      for (const hold of this.holds) {
+        record.holds.set(hold.id, hold);
+        records.set(recordName.hold(hold.id), hold);
+      }
+    if (this.effects !== undefined)
+      for (const effect of this.effects) {
+        record.effects.set(effect.id, effect);
+        records.set(recordName.effect(effect.id), effect);
+      }
+    if (this.#outgoing !== undefined)
+      for (const { to, content } of this.#outgoing) this.enqueue(activityWith(record, to), content);
     this.#outgoing = undefined;
   }
 

@@ -143,7 +143,7 @@ export class Recorder implements Keeper {
 
   /** Ends the turn with its changes in place. */
   keep(): void {
-    for (const branch of this.hidden ?? []) branch.drop();
+    if (this.hidden !== undefined) for (const branch of this.hidden) branch.drop();
     this.end();
   }
 
@@ -341,7 +341,8 @@ export class Recorder implements Keeper {
 
   /** Really deletes what is hidden where a patch will not say so. */
   private bareUnseen(): void {
-    for (const branch of this.hidden ?? []) {
+    if (this.hidden === undefined) return;
+    for (const branch of this.hidden) {
       if (branch.gone === undefined) continue;
       const tree = this.locate(branch);
       const isSeen = tree !== undefined && this.isRecording && !this.isSilent && !this.isWhole && !tree.isWhole;

@@ -16,7 +16,7 @@
  * - T4 Everything that crosses the entity's border is copied or encoded before the turn ends (P11).
  */
 import type { Activity, Content } from './activity.ts';
-import { accept } from './activity.ts';
+import { accept, keepAnswer } from './activity.ts';
 import type { Behaviour } from './behaviour.ts';
 import { errorText, isSkerryError, SkerryError } from './errors.ts';
 import { isEntityPartner, type PartnerId } from './message.ts';
@@ -199,7 +199,7 @@ function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array): 
   const { content } = request;
   if (!isEntityPartner(request.partner)) {
     const until = Math.max(request.arrival.expires, environment.now + request.arrival.keepMs);
-    inbound.answers.push({ seq: request.arrival.seq, bytes: answer, until });
+    keepAnswer(inbound, { seq: request.arrival.seq, bytes: answer, until });
   } else if (content.wantsAnswer && content.kind !== 'answer') {
     scope.enqueue(activity, answerContent(content, answer));
   }

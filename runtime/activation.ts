@@ -22,16 +22,33 @@ import type { StateLayout } from './persistence.ts';
 import { newLayout } from './persistence.ts';
 import type { Partition } from './store.ts';
 
+const nothing: readonly never[] = [];
+
+/** To a list that nobody else has. Most get one only, and one that is made with it has room for no more. */
+function added<Item>(list: readonly Item[], item: Item): readonly Item[] {
+  if (list.length === 0) return [item];
+  (list as Item[]).push(item);
+  return list;
+}
+
 /** The outputs of turns that become durable together. */
 export class Batch {
   /** What asked for the turns: tried again if they do not become durable. */
-  readonly requests: (MessageEnvelope | QueryEnvelope)[] = [];
-  readonly envelopes: Envelope[] = [];
+  requests: readonly (MessageEnvelope | QueryEnvelope)[] = nothing;
+  envelopes: readonly Envelope[] = nothing;
   /** What was decided while this was under way to the store: it needs a proof of ownership that is newer (O2). */
   unproven: Unproven[] | undefined;
   /** Activities whose outbox grew or closes, and what of it this batch makes durable. */
   sent: Map<Activity, Sent> | undefined;
   effects: PendingEffect[] | undefined;
+
+  addRequest(request: MessageEnvelope | QueryEnvelope): void {
+    this.requests = added(this.requests, request);
+  }
+
+  addEnvelope(envelope: Envelope): void {
+    this.envelopes = added(this.envelopes, envelope);
+  }
 
   /** The activity's outbox becomes durable as it is now; by then it may be another session (Q1). */
   addSent(activity: Activity): void {

@@ -14,8 +14,11 @@ export type Item =
   /** Something of the entity's own is due: timers, holds, retransmission, housekeeping. */
   | { readonly kind: 'wake' };
 
+/** Of all that are empty: never added to. */
+const nothing: never[] = [];
+
 export class Mailbox {
-  #items: (Item | undefined)[] = [];
+  #items: (Item | undefined)[] = nothing;
   #first = 0;
 
   get count(): number {
@@ -23,13 +26,15 @@ export class Mailbox {
   }
 
   push(item: Item): void {
-    this.#items.push(item);
+    // A list that is made with one item has room for one, which is all that most ever hold.
+    if (this.#items.length === 0) this.#items = [item];
+    else this.#items.push(item);
   }
 
   /** Put back what was taken last: it could not be run yet. */
   unshift(item: Item): void {
     if (this.#first > 0) this.#items[--this.#first] = item;
-    else this.#items.unshift(item);
+    else this.#items = [item, ...this.#items];
   }
 
   shift(): Item | undefined {
@@ -37,7 +42,7 @@ export class Mailbox {
     if (item === undefined) return undefined;
     this.#items[this.#first++] = undefined;
     if (this.#first === this.#items.length) {
-      this.#items.length = 0;
+      this.#items = nothing;
       this.#first = 0;
     } else if (this.#first > 1_024 && this.#first * 2 > this.#items.length) {
       this.#items = this.#items.slice(this.#first);
@@ -54,7 +59,7 @@ export class Mailbox {
   /** Everything that waits, in order; the mailbox is empty afterwards. */
   takeAll(): Item[] {
     const items = this.#items.slice(this.#first) as Item[];
-    this.#items = [];
+    this.#items = nothing;
     this.#first = 0;
     return items;
   }

@@ -68,8 +68,10 @@ export interface Image {
 
 /** Take the record's changes as they are now, encoded (R1); afterwards it has none. */
 export function drain(record: EntityRecord, layout: StateLayout, behaviour: Behaviour): Drained {
-  const records: [RecordName, Uint8Array | null][] = [];
-  for (const [name, change] of record.changes.records) records.push([name, encodeChange(record, name, change)]);
+  const records = Array.from(record.changes.records, ([name, change]): [RecordName, Uint8Array | null] => [
+    name,
+    encodeChange(record, name, change),
+  ]);
   const inHead = writeState(record, layout, records);
   const head = encodeHead(record, layout, behaviour, inHead);
   // Not kept for the next turn: a million idle entities would each hold their state twice.

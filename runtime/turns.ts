@@ -211,16 +211,16 @@ export class Turns {
   }
 
   #answer(activation: Activation, batch: Batch, envelope: MessageEnvelope, answer: Uint8Array): void {
-    batch.requests.push(envelope);
+    batch.addRequest(envelope);
     if (envelope.replyTo !== '')
-      batch.envelopes.push({
+      batch.addEnvelope({
         kind: 'reply',
         to: envelope.replyTo,
         call: envelope.call,
         status: 'answer',
         bytes: answer,
       });
-    else batch.envelopes.push(ackOf(activation, envelope));
+    else batch.addEnvelope(ackOf(activation, envelope));
   }
 
   /** Processed before: the same answer (P5), or the acknowledgement again. */
@@ -260,7 +260,7 @@ export class Turns {
   #emit(activation: Activation, envelope: Envelope): void {
     const pending = activation.gathering ?? activation.flying;
     if (pending === undefined) this.#parts.post(envelope);
-    else pending.envelopes.push(envelope);
+    else pending.addEnvelope(envelope);
   }
 
   // ---- queries
@@ -272,14 +272,14 @@ export class Turns {
     if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none')
       this.#emit(activation, reply);
     else this.#emitProven(activation, reply, query);
-    (activation.gathering ?? activation.flying)?.requests.push(query);
+    (activation.gathering ?? activation.flying)?.addRequest(query);
   }
 
   /** Out, as soon as everything before it is durable and this worker is proven to have been the owner after now (O2). */
   #emitProven(activation: Activation, envelope: Envelope, query: QueryEnvelope | undefined): void {
     const { gathering, flying } = activation;
     // A commit that starts from now on proves it as well; the one under way may have been accepted before.
-    if (gathering !== undefined) gathering.envelopes.push(envelope);
+    if (gathering !== undefined) gathering.addEnvelope(envelope);
     else if (flying !== undefined) flying.unproven = [...(flying.unproven ?? []), { envelope, query }];
     else this.#parts.confirm(activation, { envelope, query });
   }
@@ -333,7 +333,7 @@ export class Turns {
     if (entity.forgetAt === 0 || entity.forgetAt > forgetAt) entity.forgetAt = forgetAt;
     entity.changes.records.set(recordName.activity(from), 'activity');
     entity.version += 1;
-    activation.batch().envelopes.push(closed);
+    activation.batch().addEnvelope(closed);
     this.#parts.commit(activation);
     this.#parts.wakeBy(activation, forgetAt);
   }

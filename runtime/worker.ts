@@ -368,10 +368,11 @@ export class Worker {
 
   #release(activation: Activation, batch: Batch): void {
     for (const envelope of batch.envelopes) this.#post(envelope);
-    for (const unproven of batch.unproven ?? []) this.#confirm(activation, unproven);
-    for (const [activity, sent] of batch.sent ?? []) this.#courier.released(activation, activity, sent);
-    if (!this.#isDraining)
-      for (const effect of batch.effects ?? []) this.#effects.start(activation.address, activation.behaviour, effect);
+    if (batch.unproven !== undefined) for (const unproven of batch.unproven) this.#confirm(activation, unproven);
+    if (batch.sent !== undefined)
+      for (const [activity, sent] of batch.sent) this.#courier.released(activation, activity, sent);
+    if (batch.effects !== undefined && !this.#isDraining)
+      for (const effect of batch.effects) this.#effects.start(activation.address, activation.behaviour, effect);
     this.#housekeeping.plan(activation);
   }
 

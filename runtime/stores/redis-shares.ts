@@ -13,18 +13,16 @@ export function sharesOf(group: readonly Commit[], counters: RedisCounters, outc
       outcomes[place] = 'stale-epoch';
       continue;
     }
-    let known = byPartition.get(partition);
-    if (known === undefined) {
-      known = [];
-      byPartition.set(partition, known);
+    const known = byPartition.get(partition);
+    const same = known?.find((one) => one.epoch === epoch);
+    if (same !== undefined) {
+      same.places.push(place);
+      continue;
     }
-    let share = known.find((one) => one.epoch === epoch);
-    if (share === undefined) {
-      share = { partition, epoch, counter: counters.least(partition, epoch), places: [] };
-      known.push(share);
-      shares.push(share);
-    }
-    share.places.push(place);
+    const share = { partition, epoch, counter: counters.least(partition, epoch), places: [place] };
+    if (known === undefined) byPartition.set(partition, [share]);
+    else known.push(share);
+    shares.push(share);
   }
   return shares;
 }
