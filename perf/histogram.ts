@@ -27,10 +27,14 @@ export function unpacked(text: string): Histogram {
   return decodeFromCompressedBase64(text, 32);
 }
 
-export function merged(parts: readonly string[]): Histogram {
+export function sumOf(parts: readonly Histogram[]): Histogram {
   const whole = newHistogram();
-  for (const part of parts) whole.add(unpacked(part));
+  for (const part of parts) whole.add(part);
   return whole;
+}
+
+export function merged(parts: readonly string[]): Histogram {
+  return sumOf(parts.map(unpacked));
 }
 
 export interface Interval {

@@ -45,7 +45,8 @@ const mayBeDone = (error: unknown) => !isSkerryError(error) || error.effect === 
 
 export class NumberedJournal {
   readonly #nameOf: (key: number) => string;
-  readonly #acked: number[] = [];
+  /** By key; an array with a few far-off places would be slower with every one of them. */
+  #acked = new Uint32Array(1_024);
   readonly #unknown = new Map<number, number>();
 
   constructor(nameOf: (key: number) => string) {
@@ -53,6 +54,11 @@ export class NumberedJournal {
   }
 
   acked(key: number): void {
+    if (key >= this.#acked.length) {
+      const more = new Uint32Array(2 * (key + 1));
+      more.set(this.#acked);
+      this.#acked = more;
+    }
     this.#acked[key] = (this.#acked[key] ?? 0) + 1;
   }
 
@@ -61,11 +67,10 @@ export class NumberedJournal {
   }
 
   get entries(): Entries {
-    const acked = [...this.#acked.entries()].filter(([, count]) => count !== undefined);
-    return [
-      ...acked.map(([key, count]) => [this.#nameOf(key), count, 0] as const),
-      ...Array.from(this.#unknown, ([key, count]) => [this.#nameOf(key), 0, count] as const),
-    ];
+    const entries: Entries[number][] = [];
+    for (const [key, count] of this.#acked.entries()) if (count > 0) entries.push([this.#nameOf(key), count, 0]);
+    for (const [key, count] of this.#unknown) entries.push([this.#nameOf(key), 0, count]);
+    return entries;
   }
 }
 

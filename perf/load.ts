@@ -7,8 +7,8 @@
  * then: a call that could not start because the others had not ended was waiting, too.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Histogram, newHistogram, packed, record } from './histogram.ts';
-import { type Load, type Measured, seriesMs } from './plan.ts';
+import { type Histogram, newHistogram, packed, record, sumOf } from './histogram.ts';
+import { type Load, type Measured, seriesMs, slotMsOf } from './plan.ts';
 
 /**
  * Start the lane's next call. What comes back ends it; or, if nothing does, `lane.done()` or `lane.failed(error)`, but not
@@ -50,7 +50,9 @@ class Drive {
   readonly #call: Call;
   readonly #load: Load;
   readonly #options: DriveOptions;
-  readonly #histogram: Histogram = newHistogram();
+  readonly #slotMs: number;
+  /** Latencies of each slot; the whole is their sum, so that a call is recorded once. */
+  readonly #slots: Histogram[] = [];
   readonly #series: number[] = [];
   readonly #worst: number[] = [];
   readonly #errors = new Map<string, number>();
@@ -72,6 +74,7 @@ class Drive {
     this.#call = call;
     this.#load = load;
     this.#options = options;
+    this.#slotMs = slotMsOf(load.durationMs);
     this.startAt = performance.now() + load.warmupMs;
     this.endAt = this.startAt + load.durationMs;
   }
@@ -126,7 +129,7 @@ class Drive {
     else this.#failed(lane, error, now);
     if (error === undefined && now >= this.startAt && now < this.endAt) {
       const us = (now - lane.startedAt) * 1_000;
-      record(this.#histogram, us);
+      record(this.#slotAt(now), us);
       this.#calls += 1;
       this.#things += lane.weight;
       this.#lastAt = now;
@@ -136,6 +139,12 @@ class Drive {
     }
     if (this.#load.ratePerS === undefined) this.#next(lane);
     else this.#rest(lane);
+  }
+
+  #slotAt(now: number): Histogram {
+    const slot = Math.floor((now - this.startAt) / this.#slotMs);
+    while (this.#slots.length <= slot) this.#slots.push(newHistogram());
+    return this.#slots[slot] as Histogram;
   }
 
   #failed(lane: Lane, error: unknown, now: number): void {
@@ -190,7 +199,9 @@ class Drive {
       things: this.#things,
       elapsedMs: isCounted ? Math.max(1, this.#lastAt - this.startAt) : this.#load.durationMs,
       errors: Object.fromEntries(this.#errors),
-      histogram: packed(this.#histogram),
+      histogram: packed(sumOf(this.#slots)),
+      slotMs: this.#slotMs,
+      slots: this.#slots.map(packed),
       series: Array.from(this.#series, (count) => count ?? 0),
       worstUs: Array.from(this.#worst, (us) => Math.round(us ?? 0)),
       extra: {},

@@ -1,6 +1,7 @@
 /** From the words of a command line to a plan. Says of every word that it does not understand what is possible. */
 import { parseArgs } from 'node:util';
 import type { Fault, NatsChoice, Plan, StoreChoice } from './plan.ts';
+import type { Scenario } from './scenario.ts';
 import { scenarios } from './scenarios/all.ts';
 
 export class UsageError extends Error {}
@@ -27,6 +28,7 @@ const flags = {
   floors: { type: 'string' },
   'floor-duration': { type: 'string' },
   'state-bytes': { type: 'string' },
+  partners: { type: 'string' },
   attach: { type: 'boolean' },
   cluster: { type: 'string' },
   agents: { type: 'string' },
@@ -58,6 +60,7 @@ const basis: Omit<Plan, 'scenario'> = {
   cluster: 'perf',
   agents: 0,
   stateBytes: 0,
+  partners: 0,
 };
 
 export function askedOf(words: readonly string[]): Asked {
@@ -74,6 +77,7 @@ export function askedOf(words: readonly string[]): Asked {
   const cluster = given.attach === true ? { cluster: 'main' } : {};
   const plan = withTimes({ ...basis, scenario: name, ...nats, ...cluster, ...scenario.defaults, ...given });
   check(plan);
+  checkRate(plan, scenario);
   const files = Object.fromEntries(
     (['json', 'html', 'svg', 'hdr'] as const).flatMap((file) => {
       const path = values[file];
@@ -106,7 +110,7 @@ function givenBy(values: Values): Partial<Plan> {
     workers: counted('workers', values.workers),
     clients: counted('clients', values.clients),
     concurrency: counted('concurrency', values.concurrency),
-    ratePerS: counted('rate', values.rate),
+    ...rateOf(values.rate),
     durationMs: span('duration', values.duration),
     warmupMs: span('warmup', values.warmup),
     floorMs: span('floor-duration', values['floor-duration']),
@@ -121,6 +125,7 @@ function givenBy(values: Values): Partial<Plan> {
     cluster: values.cluster,
     agents: counted('agents', values.agents),
     stateBytes: counted('state-bytes', values['state-bytes']),
+    partners: counted('partners', values.partners),
     profileFolder: values['cpu-prof'],
   });
 }
@@ -150,11 +155,33 @@ function check({ nats, store, workers, attach, agents, faults, scenario, concurr
   if (concurrency < clients) throw new UsageError('each client has at least one call in flight: raise --concurrency');
 }
 
+function checkRate({ ratePart, ratePerS, partners, keys, stateBytes }: Plan, { name, isOnce }: Scenario): void {
+  if (ratePart !== undefined && isOnce === true)
+    throw new UsageError(
+      `${name} has no maximum to be found by a run before it: --rate takes a number of calls a second`,
+    );
+  if (name !== 'growth') return;
+  if (ratePerS !== undefined)
+    throw new UsageError('growth measures what a turn costs: --concurrency instead of --rate');
+  if (Math.min(partners, keys, stateBytes) < 1) throw new UsageError('growth is up to something: at least 1 of each');
+}
+
 function counted(flag: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const value = Number(text.replaceAll(/[_,]/g, ''));
   if (!Number.isInteger(value) || value < 0) throw new UsageError(`--${flag} takes a whole number, not '${text}'`);
   return value;
+}
+
+/** Calls a second, or a part of what a closed loop reaches. */
+function rateOf(text: string | undefined): { ratePerS?: number | undefined; ratePart?: number } {
+  const [, percent] = /^(\d+(?:\.\d+)?)%$/.exec(text ?? '') ?? [];
+  if (percent === undefined && !text?.includes('%')) return { ratePerS: counted('rate', text) };
+  if (percent === undefined || Number(percent) === 0)
+    throw new UsageError(
+      `--rate takes a whole number of calls a second, or a part of the maximum such as 70%, not '${text}'`,
+    );
+  return { ratePart: Number(percent) / 100 };
 }
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };

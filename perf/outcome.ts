@@ -1,6 +1,14 @@
 /** What came of a run, before it is a report: by repeat and step, with what each process used. */
 import type { Measured, Plan, Usage, Verdict } from './plan.ts';
 
+/** Looks at a process's memory, since the measured time began. */
+export interface MemorySeries {
+  readonly atMs: readonly number[];
+  readonly rssBytes: readonly number[];
+  /** Zeros where only the system was asked. */
+  readonly heapBytes: readonly number[];
+}
+
 /** What a process used and did during the measured time. */
 export interface ProcessUse {
   readonly name: string;
@@ -11,6 +19,13 @@ export interface ProcessUse {
   readonly heapBytes: number;
   readonly writtenBytes: number;
   readonly counts: Readonly<Record<string, number>>;
+  readonly memory: MemorySeries;
+}
+
+/** The rate of an open loop that was to be a part of the most that a closed one reached just before. */
+export interface Paced {
+  readonly maximumPerS: number;
+  readonly ratePerS: number;
 }
 
 export interface Mark {
@@ -26,6 +41,7 @@ export interface StepOutcome {
   readonly measured: readonly Measured[];
   readonly processes: readonly ProcessUse[];
   readonly marks: readonly Mark[];
+  readonly paced?: Paced;
 }
 
 export interface FloorOutcome {
@@ -50,7 +66,11 @@ export interface Outcome {
   readonly machines: readonly object[];
 }
 
-export function useBetween(before: readonly Usage[], after: readonly Usage[], ms: number): ProcessUse[] {
+export function useBetween(
+  [before, after]: readonly [readonly Usage[], readonly Usage[]],
+  ms: number,
+  memoryOf: (usage: Usage) => MemorySeries,
+): ProcessUse[] {
   return after.map((now) => {
     const then = before.find(({ pid, name }) => pid === now.pid && name === now.name);
     const countsThen = then?.counts ?? {};
@@ -64,6 +84,7 @@ export function useBetween(before: readonly Usage[], after: readonly Usage[], ms
       counts: Object.fromEntries(
         Object.entries(now.counts).map(([name, count]) => [name, count - (countsThen[name] ?? 0)]),
       ),
+      memory: memoryOf(now),
     };
   });
 }

@@ -2,7 +2,7 @@
 import { picturesOf, spreadOf, svgOf } from './pictures.ts';
 import { escaped } from './plot.ts';
 import type { Figures, Report } from './report.ts';
-import { textOf, timeText } from './text.ts';
+import { growthRows, textOf, timeText } from './text.ts';
 
 const style = `body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .75rem;text-align:right;border-bottom:1px solid #ddd}
@@ -18,6 +18,7 @@ export function pageOf(report: Report): string {
 <h1>${escaped(scenario)}</h1>
 <p>${Math.round(throughputPerS).toLocaleString('en')} ${escaped(unit)} a second${escaped(ratio)}; lost ${lost}, doubled ${doubled}. ${escaped(startedAt)}, commit ${escaped(commit)}.</p>
 ${svgOf(picturesOf(report))}
+${report.growth === undefined ? '' : `<h2>Growth</h2>\n${tableOf(growthRows(report.growth))}`}
 <h2>Figures</h2>
 ${tableOf(figureRows(report))}
 <h2>Repeats</h2>

@@ -1,7 +1,11 @@
-/** The two pictures of a report: latencies by percentile, and throughput over time with its faults. Pure. */
+/**
+ * The pictures of a report: latencies by percentile; throughput over time with its faults, latencies and memory over time; or, of
+ * `growth`, what a turn costs by size. Pure.
+ */
+import { axisTexts, type GrowthByAxis, type GrowthFigures } from './growth.ts';
 import { merged, unpacked } from './histogram.ts';
 import { type Axis, type Line, linearAxis, type Plot, plotOf, plotSize } from './plot.ts';
-import type { Report, StepFigures } from './report.ts';
+import type { RepeatFigures, Report, StepFigures } from './report.ts';
 import { median } from './scenario.ts';
 import { timeText } from './text.ts';
 
@@ -15,6 +19,7 @@ const places = [
   { at: 10_000, label: '99.99 %' },
 ];
 const pointsPerTen = 20;
+const pointCountMax = 600;
 
 function latencyLine({ step, repeats }: StepFigures): Line {
   const histogram = merged(repeats.map((repeat) => repeat.histogram));
@@ -25,6 +30,7 @@ function latencyLine({ step, repeats }: StepFigures): Line {
   return { name: step, points };
 }
 
+/** Of latencies. */
 function timeAxis(lines: readonly Line[]): Axis {
   const values = lines.flatMap(({ points }) => points.map(([, us]) => Math.max(1, us)));
   const from = 10 ** Math.floor(Math.log10(Math.min(...values)));
@@ -40,17 +46,27 @@ function latencyPlot(report: Report): Plot {
   return { title: `${report.scenario}: latencies`, lines, x, y: timeAxis(lines) };
 }
 
-/** Of the repeat whose throughput is in the middle, so that faults stand where they were. */
+/** The repeat whose throughput is in the middle, so that faults stand where they were. */
+function middleOf({ repeats, throughputPerS }: StepFigures): RepeatFigures | undefined {
+  const distance = (one: RepeatFigures) => Math.abs(one.throughputPerS - throughputPerS);
+  return [...repeats].sort((one, other) => distance(one) - distance(other))[0];
+}
+
+/** As many points as the picture has room for: each the mean of its neighbours. */
+function thinned(values: readonly number[]): { readonly every: number; readonly values: readonly number[] } {
+  const every = Math.max(1, Math.ceil(values.length / pointCountMax));
+  const means = Array.from({ length: Math.ceil(values.length / every) }, (_, index) => {
+    const some = values.slice(index * every, (index + 1) * every);
+    return some.reduce((sum, value) => sum + value, 0) / some.length;
+  });
+  return { every, values: means };
+}
+
 function throughputPlot(report: Report): Plot | undefined {
-  const chosen = report.steps.map(({ step, repeats, throughputPerS }) => ({
-    step,
-    repeat: [...repeats].sort(
-      (one, other) => Math.abs(one.throughputPerS - throughputPerS) - Math.abs(other.throughputPerS - throughputPerS),
-    )[0],
-  }));
+  const chosen = report.steps.map((step) => ({ step: step.step, repeat: middleOf(step) }));
   const lines = chosen.map(({ step, repeat }): Line => {
-    const series = repeat?.seriesPerS ?? [];
-    return { name: step, points: series.map((rate, slot) => [(slot * report.seriesMs) / 1_000, rate]) };
+    const { every, values } = thinned(repeat?.seriesPerS ?? []);
+    return { name: step, points: values.map((rate, slot) => [(slot * every * report.seriesMs) / 1_000, rate]) };
   });
   const lengths = lines.map(({ points }) => points.at(-1)?.[0] ?? 0);
   if (Math.max(...lengths) === 0) return undefined;
@@ -60,14 +76,70 @@ function throughputPlot(report: Report): Plot | undefined {
     to: overMs / 1_000,
     label: `${kind} ${worker}`,
   }));
-  const x = { ...linearAxis('seconds', Math.max(...lengths)), to: Math.max(...lengths) };
+  const x = secondsAxis(Math.max(...lengths));
   const y = linearAxis(`${report.unit} a second`, most);
   return { title: `${report.scenario}: throughput over time`, lines, x, y, marks };
 }
 
+/** Of the first step. */
+function latencyCoursePlot(report: Report): Plot | undefined {
+  const series = report.steps[0] === undefined ? undefined : middleOf(report.steps[0])?.latencySeries;
+  if (series === undefined || series.p99Us.length < 3) return undefined;
+  const lineOf = (name: string, values: readonly number[]): Line => ({
+    name,
+    points: values.map((us, slot) => [((slot + 0.5) * series.slotMs) / 1_000, us]),
+  });
+  const lines = [lineOf('p99', series.p99Us), lineOf('p50', series.p50Us)];
+  const x = secondsAxis((series.p99Us.length * series.slotMs) / 1_000);
+  return { title: `${report.scenario}: latencies over time`, lines, x, y: timeAxis(lines) };
+}
+
+function memoryPlot(report: Report): Plot | undefined {
+  const processes = report.steps[0] === undefined ? [] : (middleOf(report.steps[0])?.processes ?? []);
+  const mb = (bytes: number) => bytes / 1_048_576;
+  const line = (name: string, atMs: readonly number[], bytes: readonly number[]): Line => ({
+    name,
+    points: bytes.map((each, index) => [(atMs[index] ?? 0) / 1_000, mb(each)]),
+  });
+  const lines = processes.flatMap(({ name, memory: { atMs, rssBytes, heapBytes } }) => [
+    line(name, atMs, rssBytes),
+    ...(heapBytes.some((bytes) => bytes > 0) ? [line(`${name}, heap`, atMs, heapBytes)] : []),
+  ]);
+  if (!lines.some(({ points }) => points.length > 2)) return undefined;
+  const most = (place: 0 | 1) => Math.max(...lines.flatMap(({ points }) => points.map((point) => point[place])));
+  return {
+    title: `${report.scenario}: memory over time`,
+    lines,
+    x: secondsAxis(most(0)),
+    y: linearAxis('MB', most(1)),
+  };
+}
+
+const secondsAxis = (most: number): Axis => ({ ...linearAxis('seconds', most), to: most });
+
+function growthPlot(report: Report, growth: GrowthByAxis): Plot {
+  const axes = Object.entries(growth) as [keyof typeof axisTexts, GrowthFigures][];
+  const lines = axes.map(
+    ([axis, { rows }]): Line => ({
+      name: axisTexts[axis],
+      points: rows.map(({ size, usPerTurn }) => [size, usPerTurn]),
+    }),
+  );
+  const points = lines.flatMap((line) => line.points);
+  const to = Math.max(10, ...points.map(([size]) => size));
+  const ticks = [];
+  for (let at = 1; at <= to; at *= 10) ticks.push({ at, label: at.toLocaleString('en') });
+  const x: Axis = { label: 'so many', from: 1, to, ticks, isLogarithmic: true };
+  const y = linearAxis('µs a turn', Math.max(...points.map(([, us]) => us)));
+  return { title: `${report.scenario}: what a turn costs`, lines, x, y };
+}
+
 export function picturesOf(report: Report): readonly string[] {
-  const throughput = throughputPlot(report);
-  return [latencyPlot(report), ...(throughput === undefined ? [] : [throughput])].map(plotOf);
+  const plots =
+    report.growth === undefined
+      ? [latencyPlot(report), throughputPlot(report), latencyCoursePlot(report), memoryPlot(report)]
+      : [growthPlot(report, report.growth)];
+  return plots.filter((plot) => plot !== undefined).map(plotOf);
 }
 
 /** One picture under the other. */

@@ -31,6 +31,8 @@ export interface Plan {
   readonly concurrency: number;
   /** Calls per second over all clients, of an open loop; none: a closed loop. */
   readonly ratePerS?: number;
+  /** Instead: this part of what a closed loop reaches just before. */
+  readonly ratePart?: number;
   readonly warmupMs: number;
   readonly durationMs: number;
   /** How long each floor is measured. */
@@ -50,6 +52,8 @@ export interface Plan {
   readonly agents: number;
   /** `counter` and `hot`: how large each state is; 0: two numbers. */
   readonly stateBytes: number;
+  /** Of `growth`: the most partners of one entity. */
+  readonly partners: number;
   /** Where V8 leaves a profile of each process. */
   readonly profileFolder?: string;
 }
@@ -84,6 +88,12 @@ export interface Load {
   readonly callsMax?: number;
 }
 
+/** What a step of `growth` has made large, and how large. */
+export interface Growth {
+  readonly axis: 'entities' | 'fewOfEntities' | 'partners' | 'firstContacts' | 'state';
+  readonly size: number;
+}
+
 /** What the calls of a scenario need to know. */
 export interface Work {
   readonly scenario: string;
@@ -93,6 +103,7 @@ export interface Work {
   readonly keys: number;
   readonly skew: number;
   readonly stateBytes: number;
+  readonly growth?: Growth;
 }
 
 /** What one generator measured. */
@@ -105,6 +116,9 @@ export interface Measured {
   readonly errors: Readonly<Record<string, number>>;
   /** Of latencies in µs; compressed, as HdrHistogram writes it. */
   readonly histogram: string;
+  /** The same for each `slotMs` of the time. */
+  readonly slotMs: number;
+  readonly slots: readonly string[];
   /** Things in each `seriesMs`. */
   readonly series: readonly number[];
   /** Longest latency of what ended in each `seriesMs`, µs. */
@@ -114,6 +128,10 @@ export interface Measured {
 }
 
 export const seriesMs = 100;
+
+/** Latencies over time: a slot a second, and as many as a page can show of a long run. */
+const slotCountMax = 60;
+export const slotMsOf = (durationMs: number): number => Math.max(1_000, Math.ceil(durationMs / slotCountMax));
 
 /** What a process has used and done so far. */
 export interface Usage {

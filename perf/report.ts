@@ -7,8 +7,10 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
+import { type LatencySeries, latencySeriesOf, type MemoryThirds, memoryThirdsOf } from './course.ts';
+import { type GrowthByAxis, growthOf } from './growth.ts';
 import { type Histogram, merged, packed } from './histogram.ts';
-import type { Mark, Outcome, ProcessUse, StepOutcome } from './outcome.ts';
+import type { Mark, Outcome, Paced, ProcessUse, StepOutcome } from './outcome.ts';
 import { type Measured, type Plan, seriesMs } from './plan.ts';
 import { median } from './scenario.ts';
 import { scenarioOf } from './scenarios/all.ts';
@@ -34,6 +36,10 @@ export interface RepeatFigures extends Figures {
   readonly errors: Readonly<Record<string, number>>;
   readonly calls: number;
   readonly seriesPerS: readonly number[];
+  readonly latencySeries: LatencySeries;
+  readonly memoryThirds: readonly MemoryThirds[];
+  /** Where the rate was to be a part of the maximum. */
+  readonly paced?: Paced;
   readonly marks: readonly Mark[];
   readonly processes: readonly ProcessUse[];
   readonly histogram: string;
@@ -58,6 +64,8 @@ export interface Report extends Figures {
   readonly ratio: number | null;
   readonly floors: readonly FloorFigures[];
   readonly steps: readonly StepFigures[];
+  /** Of the scenario of that name. */
+  readonly growth?: GrowthByAxis;
   readonly plan: Plan;
   readonly durability: string;
   readonly startedAt: string;
@@ -73,14 +81,12 @@ export interface Report extends Figures {
 export function reportOf(outcome: Outcome): Report {
   const { plan, repeats } = outcome;
   const scenario = scenarioOf(plan.scenario);
-  const steps = scenario.steps.map(({ name }) => stepFigures(outcome, name));
+  const courses = scenario.steps(plan);
+  const steps = courses.map(({ name }) => stepFigures(outcome, name));
   const [first] = steps;
   if (first === undefined) throw new Error('nothing was measured');
   const floors = floorFigures(outcome, first);
-  const errors: Record<string, number> = {};
-  for (const step of steps)
-    for (const repeat of step.repeats)
-      for (const [code, count] of Object.entries(repeat.errors)) errors[code] = (errors[code] ?? 0) + count;
+  const growth = growthOf(courses, steps);
   return {
     format: 1,
     scenario: plan.scenario,
@@ -90,11 +96,12 @@ export function reportOf(outcome: Outcome): Report {
     lost: sum(repeats.map(({ verdict }) => verdict.lost)),
     doubled: sum(repeats.map(({ verdict }) => verdict.doubled)),
     checked: sum(repeats.map(({ verdict }) => verdict.checked)),
-    errors,
+    errors: countsOf(steps.flatMap((step) => step.repeats)),
     floor: floors[0] ?? null,
     ratio: floors[0]?.ratio ?? null,
     floors,
     steps,
+    ...(Object.keys(growth).length === 0 ? {} : { growth }),
     plan,
     durability: outcome.durability,
     startedAt: new Date(outcome.startedAt).toISOString(),
@@ -125,21 +132,29 @@ function stepFigures({ plan, repeats }: Outcome, name: string): StepFigures {
   return { step: name, ...medians(figures), facts, repeats: figures };
 }
 
-function repeatFigures({ measured, marks, processes }: StepOutcome): RepeatFigures {
+function repeatFigures({ measured, marks, processes, paced }: StepOutcome): RepeatFigures {
   const histogram = merged(measured.map((one) => one.histogram));
-  const errors: Record<string, number> = {};
-  for (const one of measured)
-    for (const [code, count] of Object.entries(one.errors)) errors[code] = (errors[code] ?? 0) + count;
   return {
     throughputPerS: throughputOf(measured),
     ...percentilesOf(histogram),
-    errors,
+    errors: countsOf(measured),
     calls: sum(measured.map(({ calls }) => calls)),
     seriesPerS: seriesOf(measured),
+    latencySeries: latencySeriesOf(measured),
+    memoryThirds: memoryThirdsOf(processes),
+    ...(paced === undefined ? {} : { paced }),
     marks,
     processes,
     histogram: packed(histogram),
   };
+}
+
+/** By code. */
+function countsOf(parts: readonly { readonly errors: Readonly<Record<string, number>> }[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { errors } of parts)
+    for (const [code, count] of Object.entries(errors)) counts[code] = (counts[code] ?? 0) + count;
+  return counts;
 }
 
 const throughputOf = (measured: readonly Measured[]) =>

@@ -11,10 +11,12 @@ import { FaultMaker } from './fault-maker.ts';
 import { floorsOf, hasResponder } from './floors/all.ts';
 import type { FloorPart, Part } from './generator.ts';
 import { together } from './journal.ts';
+import { MemoryWatch } from './memory.ts';
 import {
   type FloorOutcome,
   type Mark,
   type Outcome,
+  type Paced,
   type RepeatOutcome,
   type StepOutcome,
   useBetween,
@@ -44,6 +46,10 @@ export interface RunOptions {
 /** All generators have heard the word to go by then. */
 const delayMs = 100;
 const lookMs = 500;
+/** How long a closed loop looks for the maximum that a rate is to be a part of. */
+const maximumMs = 10_000;
+/** A step of so many calls is broken off after this. */
+const mostMs = 120_000;
 
 export async function run(plan: Plan, options: RunOptions): Promise<Outcome> {
   const place = new Place(plan);
@@ -61,6 +67,14 @@ export async function run(plan: Plan, options: RunOptions): Promise<Outcome> {
     await place.close();
   }
 }
+
+/** All its calls are measured. */
+const whole = { warmupMs: 0, durationMs: mostMs };
+const shareOf = (ratePerS: number | undefined, of: number) =>
+  ratePerS === undefined ? {} : { ratePerS: ratePerS / of };
+
+/** Nothing waits for the rest of a time that nobody needs. */
+const passed = (ms: number, signal: AbortSignal) => pause(ms, undefined, { signal }).catch(() => undefined);
 
 class Repeat {
   readonly #plan: Plan;
@@ -82,7 +96,7 @@ class Repeat {
       const floors = await this.#floors();
       const generators = await this.#open();
       const steps: StepOutcome[] = [];
-      for (const step of this.#scenario.steps) steps.push(await this.#step(step, generators));
+      for (const step of this.#scenario.steps(this.#plan)) steps.push(await this.#step(step, generators));
       const verdict = await this.#verdict(generators);
       for (const { peer } of generators) await peer.ask('close');
       return { steps, floors, verdict };
@@ -138,14 +152,15 @@ class Repeat {
     const own = Array.from({ length: isEmbedded ? 1 : clients }, (_, index) => `client-${index + 1}`);
     const generators = remotes.length > 0 ? remotes : own.map((name) => this.#crew.start('generator', name));
     await Promise.all(generators.map(({ peer }) => peer.ask('open', this.#site)));
-    const load = (index: number) => this.#load(index, generators.length);
-    const work = this.#work('prepare');
-    this.#options.viewer.begins('preparing', { warmupMs: 0, durationMs: 0, unit: this.#scenario.unit });
-    await Promise.all(
-      generators.map(({ peer }, index) => peer.ask('prepare', { work, load: load(index) } satisfies Part)),
-    );
-    this.#options.viewer.ends();
     return generators;
+  }
+
+  async #prepare(step: Step, generators: readonly Hand[]): Promise<void> {
+    if (step.isAfterRestart === true) await this.#restart(generators);
+    const parts = this.#parts(step, generators.length);
+    this.#options.viewer.begins(`preparing ${step.name}`, { warmupMs: 0, durationMs: 0, unit: this.#scenario.unit });
+    await Promise.all(generators.map(({ peer }, index) => peer.ask('prepare', parts[index])));
+    this.#options.viewer.ends();
   }
 
   readonly #worker = async (name: string): Promise<Hand> => {
@@ -154,41 +169,73 @@ class Repeat {
     return hand;
   };
 
-  #work(step: string): Work {
+  #work(step: string, { growth }: Pick<Step, 'growth'> = {}): Work {
     const { keys, skew, stateBytes } = this.#plan;
-    return { scenario: this.#scenario.name, step, run: this.#options.run, keys, skew, stateBytes };
+    const work = { scenario: this.#scenario.name, step, run: this.#options.run, keys, skew, stateBytes };
+    return growth === undefined ? work : { ...work, growth };
+  }
+
+  /** Each generator's. */
+  #parts(step: Step, of: number, more: Partial<Load> = {}): Part[] {
+    const work = this.#work(step.name, step);
+    const counted = step.calls === undefined ? {} : { ...whole, callsMax: Math.ceil(step.calls / of) };
+    return Array.from({ length: of }, (_, index) => ({
+      work,
+      load: { ...this.#load(index, of), ...counted, ...more },
+    }));
   }
 
   #load(index: number, of: number): Load {
     const { concurrency, ratePerS, warmupMs, durationMs } = this.#plan;
     const lanes = Math.max(1, Math.floor(concurrency / of) + (index < concurrency % of ? 1 : 0));
-    const rate = ratePerS === undefined ? {} : { ratePerS: ratePerS / of };
-    return { index, of, lanes, ...rate, delayMs, warmupMs, durationMs };
+    return { index, of, lanes, ...shareOf(ratePerS, of), delayMs, warmupMs, durationMs };
   }
 
   async #step(step: Step, generators: readonly Hand[]): Promise<StepOutcome> {
-    if (step.isAfterRestart === true) await this.#restart(generators);
-    const { viewer, place } = this.#options;
-    const { warmupMs, durationMs } = this.#plan;
-    const work = this.#work(step.name);
+    await this.#prepare(step, generators);
+    const paced = await this.#paced(generators);
+    const { viewer } = this.#options;
+    const parts = this.#parts(step, generators.length, shareOf(paced?.ratePerS, generators.length));
+    const { warmupMs, durationMs } = parts[0]?.load ?? this.#plan;
     viewer.begins(step.name, { warmupMs, durationMs, unit: this.#scenario.unit });
     const ending = new AbortController();
-    const parts = generators.map((_, index): Part => ({ work, load: this.#load(index, generators.length) }));
     const running = Promise.all(generators.map(({ peer }, index) => peer.ask<Measured>('run', parts[index])));
     const ended = running.then(() => undefined);
+    void ended.catch(() => undefined).then(() => ending.abort());
     void this.#watch(generators, ending.signal);
     await Promise.race([ended, pause(delayMs + warmupMs)]);
     const beganAt = performance.now();
-    const before = [...(await this.#usages()), ...place.usages];
+    const memory = new MemoryWatch(this.#usages);
+    const before = await this.#usages();
+    memory.saw(before);
+    void memory.keep(durationMs, ending.signal);
     const making = this.#makeFaults(generators, beganAt, ended);
-    await Promise.race([ended, pause(durationMs)]);
+    await Promise.race([ended, passed(durationMs, ending.signal)]);
     const ms = performance.now() - beganAt;
-    const after = [...(await this.#usages()), ...place.usages];
+    const after = await this.#usages();
+    memory.saw(after);
     const measured = await running;
     const marks = await making;
-    ending.abort();
     viewer.ends();
-    return { step: step.name, measured, processes: useBetween(before, after, ms), marks };
+    const processes = useBetween([before, after], ms, (usage) => memory.of(usage));
+    return { step: step.name, measured, processes, marks, ...(paced === undefined ? {} : { paced }) };
+  }
+
+  /** What a closed loop reaches on the same cluster, and the part of it that is asked for. */
+  async #paced(generators: readonly Hand[]): Promise<Paced | undefined> {
+    const { ratePart, warmupMs, durationMs } = this.#plan;
+    if (ratePart === undefined) return undefined;
+    const time = { warmupMs, durationMs: Math.min(maximumMs, durationMs) };
+    const parts = this.#parts({ name: 'maximum' }, generators.length, time);
+    this.#options.viewer.begins('looking for the maximum', { ...time, unit: 'calls' });
+    const ending = new AbortController();
+    void this.#watch(generators, ending.signal);
+    const running = Promise.all(generators.map(({ peer }, index) => peer.ask<Measured>('run', parts[index])));
+    const measured = await running.finally(() => ending.abort());
+    this.#options.viewer.ends();
+    const maximumPerS = measured.reduce((sum, { calls, elapsedMs }) => sum + (calls * 1_000) / elapsedMs, 0);
+    const ratePerS = Math.max(1, Math.round(maximumPerS * ratePart));
+    return { maximumPerS: Math.round(maximumPerS), ratePerS };
   }
 
   /** Close what hosts the entities and start it again: what was in memory is read from the store. */
@@ -213,12 +260,12 @@ class Repeat {
     return maker.make(this.#plan.faults, beganAt, ended);
   }
 
-  async #usages(): Promise<Usage[]> {
+  readonly #usages = async (): Promise<Usage[]> => {
     const hands = this.#crew.hands.filter(({ kind }) => kind !== 'responder');
     const known = new Set([...hands, ...(this.#options.remotes ?? [])]);
     const usages = await Promise.all(Array.from(known, ({ peer }) => peer.ask<Usage>('usage').catch(() => undefined)));
-    return usages.filter((usage) => usage !== undefined);
-  }
+    return [...usages.filter((usage) => usage !== undefined), ...this.#options.place.usages];
+  };
 
   async #verdict(generators: readonly Hand[]): Promise<Verdict> {
     const journals = await Promise.all(generators.map(({ peer }) => peer.ask<Entries>('journal')));

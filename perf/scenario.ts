@@ -5,7 +5,7 @@
  */
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import type { Journal } from './journal.ts';
-import type { Entries, Load, Measured, Plan, Verdict, Work } from './plan.ts';
+import type { Entries, Growth, Load, Measured, Plan, Verdict, Work } from './plan.ts';
 import type { Post } from './site.ts';
 
 /** What a scenario has in a generator. */
@@ -31,7 +31,12 @@ export interface Step {
   readonly name: string;
   /** Close the workers and start them again before it. */
   readonly isAfterRestart?: boolean;
+  readonly growth?: Growth;
+  /** So many calls, all of them measured, however long they take; none: as many as there is time for. */
+  readonly calls?: number;
 }
+
+export type Steps = readonly [Step, ...Step[]];
 
 export interface Scenario {
   readonly name: string;
@@ -42,9 +47,11 @@ export interface Scenario {
   /** Whether its turns are to be durable. */
   readonly isDurable: boolean;
   readonly defaults: Partial<Plan>;
+  /** Whether its calls are first ones, which no run before can find a maximum for. */
+  readonly isOnce?: boolean;
   /** Measured one after the other, each for itself; the report's figures are the first's. */
-  readonly steps: readonly [Step, ...Step[]];
-  /** Done by every generator before any is measured. */
+  readonly steps: (plan: Plan) => Steps;
+  /** Done by every generator before a step is measured. */
   readonly prepare?: (stand: Stand) => Promise<void>;
   readonly run: (stand: Stand) => Promise<Measured>;
   /** By one generator, when all have ended: what entities hold against what all journals say. */

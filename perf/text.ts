@@ -1,11 +1,12 @@
 /** The report for people at a terminal. Pure. */
+import type { Thirds } from './course.ts';
+import { axisTexts, type GrowthByAxis, type GrowthFigures } from './growth.ts';
 import type { Figures, FloorFigures, Report, StepFigures } from './report.ts';
 
 export function textOf(report: Report): string {
   const { plan } = report;
-  const load = plan.ratePerS === undefined ? `${plan.concurrency} in flight` : `${plan.ratePerS}/s`;
   return [
-    `${report.scenario}: ${load}, ${plan.keys.toLocaleString('en')} keys, ${whereOf(report)}`,
+    `${report.scenario}: ${loadOf(report)}, ${plan.keys.toLocaleString('en')} keys, ${whereOf(report)}`,
     `${report.durability}; medians of ${plan.repeats} × ${plan.durationMs / 1_000} s`,
     '',
     ...table([
@@ -15,10 +16,17 @@ export function textOf(report: Report): string {
     ]),
     '',
     ...report.steps.flatMap(factLines),
+    ...growthLines(report),
+    ...courseLines(report),
     `lost ${report.lost}, doubled ${report.doubled} of ${report.checked.toLocaleString('en')} keys checked${errorText(report)}`,
     '',
     ...processTable(report),
   ].join('\n');
+}
+
+function loadOf({ plan }: Report): string {
+  if (plan.ratePart !== undefined) return `${Math.round(plan.ratePart * 100)} % of the maximum`;
+  return plan.ratePerS === undefined ? `${plan.concurrency} in flight` : `${plan.ratePerS}/s`;
 }
 
 function whereOf({ plan }: Report): string {
@@ -52,10 +60,57 @@ function errorText({ errors }: Report): string {
   return entries.length === 0 ? '' : `; failed calls: ${entries.map(([code, count]) => `${code} ${count}`).join(', ')}`;
 }
 
+function growthLines({ growth }: Report): string[] {
+  return growth === undefined ? [] : [...table(growthRows(growth)), ''];
+}
+
+/** A row for each size, with how often the cost of the smallest it is. */
+export function growthRows(growth: GrowthByAxis): readonly (readonly string[])[] {
+  const axes = Object.entries(growth) as [keyof typeof axisTexts, GrowthFigures][];
+  return [
+    ['with so many', '', 'turns/s', 'µs a turn', 'CPU µs a turn', 'of the smallest', 'CPU'],
+    ...axes.flatMap(([axis, { rows, ratio, cpuRatio }]) =>
+      rows.map(({ size, turnsPerS, usPerTurn, cpuUsPerTurn }, index) => [
+        index === 0 ? axisTexts[axis] : '',
+        size.toLocaleString('en'),
+        Math.round(turnsPerS).toLocaleString('en'),
+        usPerTurn.toFixed(1),
+        cpuUsPerTurn.toFixed(1),
+        ...(index === rows.length - 1 ? [ratio.toFixed(2), cpuRatio.toFixed(2)] : ['', '']),
+      ]),
+    ),
+  ];
+}
+
+/** Whether the end was as the beginning, of the last repeat of the first step. */
+function courseLines({ steps, growth }: Report): string[] {
+  const repeat = steps[0]?.repeats.at(-1);
+  if (repeat === undefined || growth !== undefined) return [];
+  const { p50Thirds, p99Thirds } = repeat.latencySeries;
+  const { paced, memoryThirds } = repeat;
+  const lines: string[] = [];
+  if (paced !== undefined)
+    lines.push(
+      `rate ${paced.ratePerS.toLocaleString('en')}/s of a maximum of ${paced.maximumPerS.toLocaleString('en')}/s`,
+    );
+  if (p50Thirds !== undefined && p99Thirds !== undefined)
+    lines.push(`first third → last third: p50 ${change(p50Thirds, timeText)}, p99 ${change(p99Thirds, timeText)}`);
+  if (memoryThirds.length > 0) {
+    const each = memoryThirds.map(({ process, rssBytes, heapBytes }) => {
+      const heap = heapBytes === undefined ? '' : ` (heap ${change(heapBytes, mb)})`;
+      return `${process} ${change(rssBytes, mb)}${heap}`;
+    });
+    lines.push(`first third → last third, MB: ${each.join(', ')}`);
+  }
+  return lines.length === 0 ? [] : [...lines, ''];
+}
+
+const change = ({ first, last }: Thirds, text: (value: number) => string) => `${text(first)} → ${text(last)}`;
+const mb = (bytes: number) => Math.round(bytes / 1_048_576).toLocaleString('en');
+
 /** Of the last repeat of the first step. */
 function processTable({ steps }: Report): string[] {
   const processes = steps[0]?.repeats.at(-1)?.processes ?? [];
-  const mb = (bytes: number) => Math.round(bytes / 1_048_576).toLocaleString('en');
   return table([
     ['process', 'CPU', 'MB', 'MB written', 'store calls', 'entities/commit', 'frames out', 'messages/frame'],
     ...processes.map(({ name, cpu, rssBytes, writtenBytes, counts }) => [

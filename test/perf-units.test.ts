@@ -3,13 +3,18 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { SkerryError } from '../core/errors.ts';
 import { chanceOf, compare } from '../perf/compare.ts';
 import { countingTransport, newCounts } from '../perf/counting.ts';
-import { merged } from '../perf/histogram.ts';
+import { latencySeriesOf, memoryThirdsOf } from '../perf/course.ts';
+import { growthOf } from '../perf/growth.ts';
+import { merged, newHistogram, packed, record } from '../perf/histogram.ts';
 import { Journal, judge, together } from '../perf/journal.ts';
 import { picker, chanceOf as seeded } from '../perf/keys.ts';
 import { drive } from '../perf/load.ts';
+import { MemoryWatch } from '../perf/memory.ts';
 import { askedOf } from '../perf/options.ts';
-import type { Load } from '../perf/plan.ts';
-import type { Report } from '../perf/report.ts';
+import type { ProcessUse } from '../perf/outcome.ts';
+import { type Load, type Measured, slotMsOf } from '../perf/plan.ts';
+import type { Report, StepFigures } from '../perf/report.ts';
+import { scenarioOf } from '../perf/scenarios/all.ts';
 import { Pace } from '../perf/scenarios/pace.ts';
 import { encodeFrame } from '../runtime/codec.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
@@ -37,6 +42,118 @@ units('a closed loop keeps its lanes busy and counts what ended in its time', as
     measured.series.reduce((sum, count) => sum + count, 0),
     measured.calls,
   );
+});
+
+units(
+  'latencies over time add up to all latencies, and a long run has no more slots than a short page shows',
+  async () => {
+    let count = 0;
+    const measured = await drive(() => pause(count++ > 60 ? 40 : 5), { ...load, durationMs: 2_300 });
+    assert.is(measured.slots.length, 3);
+    const slots = measured.slots.map((slot) => merged([slot]));
+    assert.is(
+      slots.reduce((sum, { totalCount }) => sum + totalCount, 0),
+      measured.calls,
+    );
+    assert.is(merged([measured.histogram]).totalCount, measured.calls);
+    assert.ok((slots[0]?.minNonZeroValue ?? 0) < 30_000 && (slots[2]?.minNonZeroValue ?? 0) >= 39_000);
+    assert.equal([700, 60_000, 600_000, 86_400_000].map(slotMsOf), [1_000, 1_000, 10_000, 1_440_000]);
+  },
+);
+
+const measuredIn = (slots: readonly (readonly number[])[]) => {
+  const pack = (ms: readonly number[]) => {
+    const histogram = newHistogram();
+    for (const one of ms) record(histogram, one * 1_000);
+    return packed(histogram);
+  };
+  return { slotMs: 1_000, slots: slots.map(pack) } as unknown as Measured;
+};
+
+units('the first third and the last are told of the latencies of all generators', () => {
+  const one = measuredIn([
+    [1, 1],
+    [1, 1],
+    [9, 9],
+    [9, 9],
+    [4, 4],
+    [4, 4],
+  ]);
+  const other = measuredIn([
+    [2, 2],
+    [2, 2],
+    [9, 9],
+    [9, 9],
+    [8, 8],
+    [8, 8],
+  ]);
+  const series = latencySeriesOf([one, other]);
+  const ms = (us = 0) => Math.round(us / 1_000);
+  assert.equal(series.p99Us.map(ms), [2, 2, 9, 9, 8, 8]);
+  assert.equal(series.p50Us.map(ms), [1, 1, 9, 9, 4, 4]);
+  assert.equal([ms(series.p99Thirds?.first), ms(series.p99Thirds?.last)], [2, 8]);
+  assert.equal([ms(series.p50Thirds?.first), ms(series.p50Thirds?.last)], [1, 4]);
+  assert.is(latencySeriesOf([measuredIn([[1], [1]])]).p99Thirds, undefined);
+});
+
+const useOf = (name: string, rssBytes: readonly number[], heapBytes: readonly number[]) =>
+  ({ name, memory: { atMs: rssBytes.map((_, index) => index * 1_000), rssBytes, heapBytes } }) as unknown as ProcessUse;
+
+units('memory is told by the middle of its thirds, of processes that were there all the time', () => {
+  const growing = useOf('client', [10, 12, 90, 50, 50, 50, 20, 22, 24], [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  const server = useOf('redis', Array(9).fill(5), Array(9).fill(0));
+  const successor = useOf('worker', [1, 2, 3, 4], [1, 2, 3, 4]);
+  assert.equal(memoryThirdsOf([growing, server, successor]), [
+    { process: 'client', rssBytes: { first: 12, last: 22 }, heapBytes: { first: 2, last: 8 } },
+    { process: 'redis', rssBytes: { first: 5, last: 5 } },
+  ]);
+});
+
+units('memory is looked at over and over, by process, until the end', async () => {
+  const ending = new AbortController();
+  let looks = 0;
+  const watch = new MemoryWatch(async () => [{ name: 'x', pid: 1, rssBytes: ++looks, heapBytes: 0 } as never]);
+  const keeping = watch.keep(1_000, ending.signal);
+  await pause(2_500);
+  ending.abort();
+  await keeping;
+  const { atMs, rssBytes } = watch.of({ name: 'x', pid: 1 });
+  assert.equal(rssBytes, [1, 2]);
+  assert.ok((atMs[0] ?? 0) >= 990 && (atMs[1] ?? 0) >= 1_990, String(atMs));
+  assert.equal(watch.of({ name: 'x', pid: 2 }).atMs, []);
+});
+
+units('growth is the cost of a turn at each size, and of the largest to the smallest', () => {
+  const { plan } = askedOf(['growth', '--keys', '20000', '--partners', '100', '--state-bytes', '1000']);
+  const steps = scenarioOf('growth').steps(plan);
+  const figures = steps.map((step) => {
+    const throughputPerS = step.growth?.axis === 'entities' && step.growth.size > 1_000 ? 20_000 : 50_000;
+    return { step: step.name, repeats: [{ throughputPerS, processes: [{ cpu: 1 }, { cpu: 0.5 }] }] };
+  });
+  const growth = growthOf(steps, figures as unknown as StepFigures[]);
+  assert.equal(Object.keys(growth), ['entities', 'fewOfEntities', 'partners', 'firstContacts', 'state']);
+  assert.equal(growth.entities, {
+    rows: [
+      { size: 1_000, turnsPerS: 50_000, usPerTurn: 20, cpuUsPerTurn: 30 },
+      { size: 10_000, turnsPerS: 20_000, usPerTurn: 50, cpuUsPerTurn: 75 },
+      { size: 20_000, turnsPerS: 20_000, usPerTurn: 50, cpuUsPerTurn: 75 },
+    ],
+    ratio: 2.5,
+    cpuRatio: 2.5,
+  });
+  assert.equal([growth.partners?.rows.map(({ size }) => size), growth.partners?.ratio], [[1, 100], 1]);
+  assert.equal(growth.state?.rows.length, 1);
+});
+
+units('a journal of far-off keys knows all of them', () => {
+  const journal = new Journal();
+  const numbered = journal.numbered((key) => `k${key}`);
+  for (const key of [1_000_000, 3, 1_000_000, 5_000]) numbered.acked(key);
+  assert.equal([...journal.entries].sort(), [
+    ['k1000000', 2, 0],
+    ['k3', 1, 0],
+    ['k5000', 1, 0],
+  ]);
 });
 
 units('an open loop counts from when a call should have started, however late it could', async () => {
@@ -189,6 +306,8 @@ units('words become a plan, and what cannot be is refused with what can', () => 
     { kind: 'move', atMs: 15_000 },
   ]);
   assert.equal(files, { json: 'x.json' });
+  const part = askedOf('counter --rate 70% --duration 10m --repeats 1'.split(' ')).plan;
+  assert.equal([part.ratePart, part.ratePerS, part.durationMs], [0.7, undefined, 600_000]);
   const refused: readonly (readonly [words: string, why: RegExp])[] = [
     ['nothing', /there is no scenario 'nothing': echo, /],
     ['counter --duration 5h', /--duration takes a time such as/],
@@ -199,6 +318,11 @@ units('words become a plan, and what cannot be is refused with what can', () => 
     ['counter --agents 2', /--nats/],
     ['counter --speed 9', /--speed/],
     ['counter --keys x', /whole number/],
+    ['counter --rate 7x%', /--rate takes a whole number of calls a second, or a part of the maximum such as 70%/],
+    ['counter --rate 0%', /--rate takes a whole number of calls a second, or a part/],
+    ['activate --rate 70%', /no maximum/],
+    ['growth --rate 100', /--concurrency/],
+    ['growth --partners 0', /at least 1/],
   ];
   for (const [words, why] of refused) assert.throws(() => askedOf(words.split(' ')), why);
 });

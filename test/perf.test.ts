@@ -18,6 +18,7 @@ import { type RunOptions, run } from '../perf/run.ts';
 import { scenarios } from '../perf/scenarios/all.ts';
 import { startNats } from '../perf/servers.ts';
 import { openTransport } from '../perf/site.ts';
+import { textOf } from '../perf/text.ts';
 import { assert, suite } from './support/suite.ts';
 
 const perf = suite('perf');
@@ -27,6 +28,7 @@ const few = ['--repeats', '1', '--keys', '200', '--concurrency', '32'];
 /** Of those that need longer, or other words. */
 const words: Readonly<Record<string, readonly string[]>> = {
   activate: ['--duration', '800ms'],
+  growth: ['--keys', '2000', '--partners', '200', '--state-bytes', '5000', '--duration', '200ms', '--store', 'memory'],
   fanout: ['--concurrency', '2', '--duration', '800ms'],
   reserve: ['--concurrency', '4', '--duration', '800ms'],
   move: ['--duration', '2500ms', '--faults', 'move@300ms'],
@@ -49,7 +51,7 @@ perf.before(
     for (const { name } of scenarios) if (!waiting.includes(name)) made.push([name, await measured(name)]);
     reports = new Map(made);
   },
-  { timeoutMs: 50_000 },
+  { timeoutMs: 70_000 },
 );
 
 for (const { name } of scenarios)
@@ -96,6 +98,50 @@ perf('timers fire once each, idle entities are weighed, activations are fresh an
     reports.get('activate')?.steps.map(({ step }) => step),
     ['fresh', 'stored'],
   );
+});
+
+perf('growth has a row for each size of each axis, and its costs are those of its steps', () => {
+  const { growth = {}, steps } = reports.get('growth') as Report;
+  const sizes = Object.entries(growth).map(([axis, { rows }]) => [axis, rows.map(({ size }) => size)]);
+  assert.equal(Object.fromEntries(sizes), {
+    entities: [1_000, 2_000],
+    fewOfEntities: [1_000, 2_000],
+    partners: [1, 100, 200],
+    firstContacts: [1, 100, 200],
+    state: [1_000, 5_000],
+  });
+  for (const { rows, ratio } of Object.values(growth)) {
+    for (const { turnsPerS, usPerTurn, cpuUsPerTurn } of rows) {
+      assert.ok(turnsPerS > 0 && cpuUsPerTurn > 0);
+      assert.ok(Math.abs((usPerTurn * turnsPerS) / 1_000_000 - 1) < 0.01);
+    }
+    assert.ok(Math.abs(ratio / ((rows.at(-1)?.usPerTurn ?? 0) / (rows[0]?.usPerTurn ?? 1)) - 1) < 0.02);
+  }
+  const contacts = steps.filter(({ step }) => step.startsWith('firstContacts'));
+  assert.equal(
+    contacts.map(({ repeats }) => repeats[0]?.calls),
+    [40, 40, 40],
+  );
+  const page = pageOf(reports.get('growth') as Report);
+  assert.ok(page.includes('<h2>Growth</h2>') && page.includes('what a turn costs') && page.includes('<td>5,000</td>'));
+});
+
+perf('a part of the maximum is found in the same run, and its course is told', async () => {
+  const report = await measured('counter', ['--rate', '30%', '--duration', '3500ms']);
+  const [repeat] = report.steps[0]?.repeats ?? [];
+  const { maximumPerS = 0, ratePerS = 0 } = repeat?.paced ?? {};
+  assert.ok(Math.abs(ratePerS / (0.3 * maximumPerS) - 1) < 0.01, `${ratePerS} of ${maximumPerS}`);
+  assert.ok(report.throughputPerS < 0.7 * maximumPerS, `${report.throughputPerS} of ${maximumPerS}`);
+  assert.equal([report.errors, report.lost, report.doubled], [{}, 0, 0]);
+  assert.is(repeat?.latencySeries.p99Us.length, 4);
+  const { atMs = [], rssBytes = [] } = repeat?.processes[0]?.memory ?? {};
+  assert.ok(atMs.length >= 4 && atMs.length <= 6 && rssBytes.every((bytes) => bytes > 1_000_000), String(atMs));
+  const text = textOf(report);
+  assert.match(text, /rate [\d,]+\/s of a maximum of [\d,]+\/s\n/);
+  assert.match(text, /first third → last third: p50 .* → .*, p99 .* → /);
+  assert.match(text, /first third → last third, MB: client-1 \d+ → \d+ \(heap \d+ → \d+\)\n/);
+  const page = pageOf(report);
+  assert.ok(page.includes('latencies over time') && page.includes('memory over time'));
 });
 
 perf('a report compared with itself is within the noise', () => {

@@ -36,7 +36,8 @@ export const activate: Scenario = {
   unit: 'entities',
   isDurable: true,
   defaults: {},
-  steps: [{ name: 'fresh' }, { name: 'stored', isAfterRestart: true }],
+  isOnce: true,
+  steps: () => [{ name: 'fresh' }, { name: 'stored', isAfterRestart: true }],
   run,
   check: checkCounts,
 };

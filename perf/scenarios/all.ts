@@ -3,6 +3,7 @@ import type { Scenario } from '../scenario.ts';
 import { activate } from './activate.ts';
 import { counter, hot } from './counter.ts';
 import { echo, read } from './echo.ts';
+import { growth } from './growth.ts';
 import { idle } from './idle.ts';
 import { fanout, reserve } from './messages.ts';
 import { failover, move } from './moving.ts';
@@ -20,6 +21,7 @@ export const scenarios: readonly Scenario[] = [
   idle,
   move,
   failover,
+  growth,
 ];
 
 export function scenarioOf(name: string): Scenario {

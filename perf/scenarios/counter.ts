@@ -42,7 +42,7 @@ export const counter: Scenario = {
   unit: 'calls',
   isDurable: true,
   defaults: {},
-  steps: [{ name: 'counter' }],
+  steps: () => [{ name: 'counter' }],
   prepare: fill,
   run,
   check: checkCounts,
@@ -53,5 +53,5 @@ export const hot: Scenario = {
   name: 'hot',
   summary: 'a durable increment of the one entity',
   defaults: { keys: 1 },
-  steps: [{ name: 'hot' }],
+  steps: () => [{ name: 'hot' }],
 };

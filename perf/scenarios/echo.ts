@@ -13,7 +13,7 @@ export const echo: Scenario = {
   unit: 'calls',
   isDurable: false,
   defaults: {},
-  steps: [{ name: 'echo' }],
+  steps: () => [{ name: 'echo' }],
   run: (stand) => {
     const journal = stand.journal.numbered((key) => keyName(stand.work, key));
     const of = callers(stand, Echo);
@@ -38,7 +38,7 @@ export const read: Scenario = {
   unit: 'calls',
   isDurable: false,
   defaults: {},
-  steps: [{ name: 'read' }],
+  steps: () => [{ name: 'read' }],
   prepare: async (stand) => {
     const { journal, load, work } = stand;
     const of = callers(stand, Counter);

@@ -85,7 +85,8 @@ export const idle: Scenario = {
   unit: 'entities',
   isDurable: false,
   defaults: { keys: 1_000_000, repeats: 1, concurrency: 2_048, warmupMs: 0 },
-  steps: [{ name: 'idle' }],
+  isOnce: true,
+  steps: () => [{ name: 'idle' }],
   run,
   facts: ({ stateBytes = [], entityBytes = [], passivatedBytes = [] }) => ({
     stateBytes: Math.round(median(stateBytes)),

@@ -18,7 +18,7 @@ function picked({ pick, work }: Stand, count: number): number[] {
 function spread(stand: Stand) {
   const { work, load, journal } = stand;
   const spreaders = Array.from({ length: load.lanes }, (_, lane) =>
-    stand.post.entity(Spreader, keyName(work, `${load.index}-${lane}`)),
+    stand.post.entity(Spreader, keyName(work, `${work.step}-${load.index}-${lane}`)),
   );
   const expected = spreaders.map(() => 0);
   const pace = new Pace();
@@ -54,7 +54,7 @@ export const fanout: Scenario = {
   unit: 'messages',
   isDurable: true,
   defaults: { concurrency: 16, warmupMs: 5_000 },
-  steps: [{ name: 'fanout' }],
+  steps: () => [{ name: 'fanout' }],
   run: spread,
   check: (stand, entries) => judge(entries, (key) => stand.post.entity(Listener, key).count()),
 };
@@ -68,7 +68,7 @@ function placeOrders(stand: Stand) {
     async ({ index }) => {
       const stocks = picked(stand, 3).map((key) => keyName(work, key));
       asked[index] = stocks;
-      const order = stand.post.entity(Order, keyName(work, `${load.index}-${count++}`));
+      const order = stand.post.entity(Order, keyName(work, `${work.step}-${load.index}-${count++}`));
       await order.place({ stocks });
       await pace.until(async () => (await order.status()) === 'placed');
     },
@@ -91,7 +91,7 @@ export const reserve: Scenario = {
   isDurable: true,
   // The first orders of many turns each are those of a cold process for seconds.
   defaults: { keys: 1_000, concurrency: 64, warmupMs: 5_000 },
-  steps: [{ name: 'reserve' }],
+  steps: () => [{ name: 'reserve' }],
   prepare: async (stand) => {
     // What stocks hold at first is in their contract; asked once, they are in memory as in a shop that is open.
     const of = callers(stand, Stock);

@@ -186,7 +186,7 @@ export const move: Scenario = {
       { kind: 'move', atMs: 12_000 },
     ],
   },
-  steps: [{ name: 'move' }],
+  steps: () => [{ name: 'move' }],
   facts: ({ pauseMs = [] }, repeats) => ({
     moved: pauseMs.length,
     pauseP50Ms: rounded(percentile(pauseMs, 50)),
@@ -206,7 +206,7 @@ export const failover: Scenario = {
     repeats: 3,
     faults: Array.from({ length: 11 }, (_, kill) => ({ kind: 'kill' as const, atMs: 3_000 + kill * 5_000 })),
   },
-  steps: [{ name: 'failover' }],
+  steps: () => [{ name: 'failover' }],
   facts: ({ recoveryMs = [] }, repeats) => ({
     kills: repeats.flatMap(({ marks }) => marks).filter(({ kind }) => kind === 'kill').length,
     recoveryP50Ms: rounded(percentile(recoveryMs, 50)),

@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { Alarm } from '../entities.ts';
 import { newHistogram, packed, record } from '../histogram.ts';
 import { judge } from '../journal.ts';
-import type { Measured } from '../plan.ts';
+import { type Measured, slotMsOf } from '../plan.ts';
 import { callers, inGroups, keyName, percentile, type Scenario, type Stand } from '../scenario.ts';
 
 const spreadMs = 1_000;
@@ -39,6 +39,8 @@ async function run(stand: Stand): Promise<Measured> {
     elapsedMs: spreadMs + late.reduce((most, ms) => Math.max(most, ms), 0),
     errors: {},
     histogram: packed(histogram),
+    slotMs: slotMsOf(spreadMs),
+    slots: [],
     series: [],
     worstUs: [],
     extra: { lateMs: late, setPerS: [(mine * 1_000) / setMs] },
@@ -66,7 +68,8 @@ export const timers: Scenario = {
   unit: 'timers',
   isDurable: true,
   defaults: { keys: 100_000, repeats: 1, warmupMs: 0 },
-  steps: [{ name: 'timers' }],
+  isOnce: true,
+  steps: () => [{ name: 'timers' }],
   run,
   check: (stand, entries) => judge(entries, async (key) => (await stand.post.entity(Alarm, key).report()).fired),
   facts: ({ lateMs = [], setPerS = [] }) => ({

@@ -1,0 +1,72 @@
+/**
+ * How a repeat went over its time: latencies by slot, memory by process, and whether its end was as its beginning. Pure.
+ *
+ * A third is told by the latencies of all its calls, and by the middle of its looks at memory: one collection of garbage more or
+ * less is not what anybody wants to know.
+ */
+import { type Histogram, sumOf, unpacked } from './histogram.ts';
+import type { ProcessUse } from './outcome.ts';
+import type { Measured } from './plan.ts';
+import { median } from './scenario.ts';
+
+export interface Thirds {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface LatencySeries {
+  readonly slotMs: number;
+  readonly p50Us: readonly number[];
+  readonly p99Us: readonly number[];
+  /** None where there are fewer than three slots. */
+  readonly p50Thirds?: Thirds;
+  readonly p99Thirds?: Thirds;
+}
+
+export interface MemoryThirds {
+  readonly process: string;
+  readonly rssBytes: Thirds;
+  /** None where only the system was asked. */
+  readonly heapBytes?: Thirds;
+}
+
+export function latencySeriesOf(measured: readonly Measured[]): LatencySeries {
+  const length = Math.max(0, ...measured.map(({ slots }) => slots.length));
+  const slots = Array.from({ length }, (_, slot) =>
+    sumOf(measured.flatMap(({ slots: packed }) => (packed[slot] === undefined ? [] : [unpacked(packed[slot])]))),
+  );
+  const at = (percent: number) => slots.map((slot) => slot.getValueAtPercentile(percent));
+  const series = { slotMs: measured[0]?.slotMs ?? 1_000, p50Us: at(50), p99Us: at(99) };
+  const [first, last] = thirdsOf(slots);
+  if (first === undefined || last === undefined) return series;
+  return { ...series, p50Thirds: both(first, last, 50), p99Thirds: both(first, last, 99) };
+}
+
+function both(first: readonly Histogram[], last: readonly Histogram[], percent: number): Thirds {
+  const of = (slots: readonly Histogram[]) => sumOf(slots).getValueAtPercentile(percent);
+  return { first: of(first), last: of(last) };
+}
+
+/** Of processes that were there from the beginning to the end. */
+export function memoryThirdsOf(processes: readonly ProcessUse[]): MemoryThirds[] {
+  const most = Math.max(0, ...processes.map(({ memory }) => memory.atMs.length));
+  return processes.flatMap(({ name, memory }) => {
+    const rssBytes = middles(memory.rssBytes);
+    const heapBytes = middles(memory.heapBytes);
+    if (rssBytes === undefined || memory.atMs.length < most - 1) return [];
+    return heapBytes === undefined || heapBytes.last === 0
+      ? [{ process: name, rssBytes }]
+      : [{ process: name, rssBytes, heapBytes }];
+  });
+}
+
+function middles(values: readonly number[]): Thirds | undefined {
+  const [first, last] = thirdsOf(values);
+  return first === undefined || last === undefined ? undefined : { first: median(first), last: median(last) };
+}
+
+/** Nothing where there are fewer than three. */
+function thirdsOf<Value>(values: readonly Value[]): [] | [readonly Value[], readonly Value[]] {
+  const third = Math.floor(values.length / 3);
+  return third === 0 ? [] : [values.slice(0, third), values.slice(-third)];
+}

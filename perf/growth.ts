@@ -1,0 +1,65 @@
+/** What a turn costs by how much of something there is: the rows of the `growth` scenario, and how far they are from flat. Pure. */
+import type { Growth } from './plan.ts';
+import type { StepFigures } from './report.ts';
+import { median, type Step } from './scenario.ts';
+
+export interface GrowthRow {
+  readonly size: number;
+  readonly turnsPerS: number;
+  /** Time for each turn, with the calls in flight that there were. */
+  readonly usPerTurn: number;
+  /** Of all processes. */
+  readonly cpuUsPerTurn: number;
+}
+
+export interface GrowthFigures {
+  readonly rows: readonly GrowthRow[];
+  /** Of the cost at the largest size to that at the smallest. */
+  readonly ratio: number;
+  readonly cpuRatio: number;
+}
+
+export const axisTexts: Readonly<Record<Growth['axis'], string>> = {
+  entities: 'entities, in memory, all called',
+  fewOfEntities: 'entities, in the store, 1,000 called',
+  partners: 'partners of one entity, one calls',
+  firstContacts: 'partners of one entity, new ones call',
+  state: 'bytes of state, a little changes',
+};
+
+export type GrowthByAxis = Readonly<Partial<Record<Growth['axis'], GrowthFigures>>>;
+
+export function growthOf(steps: readonly Step[], figures: readonly StepFigures[]): GrowthByAxis {
+  const rows: Partial<Record<Growth['axis'], GrowthRow[]>> = {};
+  for (const [index, { growth }] of steps.entries()) {
+    const of = figures[index];
+    if (growth === undefined || of === undefined) continue;
+    const known = rows[growth.axis] ?? [];
+    rows[growth.axis] = known;
+    known.push(rowOf(growth.size, of));
+  }
+  return Object.fromEntries(Object.entries(rows).map(([axis, each]) => [axis, withRatios(each)]));
+}
+
+function rowOf(size: number, { repeats }: StepFigures): GrowthRow {
+  const rates = repeats.map(({ throughputPerS }) => throughputPerS);
+  const cpu = repeats.map(({ processes, throughputPerS }) => {
+    const cores = processes.reduce((sum, process) => sum + process.cpu, 0);
+    return (cores * 1_000_000) / Math.max(1, throughputPerS);
+  });
+  const turnsPerS = median(rates);
+  return {
+    size,
+    turnsPerS,
+    usPerTurn: rounded(1_000_000 / Math.max(1, turnsPerS)),
+    cpuUsPerTurn: rounded(median(cpu)),
+  };
+}
+
+function withRatios(rows: readonly GrowthRow[]): GrowthFigures {
+  const ratio = (of: 'usPerTurn' | 'cpuUsPerTurn') =>
+    rounded((rows.at(-1)?.[of] ?? 0) / Math.max(Number.MIN_VALUE, rows[0]?.[of] ?? 0));
+  return { rows, ratio: ratio('usPerTurn'), cpuRatio: ratio('cpuUsPerTurn') };
+}
+
+const rounded = (value: number) => Number(value.toPrecision(3));

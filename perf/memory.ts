@@ -1,0 +1,43 @@
+/** What processes hold in memory while a load runs: looked at every second, of a long run so seldom that a page can show it all. */
+import { setTimeout as pause } from 'node:timers/promises';
+import type { MemorySeries } from './outcome.ts';
+import type { Usage } from './plan.ts';
+
+const everyMs = 1_000;
+const lookCountMax = 600;
+
+export class MemoryWatch {
+  readonly #look: () => Promise<readonly Usage[]>;
+  readonly #beganAt = performance.now();
+  readonly #series = new Map<string, { atMs: number[]; rssBytes: number[]; heapBytes: number[] }>();
+
+  constructor(look: () => Promise<readonly Usage[]>) {
+    this.#look = look;
+  }
+
+  async keep(durationMs: number, ending: AbortSignal): Promise<void> {
+    const pauseMs = Math.max(everyMs, durationMs / lookCountMax);
+    for (let due = this.#beganAt + pauseMs; !ending.aborted; due += pauseMs) {
+      await pause(Math.max(0, due - performance.now()), undefined, { signal: ending }).catch(() => undefined);
+      if (!ending.aborted) this.saw(await this.#look());
+    }
+  }
+
+  saw(usages: readonly Usage[]): void {
+    const atMs = Math.round(performance.now() - this.#beganAt);
+    for (const usage of usages) {
+      const series = this.#series.get(idOf(usage)) ?? { atMs: [], rssBytes: [], heapBytes: [] };
+      this.#series.set(idOf(usage), series);
+      series.atMs.push(atMs);
+      series.rssBytes.push(usage.rssBytes);
+      series.heapBytes.push(usage.heapBytes);
+    }
+  }
+
+  of(one: Pick<Usage, 'name' | 'pid'>): MemorySeries {
+    return this.#series.get(idOf(one)) ?? { atMs: [], rssBytes: [], heapBytes: [] };
+  }
+}
+
+/** A worker that was killed has a successor of its name, whose memory is its own. */
+const idOf = ({ name, pid }: Pick<Usage, 'name' | 'pid'>) => `${name} ${pid}`;
