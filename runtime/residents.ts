@@ -44,7 +44,8 @@ const readAheadCount = 64;
 /** After this long without a message an activation gives back all but its state, ms. */
 const restMs = 2_000;
 
-type ActivityRows = (readonly [string, Uint8Array])[];
+type ActivityRows = readonly (readonly [string, Uint8Array])[];
+const nothing: ActivityRows = [];
 
 export class Residents {
   readonly #parts: ResidentParts;
@@ -118,12 +119,13 @@ export class Residents {
     const { store, limits } = this.#parts;
     try {
       await this.#fence(activations);
-      const [loaded, activities] = await Promise.all([
-        store.load(activations),
-        Promise.all(
-          activations.map((activation) => store.scan(activation, 'p', { limit: limits.activityCountMax + 1 })),
+      const loaded = await store.load(activations);
+      // Of what was never committed there are no activities to be asked for.
+      const activities = await Promise.all(
+        activations.map((activation, index) =>
+          loaded[index] === undefined ? nothing : store.scan(activation, 'p', { limit: limits.activityCountMax + 1 }),
         ),
-      ]);
+      );
       for (const [index, activation] of activations.entries())
         await this.#restore(activation, loaded[index], activities[index] ?? []);
     } catch (error) {
