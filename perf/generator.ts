@@ -26,6 +26,9 @@ export interface FloorPart {
   readonly load: Load;
 }
 
+/** What a floor has in its store before it is measured is there by then. */
+const fillMs = 300_000;
+
 const idleLoad: Load = { index: 0, of: 1, lanes: 1, delayMs: 0, warmupMs: 0, durationMs: 0 };
 
 export class Generator {
@@ -94,13 +97,17 @@ export class Generator {
 
 async function runFloor({ floor, site, work, load }: FloorPart): Promise<Measured> {
   const chance = chanceOf(load.index + 1);
-  const { call, close } = await floorOf(floor).open({
-    site,
-    work,
-    lanes: load.lanes,
-    pick: picker(work.keys, work.skew, chance),
-  });
+  const size = work.growth?.size;
+  let pick = picker(size ?? work.keys, work.skew, chance);
+  const { call, close } = await floorOf(floor).open({ site, work, lanes: load.lanes, pick: () => pick() });
   try {
+    if (size !== undefined) {
+      const random = pick;
+      let next = 0;
+      pick = () => next++ % size;
+      await drive(call, { ...load, warmupMs: 0, durationMs: fillMs, callsMax: size });
+      pick = random;
+    }
     return await drive(call, load);
   } finally {
     await close();

@@ -1,6 +1,6 @@
 /** What a turn costs by how much of something there is: the rows of the `growth` scenario, and how far they are from flat. Pure. */
 import type { Growth } from './plan.ts';
-import type { StepFigures } from './report.ts';
+import type { Figures, FloorFigures, StepFigures } from './report.ts';
 import { median, type Step } from './scenario.ts';
 
 export interface GrowthRow {
@@ -10,6 +10,8 @@ export interface GrowthRow {
   readonly usPerTurn: number;
   /** Of all processes. */
   readonly cpuUsPerTurn: number;
+  /** Of the bare store with as many entities in it; where it was measured. */
+  readonly floorUsPerTurn?: number;
 }
 
 export interface GrowthFigures {
@@ -17,6 +19,7 @@ export interface GrowthFigures {
   /** Of the cost at the largest size to that at the smallest. */
   readonly ratio: number;
   readonly cpuRatio: number;
+  readonly floorRatio?: number;
 }
 
 export const axisTexts: Readonly<Record<Growth['axis'], string>> = {
@@ -29,37 +32,38 @@ export const axisTexts: Readonly<Record<Growth['axis'], string>> = {
 
 export type GrowthByAxis = Readonly<Partial<Record<Growth['axis'], GrowthFigures>>>;
 
-export function growthOf(steps: readonly Step[], figures: readonly StepFigures[]): GrowthByAxis {
+export function growthOf(
+  steps: readonly Step[],
+  figures: readonly StepFigures[],
+  floors: readonly FloorFigures[],
+): GrowthByAxis {
   const rows: Partial<Record<Growth['axis'], GrowthRow[]>> = {};
-  for (const [index, { growth }] of steps.entries()) {
+  for (const [index, { name, growth }] of steps.entries()) {
     const of = figures[index];
     if (growth === undefined || of === undefined) continue;
     const known = rows[growth.axis] ?? [];
     rows[growth.axis] = known;
-    known.push(rowOf(growth.size, of));
+    const floor = floors.find(({ step }) => step === name);
+    known.push({ ...rowOf(growth.size, of), ...(floor === undefined ? {} : { floorUsPerTurn: usOf(floor) }) });
   }
   return Object.fromEntries(Object.entries(rows).map(([axis, each]) => [axis, withRatios(each)]));
 }
 
-function rowOf(size: number, { repeats }: StepFigures): GrowthRow {
-  const rates = repeats.map(({ throughputPerS }) => throughputPerS);
-  const cpu = repeats.map(({ processes, throughputPerS }) => {
+function rowOf(size: number, figures: StepFigures): GrowthRow {
+  const cpu = figures.repeats.map(({ processes, throughputPerS }) => {
     const cores = processes.reduce((sum, process) => sum + process.cpu, 0);
     return (cores * 1_000_000) / Math.max(1, throughputPerS);
   });
-  const turnsPerS = median(rates);
-  return {
-    size,
-    turnsPerS,
-    usPerTurn: rounded(1_000_000 / Math.max(1, turnsPerS)),
-    cpuUsPerTurn: rounded(median(cpu)),
-  };
+  return { size, turnsPerS: figures.throughputPerS, usPerTurn: usOf(figures), cpuUsPerTurn: rounded(median(cpu)) };
 }
 
+const usOf = ({ throughputPerS }: Figures) => rounded(1_000_000 / Math.max(1, throughputPerS));
+
 function withRatios(rows: readonly GrowthRow[]): GrowthFigures {
-  const ratio = (of: 'usPerTurn' | 'cpuUsPerTurn') =>
+  const ratio = (of: 'usPerTurn' | 'cpuUsPerTurn' | 'floorUsPerTurn') =>
     rounded((rows.at(-1)?.[of] ?? 0) / Math.max(Number.MIN_VALUE, rows[0]?.[of] ?? 0));
-  return { rows, ratio: ratio('usPerTurn'), cpuRatio: ratio('cpuUsPerTurn') };
+  const flat = { rows, ratio: ratio('usPerTurn'), cpuRatio: ratio('cpuUsPerTurn') };
+  return rows[0]?.floorUsPerTurn === undefined ? flat : { ...flat, floorRatio: ratio('floorUsPerTurn') };
 }
 
 const rounded = (value: number) => Number(value.toPrecision(3));

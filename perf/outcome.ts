@@ -46,6 +46,8 @@ export interface StepOutcome {
 
 export interface FloorOutcome {
   readonly floor: string;
+  /** The step that it is compared with; none: the first. */
+  readonly step?: string;
   readonly measured: Measured;
 }
 

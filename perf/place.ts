@@ -8,6 +8,13 @@ import { usageOf } from './usage.ts';
 
 const tmpfs = 0x01021994;
 
+/** The same place, and a store in it that nothing else uses. */
+export function siteWithin(site: Site, name: string): Site {
+  const { store } = site;
+  if (store.kind === 'lmdb') return { ...site, store: { ...store, folder: join(store.folder, name) } };
+  return store.kind === 'redis' ? { ...site, store: { ...store, prefix: `${store.prefix}-${name}` } } : site;
+}
+
 export class Place {
   readonly #plan: Plan;
   readonly #folder: string;

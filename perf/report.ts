@@ -26,6 +26,8 @@ export interface Figures {
 
 export interface FloorFigures extends Figures {
   readonly name: string;
+  /** The step that it is compared with; none: the first. */
+  readonly step?: string;
   /** Of the scenario's throughput to this one's, and of its p50. */
   readonly ratio: number;
   readonly p50Ratio: number;
@@ -85,8 +87,8 @@ export function reportOf(outcome: Outcome): Report {
   const steps = courses.map(({ name }) => stepFigures(outcome, name));
   const [first] = steps;
   if (first === undefined) throw new Error('nothing was measured');
-  const floors = floorFigures(outcome, first);
-  const growth = growthOf(courses, steps);
+  const floors = floorFigures(outcome, steps);
+  const growth = growthOf(courses, steps, floors);
   return {
     format: 1,
     scenario: plan.scenario,
@@ -183,16 +185,24 @@ function medians(repeats: readonly Figures[]): Figures {
   };
 }
 
-function floorFigures({ plan, repeats }: Outcome, ours: StepFigures): FloorFigures[] {
+function floorFigures({ plan, repeats }: Outcome, steps: readonly StepFigures[]): FloorFigures[] {
   const byRepeat = repeats.map(({ floors }) => {
     const figures = new Map(floors.map(({ floor, measured }) => [floor, floorOnce(measured)]));
     return plan.concurrency === 1 ? withRoundTrips(figures) : figures;
   });
   return Array.from(byRepeat[0]?.keys() ?? [], (name) => {
     const each = byRepeat.map((figures) => figures.get(name)).filter((one) => one !== undefined);
+    const step = repeats[0]?.floors.find(({ floor }) => floor === name)?.step;
+    const ours = steps.find((one) => one.step === step) ?? steps[0];
     const ratios = (of: 'throughputPerS' | 'p50Us') =>
-      median(each.map((floor, index) => (ours.repeats[index]?.[of] ?? 0) / Math.max(1, floor[of])));
-    return { name, ...medians(each), ratio: rounded(ratios('throughputPerS')), p50Ratio: rounded(ratios('p50Us')) };
+      median(each.map((floor, index) => (ours?.repeats[index]?.[of] ?? 0) / Math.max(1, floor[of])));
+    return {
+      name,
+      ...(step === undefined ? {} : { step }),
+      ...medians(each),
+      ratio: rounded(ratios('throughputPerS')),
+      p50Ratio: rounded(ratios('p50Us')),
+    };
   });
 }
 

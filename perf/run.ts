@@ -21,7 +21,7 @@ import {
   type StepOutcome,
   useBetween,
 } from './outcome.ts';
-import { Place } from './place.ts';
+import { Place, siteWithin } from './place.ts';
 import type { Entries, Load, Measured, Plan, Site, Usage, Verdict, Work } from './plan.ts';
 import type { Scenario, Step } from './scenario.ts';
 import { scenarioOf } from './scenarios/all.ts';
@@ -110,22 +110,32 @@ class Repeat {
 
   async #floors(): Promise<FloorOutcome[]> {
     const outcomes: FloorOutcome[] = [];
-    for (const floor of floorsOf(this.#plan, this.#scenario)) outcomes.push(await this.#floor(floor));
+    const floors = floorsOf(this.#plan, this.#scenario);
+    const grown = this.#scenario.steps(this.#plan).filter(({ growth }) => growth?.axis === 'entities');
+    for (const floor of floors)
+      if (grown.length === 0) outcomes.push(await this.#floor(floor));
+      else for (const step of grown) outcomes.push(await this.#grownFloor(floor, step));
     return outcomes;
   }
 
-  async #floor(floor: string): Promise<FloorOutcome> {
+  /** With as many entities in its store, which is one of its own. */
+  async #grownFloor(floor: string, step: Step): Promise<FloorOutcome> {
+    const outcome = await this.#floor(floor, step, siteWithin(this.#site, String(step.growth?.size)));
+    return { ...outcome, floor: `${floor}, ${step.name}`, step: step.name };
+  }
+
+  async #floor(floor: string, step: Pick<Step, 'growth'> = {}, site = this.#site): Promise<FloorOutcome> {
     const { floorMs, concurrency } = this.#plan;
     const hands: Hand[] = [];
     if (hasResponder(floor)) {
       const responder = this.#crew.start('responder', floor);
-      await responder.peer.ask('open', this.#site);
+      await responder.peer.ask('open', site);
       hands.push(responder);
     }
     const generator = this.#crew.start('generator', `floor-${floor}`);
     hands.push(generator);
     const load: Load = { index: 0, of: 1, lanes: concurrency, delayMs: 0, warmupMs: floorMs / 5, durationMs: floorMs };
-    const part: FloorPart = { floor, site: this.#site, work: this.#work(floor), load };
+    const part: FloorPart = { floor, site, work: this.#work(floor, step), load };
     this.#options.viewer.begins(`floor ${floor}`, { ...load, unit: 'calls' });
     const ending = new AbortController();
     void this.#watch([generator], ending.signal);

@@ -68,15 +68,18 @@ function growthLines({ growth }: Report): string[] {
 export function growthRows(growth: GrowthByAxis): readonly (readonly string[])[] {
   const axes = Object.entries(growth) as [keyof typeof axisTexts, GrowthFigures][];
   return [
-    ['with so many', '', 'turns/s', 'µs a turn', 'CPU µs a turn', 'of the smallest', 'CPU'],
-    ...axes.flatMap(([axis, { rows, ratio, cpuRatio }]) =>
-      rows.map(({ size, turnsPerS, usPerTurn, cpuUsPerTurn }, index) => [
+    ['with so many', '', 'turns/s', 'µs a turn', 'CPU µs', 'floor µs', 'of the smallest', 'CPU', 'floor'],
+    ...axes.flatMap(([axis, { rows, ratio, cpuRatio, floorRatio }]) =>
+      rows.map(({ size, turnsPerS, usPerTurn, cpuUsPerTurn, floorUsPerTurn }, index) => [
         index === 0 ? axisTexts[axis] : '',
         size.toLocaleString('en'),
         Math.round(turnsPerS).toLocaleString('en'),
         usPerTurn.toFixed(1),
         cpuUsPerTurn.toFixed(1),
-        ...(index === rows.length - 1 ? [ratio.toFixed(2), cpuRatio.toFixed(2)] : ['', '']),
+        floorUsPerTurn?.toFixed(1) ?? '',
+        ...(index === rows.length - 1
+          ? [ratio.toFixed(2), cpuRatio.toFixed(2), floorRatio?.toFixed(2) ?? '']
+          : ['', '', '']),
       ]),
     ),
   ];

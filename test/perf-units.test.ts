@@ -13,7 +13,7 @@ import { MemoryWatch } from '../perf/memory.ts';
 import { askedOf } from '../perf/options.ts';
 import type { ProcessUse } from '../perf/outcome.ts';
 import { type Load, type Measured, slotMsOf } from '../perf/plan.ts';
-import type { Report, StepFigures } from '../perf/report.ts';
+import type { FloorFigures, Report, StepFigures } from '../perf/report.ts';
 import { scenarioOf } from '../perf/scenarios/all.ts';
 import { Pace } from '../perf/scenarios/pace.ts';
 import { encodeFrame } from '../runtime/codec.ts';
@@ -128,18 +128,23 @@ units('growth is the cost of a turn at each size, and of the largest to the smal
   const steps = scenarioOf('growth').steps(plan);
   const figures = steps.map((step) => {
     const throughputPerS = step.growth?.axis === 'entities' && step.growth.size > 1_000 ? 20_000 : 50_000;
-    return { step: step.name, repeats: [{ throughputPerS, processes: [{ cpu: 1 }, { cpu: 0.5 }] }] };
+    return { step: step.name, throughputPerS, repeats: [{ throughputPerS, processes: [{ cpu: 1 }, { cpu: 0.5 }] }] };
   });
-  const growth = growthOf(steps, figures as unknown as StepFigures[]);
+  const floors = [
+    { step: 'entities 1,000', throughputPerS: 100_000 },
+    { step: 'entities 20,000', throughputPerS: 25_000 },
+  ];
+  const growth = growthOf(steps, figures as unknown as StepFigures[], floors as unknown as FloorFigures[]);
   assert.equal(Object.keys(growth), ['entities', 'fewOfEntities', 'partners', 'firstContacts', 'state']);
   assert.equal(growth.entities, {
     rows: [
-      { size: 1_000, turnsPerS: 50_000, usPerTurn: 20, cpuUsPerTurn: 30 },
+      { size: 1_000, turnsPerS: 50_000, usPerTurn: 20, cpuUsPerTurn: 30, floorUsPerTurn: 10 },
       { size: 10_000, turnsPerS: 20_000, usPerTurn: 50, cpuUsPerTurn: 75 },
-      { size: 20_000, turnsPerS: 20_000, usPerTurn: 50, cpuUsPerTurn: 75 },
+      { size: 20_000, turnsPerS: 20_000, usPerTurn: 50, cpuUsPerTurn: 75, floorUsPerTurn: 40 },
     ],
     ratio: 2.5,
     cpuRatio: 2.5,
+    floorRatio: 4,
   });
   assert.equal([growth.partners?.rows.map(({ size }) => size), growth.partners?.ratio], [[1, 100], 1]);
   assert.equal(growth.state?.rows.length, 1);

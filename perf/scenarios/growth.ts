@@ -195,7 +195,7 @@ export const growth: Scenario = {
     concurrency: 256,
     durationMs: 5_000,
     repeats: 3,
-    floors: 'none',
+    floors: 'main',
   },
   isOnce: true,
   steps,
