@@ -98,7 +98,7 @@ export class Member {
       store,
       worker: () => this.worker,
       signal,
-      forward: (envelope, hops) => this.post.forward(envelope, hops),
+      forward: (envelope, hops, to) => this.post.forward(envelope, hops, to),
       settled: () => this.#noteReady(),
       signalBytesMax: transport.frameBytesMax,
     });
@@ -249,7 +249,6 @@ export class Member {
     });
   }
 
-  /** Whether it was sent. */
   #signal(subject: string, signal: Signal): boolean {
     return !this.#isStopped && sendSignal(this.#parts, subject, signal);
   }
@@ -268,14 +267,15 @@ export class Member {
         return void this.#signal(subjects.service, { kind: 'pong', id: this.#entry.id });
       case 'pong':
         return signal.id === this.#entry.id ? this.#host.echoed() : undefined;
+      case 'seek':
       case 'release':
-        return this.#release(signal);
+        return this.#asked(signal);
       case 'gone':
         return signal.id === this.#entry.id && !this.#entry.isLeaving ? this.#replaced(undefined) : undefined;
       case 'none':
         return this.tenancy.none(signal.id, signal.partitions);
-      case 'releasing':
-        return this.tenancy.releasing(signal.id, signal.partitions);
+      case 'keeping':
+        return this.tenancy.keeping(signal.id, signal.partitions);
       case 'released':
         return this.tenancy.released(signal);
       default:
@@ -284,14 +284,14 @@ export class Member {
   }
 
   /** Who asks by an older view is told the one that holds, and asks again if it still should. */
-  #release(signal: Extract<Signal, { kind: 'release' }>): void {
+  #asked(signal: Extract<Signal, { kind: 'seek' | 'release' }>): void {
     this.views.learn(signal.view);
     const { view } = this.views.placement;
     if (view.version > signal.view.version) {
       this.#signal(this.#parts.subjects.control(signal.id), { kind: 'view', view });
       return;
     }
-    this.tenancy.release(signal);
+    this.tenancy.asked(signal);
   }
 
   /** Only while the service runs here. Whoever asks it for the view gets it as from any worker. */

@@ -89,9 +89,9 @@ export class Post {
     else this.#enqueue(subject, subject, envelope, 0);
   }
 
-  /** Send on what came here and belongs elsewhere (M3). */
-  forward(envelope: Exclude<Envelope, { kind: 'reply' }>, hops: number): void {
-    const subject = this.subjectOf(envelope.to);
+  /** Send on what came here and belongs elsewhere (M3): to where the view says, or to a worker that has it still. */
+  forward(envelope: Exclude<Envelope, { kind: 'reply' }>, hops: number, to?: string): void {
+    const subject = to === undefined ? this.subjectOf(envelope.to) : this.#parts.subjects.worker(to);
     if (subject === '' || hops >= hopsMax || this.#handlers.has(subject)) return;
     this.forwardedCount += 1;
     this.#enqueue(`${subject} ${hops}`, subject, envelope, hops + 1);

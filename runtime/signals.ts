@@ -34,12 +34,14 @@ export type Signal =
   | { readonly kind: 'gone'; readonly id: string }
   /** Pins have changed in the store. */
   | { readonly kind: 'pinned' }
-  /** A worker wants partitions that are its by a view. */
+  /** A worker asks for partitions that are its by a view: who has them? */
+  | { readonly kind: 'seek'; readonly id: string; readonly view: View; readonly partitions: readonly number[] }
+  /** And wants them from who has them. */
   | { readonly kind: 'release'; readonly id: string; readonly view: View; readonly partitions: readonly number[] }
   /** The answer: these are not the sender's, or not any more, or are not going to be given. */
   | { readonly kind: 'none'; readonly id: string; readonly partitions: readonly number[] }
-  /** The answer: the sender has them and is finishing what is under way. */
-  | { readonly kind: 'releasing'; readonly id: string; readonly partitions: readonly number[] }
+  /** The answer to `seek`: the sender has them, runs them until it shall release them, and takes what comes for them. */
+  | { readonly kind: 'keeping'; readonly id: string; readonly partitions: readonly number[] }
   /** The answer: nothing of it is under way any more. `count` parts in all, with the entities that were in memory. */
   | {
       readonly kind: 'released';
@@ -66,8 +68,9 @@ const kinds: readonly SignalKind[] = [
   'pinned',
   'release',
   'none',
-  'releasing',
+  'keeping',
   'released',
+  'seek',
 ];
 
 export function encodeSignal(signal: Signal): Uint8Array {
@@ -89,10 +92,11 @@ function columnsOf(signal: Signal): unknown[] {
     case 'ping':
     case 'pinned':
       return [];
+    case 'seek':
     case 'release':
       return [signal.id, viewRow(signal.view), signal.partitions];
     case 'none':
-    case 'releasing':
+    case 'keeping':
       return [signal.id, signal.partitions];
     case 'released': {
       const { id, partition, epoch, mark, index, count, entities } = signal;
@@ -124,10 +128,11 @@ function readSignal(kind: SignalKind, row: Row): Signal {
     case 'ping':
     case 'pinned':
       return { kind };
+    case 'seek':
     case 'release':
       return { kind, id: row.string(), view: readView(row), partitions: readNumbers(row) };
     case 'none':
-    case 'releasing':
+    case 'keeping':
       return { kind, id: row.string(), partitions: readNumbers(row) };
     case 'released':
       return {

@@ -1,9 +1,12 @@
 /**
  * Tenancy: which partitions this worker should have, and how it gets them from whoever has them.
  *
- *     foreign ─ the view gives it to this worker ─▶ asked (everybody) ─ released, or nobody has it, or no answer ─▶ claiming
- *        ▲                                                                                              store ─▶ owned
- *        └────────────── released to who asks and has it by a view that is not older ◀──────────────────────────────┘
+ *     foreign ─ the view gives it to this worker ─▶ sought (everybody) ─ nobody has it, or no answer ───────────▶ claiming
+ *        ▲                                             └─ kept by one ─ its turn comes ─▶ wanted ─ released ─▶ store ─▶ owned
+ *        └────────────── released to who wants and has it by a view that is not older ◀─────────────────────────────┘
+ *
+ * Who has a partition keeps it, and runs it, until the new owner wants it: of many partitions a share at a time, so that each
+ * pauses for its own handoff and not for that of all. What comes for it meanwhile is sent there.
  *
  * Owns what waits for a partition that is coming, and sends on what belongs elsewhere. The view says who should have a
  * partition, the store who has it: two views, a cut network or a paused process cost time and never make two histories.
@@ -15,13 +18,17 @@
  * - TY3 What waits for a partition, and what is sent on, keeps its order (P6), and there is a bound on it (P12).
  * - TY4 Who is not in the view has nothing: the others claim what it had, and it would find that out piece by piece, from
  *   commits that are refused, and meanwhile let rest what its entities have to do.
+ * - TY5 What another worker has is wanted a share at a time, and until then goes on there: what comes for it is sent there.
  */
 import type { Limits } from '../core/limits.ts';
 import type { Placement } from '../placement/placement.ts';
+import { bundlesOf } from './bundles.ts';
+import { type Asked, asksOf, type Coming, isAsReleased, isKept } from './coming.ts';
 import type { Environment } from './environment.ts';
 import type { Forwarded, Given } from './handover.ts';
-import type { Signal, WarmEntity } from './signals.ts';
-import type { Claim, Epoch, Mark, Partition, Store } from './store.ts';
+import { Pace } from './pace.ts';
+import type { Signal } from './signals.ts';
+import type { Claim, Partition, Store } from './store.ts';
 import type { Worker } from './worker.ts';
 
 export interface TenancyParts {
@@ -33,51 +40,25 @@ export interface TenancyParts {
   readonly worker: () => Worker;
   /** To another worker, by its id. */
   readonly signal: (id: string, signal: Signal) => void;
-  /** Send on to whom the view gives it. */
-  readonly forward: (envelope: Forwarded, hops: number) => void;
+  /** Send on to whom the view gives it, or to who has it still. */
+  readonly forward: (envelope: Forwarded, hops: number, to?: string) => void;
   /** Everything that the view gives to this worker is its own. */
   readonly settled: () => void;
   /** Bytes that one signal may have. */
   readonly signalBytesMax: number;
 }
 
-type Release = Extract<Signal, { kind: 'release' }>;
 type Released = Extract<Signal, { kind: 'released' }>;
-
-/** What one worker says about a partition that is asked for. */
-type Said = 'nothing' | 'releasing';
-
-/** What the last owner of a partition had in memory, by which epoch, and what the store had then. */
-interface Memory {
-  readonly epoch: Epoch;
-  readonly mark: Mark | undefined;
-  readonly warm: WarmEntity[];
-  parts: number;
-}
-
-/** A partition on its way to this worker. */
-interface Coming {
-  readonly partition: Partition;
-  /** Workers that may have it and have not said that they do not. */
-  readonly asked: Map<string, Said>;
-  readonly since: number;
-  askedAt: number;
-  isClaiming: boolean;
-  released: Memory | undefined;
-  readonly waiting: { readonly envelope: Forwarded; readonly hops: number }[];
-}
 
 /** Asked again for what was not answered after this, ms. */
 const askAgainMs = 100;
 /** Whoever does not answer, or does not finish, for this long is not waited for any longer, ms. */
 const patienceMs = 2_000;
-/** Bytes of a signal beside its entities. */
-const overheadBytes = 4_096;
-
 export class Tenancy {
   readonly #parts: TenancyParts;
   #placement: Placement | undefined;
   readonly #coming = new Map<Partition, Coming>();
+  readonly #pace: Pace<Coming>;
   #toClaim: Coming[] = [];
   #waitingCount = 0;
   #isTicking = false;
@@ -87,6 +68,7 @@ export class Tenancy {
 
   constructor(parts: TenancyParts) {
     this.#parts = parts;
+    this.#pace = new Pace(parts.environment);
   }
 
   /** Whether everything that the view gives to this worker is its own. */
@@ -112,25 +94,26 @@ export class Tenancy {
     if (!placement.view.workers.some(({ id }) => id === this.#parts.id)) this.#parts.worker().forsake();
     for (const coming of [...this.#coming.values()])
       if (!this.#isMine(coming.partition) && !coming.isClaiming) this.#abandon(coming);
-    this.#want(placement.partitionsOf(this.#parts.name));
+    this.#seek(placement.partitionsOf(this.#parts.name));
   }
 
   #isMine(partition: Partition): boolean {
     return this.#placement?.workerOf(partition)?.id === this.#parts.id;
   }
 
-  #want(partitions: readonly Partition[]): void {
+  #seek(partitions: readonly Partition[]): void {
     const wanted = partitions.filter(
       (partition) => this.#isMine(partition) && !this.#parts.worker().has(partition) && !this.#coming.has(partition),
     );
-    if (wanted.length === 0 || this.#placement === undefined) return;
+    if (this.#placement === undefined) return;
     const others = this.#placement.view.workers.filter(({ id }) => id !== this.#parts.id).map(({ id }) => id);
     const now = this.#parts.environment.now();
     for (const partition of wanted) {
-      const asked = new Map(others.map((id) => [id, 'nothing' as Said]));
       this.#coming.set(partition, {
         partition,
-        asked,
+        asked: new Set(others),
+        keeper: undefined,
+        isWanted: false,
         since: now,
         askedAt: now,
         isClaiming: false,
@@ -138,20 +121,25 @@ export class Tenancy {
         waiting: [],
       });
     }
-    for (const id of others) this.#ask(id, wanted);
+    for (const id of wanted.length > 0 ? others : []) this.#ask('seek', id, wanted);
     this.#advance();
   }
 
-  #ask(id: string, partitions: readonly Partition[]): void {
+  #ask(kind: Asked['kind'], id: string, partitions: readonly Partition[]): void {
     if (this.#placement === undefined) return;
-    this.#parts.signal(id, { kind: 'release', id: this.#parts.id, view: this.#placement.view, partitions });
+    this.#parts.signal(id, { kind, id: this.#parts.id, view: this.#placement.view, partitions });
   }
 
   /** It belongs to somebody else now: so does what waited for it. */
   #abandon(coming: Coming): void {
     this.#coming.delete(coming.partition);
-    this.#waitingCount -= coming.waiting.length;
-    for (const { envelope, hops } of coming.waiting) this.#parts.forward(envelope, hops);
+    this.#sendOn(coming);
+    this.#pace.end(coming);
+  }
+
+  #sendOn({ waiting }: Coming, to?: string): void {
+    this.#waitingCount -= waiting.length;
+    for (const { envelope, hops } of waiting.splice(0)) this.#parts.forward(envelope, hops, to);
   }
 
   // ---- what came for a partition that this worker does not have
@@ -164,8 +152,9 @@ export class Tenancy {
       if (isYoung(envelope, this.#parts.environment.now())) this.#parts.forward(envelope, hops);
       return;
     }
-    if (coming === undefined) this.#want([partition]);
+    if (coming === undefined) this.#seek([partition]);
     const held = this.#coming.get(partition);
+    if (held?.keeper !== undefined && isKept(held)) return this.#parts.forward(envelope, hops, held.keeper);
     if (held === undefined || this.#waitingCount >= this.#parts.limits.workerQueueCountMax) return;
     held.waiting.push({ envelope, hops });
     this.#waitingCount += 1;
@@ -175,23 +164,39 @@ export class Tenancy {
 
   /** Nobody listens at that worker: it has nothing to release. */
   absent(id: string): void {
-    for (const coming of this.#coming.values()) coming.asked.delete(id);
-    this.#advance();
+    this.none(id, this.coming);
   }
 
   none(id: string, partitions: readonly Partition[]): void {
-    for (const partition of partitions) this.#coming.get(partition)?.asked.delete(id);
+    for (const partition of partitions) {
+      const coming = this.#coming.get(partition);
+      coming?.asked.delete(id);
+      if (coming?.keeper === id) coming.keeper = undefined;
+    }
     this.#advance();
   }
 
-  releasing(id: string, partitions: readonly Partition[]): void {
+  keeping(id: string, partitions: readonly Partition[]): void {
     for (const partition of partitions) {
-      const asked = this.#coming.get(partition)?.asked;
-      if (asked?.has(id) === true) asked.set(id, 'releasing');
+      const coming = this.#coming.get(partition);
+      if (coming === undefined || coming.isWanted || coming.isClaiming || !coming.asked.has(id)) continue;
+      coming.keeper = id;
+      this.#sendOn(coming, id);
     }
+    this.#want();
   }
 
-  released({ id, partition, epoch, mark, count, entities }: Released): void {
+  /** Ask for the next share of what others keep: they run it no longer, and it has to come soon. */
+  #want(): void {
+    const share = this.#pace.begin([...this.#coming.values()].filter(isKept));
+    for (const coming of share) {
+      coming.isWanted = true;
+      coming.since = this.#parts.environment.now();
+    }
+    this.#askAgain(share);
+  }
+
+  released({ partition, epoch, mark, count, entities }: Released): void {
     const coming = this.#coming.get(partition);
     if (coming === undefined || coming.isClaiming) return;
     if (coming.released === undefined || coming.released.epoch < epoch)
@@ -200,7 +205,8 @@ export class Tenancy {
     coming.released.parts += 1;
     coming.released.warm.push(...entities);
     if (coming.released.parts < count) return;
-    coming.asked.delete(id);
+    // It had it: of what others may believe to have the claim tells.
+    coming.asked.clear();
     this.#advance();
   }
 
@@ -208,23 +214,37 @@ export class Tenancy {
   #advance(): void {
     const { environment } = this.#parts;
     const now = environment.now();
-    const again = new Map<string, Partition[]>();
+    const again: Coming[] = [];
     for (const coming of this.#coming.values()) {
       if (coming.isClaiming) continue;
-      const isOver = now - coming.since >= patienceMs;
+      const isOver = now - coming.since >= patienceMs && !isKept(coming);
+      if (isOver && coming.keeper !== undefined) this.#giveUp(coming.keeper);
       if (coming.asked.size === 0 || isOver) this.#claimSoon(coming);
-      else if (now - coming.askedAt >= askAgainMs) {
-        coming.askedAt = now;
-        for (const id of coming.asked.keys()) again.set(id, [...(again.get(id) ?? []), coming.partition]);
-      }
+      else if (now - coming.askedAt >= askAgainMs) again.push(coming);
     }
-    for (const [id, partitions] of again) this.#ask(id, partitions);
+    this.#askAgain(again);
+    this.#want();
     if (this.#isTicking || this.#coming.size === 0) return;
     this.#isTicking = true;
     environment.after(askAgainMs, () => {
       this.#isTicking = false;
       if (!this.#isClosed) this.#advance();
     });
+  }
+
+  /** It does not hand over what it was asked for: nor will it the rest, for which it would take as long each time. */
+  #giveUp(keeper: string): void {
+    for (const coming of this.#coming.values())
+      if (coming.keeper === keeper && isKept(coming)) {
+        coming.keeper = undefined;
+        coming.asked.delete(keeper);
+      }
+  }
+
+  #askAgain(comings: readonly Coming[]): void {
+    const now = this.#parts.environment.now();
+    for (const coming of comings) coming.askedAt = now;
+    for (const { kind, id, partitions } of asksOf(comings)) this.#ask(kind, id, partitions);
   }
 
   #claimSoon(coming: Coming): void {
@@ -261,6 +281,7 @@ export class Tenancy {
       const claim = claims[index];
       if (claim !== undefined && !this.#isClosed) this.#take(coming, claim, startedAt);
     }
+    this.#want();
     if (this.isSettled) this.#parts.settled();
   }
 
@@ -274,6 +295,7 @@ export class Tenancy {
     worker().take(claim, startedAt, released !== undefined && isAsReleased(claim, released) ? released.warm : []);
     for (const { envelope, hops } of waiting) worker().receive(envelope, hops);
     this.resume(partition);
+    this.#pace.end(coming);
   }
 
   /** Have what a partition that is here has to do by itself be done, however often the store fails. */
@@ -298,21 +320,22 @@ export class Tenancy {
     this.#resting.add(partition);
     environment.after(Math.ceil(limits.retryMs * (0.25 + environment.random() / 4)), () => {
       this.#resting.delete(partition);
-      if (!this.#isClosed && this.#isMine(partition)) this.#want([partition]);
+      if (!this.#isClosed && this.#isMine(partition)) this.#seek([partition]);
     });
   }
 
   // ---- giving
 
-  /** Somebody wants partitions by a view that is followed here by now. */
-  release({ id, partitions }: Release): void {
+  /** Somebody seeks or wants partitions by a view that is followed here by now. What is leaving is answered by what follows. */
+  asked({ kind, id, partitions }: Asked): void {
     const worker = this.#parts.worker();
     const mine = partitions.filter((partition) => worker.has(partition) && this.#belongsTo(partition, id));
-    const busy = new Set([...mine, ...partitions.filter((partition) => worker.isLeaving(partition))]);
-    const none = partitions.filter((partition) => !busy.has(partition));
+    const had = new Set(mine);
+    const none = partitions.filter((partition) => !had.has(partition) && !worker.isLeaving(partition));
     if (none.length > 0) this.#parts.signal(id, { kind: 'none', id: this.#parts.id, partitions: none });
-    if (busy.size > 0) this.#parts.signal(id, { kind: 'releasing', id: this.#parts.id, partitions: [...busy] });
-    if (mine.length > 0) void this.#give(id, mine);
+    if (mine.length === 0) return;
+    if (kind === 'release') void this.#give(id, mine);
+    else this.#parts.signal(id, { kind: 'keeping', id: this.#parts.id, partitions: mine });
   }
 
   #belongsTo(partition: Partition, id: string): boolean {
@@ -324,40 +347,12 @@ export class Tenancy {
   }
 
   #tell(id: string, { partition, epoch, mark, warm }: Given): void {
-    const bundles = bundlesOf(warm, this.#parts.signalBytesMax - overheadBytes);
+    const bundles = bundlesOf(warm, this.#parts.signalBytesMax);
     for (const [index, entities] of bundles.entries()) {
       const at = { partition, epoch, mark, index, count: bundles.length };
       this.#parts.signal(id, { kind: 'released', id: this.#parts.id, ...at, entities });
     }
   }
-}
-
-/** Whether the store has what the last owner had in memory: all of it, and nothing that came after (TY2). */
-function isAsReleased({ previous, mark }: Claim, released: Memory): boolean {
-  return previous === released.epoch && mark === released.mark;
-}
-
-/** In parts of at most so many bytes, at least one; what does not fit alone is left to be read from the store. */
-function bundlesOf(warm: readonly WarmEntity[], bytesMax: number): WarmEntity[][] {
-  const bundles: WarmEntity[][] = [[]];
-  let bytes = 0;
-  for (const entity of warm) {
-    const size = bytesOf(entity);
-    if (size > bytesMax) continue;
-    if (bytes + size > bytesMax) {
-      bundles.push([]);
-      bytes = 0;
-    }
-    bytes += size;
-    bundles[bundles.length - 1]?.push(entity);
-  }
-  return bundles;
-}
-
-function bytesOf({ address, loaded, activities }: WarmEntity): number {
-  let bytes = 64 + address.length * 3 + loaded.head.length;
-  for (const [name, value] of [...loaded.records, ...activities]) bytes += 16 + name.length * 3 + value.length;
-  return bytes;
 }
 
 /** Forwarded while somebody waits for it; a stream's own signals are of use at any age. */

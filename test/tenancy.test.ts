@@ -45,6 +45,8 @@ function given(limits = defaultLimits) {
     take: (claim: Claim, _at: number, entities: readonly WarmEntity[]) => void taken.push({ claim, warm: entities }),
     receive: (envelope: Forwarded) => void received.push(envelope),
     resume: async () => undefined,
+    give: async (partitions: readonly number[]) =>
+      partitions.map((partition) => ({ partition, epoch: 1, mark: 0, warm: [] })),
   };
   const tenancy = new Tenancy({
     id: 'a',
@@ -71,8 +73,8 @@ test('TY1: a partition that the view gives is asked for from everybody, and clai
   assert.equal(
     said.map(([id, { kind }]) => [id, kind]),
     [
-      ['b', 'release'],
-      ['c', 'release'],
+      ['b', 'seek'],
+      ['c', 'seek'],
     ],
   );
   none(tenancy, 'b', mine);
@@ -172,6 +174,81 @@ test('TY3: what belongs elsewhere is sent on, also what waited for a partition t
   assert.equal([forwarded, received], [[ack(2), ack(1)], []]);
 });
 
+test('TY5: what another worker keeps is wanted a share at a time; until then what comes for it is sent there', async () => {
+  const { hand, said, forwarded, received, taken, tenancy, mine, first } = given();
+  const wanted = () => said.flatMap(([, one]) => (one.kind === 'release' ? one.partitions : []));
+  tenancy.follow(placement);
+  const [, second = -1] = mine;
+  tenancy.astray(ack(1), second, 0);
+  none(tenancy, 'c', mine);
+  tenancy.keeping('b', mine);
+  assert.equal(wanted(), [first]);
+  // The first has to come soon, and what comes for it waits.
+  tenancy.astray(ack(2), second, 0);
+  tenancy.astray(ack(3), first, 0);
+  assert.equal([forwarded, received], [[ack(1), ack(2)], []]);
+  const released = (partition: number, epoch = 0) =>
+    tenancy.released({ kind: 'released', id: 'b', partition, epoch, mark: 0, index: 0, count: 1, entities: [] });
+  released(first);
+  await hand.idle();
+  assert.equal([taken.map(({ claim }) => claim.partition), received], [[first], [ack(3)]]);
+  assert.ok(wanted().includes(second));
+  tenancy.astray(ack(4), second, 0);
+  assert.is(forwarded.length, 2);
+  for (const partition of mine) released(partition);
+  await hand.idle();
+  for (const partition of mine) released(partition);
+  await hand.idle();
+  assert.ok(tenancy.isSettled);
+  assert.equal(received, [ack(3), ack(4)]);
+});
+
+test('TY5: of a keeper that does not hand over what is wanted nothing more is awaited; one that has no more says so', async () => {
+  const { hand, taken, forwarded, tenancy, mine, first } = given();
+  tenancy.follow(placement);
+  none(tenancy, 'c', mine);
+  tenancy.keeping('b', mine);
+  await hand.advance(1_000);
+  assert.equal(taken, []);
+  // It had this one no longer when it was asked again.
+  none(tenancy, 'b', mine.slice(2));
+  await hand.idle();
+  assert.is(taken.length, mine.length - 2);
+  tenancy.astray(ack(1), mine[1] ?? -1, 0);
+  assert.equal(forwarded, [ack(1)]);
+  await hand.advance(1_500);
+  assert.equal(new Set(taken.map(({ claim }) => claim.partition)), new Set(mine));
+  assert.ok(tenancy.isSettled && mine.includes(first));
+});
+
+test('TY5: who has a partition keeps it when it is sought, and gives it when it is wanted', async () => {
+  const { hand, said, taken, tenancy, mine, first } = given();
+  tenancy.follow(placement);
+  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  await hand.idle();
+  assert.is(taken.length, mine.length);
+  said.length = 0;
+  // By a later view all is b's.
+  const later = viewOf(2, 8, ['b'], ['stock']);
+  tenancy.follow(new Placement(later));
+  const ask = { id: 'b', view: later, partitions: [first, 99] };
+  tenancy.asked({ kind: 'seek', ...ask });
+  tenancy.asked({ kind: 'release', ...ask });
+  await hand.idle();
+  assert.equal(
+    said.map(([, signal]) => [signal.kind, 'partitions' in signal ? signal.partitions : signal]),
+    [
+      ['none', [99]],
+      ['keeping', [first]],
+      ['none', [99]],
+      [
+        'released',
+        { kind: 'released', id: 'a', partition: first, epoch: 1, mark: 0, index: 0, count: 1, entities: [] },
+      ],
+    ],
+  );
+});
+
 test('a call that is over is not sent on', () => {
   const { hand, forwarded, tenancy } = given();
   const [foreign = -1] = placement.partitionsOf('b');
@@ -219,7 +296,8 @@ test('signals come back as they went; what is none is refused', () => {
     { kind: 'pinned' },
     { kind: 'release', id: 'a', view, partitions: [1, 2 ** 45] },
     { kind: 'none', id: 'a', partitions: [] },
-    { kind: 'releasing', id: 'a', partitions: [7] },
+    { kind: 'keeping', id: 'a', partitions: [7] },
+    { kind: 'seek', id: 'a', view, partitions: [1] },
     { kind: 'released', id: 'a', partition: 7, epoch: 3, mark: 2 ** 40, index: 0, count: 2, entities: [warm] },
     { kind: 'released', id: 'a', partition: 7, epoch: 3, mark: undefined, index: 0, count: 1, entities: [] },
   ];

@@ -1,0 +1,55 @@
+/**
+ * A partition on its way to this worker, as `tenancy.ts` sees it: who may have it, who was asked what, and what waits for it.
+ */
+import type { Forwarded } from './handover.ts';
+import type { Signal, WarmEntity } from './signals.ts';
+import type { Claim, Epoch, Mark, Partition } from './store.ts';
+
+export type Asked = Extract<Signal, { kind: 'seek' | 'release' }>;
+
+/** What the last owner of a partition had in memory, by which epoch, and what the store had then. */
+interface Memory {
+  readonly epoch: Epoch;
+  readonly mark: Mark | undefined;
+  readonly warm: WarmEntity[];
+  parts: number;
+}
+
+/** A partition on its way to this worker. */
+export interface Coming {
+  readonly partition: Partition;
+  /** Workers that may have it and have not said that they do not. */
+  readonly asked: Set<string>;
+  /** One that runs it until it is wanted. */
+  keeper: string | undefined;
+  isWanted: boolean;
+  since: number;
+  askedAt: number;
+  isClaiming: boolean;
+  released: Memory | undefined;
+  readonly waiting: { readonly envelope: Forwarded; readonly hops: number }[];
+}
+
+/** Whether somebody runs it until it is wanted. */
+export function isKept({ keeper, isWanted, isClaiming }: Coming): boolean {
+  return keeper !== undefined && !isWanted && !isClaiming;
+}
+
+/** Whether the store has what the last owner had in memory: all of it, and nothing that came after (TY2). */
+export function isAsReleased({ previous, mark }: Claim, released: Memory): boolean {
+  return previous === released.epoch && mark === released.mark;
+}
+
+/** Everybody of whom there is no answer yet, in one signal each. */
+export function asksOf(comings: readonly Coming[]): Pick<Asked, 'kind' | 'id' | 'partitions'>[] {
+  const asks = new Map<string, { kind: Asked['kind']; id: string; partitions: Partition[] }>();
+  for (const { partition, isWanted, asked } of comings) {
+    const kind = isWanted ? 'release' : 'seek';
+    for (const id of asked) {
+      const ask = asks.get(`${kind} ${id}`) ?? { kind, id, partitions: [] };
+      ask.partitions.push(partition);
+      asks.set(`${kind} ${id}`, ask);
+    }
+  }
+  return [...asks.values()];
+}
