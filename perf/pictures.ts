@@ -119,18 +119,18 @@ const secondsAxis = (most: number): Axis => ({ ...linearAxis('seconds', most), t
 
 function growthPlot(report: Report, growth: GrowthByAxis): Plot {
   const axes = Object.entries(growth) as [keyof typeof axisTexts, GrowthFigures][];
-  const lines = axes.map(
-    ([axis, { rows }]): Line => ({
-      name: axisTexts[axis],
-      points: rows.map(({ size, usPerTurn }) => [size, usPerTurn]),
-    }),
-  );
+  const lines = axes.flatMap(([axis, { rows }]): Line[] => {
+    const own: Line = { name: axisTexts[axis], points: rows.map(({ size, usPerTurn }) => [size, usPerTurn]) };
+    const floor = rows.flatMap(({ size, floorUsPerTurn: us }) => (us === undefined ? [] : [[size, us] as const]));
+    return floor.length === 0 ? [own] : [own, { name: 'entities, the bare store', points: floor }];
+  });
   const points = lines.flatMap((line) => line.points);
   const to = Math.max(10, ...points.map(([size]) => size));
   const ticks = [];
   for (let at = 1; at <= to; at *= 10) ticks.push({ at, label: at.toLocaleString('en') });
   const x: Axis = { label: 'so many', from: 1, to, ticks, isLogarithmic: true };
-  const y = linearAxis('µs a turn', Math.max(...points.map(([, us]) => us)));
+  // The names stand above the lines, which are at their highest where the names are.
+  const y = linearAxis('µs a turn', 1.5 * Math.max(...points.map(([, us]) => us)));
   return { title: `${report.scenario}: what a turn costs`, lines, x, y };
 }
 
