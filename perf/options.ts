@@ -77,7 +77,7 @@ export function askedOf(words: readonly string[]): Asked {
   const cluster = given.attach === true ? { cluster: 'main' } : {};
   const plan = withTimes({ ...basis, scenario: name, ...nats, ...cluster, ...scenario.defaults, ...given });
   check(plan);
-  checkRate(plan, scenario);
+  checkFor(scenario, plan);
   const files = Object.fromEntries(
     (['json', 'html', 'svg', 'hdr'] as const).flatMap((file) => {
       const path = values[file];
@@ -155,12 +155,12 @@ function check({ nats, store, workers, attach, agents, faults, scenario, concurr
   if (concurrency < clients) throw new UsageError('each client has at least one call in flight: raise --concurrency');
 }
 
-function checkRate({ ratePart, ratePerS, partners, keys, stateBytes }: Plan, { name, isOnce }: Scenario): void {
+function checkFor({ name, isOnce }: Scenario, plan: Plan): void {
+  const { ratePart, ratePerS, partners, keys, stateBytes, attach } = plan;
   if (ratePart !== undefined && isOnce === true)
-    throw new UsageError(
-      `${name} has no maximum to be found by a run before it: --rate takes a number of calls a second`,
-    );
+    throw new UsageError(`no run before ${name} can find a maximum: --rate takes a number of calls a second`);
   if (name !== 'growth') return;
+  if (attach) throw new UsageError('growth starts its workers anew, and those of --attach are not its own');
   if (ratePerS !== undefined)
     throw new UsageError('growth measures what a turn costs: --concurrency instead of --rate');
   if (Math.min(partners, keys, stateBytes) < 1) throw new UsageError('growth is up to something: at least 1 of each');

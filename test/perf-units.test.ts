@@ -325,9 +325,10 @@ units('words become a plan, and what cannot be is refused with what can', () => 
     ['counter --keys x', /whole number/],
     ['counter --rate 7x%', /--rate takes a whole number of calls a second, or a part of the maximum such as 70%/],
     ['counter --rate 0%', /--rate takes a whole number of calls a second, or a part/],
-    ['activate --rate 70%', /no maximum/],
+    ['activate --rate 70%', /no run before activate/],
     ['growth --rate 100', /--concurrency/],
     ['growth --partners 0', /at least 1/],
+    ['growth --attach --nats nats://x:1', /starts its workers anew/],
   ];
   for (const [words, why] of refused) assert.throws(() => askedOf(words.split(' ')), why);
 });
