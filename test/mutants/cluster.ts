@@ -29,7 +29,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what another had in memory is used though somebody had the partition between',
     promise: 'TY2',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/coming.ts',
     find: 'return previous === released.epoch && mark === released.mark;',
     replace: 'return mark === released.mark;',
     tests: ['tenancy'],
@@ -45,7 +45,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'memory that was handed over is believed though the store went back',
     promise: 'P8',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/coming.ts',
     find: 'return previous === released.epoch && mark === released.mark;',
     replace: 'return previous === released.epoch;',
     tests: ['handoff'],
@@ -57,6 +57,22 @@ export const clusterMutants: readonly Mutant[] = [
     find: 'had?.epoch === epoch && had.openCount === 0 &&',
     replace: 'had?.epoch === epoch &&',
     tests: ['redis-units'],
+  },
+  {
+    name: 'what comes for a partition that another worker keeps waits for its turn',
+    promise: 'TY5',
+    file: 'runtime/tenancy.ts',
+    find: '    if (held?.keeper !== undefined && isKept(held)) return this.#parts.forward(envelope, hops, held.keeper);\n',
+    replace: '',
+    tests: ['tenancy'],
+  },
+  {
+    name: 'everything that others keep is wanted at once',
+    promise: 'PA1',
+    file: 'runtime/pace.ts',
+    find: '      if (this.#share.size >= this.#countMax) break;\n',
+    replace: '',
+    tests: ['pace'],
   },
   {
     name: 'a partition is claimed before its owner was asked',
