@@ -45,7 +45,6 @@ const readAheadCount = 64;
 const restMs = 2_000;
 
 type ActivityRows = readonly (readonly [string, Uint8Array])[];
-const nothing: ActivityRows = [];
 
 export class Residents {
   readonly #parts: ResidentParts;
@@ -119,15 +118,9 @@ export class Residents {
     const { store, limits } = this.#parts;
     try {
       await this.#fence(activations);
-      const loaded = await store.load(activations);
-      // Of what was never committed there are no activities to be asked for.
-      const activities = await Promise.all(
-        activations.map((activation, index) =>
-          loaded[index] === undefined ? nothing : store.scan(activation, 'p', { limit: limits.activityCountMax + 1 }),
-        ),
-      );
+      const loaded = await store.load(activations, { table: 'p', limit: limits.activityCountMax + 1 });
       for (const [index, activation] of activations.entries())
-        await this.#restore(activation, loaded[index], activities[index] ?? []);
+        await this.#restore(activation, loaded[index], loaded[index]?.along ?? []);
     } catch (error) {
       for (const activation of activations) if (activation.phase === 'loading') this.#parts.failed(activation, error);
     }

@@ -67,6 +67,14 @@ export interface Loaded {
   readonly wakeAt: number | undefined;
   /** In order of their names (by UTF-8 bytes). */
   readonly records: readonly (readonly [RecordName, Uint8Array])[];
+  /** What was asked for along with it, as `scan` answers it; undefined: nothing was. */
+  readonly along?: readonly (readonly [RecordName, Uint8Array])[];
+}
+
+/** The first records of a lazily loaded table, which the first letter of their names says; at most `limit`. */
+export interface Along {
+  readonly table: string;
+  readonly limit: number;
 }
 
 export interface Claim {
@@ -146,9 +154,10 @@ export interface Store {
   /** The present epochs (0: never claimed), in the order asked: one ownership check for everything that waits (P9). */
   epochs(partitions: readonly Partition[]): Promise<Epoch[]>;
 
-  /** Heads and eager records, in the order asked; undefined: never committed. */
+  /** Heads and eager records, in the order asked, and with them what goes `along`; undefined: never committed. */
   load(
     entities: readonly { readonly partition: Partition; readonly address: Address }[],
+    along?: Along,
   ): Promise<(Loaded | undefined)[]>;
 
   /** Write a group (S1–S5); outcomes in the order of the group. An entity occurs at most once in a group. */

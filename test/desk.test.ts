@@ -116,7 +116,7 @@ desk('DK2: past its bound a worker answers overloaded, and what was asked for be
     const opened = new Promise<void>((resolve) => {
       open = resolve;
     });
-    given.gate.load = (entities) => opened.then(() => load(entities));
+    given.gate.load = (...asked) => opened.then(() => load(...asked));
     const asks = Array.from({ length: 40 }, () => asking.ask(idOf('a'), { kind: 'load', address: 'tally/a' }));
     const settled = Promise.allSettled(asks);
     await given.hand.advance(100);

@@ -26,7 +26,7 @@ test('HO2: calls that wait for their turn leave with their partition', () =>
     const opened = new Promise<void>((resolve) => {
       open = resolve;
     });
-    gate.load = (entities) => opened.then(() => load(entities));
+    gate.load = (...asked) => opened.then(() => load(...asked));
     const calls = keys.map((key) => watch(tally(key).add(1)));
     await hand.advance(50);
     const joining = join('b');

@@ -106,7 +106,7 @@ export class FaultyStore {
       pins: () => read('pins', () => this.inner.pins()),
       lease: (name, holder, call) => read('lease', () => this.inner.lease(name, holder, call)),
       epochs: (partitions): Promise<Epoch[]> => this.#epochs(node, partitions),
-      load: (entities): Promise<(Loaded | undefined)[]> => read('load', () => this.inner.load(entities)),
+      load: (entities, along): Promise<(Loaded | undefined)[]> => read('load', () => this.inner.load(entities, along)),
       commit: (group) => this.#commit(node, group),
       read: (entity, names: readonly RecordName[]) => read('read', () => this.inner.read(entity, names)),
       scan: (entity, prefix, options) => read('scan', () => this.inner.scan(entity, prefix, options)),

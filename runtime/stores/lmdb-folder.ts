@@ -1,5 +1,5 @@
 /**
- * Who may open a data folder: its format, and the processes that have it open.
+ * Who may open a data folder: its format, the processes that have it open, and what is said when it fails.
  *
  * Owns the two notes that the embedded store keeps inside the folder ('format' and 'users') and how a process is told
  * from a later one with the same pid. Does not read or write them: the store does, in one write transaction, so that
@@ -14,7 +14,7 @@
 import { readFileSync } from 'node:fs';
 import { open, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { SkerryError } from '../../core/errors.ts';
+import { type Effect, SkerryError } from '../../core/errors.ts';
 
 /** One process that has a folder open. */
 export interface FolderUser {
@@ -184,4 +184,15 @@ function parseNote(note: Uint8Array): unknown {
 
 function noteOf(value: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value));
+}
+
+/** LMDB's error behind that of a failed commit; the error itself if it was not the commit that failed. */
+export async function causeOf(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error && 'commitError' in error && error.commitError instanceof Promise)) return error;
+  return error.commitError.catch((cause: unknown) => cause);
+}
+
+export function storeFailed(path: string, what: 'read' | 'write', cause: unknown, effect: Effect): SkerryError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SkerryError('store-failed', `The store in ${path} could not ${what}: ${reason}`, { effect, cause });
 }

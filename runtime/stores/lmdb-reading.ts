@@ -4,7 +4,7 @@
  * Owns no state and no package: a database is anything that gives its entries from a key on.
  */
 import type { Address } from '../../core/message.ts';
-import { type Loaded, lazyTables, type RecordName } from '../store.ts';
+import { type Along, type Loaded, lazyTables, type RecordName } from '../store.ts';
 import { headOf, presentOf, recordKey } from './lmdb-layout.ts';
 
 interface Entry {
@@ -35,27 +35,33 @@ function isBehind(key: string, other: string): boolean {
   return Buffer.compare(Buffer.from(key), Buffer.from(other)) > 0;
 }
 
-export function loadOne(heads: Ordered, records: Ordered, address: Address): Loaded | undefined {
+type Named = readonly [RecordName, Uint8Array];
+
+export function loadOne(heads: Ordered, records: Ordered, address: Address, along?: Along): Loaded | undefined {
   const bytes = heads.getBinary(address);
   if (bytes === undefined) return undefined;
-  return { ...presentOf(bytes), head: headOf(bytes), records: eagerRecords(records, recordKey(address, '')) };
+  const [eager, lazy] = walk(records, recordKey(address, ''), along);
+  const loaded = { ...presentOf(bytes), head: headOf(bytes), records: eager };
+  return along === undefined ? loaded : { ...loaded, along: lazy };
 }
 
-/** Steps over the lazy tables, however long they are: one new range behind each. */
-function eagerRecords(records: Ordered, prefix: string): (readonly [RecordName, Uint8Array])[] {
-  const found: (readonly [RecordName, Uint8Array])[] = [];
+/** An entity's records in one range, but for lazy tables of which no more is wanted: a new range behind each. */
+function walk(records: Ordered, prefix: string, along: Along | undefined): [eager: Named[], lazy: Named[]] {
+  const eager: Named[] = [];
+  const lazy: Named[] = [];
   for (let start: string | undefined = prefix; start !== undefined; ) {
     const from: string = start;
     start = undefined;
     for (const { key, value } of records.getRange({ start: from })) {
       if (!key.startsWith(prefix)) break;
-      const table = key.charAt(prefix.length);
-      if (lazyTables.has(table)) {
-        start = prefix + String.fromCharCode(table.charCodeAt(0) + 1);
+      const name = key.slice(prefix.length);
+      if (!lazyTables.has(name.charAt(0))) eager.push([name, value]);
+      else if (name.charAt(0) === along?.table && lazy.length < along.limit) lazy.push([name, value]);
+      else {
+        start = prefix + String.fromCharCode(name.charCodeAt(0) + 1);
         break;
       }
-      found.push([key.slice(prefix.length), value]);
     }
   }
-  return found;
+  return [eager, lazy];
 }

@@ -17,18 +17,32 @@
 import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { type Effect, isSkerryError, SkerryError } from '../../core/errors.ts';
+import { isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
-import type { Claim, Commit, Epoch, Lease, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
+import type {
+  Along,
+  Claim,
+  Commit,
+  Epoch,
+  Lease,
+  Loaded,
+  Outcome,
+  Partition,
+  RecordName,
+  Store,
+  Wake,
+} from '../store.ts';
 import type { LeaseCall } from './lease.ts';
 import {
+  causeOf,
   checkDataFile,
   formatNote,
   inUse,
   joinUsers,
   leaveUsers,
   partitionsOf,
+  storeFailed,
   syncFolders,
   thisProcess,
   unknownFormat,
@@ -168,8 +182,8 @@ class LmdbStore implements Store {
     return this.#look(({ meta }) => partitions.map((partition) => epochOf(meta.getBinary(epochKey(partition))).epoch));
   }
 
-  load(entities: readonly { partition: Partition; address: Address }[]): Promise<(Loaded | undefined)[]> {
-    return this.#look(({ heads, records }) => entities.map(({ address }) => loadOne(heads, records, address)));
+  load(entities: readonly { address: Address }[], along?: Along): Promise<(Loaded | undefined)[]> {
+    return this.#look(({ heads, records }) => entities.map(({ address }) => loadOne(heads, records, address, along)));
   }
 
   read(
@@ -348,14 +362,10 @@ function openDatabases(path: string, readOnly: boolean): Databases {
   }
 }
 
-// Writing
-
 function moveWake(wakes: Bytes, home: Partition, { address, wakeAt }: Commit, before: number | undefined): void {
   if (before !== undefined) wakes.removeSync(wakeKey(home, { address, wakeAt: before }));
   if (wakeAt !== undefined) wakes.putSync(wakeKey(home, { address, wakeAt }), nothing);
 }
-
-// Opening and failing
 
 /** Checks the format and joins the folder's users, in one transaction; answers the number of partitions. */
 async function enter(path: string, { heads, meta }: Databases, options: LmdbOptions): Promise<number> {
@@ -383,18 +393,7 @@ async function leave({ meta }: Databases): Promise<void> {
   });
 }
 
-/** LMDB's error behind that of a failed commit; the error itself if it was not the commit that failed. */
-async function causeOf(error: unknown): Promise<unknown> {
-  if (!(error instanceof Error && 'commitError' in error && error.commitError instanceof Promise)) return error;
-  return error.commitError.catch((cause: unknown) => cause);
-}
-
 function lastTransaction({ root }: Databases): number {
   const stats = root.getStats();
   return 'lastTxnId' in stats && typeof stats.lastTxnId === 'number' ? stats.lastTxnId : Number.POSITIVE_INFINITY;
-}
-
-function storeFailed(path: string, what: 'read' | 'write', cause: unknown, effect: Effect): SkerryError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new SkerryError('store-failed', `The store in ${path} could not ${what}: ${reason}`, { effect, cause });
 }

@@ -28,7 +28,7 @@ import type {
   Version,
   Wake,
 } from '../store.ts';
-import { lazyTables } from '../store.ts';
+import { type Along, lazyTables } from '../store.ts';
 import { type KeptLease, type LeaseCall, leaseAfter } from './lease.ts';
 
 interface Entity {
@@ -178,10 +178,15 @@ export class MemoryStore implements Store {
     return partitions.map((partition) => this.#epochs.get(partition)?.epoch ?? 0);
   }
 
-  async load(entities: readonly { partition: Partition; address: Address }[]): Promise<(Loaded | undefined)[]> {
+  async load(
+    entities: readonly { partition: Partition; address: Address }[],
+    along?: Along,
+  ): Promise<(Loaded | undefined)[]> {
     return entities.map(({ address }) => {
       const entity = this.#entities.get(address);
-      return entity === undefined ? undefined : loaded(entity);
+      if (entity === undefined || along === undefined) return entity && loaded(entity);
+      const page = entity.tables.get(along.table)?.page(along.table, undefined, along.limit) ?? [];
+      return { ...loaded(entity), along: page };
     });
   }
 

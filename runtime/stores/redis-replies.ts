@@ -60,6 +60,14 @@ export function loadedOf(reply: Reply): Loaded | undefined {
   return head === undefined ? undefined : { ...headOf(head), records: inOrder(records) };
 }
 
+/** What the load script says of one entity: its fields, and names and values of lazy records. */
+export function loadedAlong(reply: Reply): Loaded | undefined {
+  const [fields, names, values] = listOf(reply);
+  const loaded = loadedOf(fields ?? null);
+  const lazy = listOf(values);
+  return loaded && { ...loaded, along: listOf(names).map((name, at): Named => [textOf(name), ownBytes(lazy[at])]) };
+}
+
 /** HMGET. */
 export function recordsOf(reply: Reply): (Uint8Array | undefined)[] {
   return listOf(reply).map((value) => (value === null ? undefined : ownBytes(value)));

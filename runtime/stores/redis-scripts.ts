@@ -179,6 +179,24 @@ end
 return { names, records, ARGV[4] == '1' and redis.call('HGETALL', KEYS[1]) or {} }
 `);
 
+/**
+ * Loads entities, and the first of their lazy records with them. Keys, for each: its own, its lazy records, their names.
+ * Arguments: both ends of the names, and how many of them.
+ */
+export const loadScript = script(`
+local loaded = {}
+for i = 1, #KEYS, 3 do
+  local fields, names, records = redis.call('HGETALL', KEYS[i]), {}, {}
+  if #fields > 0 then names = redis.call('ZRANGEBYLEX', KEYS[i + 2], ARGV[1], ARGV[2], 'LIMIT', 0, ARGV[3]) end
+  for first = 1, #names, ${valuesMax} do
+    local part = redis.call('HMGET', KEYS[i + 1], unpack(names, first, math.min(first + ${valuesMax - 1}, #names)))
+    for at = 1, #part do records[first + at - 1] = part[at] end
+  end
+  loaded[#loaded + 1] = { fields, names, records }
+end
+return loaded
+`);
+
 /** Arguments: limit, and the wake after which to start: its time and its address. Halves what has the same time. */
 export const wakesScript = script(`
 local first, limit = 0, tonumber(ARGV[1])

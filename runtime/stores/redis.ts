@@ -20,6 +20,7 @@ import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
 import { type Log, standardLog } from '../log.ts';
 import type {
+  Along,
   Claim,
   Commit,
   Epoch,
@@ -37,11 +38,12 @@ import { compareAddresses } from './memory.ts';
 import { checkRights, enter, sayWhatIsKept } from './redis-checks.ts';
 import { type Known, type Loss, RedisCounters } from './redis-counters.ts';
 import { checkPrefix, isLazy, lexRange, RedisLayout } from './redis-layout.ts';
-import { RedisLink } from './redis-link.ts';
+import { RedisLink, type Reply } from './redis-link.ts';
 import { type FetchAddresses, firstAddresses } from './redis-listing.ts';
 import {
   addressesOf,
   claimsOf,
+  loadedAlong,
   loadedOf,
   outcomesOf,
   type Present,
@@ -52,8 +54,16 @@ import {
   wakesOf,
 } from './redis-replies.ts';
 import { commitRequest, type Share } from './redis-request.ts';
-import { claimScript, commitScript, leaseScript, pinScript, scanScript, wakesScript } from './redis-scripts.ts';
-import { callsOf, sharesOf } from './redis-shares.ts';
+import {
+  claimScript,
+  commitScript,
+  leaseScript,
+  loadScript,
+  pinScript,
+  scanScript,
+  wakesScript,
+} from './redis-scripts.ts';
+import { callsOf, placesOf, refuseTooLarge, sharesOf, valueBytesMax } from './redis-shares.ts';
 
 export interface RedisOptions {
   /** `redis://[user:password@]host[:port][/number]`, `rediss:` with TLS; of a cluster any of its servers, or several. */
@@ -75,8 +85,6 @@ export interface RedisOptions {
   readonly commandTimeoutMs?: number;
   readonly log?: Log;
 }
-
-const valueBytesMax = 67_108_864;
 
 /**
  * Open a store on Redis 7 or newer, or Valkey. Durable as the server is (P8): with `appendfsync always` what was
@@ -250,13 +258,33 @@ class RedisStore implements Store {
 
   // ---- reading
 
-  load(entities: readonly Entity[]): Promise<(Loaded | undefined)[]> {
+  async load(entities: readonly Entity[], along?: Along): Promise<(Loaded | undefined)[]> {
+    if (along !== undefined) return this.#loadAlong(entities, along);
     return Promise.all(
       entities.map(async ({ partition, address }) => {
         const key = this.#layout.entity(partition, address);
         return loadedOf(await this.#link.read(key, ['HGETALL', key]));
       }),
     );
+  }
+
+  async #loadAlong(entities: readonly Entity[], { table, limit }: Along): Promise<(Loaded | undefined)[]> {
+    const loaded: (Loaded | undefined)[] = new Array(entities.length);
+    const values = [...lexRange(table, undefined), limit];
+    const load = async (places: readonly number[]) => {
+      const keys = places.flatMap((place) => this.#keysOf(entities[place] as Entity));
+      const replies = (await this.#link.run(loadScript, keys, values, 'read')) as readonly Reply[];
+      for (const [at, place] of places.entries()) loaded[place] = loadedAlong(replies[at] ?? null);
+    };
+    const homes = entities.map(({ partition }) => this.#layout.home(partition));
+    await Promise.all(placesOf(homes, this.#link.isCluster).map(load));
+    return loaded;
+  }
+
+  /** Of an entity: what a load reads, its lazy records, their names. */
+  #keysOf({ partition, address }: Entity): string[] {
+    const layout = this.#layout;
+    return [layout.entity, layout.lazyRecords, layout.lazyNames].map((of) => of.call(layout, partition, address));
   }
 
   async read({ partition, address }: Entity, names: readonly RecordName[]): Promise<(Uint8Array | undefined)[]> {
@@ -281,8 +309,7 @@ class RedisStore implements Store {
     { after, limit }: { after?: RecordName; limit: number },
   ): Promise<(readonly [RecordName, Uint8Array])[]> {
     if (limit <= 0) return [];
-    const layout = this.#layout;
-    const keys = [layout.entity, layout.lazyRecords, layout.lazyNames].map((of) => of.call(layout, partition, address));
+    const keys = this.#keysOf({ partition, address });
     const isAll = prefix === '' || !isLazy(prefix);
     const values = [...lexRange(prefix, after), limit, isAll ? '1' : '0'];
     return scannedOf(await this.#link.run(scanScript, keys, values, 'read'), { prefix, after, limit });
@@ -356,17 +383,6 @@ function committedOf({ places }: Share, outcomes: readonly Outcome[]): number {
   let count = 0;
   for (const place of places) if (outcomes[place] === 'committed') count += 1;
   return count;
-}
-
-/** Before anything is sent: what is refused must not have been begun (S5). */
-function refuseTooLarge({ address, head, records }: Commit): void {
-  let largest = head.length;
-  for (const [, value] of records) if (value !== null && value.length > largest) largest = value.length;
-  if (largest <= valueBytesMax) return;
-  throw new SkerryError(
-    'too-large',
-    `A value of ${address} has ${largest} bytes; this store takes ${valueBytesMax} (valueBytesMax)`,
-  );
 }
 
 /** Of several calls one may have been written though another was not. */

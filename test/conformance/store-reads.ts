@@ -63,6 +63,29 @@ rule('load leaves the lazy tables where they are, and gives the others in order'
   ]);
 });
 
+rule('load takes the first of one lazy table along, and nothing of what is not there', async ({ store, epoch }) => {
+  const names = ['d1', 'h1', 'o1', 'p1', 'p2', 'p3', 's', 'x1'];
+  const entities = ['order/1', 'order/2', 'order/none'].map((address) => ({ partition: 0, address }));
+  await store.commit([
+    commitOf({ address: 'order/1', epoch, records: names.map((name) => [name, bytes(name)]) }),
+    commitOf({ address: 'order/2', epoch }),
+  ]);
+  const load = async (table: string, limit: number) =>
+    (await store.load(entities, { table, limit })).map(
+      (loaded) =>
+        loaded &&
+        [loaded.records, loaded.along ?? []].map((records) => records.map(([name, value]) => [name, text(value)])),
+    );
+  const eager = names.filter((name) => !lazyTables.has(name.charAt(0))).map((name) => [name, name]);
+  const activities = ['p1', 'p2', 'p3'].map((name) => [name, name]);
+  const [none, empty] = [undefined, [[], []]];
+  assert.equal(await load('p', 9), [[eager, activities], empty, none]);
+  assert.equal(await load('p', 3), [[eager, activities], empty, none]);
+  assert.equal(await load('p', 2), [[eager, activities.slice(0, 2)], empty, none]);
+  assert.equal(await load('h', 9), [[eager, [['h1', 'h1']]], empty, none]);
+  assert.equal(await store.load([], { table: 'p', limit: 9 }), []);
+});
+
 rule('scan gives a page of what starts with a prefix and comes after a name', async ({ store, epoch }) => {
   const entity = { partition: 0, address: 'order/1' };
   const names = Array.from({ length: 25 }, (_, at) => `p${String(at).padStart(2, '0')}`);

@@ -112,14 +112,14 @@ export class GateStore implements Store {
     return outcomes;
   }
 
-  async load(entities: Parameters<Store['load']>[0]): Promise<(Loaded | undefined)[]> {
+  async load(...asked: Parameters<Store['load']>): Promise<(Loaded | undefined)[]> {
     this.#knock();
     this.loadCount += 1;
     if (this.faults.load > 0) {
       this.faults.load -= 1;
       throw new SkerryError('store-failed', 'cannot read', { effect: 'none' });
     }
-    return this.inner.load(entities);
+    return this.inner.load(...asked);
   }
 
   async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
