@@ -85,8 +85,11 @@ function prepare(stand: Stand): Promise<void> {
       const name = partnersName(stand, size);
       return mine(stand, size, (nth) => noted(stand, name, newPartner(stand, nth)));
     }
-    case 'firstContacts':
-      return Promise.resolve();
+    // Its calls are all measured and soon over: as many of another entity make the code for them warm.
+    case 'firstContacts': {
+      const name = keyName(stand.work, `warm-${size}-${stand.load.index}`);
+      return inGroups(stand.load.callsMax ?? 0, (nth) => noted(stand, name, newPartner(stand, -1 - nth)));
+    }
     case 'state':
       return mine(stand, wideCount, (key) => stand.post.entity(Wide, wideName(stand, key)).fill({ bytes: size }), 8);
   }
