@@ -152,7 +152,10 @@ export class Handover {
       partitions.filter((partition) => ownership.has(partition) && !this.#leaving.has(partition)),
     );
     for (const partition of leaving) this.#leaving.add(partition);
-    const activations = [...this.#parts.residents.all()].filter(({ partition }) => leaving.has(partition));
+    const activations: Activation[] = [];
+    // Share by share all entities are looked through: no list of them all.
+    for (const activation of this.#parts.residents.all())
+      if (leaving.has(activation.partition)) activations.push(activation);
     for (const activation of activations) this.#empty(activation, astray);
     while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();
     const given = [...leaving]

@@ -95,6 +95,7 @@ export class Tenancy {
     for (const coming of [...this.#coming.values()])
       if (!this.#isMine(coming.partition) && !coming.isClaiming) this.#abandon(coming);
     this.#seek(placement.partitionsOf(this.#parts.name));
+    this.#want();
   }
 
   #isMine(partition: Partition): boolean {
@@ -105,7 +106,7 @@ export class Tenancy {
     const wanted = partitions.filter(
       (partition) => this.#isMine(partition) && !this.#parts.worker().has(partition) && !this.#coming.has(partition),
     );
-    if (this.#placement === undefined) return;
+    if (wanted.length === 0 || this.#placement === undefined) return;
     const others = this.#placement.view.workers.filter(({ id }) => id !== this.#parts.id).map(({ id }) => id);
     const now = this.#parts.environment.now();
     for (const partition of wanted) {
@@ -121,7 +122,7 @@ export class Tenancy {
         waiting: [],
       });
     }
-    for (const id of wanted.length > 0 ? others : []) this.#ask('seek', id, wanted);
+    for (const id of others) this.#ask('seek', id, wanted);
     this.#advance();
   }
 
