@@ -7,6 +7,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { nodeOptions } from '../runtime/cli/programs.ts';
 import { newDuties } from './duties.ts';
 import { childLine, innerLines, Peer } from './peer.ts';
 
@@ -63,7 +64,7 @@ export class Crew {
     const words =
       profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`, `--cpu-prof-name=${fileOf(kind, name)}`];
     const child = fork(program, [kind, name], {
-      execArgv: [...process.execArgv, ...words],
+      execArgv: [...nodeOptions(), ...process.execArgv, ...words],
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });

@@ -10,6 +10,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Environment } from '../environment.ts';
 import { linesOf } from './lines.ts';
+import { nodeOptions } from './programs.ts';
 import type { FromWorker } from './worker.ts';
 
 export type SupervisorEvent =
@@ -84,7 +85,7 @@ export class Supervisor {
     const { words, variables, tell } = this.#parts;
     const { name } = worker;
     const [main = ''] = process.argv.slice(1);
-    const child = spawn(process.execPath, [...process.execArgv, main, ...words], {
+    const child = spawn(process.execPath, [...nodeOptions(), ...process.execArgv, main, ...words], {
       env: { ...process.env, ...variables, SKERRY_NAME: name, SKERRY_SUPERVISED: '1' },
       // Of a group of its own: Ctrl-C is for the supervisor, which drains.
       detached: true,
