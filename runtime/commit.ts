@@ -88,11 +88,12 @@ export class CommitQueue {
     this.#isScheduled = true;
     this.#environment.soon(() => {
       this.#isScheduled = false;
-      this.#flush();
+      this.flush();
     });
   }
 
-  #flush(): void {
+  /** Send what waits, unless a group is under way. */
+  flush(): void {
     if (this.#isUnderWay) return;
     const { flying, commits } = this.#takeGroup();
     if (flying.length === 0) {
@@ -175,7 +176,7 @@ export class CommitQueue {
   #end(): void {
     this.#isUnderWay = false;
     for (const resolve of this.#nextConcluded.splice(0)) resolve();
-    this.#flush();
+    this.flush();
   }
 
   #fail(flying: readonly Flying[], error: unknown): void {

@@ -16,10 +16,19 @@ const turnsInARow = 64;
 /** Turns before waiting input and timers get their chance: as many as a group of commits has room for. */
 const turnsAtOnce = 2_048;
 
+export interface PumpParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly run: (activation: Activation, item: Item) => void;
+  /** Some turns have been run, and input gets its chance: what they decided may go to the store meanwhile. */
+  readonly paused: () => void;
+}
+
 export class Pump {
   readonly #environment: Environment;
   readonly #limits: Limits;
   readonly #run: (activation: Activation, item: Item) => void;
+  readonly #paused: () => void;
   #list: Activation[] = [];
   #isPumping = false;
   #isStopped = false;
@@ -27,10 +36,11 @@ export class Pump {
   /** What waits in all mailboxes. */
   waitingCount = 0;
 
-  constructor(parts: { environment: Environment; limits: Limits; run: (activation: Activation, item: Item) => void }) {
+  constructor(parts: PumpParts) {
     this.#environment = parts.environment;
     this.#limits = parts.limits;
     this.#run = parts.run;
+    this.#paused = parts.paused;
   }
 
   /** Put an item into a mailbox; false: it is a call, and there is no room (W2). */
@@ -83,6 +93,7 @@ export class Pump {
     }
     if (this.#list.length > 0 && !this.#isStopped) this.#environment.soon(() => this.#pump());
     else this.#isPumping = false;
+    this.#paused();
   }
 
   #runSome(activation: Activation): number {

@@ -120,7 +120,11 @@ export class Worker {
       commits: this.#commits,
       commit,
     });
-    this.#pump = new Pump({ ...base, run: (activation, item) => this.#run(activation, item) });
+    this.#pump = new Pump({
+      ...base,
+      run: (activation, item) => this.#run(activation, item),
+      paused: () => this.#commits.flush(),
+    });
     const inside = { ...base, ownership, residents: this.#residents, pump: this.#pump };
     this.#failures = this.#newFailures(inside);
     const { commits, housekeeping } = { commits: this.#commits, housekeeping: this.#housekeeping };
