@@ -70,8 +70,8 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'everything that others keep is wanted at once',
     promise: 'PA1',
     file: 'runtime/pace.ts',
-    find: '      if (this.#share.size >= this.#countMax) break;\n',
-    replace: '',
+    find: 'const share = items.slice(0, this.#countMax);',
+    replace: 'const share = items;',
     tests: ['pace'],
   },
   {
