@@ -74,3 +74,12 @@ export class Parts<Key, Part> {
     return this.#only === undefined ? [] : [[this.#only, this.#held as Part]];
   }
 }
+
+class NoParts extends Parts<never, never> {
+  override set(): never {
+    throw new Error("Skerry bug, please report: these parts are everybody's");
+  }
+}
+
+/** Of all that have none, which are most. */
+export const noParts: Parts<never, never> = new NoParts();

@@ -13,7 +13,7 @@ import type { Activity, Content, OutboxMessage } from './activity.ts';
 import { newActivity, send } from './activity.ts';
 import type { Address, PartnerId } from './message.ts';
 import { keyOf } from './message.ts';
-import { Parts } from './parts.ts';
+import { noParts, Parts } from './parts.ts';
 
 /**
  * Names of an entity's records in the store. The first letter is the table: it orders records and lets a store leave
@@ -114,10 +114,11 @@ export interface EntityRecord {
   readonly activities: Parts<PartnerId, Activity>;
   /** Whether every activity that the store has is in `activities`. */
   isComplete: boolean;
-  readonly timers: Parts<string, Timer>;
-  readonly holds: Parts<string, HeldOperation>;
-  readonly effects: Parts<string, PendingEffect>;
-  readonly dead: Parts<string, DeadLetter>;
+  // Added to by `addPart` alone.
+  timers: Parts<string, Timer>;
+  holds: Parts<string, HeldOperation>;
+  effects: Parts<string, PendingEffect>;
+  dead: Parts<string, DeadLetter>;
   /** When a quiet stream is next to be closed or a record forgotten, ms; 0: nothing waits for that. */
   forgetAt: number;
   /** When the activities that are not in memory are next looked through, ms; 0: not at all. `forgetAt` is no later. */
@@ -158,16 +159,31 @@ export function newRecord(address: Address, state: unknown): EntityRecord {
     now: 0,
     activities: new Parts(),
     isComplete: true,
-    timers: new Parts(),
-    holds: new Parts(),
-    effects: new Parts(),
-    dead: new Parts(),
+    timers: noParts,
+    holds: noParts,
+    effects: noParts,
+    dead: noParts,
     forgetAt: 0,
     searchAt: 0,
     unseenCount: 0,
     outboxCount: 0,
     changes: { isStateChanged: false, whole: undefined, patches: noPatches, records: new Parts() },
   };
+}
+
+type Tables = Pick<EntityRecord, 'timers' | 'holds' | 'effects' | 'dead'>;
+type PartOf<Table> = Table extends Parts<string, infer Part> ? Part : never;
+
+/** Put a part into one of the tables that most entities have nothing in. */
+export function addPart<Name extends keyof Tables>(
+  record: EntityRecord,
+  name: Name,
+  key: string,
+  part: PartOf<Tables[Name]>,
+): void {
+  const tables: Record<Name, Parts<string, PartOf<Tables[Name]>>> = record as never;
+  if (tables[name] === noParts) tables[name] = new Parts();
+  tables[name].set(key, part);
 }
 
 /** The sooner of two dates, of which 0 is none. */

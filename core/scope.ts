@@ -13,7 +13,7 @@ import { addressOf, isEntityPartner, keyOf, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
 import type { Parts } from './parts.ts';
 import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
-import { activityWith, enqueueMessage, recordName, sooner } from './record.ts';
+import { activityWith, addPart, enqueueMessage, recordName, sooner } from './record.ts';
 import { References } from './reference.ts';
 import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
 import { retained, storable } from './storable.ts';
@@ -353,17 +353,17 @@ export class TurnScope {
     if (this.removed !== undefined) for (const name of this.removed) this.#remove(name);
     if (this.#timers !== undefined)
       for (const timer of this.#timers) {
-        record.timers.set(timer.name, timer);
+        addPart(record, 'timers', timer.name, timer);
         records.set(recordName.timer(timer.name), timer);
       }
     if (this.holds !== undefined)
       for (const hold of this.holds) {
-        record.holds.set(hold.id, hold);
+        addPart(record, 'holds', hold.id, hold);
         records.set(recordName.hold(hold.id), hold);
       }
     if (this.effects !== undefined)
       for (const effect of this.effects) {
-        record.effects.set(effect.id, effect);
+        addPart(record, 'effects', effect.id, effect);
         records.set(recordName.effect(effect.id), effect);
       }
     if (this.#outgoing !== undefined)

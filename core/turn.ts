@@ -22,7 +22,7 @@ import { errorText, isSkerryError, SkerryError } from './errors.ts';
 import { isEntityPartner, type PartnerId } from './message.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
-import { activityWith, recordName } from './record.ts';
+import { activityWith, addPart, recordName } from './record.ts';
 import { type AnswerRow, NeedActivity, Refusal, type Request, type TurnEnvironment } from './request.ts';
 import { TurnScope } from './scope.ts';
 
@@ -256,7 +256,7 @@ export function bury(
     at: scope.now,
     attempts: failure.attempts,
   };
-  record.dead.set(letter.id, letter);
+  addPart(record, 'dead', letter.id, letter);
   record.changes.records.set(recordName.dead(letter.id), letter);
   const result = conclude(scope, request, row, environment.encode(row));
   scope.end();

@@ -16,7 +16,7 @@ import { acknowledge, floorOf, isEmpty, mayClose, reopen } from '../core/activit
 import type { Limits } from '../core/limits.ts';
 import type { PartnerId } from '../core/message.ts';
 import type { DeadLetter } from '../core/record.ts';
-import { recordName } from '../core/record.ts';
+import { addPart, recordName } from '../core/record.ts';
 import { type Activation, type Flight, type Sent, sentOf } from './activation.ts';
 import type { Envelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -346,7 +346,7 @@ export class Courier {
       at: now,
       attempts: 0,
     };
-    entity.dead.set(letter.id, letter);
+    addPart(entity, 'dead', letter.id, letter);
     entity.changes.records.set(recordName.dead(letter.id), letter);
     const activity = entity.activities.get(partner);
     const outbound = activity?.outbound;

@@ -7,10 +7,9 @@ import { newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, keyOf, type PartnerId } from '../core/message.ts';
-import type { Parts } from '../core/parts.ts';
 import { applyPatch } from '../core/patch.ts';
 import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, PendingEffect, Timer } from '../core/record.ts';
-import { activityWith, newRecord, recordName } from '../core/record.ts';
+import { activityWith, addPart, newRecord, recordName } from '../core/record.ts';
 import { retained, storable } from '../core/storable.ts';
 import { decode, encode, Row, rowOf } from './codec.ts';
 import { formatVersion, type StateLayout } from './persistence.ts';
@@ -105,18 +104,11 @@ function restoreParts(record: EntityRecord, records: Loaded['records']): void {
     if (name[0] === 's' || name[0] === 'u') continue;
     const row = rowOf(bytes);
     if (name[0] === 'o') restoreOutbox(record, row);
-    else if (name[0] === 't') addTo(record.timers, readTimer(row));
-    else if (name[0] === 'x') addTo(record.holds, readHold(row));
-    else if (name[0] === 'f') addTo(record.effects, readEffect(row));
-    else if (name[0] === 'd') addTo(record.dead, readDead(row));
+    else if (name[0] === 't') addPart(record, 'timers', name.slice(1), readTimer(row));
+    else if (name[0] === 'x') addPart(record, 'holds', name.slice(1), readHold(row));
+    else if (name[0] === 'f') addPart(record, 'effects', name.slice(1), readEffect(row));
+    else if (name[0] === 'd') addPart(record, 'dead', name.slice(1), readDead(row));
   }
-}
-
-function addTo<Part extends { readonly id: string } | { readonly name: string }>(
-  parts: Parts<string, Part>,
-  part: Part,
-): void {
-  parts.set('id' in part ? part.id : part.name, part);
 }
 
 /** A content that stays in memory: without the page that it was read from. */
