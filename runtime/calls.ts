@@ -36,7 +36,7 @@ interface Stream {
   readonly session: number;
   next: number;
   /** Calls under way, in order of number: the first one's is the floor. */
-  readonly calls: Call[];
+  calls: readonly Call[];
   usedAt: number;
 }
 
@@ -70,6 +70,21 @@ interface Call {
 }
 
 const streamCountMax = 100_000;
+/** Of all streams that are at rest: a client has one for each entity that it called. */
+const none: readonly Call[] = [];
+
+function putLast(stream: Stream, call: Call): void {
+  if (stream.calls.length === 0) stream.calls = [call];
+  else (stream.calls as Call[]).push(call);
+}
+
+function takeOut(stream: Stream, call: Call): void {
+  const calls = stream.calls as Call[];
+  if (calls.length === 1 && calls[0] === call) stream.calls = none;
+  // Answers mostly come in the order of the calls.
+  else if (calls[0] === call) calls.shift();
+  else calls.splice(calls.indexOf(call), 1);
+}
 
 export class Calls {
   readonly #parts: ClientParts;
@@ -145,7 +160,7 @@ export class Calls {
       settle,
       fail,
     };
-    stream?.calls.push(call);
+    if (stream !== undefined) putLast(stream, call);
     this.#calls.set(call.id, call);
     this.#send(call, now);
   }
@@ -154,7 +169,7 @@ export class Calls {
     let stream = this.#streams.get(address);
     if (stream === undefined) {
       if (this.#streams.size >= streamCountMax) this.#forgetStreams(now);
-      stream = { session: ++this.#sessionCount, next: 1, calls: [], usedAt: now };
+      stream = { session: ++this.#sessionCount, next: 1, calls: none, usedAt: now };
       this.#streams.set(address, stream);
     }
     stream.usedAt = now;
@@ -326,10 +341,7 @@ export class Calls {
   #forget(call: Call): void {
     this.#calls.delete(call.id);
     if (call.stream === undefined) return;
-    const { calls } = call.stream;
-    // Answers mostly come in the order of the calls.
-    if (calls[0] === call) calls.shift();
-    else calls.splice(calls.indexOf(call), 1);
+    takeOut(call.stream, call);
   }
 
   /** Calls under way are rejected; what they asked for may happen all the same. */
