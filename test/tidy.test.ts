@@ -2,6 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errorCodes } from '../core/errors.ts';
+import { clusterMutants } from './mutants/cluster.ts';
+import { foundMutants } from './mutants/found.ts';
+import { mutants } from './mutants/list.ts';
 import { citedBy, functionsOf, importsOf, invariantsOf, mask, packageOf, sizesOf } from './support/source.ts';
 import { assert, suite } from './support/suite.ts';
 import { allPaths, filesOf, machinePath, root, type SourceFile, textOf } from './support/tree.ts';
@@ -244,6 +247,11 @@ function brokenLinks({ path, text }: SourceFile): string[] {
 
 tidy('links between pages lead somewhere', () => {
   none(pages.flatMap(brokenLinks));
+});
+
+tidy('what a mutant takes out stands in the source, once', () => {
+  const all = [...mutants, ...foundMutants, ...clusterMutants];
+  none(all.filter(({ file, find }) => textOf(file)?.split(find).length !== 2).map(({ name }) => name));
 });
 
 tidy.run();
