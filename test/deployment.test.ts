@@ -2,6 +2,7 @@
 import { parse, parseAllDocuments } from 'yaml';
 import type { Command } from '../runtime/cli/command.ts';
 import { drain } from '../runtime/cli/drain.ts';
+import { nodeOptions } from '../runtime/cli/programs.ts';
 import { ready } from '../runtime/cli/ready.ts';
 import { worker } from '../runtime/cli/worker.ts';
 import { assert, suite } from './support/suite.ts';
@@ -40,11 +41,11 @@ function isUnderstood(words: readonly string[]): void {
   assert.is(rest.filter((one) => !one.startsWith('--')).length, wanted, words.join(' '));
 }
 
-/** A variable that the options of the commands can come from. */
+/** A variable that the options of the commands can come from, or Node's. */
 function isVariable(name: string): void {
   const known = commands.flatMap(({ options }) => options.map(({ flag }) => flag.split(' ')[0]?.slice(2) ?? ''));
   const names = known.map((flag) => `SKERRY_${flag.replaceAll('-', '_').toUpperCase()}`);
-  assert.ok(names.includes(name), name);
+  assert.ok([...names, 'NODE_OPTIONS'].includes(name), name);
 }
 
 deployment('compose.yaml: every service has an image and what it names: services, conditions, volumes', () => {
@@ -71,6 +72,7 @@ deployment('compose.yaml: three workers with names of their own, told where NATS
     isUnderstood(command);
     isUnderstood(healthcheck?.test.slice(1) ?? []);
     for (const variable of Object.keys(environment)) isVariable(variable);
+    assert.is(environment.NODE_OPTIONS, nodeOptions().join(' '));
     assert.is(environment.SKERRY_NAME, name);
     for (const url of [environment.SKERRY_NATS, environment.SKERRY_STORE])
       assert.ok(Object.hasOwn(compose.services, new URL(url ?? '').hostname), url);
@@ -122,6 +124,8 @@ deployment('kubernetes.yaml: a pod is ready by its claims, is drained before it 
   assert.ok(terminationGracePeriodSeconds >= 60 + 30);
   assert.is(container.livenessProbe, undefined);
   for (const { name } of container.env) isVariable(name);
+  const variables: readonly { name: string; value?: string }[] = container.env;
+  assert.is(variables.find(({ name }) => name === 'NODE_OPTIONS')?.value, nodeOptions().join(' '));
   for (const name of Object.keys(secret.stringData)) isVariable(name);
   assert.equal(container.env[0].valueFrom.fieldRef, { fieldPath: 'metadata.name' });
   assert.equal(container.envFrom, [{ secretRef: { name: secret.metadata.name } }]);
