@@ -115,16 +115,16 @@ export function accept(activity: Activity, arrival: Arrival, now: number, limits
   }
   known.through = arrival.seq;
   known.keepUntil = Math.max(known.keepUntil, keepUntil);
-  dropAnswers(known, arrival.floor, now);
+  // They are in order of their numbers, mostly of their ends too, and looking at all of them each time is much for a client
+  // with hundreds under way.
+  const [first] = known.answers;
+  if (first !== undefined && (first.seq < arrival.floor || first.until < now)) dropAnswers(known, arrival.floor, now);
   return known;
 }
 
-/** Let go of answers that their client has (below its floor) or can no longer ask for, once the first is one of them. */
+/** Let go of answers that their client has (below its floor) or can no longer ask for. */
 function dropAnswers(inbound: Inbound, floor: number, now: number): void {
-  const isWanted = (answer: KeptAnswer) => answer.seq >= floor && answer.until >= now;
-  const [first] = inbound.answers;
-  if (first === undefined || isWanted(first)) return;
-  inbound.answers = inbound.answers.length === 1 ? [] : inbound.answers.filter(isWanted);
+  inbound.answers = inbound.answers.filter((answer) => answer.seq >= floor && answer.until >= now);
 }
 
 /** Keep an answer until its client has it. */
@@ -134,11 +134,19 @@ export function keepAnswer(inbound: Inbound, answer: KeptAnswer): void {
   else inbound.answers.push(answer);
 }
 
-/** Bytes of the answers that a client may still ask for, given the floor of its newest call. */
-export function keptBytes(inbound: Inbound | undefined, floor: number): number {
-  if (inbound === undefined) return 0;
+/** Whether the answers that a client may still ask for, given the floor of its newest call, take more than so many bytes. */
+export function keepsTooMuch(
+  inbound: Inbound | undefined,
+  { floor, now, bytesMax }: { floor: number; now: number; bytesMax: number },
+): boolean {
+  if (inbound === undefined || bytesOf(inbound.answers) <= bytesMax) return false;
+  dropAnswers(inbound, floor, now);
+  return bytesOf(inbound.answers) > bytesMax;
+}
+
+function bytesOf(answers: readonly KeptAnswer[]): number {
   let bytes = 0;
-  for (const answer of inbound.answers) if (answer.seq >= floor) bytes += answer.bytes.length;
+  for (const answer of answers) bytes += answer.bytes.length;
   return bytes;
 }
 

@@ -249,9 +249,10 @@ const last = {
 export function decodeFrame(bytes: Uint8Array): FrameHead & { readonly envelopes: Envelope[] } {
   const frame = new Unpacker(bytes);
   const count = frame.array() - 3;
+  if (count < 0) throw new Error('a frame without its head');
   const version = frame.number();
   if (version !== frameVersion) throw new Error(`frame of version ${version}, not ${frameVersion}`);
-  const head = { viewVersion: frame.number(), hops: frame.number() };
+  const head = { viewVersion: frame.count(), hops: frame.count() };
   const envelopes: Envelope[] = [];
   for (let index = 0; index < count; index++) envelopes.push(readEnvelope(frame));
   if (!frame.isAtEnd) throw new Error('something follows the frame');

@@ -194,6 +194,13 @@ export class Unpacker {
     throw this.#wrong('a number');
   }
 
+  /** A whole number from 0. */
+  count(): number {
+    const value = this.number();
+    if (!Number.isSafeInteger(value) || value < 0) throw this.#wrong('a count');
+    return value;
+  }
+
   boolean(): boolean {
     const type = this.#type();
     if (type !== 0xc2 && type !== 0xc3) throw this.#wrong('a truth value');

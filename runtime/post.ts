@@ -48,8 +48,9 @@ export class Post {
   #placement: Placement;
   /** Subject of each partition's worker, as far as it was asked for; '': there is none. */
   #subjectOf = new Map<number, string>();
-  #soundPartner = '';
-  #soundClient = '';
+  /** The last ones that were looked at; none at first, not one without a name. */
+  #soundPartner: string | undefined;
+  #soundClient: string | undefined;
   badFrameCount = 0;
   forwardedCount = 0;
 

@@ -120,7 +120,7 @@ export class Residents {
       await this.#fence(activations);
       const loaded = await store.load(activations, { table: 'p', limit: limits.activityCountMax + 1 });
       for (const [index, activation] of activations.entries())
-        await this.#restore(activation, loaded[index], loaded[index]?.along ?? []);
+        await this.#restore(activation, loaded[index], activitiesOf(loaded[index]));
     } catch (error) {
       for (const activation of activations) if (activation.phase === 'loading') this.#parts.failed(activation, error);
     }
@@ -269,6 +269,13 @@ export class Residents {
       }
     }
   }
+}
+
+/** A store that took none along would make every partner a new one (P4). */
+function activitiesOf(loaded: Loaded | undefined): ActivityRows {
+  if (loaded === undefined) return [];
+  if (loaded.along === undefined) throw new Error('the store loaded nothing along with an entity');
+  return loaded.along;
 }
 
 /** As a function, since the compiler takes a phase that it has seen for one that stays. */

@@ -197,9 +197,10 @@ export class Tenancy {
     this.#askAgain(share);
   }
 
-  released({ partition, epoch, mark, count, entities }: Released): void {
+  released({ id, partition, epoch, mark, count, entities }: Released): void {
     const coming = this.#coming.get(partition);
-    if (coming === undefined || coming.isClaiming) return;
+    // From somebody else, or late after an earlier wish: whoever keeps it now has not been asked for it yet.
+    if (coming === undefined || coming.isClaiming || !coming.isWanted || !coming.asked.has(id)) return;
     if (coming.released === undefined || coming.released.epoch < epoch)
       coming.released = { epoch, mark, warm: [], parts: 0 };
     if (coming.released.epoch !== epoch) return;
@@ -274,6 +275,8 @@ export class Tenancy {
       );
       environment.after(limits.retryMs, () => {
         for (const coming of claimed) coming.isClaiming = false;
+        // A view that came meanwhile may give them to others.
+        for (const coming of claimed) if (!this.#isMine(coming.partition)) this.#abandon(coming);
         if (!this.#isClosed) this.#advance();
       });
       return;

@@ -13,7 +13,7 @@
  * - N2 A message whose turn throws blocks only its own stream; after `attemptsMax` tries it is buried and the stream goes on.
  * - N3 What is held ahead of its turn is bounded; what does not fit is dropped and comes again (P12).
  */
-import { judge, keptAnswer, keptBytes } from '../core/activity.ts';
+import { judge, keepsTooMuch, keptAnswer } from '../core/activity.ts';
 import { errorText, isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { isEntityPartner, type PartnerId } from '../core/message.ts';
@@ -129,7 +129,9 @@ export class Turns {
   #isFull(activation: Activation, envelope: MessageEnvelope): boolean {
     if (envelope.replyTo === '') return false;
     const inbound = activation.entity.activities.get(envelope.from)?.inbound;
-    if (keptBytes(inbound, envelope.arrival.floor) <= this.#parts.limits.keptAnswerBytesMax) return false;
+    const bytesMax = this.#parts.limits.keptAnswerBytesMax;
+    const { floor } = envelope.arrival;
+    if (!keepsTooMuch(inbound, { floor, now: this.#parts.environment.now(), bytesMax })) return false;
     this.#turnAway(activation, envelope);
     return true;
   }

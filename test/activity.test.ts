@@ -9,6 +9,8 @@ import {
   type Inbound,
   isOver,
   judge,
+  keepAnswer,
+  keepsTooMuch,
   keptAnswer,
   mayClose,
   mayForget,
@@ -93,6 +95,28 @@ test('A2: a copy is refused past its own dates, and at their edges still taken, 
     assert.is.not(judge(inbound, arrivalOf({ sent: 20 }), 120, limits), 'expired');
     assert.is(judge(inbound, arrivalOf({ sent: 20 }), 121, limits), 'expired');
   }
+});
+
+test('P12: answers that nobody can ask for any more make no client hear of a full store', () => {
+  const activity = newActivity('@c');
+  const keep = (seq: number, until: number) =>
+    keepAnswer(accept(activity, arrivalOf({ seq, floor: 1 }), 0, limits), { seq, bytes: new Uint8Array(10), until });
+  keep(1, 1_000);
+  for (const seq of [2, 3, 4]) keep(seq, 10);
+  const over = (now: number) => keepsTooMuch(activity.inbound, { floor: 1, now, bytesMax: 20 });
+  assert.is(over(5), true);
+  assert.is(activity.inbound?.answers.length, 4);
+  assert.is(over(11), false);
+  assert.is(activity.inbound?.answers.length, 1);
+  keep(5, 2_000);
+  keep(6, 2_000);
+  assert.is(over(11), true);
+  // And the floor lets go of what it passes.
+  accept(activity, arrivalOf({ seq: 7, floor: 6 }), 11, limits);
+  assert.equal(
+    activity.inbound?.answers.map(({ seq }) => seq),
+    [6],
+  );
 });
 
 test('A2: processing moves through, and keeps the record until no copy can be accepted', () => {

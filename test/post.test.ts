@@ -126,6 +126,21 @@ test('M1: of a frame whose last envelope cannot be read nothing is handed on', a
   assert.equal([near, post.badFrameCount], [[], 1]);
 });
 
+test('M1: what comes from nobody, or asks nobody to be answered, is not handed on, not even first', async () => {
+  const { hand, transport, post, near } = given();
+  const payload = new Uint8Array(0);
+  const call = { to: at('near'), call: 1, identity: '' };
+  const arrival = { session: 1, seq: 1, floor: 1, expires: 1, sent: 1, keepMs: 0 };
+  const content = { kind: 'operation', operation: 'add', payload, hold: '', wantsAnswer: true } as const;
+  const forged = [
+    { kind: 'message', ...call, from: '', replyTo: '', arrival, content },
+    { kind: 'query', ...call, replyTo: '', operation: 'count', payload, deadline: 1 },
+  ] as const;
+  transport.send(subjects.worker('near'), encodeFrame(forged, head));
+  await hand.idle();
+  assert.equal([near, post.badFrameCount], [[], 2]);
+});
+
 test('who has stopped listening gets nothing more; close ends everything, after what was posted has left', async () => {
   const { hand, transport, post, near, frames } = given();
   post.post(ack(at('far')));

@@ -108,6 +108,7 @@ test('TY2: what the last owner had in memory comes along, if nobody had the part
     tenancy.follow(placement);
     if (isBetween) await store.claim([first], 'c');
     const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
+    tenancy.keeping('b', [first]);
     tenancy.released({ kind: 'released', ...at, mark: 0, entities: [warm] });
     for (const id of ['b', 'c']) none(tenancy, id, mine);
     await hand.idle();
@@ -135,11 +136,50 @@ test('TY2, P8: what came along is used only if the store has as much as it had t
     };
     tenancy.follow(placement);
     const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
+    tenancy.keeping('b', [first]);
     tenancy.released({ kind: 'released', ...at, mark: had, entities: [warm] });
     for (const id of ['b', 'c']) none(tenancy, id, mine);
     await hand.advance(defaultLimits.retryMs);
     assert.equal(taken.find((one) => one.claim.partition === first)?.warm, isUsed ? [warm] : [], `${had} and ${has}`);
   }
+});
+
+test('TY5: who was not asked for a partition, or not yet, hands nothing over', async () => {
+  const { hand, taken, tenancy, mine, first } = given();
+  tenancy.follow(placement);
+  none(tenancy, 'c', mine);
+  const [, second = -1] = mine;
+  const released = (id: string, partition: number) =>
+    tenancy.released({ kind: 'released', id, partition, epoch: 1, mark: 0, index: 0, count: 1, entities: [warm] });
+  released('b', first);
+  tenancy.keeping('b', mine);
+  released('nobody', first);
+  // Kept and not wanted yet: this is from an earlier time.
+  released('b', second);
+  await hand.idle();
+  assert.equal(taken, []);
+  released('b', first);
+  await hand.idle();
+  assert.equal(
+    taken.map(({ claim }) => claim.partition),
+    [first],
+  );
+});
+
+test('TY1: what could not be claimed and is another worker’s by now is not claimed again', async () => {
+  const { hand, store, taken, tenancy, mine } = given();
+  let claimCount = 0;
+  store.claim = () => {
+    claimCount += 1;
+    return Promise.reject(new SkerryError('store-failed', 'connection lost'));
+  };
+  tenancy.follow(placement);
+  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  await hand.idle();
+  assert.is(claimCount, 1);
+  tenancy.follow(new Placement(viewOf(2, 64, ['b', 'c'], ['stock'])));
+  await hand.advance(10_000);
+  assert.equal([claimCount, taken, tenancy.isSettled], [1, [], true]);
 });
 
 test('TY3, P6: what comes meanwhile waits, and is run in its order once the partition is there', async () => {
