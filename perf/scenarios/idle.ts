@@ -52,7 +52,8 @@ async function run({ work, load }: Stand): Promise<Measured> {
   await pause(restMs + aroundMs(count));
   const entityBytes = (usedBytes(collect) - before) / count;
   passedMs = 2 * idleMs;
-  await pause(aroundMs(count));
+  // The fewer are left the fewer it looks at in a second.
+  await pause(3 * aroundMs(count));
   const passivatedBytes = (usedBytes(collect) - before) / count;
   await cluster.close();
   const extra = { stateBytes: [stateBytes], entityBytes: [entityBytes], passivatedBytes: [passivatedBytes] };
