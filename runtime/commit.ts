@@ -5,8 +5,8 @@
  *                                      └──refused or failed──▶ activation dropped, requests tried again
  *
  * Owns which entities wait for the store and the groups that are on their way. While they are under way the next one
- * gathers, so that its size follows the load by itself, without a timer. Two are under way at once: while the store writes
- * one, turns fill and this sends the other.
+ * gathers, so that its size follows the load by itself, without a timer. Two may be under way at once (`groupsAtOnce`):
+ * while the store writes one, turns fill and this sends the other.
  *
  * Invariants:
  * - G1 A batch is released only after the store accepted the commit that carries it.
@@ -30,9 +30,6 @@ export interface CommitSink {
   /** The commit did not happen, or nobody knows: drop the activation. */
   failed(activation: Activation, failure: Failure, error: unknown): void;
 }
-
-/** One left LMDB idle between two flushes; three were no faster (docs/decisions/0012). */
-const groupsAtOnce = 2;
 
 interface Flying {
   readonly activation: Activation;
@@ -97,7 +94,7 @@ export class CommitQueue {
   }
 
   #schedule(): void {
-    if (this.#isScheduled || this.#underWayCount >= groupsAtOnce) return;
+    if (this.#isScheduled || this.#underWayCount >= this.#store.groupsAtOnce) return;
     this.#isScheduled = true;
     this.#environment.soon(() => {
       this.#isScheduled = false;
@@ -107,7 +104,7 @@ export class CommitQueue {
 
   /** Send what waits, unless enough is under way. */
   flush(): void {
-    if (this.#underWayCount >= groupsAtOnce) return;
+    if (this.#underWayCount >= this.#store.groupsAtOnce) return;
     const { flying, commits } = this.#takeGroup();
     if (flying.length === 0) {
       if (this.#waiting.length > 0) return this.#schedule();

@@ -31,6 +31,7 @@ export class Ownership {
   readonly #owned = new Map<Partition, Owned>();
   #waiting: Check[] = [];
   #isUnderWay = false;
+  #isClosed = false;
 
   constructor(store: Store, environment: Environment, onLost: (partition: Partition) => void) {
     this.#store = store;
@@ -85,10 +86,16 @@ export class Ownership {
     for (const partition of partitions) this.check(partition, nothing, nothing);
   }
 
+  /** Nothing is asked any more, and nobody who waits is told. */
+  close(): void {
+    this.#isClosed = true;
+  }
+
   #start(): void {
     this.#isUnderWay = true;
     // Whoever asks in the same tick shares this check: it starts after all of them.
     this.#environment.soon(() => {
+      if (this.#isClosed) return;
       const checks = this.#waiting;
       this.#waiting = [];
       const partitions = [...new Set(checks.map((check) => check.partition))];
@@ -126,6 +133,7 @@ export class Ownership {
   }
 
   #next(): void {
+    if (this.#isClosed) return;
     if (this.#waiting.length > 0) this.#start();
     else this.#isUnderWay = false;
   }

@@ -244,6 +244,7 @@ export class Worker {
   stop(): void {
     this.#isStopped = true;
     this.#pump.stop();
+    this.ownership.close();
     this.#cancelSweep?.();
     this.#dates.close();
     this.#effects.close();
