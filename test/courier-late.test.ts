@@ -82,4 +82,17 @@ test('Q3: the answer to an earlier probe, late, makes no dead letter of the mess
   assert.is(activation.record?.dead.size, 1);
 });
 
+test('P8: that history was lost, and a session above it, is said only by who is the owner', async () => {
+  for (const isOwner of [false, true]) {
+    const { environment, store, ownership, courier, activation } = withOutbox();
+    const [claim] = await store.claim([0], 'this worker');
+    if (!isOwner) await store.claim([0], 'another');
+    ownership.take(0, claim?.epoch ?? 0, environment.now());
+    courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
+    await environment.advance(10);
+    assert.is(environment.logged.filter(({ level }) => level === 'error').length, isOwner ? 1 : 0);
+    assert.is(activation.record?.activities.get(partner)?.outbound?.session, isOwner ? 9 : 5);
+  }
+});
+
 test.run();

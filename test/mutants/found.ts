@@ -60,6 +60,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/courier.ts',
     find: '    this.#parts.ownership.check(\n      activation.partition,\n      () => this.#lostHistory(activation, activity, { session, known }),\n      () => undefined,\n    );',
     replace: '    this.#lostHistory(activation, activity, { session, known });',
+    tests: ['courier-late'],
   },
   {
     name: 'a stale worker says what was not processed',
