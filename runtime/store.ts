@@ -122,8 +122,8 @@ export interface Store {
   /** Largest record value, bytes; the runtime refuses larger states before the turn commits. */
   readonly valueBytesMax: number;
   /**
-   * How many groups one worker has under way: two where it would else wait for a disk between them. A store that may go back
-   * (P8) takes one: what it has lost shows by what the answer before had said.
+   * How many groups one worker has under way. More than one is faster on LMDB, and not proved yet: one simulated seed handed an
+   * entity over while a commit of it was under way (docs/decisions/0012).
    */
   readonly groupsAtOnce: number;
 

@@ -102,14 +102,6 @@ export const mutants: readonly Mutant[] = [
     tests: [],
   },
   {
-    name: 'a commit does not wait for the one of its entity that is under way',
-    promise: 'P3',
-    file: 'runtime/commit.ts',
-    find: 'if (activation.flying === undefined) this.#enqueue(activation);',
-    replace: 'this.#enqueue(activation);',
-    tests: ['worker'],
-  },
-  {
     name: 'the answer of a client is not kept',
     promise: 'P5',
     file: 'core/turn.ts',
