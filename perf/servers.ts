@@ -2,10 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort, pathOf } from '../runtime/cli/programs.ts';
+import { accepts, freePort, pathOf } from '../runtime/cli/programs.ts';
 
 export interface Server {
   readonly name: string;
@@ -73,16 +72,4 @@ async function versionOf(path: string): Promise<string> {
   child.stdout.setEncoding('utf8').on('data', (text: string) => void texts.push(text));
   await once(child, 'close');
   return /\d+\.\d+\.\d+/.exec(texts.join(''))?.[0] ?? 'unknown';
-}
-
-async function accepts(port: number): Promise<boolean> {
-  const socket = connect({ host: '127.0.0.1', port });
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }

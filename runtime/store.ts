@@ -121,11 +121,6 @@ export interface Store {
   readonly partitions: number;
   /** Largest record value, bytes; the runtime refuses larger states before the turn commits. */
   readonly valueBytesMax: number;
-  /**
-   * How many groups one worker has under way. More than one is faster on LMDB, and not proved yet: one simulated seed handed an
-   * entity over while a commit of it was under way (docs/decisions/0012).
-   */
-  readonly groupsAtOnce: number;
 
   /**
    * What the store has of a partition if it has everything that was acknowledged to this caller's claim with that epoch, and

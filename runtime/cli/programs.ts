@@ -1,6 +1,8 @@
 /** Programs and ports of this machine, for whoever starts a process: the command line, measurements, tests. */
+
+import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';
-import { createServer } from 'node:net';
+import { createConnection, createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
 
 /** Debian puts nats-server where only root's PATH leads. */
@@ -46,4 +48,17 @@ export function freePort(): Promise<number> {
       server.close(() => resolve(port));
     });
   });
+}
+
+/** Whether somebody listens on a port of loopback. */
+export async function accepts(port: number): Promise<boolean> {
+  const socket = createConnection({ host: '127.0.0.1', port });
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }

@@ -100,7 +100,6 @@ export class FaultyStore {
     return {
       partitions: count,
       valueBytesMax,
-      groupsAtOnce: this.inner.groupsAtOnce,
       markOf: (partition, epoch) => this.#losses.markOf(node, partition, epoch),
       claim: (partitions, owner) => this.#claim(node, partitions, owner),
       pin: (address, partition, worker) => read('pin', () => this.#pin(address, partition, worker)),

@@ -130,7 +130,6 @@ class Wakes {
 export class MemoryStore implements Store {
   readonly partitions: number;
   readonly valueBytesMax: number;
-  readonly groupsAtOnce = 1;
   readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string | undefined }>();
   /** By their homes: worker of each pinned address. */
   readonly #pins = new Map<Partition, Map<Address, string>>();

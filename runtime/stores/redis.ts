@@ -130,7 +130,6 @@ interface Entity {
 class RedisStore implements Store {
   readonly partitions: number;
   readonly valueBytesMax = valueBytesMax;
-  readonly groupsAtOnce = 1;
   readonly #link: RedisLink;
   readonly #layout: RedisLayout;
   readonly #options: StoreOptions;

@@ -137,9 +137,9 @@ export const mutants: readonly Mutant[] = [
     name: 'outputs are released before the store has accepted the commit',
     promise: 'P2',
     file: 'runtime/commit.ts',
-    find: '    this.#underWayCount += 1;\n',
+    find: '    this.#isUnderWay = true;\n',
     replace:
-      '    this.#underWayCount += 1;\n    for (const { activation, batch } of flying) this.#sink.released(activation, batch);\n',
+      '    this.#isUnderWay = true;\n    for (const { activation, batch } of flying) this.#sink.released(activation, batch);\n',
     tests: [],
   },
   {
