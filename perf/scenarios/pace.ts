@@ -11,23 +11,36 @@ const firstGuessMs = 10;
 const weight = 0.1;
 const sooner = 0.95;
 
+/** What a pace knows of time, ms. */
+export interface PaceTime {
+  now(): number;
+  pause(ms: number): Promise<unknown>;
+}
+
+const machineTime: PaceTime = { now: () => performance.now(), pause: (ms) => pause(ms) };
+
 export class Pace {
+  readonly #time: PaceTime;
   #usualMs = firstGuessMs;
+
+  constructor(time = machineTime) {
+    this.#time = time;
+  }
 
   /** Rejects with the code `deadline` if it has not happened after `mostMs`. */
   async until(isDone: () => Promise<boolean>, mostMs = 30_000): Promise<void> {
-    const from = performance.now();
-    await pause(this.#usualMs * 0.9);
+    const from = this.#time.now();
+    await this.#time.pause(this.#usualMs * 0.9);
     if (await isDone()) {
       this.#usualMs *= sooner;
       return;
     }
     for (;;) {
-      const passedMs = performance.now() - from;
+      const passedMs = this.#time.now() - from;
       if (passedMs > mostMs) throw Object.assign(new Error(`not done after ${mostMs} ms`), { code: 'deadline' });
-      await pause(Math.max(1, passedMs / 10));
+      await this.#time.pause(Math.max(1, passedMs / 10));
       if (await isDone()) break;
     }
-    this.#usualMs += (performance.now() - from - this.#usualMs) * weight;
+    this.#usualMs += (this.#time.now() - from - this.#usualMs) * weight;
   }
 }
