@@ -54,6 +54,7 @@ export function countingStore(store: Store, counts: Counts): Store {
   return {
     partitions: store.partitions,
     valueBytesMax: store.valueBytesMax,
+    groupsAtOnce: store.groupsAtOnce,
     markOf: (partition, epoch) => store.markOf(partition, epoch),
     claim: counted('claim'),
     pin: counted('pin'),

@@ -4,8 +4,9 @@
  *     turns ──▶ gathering ──flush──▶ flying ──store accepted──▶ released
  *                                      └──refused or failed──▶ activation dropped, requests tried again
  *
- * Owns which entities wait for the store and the group that is on its way. While one group is under way the next one
- * gathers, so that its size follows the load by itself, without a timer.
+ * Owns which entities wait for the store and the groups that are on their way. While they are under way the next one
+ * gathers, so that its size follows the load by itself, without a timer. Two may be under way at once (`groupsAtOnce`):
+ * while the store writes one, turns fill and this sends the other.
  *
  * Invariants:
  * - G1 A batch is released only after the store accepted the commit that carries it.
@@ -44,7 +45,7 @@ export class CommitQueue {
   readonly #ownership: Ownership;
   readonly #sink: CommitSink;
   #waiting: Activation[] = [];
-  #isUnderWay = false;
+  #underWayCount = 0;
   #isScheduled = false;
   #idle: (() => void)[] = [];
   #nextConcluded: (() => void)[] = [];
@@ -66,25 +67,34 @@ export class CommitQueue {
   add(activation: Activation): void {
     if (activation.isQueued) return;
     activation.isQueued = true;
+    // What a commit under way does not carry goes when that one has been concluded (G2).
+    if (activation.flying === undefined) this.#enqueue(activation);
+  }
+
+  #enqueue(activation: Activation): void {
     this.#waiting.push(activation);
     this.#schedule();
   }
 
   /** Resolves when nothing waits for the store any more. */
   async settled(): Promise<void> {
-    while (this.#isUnderWay || this.#waiting.length > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    while (this.#isBusy) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   /** Resolves when the group that is under way, or the next one, has been concluded; soon if nothing waits. */
   concluded(): Promise<void> {
     return new Promise<void>((resolve) => {
-      if (this.#isUnderWay || this.#waiting.length > 0) this.#nextConcluded.push(resolve);
+      if (this.#isBusy) this.#nextConcluded.push(resolve);
       else this.#environment.soon(resolve);
     });
   }
 
+  get #isBusy(): boolean {
+    return this.#underWayCount > 0 || this.#waiting.length > 0;
+  }
+
   #schedule(): void {
-    if (this.#isScheduled || this.#isUnderWay) return;
+    if (this.#isScheduled || this.#underWayCount >= this.#store.groupsAtOnce) return;
     this.#isScheduled = true;
     this.#environment.soon(() => {
       this.#isScheduled = false;
@@ -92,16 +102,17 @@ export class CommitQueue {
     });
   }
 
-  /** Send what waits, unless a group is under way. */
+  /** Send what waits, unless enough is under way. */
   flush(): void {
-    if (this.#isUnderWay) return;
+    if (this.#underWayCount >= this.#store.groupsAtOnce) return;
     const { flying, commits } = this.#takeGroup();
     if (flying.length === 0) {
       if (this.#waiting.length > 0) return this.#schedule();
+      if (this.#underWayCount > 0) return;
       for (const resolve of this.#idle.splice(0)) resolve();
       return;
     }
-    this.#isUnderWay = true;
+    this.#underWayCount += 1;
     this.groupCount += 1;
     this.commitCount += commits.length;
     const startedAt = this.#environment.now();
@@ -166,7 +177,8 @@ export class CommitQueue {
       activation.storedWakeAt = wakeAt;
       activation.flying = undefined;
       this.#ownership.confirmed(activation.partition, startedAt);
-      if (activation.gathering !== undefined) this.add(activation);
+      if (activation.isQueued) this.#enqueue(activation);
+      else if (activation.gathering !== undefined) this.add(activation);
       this.#sink.released(activation, batch);
     }
     this.#end();
@@ -174,7 +186,7 @@ export class CommitQueue {
 
   /** A group has been concluded, one way or the other. */
   #end(): void {
-    this.#isUnderWay = false;
+    this.#underWayCount -= 1;
     for (const resolve of this.#nextConcluded.splice(0)) resolve();
     this.flush();
   }

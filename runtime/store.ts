@@ -121,6 +121,11 @@ export interface Store {
   readonly partitions: number;
   /** Largest record value, bytes; the runtime refuses larger states before the turn commits. */
   readonly valueBytesMax: number;
+  /**
+   * How many groups one worker has under way: two where it would else wait for a disk between them. A store that may go back
+   * (P8) takes one: what it has lost shows by what the answer before had said.
+   */
+  readonly groupsAtOnce: number;
 
   /**
    * What the store has of a partition if it has everything that was acknowledged to this caller's claim with that epoch, and

@@ -100,6 +100,7 @@ export class FaultyStore {
     return {
       partitions: count,
       valueBytesMax,
+      groupsAtOnce: this.#parts.rates.rollback > 0 ? 1 : 2,
       markOf: (partition, epoch) => this.#losses.markOf(node, partition, epoch),
       claim: (partitions, owner) => this.#claim(node, partitions, owner),
       pin: (address, partition, worker) => read('pin', () => this.#pin(address, partition, worker)),

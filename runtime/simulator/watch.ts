@@ -203,16 +203,21 @@ export class Watch {
     // Somebody has claimed it meanwhile, and will not use what comes with an older epoch.
     if (image.epochs.get(partition) !== epoch || this.lossCount > 0) return;
     for (const warm of entities) {
-      if (this.#isUnderWay(node, warm.address))
+      if (this.#isUnderWay(node, { address: warm.address, partition, epoch }))
         this.violate('HO1', `${node.name} hands ${warm.address} over while a commit of it is under way`);
       const isSame = image.isAsStored(warm.address, warm.loaded);
       if (!isSame) this.violate('TY2', `${node.name} hands ${warm.address} over other than it is stored`);
     }
   }
 
-  #isUnderWay(node: SimulatedNode, address: Address): boolean {
-    for (const group of this.#underWay.get(node) ?? [])
-      if (group.some((commit) => commit.address === address)) return true;
+  /** What was sent by an earlier claim and is not yet answered does not count: the store refuses it, or had it before the entity was read. */
+  #isUnderWay(
+    node: SimulatedNode,
+    { address, partition, epoch }: Pick<Commit, 'address' | 'partition' | 'epoch'>,
+  ): boolean {
+    const isOfClaim = (commit: Commit) =>
+      commit.address === address && commit.partition === partition && commit.epoch === epoch;
+    for (const group of this.#underWay.get(node) ?? []) if (group.some(isOfClaim)) return true;
     return false;
   }
 

@@ -132,6 +132,7 @@ class LmdbStore implements Store {
   readonly partitions: number;
   readonly markOf = markOf;
   readonly valueBytesMax = 64 * 1024 * 1024;
+  readonly groupsAtOnce = 2;
   readonly #path: string;
   readonly #options: LmdbOptions;
   readonly #step: (step: LmdbStep) => void;

@@ -130,6 +130,7 @@ class Wakes {
 export class MemoryStore implements Store {
   readonly partitions: number;
   readonly valueBytesMax: number;
+  readonly groupsAtOnce = 2;
   readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string | undefined }>();
   /** By their homes: worker of each pinned address. */
   readonly #pins = new Map<Partition, Map<Address, string>>();

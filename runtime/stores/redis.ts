@@ -130,6 +130,7 @@ interface Entity {
 class RedisStore implements Store {
   readonly partitions: number;
   readonly valueBytesMax = valueBytesMax;
+  readonly groupsAtOnce = 1;
   readonly #link: RedisLink;
   readonly #layout: RedisLayout;
   readonly #options: StoreOptions;

@@ -102,6 +102,14 @@ export const mutants: readonly Mutant[] = [
     tests: [],
   },
   {
+    name: 'a commit does not wait for the one of its entity that is under way',
+    promise: 'P3',
+    file: 'runtime/commit.ts',
+    find: 'if (activation.flying === undefined) this.#enqueue(activation);',
+    replace: 'this.#enqueue(activation);',
+    tests: ['worker'],
+  },
+  {
     name: 'the answer of a client is not kept',
     promise: 'P5',
     file: 'core/turn.ts',
@@ -137,9 +145,9 @@ export const mutants: readonly Mutant[] = [
     name: 'outputs are released before the store has accepted the commit',
     promise: 'P2',
     file: 'runtime/commit.ts',
-    find: '    this.#isUnderWay = true;\n',
+    find: '    this.#underWayCount += 1;\n',
     replace:
-      '    this.#isUnderWay = true;\n    for (const { activation, batch } of flying) this.#sink.released(activation, batch);\n',
+      '    this.#underWayCount += 1;\n    for (const { activation, batch } of flying) this.#sink.released(activation, batch);\n',
     tests: [],
   },
   {

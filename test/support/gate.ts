@@ -43,6 +43,7 @@ export class GateStore implements Store {
   readonly inner: Store;
   readonly partitions: number;
   readonly valueBytesMax: number;
+  readonly groupsAtOnce: number;
   /** What was passed to `commit`, call by call. */
   readonly commits: (readonly Commit[])[] = [];
   readonly faults: { commit: Fault[]; load: number; epochs: number } = { commit: [], load: 0, epochs: 0 };
@@ -62,6 +63,7 @@ export class GateStore implements Store {
     this.inner = inner;
     this.partitions = inner.partitions;
     this.valueBytesMax = inner.valueBytesMax;
+    this.groupsAtOnce = inner.groupsAtOnce;
   }
 
   /** From here commits wait, unwritten, until the function that comes back is called. */
