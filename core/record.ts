@@ -102,6 +102,12 @@ export interface OutboxRow {
   readonly message: OutboxMessage;
 }
 
+/** Partners, or a few more: what it says no of, it does not have. */
+export interface PartnerFilter {
+  add(partner: PartnerId): void;
+  has(partner: PartnerId): boolean;
+}
+
 export interface EntityRecord {
   readonly address: Address;
   readonly key: string;
@@ -114,6 +120,8 @@ export interface EntityRecord {
   readonly activities: Parts<PartnerId, Activity>;
   /** Whether every activity that the store has is in `activities`. */
   isComplete: boolean;
+  /** Where not: partners of which the store may have one beyond those. Undefined: any partner. */
+  stored: PartnerFilter | undefined;
   // Added to by `addPart` alone.
   timers: Parts<string, Timer>;
   holds: Parts<string, HeldOperation>;
@@ -159,6 +167,7 @@ export function newRecord(address: Address, state: unknown): EntityRecord {
     now: 0,
     activities: new Parts(),
     isComplete: true,
+    stored: undefined,
     timers: noParts,
     holds: noParts,
     effects: noParts,
@@ -169,6 +178,12 @@ export function newRecord(address: Address, state: unknown): EntityRecord {
     outboxCount: 0,
     changes: { isStateChanged: false, whole: undefined, patches: noPatches, records: new Parts() },
   };
+}
+
+/** Whether the store may have an activity with this partner that is not in memory: it must be read before it is used. */
+export function isUnread(record: EntityRecord, partner: PartnerId): boolean {
+  const { isComplete, activities, stored } = record;
+  return !isComplete && !activities.has(partner) && stored?.has(partner) !== false;
 }
 
 type Tables = Pick<EntityRecord, 'timers' | 'holds' | 'effects' | 'dead'>;

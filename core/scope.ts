@@ -13,7 +13,7 @@ import { addressOf, isEntityPartner, keyOf, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
 import type { Parts } from './parts.ts';
 import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
-import { activityWith, addPart, enqueueMessage, recordName, sooner } from './record.ts';
+import { activityWith, addPart, enqueueMessage, isUnread, recordName, sooner } from './record.ts';
 import { References } from './reference.ts';
 import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
 import { retained, storable } from './storable.ts';
@@ -139,7 +139,7 @@ export class TurnScope {
   }
 
   #require(partner: PartnerId): void {
-    if (this.record.isComplete || this.record.activities.has(partner)) return;
+    if (!isUnread(this.record, partner)) return;
     this.#needed ??= new NeedActivity(partner);
     throw this.#needed;
   }

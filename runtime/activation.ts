@@ -115,6 +115,8 @@ export class Activation {
   handlers: Readonly<Record<string, unknown>> | undefined;
   gathering: Batch | undefined;
   flying: Batch | undefined;
+  /** What leaves with the next commit, whatever else that has. */
+  owed: readonly Envelope[] | undefined;
   /** The entity's version and wake time in the store. */
   storedVersion = 0;
   storedWakeAt: number | undefined;
@@ -186,7 +188,16 @@ export class Activation {
   }
 
   batch(): Batch {
-    this.gathering ??= new Batch();
+    if (this.gathering !== undefined) return this.gathering;
+    this.gathering = new Batch();
+    for (const envelope of this.owed ?? []) this.gathering.addEnvelope(envelope);
+    this.owed = undefined;
     return this.gathering;
+  }
+
+  /** To be said when what the record holds now is durable, without a commit of its own. */
+  owe(envelope: Envelope): void {
+    if (this.gathering !== undefined) this.gathering.addEnvelope(envelope);
+    else this.owed = added(this.owed ?? nothing, envelope);
   }
 }

@@ -1,9 +1,8 @@
 /**
- * The courier: sends what is in the outboxes, again and again until it is acknowledged, and closes streams that have
- * gone quiet.
+ * The courier: sends what is in the outboxes, again and again until it is acknowledged.
  *
  * Owns transmission: windows, back-off, probes of doubt. What is in an outbox and what an acknowledgement takes out of
- * it is `core/activity.ts`.
+ * it is `core/activity.ts`; when a stream that has gone quiet ends, `closing.ts`.
  *
  * Invariants:
  * - Q1 Nothing is sent that is not durable: only numbers up to `durable` of its flight (P2).
@@ -12,7 +11,7 @@
  *   say, and the dead letter is durable: else a new owner would have neither (P7).
  */
 import type { Activity, Outbound, OutboxMessage } from '../core/activity.ts';
-import { acknowledge, floorOf, isEmpty, mayClose, reopen } from '../core/activity.ts';
+import { acknowledge, floorOf, reopen } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import type { PartnerId } from '../core/message.ts';
 import type { DeadLetter } from '../core/record.ts';
@@ -126,7 +125,9 @@ export class Courier {
 
   #planRetry(activation: Activation, flight: Flight, now: number): void {
     const { environment, limits } = this.#parts;
-    const pause = Math.min(limits.retryMs * 2 ** flight.attempts, limits.retryMsMax);
+    // Who is told that a stream ends answers with its next commit, at the latest after twice `trimIdleMs`.
+    const first = flight.isClosing ? Math.max(limits.retryMs, 4 * limits.trimIdleMs) : limits.retryMs;
+    const pause = Math.min(first * 2 ** flight.attempts, limits.retryMsMax);
     // Jitter, so that senders that failed together do not come back together.
     flight.retryAt = now + Math.ceil(pause * (0.75 + environment.random() / 2));
     this.#parts.wakeBy(activation, flight.retryAt);
@@ -237,7 +238,7 @@ export class Courier {
     entity.outboxCount -= removed.length;
     for (const message of removed) entity.changes.records.set(recordName.outbox(from, message.seq), null);
     entity.changes.records.set(recordName.activity(from), 'activity');
-    this.#wantTrim(activation, now);
+    this.wantTrim(activation, now);
     const flight = activation.flights?.get(from);
     // A session that is not durable yet has no flight; that of the one before it must not take off with its numbers (Q1).
     if (flight === undefined || flight.session !== session) return;
@@ -246,25 +247,11 @@ export class Courier {
     else this.#transmit(activation, activity, flight);
   }
 
-  /** Unless a turn carries it to the store before, the acknowledgement is written by itself. */
-  #wantTrim(activation: Activation, now: number): void {
+  /** What has changed is written by itself, unless a turn carries it to the store before. */
+  wantTrim(activation: Activation, now: number): void {
     if (activation.trimAt !== 0) return;
     activation.trimAt = now + this.#parts.limits.trimIdleMs;
     this.#parts.wakeBy(activation, activation.trimAt);
-  }
-
-  /** The partner has forgotten the closed session: so does this side. */
-  closed(activation: Activation, { from, session }: StreamEnvelope): void {
-    const { entity } = activation;
-    const activity = entity.activities.get(from);
-    if (activity?.outbound === undefined || !activity.outbound.isClosing || activity.outbound.session !== session)
-      return;
-    activity.outbound = undefined;
-    activation.flights?.delete(from);
-    // Where activities are in the store as well, an empty one says that this one is gone, until the store knows it too.
-    if (isEmpty(activity) && entity.isComplete) entity.activities.delete(from);
-    entity.changes.records.set(recordName.activity(from), 'activity');
-    this.#wantTrim(activation, this.#parts.environment.now());
   }
 
   /**
@@ -361,37 +348,5 @@ export class Courier {
     });
     activation.batch().addSent(activity);
     this.#parts.commit(activation);
-  }
-
-  /** Close streams that have been quiet; returns when the next one will have been, ms, or Infinity. The caller commits. */
-  closeIdle(activation: Activation, now: number): { isChanged: boolean; next: number } {
-    const { limits } = this.#parts;
-    let isChanged = false;
-    let next = Number.POSITIVE_INFINITY;
-    for (const activity of activation.entity.activities.values()) {
-      const { outbound } = activity;
-      if (outbound === undefined) continue;
-      const isClosing = outbound.isClosing && outbound.unacked.length === 0;
-      if (isClosing && activation.flights?.has(activity.partner) !== true) {
-        if (activation.isDurable) this.released(activation, activity, sentOf(outbound));
-        else {
-          // With the next commit: an entity that leaves memory after each visit would else never come to it.
-          activation.batch().addSent(activity);
-          isChanged = true;
-        }
-      }
-      // Its flight tells the partner again and again; the date is for an owner that comes after this one.
-      if (outbound.isClosing || outbound.unacked.length > 0) next = Math.min(next, now + limits.closeIdleMs);
-      else if (mayClose(outbound, now, limits)) {
-        outbound.isClosing = true;
-        activation.entity.changes.records.set(recordName.activity(activity.partner), 'activity');
-        activation.batch().addSent(activity);
-        isChanged = true;
-        next = Math.min(next, now + limits.closeIdleMs);
-      } else {
-        next = Math.min(next, outbound.activeAt + limits.closeIdleMs);
-      }
-    }
-    return { isChanged, next };
   }
 }

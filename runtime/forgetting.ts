@@ -4,11 +4,12 @@
  * Owns when activities beyond the bound leave memory, when records of streams and history leave the store, and what an
  * activation at rest gives back. That a record may go is `core/activity.ts` (A3); when a stream is closed, `courier.ts`.
  */
-import { type Activity, isOver, mayForget } from '../core/activity.ts';
+import { type Activity, isEmpty, isOver, mayForget } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import { planSearch, recordName, sooner } from '../core/record.ts';
 import type { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
+import { PartnerSet } from './partner-set.ts';
 import { decodeActivity, decodeHistory } from './restoring.ts';
 import type { Store } from './store.ts';
 
@@ -25,6 +26,20 @@ export interface ForgettingParts {
 /** Activities that one step of the search for forgettable ones reads, and the pause between two searches, ms. */
 const sweepPageCount = 256;
 const sweepPauseMs = 60_000;
+
+/** Below so many partners an entity at rest does not note who they are: it costs more than the read that it saves. */
+const storedCountMin = 16;
+/** Above so many nobody is noted either, and each first contact is a read. */
+const storedCountMax = 262_144;
+
+/** A look through all activities that the store has. */
+interface Search {
+  /** The name of the last one so far. */
+  readonly after: string | undefined;
+  /** When one of them may be forgotten, ms. */
+  readonly soonest: number;
+  readonly seen: PartnerSet;
+}
 
 /** When an activity's inbound side may go, ms; Infinity: there is none. */
 function forgetDate({ inbound }: Activity, limits: Limits): number {
@@ -68,7 +83,9 @@ export class Forgetting {
         continue;
       entity.activities.delete(partner);
       activation.flights?.delete(partner);
+      if (entity.isComplete) entity.stored = new PartnerSet();
       entity.isComplete = false;
+      if (!isEmpty(activity)) entity.stored?.add(partner);
       excess -= 1;
       const forgetAt = forgetDate(activity, this.#parts.limits);
       if (forgetAt < Number.POSITIVE_INFINITY) planSearch(entity, forgetAt);
@@ -102,17 +119,17 @@ export class Forgetting {
     if (isSearchDue) {
       entity.searchAt = now + sweepPauseMs;
       activation.isSearching = true;
-      void this.#forgetStored(activation, undefined);
+      void this.#forgetStored(activation, {
+        after: undefined,
+        soonest: Number.POSITIVE_INFINITY,
+        seen: new PartnerSet(),
+      });
     }
     entity.forgetAt = sooner(next === Number.POSITIVE_INFINITY ? 0 : next, entity.isComplete ? 0 : entity.searchAt);
     return isChanged;
   }
 
-  async #forgetStored(
-    activation: Activation,
-    after: string | undefined,
-    soonest = Number.POSITIVE_INFINITY,
-  ): Promise<void> {
+  async #forgetStored(activation: Activation, { after, soonest, seen }: Search): Promise<void> {
     const { store, environment } = this.#parts;
     const page = await store
       .scan(activation, 'p', after === undefined ? { limit: sweepPageCount } : { after, limit: sweepPageCount })
@@ -127,6 +144,7 @@ export class Forgetting {
     let next = soonest;
     for (const [name, bytes] of page) {
       const partner = name.slice(1);
+      seen.add(partner);
       if (entity.activities.has(partner)) continue;
       const activity = decodeActivity(partner, bytes);
       next = Math.min(next, this.#forgetOne(activation, activity));
@@ -134,8 +152,10 @@ export class Forgetting {
     if (after === undefined) entity.unseenCount = 0;
     entity.unseenCount += page.length;
     const last = page[sweepPageCount - 1];
-    if (last !== undefined) return this.#forgetStored(activation, last[0], next);
+    if (last !== undefined) return this.#forgetStored(activation, { after: last[0], soonest: next, seen });
     activation.isSearching = false;
+    // None left memory meanwhile, so nothing that the store has now is neither here nor there.
+    entity.stored = seen.count > storedCountMax ? undefined : seen;
     entity.searchAt = next === Number.POSITIVE_INFINITY ? 0 : Math.max(next, environment.now() + sweepPauseMs);
     entity.forgetAt = sooner(entity.forgetAt, entity.searchAt);
     if (entity.changes.records.size > 0) this.#parts.forgotten(activation);
@@ -198,6 +218,8 @@ export class Forgetting {
       return;
     for (const activity of entity.activities.values()) if (activity.outbound !== undefined) return;
     entity.unseenCount += entity.activities.size;
+    if (entity.isComplete && entity.activities.size >= storedCountMin) entity.stored = new PartnerSet();
+    for (const [partner] of entity.activities) entity.stored?.add(partner);
     // Closed streams have their date already; from here it is that of a search.
     if (entity.forgetAt > 0) planSearch(entity, entity.forgetAt);
     entity.activities.clear();

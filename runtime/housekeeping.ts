@@ -10,6 +10,7 @@
 import type { Limits } from '../core/limits.ts';
 import { ownTime, wakeTime } from '../core/record.ts';
 import type { Activation } from './activation.ts';
+import type { Closing } from './closing.ts';
 import type { CommitQueue } from './commit.ts';
 import type { Courier } from './courier.ts';
 import type { Effects } from './effects.ts';
@@ -22,6 +23,7 @@ export interface HousekeepingParts {
   readonly limits: Limits;
   readonly dates: Schedule;
   readonly courier: Courier;
+  readonly closing: Closing;
   readonly forgetting: Forgetting;
   readonly effects: Effects;
   readonly commits: CommitQueue;
@@ -76,24 +78,24 @@ export class Housekeeping {
    * `isLast`: the worker is leaving, so what may wait is written now.
    */
   tidy(activation: Activation, isLast: boolean): number {
-    const { environment, courier, forgetting, commits, commit } = this.#parts;
+    const { environment, closing, forgetting, commits, commit } = this.#parts;
     const now = environment.now();
     const { entity, behaviour } = activation;
-    const closing = courier.closeIdle(activation, now);
-    const isForgetting = forgetting.forget(activation, now, closing.next);
+    const quiet = closing.closeIdle(activation, now);
+    const isForgetting = forgetting.forget(activation, now, quiet.next);
     const isTrimDue = activation.trimAt !== 0 && (activation.trimAt <= now || isLast);
     // A date that has passed and that nobody needs would wake the entity again after every start.
     const { storedWakeAt } = activation;
     const isWakeStale =
       activation.isDurable && storedWakeAt !== undefined && storedWakeAt <= now && (wakeTime(entity) ?? now + 1) > now;
-    if (closing.isChanged || isForgetting || isTrimDue || isWakeStale) {
+    if (quiet.isChanged || isForgetting || isTrimDue || isWakeStale) {
       entity.version += 1;
       activation.trimAt = 0;
       activation.batch();
       if (behaviour.durability === 'none') commit(activation);
       else commits.add(activation);
     }
-    return Math.min(closing.next, activation.trimAt === 0 ? Number.POSITIVE_INFINITY : activation.trimAt);
+    return Math.min(quiet.next, activation.trimAt === 0 ? Number.POSITIVE_INFINITY : activation.trimAt);
   }
 
   /** The activation has left memory: its date stays. */

@@ -39,6 +39,8 @@ export interface ResidentParts {
   readonly passivated: (activation: Activation) => void;
 }
 
+/** An entity with more partners than are loaded with it has the others looked through after this, ms: a stay may be short. */
+const firstSearchMs = 60_000;
 /** Messages that wait whose activities are read together with the one that is needed now. */
 const readAheadCount = 64;
 /** After this long without a message an activation gives back all but its state, ms. */
@@ -201,8 +203,7 @@ export class Residents {
     for (const [name, bytes] of rows) restoreActivity(record, name.slice(1), bytes);
     record.isComplete = rows.length <= this.#parts.limits.activityCountMax;
     // When what was left in the store may be forgotten is not known any more: soon it is looked through.
-    if (!record.isComplete)
-      planSearch(record, sooner(record.forgetAt, this.#parts.environment.now() + this.#parts.limits.doubtMs));
+    if (!record.isComplete) planSearch(record, sooner(record.forgetAt, this.#parts.environment.now() + firstSearchMs));
     // Where there are too many, those with something in the outbox are needed now, the others when their partner writes.
     const missing = record.isComplete
       ? []

@@ -17,10 +17,11 @@ import { judge, keepsTooMuch, keptAnswer } from '../core/activity.ts';
 import { errorText, isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { isEntityPartner, type PartnerId } from '../core/message.ts';
-import { recordName } from '../core/record.ts';
+import { isUnread } from '../core/record.ts';
 import type { Request, TurnEnvironment } from '../core/request.ts';
 import { answerQuery, bury, perform, type TurnResult } from '../core/turn.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
+import type { Closing } from './closing.ts';
 import { decode, encode } from './codec.ts';
 import type { Courier } from './courier.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from './envelope.ts';
@@ -32,6 +33,7 @@ export interface TurnParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly courier: Courier;
+  readonly closing: Closing;
   readonly post: (envelope: Envelope) => void;
   /** The activation's batch waits for the store (or, for volatile types, may go at once). */
   readonly commit: (activation: Activation) => void;
@@ -73,8 +75,7 @@ export class Turns {
   }
 
   #isUnread(activation: Activation, partner: PartnerId, item: Item): boolean {
-    const { entity } = activation;
-    if (entity.isComplete || entity.activities.has(partner)) return false;
+    if (!isUnread(activation.entity, partner)) return false;
     activation.mailbox.unshift(item);
     this.#parts.readActivity(activation, partner);
     return true;
@@ -290,12 +291,12 @@ export class Turns {
 
   #stream(activation: Activation, envelope: StreamEnvelope): void {
     if (this.#isUnread(activation, envelope.from, envelope)) return;
-    const { courier } = this.#parts;
+    const { courier, closing } = this.#parts;
     switch (envelope.kind) {
       case 'ack':
         return courier.acknowledged(activation, envelope);
       case 'closed':
-        return courier.closed(activation, envelope);
+        return closing.closed(activation, envelope);
       case 'stale':
         return courier.stale(activation, envelope);
       case 'probed':
@@ -303,7 +304,7 @@ export class Turns {
       case 'probe':
         return this.#probe(activation, envelope);
       case 'close':
-        return this.#close(activation, envelope);
+        return closing.close(activation, envelope);
     }
   }
 
@@ -320,24 +321,6 @@ export class Turns {
     // What was processed stays so; that it was not, only the owner can know.
     if (isProcessed) this.#emit(activation, probed);
     else this.#emitProven(activation, probed, undefined);
-  }
-
-  /** The sender will send nothing more of this session: from here its record need only outlive copies under way (A3). */
-  #close(activation: Activation, { from, session }: StreamEnvelope): void {
-    const { entity } = activation;
-    const inbound = entity.activities.get(from)?.inbound;
-    const closed: StreamEnvelope = { kind: 'closed', to: from, from: activation.address, session, number: 0 };
-    if (inbound === undefined || inbound.session !== session || inbound.closedAt > 0)
-      return this.#emit(activation, closed);
-    const { environment, limits } = this.#parts;
-    inbound.closedAt = environment.now();
-    const forgetAt = inbound.closedAt + limits.transitMaxMs + limits.skewMaxMs + 1;
-    if (entity.forgetAt === 0 || entity.forgetAt > forgetAt) entity.forgetAt = forgetAt;
-    entity.changes.records.set(recordName.activity(from), 'activity');
-    entity.version += 1;
-    activation.batch().addEnvelope(closed);
-    this.#parts.commit(activation);
-    this.#parts.wakeBy(activation, forgetAt);
   }
 
   // ---- what the entity wants by itself

@@ -17,6 +17,7 @@ import type { AnswerRow } from '../core/request.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import { type Authorise, reasonToDeny } from './authorise.ts';
+import { Closing } from './closing.ts';
 import { encode } from './codec.ts';
 import { CommitQueue, type CommitSink } from './commit.ts';
 import { Courier } from './courier.ts';
@@ -86,25 +87,25 @@ export class Worker {
     this.name = options.name;
     const { environment, limits, store } = options;
     this.#environment = environment;
-    const base = { environment, limits };
     const post = (envelope: Envelope) => this.#post(envelope);
     const wakeBy = (activation: Activation, at: number) => this.#dates.setEarlier(activation.address, at);
     const commit = (activation: Activation) => this.#commit(activation);
     const commitAlone = (activation: Activation) => this.#commitAlone(activation);
-    const ownership = new Ownership(store, environment, (partition) => this.#failures.lost(partition));
-    this.ownership = ownership;
+    this.ownership = new Ownership(store, environment, (partition) => this.#failures.lost(partition));
+    const base = { environment, limits, ownership: this.ownership };
     this.#dates = new Schedule(environment, (address) => this.#wake(address));
     this.#effects = new Effects({
       ...base,
       settled: (address, id, outcome) => this.#deliver(address, { kind: 'effect', id, outcome }),
     });
-    this.#courier = new Courier({ ...base, ownership, post, wakeBy, commit: commitAlone });
+    this.#courier = new Courier({ ...base, post, wakeBy, commit: commitAlone });
+    const ends = { courier: this.#courier, closing: new Closing({ ...base, courier: this.#courier, post, wakeBy }) };
     this.#forgetting = new Forgetting({ ...base, store, wakeBy, forgotten: commitAlone });
     this.#residents = this.#newResidents(base);
-    this.#commits = new CommitQueue(store, { ...base, ownership, sink: this.#sink() });
+    this.#commits = new CommitQueue(store, { ...base, sink: this.#sink() });
     this.#turns = new Turns({
       ...base,
-      courier: this.#courier,
+      ...ends,
       post,
       commit,
       readActivity: (activation, partner) => this.#residents.readActivity(activation, partner),
@@ -113,8 +114,8 @@ export class Worker {
     });
     this.#housekeeping = new Housekeeping({
       ...base,
+      ...ends,
       dates: this.#dates,
-      courier: this.#courier,
       forgetting: this.#forgetting,
       effects: this.#effects,
       commits: this.#commits,
@@ -125,11 +126,11 @@ export class Worker {
       run: (activation, item) => this.#run(activation, item),
       paused: () => this.#commits.flush(),
     });
-    const inside = { ...base, ownership, residents: this.#residents, pump: this.#pump };
+    const inside = { ...base, residents: this.#residents, pump: this.#pump };
     this.#failures = this.#newFailures(inside);
-    const { commits, housekeeping } = { commits: this.#commits, housekeeping: this.#housekeeping };
+    const finishing = { commits: this.#commits, housekeeping: this.#housekeeping };
     const wakeAt = (address: Address, at: number) => this.#dates.setEarlier(address, at);
-    this.#handover = new Handover({ ...inside, store, commits, housekeeping, wakeBy: wakeAt });
+    this.#handover = new Handover({ ...inside, ...finishing, store, wakeBy: wakeAt });
   }
 
   #newFailures(inside: Pick<FailuresParts, 'environment' | 'limits' | 'ownership' | 'residents' | 'pump'>): Failures {

@@ -115,6 +115,48 @@ test('P10, A5: a stream that has gone quiet is closed, and in the end neither si
     }
   }));
 
+const saidOf = (thief: LossyTransport, wanted: string) => thief.sent.filter(({ kind }) => kind === wanted).length;
+
+test('CL1, A5: that a stream ends is told when the store has it', () =>
+  across({}, async ({ hand, gate, thief, tally, during }) => {
+    await during(tally(near).run('see'));
+    await hand.advance(9_000);
+    const open = gate.holdCommits();
+    await hand.advance(6_000);
+    assert.is(saidOf(thief, 'close'), 0);
+    open();
+    await hand.advance(100);
+    assert.is(saidOf(thief, 'close'), 1);
+  }));
+
+test('CL2, P10: that a session is over is said when the store has it, however often it is asked', () =>
+  across({}, async ({ hand, gate, thief, tally, during }) => {
+    await during(tally(near).run('see'));
+    for (let step = 0; step < 2_000 && saidOf(thief, 'close') === 0; step++) await hand.advance(10);
+    const open = gate.holdCommits();
+    await hand.advance(10_000);
+    assert.ok(saidOf(thief, 'close') > 1);
+    assert.is(saidOf(thief, 'closed'), 0);
+    open();
+    await hand.advance(100);
+    assert.ok(saidOf(thief, 'closed') > 0);
+  }));
+
+test('P10: the streams of one conversation end in two commits of the one side, and three of the other', () =>
+  across(
+    { scripts: { spread: (turn) => [0, 1, 2].forEach((index) => void turn.to(Tally, `${far}-${index}`).add(1)) } },
+    async ({ hand, gate, tally, during }) => {
+      await during(tally(near).run('spread'));
+      await hand.advance(9_000);
+      const before = gate.commits.length;
+      await hand.advance(60_000);
+      const after = gate.commits.slice(before).flat();
+      assert.is(after.filter(({ address }) => address === `tally/${near}`).length, 2);
+      for (const index of [0, 1, 2])
+        assert.is(after.filter(({ address }) => address === `tally/${far}-${index}`).length, 3);
+    },
+  ));
+
 const short: GivenOptions = { behaviour: { horizonMs: 2_000 } };
 
 test('Q3, P7: a message that expired unprocessed becomes a dead letter of its sender, and the next one gets through', () =>

@@ -48,6 +48,7 @@ function withInbox() {
     limits: defaultLimits,
     // Neither queries nor probes come to it.
     courier: undefined as never,
+    closing: undefined as never,
     post: (envelope) => void posted.push(envelope),
     commit: () => undefined,
     readActivity: () => undefined,

@@ -6,6 +6,28 @@ import type { Mutant } from './list.ts';
 
 const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
+    name: 'a partner that left memory is taken for one that writes for the first time',
+    promise: 'P4',
+    file: 'runtime/forgetting.ts',
+    find: 'if (!isEmpty(activity)) entity.stored?.add(partner);',
+    replace: '',
+  },
+  {
+    name: 'partners found in the store are taken for ones that write for the first time',
+    promise: 'P4',
+    file: 'runtime/forgetting.ts',
+    find: '      seen.add(partner);\n',
+    replace: '',
+  },
+  {
+    name: 'that a session is over is said before the store has it',
+    promise: 'CL2',
+    file: 'runtime/closing.ts',
+    find: '    activation.owe(closed);\n    if (activation.gathering',
+    replace: '    this.#parts.post(closed);\n    if (activation.gathering',
+    tests: ['courier'],
+  },
+  {
     name: 'a read between turns makes what is not durable be sent',
     promise: 'P2',
     file: 'runtime/worker.ts',

@@ -1,0 +1,116 @@
+/**
+ * Closing: how a stream that has gone quiet ends, so that neither side remembers it for long (P10).
+ *
+ *     sender:   quiet ──commit──▶ closing ──close, again and again──▶ told ──closed──▶ forgotten with the next commit
+ *     receiver: close ──▶ noted ──next commit──▶ closed
+ *
+ * Nobody waits for any of it. So what is noted goes with the next commit that the entity has anyway, or after `trimIdleMs`
+ * with one of its own: the streams of one conversation end in two or three commits of each side, not in some for each of them.
+ *
+ * Owns both ends of that; sending it is `courier.ts`, when records go `forgetting.ts`, why they may `core/activity.ts`.
+ *
+ * Invariants:
+ * - CL1 A sender says 'close' only when the store has both the close and every acknowledgement of the session (A5).
+ * - CL2 A receiver says 'closed' only when the store knows it: else one that comes after it would remember the session for
+ *   a horizon.
+ */
+import { isEmpty, mayClose } from '../core/activity.ts';
+import type { Limits } from '../core/limits.ts';
+import { recordName } from '../core/record.ts';
+import { type Activation, sentOf } from './activation.ts';
+import type { Courier } from './courier.ts';
+import type { Envelope, StreamEnvelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+
+export interface ClosingParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly courier: Courier;
+  readonly post: (envelope: Envelope) => void;
+  /** The activation wants to be woken by then. */
+  readonly wakeBy: (activation: Activation, at: number) => void;
+}
+
+export class Closing {
+  readonly #parts: ClosingParts;
+
+  constructor(parts: ClosingParts) {
+    this.#parts = parts;
+  }
+
+  /** Close streams that have been quiet; returns when the next one will have been, ms, or Infinity. The caller commits. */
+  closeIdle(activation: Activation, now: number): { isChanged: boolean; next: number } {
+    const { limits, courier } = this.#parts;
+    let isChanged = false;
+    let next = Number.POSITIVE_INFINITY;
+    for (const activity of activation.entity.activities.values()) {
+      const { outbound } = activity;
+      if (outbound === undefined) continue;
+      const isClosing = outbound.isClosing && outbound.unacked.length === 0;
+      if (isClosing && activation.flights?.has(activity.partner) !== true) {
+        if (activation.isDurable) courier.released(activation, activity, sentOf(outbound));
+        else {
+          // With the next commit: an entity that leaves memory after each visit would else never come to it.
+          activation.batch().addSent(activity);
+          isChanged = true;
+        }
+      }
+      // Its flight tells the partner again and again; the date is for an owner that comes after this one.
+      if (outbound.isClosing || outbound.unacked.length > 0) next = Math.min(next, now + limits.closeIdleMs);
+      else if (mayClose(outbound, now, limits)) {
+        outbound.isClosing = true;
+        activation.entity.changes.records.set(recordName.activity(activity.partner), 'activity');
+        activation.batch().addSent(activity);
+        isChanged = true;
+        next = Math.min(next, now + limits.closeIdleMs);
+      } else {
+        // A little later, and all of one conversation are closed at once.
+        next = Math.min(next, outbound.activeAt + limits.closeIdleMs + limits.trimIdleMs);
+      }
+    }
+    return { isChanged, next };
+  }
+
+  /** The sender will send nothing more of this session: from here its record need only outlive copies under way (A3). */
+  close(activation: Activation, { from, session }: StreamEnvelope): void {
+    const { environment, limits, courier, wakeBy } = this.#parts;
+    const { entity } = activation;
+    const inbound = entity.activities.get(from)?.inbound;
+    const closed: StreamEnvelope = { kind: 'closed', to: from, from: activation.address, session, number: 0 };
+    if (inbound === undefined || inbound.session !== session || inbound.closedAt > 0)
+      return this.#say(activation, closed);
+    const now = environment.now();
+    inbound.closedAt = now;
+    const forgetAt = now + limits.transitMaxMs + limits.skewMaxMs + 1;
+    if (entity.forgetAt === 0 || entity.forgetAt > forgetAt) entity.forgetAt = forgetAt;
+    entity.changes.records.set(recordName.activity(from), 'activity');
+    wakeBy(activation, forgetAt);
+    activation.owe(closed);
+    if (activation.gathering !== undefined) return;
+    // Both end at once, mostly: one of the two waits until it hears that its own is over as well, and writes both.
+    const isPatient = entity.activities.get(from)?.outbound?.isClosing === true && activation.address < from;
+    courier.wantTrim(activation, now + (isPatient ? limits.trimIdleMs : 0));
+  }
+
+  /** Once more, when what was noted of it is durable. */
+  #say(activation: Activation, closed: StreamEnvelope): void {
+    const { gathering, flying, owed } = activation;
+    if (gathering === undefined && flying === undefined && owed === undefined) this.#parts.post(closed);
+    else if (gathering === undefined && owed === undefined) flying?.addEnvelope(closed);
+    else activation.owe(closed);
+  }
+
+  /** The partner has forgotten the closed session: so does this side. */
+  closed(activation: Activation, { from, session }: StreamEnvelope): void {
+    const { entity } = activation;
+    const activity = entity.activities.get(from);
+    if (activity?.outbound === undefined || !activity.outbound.isClosing || activity.outbound.session !== session)
+      return;
+    activity.outbound = undefined;
+    activation.flights?.delete(from);
+    // Where activities are in the store as well, an empty one says that this one is gone, until the store knows it too.
+    if (isEmpty(activity) && entity.isComplete) entity.activities.delete(from);
+    entity.changes.records.set(recordName.activity(from), 'activity');
+    this.#parts.courier.wantTrim(activation, this.#parts.environment.now());
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * A set of partners that may say 'perhaps' of one that it does not have, and never 'no' of one that it has.
+ *
+ * An entity with more partners than stay in memory has the others in the store. This set knows which those are, so that
+ * who surely writes for the first time costs no read. Four to eight bytes a partner: a table of hashes, open addressing.
+ */
+import type { PartnerId } from '../core/message.ts';
+import { hash } from '../placement/hash.ts';
+
+const slotCountMin = 64;
+
+export class PartnerSet {
+  /** Hashes; 0: free. */
+  #slots = new Uint32Array(slotCountMin);
+  #count = 0;
+
+  /** Partners at most that it holds memory for: those with the same hash count once. */
+  get count(): number {
+    return this.#count;
+  }
+
+  add(partner: PartnerId): void {
+    if ((this.#count + 1) * 2 > this.#slots.length) this.#grow();
+    this.#put(hashOf(partner));
+  }
+
+  has(partner: PartnerId): boolean {
+    const hashed = hashOf(partner);
+    return this.#slots[this.#slotOf(hashed)] === hashed;
+  }
+
+  #put(hashed: number): void {
+    const slot = this.#slotOf(hashed);
+    if (this.#slots[slot] === hashed) return;
+    this.#slots[slot] = hashed;
+    this.#count += 1;
+  }
+
+  /** Where it is, or would be. At least half is free, so there is an end. */
+  #slotOf(hashed: number): number {
+    const mask = this.#slots.length - 1;
+    let slot = hashed & mask;
+    while (this.#slots[slot] !== 0 && this.#slots[slot] !== hashed) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  #grow(): void {
+    const old = this.#slots;
+    this.#slots = new Uint32Array(old.length * 2);
+    this.#count = 0;
+    for (const hashed of old) if (hashed !== 0) this.#put(hashed);
+  }
+}
+
+function hashOf(partner: PartnerId): number {
+  return hash(partner) || 1;
+}
