@@ -89,8 +89,8 @@ export const reserve: Scenario = {
   summary: 'an order that reserves from three stocks and confirms, until it is placed',
   unit: 'orders',
   isDurable: true,
-  // The first orders of many turns each are those of a cold process for seconds.
-  defaults: { keys: 1_000, concurrency: 64, warmupMs: 5_000 },
+  // An order costs what it leaves behind as well: its streams are closed after ten seconds.
+  defaults: { keys: 1_000, concurrency: 256, warmupMs: 20_000 },
   steps: () => [{ name: 'reserve' }],
   prepare: async (stand) => {
     // What stocks hold at first is in their contract; asked once, they are in memory as in a shop that is open.
