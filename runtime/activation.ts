@@ -129,6 +129,8 @@ export class Activation {
   /** When to look for history that may go, ms. */
   historyDueAt = 0;
   usedAt = 0;
+  /** At rest: all that it remembers about its partners, as `resting.ts` keeps it. */
+  rested: string | undefined;
   isQueued = false;
   isListed = false;
   /** Its stored activities are being looked through: none leaves memory meanwhile, since what was read of it may be old. */

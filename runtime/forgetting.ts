@@ -1,8 +1,8 @@
 /**
  * Forgetting: what of an entity leaves memory, or the store, because nobody can need it any more (P10).
  *
- * Owns when activities beyond the bound leave memory, when records of streams and history leave the store, and what an
- * activation at rest gives back. That a record may go is `core/activity.ts` (A3); when a stream is closed, `courier.ts`.
+ * Owns when activities beyond the bound leave memory, and when records of streams and history leave the store. What an
+ * activation at rest gives back is `resting.ts`. That a record may go is `core/activity.ts` (A3); when a stream is closed, `courier.ts`.
  */
 import { type Activity, isEmpty, isOver, mayForget } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
@@ -27,8 +27,6 @@ export interface ForgettingParts {
 const sweepPageCount = 256;
 const sweepPauseMs = 60_000;
 
-/** Below so many partners an entity at rest does not note who they are: it costs more than the read that it saves. */
-const storedCountMin = 16;
 /** Above so many nobody is noted either, and each first contact is a read. */
 const storedCountMax = 262_144;
 
@@ -203,36 +201,5 @@ export class Forgetting {
       },
       () => undefined,
     );
-  }
-
-  /** An activation that rests keeps its state; what it remembers about partners is in the store (DESIGN section 12). */
-  rest(activation: Activation): void {
-    activation.compact();
-    const { entity } = activation;
-    if (
-      activation.isSearching ||
-      activation.behaviour.durability !== 'turn' ||
-      entity.outboxCount > 0 ||
-      entity.activities.size === 0
-    )
-      return;
-    for (const activity of entity.activities.values()) if (activity.outbound !== undefined) return;
-    entity.unseenCount += entity.activities.size;
-    if (entity.isComplete && entity.activities.size >= storedCountMin) entity.stored = new PartnerSet();
-    for (const [partner] of entity.activities) entity.stored?.add(partner);
-    // Closed streams have their date already; from here it is that of a search.
-    if (entity.forgetAt > 0) planSearch(entity, entity.forgetAt);
-    entity.activities.clear();
-    entity.isComplete = false;
-    this.#planForgetting(activation);
-  }
-
-  /** What is not in memory is not seen to be over: when it has become much, it is looked through. */
-  #planForgetting({ entity }: Activation): void {
-    const { environment, limits } = this.#parts;
-    const now = environment.now();
-    // An idempotency key that lives long must not keep all others alive.
-    const isPlanned = entity.searchAt > 0 && entity.searchAt <= now + limits.horizonMs;
-    if (entity.unseenCount > limits.activityCountMax && !isPlanned) planSearch(entity, now + limits.doubtMs);
   }
 }

@@ -19,6 +19,7 @@ import { type EntityRecord, planSearch, recordName, sooner } from '../core/recor
 import { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
 import { drain, newLayout } from './persistence.ts';
+import { rest } from './resting.ts';
 import { freshRecord, restore, restoreActivity } from './restoring.ts';
 import type { WarmEntity } from './signals.ts';
 import type { Commit, Epoch, Loaded, Partition, Store } from './store.ts';
@@ -33,8 +34,6 @@ export interface ResidentParts {
   readonly failed: (activation: Activation, error: unknown) => void;
   /** The partition is another worker's. */
   readonly lost: (partition: Partition) => void;
-  /** An activation that has not been used for a while gives back what it does not need. */
-  readonly rest: (activation: Activation) => void;
   /** An activation at rest leaves memory. */
   readonly passivated: (activation: Activation) => void;
 }
@@ -262,7 +261,7 @@ export class Residents {
         return;
       }
       if (!activation.isAtRest) continue;
-      if (now - activation.usedAt >= restMs) this.#parts.rest(activation);
+      if (now - activation.usedAt >= restMs) rest(activation, this.#parts);
       const idleMs = this.count > limits.activationCountMax ? 0 : limits.idleMs;
       if (now - activation.usedAt >= idleMs) {
         this.drop(activation);

@@ -28,6 +28,7 @@ import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from '.
 import type { Environment } from './environment.ts';
 import { dropLate } from './forgetting.ts';
 import type { Item } from './mailbox.ts';
+import { recall } from './resting.ts';
 
 export interface TurnParts {
   readonly environment: Environment;
@@ -55,6 +56,7 @@ export class Turns {
   }
 
   run(activation: Activation, item: Item): void {
+    recall(activation);
     switch (item.kind) {
       case 'message':
         return this.#message(activation, item);

@@ -155,7 +155,6 @@ export class Worker {
       lost: (partition) => this.ownership.lose(partition),
       ready: (activation) => this.#ready(activation),
       failed: (activation, error) => this.#failures.notLoaded(activation, error),
-      rest: (activation) => this.#forgetting.rest(activation),
       passivated: (activation) => this.#housekeeping.passivated(activation),
     });
   }

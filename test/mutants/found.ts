@@ -6,6 +6,14 @@ import type { Mutant } from './list.ts';
 
 const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
+    name: 'an entity that has rested has forgotten its partners',
+    promise: 'P4',
+    file: 'runtime/resting.ts',
+    find: '    restoreActivity(entity, kept[index] as string, kept[index + 1] as Uint8Array);',
+    replace: '    void restoreActivity;',
+    tests: ['resting'],
+  },
+  {
     name: 'a partner that left memory is taken for one that writes for the first time',
     promise: 'P4',
     file: 'runtime/forgetting.ts',

@@ -1,0 +1,83 @@
+/**
+ * Resting: what an activation gives back that nobody has called for a moment, and has again when somebody does.
+ *
+ *     ready ──nobody calls──▶ at rest: state, and its partners as one text ──an item──▶ ready, as it was
+ *
+ * Owns how little an idle entity costs (a worker has a million) without a read of the store for the next call. One that has
+ * too many partners for that leaves them to the store, and notes who they are (`partner-set.ts`).
+ *
+ * Invariants:
+ * - RS1 What rests is what the store has; what comes back is the same, and as complete.
+ */
+import type { Limits } from '../core/limits.ts';
+import { type EntityRecord, planSearch } from '../core/record.ts';
+import type { Activation } from './activation.ts';
+import { decode, encode } from './codec.ts';
+import type { Environment } from './environment.ts';
+import { PartnerSet } from './partner-set.ts';
+import { encodeActivity } from './persistence.ts';
+import { restoreActivity } from './restoring.ts';
+
+/** Partners of an entity at rest that stay in memory with it, and the bytes that they may take together. */
+const keptCountMax = 16;
+const keptBytesMax = 2_048;
+
+/** Give back what it does not need. It is durable, and waits for nothing. */
+export function rest(
+  activation: Activation,
+  { environment, limits }: { environment: Environment; limits: Limits },
+): void {
+  activation.compact();
+  const { entity } = activation;
+  if (
+    activation.isSearching ||
+    activation.behaviour.durability !== 'turn' ||
+    entity.outboxCount > 0 ||
+    entity.activities.size === 0
+  )
+    return;
+  for (const activity of entity.activities.values()) if (activity.outbound !== undefined) return;
+  activation.rested = entity.isComplete ? textOf(entity) : undefined;
+  if (activation.rested === undefined) leaveToStore(entity, environment.now(), limits);
+  entity.activities.clear();
+  entity.isComplete = false;
+}
+
+/** Everything about its partners, or undefined if that is much. Latin-1: a text of one byte a character costs no more than they do. */
+function textOf({ activities }: EntityRecord): string | undefined {
+  if (activities.size > keptCountMax) return undefined;
+  const kept: (string | Uint8Array)[] = [];
+  let bytes = 0;
+  for (const [partner, activity] of activities) {
+    const row = encodeActivity(activity);
+    bytes += row.length;
+    if (bytes > keptBytesMax) return undefined;
+    kept.push(partner, row);
+  }
+  const { buffer, byteOffset, length } = encode(kept);
+  return Buffer.from(buffer, byteOffset, length).toString('latin1');
+}
+
+/** As it was before it rested (RS1). */
+export function recall(activation: Activation): void {
+  const { rested } = activation;
+  if (rested === undefined) return;
+  activation.rested = undefined;
+  const { entity } = activation;
+  const kept = decode(Buffer.from(rested, 'latin1')) as (string | Uint8Array)[];
+  for (let index = 0; index < kept.length; index += 2)
+    restoreActivity(entity, kept[index] as string, kept[index + 1] as Uint8Array);
+  entity.isComplete = true;
+}
+
+/** What is not in memory is not seen to be over: when it has become much, it is looked through. */
+function leaveToStore(entity: EntityRecord, now: number, limits: Limits): void {
+  entity.unseenCount += entity.activities.size;
+  if (entity.isComplete) entity.stored = new PartnerSet();
+  for (const [partner] of entity.activities) entity.stored?.add(partner);
+  // Closed streams have their date already; from here it is that of a search.
+  if (entity.forgetAt > 0) planSearch(entity, entity.forgetAt);
+  // An idempotency key that lives long must not keep all others alive.
+  const isPlanned = entity.searchAt > 0 && entity.searchAt <= now + limits.horizonMs;
+  if (entity.unseenCount > limits.activityCountMax && !isPlanned) planSearch(entity, now + limits.doubtMs);
+}

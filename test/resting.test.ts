@@ -1,0 +1,95 @@
+/** What an entity at rest keeps of its partners, and that it has all of it again. */
+import fc from 'fast-check';
+import { type Activity, newActivity } from '../core/activity.ts';
+import { defaultLimits } from '../core/limits.ts';
+import { newRecord } from '../core/record.ts';
+import { Activation } from '../runtime/activation.ts';
+import { recall, rest } from '../runtime/resting.ts';
+import { HandEnvironment } from './support/hand.ts';
+import { assert, suite } from './support/suite.ts';
+import { tallyWith, withTallies } from './support/tally.ts';
+
+const test = suite('resting');
+const parts = { environment: new HandEnvironment(), limits: defaultLimits };
+
+const whole = fc.integer({ min: 0, max: 2 ** 48 });
+const inbounds = fc.record({
+  session: whole,
+  through: whole,
+  keepUntil: whole,
+  closedAt: whole,
+  answers: fc.array(fc.record({ seq: whole, bytes: fc.uint8Array({ maxLength: 40 }), until: whole }), { maxLength: 2 }),
+});
+const partners = fc.uniqueArray(
+  fc.tuple(fc.string({ minLength: 1, maxLength: 20 }), inbounds, fc.option(fc.object(), { nil: undefined })),
+  { selector: ([partner]) => partner, minLength: 1, maxLength: 24 },
+);
+
+function activationWith(activities: readonly Activity[], isComplete = true): Activation {
+  const activation = new Activation('tally/a', 0, tallyWith());
+  activation.record = newRecord('tally/a', undefined);
+  for (const activity of activities) activation.record.activities.set(activity.partner, activity);
+  activation.record.isComplete = isComplete;
+  activation.phase = 'ready';
+  return activation;
+}
+
+const plainOf = ({ entity }: Activation) =>
+  [...entity.activities].map(([partner, { inbound, outbound, application }]) => [
+    partner,
+    { ...inbound, answers: inbound?.answers.map((answer) => ({ ...answer, bytes: [...answer.bytes] })) },
+    outbound,
+    application.value,
+  ]);
+
+test('RS1, P4: what comes back is what went to rest, or it is left to the store, and who it was is known', () => {
+  fc.assert(
+    fc.property(partners, (known) => {
+      const activation = activationWith(
+        known.map(([partner, inbound, value]) => ({ ...newActivity(partner), inbound, application: { value } })),
+      );
+      const before = plainOf(activation);
+      rest(activation, parts);
+      const { entity } = activation;
+      assert.equal([entity.activities.size, entity.isComplete], [0, false]);
+      const isKept = activation.rested !== undefined;
+      assert.ok(isKept || known.length > 16 || entity.stored !== undefined);
+      recall(activation);
+      assert.is(entity.isComplete, isKept);
+      if (isKept) assert.equal(plainOf(activation), before);
+      else assert.ok(known.every(([partner]) => entity.stored?.has(partner)));
+    }),
+  );
+});
+
+test('RS1: what was not complete is not complete afterwards', () => {
+  const activation = activationWith([newActivity('tally/b')], false);
+  rest(activation, parts);
+  recall(activation);
+  assert.equal(
+    [activation.rested, activation.entity.isComplete, activation.entity.stored],
+    [undefined, false, undefined],
+  );
+});
+
+test('an entity that has rested answers the next call without reading the store', () =>
+  withTallies({}, async ({ hand, gate, tally, during }) => {
+    await during(tally('a').add(1));
+    const asked: string[] = [];
+    for (const name of ['read', 'load', 'scan'] as const) {
+      const ask = gate[name].bind(gate) as (...given: unknown[]) => unknown;
+      Object.assign(gate, {
+        [name]: (...given: unknown[]) => {
+          asked.push(name);
+          return ask(...given);
+        },
+      });
+    }
+    await hand.advance(20_000);
+    assert.is(await during(tally('a').add(1)), 2);
+    assert.equal(asked, []);
+    await during(tally('b').add(1));
+    assert.equal(asked, ['load']);
+  }));
+
+test.run();
