@@ -1,8 +1,8 @@
 /**
  * How a repeat went over its time: latencies by slot, memory by process, and whether its end was as its beginning. Pure.
  *
- * A third is told by the latencies of all its calls, and by the middle of its looks at memory: one collection of garbage more or
- * less is not what anybody wants to know.
+ * A third is told by the latencies of all its calls and of its middle slot, and by the middle of its looks at memory: one collection
+ * of garbage more or less is not what anybody wants to know.
  */
 import { type Histogram, sumOf, unpacked } from './histogram.ts';
 import type { ProcessUse } from './outcome.ts';
@@ -21,6 +21,8 @@ export interface LatencySeries {
   /** None where there are fewer than three slots. */
   readonly p50Thirds?: Thirds;
   readonly p99Thirds?: Thirds;
+  /** Of the middle one of each third's slots: what a single disturbance from outside does not move. */
+  readonly p99Middles?: Thirds;
 }
 
 export interface MemoryThirds {
@@ -39,7 +41,13 @@ export function latencySeriesOf(measured: readonly Measured[]): LatencySeries {
   const series = { slotMs: measured[0]?.slotMs ?? 1_000, p50Us: at(50), p99Us: at(99) };
   const [first, last] = thirdsOf(slots);
   if (first === undefined || last === undefined) return series;
-  return { ...series, p50Thirds: both(first, last, 50), p99Thirds: both(first, last, 99) };
+  const p99Middles = middles(series.p99Us);
+  return {
+    ...series,
+    p50Thirds: both(first, last, 50),
+    p99Thirds: both(first, last, 99),
+    ...(p99Middles && { p99Middles }),
+  };
 }
 
 function both(first: readonly Histogram[], last: readonly Histogram[], percent: number): Thirds {

@@ -89,7 +89,7 @@ export function growthRows(growth: GrowthByAxis): readonly (readonly string[])[]
 function courseLines({ steps, growth }: Report): string[] {
   const repeat = steps[0]?.repeats.at(-1);
   if (repeat === undefined || growth !== undefined) return [];
-  const { p50Thirds, p99Thirds } = repeat.latencySeries;
+  const { p50Thirds, p99Thirds, p99Middles, slotMs } = repeat.latencySeries;
   const { paced, memoryThirds } = repeat;
   const lines: string[] = [];
   if (paced !== undefined)
@@ -97,7 +97,10 @@ function courseLines({ steps, growth }: Report): string[] {
       `rate ${paced.ratePerS.toLocaleString('en')}/s of a maximum of ${paced.maximumPerS.toLocaleString('en')}/s`,
     );
   if (p50Thirds !== undefined && p99Thirds !== undefined)
-    lines.push(`first third → last third: p50 ${change(p50Thirds, timeText)}, p99 ${change(p99Thirds, timeText)}`);
+    lines.push(
+      `first third → last third: p50 ${change(p50Thirds, timeText)}, p99 ${change(p99Thirds, timeText)}` +
+        (p99Middles === undefined ? '' : `, p99 of its middle ${slotMs / 1_000} s ${change(p99Middles, timeText)}`),
+    );
   if (memoryThirds.length > 0) {
     const each = memoryThirds.map(({ process, rssBytes, heapBytes }) => {
       const heap = heapBytes === undefined ? '' : ` (heap ${change(heapBytes, mb)})`;

@@ -96,6 +96,13 @@ units('the first third and the last are told of the latencies of all generators'
   assert.is(latencySeriesOf([measuredIn([[1], [1]])]).p99Thirds, undefined);
 });
 
+units('one second that something else disturbed does not move the middle one of its third', () => {
+  const series = latencySeriesOf([measuredIn([[1], [1], [1], [1], [1], [1], [2], [900], [2]])]);
+  const ms = (us = 0) => Math.round(us / 1_000);
+  assert.equal([ms(series.p99Thirds?.first), ms(series.p99Thirds?.last)], [1, 900]);
+  assert.equal([ms(series.p99Middles?.first), ms(series.p99Middles?.last)], [1, 2]);
+});
+
 const useOf = (name: string, rssBytes: readonly number[], heapBytes: readonly number[]) =>
   ({ name, memory: { atMs: rssBytes.map((_, index) => index * 1_000), rssBytes, heapBytes } }) as unknown as ProcessUse;
 
