@@ -104,6 +104,7 @@ export interface OutboxRow {
 
 /** Partners, or a few more: what it says no of, it does not have. */
 export interface PartnerFilter {
+  readonly count: number;
   add(partner: PartnerId): void;
   has(partner: PartnerId): boolean;
 }

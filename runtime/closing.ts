@@ -11,8 +11,8 @@
  *
  * Invariants:
  * - CL1 A sender says 'close' only when the store has both the close and every acknowledgement of the session (A5).
- * - CL2 A receiver says 'closed' only when the store knows it: else one that comes after it would remember the session for
- *   a horizon.
+ * - CL2 A receiver whose turns are durable says 'closed' only when the store knows it: else one that comes after it would
+ *   remember the session for a horizon.
  */
 import { isEmpty, mayClose } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
@@ -77,15 +77,19 @@ export class Closing {
     const { entity } = activation;
     const inbound = entity.activities.get(from)?.inbound;
     const closed: StreamEnvelope = { kind: 'closed', to: from, from: activation.address, session, number: 0 };
-    if (inbound === undefined || inbound.session !== session || inbound.closedAt > 0)
-      return this.#say(activation, closed);
+    const name = recordName.activity(from);
+    if (inbound === undefined || inbound.session !== session) return this.#say(activation, closed);
+    // What is noted and not yet durable will be said anyway.
+    if (inbound.closedAt > 0) return entity.changes.records.has(name) ? undefined : this.#say(activation, closed);
     const now = environment.now();
     inbound.closedAt = now;
     const forgetAt = now + limits.transitMaxMs + limits.skewMaxMs + 1;
     if (entity.forgetAt === 0 || entity.forgetAt > forgetAt) entity.forgetAt = forgetAt;
-    entity.changes.records.set(recordName.activity(from), 'activity');
+    entity.changes.records.set(name, 'activity');
     wakeBy(activation, forgetAt);
-    activation.owe(closed);
+    // A crash of such a type loses more than this, and its next write may be far.
+    if (activation.behaviour.durability !== 'turn') this.#parts.post(closed);
+    else activation.owe(closed);
     if (activation.gathering !== undefined) return;
     // Both end at once, mostly: one of the two waits until it hears that its own is over as well, and writes both.
     const isPatient = entity.activities.get(from)?.outbound?.isClosing === true && activation.address < from;
@@ -94,10 +98,9 @@ export class Closing {
 
   /** Once more, when what was noted of it is durable. */
   #say(activation: Activation, closed: StreamEnvelope): void {
-    const { gathering, flying, owed } = activation;
-    if (gathering === undefined && flying === undefined && owed === undefined) this.#parts.post(closed);
-    else if (gathering === undefined && owed === undefined) flying?.addEnvelope(closed);
-    else activation.owe(closed);
+    const pending = activation.gathering ?? activation.flying;
+    if (pending === undefined) this.#parts.post(closed);
+    else pending.addEnvelope(closed);
   }
 
   /** The partner has forgotten the closed session: so does this side. */

@@ -4,12 +4,12 @@
  * Owns when activities beyond the bound leave memory, and when records of streams and history leave the store. What an
  * activation at rest gives back is `resting.ts`. That a record may go is `core/activity.ts` (A3); when a stream is closed, `courier.ts`.
  */
-import { type Activity, isEmpty, isOver, mayForget } from '../core/activity.ts';
+import { type Activity, isOver, mayForget } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import { planSearch, recordName, sooner } from '../core/record.ts';
 import type { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
-import { PartnerSet } from './partner-set.ts';
+import { noteStored, PartnerSet, partnerCountMax } from './partner-set.ts';
 import { decodeActivity, decodeHistory } from './restoring.ts';
 import type { Store } from './store.ts';
 
@@ -26,9 +26,6 @@ export interface ForgettingParts {
 /** Activities that one step of the search for forgettable ones reads, and the pause between two searches, ms. */
 const sweepPageCount = 256;
 const sweepPauseMs = 60_000;
-
-/** Above so many nobody is noted either, and each first contact is a read. */
-const storedCountMax = 262_144;
 
 /** A look through all activities that the store has. */
 interface Search {
@@ -83,7 +80,7 @@ export class Forgetting {
       activation.flights?.delete(partner);
       if (entity.isComplete) entity.stored = new PartnerSet();
       entity.isComplete = false;
-      if (!isEmpty(activity)) entity.stored?.add(partner);
+      noteStored(entity, activity);
       excess -= 1;
       const forgetAt = forgetDate(activity, this.#parts.limits);
       if (forgetAt < Number.POSITIVE_INFINITY) planSearch(entity, forgetAt);
@@ -142,7 +139,7 @@ export class Forgetting {
     let next = soonest;
     for (const [name, bytes] of page) {
       const partner = name.slice(1);
-      seen.add(partner);
+      if (seen.count <= partnerCountMax) seen.add(partner);
       if (entity.activities.has(partner)) continue;
       const activity = decodeActivity(partner, bytes);
       next = Math.min(next, this.#forgetOne(activation, activity));
@@ -153,7 +150,7 @@ export class Forgetting {
     if (last !== undefined) return this.#forgetStored(activation, { after: last[0], soonest: next, seen });
     activation.isSearching = false;
     // None left memory meanwhile, so nothing that the store has now is neither here nor there.
-    entity.stored = seen.count > storedCountMax ? undefined : seen;
+    entity.stored = seen.count > partnerCountMax ? undefined : seen;
     entity.searchAt = next === Number.POSITIVE_INFINITY ? 0 : Math.max(next, environment.now() + sweepPauseMs);
     entity.forgetAt = sooner(entity.forgetAt, entity.searchAt);
     if (entity.changes.records.size > 0) this.#parts.forgotten(activation);

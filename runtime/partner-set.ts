@@ -4,10 +4,22 @@
  * An entity with more partners than stay in memory has the others in the store. This set knows which those are, so that
  * who surely writes for the first time costs no read. Four to eight bytes a partner: a table of hashes, open addressing.
  */
+import { type Activity, isEmpty } from '../core/activity.ts';
 import type { PartnerId } from '../core/message.ts';
+import type { EntityRecord } from '../core/record.ts';
 import { hash } from '../placement/hash.ts';
 
 const slotCountMin = 64;
+/** Above so many nobody is noted, and each first contact is a read: that is less than the memory. */
+export const partnerCountMax = 262_144;
+
+/** The partner leaves memory, and the store has it. */
+export function noteStored(record: EntityRecord, activity: Activity): void {
+  const { stored } = record;
+  if (stored === undefined || isEmpty(activity)) return;
+  stored.add(activity.partner);
+  if (stored.count > partnerCountMax) record.stored = undefined;
+}
 
 export class PartnerSet {
   /** Hashes; 0: free. */

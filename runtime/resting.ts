@@ -14,7 +14,7 @@ import { type EntityRecord, planSearch } from '../core/record.ts';
 import type { Activation } from './activation.ts';
 import { decode, encode } from './codec.ts';
 import type { Environment } from './environment.ts';
-import { PartnerSet } from './partner-set.ts';
+import { noteStored, PartnerSet } from './partner-set.ts';
 import { encodeActivity } from './persistence.ts';
 import { restoreActivity } from './restoring.ts';
 
@@ -74,7 +74,7 @@ export function recall(activation: Activation): void {
 function leaveToStore(entity: EntityRecord, now: number, limits: Limits): void {
   entity.unseenCount += entity.activities.size;
   if (entity.isComplete) entity.stored = new PartnerSet();
-  for (const [partner] of entity.activities) entity.stored?.add(partner);
+  for (const activity of entity.activities.values()) noteStored(entity, activity);
   // Closed streams have their date already; from here it is that of a search.
   if (entity.forgetAt > 0) planSearch(entity, entity.forgetAt);
   // An idempotency key that lives long must not keep all others alive.

@@ -2,40 +2,14 @@
 import { effect, settled } from '../core/behaviour.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { MessageEnvelope } from '../runtime/envelope.ts';
+import { across, far, near, placement } from './support/across.ts';
 import { contentOf } from './support/bench.ts';
 import { GateStore } from './support/gate.ts';
-import { HandEnvironment } from './support/hand.ts';
-import { LossyTransport } from './support/lossy.ts';
-import { keyAt, placed } from './support/placed.ts';
+import type { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
 import { type Given, type GivenOptions, type Scripts, Tally, watch, withTallies } from './support/tally.ts';
 
 const test = suite('courier');
-const placement = placed(16, ['worker-1', 'worker-2'], ['tally']);
-const [near, far] = [keyAt(placement, 'tally', 'worker-1'), keyAt(placement, 'tally', 'worker-2')];
-
-/** Two workers with a thief between them; `tell` sends a number to the far one. */
-function across(
-  options: GivenOptions,
-  body: (given: Given & { thief: LossyTransport }) => Promise<void>,
-): Promise<void> {
-  const hand = new HandEnvironment();
-  const thief = new LossyTransport(hand);
-  let count = 0;
-  const scripts: Scripts = {
-    tell: (turn) => turn.to(Tally, far).add(++count),
-    see: (turn) => turn.to(Tally, far).see(++count),
-  };
-  const given = {
-    workers: 2,
-    hand,
-    transport: thief,
-    scripts: { ...scripts, ...options.scripts },
-    ...withoutScripts(options),
-  };
-  return withTallies(given, (found) => body({ ...found, thief }));
-}
-const withoutScripts = ({ scripts: _, ...rest }: GivenOptions): GivenOptions => rest;
 const outboxOf = async ({ cluster }: Given, key: string) => {
   const found = await cluster.inspector.get(`tally/${key}`);
   return (found?.activities ?? []).flatMap(({ outbound }) => outbound?.unacked ?? []);
@@ -100,62 +74,6 @@ test('P4, Q2: a message whose acknowledgement is lost comes again, and is proces
     assert.ok(thief.sent.filter(({ kind }) => kind === 'message').length >= 5);
     assert.equal(await outboxOf(given, near), []);
   }));
-
-test('P10, A5: a stream that has gone quiet is closed, and in the end neither side remembers the other', () =>
-  across({}, async ({ hand, thief, tally, during, cluster }) => {
-    await during(tally(near).run('see'));
-    await hand.advance(400_000);
-    assert.ok(thief.sent.some(({ kind }) => kind === 'close') && thief.sent.some(({ kind }) => kind === 'closed'));
-    for (const key of [near, far]) {
-      const found = await cluster.inspector.get(`tally/${key}`);
-      assert.equal(
-        found?.activities.filter(({ partner }) => partner.startsWith('tally/')),
-        [],
-      );
-    }
-  }));
-
-const saidOf = (thief: LossyTransport, wanted: string) => thief.sent.filter(({ kind }) => kind === wanted).length;
-
-test('CL1, A5: that a stream ends is told when the store has it', () =>
-  across({}, async ({ hand, gate, thief, tally, during }) => {
-    await during(tally(near).run('see'));
-    await hand.advance(9_000);
-    const open = gate.holdCommits();
-    await hand.advance(6_000);
-    assert.is(saidOf(thief, 'close'), 0);
-    open();
-    await hand.advance(100);
-    assert.is(saidOf(thief, 'close'), 1);
-  }));
-
-test('CL2, P10: that a session is over is said when the store has it, however often it is asked', () =>
-  across({}, async ({ hand, gate, thief, tally, during }) => {
-    await during(tally(near).run('see'));
-    for (let step = 0; step < 2_000 && saidOf(thief, 'close') === 0; step++) await hand.advance(10);
-    const open = gate.holdCommits();
-    await hand.advance(10_000);
-    assert.ok(saidOf(thief, 'close') > 1);
-    assert.is(saidOf(thief, 'closed'), 0);
-    open();
-    await hand.advance(100);
-    assert.ok(saidOf(thief, 'closed') > 0);
-  }));
-
-test('P10: the streams of one conversation end in two commits of the one side, and three of the other', () =>
-  across(
-    { scripts: { spread: (turn) => [0, 1, 2].forEach((index) => void turn.to(Tally, `${far}-${index}`).add(1)) } },
-    async ({ hand, gate, tally, during }) => {
-      await during(tally(near).run('spread'));
-      await hand.advance(9_000);
-      const before = gate.commits.length;
-      await hand.advance(60_000);
-      const after = gate.commits.slice(before).flat();
-      assert.is(after.filter(({ address }) => address === `tally/${near}`).length, 2);
-      for (const index of [0, 1, 2])
-        assert.is(after.filter(({ address }) => address === `tally/${far}-${index}`).length, 3);
-    },
-  ));
 
 const short: GivenOptions = { behaviour: { horizonMs: 2_000 } };
 
