@@ -21,7 +21,14 @@ const inbounds = fc.record({
   answers: fc.array(fc.record({ seq: whole, bytes: fc.uint8Array({ maxLength: 40 }), until: whole }), { maxLength: 2 }),
 });
 const partners = fc.uniqueArray(
-  fc.tuple(fc.string({ minLength: 1, maxLength: 20 }), inbounds, fc.option(fc.object(), { nil: undefined })),
+  fc.tuple(
+    fc.string({ minLength: 1, maxLength: 20 }),
+    inbounds,
+    fc.option(fc.dictionary(fc.constantFrom('a', 'b', 'c'), fc.integer(), { noNullPrototype: true }), {
+      nil: undefined,
+      freq: 2,
+    }),
+  ),
   { selector: ([partner]) => partner, minLength: 1, maxLength: 24 },
 );
 
