@@ -75,7 +75,7 @@ export function askedOf(words: readonly string[]): Asked {
   // A store that several processes share needs something that joins them.
   const nats: Partial<Plan> = given.store?.kind === 'redis' ? { nats: { kind: 'own' } } : {};
   const cluster = given.attach === true ? { cluster: 'main' } : {};
-  const plan = withTimes({ ...basis, scenario: name, ...nats, ...cluster, ...scenario.defaults, ...given });
+  const plan = withTimes({ ...basis, scenario: name, ...nats, ...cluster, ...scenario.defaults, ...given }, given);
   check(plan);
   checkFor(scenario, plan);
   const files = Object.fromEntries(
@@ -107,15 +107,15 @@ function parsed(words: readonly string[]): { values: Values; positionals: string
 
 function givenBy(values: Values): Partial<Plan> {
   return onlyGiven({
-    workers: counted('workers', values.workers),
-    clients: counted('clients', values.clients),
-    concurrency: counted('concurrency', values.concurrency),
+    workers: counted('workers', values.workers, 1),
+    clients: counted('clients', values.clients, 1),
+    concurrency: counted('concurrency', values.concurrency, 1),
     ...rateOf(values.rate),
-    durationMs: span('duration', values.duration),
+    durationMs: span('duration', values.duration, 1),
     warmupMs: span('warmup', values.warmup),
-    floorMs: span('floor-duration', values['floor-duration']),
-    repeats: counted('repeats', values.repeats),
-    keys: counted('keys', values.keys),
+    floorMs: span('floor-duration', values['floor-duration'], 1),
+    repeats: counted('repeats', values.repeats, 1),
+    keys: counted('keys', values.keys, 1),
     skew: values.skew === undefined ? undefined : skewOf(values.skew),
     store: values.store === undefined ? undefined : storeOf(values.store),
     nats: values.nats === undefined ? undefined : natsOf(values.nats),
@@ -134,13 +134,11 @@ function onlyGiven(values: { [Name in keyof Plan]?: Plan[Name] | undefined }): P
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<Plan>;
 }
 
-/** Floors are not measured for longer than what they are compared with. */
-function withTimes(plan: Plan): Plan {
-  return {
-    ...plan,
-    floorMs: Math.min(plan.floorMs, plan.durationMs),
-    warmupMs: Math.min(plan.warmupMs, plan.durationMs),
-  };
+/** Who asks for a short run and says nothing else wants neither warm-up nor floors to be longer. */
+function withTimes(plan: Plan, given: Partial<Plan>): Plan {
+  const atMost = (name: 'floorMs' | 'warmupMs') =>
+    given[name] !== undefined || given.durationMs === undefined ? plan[name] : Math.min(plan[name], given.durationMs);
+  return { ...plan, floorMs: atMost('floorMs'), warmupMs: atMost('warmupMs') };
 }
 
 function check({ nats, store, workers, attach, agents, faults, scenario, concurrency, clients }: Plan): void {
@@ -159,6 +157,11 @@ function checkFor({ name, isOnce }: Scenario, plan: Plan): void {
   const { ratePart, ratePerS, partners, keys, stateBytes, attach } = plan;
   if (ratePart !== undefined && isOnce === true)
     throw new UsageError(`no run before ${name} can find a maximum: --rate takes a number of calls a second`);
+  if (stateBytes > 0 && !['counter', 'hot', 'growth'].includes(name))
+    throw new UsageError(
+      `--state-bytes is for counter, hot and growth: entities of ${name} have the state that they have`,
+    );
+  if (partners > 0 && name !== 'growth') throw new UsageError('--partners is for growth');
   if (name !== 'growth') return;
   if (attach) throw new UsageError('growth starts its workers anew, and those of --attach are not its own');
   if (ratePerS !== undefined)
@@ -166,17 +169,18 @@ function checkFor({ name, isOnce }: Scenario, plan: Plan): void {
   if (Math.min(partners, keys, stateBytes) < 1) throw new UsageError('growth is up to something: at least 1 of each');
 }
 
-function counted(flag: string, text: string | undefined): number | undefined {
+function counted(flag: string, text: string | undefined, least = 0): number | undefined {
   if (text === undefined) return undefined;
   const value = Number(text.replaceAll(/[_,]/g, ''));
-  if (!Number.isInteger(value) || value < 0) throw new UsageError(`--${flag} takes a whole number, not '${text}'`);
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new UsageError(`--${flag} takes a whole number${least > 0 ? ` of at least ${least}` : ''}, not '${text}'`);
   return value;
 }
 
 /** Calls a second, or a part of what a closed loop reaches. */
 function rateOf(text: string | undefined): { ratePerS?: number | undefined; ratePart?: number } {
   const [, percent] = /^(\d+(?:\.\d+)?)%$/.exec(text ?? '') ?? [];
-  if (percent === undefined && !text?.includes('%')) return { ratePerS: counted('rate', text) };
+  if (percent === undefined && !text?.includes('%')) return { ratePerS: counted('rate', text, 1) };
   if (percent === undefined || Number(percent) === 0)
     throw new UsageError(
       `--rate takes a whole number of calls a second, or a part of the maximum such as 70%, not '${text}'`,
@@ -186,8 +190,10 @@ function rateOf(text: string | undefined): { ratePerS?: number | undefined; rate
 
 const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
 
-function span(flag: string, text: string | undefined): number | undefined {
-  return text === undefined ? undefined : spanOf(flag, text);
+function span(flag: string, text: string | undefined, leastMs = 0): number | undefined {
+  const ms = text === undefined ? undefined : spanOf(flag, text);
+  if (ms !== undefined && ms < leastMs) throw new UsageError(`--${flag} takes a time above zero, not '${text}'`);
+  return ms;
 }
 
 function spanOf(flag: string, text: string): number {
