@@ -1,8 +1,13 @@
 /**
  * Bare NATS, to a process that sends back what it gets and again: by `request()`; with one inbox of our own; and in frames of up
- * to 32 envelopes both ways. The only file of perf that imports nats.
+ * to 32 envelopes both ways. Connected and logged in as the cluster's transport is, and bare from there on.
  */
-import { connect, type Msg, type NatsConnection } from 'nats';
+import { SkerryError } from '../../core/errors.ts';
+import { machineEnvironment } from '../../runtime/environment.ts';
+import { standardLog } from '../../runtime/log.ts';
+import { dial, type Msg, type NatsConnection } from '../../runtime/transports/nats-connection.ts';
+import { planOf } from '../../runtime/transports/nats-options.ts';
+import { ServerRing } from '../../runtime/transports/nats-servers.ts';
 import type { Floor, FloorGiven } from '../floor.ts';
 import type { Lane } from '../load.ts';
 import type { Site } from '../plan.ts';
@@ -11,9 +16,20 @@ import type { Site } from '../plan.ts';
 const envelopeBytes = 100;
 const framedMax = 32;
 
-export function natsOf({ natsUrl }: Site): Promise<NatsConnection> {
+/** To the first server of the address that lets us in. */
+export async function natsOf({ natsUrl }: Pick<Site, 'natsUrl'>): Promise<NatsConnection> {
   if (natsUrl === undefined) throw new Error('this floor needs NATS');
-  return connect({ servers: natsUrl });
+  const plan = planOf({ servers: natsUrl, name: 'skerry-perf-floor' });
+  const environment = machineEnvironment(standardLog('error'));
+  const ring = new ServerRing(plan.servers, environment.random());
+  let failure: unknown = new SkerryError('transport-failed', 'no server of NATS is named');
+  for (let tries = ring.size; tries > 0; tries--)
+    try {
+      return await dial(plan, ring, environment);
+    } catch (error) {
+      failure = error;
+    }
+  throw failure;
 }
 
 const subjectOf = ({ cluster }: Site, name: string) => `floor.${cluster}.${name}`;
