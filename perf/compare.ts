@@ -140,11 +140,29 @@ function shown(what: string, value: number, [least, most]: readonly [number, num
 
 /** What is not the same in both, so that nobody takes another machine for another program. */
 function differences(before: Report, after: Report): string[] {
-  const sides = ['machine', 'versions', 'durability', 'plan'] as const;
-  return sides
-    .filter((side) => JSON.stringify(before[side]) !== JSON.stringify(after[side]))
-    .map(
-      (side) =>
-        `warning: the two have another ${side}: ${JSON.stringify(before[side])} and ${JSON.stringify(after[side])}`,
-    );
+  const sides = {
+    machine: 'another machine',
+    versions: 'other versions',
+    durability: 'another durability',
+    plan: 'another plan',
+  } as const;
+  return (Object.keys(sides) as (keyof typeof sides)[]).flatMap((side) => {
+    const changes = changesOf(before[side], after[side]);
+    return changes.length === 0 ? [] : [`warning: the two have ${sides[side]}: ${changes.join(', ')}`];
+  });
+}
+
+function changesOf(before: object | string, after: object | string): string[] {
+  if (typeof before === 'string' || typeof after === 'string')
+    return before === after ? [] : [`${valueText(before)} → ${valueText(after)}`];
+  const [from, to] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
+  return [...new Set([...from.keys(), ...to.keys()])]
+    .map((key) => [key, valueText(from.get(key)), valueText(to.get(key))] as const)
+    .filter(([, one, other]) => one !== other)
+    .map(([key, one, other]) => `${key}: ${one} → ${other}`);
+}
+
+function valueText(value: unknown): string {
+  if (value === undefined) return 'none';
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
