@@ -12,7 +12,7 @@ type Cells = readonly string[];
 
 export function pageOf(report: Report): string {
   const { scenario, throughputPerS, unit, lost, doubled, floor, startedAt, commit } = report;
-  const ratio = floor === null ? '' : `, ${floor.ratio} of ${floor.name}`;
+  const ratio = floor === null || floor.ratio === null ? '' : `, ${floor.ratio} of ${floor.name}`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>${escaped(scenario)}</title><style>${style}</style></head><body>
 <h1>${escaped(scenario)}</h1>
@@ -33,10 +33,15 @@ ${tableOf(Object.entries({ durability: report.durability, ...report.versions, ..
 }
 
 function figureRows({ steps, floors, unit }: Report): Cells[] {
+  const hasRatios = floors.some(({ ratio }) => ratio !== null);
   return [
-    ['', `${unit}/s`, 'p50', 'p90', 'p99', 'p99.9', 'max', 'ratio', 'p50 ratio'],
-    ...steps.map((step) => [step.step, ...cells(step), '', '']),
-    ...floors.map((one) => [`floor ${one.name}`, ...cells(one), String(one.ratio), String(one.p50Ratio)]),
+    ['', `${unit}/s`, 'p50', 'p90', 'p99', 'p99.9', 'max', ...(hasRatios ? ['ratio', 'p50 ratio'] : [])],
+    ...steps.map((step) => [step.step, ...cells(step)]),
+    ...floors.map((one) => [
+      `floor ${one.name}`,
+      ...cells(one),
+      ...[one.ratio, one.p50Ratio].filter((ratio) => ratio !== null).map(String),
+    ]),
     ...steps.flatMap(({ step, facts }) =>
       Object.entries(facts).map(([name, value]) => [`${step}: ${name}`, value.toLocaleString('en')]),
     ),

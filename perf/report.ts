@@ -2,7 +2,8 @@
  * The report: what came of a run, as one plain value. What `--json` writes, what is compared, printed and drawn.
  *
  * Rates are medians over the repeats; percentiles are of the merged histograms of all generators, their median over the repeats.
- * A ratio is to the floor of the same repeat, and of those the median.
+ * A ratio is to the floor of the same repeat, and of those the median. A floor is a closed loop that nothing disturbs: there is no
+ * ratio of an open loop to it, of a run with faults, or of what is more than one call.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -28,9 +29,9 @@ export interface FloorFigures extends Figures {
   readonly name: string;
   /** The step that it is compared with; none: the first. */
   readonly step?: string;
-  /** Of the scenario's throughput to this one's, and of its p50. */
-  readonly ratio: number;
-  readonly p50Ratio: number;
+  /** Of the scenario's throughput to this one's, and of its p50. Null where they are not of the same thing. */
+  readonly ratio: number | null;
+  readonly p50Ratio: number | null;
 }
 
 /** One repeat of one step. */
@@ -190,6 +191,7 @@ function floorFigures({ plan, repeats }: Outcome, steps: readonly StepFigures[])
     const figures = new Map(floors.map(({ floor, measured }) => [floor, floorOnce(measured)]));
     return plan.concurrency === 1 ? withRoundTrips(figures) : figures;
   });
+  const hasRatio = isLikeFloor(plan);
   return Array.from(byRepeat[0]?.keys() ?? [], (name) => {
     const each = byRepeat.map((figures) => figures.get(name)).filter((one) => one !== undefined);
     const step = repeats[0]?.floors.find(({ floor }) => floor === name)?.step;
@@ -200,11 +202,14 @@ function floorFigures({ plan, repeats }: Outcome, steps: readonly StepFigures[])
       name,
       ...(step === undefined ? {} : { step }),
       ...medians(each),
-      ratio: rounded(ratios('throughputPerS')),
-      p50Ratio: rounded(ratios('p50Us')),
+      ratio: hasRatio ? rounded(ratios('throughputPerS')) : null,
+      p50Ratio: hasRatio ? rounded(ratios('p50Us')) : null,
     };
   });
 }
+
+const isLikeFloor = ({ scenario, ratePerS, ratePart, faults }: Plan) =>
+  ratePerS === undefined && ratePart === undefined && faults.length === 0 && scenarioOf(scenario).hasOtherUnit !== true;
 
 function floorOnce(measured: Measured): Figures {
   return { throughputPerS: throughputOf([measured]), ...percentilesOf(merged([measured.histogram])) };

@@ -44,6 +44,8 @@ export interface Scenario {
   readonly summary: string;
   /** What its throughput counts. */
   readonly unit: string;
+  /** Whether one of its unit is something else than one call of a floor, so that their ratio would say nothing. */
+  readonly hasOtherUnit?: boolean;
   /** Whether its turns are to be durable. */
   readonly isDurable: boolean;
   readonly defaults: Partial<Plan>;

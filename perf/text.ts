@@ -5,13 +5,14 @@ import type { Figures, FloorFigures, Report, StepFigures } from './report.ts';
 
 export function textOf(report: Report): string {
   const { plan } = report;
+  const hasRatios = report.floors.some(({ ratio }) => ratio !== null);
   return [
     `${report.scenario}: ${loadOf(report)}, ${plan.keys.toLocaleString('en')} keys, ${whereOf(report)}`,
     `${report.durability}; medians of ${plan.repeats} × ${plan.durationMs / 1_000} s`,
     '',
     ...table([
-      ['', `${report.unit}/s`, 'p50', 'p90', 'p99', 'p99.9', 'max', 'ratio', 'p50 ratio'],
-      ...report.steps.map((step) => [step.step, ...cells(step), '', '']),
+      ['', `${report.unit}/s`, 'p50', 'p90', 'p99', 'p99.9', 'max', ...(hasRatios ? ratioTitles : [])],
+      ...report.steps.map((step) => [step.step, ...cells(step)]),
       ...report.floors.map((floor) => [`floor ${floor.name}`, ...cells(floor), ...ratios(floor)]),
     ]),
     '',
@@ -41,7 +42,9 @@ function cells({ throughputPerS, p50Us, p90Us, p99Us, p999Us, maxUs }: Figures):
   return [Math.round(throughputPerS).toLocaleString('en'), ...[p50Us, p90Us, p99Us, p999Us, maxUs].map(timeText)];
 }
 
-const ratios = ({ ratio, p50Ratio }: FloorFigures) => [ratio.toFixed(2), p50Ratio.toFixed(2)];
+const ratioTitles = ['ratio', 'p50 ratio'];
+const ratios = ({ ratio, p50Ratio }: FloorFigures) =>
+  ratio === null || p50Ratio === null ? [] : [ratio.toFixed(2), p50Ratio.toFixed(2)];
 
 export function timeText(us: number): string {
   if (us < 1_000) return `${us.toFixed(0)} µs`;

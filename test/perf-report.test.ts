@@ -1,9 +1,58 @@
 /** What a report says, and what it leaves unsaid because it would mean nothing. */
 import { compareText } from '../perf/compare.ts';
-import type { Report } from '../perf/report.ts';
+import { newHistogram, packed, record } from '../perf/histogram.ts';
+import { askedOf } from '../perf/options.ts';
+import type { Mark, Outcome } from '../perf/outcome.ts';
+import { pageOf } from '../perf/page.ts';
+import type { Measured } from '../perf/plan.ts';
+import { type Report, reportOf } from '../perf/report.ts';
+import { scenarioOf } from '../perf/scenarios/all.ts';
+import { textOf } from '../perf/text.ts';
 import { assert, suite } from './support/suite.ts';
 
 const said = suite('perf-report');
+
+interface Happened {
+  readonly marks?: readonly Mark[];
+  readonly extra?: Measured['extra'];
+}
+
+/** Three seconds of a thousand calls each, the floor of twice as many. */
+function outcomeOf(words: string, { marks = [], extra = {} }: Happened = {}): Outcome {
+  const { plan } = askedOf(`${words} --duration 3s --repeats 1`.split(' '));
+  const histogram = newHistogram();
+  record(histogram, 1_000);
+  const measured = {
+    ...{ calls: 3_000, things: 3_000, elapsedMs: 3_000, errors: {}, histogram: packed(histogram), extra },
+    ...{ slotMs: 1_000, slots: [], worstUs: [], series: Array<number>(30).fill(100) },
+  };
+  const steps = scenarioOf(plan.scenario)
+    .steps(plan)
+    .map(({ name }) => ({ step: name, measured: [measured], processes: [], marks }));
+  const floors = [{ floor: 'in-process', measured: { ...measured, things: 6_000 } }];
+  const verdict = { lost: 0, doubled: 0, checked: 1 };
+  return {
+    ...{ plan, startedAt: 0, repeats: [{ steps, floors, verdict }] },
+    ...{ serverVersions: {}, durability: 'none', machines: [] },
+  };
+}
+
+said('there is a ratio to a floor only of what is like it: a closed loop, undisturbed, of single calls', () => {
+  for (const words of ['counter', 'hot', 'echo', 'read', 'activate']) {
+    const report = reportOf(outcomeOf(words));
+    assert.equal([report.ratio, report.floor?.ratio, report.floor?.p50Ratio], [0.5, 0.5, 1], words);
+    assert.match(textOf(report), /p50 ratio\n(?:.*\n){1,2}floor .* 0\.50 +1\.00\n/);
+    assert.match(pageOf(report), /, 0\.5 of in-process; .*p50 ratio/s);
+  }
+  const unlike = ['counter --rate 100', 'counter --rate 70%', 'counter --workers 2 --faults move@1s'];
+  for (const words of [...unlike, 'reserve', 'fanout', 'timers', 'idle', 'move', 'failover']) {
+    const report = reportOf(outcomeOf(words));
+    assert.equal([report.ratio, report.floor?.ratio, report.floor?.p50Ratio], [null, null, null], words);
+    assert.is(report.floor?.throughputPerS, 2_000);
+    assert.match(textOf(report), /floor in-process +2,000 /);
+    for (const text of [textOf(report), pageOf(report)]) assert.not.match(text, /\bratio\b|null|0\.5 of/);
+  }
+});
 
 said('two reports are warned of by what differs, and by nothing else', () => {
   const report = (plan: object, versions: object) =>

@@ -84,6 +84,7 @@ export const idle: Scenario = {
   name: 'idle',
   summary: 'entities of ten fields, each called once and then left alone; what they cost in memory',
   unit: 'entities',
+  hasOtherUnit: true,
   isDurable: false,
   defaults: { keys: 1_000_000, repeats: 1, concurrency: 2_048, warmupMs: 0 },
   isOnce: true,

@@ -52,6 +52,7 @@ export const fanout: Scenario = {
   name: 'fanout',
   summary: `a turn that sends ${messagesATurn} messages, until all of them are answered`,
   unit: 'messages',
+  hasOtherUnit: true,
   isDurable: true,
   defaults: { concurrency: 16, warmupMs: 5_000 },
   steps: () => [{ name: 'fanout' }],
@@ -88,6 +89,7 @@ export const reserve: Scenario = {
   name: 'reserve',
   summary: 'an order that reserves from three stocks and confirms, until it is placed',
   unit: 'orders',
+  hasOtherUnit: true,
   isDurable: true,
   // An order costs what it leaves behind as well: its streams are closed after ten seconds.
   defaults: { keys: 1_000, concurrency: 256, warmupMs: 20_000 },

@@ -66,6 +66,7 @@ export const timers: Scenario = {
   name: 'timers',
   summary: 'timers that fall due within one second; latencies are by how much they fire late',
   unit: 'timers',
+  hasOtherUnit: true,
   isDurable: true,
   defaults: { keys: 100_000, repeats: 1, warmupMs: 0 },
   isOnce: true,
