@@ -1,5 +1,6 @@
 /** `skerry perf …`: measure, generate load for somebody else, or compare. */
 import { readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../core/errors.ts';
 import { compareText } from './compare.ts';
 import { helpText } from './help.ts';
@@ -15,6 +16,9 @@ import { type Report, reportOf } from './report.ts';
 import { run, type Viewer } from './run.ts';
 import { openTransport } from './site.ts';
 import { textOf } from './text.ts';
+
+/** For what an agent still has to say when it is ended. */
+const farewellMs = 1_000;
 
 async function main(words: readonly string[]): Promise<number> {
   const [first = '', ...rest] = words;
@@ -57,15 +61,29 @@ async function measured(plan: Plan, viewer: Viewer): Promise<Outcome> {
   }
 }
 
-async function serving(words: readonly string[]): Promise<number> {
+async function serving(words: readonly string[]): Promise<never> {
   const url = agentUrlOf(words);
   const transport = await openTransport(url);
   const say = (text: string) => void process.stderr.write(`${text}\n`);
   const { host, cores } = serveAgent(transport, say);
   say(`agent on ${host} with ${cores} cores waits for measurements`);
-  await new Promise<void>((resolve) => process.once('SIGINT', resolve).once('SIGTERM', resolve));
-  await transport.close();
-  return 0;
+  await signalled();
+  // What a measurement left open may wait for a NATS that is gone; nobody waits for it.
+  await Promise.race([transport.close(), pause(farewellMs)]);
+  process.exit(0);
+}
+
+/** Resolves at the first signal; the second one ends the process at once. */
+function signalled(): Promise<void> {
+  return new Promise((resolve) => {
+    let count = 0;
+    for (const [signal, code] of Object.entries({ SIGINT: 130, SIGTERM: 143 }))
+      process.on(signal, () => {
+        count += 1;
+        if (count > 1) process.exit(code);
+        resolve();
+      });
+  });
 }
 
 function write(report: Report, { json, html, svg, hdr }: Asked['files']): void {
