@@ -43,7 +43,7 @@ function figureRows({ steps, floors, unit }: Report): Cells[] {
       ...[one.ratio, one.p50Ratio].filter((ratio) => ratio !== null).map(String),
     ]),
     ...steps.flatMap(({ step, facts }) =>
-      Object.entries(facts).map(([name, value]) => [`${step}: ${name}`, value.toLocaleString('en')]),
+      Object.entries(facts).map(([name, value]) => [`${step}: ${name}`, value?.toLocaleString('en') ?? 'none']),
     ),
   ];
 }

@@ -9,6 +9,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { type LatencySeries, latencySeriesOf, type MemoryThirds, memoryThirdsOf } from './course.ts';
+import { type Facts, faultFacts, type MissedFault, missedFaults } from './faults.ts';
 import { type GrowthByAxis, growthOf } from './growth.ts';
 import { type Histogram, merged, packed } from './histogram.ts';
 import type { Mark, Outcome, Paced, ProcessUse, StepOutcome } from './outcome.ts';
@@ -50,7 +51,7 @@ export interface RepeatFigures extends Figures {
 
 export interface StepFigures extends Figures {
   readonly step: string;
-  readonly facts: Readonly<Record<string, number>>;
+  readonly facts: Facts;
   readonly repeats: readonly RepeatFigures[];
 }
 
@@ -67,6 +68,8 @@ export interface Report extends Figures {
   readonly ratio: number | null;
   readonly floors: readonly FloorFigures[];
   readonly steps: readonly StepFigures[];
+  /** Faults that were asked for and did not happen. */
+  readonly faultsMissed: readonly MissedFault[];
   /** Of the scenario of that name. */
   readonly growth?: GrowthByAxis;
   readonly plan: Plan;
@@ -104,6 +107,10 @@ export function reportOf(outcome: Outcome): Report {
     ratio: floors[0]?.ratio ?? null,
     floors,
     steps,
+    faultsMissed: missedFaults(
+      plan.faults,
+      steps.flatMap((step) => step.repeats),
+    ),
     ...(Object.keys(growth).length === 0 ? {} : { growth }),
     plan,
     durability: outcome.durability,
@@ -131,7 +138,7 @@ function stepFigures({ plan, repeats }: Outcome, name: string): StepFigures {
         for (const value of values) known.push(value);
         extra[key] = known;
       }
-  const facts = scenarioOf(plan.scenario).facts?.(extra, figures) ?? {};
+  const facts = { ...scenarioOf(plan.scenario).facts?.(extra), ...faultFacts(plan.faults, extra, figures) };
   return { step: name, ...medians(figures), facts, repeats: figures };
 }
 

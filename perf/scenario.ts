@@ -21,12 +21,6 @@ export interface Stand {
   onFault: (fault: string, worker: string) => void;
 }
 
-/** The course of one repeat. */
-export interface RepeatSeries {
-  readonly seriesPerS: readonly number[];
-  readonly marks: readonly { readonly kind: string }[];
-}
-
 export interface Step {
   readonly name: string;
   /** Close the workers and start them again before it. */
@@ -58,11 +52,8 @@ export interface Scenario {
   readonly run: (stand: Stand) => Promise<Measured>;
   /** By one generator, when all have ended: what entities hold against what all journals say. */
   readonly check?: (stand: Stand, entries: Entries) => Promise<Verdict>;
-  /** Further facts, from the numbers that `run` left in `extra` and from the course of each repeat. */
-  readonly facts?: (
-    extra: Readonly<Record<string, readonly number[]>>,
-    repeats: readonly RepeatSeries[],
-  ) => Readonly<Record<string, number>>;
+  /** Further facts, from the numbers that `run` left in `extra`; those of faults are the same everywhere. */
+  readonly facts?: (extra: Readonly<Record<string, readonly number[]>>) => Readonly<Record<string, number>>;
 }
 
 /** References to the entities of one type, made when they are first called. */

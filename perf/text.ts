@@ -1,5 +1,6 @@
 /** The report for people at a terminal. Pure. */
 import type { Thirds } from './course.ts';
+import type { MissedFault } from './faults.ts';
 import { axisTexts, type GrowthByAxis, type GrowthFigures } from './growth.ts';
 import type { Figures, FloorFigures, Report, StepFigures } from './report.ts';
 
@@ -17,6 +18,7 @@ export function textOf(report: Report): string {
     ]),
     '',
     ...report.steps.flatMap(factLines),
+    ...report.faultsMissed.map(missedLine),
     ...growthLines(report),
     ...courseLines(report),
     `lost ${report.lost}, doubled ${report.doubled} of ${report.checked.toLocaleString('en')} keys checked${errorText(report)}`,
@@ -52,10 +54,21 @@ export function timeText(us: number): string {
 }
 
 function factLines({ step, facts }: StepFigures): string[] {
-  const entries = Object.entries(facts);
-  return entries.length === 0
-    ? []
-    : [`${step}: ${entries.map(([name, value]) => `${name} ${value.toLocaleString('en')}`).join(', ')}`];
+  const isNone = (name: string) => (name.startsWith('recovery') ? facts.kills === 0 : facts.moved === 0);
+  const texts = Object.entries(facts)
+    .filter(([name, value]) => value !== null || !isNone(name))
+    .map(
+      ([name, value]) => noneTexts[`${name} ${value}`] ?? `${name} ${value?.toLocaleString('en') ?? 'not measured'}`,
+    );
+  return texts.length === 0 ? [] : [`${step}: ${texts.join(', ')}`];
+}
+
+/** A zero would look like a perfect result. */
+const noneTexts: Readonly<Record<string, string>> = { 'kills 0': 'no worker was killed', 'moved 0': 'nothing moved' };
+
+function missedLine({ kind, atMs, times, of, why }: MissedFault): string {
+  const at = atMs % 1_000 === 0 ? `${atMs / 1_000}s` : `${atMs}ms`;
+  return `${kind}@${at} did not happen${times === of ? '' : ` in ${times} of ${of} repeats`}: ${why}`;
 }
 
 function errorText({ errors }: Report): string {

@@ -72,4 +72,49 @@ said('two reports are warned of by what differs, and by nothing else', () => {
   assert.equal(warnings(one, { ...one, plan: { ...one.plan } }), []);
 });
 
+const mark = (kind: Mark['kind'], atMs: number): Mark => ({ kind, worker: 'worker-1', atMs, overMs: atMs + 500 });
+
+said(
+  'where nothing moved and nobody was killed there are no pauses, recoveries and dips, and faults that did not happen are told',
+  () => {
+    const nothing = { recoveryMs: [], pauseMs: [] };
+    const moved = reportOf(outcomeOf('move --workers 2 --faults move@2s,move@2500ms', { extra: nothing }));
+    const { faultsMissed } = moved;
+    assert.equal(
+      [moved.moved, moved.pauseP50Ms, moved.pauseP99Ms, moved.dipPercent, moved.dipMs],
+      [0, null, null, null, null],
+    );
+    assert.equal(
+      faultsMissed.map(({ kind, atMs, times, of }) => [kind, atMs, times, of]),
+      [
+        ['move', 2_000, 1, 1],
+        ['move', 2_500, 1, 1],
+      ],
+    );
+    const text = textOf(moved);
+    assert.match(
+      text,
+      /move: nothing moved\nmove@2s did not happen: the run ended before\nmove@2500ms did not happen: /,
+    );
+    assert.not.match(text, /pauseP|dip/);
+    assert.not.match(pageOf(moved), /pauseP50Ms<\/td><td>0/);
+    const killed = reportOf(outcomeOf('failover --workers 2 --faults kill@2s', { extra: nothing }));
+    assert.equal([killed.kills, killed.recoveryP50Ms, killed.recoveryP99Ms], [0, null, null]);
+    assert.match(textOf(killed), /failover: no worker was killed\nkill@2s did not happen: the run ended before\n/);
+  },
+);
+
+said('what faults did is told of those that happened', () => {
+  const happened = { marks: [mark('kill', 1_000)], extra: { recoveryMs: [10, 30], pauseMs: [5] } };
+  const report = reportOf(outcomeOf('failover --workers 2 --faults kill@1s,move@7s', happened));
+  assert.equal(
+    [report.kills, report.recoveryP50Ms, report.recoveryP99Ms, report.moved, report.pauseP50Ms],
+    [1, 10, 30, 0, null],
+  );
+  assert.match(textOf(report), /kills 1, recoveryP50Ms 10, recoveryP99Ms 30, nothing moved\nmove@7s did not happen/);
+  const moved = reportOf(outcomeOf('move --workers 2 --faults move@1s', { ...happened, marks: [mark('move', 1_000)] }));
+  assert.equal([moved.moved, moved.pauseP50Ms, moved.dipPercent, moved.faultsMissed], [1, 5, 0, []]);
+  assert.is(moved.kills, undefined);
+});
+
 said.run();

@@ -8,7 +8,7 @@
 import { Counter } from '../entities.ts';
 import { drive, type Lane } from '../load.ts';
 import { type Measured, seriesMs } from '../plan.ts';
-import { callers, keyName, median, percentile, type RepeatSeries, type Scenario, type Stand } from '../scenario.ts';
+import { callers, keyName, type Scenario, type Stand } from '../scenario.ts';
 import { checkCounts } from './counter.ts';
 
 const aroundSlots = 1_000 / seriesMs;
@@ -128,49 +128,12 @@ async function run(stand: Stand): Promise<Measured> {
   return { ...measured, extra: await watchman.extra() };
 }
 
-/** Below this part of the usual throughput it is a dip. */
-const dipPart = 0.7;
-const windowSlots = 1_000 / seriesMs;
-
-/** By how much the worst second of a repeat is below its median, and for how long it stays below 70 %. */
-function dips(repeats: readonly RepeatSeries[]): { dipPercent: number; dipMs: number } {
-  const each = repeats.map(({ seriesPerS }) => {
-    const usual = median(seriesPerS);
-    const seconds = seriesPerS
-      .slice(windowSlots - 1)
-      .map((_, from) => mean(seriesPerS.slice(from, from + windowSlots)));
-    const worst = Math.min(usual, ...seconds);
-    return {
-      percent: usual === 0 ? 0 : 100 * (1 - worst / usual),
-      ms: longest(seriesPerS, usual * dipPart) * seriesMs,
-    };
-  });
-  return {
-    dipPercent: Math.round(median(each.map(({ percent }) => percent))),
-    dipMs: median(each.map(({ ms }) => ms)),
-  };
-}
-
-const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
-
-function longest(series: readonly number[], below: number): number {
-  let most = 0;
-  let run = 0;
-  for (const value of series) {
-    run = value < below ? run + 1 : 0;
-    most = Math.max(most, run);
-  }
-  return most;
-}
-
 const base = {
   unit: 'calls',
   isDurable: true,
   run,
   check: checkCounts,
 };
-
-const rounded = (value: number) => Math.round(value * 10) / 10;
 
 export const move: Scenario = {
   ...base,
@@ -187,12 +150,6 @@ export const move: Scenario = {
     ],
   },
   steps: () => [{ name: 'move' }],
-  facts: ({ pauseMs = [] }, repeats) => ({
-    moved: pauseMs.length,
-    pauseP50Ms: rounded(percentile(pauseMs, 50)),
-    pauseP99Ms: rounded(percentile(pauseMs, 99)),
-    ...dips(repeats),
-  }),
 };
 
 export const failover: Scenario = {
@@ -207,9 +164,4 @@ export const failover: Scenario = {
     faults: Array.from({ length: 11 }, (_, kill) => ({ kind: 'kill' as const, atMs: 3_000 + kill * 5_000 })),
   },
   steps: () => [{ name: 'failover' }],
-  facts: ({ recoveryMs = [] }, repeats) => ({
-    kills: repeats.flatMap(({ marks }) => marks).filter(({ kind }) => kind === 'kill').length,
-    recoveryP50Ms: rounded(percentile(recoveryMs, 50)),
-    recoveryP99Ms: rounded(percentile(recoveryMs, 99)),
-  }),
 };

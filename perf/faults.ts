@@ -1,0 +1,96 @@
+/** What faults did: the same facts of every scenario that they were asked for, and which of them did not happen. Pure. */
+import type { Mark } from './outcome.ts';
+import { type Fault, seriesMs } from './plan.ts';
+import { median, percentile } from './scenario.ts';
+
+/** Null: there was nothing that could be measured. */
+export type Facts = Readonly<Record<string, number | null>>;
+
+/** The course of one repeat. */
+interface Course {
+  readonly seriesPerS: readonly number[];
+  readonly marks: readonly Mark[];
+}
+
+export interface MissedFault extends Fault {
+  /** In so many of so many repeats. */
+  readonly times: number;
+  readonly of: number;
+  readonly why: string;
+}
+
+/** From the numbers that watched calls left in `extra`. */
+export function faultFacts(
+  asked: readonly Fault[],
+  { recoveryMs = [], pauseMs }: Readonly<Record<string, readonly number[]>>,
+  repeats: readonly Course[],
+): Facts {
+  const countOf = (kind: Fault['kind']) =>
+    repeats.flatMap(({ marks }) => marks).filter((one) => one.kind === kind).length;
+  const isAsked = (kind: Fault['kind']) => asked.some((fault) => fault.kind === kind);
+  return {
+    ...(isAsked('kill') ? killFacts(countOf('kill'), recoveryMs) : {}),
+    ...(isAsked('move') ? moveFacts(countOf('move') === 0 ? [] : pauseMs, repeats) : {}),
+  };
+}
+
+function killFacts(kills: number, recoveryMs: readonly number[]): Facts {
+  const known = kills === 0 ? [] : recoveryMs;
+  return { kills, recoveryP50Ms: percentileOf(known, 50), recoveryP99Ms: percentileOf(known, 99) };
+}
+
+/** No pauses: calls were not watched. */
+function moveFacts(pauseMs: readonly number[] | undefined, repeats: readonly Course[]): Facts {
+  const disturbed =
+    pauseMs?.length === 0 ? [] : repeats.filter(({ marks }) => marks.some(({ kind }) => kind === 'move'));
+  return {
+    moved: pauseMs?.length ?? null,
+    pauseP50Ms: percentileOf(pauseMs ?? [], 50),
+    pauseP99Ms: percentileOf(pauseMs ?? [], 99),
+    ...dips(disturbed.map(({ seriesPerS }) => seriesPerS).filter((series) => median(series) > 0)),
+  };
+}
+
+const percentileOf = (values: readonly number[], percent: number) =>
+  values.length === 0 ? null : Math.round(percentile(values, percent) * 10) / 10;
+
+/** Below this part of the usual throughput it is a dip. */
+const dipPart = 0.7;
+const windowSlots = 1_000 / seriesMs;
+
+/** By how much the worst second of a repeat is below its median, and for how long it stays below 70 %. */
+function dips(series: readonly (readonly number[])[]): Facts {
+  if (series.length === 0) return { dipPercent: null, dipMs: null };
+  const each = series.map((perS) => {
+    const usual = median(perS);
+    const seconds = perS.slice(windowSlots - 1).map((_, from) => mean(perS.slice(from, from + windowSlots)));
+    return {
+      percent: 100 * (1 - Math.min(usual, ...seconds) / usual),
+      ms: longest(perS, usual * dipPart) * seriesMs,
+    };
+  });
+  return {
+    dipPercent: Math.round(median(each.map(({ percent }) => percent))),
+    dipMs: median(each.map(({ ms }) => ms)),
+  };
+}
+
+const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);
+
+function longest(series: readonly number[], below: number): number {
+  let most = 0;
+  let run = 0;
+  for (const value of series) {
+    run = value < below ? run + 1 : 0;
+    most = Math.max(most, run);
+  }
+  return most;
+}
+
+/** They are made one after the other, so that what is missing are the last ones. */
+export function missedFaults(asked: readonly Fault[], repeats: readonly Pick<Course, 'marks'>[]): MissedFault[] {
+  return asked.flatMap((fault, number) => {
+    const times = repeats.filter(({ marks }) => marks.length <= number).length;
+    return times === 0 ? [] : [{ ...fault, times, of: repeats.length, why: 'the run ended before' }];
+  });
+}
