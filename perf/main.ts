@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../core/errors.ts';
 import { compareText } from './compare.ts';
+import { failureText } from './failure.ts';
 import { helpText } from './help.ts';
 import { histogramLog } from './histogram.ts';
 import { noViewer, terminalViewer } from './live.ts';
@@ -11,10 +12,10 @@ import type { Outcome } from './outcome.ts';
 import { pageOf } from './page.ts';
 import { intervalsOf, picturesOf, svgOf } from './pictures.ts';
 import type { Plan } from './plan.ts';
-import { hireAgents, serveAgent } from './remote.ts';
+import { type Hired, hireAgents, serveAgent } from './remote.ts';
 import { type Report, reportOf } from './report.ts';
 import { run, type Viewer } from './run.ts';
-import { openTransport } from './site.ts';
+import { checkAttached, openTransport } from './site.ts';
 import { textOf } from './text.ts';
 
 /** For what an agent still has to say when it is ended. */
@@ -31,8 +32,9 @@ async function main(words: readonly string[]): Promise<number> {
     if (first === 'agent') return await serving(rest);
     return await measuring(words);
   } catch (error) {
-    process.stderr.write(`error: ${errorText(error)}\n`);
-    return error instanceof UsageError ? 2 : 1;
+    const isUsage = error instanceof UsageError;
+    process.stderr.write(`error: ${isUsage ? error.message : failureText(error)}\n`);
+    return isUsage ? 2 : 1;
   }
 }
 
@@ -49,14 +51,16 @@ async function measuring(words: readonly string[]): Promise<number> {
 
 /** By generators of its own, or by those that were started elsewhere. */
 async function measured(plan: Plan, viewer: Viewer): Promise<Outcome> {
-  const { nats, attach, agents } = plan;
+  const { nats, attach, cluster, agents } = plan;
   if (nats.kind !== 'at' || !(attach || agents > 0)) return run(plan, { viewer, isForking: true });
   const transport = await openTransport(nats.url);
-  const hired = await hireAgents(transport, agents);
+  let hired: Hired | undefined;
   try {
+    if (attach) await checkAttached(transport, cluster);
+    hired = await hireAgents(transport, agents);
     return await run(plan, { viewer, isForking: true, remotes: hired.hands, machines: hired.machines });
   } finally {
-    await hired.release();
+    await hired?.release();
     await transport.close();
   }
 }

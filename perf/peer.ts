@@ -4,6 +4,8 @@
  * Owns questions and their answers. What carries them is a line: the channel of a child process, NATS, or this process.
  */
 import type { ChildProcess, Serializable } from 'node:child_process';
+import { type ErrorCode, errorCodes, errorText, SkerryError } from '../core/errors.ts';
+import { WorldError } from './failure.ts';
 
 export interface Line {
   send(message: unknown): void;
@@ -15,9 +17,16 @@ export interface Line {
 
 export type Duties = Readonly<Record<string, (given: never) => unknown>>;
 
+/** An error on its way. */
+interface Thrown {
+  readonly message: string;
+  readonly stack: string;
+  readonly code?: string;
+}
+
 type Message =
   | { readonly kind: 'ask'; readonly id: number; readonly name: string; readonly given: unknown }
-  | { readonly kind: 'answer'; readonly id: number; readonly value?: unknown; readonly error?: string }
+  | { readonly kind: 'answer'; readonly id: number; readonly value?: unknown; readonly error?: Thrown }
   | { readonly kind: 'tell'; readonly name: string; readonly given: unknown };
 
 export class Peer {
@@ -56,7 +65,7 @@ export class Peer {
     if (message.kind === 'answer') {
       const asked = this.#asked.get(message.id);
       this.#asked.delete(message.id);
-      if (message.error !== undefined) asked?.reject(new Error(message.error));
+      if (message.error !== undefined) asked?.reject(errorOf(message.error));
       else asked?.resolve(message.value);
       return;
     }
@@ -69,17 +78,29 @@ export class Peer {
     else
       void done.then(
         (value) => this.#line.send({ kind: 'answer', id: message.id, value }),
-        (error: unknown) => this.#line.send({ kind: 'answer', id: message.id, error: textOf(error) }),
+        (error: unknown) => this.#line.send({ kind: 'answer', id: message.id, error: thrownOf(error) }),
       );
   }
 }
 
-const textOf = (error: unknown) => (error instanceof Error ? (error.stack ?? error.message) : String(error));
+function thrownOf(error: unknown): Thrown {
+  const message = errorText(error);
+  if (!(error instanceof Error)) return { message, stack: message };
+  const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
+  return { message, stack: error.stack ?? message, ...code };
+}
+
+/** As it was on the other side: told apart by its code, and with the stack of where it was thrown. */
+function errorOf({ message, stack, code }: Thrown): Error {
+  if (code !== undefined && Object.hasOwn(errorCodes, code))
+    return Object.assign(new SkerryError(code as ErrorCode, message), { stack });
+  return Object.assign(new Error(message), { stack, ...(code === undefined ? {} : { code }) });
+}
 
 /** The coordinator's end of the channel to a child process. */
 export function childLine(child: ChildProcess, name: string): Line {
   const gone = new Promise<Error>((resolve) => {
-    child.once('exit', (code, signal) => resolve(new Error(`${name} ended (${signal ?? code})`)));
+    child.once('exit', (code, signal) => resolve(new WorldError(`${name} ended (${signal ?? code})`)));
   });
   return {
     send: (message) => void (child.connected && child.send(message as Serializable, () => undefined)),

@@ -5,6 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { accepts, freePort, pathOf } from '../runtime/cli/programs.ts';
+import { WorldError } from './failure.ts';
 
 export interface Server {
   readonly name: string;
@@ -37,7 +38,7 @@ async function start(
   { port, folder, scheme }: { port: number; folder: string; scheme: string },
 ): Promise<Server> {
   const path = pathOf(program);
-  if (path === undefined) throw new Error(`${program} is not installed, or not in a folder of PATH`);
+  if (path === undefined) throw new WorldError(`${program} is not installed, or not in a folder of PATH`);
   const version = await versionOf(path);
   const child = spawn(path, words, { cwd: folder, stdio: ['ignore', 'ignore', 'ignore'] });
   const end = () => void child.kill('SIGKILL');
@@ -45,7 +46,7 @@ async function start(
   const until = performance.now() + readyMs;
   while (!(await accepts(port))) {
     if (child.exitCode !== null || performance.now() > until)
-      throw new Error(`${program} did not start on port ${port}`);
+      throw new WorldError(`${program} did not start on port ${port}`);
     await pause(20);
   }
   return {

@@ -7,6 +7,7 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AnyEntity, Caller } from '../core/entity.ts';
+import { isSkerryError } from '../core/errors.ts';
 import { addressOf } from '../core/message.ts';
 import type { View } from '../placement/view.ts';
 import { connect } from '../runtime/connect.ts';
@@ -23,6 +24,7 @@ import { MemoryTransport } from '../runtime/transports/memory.ts';
 import { openNats } from '../runtime/transports/nats.ts';
 import behaviours from './app.ts';
 import { type Counts, countingStore, countingTransport, newCounts } from './counting.ts';
+import { WorldError } from './failure.ts';
 import type { Fault, Site } from './plan.ts';
 
 const environment = machineEnvironment(standardLog('error'));
@@ -45,6 +47,30 @@ export async function openStore(site: Site): Promise<Store> {
 
 export async function openTransport(url: string): Promise<Transport> {
   return openNats({ servers: url, name: 'skerry-perf' }, environment);
+}
+
+/** Rejects unless the cluster that others started hosts what is measured. */
+export async function checkAttached(transport: Transport, cluster: string, timeoutMs = 5_000): Promise<void> {
+  const hosted = await hostedBy(transport, cluster, timeoutMs);
+  if (ownTypes.every((type) => hosted.has(type))) return;
+  throw new WorldError(
+    "this cluster has no worker that hosts the perf app: start one with skerry up/worker node_modules/skerry/dist/perf/app.js, and look at --cluster (it is 'perf' by default)",
+  );
+}
+
+const ownTypes = behaviours.map(({ contract }) => contract.type);
+
+async function hostedBy(transport: Transport, cluster: string, timeoutMs: number): Promise<ReadonlySet<string>> {
+  try {
+    const remote = await connect({ transport, cluster, environment, timeoutMs });
+    const { workers } = remote.view;
+    await remote.close();
+    return new Set(workers.flatMap(({ types, isLeaving }) => (isLeaving ? [] : types.map(({ type }) => type))));
+  } catch (error) {
+    // The transport is open: it is a view that did not come.
+    if (isSkerryError(error, 'transport-failed')) return new Set();
+    throw error;
+  }
 }
 
 /** What the calls of a load go through. */

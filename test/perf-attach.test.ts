@@ -7,11 +7,18 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { SkerryError } from '../core/errors.ts';
+import perfApp from '../perf/app.ts';
+import { echo } from '../perf/entities.ts';
+import { failureText } from '../perf/failure.ts';
 import { floorOf } from '../perf/floors/all.ts';
 import { drive } from '../perf/load.ts';
+import { innerLines, Peer } from '../perf/peer.ts';
 import type { Load, Site, Work } from '../perf/plan.ts';
 import { hireAgents } from '../perf/remote.ts';
-import { openTransport } from '../perf/site.ts';
+import { checkAttached, openTransport } from '../perf/site.ts';
+import { type ServedWorker, serve } from '../runtime/serve.ts';
+import { MemoryStore } from '../runtime/stores/memory.ts';
 import { NatsServer } from './support/nats-server.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 
@@ -95,5 +102,52 @@ perfAttach('an agent that was hired ends on a signal when NATS is gone, and at o
     await server.close();
   }
 });
+
+perfAttach('attached to a cluster without workers, or without the perf app, it says what to start', async () => {
+  const server = await NatsServer.start();
+  const transport = await openTransport(server.url);
+  const advice = /^this cluster has no worker that hosts the perf app: start one with skerry up\/worker /;
+  const saidOf = async (cluster: string) => failureText(await checkAttached(transport, cluster, 1_000).catch((e) => e));
+  assert.match(await saidOf('nobody'), advice);
+  // A part of it is not enough.
+  const behaviours = {
+    shop: perfApp,
+    office: [echo],
+  };
+  const workers: ServedWorker[] = [];
+  for (const [cluster, ones] of Object.entries(behaviours)) {
+    const worker = await serve({ behaviours: ones, store: new MemoryStore(), transport, cluster, name: 'one' });
+    workers.push(worker);
+    await worker.ready();
+  }
+  assert.match(await saidOf('office'), advice);
+  await checkAttached(transport, 'shop');
+  for (const worker of workers) await worker.close();
+  await transport.close();
+  await server.close();
+});
+
+perfAttach(
+  'a fault of the world is one line and exit code 1, also from another process; a bug keeps its stack',
+  async () => {
+    const server = await NatsServer.start('authorization { token: secret }');
+    const refused = started(['echo', '--nats', server.url, '--attach', '--quiet']);
+    assert.is(await refused.ended, 1);
+    assert.match(
+      refused.text(),
+      /^error: NATS at [\d.:]+ refused the credentials: .* — write the login into the address: .*\n$/,
+    );
+    await server.close();
+    const crash = (error: unknown) => ({ crash: () => Promise.reject(error) });
+    const across = async (error: unknown) => {
+      const [mine, theirs] = innerLines();
+      new Peer(theirs, crash(error));
+      return failureText(await new Peer(mine, {}).ask('crash').catch((reason: unknown) => reason));
+    };
+    assert.is(await across(new SkerryError('deadline', 'too late')), 'too late');
+    assert.match(await across(Object.assign(new Error('connect'), { code: 'ECONNREFUSED' })), /^connect — look at .*$/);
+    assert.match(await across(new TypeError('no function')), /^TypeError: no function\n +at /);
+  },
+);
 
 perfAttach.run();
