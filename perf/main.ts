@@ -57,7 +57,7 @@ async function measured(plan: Plan, viewer: Viewer): Promise<Outcome> {
   let hired: Hired | undefined;
   try {
     if (attach) await checkAttached(transport, cluster);
-    hired = await hireAgents(transport, agents);
+    hired = await hireAgents(transport, agents, { viewer });
     return await run(plan, { viewer, isForking: true, remotes: hired.hands, machines: hired.machines });
   } finally {
     await hired?.release();

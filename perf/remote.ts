@@ -10,8 +10,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { decode, encode } from '../runtime/codec.ts';
 import type { Transport } from '../runtime/transport.ts';
 import type { Hand } from './crew.ts';
+import { WorldError } from './failure.ts';
 import { Generator } from './generator.ts';
+import { noViewer } from './live.ts';
 import { type Line, Peer } from './peer.ts';
+import type { Viewer } from './run.ts';
 import { ownId } from './site.ts';
 
 const agentsSubject = 'skerry-perf.agents';
@@ -122,7 +125,11 @@ export interface Hired {
 }
 
 /** Whoever answers within a second; or so many, if they are waited for. */
-export async function hireAgents(transport: Transport, count: number, patienceMs = 60_000): Promise<Hired> {
+export async function hireAgents(
+  transport: Transport,
+  count: number,
+  { viewer = noViewer, patienceMs = 60_000 }: { readonly viewer?: Viewer; readonly patienceMs?: number } = {},
+): Promise<Hired> {
   const found = new Map<string, Agent>();
   const inbox = subjectOf(ownId());
   const close = transport.listen(inbox, (bytes) => {
@@ -130,13 +137,18 @@ export async function hireAgents(transport: Transport, count: number, patienceMs
     found.set(agent.id, agent);
   });
   const until = performance.now() + (count === 0 ? lookMs : patienceMs);
+  let said: number | undefined;
   do {
     transport.send(agentsSubject, encode({ kind: 'who', replyTo: inbox } satisfies Call));
     await pause(count === 0 ? lookMs : 200);
+    if (found.size >= count || found.size === said) continue;
+    said = found.size;
+    viewer.begins(`waiting for agents: ${said} of ${count}`, { warmupMs: 0, durationMs: 0, unit: 'agents' });
   } while (performance.now() < until && (count === 0 || found.size < count));
   close();
+  viewer.ends();
   if (found.size < count)
-    throw new Error(`${found.size} agents answered, not ${count}: start 'skerry perf agent' on each machine`);
+    throw new WorldError(`${found.size} agents answered, not ${count}: start 'skerry perf agent' on each machine`);
   const machines = [...found.values()].slice(0, count === 0 ? undefined : count);
   const employments = machines.map((agent) => employ(transport, agent));
   return {
@@ -161,7 +173,7 @@ function employ(transport: Transport, agent: Agent): { hand: Hand; end: () => vo
   const gone = new Promise<Error>((resolve) => {
     closers.push(
       transport.onAbsent((subject) => {
-        if (subject === subjectOf(agent.id)) resolve(new Error(`the agent on ${agent.host} is gone`));
+        if (subject === subjectOf(agent.id)) resolve(new WorldError(`the agent on ${agent.host} is gone`));
       }),
     );
   });

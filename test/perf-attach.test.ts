@@ -12,10 +12,11 @@ import perfApp from '../perf/app.ts';
 import { echo } from '../perf/entities.ts';
 import { failureText } from '../perf/failure.ts';
 import { floorOf } from '../perf/floors/all.ts';
+import { noViewer } from '../perf/live.ts';
 import { drive } from '../perf/load.ts';
 import { innerLines, Peer } from '../perf/peer.ts';
 import type { Load, Site, Work } from '../perf/plan.ts';
-import { hireAgents } from '../perf/remote.ts';
+import { hireAgents, serveAgent } from '../perf/remote.ts';
 import { checkAttached, openTransport } from '../perf/site.ts';
 import { type ServedWorker, serve } from '../runtime/serve.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
@@ -149,5 +150,21 @@ perfAttach(
     assert.match(await across(new TypeError('no function')), /^TypeError: no function\n +at /);
   },
 );
+
+perfAttach('who waits for agents is told how many there are', async () => {
+  const server = await NatsServer.start();
+  const transport = await openTransport(server.url);
+  serveAgent(transport, () => undefined);
+  const told: string[] = [];
+  const viewer = { ...noViewer, begins: (what: string) => void told.push(what) };
+  const hiring = hireAgents(transport, 2, { viewer });
+  await pause(700);
+  serveAgent(transport, () => undefined);
+  assert.is((await hiring).hands.length, 2);
+  assert.is(told.at(-1), 'waiting for agents: 1 of 2');
+  assert.is(new Set(told).size, told.length);
+  await transport.close();
+  await server.close();
+});
 
 perfAttach.run();
