@@ -104,6 +104,8 @@ export interface Work {
   readonly skew: number;
   readonly stateBytes: number;
   readonly growth?: Growth;
+  /** Workers come and go meanwhile. */
+  readonly isDisturbed?: boolean;
 }
 
 /** What one generator measured. */

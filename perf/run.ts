@@ -180,8 +180,9 @@ class Repeat {
   };
 
   #work(step: string, { growth }: Pick<Step, 'growth'> = {}): Work {
-    const { keys, skew, stateBytes } = this.#plan;
-    const work = { scenario: this.#scenario.name, step, run: this.#options.run, keys, skew, stateBytes };
+    const { keys, skew, stateBytes, faults } = this.#plan;
+    const isDisturbed = faults.length > 0;
+    const work = { scenario: this.#scenario.name, step, run: this.#options.run, keys, skew, stateBytes, isDisturbed };
     return growth === undefined ? work : { ...work, growth };
   }
 

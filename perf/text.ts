@@ -18,6 +18,7 @@ export function textOf(report: Report): string {
     ]),
     '',
     ...report.steps.flatMap(factLines),
+    ...report.steps.flatMap(faultLines),
     ...report.faultsMissed.map(missedLine),
     ...growthLines(report),
     ...courseLines(report),
@@ -65,6 +66,17 @@ function factLines({ step, facts }: StepFigures): string[] {
 
 /** A zero would look like a perfect result. */
 const noneTexts: Readonly<Record<string, string>> = { 'kills 0': 'no worker was killed', 'moved 0': 'nothing moved' };
+
+/** When each happened, and when everything was as before. */
+function faultLines({ step, repeats }: StepFigures): string[] {
+  const second = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
+  return repeats.flatMap(({ marks }, index) => {
+    const texts = marks.map(
+      ({ kind, worker, atMs, overMs }) => `${kind} ${worker} at ${second(atMs)}, over at ${second(overMs)}`,
+    );
+    return texts.length === 0 ? [] : [`${step} ${index + 1}: ${texts.join('; ')}`];
+  });
+}
 
 function missedLine({ kind, atMs, times, of, why }: MissedFault): string {
   const at = atMs % 1_000 === 0 ? `${atMs / 1_000}s` : `${atMs}ms`;

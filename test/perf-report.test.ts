@@ -1,13 +1,16 @@
 /** What a report says, and what it leaves unsaid because it would mean nothing. */
 import { compareText } from '../perf/compare.ts';
 import { newHistogram, packed, record } from '../perf/histogram.ts';
+import type { Lane } from '../perf/load.ts';
 import { askedOf } from '../perf/options.ts';
 import type { Mark, Outcome } from '../perf/outcome.ts';
 import { pageOf } from '../perf/page.ts';
 import type { Measured } from '../perf/plan.ts';
 import { type Report, reportOf } from '../perf/report.ts';
+import type { Stand } from '../perf/scenario.ts';
 import { scenarioOf } from '../perf/scenarios/all.ts';
 import { textOf } from '../perf/text.ts';
+import { Watchman } from '../perf/watchman.ts';
 import { assert, suite } from './support/suite.ts';
 
 const said = suite('perf-report');
@@ -111,10 +114,58 @@ said('what faults did is told of those that happened', () => {
     [report.kills, report.recoveryP50Ms, report.recoveryP99Ms, report.moved, report.pauseP50Ms],
     [1, 10, 30, 0, null],
   );
-  assert.match(textOf(report), /kills 1, recoveryP50Ms 10, recoveryP99Ms 30, nothing moved\nmove@7s did not happen/);
+  assert.match(
+    textOf(report),
+    /kills 1, recoveryP50Ms 10, recoveryP99Ms 30, nothing moved\n.*\nmove@7s did not happen/,
+  );
   const moved = reportOf(outcomeOf('move --workers 2 --faults move@1s', { ...happened, marks: [mark('move', 1_000)] }));
   assert.equal([moved.moved, moved.pauseP50Ms, moved.dipPercent, moved.faultsMissed], [1, 5, 0, []]);
   assert.is(moved.kills, undefined);
 });
+
+said('a scenario with faults of other kinds tells when each of them happened and what it did', () => {
+  const happened = { marks: [mark('kill', 1_000), mark('move', 2_000)], extra: { recoveryMs: [10], pauseMs: [5, 7] } };
+  const report = reportOf(outcomeOf('counter --workers 2 --faults kill@1s,move@2s', happened));
+  assert.equal(
+    [report.kills, report.recoveryP50Ms, report.moved, report.pauseP99Ms, report.dipPercent],
+    [1, 10, 2, 7, 0],
+  );
+  assert.match(
+    textOf(report),
+    /counter 1: kill worker-1 at 1\.0 s, over at 1\.5 s; move worker-1 at 2\.0 s, over at 2\.5 s\n/,
+  );
+  const unwatched = reportOf(outcomeOf('fanout --workers 2 --faults kill@1s', { marks: [mark('kill', 1_000)] }));
+  assert.equal([unwatched.kills, unwatched.recoveryP50Ms], [1, null]);
+  assert.match(textOf(unwatched), /fanout: kills 1, recoveryP50Ms not measured, /);
+});
+
+said(
+  'a watchman tells what moved from what was taken over of a killed worker, and asks each partition that it had',
+  async () => {
+    const owners: (string | undefined)[] = ['a', 'a', 'b'];
+    const stand = {
+      work: { run: 'r', keys: 3 },
+      post: { view: { version: 1 }, where: (_type: string, name: string) => whereOf(Number(name.slice(2))) },
+    };
+    const whereOf = (partition: number) => ({ partition, worker: owners[partition] });
+    const asked: number[] = [];
+    const watched = stand as unknown as Stand;
+    const watchman = new Watchman(watched, { type: 't', call: async (key) => void asked.push(key) });
+    const lane = { key: 0, startedAt: performance.now() - 40 } as Lane;
+    const viewed = (...now: readonly (string | undefined)[]) => {
+      owners.splice(0, 3, ...now);
+      stand.post.view = { version: stand.post.view.version + 1 };
+      watchman.ended(lane, performance.now());
+    };
+    watched.onFault('kill', 'a');
+    viewed(undefined, undefined, 'b');
+    viewed('b', 'b', 'b');
+    assert.equal([asked, (await watchman.extra()).pauseMs], [[0, 1], []]);
+    viewed('a', 'b', 'b');
+    const { recoveryMs, pauseMs } = await watchman.extra();
+    assert.is(recoveryMs?.length, 2);
+    assert.ok(pauseMs?.length === 1 && (pauseMs[0] ?? 0) >= 40, String(pauseMs));
+  },
+);
 
 said.run();

@@ -1,9 +1,9 @@
 /** Durable increments: over many keys, of one key, and while workers come and go. */
 import { Counter, Wide } from '../entities.ts';
 import { judge } from '../journal.ts';
-import { drive } from '../load.ts';
 import type { Entries, Verdict } from '../plan.ts';
 import { callers, inGroups, keyName, type Scenario, type Stand } from '../scenario.ts';
+import { driveKeys } from '../watchman.ts';
 
 const contractOf = ({ work }: Stand) => (work.stateBytes > 0 ? Wide : Counter);
 
@@ -16,20 +16,10 @@ async function fill(stand: Stand): Promise<void> {
 }
 
 function run(stand: Stand) {
-  const of = callers(stand, contractOf(stand));
-  const { pick } = stand;
+  const contract = contractOf(stand);
+  const of = callers(stand, contract);
   const journal = stand.journal.numbered((key) => keyName(stand.work, key));
-  return drive(
-    (lane) => {
-      lane.key = pick();
-      return of(lane.key).add({ by: 1 });
-    },
-    stand.load,
-    {
-      ended: ({ key }) => journal.acked(key),
-      failed: ({ key }, error) => journal.failed(key, error),
-    },
-  );
+  return driveKeys(stand, { type: contract.type, call: (key) => of(key).add({ by: 1 }), journal });
 }
 
 export function checkCounts(stand: Stand, entries: Entries): Promise<Verdict> {

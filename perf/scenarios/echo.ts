@@ -1,8 +1,8 @@
 /** Calls that the store has no part in: of entities in memory, and queries. */
 import { Counter, Echo } from '../entities.ts';
 import { judge } from '../journal.ts';
-import { drive } from '../load.ts';
 import { callers, inGroups, keyName, type Scenario } from '../scenario.ts';
+import { driveKeys } from '../watchman.ts';
 
 /** With its envelope about a hundred bytes. */
 const text = 'x'.repeat(32);
@@ -17,17 +17,7 @@ export const echo: Scenario = {
   run: (stand) => {
     const journal = stand.journal.numbered((key) => keyName(stand.work, key));
     const of = callers(stand, Echo);
-    return drive(
-      (lane) => {
-        lane.key = stand.pick();
-        return of(lane.key).say({ text });
-      },
-      stand.load,
-      {
-        ended: ({ key }) => journal.acked(key),
-        failed: ({ key }, error) => journal.failed(key, error),
-      },
-    );
+    return driveKeys(stand, { type: Echo.type, call: (key) => of(key).say({ text }), journal });
   },
   check: (stand, entries) => judge(entries, (key) => stand.post.entity(Echo, key).count()),
 };
@@ -50,10 +40,7 @@ export const read: Scenario = {
   },
   run: (stand) => {
     const of = callers(stand, Counter);
-    return drive((lane) => {
-      lane.key = stand.pick();
-      return of(lane.key).count();
-    }, stand.load);
+    return driveKeys(stand, { type: Counter.type, call: (key) => of(key).count() });
   },
   check: (stand, entries) => judge(entries, (key) => stand.post.entity(Counter, key).count()),
 };
