@@ -1,9 +1,14 @@
 /** Workers that join, leave, crash and are replaced, over the in-process transport: what a client sees of it. */
 import { partitionOf } from '../placement/hash.ts';
+import type { Placement } from '../placement/placement.ts';
 import { connect } from '../runtime/connect.ts';
 import type { ServedWorker } from '../runtime/serve.ts';
 import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
 import { Subjects } from '../runtime/subjects.ts';
+import { MemoryTransport } from '../runtime/transports/memory.ts';
+import { noView, Views } from '../runtime/views.ts';
+import { HandEnvironment } from './support/hand.ts';
+import { placed } from './support/placed.ts';
 import { withWorkers } from './support/served.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 import { Tally, tallyWith, watch } from './support/tally.ts';
@@ -167,6 +172,22 @@ test('MB1: a worker whose name is another process’s by the view stops, and say
     assert.is(await a?.closed, 'replaced');
     assert.ok(hand.logged.some(({ level, message }) => level === 'error' && message.includes('name')));
   }));
+
+test('VW1: a view is followed if it is later than the one that holds, and told on if it is not', () => {
+  const [environment, followed, told] = [new HandEnvironment(), [] as number[], [] as string[]];
+  const transport = new MemoryTransport(environment);
+  transport.send = (subject) => void told.push(subject);
+  const follow = ({ view }: Placement) => void followed.push(view.version);
+  const subjects = new Subjects('main');
+  const views = new Views({ environment, transport, subjects, id: 'x', follow }, noView(16));
+  const { view } = placed(16, ['a', 'b'], ['tally']);
+  views.learn({ ...view, version: 5 });
+  views.learn({ ...view, version: 4, workers: [] });
+  views.learn({ ...view, version: 5, workers: [] });
+  assert.equal([followed, views.placement.view.workers.length, told], [[5], 2, [subjects.views]]);
+  views.learn({ ...view, version: 6, workers: [] });
+  assert.equal([followed, views.placement.view.version], [[5, 6], 6]);
+});
 
 test('VW1: a view that is older than the one that holds changes nothing', () =>
   withWorkers({}, async ({ hand, transport, workers, remote }) => {

@@ -35,7 +35,7 @@ export interface StoreParts {
   /** An entity is pinned to a worker, or (undefined) no longer; these epochs were raised with it. */
   readonly pinned: (address: string, worker: string | undefined, raised: ReadonlyMap<Partition, Epoch>) => void;
   /** The store has gone back; these had been told of what is gone. */
-  readonly wentBack: (witnesses: readonly Witness[]) => void;
+  readonly wentBack: (witnesses: readonly Witness[], isGone: (partition: Partition) => boolean) => void;
   /** A node says loudly that the store has lost commits of a partition. */
   readonly lossReported: (node: SimulatedNode, partition: Partition) => void;
   /** May crash the node, here and now. */
@@ -181,7 +181,7 @@ export class FaultyStore {
     const home = chance.hits(0.5) ? undefined : chance.between(0, partitions - 1);
     const isGone = (partition: Partition) => home === undefined || partition % partitions === home;
     count.add(home === undefined ? 'store went back' : 'one partition went back');
-    wentBack(this.#losses.goBack(counters, isGone));
+    wentBack(this.#losses.goBack(counters, isGone), isGone);
     image.goBack(kept, { isGone, partitions });
     this.inner = await storeOf(image, partitions);
     for (const partition of [...image.epochs.keys()])

@@ -170,7 +170,7 @@ class Run {
       committed: (node, group, outcomes) => this.#watch.committed(node, group, outcomes),
       claimed: (node, claims) => this.#watch.claimed(node, claims),
       pinned: (address, worker, raised) => this.#watch.pinned(address, worker, raised),
-      wentBack: (witnesses) => this.#watch.wentBack(witnesses),
+      wentBack: (witnesses, isGone) => this.#watch.wentBack(witnesses, isGone),
       lossReported: (node, partition) => this.#watch.lossFound(node, partition),
       mayCrash: (node: SimulatedNode, point: CrashPoint) => this.#cluster.mayCrash(node, point),
     });

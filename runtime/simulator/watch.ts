@@ -240,8 +240,10 @@ export class Watch {
   // ---- what is lost
 
   /** The store has gone back. From here on nobody's history can be held against it, but those who own what is gone must find out. */
-  wentBack(witnesses: readonly Witness[]): void {
+  wentBack(witnesses: readonly Witness[], isGone: (partition: Partition) => boolean): void {
     this.lossCount += 1;
+    // To a copy that may be younger than that of the time before: what was gone is there again, and nobody can find it missing.
+    for (const [key, { partition }] of this.#witnesses) if (isGone(partition)) this.#witnesses.delete(key);
     for (const witness of witnesses)
       if (!witness.node.isStopped && this.isOwner(witness.node, witness.partition) === true)
         this.#witnesses.set(`${witness.node.name} ${witness.partition}`, witness);
