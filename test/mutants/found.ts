@@ -62,6 +62,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/residents.ts',
     find: '      await this.#fence(activations);\n',
     replace: '',
+    tests: ['residents'],
   },
   {
     name: 'the floor passes a message whose dead letter is not durable',

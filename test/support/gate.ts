@@ -124,6 +124,11 @@ export class GateStore implements Store {
     return this.inner.load(...asked);
   }
 
+  /** Whether a late commit is still to land. */
+  get isLate(): boolean {
+    return this.#late !== undefined;
+  }
+
   async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
     this.#knock();
     this.epochCount += 1;
@@ -155,16 +160,21 @@ export class GateStore implements Store {
     return this.inner.lease(...args);
   }
 
-  read(entity: Parameters<Store['read']>[0], names: readonly RecordName[]): Promise<(Uint8Array | undefined)[]> {
+  async read(entity: Parameters<Store['read']>[0], names: readonly RecordName[]): Promise<(Uint8Array | undefined)[]> {
     this.readCount += 1;
+    await this.#landLate();
     return this.inner.read(entity, names);
   }
 
   async scan(...given: Parameters<Store['scan']>): Promise<(readonly [RecordName, Uint8Array])[]> {
+    await this.#landLate();
+    return this.inner.scan(...given);
+  }
+
+  async #landLate(): Promise<void> {
     const late = this.#late;
     this.#late = undefined;
     if (late !== undefined) await this.inner.commit(late);
-    return this.inner.scan(...given);
   }
 
   wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]> {
