@@ -49,7 +49,6 @@ async function connectionOptions(plan: NatsPlan, address: ServerAddress, name: s
     timeout: dialMs,
     // Signs of life are asked for here: the library cannot let go of a connection that takes no bytes.
     pingInterval: 2_147_483_647,
-    noAsyncTraces: true,
     ...(plan.name === undefined ? {} : { name: plan.name }),
     ...(await loginOptions(plan)),
   };
