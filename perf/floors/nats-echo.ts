@@ -25,7 +25,8 @@ export async function natsOf({ natsUrl }: Pick<Site, 'natsUrl'>): Promise<NatsCo
   let failure: unknown = new SkerryError('transport-failed', 'no server of NATS is named');
   for (let tries = ring.size; tries > 0; tries--)
     try {
-      return await dial(plan, ring, environment);
+      // As the library comes: with traces of each request, which few leave out.
+      return await dial(plan, ring, environment, { noAsyncTraces: false });
     } catch (error) {
       failure = error;
     }

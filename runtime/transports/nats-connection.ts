@@ -24,13 +24,18 @@ export type { Msg, NatsConnection, NatsError, Status, Subscription };
 /** How long a server may take to say its first words, and again to let us in. */
 const dialMs = 3_000;
 
-/** Connects to the next server of the ring; rejects with `transport-failed`. */
-export async function dial(plan: NatsPlan, ring: ServerRing, environment: Environment): Promise<NatsConnection> {
+/** Connects to the next server of the ring; rejects with `transport-failed`. `more`: for who measures the library otherwise. */
+export async function dial(
+  plan: NatsPlan,
+  ring: ServerRing,
+  environment: Environment,
+  more: Pick<ConnectionOptions, 'noAsyncTraces'> = {},
+): Promise<NatsConnection> {
   const address = ring.next();
   const shown = `NATS at ${address.host}:${address.port}`;
   try {
     await somebodyThere(address, dialMs, environment);
-    return await connect(await connectionOptions(plan, address, ring.certifiedName(address)));
+    return await connect({ ...(await connectionOptions(plan, address, ring.certifiedName(address))), ...more });
   } catch (error) {
     const isRefusal =
       error instanceof Error && 'code' in error && /^(?:AUTHORIZATION|AUTHENTICATION)/.test(`${error.code}`);
@@ -49,6 +54,7 @@ async function connectionOptions(plan: NatsPlan, address: ServerAddress, name: s
     timeout: dialMs,
     // Signs of life are asked for here: the library cannot let go of a connection that takes no bytes.
     pingInterval: 2_147_483_647,
+    noAsyncTraces: true,
     ...(plan.name === undefined ? {} : { name: plan.name }),
     ...(await loginOptions(plan)),
   };
