@@ -2,7 +2,8 @@
  * Forgetting: what of an entity leaves memory, or the store, because nobody can need it any more (P10).
  *
  * Owns when activities beyond the bound leave memory, and when records of streams and history leave the store. What an
- * activation at rest gives back is `resting.ts`. That a record may go is `core/activity.ts` (A3); when a stream is closed, `courier.ts`.
+ * activation at rest gives back is `resting.ts`. That a record may go is `core/activity.ts` (A3); when a stream is closed,
+ * `closing.ts`.
  */
 import { type Activity, isOver, mayForget } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';

@@ -7,7 +7,8 @@
  * Owns what happens to activations; who hands what to whom, and when, is `tenancy.ts`.
  *
  * Invariants:
- * - HO1 A partition is given away only when no commit of it by this claim is under way, and from then on nothing of it runs here (P3).
+ * - HO1 A partition is given away only when no commit of it by this claim is under way, and from then on nothing of it
+ *   runs here (P3).
  * - HO2 What waited for turns leaves with the partition, in its order (P6).
  * - HO3 An entity runs here by the one partition that is its own by the store's pins, not by what the view says of them (P3).
  */

@@ -2,7 +2,8 @@
  * A set of partners that may say 'perhaps' of one that it does not have, and never 'no' of one that it has.
  *
  * An entity with more partners than stay in memory has the others in the store. This set knows which those are, so that
- * who surely writes for the first time costs no read. Four to eight bytes a partner: a table of hashes, open addressing.
+ * who surely writes for the first time costs no read. Eight to sixteen bytes a partner: a table of hashes, open addressing, at
+ * most half full.
  */
 import { type Activity, isEmpty } from '../core/activity.ts';
 import type { PartnerId } from '../core/message.ts';
@@ -26,7 +27,7 @@ export class PartnerSet {
   #slots = new Uint32Array(slotCountMin);
   #count = 0;
 
-  /** Partners at most that it holds memory for: those with the same hash count once. */
+  /** How many hashes it has: partners that share one count once. */
   get count(): number {
     return this.#count;
   }
