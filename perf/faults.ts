@@ -47,7 +47,7 @@ function moveFacts(pauseMs: readonly number[] | undefined, repeats: readonly Cou
     moved: pauseMs?.length ?? null,
     pauseP50Ms: percentileOf(pauseMs ?? [], 50),
     pauseP99Ms: percentileOf(pauseMs ?? [], 99),
-    ...dips(disturbed.map(({ seriesPerS }) => seriesPerS).filter((series) => median(series) > 0)),
+    ...dips(disturbed.filter(({ seriesPerS }) => median(seriesPerS) > 0)),
   };
 }
 
@@ -56,23 +56,38 @@ const percentileOf = (values: readonly number[], percent: number) =>
 
 /** Below this part of the usual throughput it is a dip. */
 const dipPart = 0.7;
-const windowSlots = 1_000 / seriesMs;
+/** What a fault leaves behind, say caches to fill, is over after this, ms. */
+const afterMs = 1_000;
 
-/** By how much the worst second of a repeat is below its median, and for how long it stays below 70 %. */
-function dips(series: readonly (readonly number[])[]): Facts {
-  if (series.length === 0) return { dipPercent: null, dipMs: null };
-  const each = series.map((perS) => {
-    const usual = median(perS);
-    const seconds = perS.slice(windowSlots - 1).map((_, from) => mean(perS.slice(from, from + windowSlots)));
+/** By how much the worst second of a repeat is below what is usual there, and for how long half seconds are below 70 % of it. */
+function dips(courses: readonly Course[]): Facts {
+  if (courses.length === 0) return { dipPercent: null, dipMs: null };
+  const each = courses.map((course) => {
+    const usual = usualPerS(course);
+    const worst = Math.min(usual, ...means(course.seriesPerS, 1_000));
     return {
-      percent: 100 * (1 - Math.min(usual, ...seconds) / usual),
-      ms: longest(perS, usual * dipPart) * seriesMs,
+      percent: 100 * (1 - worst / usual),
+      ms: longest(means(course.seriesPerS, 500), usual * dipPart) * seriesMs,
     };
   });
   return {
     dipPercent: Math.round(median(each.map(({ percent }) => percent))),
     dipMs: median(each.map(({ ms }) => ms)),
   };
+}
+
+/** The median of the time in which nothing happened; of all if something always did. */
+function usualPerS({ seriesPerS, marks }: Course): number {
+  const isQuiet = (_: number, slot: number) =>
+    !marks.some(({ atMs, overMs }) => (slot + 1) * seriesMs > atMs && slot * seriesMs < overMs + afterMs);
+  const quiet = median(seriesPerS.filter(isQuiet));
+  return quiet > 0 ? quiet : median(seriesPerS);
+}
+
+/** Of each span of so many ms the mean. */
+function means(perS: readonly number[], spanMs: number): number[] {
+  const slots = spanMs / seriesMs;
+  return perS.slice(slots - 1).map((_, from) => mean(perS.slice(from, from + slots)));
 }
 
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length);

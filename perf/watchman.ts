@@ -2,8 +2,8 @@
  * Calls of one key each, and how long keys are without an answer while workers come and go.
  *
  * After a kill one call each goes at once to a key of every partition that lived at that worker: its answer is the recovery. Of a
- * move the pause of a partition is the longest call to any of its keys within a second of the moment at which its new owner was
- * heard of, the usual time of a call included.
+ * move the pause of a partition is the longest call to any of its keys from one second before its new owner was heard of to three
+ * seconds after, in which it is handed over; that of some hundred usual calls included.
  */
 import type { NumberedJournal } from './journal.ts';
 import { drive, type Lane } from './load.ts';
@@ -18,7 +18,8 @@ export interface KeyCalls {
   readonly journal?: NumberedJournal;
 }
 
-const aroundSlots = 1_000 / seriesMs;
+const slotsBefore = 1_000 / seriesMs;
+const slotsAfter = 3_000 / seriesMs;
 
 interface Moved {
   readonly partition: number;
@@ -116,7 +117,7 @@ export class Watchman {
   #pauseOf({ partition, slot }: Moved): number {
     const slots = this.#worst.get(partition) ?? [];
     let most = 0;
-    for (let at = Math.max(0, slot - aroundSlots); at <= slot + aroundSlots; at++)
+    for (let at = Math.max(0, slot - slotsBefore); at <= slot + slotsAfter; at++)
       most = Math.max(most, slots[at] ?? 0);
     return most;
   }

@@ -95,7 +95,29 @@ export interface FrameHead {
   readonly hops: number;
 }
 
+/**
+ * Where partitions are found that the view gives to somebody else: at the worker of this id. A frame of its own, with one row of a
+ * kind that an older reader refuses with the whole frame (K1): it goes by its view, as before.
+ */
+export interface Whereabouts {
+  readonly id: string;
+  readonly partitions: readonly number[];
+}
+
 const packer = new Packer();
+
+export function encodeWhereabouts({ id, partitions }: Whereabouts, viewVersion: number): Uint8Array {
+  packer.begin();
+  packer.array(4);
+  packer.number(frameVersion);
+  packer.number(viewVersion);
+  packer.number(0);
+  packer.array(2 + partitions.length);
+  packer.number(whereaboutsKind);
+  packer.text(id);
+  for (const partition of partitions) packer.number(partition);
+  return packer.end();
+}
 
 export function encodeFrame(envelopes: readonly Envelope[], { viewVersion, hops }: FrameHead): Uint8Array {
   packer.begin();
@@ -166,6 +188,8 @@ export function packContent(to: Packer, content: Content): void {
   to.text(content.hold);
   to.boolean(content.wantsAnswer);
 }
+
+const whereaboutsKind = 4;
 
 /** Of a row of a frame, its kind included. */
 const columns = { message: 12 + contentColumns, query: 8, reply: 5, stream: 6 } as const;
@@ -245,8 +269,13 @@ const last = {
   client: new LastText(),
 };
 
-/** A frame's head and envelopes (K1). Throws an error that says what is wrong with it. */
-export function decodeFrame(bytes: Uint8Array): FrameHead & { readonly envelopes: Envelope[] } {
+export interface Frame extends FrameHead {
+  readonly envelopes: Envelope[];
+  readonly whereabouts?: Whereabouts;
+}
+
+/** A frame's head, and its envelopes or what it says of whereabouts (K1). Throws an error that says what is wrong with it. */
+export function decodeFrame(bytes: Uint8Array): Frame {
   const frame = new Unpacker(bytes);
   const count = frame.array() - 3;
   if (count < 0) throw new Error('a frame without its head');
@@ -254,14 +283,24 @@ export function decodeFrame(bytes: Uint8Array): FrameHead & { readonly envelopes
   if (version !== frameVersion) throw new Error(`frame of version ${version}, not ${frameVersion}`);
   const head = { viewVersion: frame.count(), hops: frame.count() };
   const envelopes: Envelope[] = [];
-  for (let index = 0; index < count; index++) envelopes.push(readEnvelope(frame));
+  let whereabouts: Whereabouts | undefined;
+  for (let index = 0; index < count; index++) {
+    const length = frame.array();
+    const kind = frame.number();
+    if (kind === whereaboutsKind && count === 1) whereabouts = readWhereabouts(frame, length);
+    else envelopes.push(readEnvelope(frame, length, kind));
+  }
   if (!frame.isAtEnd) throw new Error('something follows the frame');
-  return { ...head, envelopes };
+  return whereabouts === undefined ? { ...head, envelopes } : { ...head, envelopes, whereabouts };
 }
 
-function readEnvelope(frame: Unpacker): Envelope {
-  const length = frame.array();
-  const kind = frame.number();
+function readWhereabouts(frame: Unpacker, length: number): Whereabouts {
+  if (length < 3) throw new Error(`a row of ${length} columns says nothing of whereabouts`);
+  const id = frame.text();
+  return { id, partitions: Array.from({ length: length - 2 }, () => frame.count()) };
+}
+
+function readEnvelope(frame: Unpacker, length: number, kind: number): Envelope {
   if (kind === 0 && length === columns.message) return readMessage(frame);
   if (kind === 1 && length === columns.query) return readQuery(frame);
   if (kind === 2 && length === columns.reply) {

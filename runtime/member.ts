@@ -86,14 +86,15 @@ export class Member {
     this.#entry = entry;
     this.#absences = new Absences(environment);
     const nothing = noView(store.partitions);
-    this.post = new Post({ transport, environment, subjects, onLaterView: () => this.views.ask() }, nothing);
+    const reach = { environment, transport, subjects, id: entry.id };
+    const has = (partition: number) => this.worker.has(partition);
+    this.post = new Post({ ...reach, has, onLaterView: () => this.views.ask() }, nothing);
     const follow = (placement: Placement, before: Placement) => this.#follow(placement, before);
     const signal = (id: string, one: Signal) => void this.#signal(subjects.control(id), one);
-    this.views = new Views({ environment, transport, subjects, id: entry.id, follow }, nothing);
+    this.views = new Views({ ...reach, follow }, nothing);
     this.tenancy = new Tenancy({
-      id: entry.id,
+      ...reach,
       name: entry.name,
-      environment,
       limits,
       store,
       worker: () => this.worker,
@@ -104,10 +105,9 @@ export class Member {
     });
     this.worker = this.#newWorker();
     this.#host = new ServiceHost({
-      environment,
+      ...reach,
       store,
       limits: parts.placementLimits,
-      id: entry.id,
       view: () => (this.views.isKnown ? this.views.placement.view : undefined),
       publish: (view) => {
         if (this.#signal(subjects.views, { kind: 'view', view })) this.views.learn(view);

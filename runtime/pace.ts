@@ -3,36 +3,49 @@
  *
  * A partition pauses from the moment at which it is asked for until it is here, and with it everything in its share. So a
  * share is as large as takes about `shareMs`: twice as large after one that took half of that, half after one that took
- * more; and a small part of the whole, since its entities all come in one go. Owns how large the next one is, and which one
- * is on its way.
+ * more; and a small part of the whole, since its entities all come in one go. Between two shares both sides work for those
+ * who call: a handoff costs as much as some hundred calls, and a move that takes a second longer is seen by nobody. Owns how
+ * large the next share is, when it begins, and which one is on its way.
  *
  * Invariants:
  * - PA1 One share is on its way at a time, of at least one partition.
+ * - PA2 After a share comes a rest, a few times as long as the share took and at most `restMsMax`; then `rested` is called.
+ * - PA3 A move has at most `sharesMax` shares, however slow they are: whoever leaves waits for its end, and not for ever.
  */
 import type { Environment } from './environment.ts';
 
 /** What a share shall take, ms: a few commits. A person does not see it, and it is long beside what each costs. */
 const shareMs = 16;
-/** A move has at least so many shares, if it has as many partitions. */
+/** A move has at least so many shares, if it has as many partitions, and at most so many. */
 const sharesMin = 32;
+const sharesMax = 256;
+/** Of the time of a move a quarter goes to the shares. */
+const restFactor = 3;
+/** So that a move of `sharesMax` slow shares is over before its worker gives up leaving in order. */
+const restMsMax = 48;
 
 export class Pace<Item> {
   readonly #environment: Environment;
+  readonly #rested: () => void;
   readonly #share = new Set<Item>();
   #countMax = 1;
   /** Of how many the move was at its largest. */
   #movingCount = 0;
   #beganAt = 0;
+  #isResting = false;
 
-  constructor(environment: Environment) {
+  /** `rested`: the next share may begin. */
+  constructor(environment: Environment, rested: () => void) {
     this.#environment = environment;
+    this.#rested = rested;
   }
 
-  /** The next share of these, from their beginning; none while one is on its way (PA1). */
+  /** The next share of these, from their beginning; none while one is on its way (PA1) or was just now (PA2). */
   begin(items: readonly Item[]): readonly Item[] {
-    if (this.#share.size > 0) return [];
+    if (this.#share.size > 0 || this.#isResting) return [];
     this.#movingCount = items.length === 0 ? 0 : Math.max(this.#movingCount, items.length);
-    this.#countMax = Math.max(1, Math.min(this.#countMax, Math.ceil(this.#movingCount / sharesMin)));
+    const [countMin, countMax] = [Math.ceil(this.#movingCount / sharesMax), Math.ceil(this.#movingCount / sharesMin)];
+    this.#countMax = Math.max(1, countMin, Math.min(this.#countMax, countMax));
     const share = items.slice(0, this.#countMax);
     for (const item of share) this.#share.add(item);
     this.#beganAt = this.#environment.now();
@@ -45,5 +58,15 @@ export class Pace<Item> {
     const tookMs = this.#environment.now() - this.#beganAt;
     if (tookMs * 2 <= shareMs) this.#countMax *= 2;
     else if (tookMs > shareMs) this.#countMax = Math.max(1, Math.floor(this.#countMax / 2));
+    this.#rest(Math.min(restMsMax, tookMs * restFactor));
+  }
+
+  #rest(ms: number): void {
+    if (ms === 0) return;
+    this.#isResting = true;
+    this.#environment.after(ms, () => {
+      this.#isResting = false;
+      this.#rested();
+    });
   }
 }

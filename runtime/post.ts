@@ -4,14 +4,27 @@
  * Owns routing and framing. Envelopes for a part of the same node are handed over as they are, on the spot: the handler
  * only queues them. Everything for one other subject that is posted in the same tick leaves as one frame; no timer delays it.
  *
+ * While partitions are handed over, they are for a while not yet, or no longer, where the view says. What comes by a detour to
+ * the worker that has its partition makes that worker tell the sender where it is: further messages go there at once. A hint,
+ * never a proof: whoever gets what it does not have sends it on.
+ *
  * Invariants:
  * - M1 A frame that does not decode is counted, logged once per subject, and dropped.
  * - M2 A frame stays below the transport's `frameBytesMax`.
  * - M3 What is forwarded has been forwarded fewer than `hopsMax` times: two views that disagree send nothing to and fro.
+ * - M4 Where a partition is said to be, messages go only while the view lasts, to another worker of that view, and never
+ *   from the worker to which the view gives it.
  */
 import { type Address, isAddress, isPartner } from '../core/message.ts';
 import type { Placement } from '../placement/placement.ts';
-import { decodeFrame, encodeFrame, envelopeOverheadBytes } from './codec.ts';
+import {
+  decodeFrame,
+  encodeFrame,
+  encodeWhereabouts,
+  envelopeOverheadBytes,
+  type Frame,
+  type Whereabouts,
+} from './codec.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import type { Subjects } from './subjects.ts';
@@ -36,6 +49,10 @@ export interface PostParts {
   readonly subjects: Subjects;
   /** A frame came from somebody who knows this later view. */
   readonly onLaterView?: (version: number) => void;
+  /** Of this node's worker. */
+  readonly id?: string;
+  /** Whether this node's worker has a partition now. */
+  readonly has?: (partition: number) => boolean;
 }
 
 export class Post {
@@ -46,7 +63,7 @@ export class Post {
   readonly #badSubjects = new Set<string>();
   #isScheduled = false;
   #placement: Placement;
-  /** Subject of each partition's worker, as far as it was asked for; '': there is none. */
+  /** Subject of each partition's worker, as far as it was asked for, by the view or as we were told (M4); '': there is none. */
   #subjectOf = new Map<number, string>();
   /** The last ones that were looked at; none at first, not one without a name. */
   #soundPartner: string | undefined;
@@ -146,7 +163,7 @@ export class Post {
   }
 
   #arrive(subject: string, bytes: Uint8Array): void {
-    let frame: ReturnType<typeof decodeFrame>;
+    let frame: Frame;
     try {
       frame = decodeFrame(bytes);
     } catch (error) {
@@ -163,6 +180,47 @@ export class Post {
     for (const envelope of frame.envelopes) {
       if (this.#isSound(envelope)) this.#handlers.get(subject)?.(envelope, frame.hops);
       else this.badFrameCount += 1;
+    }
+    if (frame.hops > 0) this.#tellWhereabouts(frame.envelopes);
+    if (frame.whereabouts !== undefined) this.#learn(frame.whereabouts);
+  }
+
+  /** These came by a detour: who sent them first shall know where they belong, if that is here. */
+  #tellWhereabouts(envelopes: readonly Envelope[]): void {
+    const { id, has } = this.#parts;
+    if (id === undefined || has === undefined) return;
+    const bySubject = new Map<string, Set<number>>();
+    for (const envelope of envelopes) {
+      const subject = this.#senderOf(envelope);
+      if (subject === '') continue;
+      const partition = this.#placement.partitionOf(envelope.to);
+      if (!has(partition)) continue;
+      const partitions = bySubject.get(subject);
+      if (partitions === undefined) bySubject.set(subject, new Set([partition]));
+      else partitions.add(partition);
+    }
+    for (const [subject, partitions] of bySubject) {
+      const bytes = encodeWhereabouts({ id, partitions: [...partitions] }, this.#placement.view.version);
+      if (!this.#handlers.has(subject)) this.#parts.transport.send(subject, bytes);
+    }
+  }
+
+  /** Where it was sent from; '': nobody knows. */
+  #senderOf(envelope: Envelope): string {
+    if (envelope.kind === 'reply' || !this.#isSound(envelope)) return '';
+    if ('replyTo' in envelope && envelope.replyTo !== '') return envelope.replyTo;
+    return 'from' in envelope && isAddress(envelope.from) ? this.subjectOf(envelope.from) : '';
+  }
+
+  #learn({ id, partitions }: Whereabouts): void {
+    const subject = this.#parts.subjects.worker(id);
+    // What is here is sent on from here, once it is not here any more (M4).
+    if (this.#handlers.has(subject) || !this.#placement.view.workers.some((worker) => worker.id === id)) return;
+    for (const partition of partitions) {
+      const inView = this.#placement.workerOf(partition);
+      // What was never asked for needs no hint.
+      if (inView === undefined || !this.#subjectOf.has(partition)) continue;
+      if (!this.#handlers.has(this.#parts.subjects.worker(inView.id))) this.#subjectOf.set(partition, subject);
     }
   }
 

@@ -68,7 +68,7 @@ export class Tenancy {
 
   constructor(parts: TenancyParts) {
     this.#parts = parts;
-    this.#pace = new Pace(parts.environment);
+    this.#pace = new Pace(parts.environment, () => this.#want());
   }
 
   /** Whether everything that the view gives to this worker is its own. */

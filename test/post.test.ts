@@ -1,5 +1,14 @@
 /** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
-import { decodeFrame, encode, encodeFrame, frameVersion } from '../runtime/codec.ts';
+
+import type { Placement } from '../placement/placement.ts';
+import {
+  decodeFrame,
+  encode,
+  encodeFrame,
+  encodeWhereabouts,
+  frameVersion,
+  type Whereabouts,
+} from '../runtime/codec.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from '../runtime/envelope.ts';
 import { Post } from '../runtime/post.ts';
 import { Subjects } from '../runtime/subjects.ts';
@@ -139,6 +148,95 @@ test('M1: what comes from nobody, or asks nobody to be answered, is not handed o
   transport.send(subjects.worker('near'), encodeFrame(forged, head));
   await hand.idle();
   assert.equal([near, post.badFrameCount], [[], 2]);
+});
+
+const home = placement.partitionOf(at('far'));
+const query = (to: string, client: string): Envelope => {
+  const asked = {
+    kind: 'query',
+    to,
+    replyTo: subjects.client(client),
+    call: 1,
+    identity: '',
+    operation: 'count',
+  } as const;
+  return { ...asked, payload: new Uint8Array(0), deadline: 5 };
+};
+
+/** The subjects at which what is posted to `far`'s entity arrives, after these frames have come. */
+async function wayAfter(told: readonly Whereabouts[], later?: Placement): Promise<string[]> {
+  const { hand, transport, post, frames } = given();
+  const elsewhere: Uint8Array[] = [];
+  transport.listen(subjects.worker('else'), (frame) => void elsewhere.push(frame));
+  post.post(ack(at('far')));
+  await hand.idle();
+  for (const one of told) transport.send(subjects.worker('near'), encodeWhereabouts(one, 1));
+  await hand.idle();
+  if (later !== undefined) post.follow(later);
+  post.post(ack(at('far')));
+  await hand.idle();
+  assert.is(post.badFrameCount, 0);
+  return [...frames.slice(1).map(() => 'far'), ...elsewhere.map(() => 'else')];
+}
+
+test('M4: where a partition is said to be, messages go; said to be where the view has it, they go there again', async () => {
+  const told = { id: 'else', partitions: [home] };
+  assert.equal(await wayAfter([]), ['far']);
+  assert.equal(await wayAfter([told]), ['else']);
+  assert.equal(await wayAfter([told, { ...told, id: 'far' }]), ['far']);
+  assert.equal(await wayAfter([{ ...told, partitions: [home + 1, home - 1, 2 ** 50] }]), ['far']);
+});
+
+test('M4: what is said lasts as long as the view, is believed of workers of that view, and never of this node', async () => {
+  const told = { id: 'else', partitions: [home] };
+  assert.equal(await wayAfter([told], placed(64, ['near', 'far', 'else'])), ['far']);
+  assert.equal(await wayAfter([{ ...told, id: 'nobody' }]), ['far']);
+  assert.equal(await wayAfter([{ ...told, id: 'near' }]), ['far']);
+  const { hand, transport, post, near } = given();
+  const own = ack(at('near'));
+  post.post(own);
+  transport.send(
+    subjects.worker('near'),
+    encodeWhereabouts({ ...told, partitions: [placement.partitionOf(own.to)] }, 1),
+  );
+  await hand.idle();
+  post.post(own);
+  assert.is(near.length, 2);
+});
+
+test('what comes by a detour to who has it makes that worker tell each sender where it is', async () => {
+  const hand = new HandEnvironment();
+  const transport = new MemoryTransport(hand);
+  const has = (partition: number) => partition === home;
+  const post = new Post({ transport, environment: hand, subjects, id: 'near', has }, placement);
+  const heard: [string, Whereabouts | undefined][] = [];
+  for (const client of ['c', 'd'])
+    transport.listen(subjects.client(client), (frame) => void heard.push([client, decodeFrame(frame).whereabouts]));
+  for (const worker of ['far', 'else'])
+    transport.listen(subjects.worker(worker), (frame) => void heard.push([worker, decodeFrame(frame).whereabouts]));
+  let count = 0;
+  post.listen(subjects.worker('near'), () => {
+    count += 1;
+  });
+  const here = { id: 'near', partitions: [home] };
+  const come = async (envelopes: Envelope[], hops: number) => {
+    heard.length = 0;
+    transport.send(subjects.worker('near'), encodeFrame(envelopes, { viewVersion: 1, hops }));
+    await hand.idle();
+    return heard;
+  };
+  const both = [query(at('far'), 'c'), message(at('far'), 1), query(at('far'), 'd')];
+  assert.equal(await come(both, 0), []);
+  assert.equal(await come(both, 1), [
+    ['c', here],
+    ['d', here],
+  ]);
+  const between = { ...ack(at('far')), from: at('else') };
+  assert.equal(await come([between, between], 1), [['else', here]]);
+  // What is not here, comes from here, or from nobody who could be told.
+  const others = [query(at('else'), 'c'), { ...between, from: at('near') }, { ...between, from: '@c' }];
+  assert.equal(await come(others, 1), []);
+  assert.is(count, 11);
 });
 
 test('who has stopped listening gets nothing more; close ends everything, after what was posted has left', async () => {

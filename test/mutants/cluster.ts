@@ -75,6 +75,22 @@ export const clusterMutants: readonly Mutant[] = [
     tests: ['pace'],
   },
   {
+    name: 'one share of a move follows the other without a rest',
+    promise: 'PA2',
+    file: 'runtime/pace.ts',
+    find: '    this.#rest(Math.min(restMsMax, tookMs * restFactor));\n',
+    replace: '',
+    tests: ['pace'],
+  },
+  {
+    name: 'what is said of whereabouts is believed of any worker',
+    promise: 'M4',
+    file: 'runtime/post.ts',
+    find: 'this.#handlers.has(subject) || !this.#placement.view.workers.some((worker) => worker.id === id)',
+    replace: 'this.#handlers.has(subject)',
+    tests: ['post'],
+  },
+  {
     name: 'a partition is claimed before its owner was asked',
     promise: 'TY1',
     file: 'runtime/tenancy.ts',
