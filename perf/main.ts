@@ -40,13 +40,18 @@ async function main(words: readonly string[]): Promise<number> {
 
 async function measuring(words: readonly string[]): Promise<number> {
   // Servers, processes and folders are taken down by what happens at the exit.
-  process.once('SIGINT', () => process.exit(130)).once('SIGTERM', () => process.exit(143));
+  process.once('SIGINT', () => interrupted(130)).once('SIGTERM', () => interrupted(143));
   const asked = askedOf(words);
   const viewer = asked.isQuiet ? noViewer : terminalViewer(process.stderr);
   const report = reportOf(await measured(asked.plan, viewer));
   if (!asked.isQuiet) process.stdout.write(`${textOf(report)}\n`);
   write(report, asked.files);
   return report.lost + report.doubled === 0 ? 0 : 1;
+}
+
+function interrupted(code: number): never {
+  process.stderr.write('\ninterrupted: nothing is reported\n');
+  process.exit(code);
 }
 
 /** By generators of its own, or by those that were started elsewhere. */

@@ -28,10 +28,14 @@ const lookMs = 1_000;
 export interface Agent {
   readonly id: string;
   readonly host: string;
+  /** Its process: several may run on one machine. */
+  readonly pid: number;
   readonly cores: number;
   readonly cpu: string;
   readonly memoryBytes: number;
 }
+
+const nameOf = ({ host, pid }: Agent) => `agent-${host}-${pid}`;
 
 type Call = { readonly kind: 'who' | 'hire' | 'bye'; readonly replyTo: string };
 type Part = readonly [message: number, index: number, count: number, bytes: Uint8Array];
@@ -72,6 +76,7 @@ export function serveAgent(transport: Transport, said: (text: string) => void): 
   const agent: Agent = {
     id: ownId(),
     host: hostname(),
+    pid: process.pid,
     cores: availableParallelism(),
     cpu: processor?.model ?? 'unknown',
     memoryBytes: totalmem(),
@@ -112,7 +117,7 @@ function employed(transport: Transport, agent: Agent, replyTo: string): (bytes: 
     },
     gone: new Promise(() => undefined),
   };
-  new Peer(line, new Generator(`agent-${agent.host}`).duties);
+  new Peer(line, new Generator(nameOf(agent)).duties);
   return assembler((message) => receive(message));
 }
 
@@ -185,9 +190,8 @@ function employ(transport: Transport, agent: Agent): { hand: Hand; end: () => vo
     },
     gone,
   };
-  const name = `agent-${agent.host}`;
   const hand: Hand = {
-    name,
+    name: nameOf(agent),
     kind: 'generator',
     peer: new Peer(line, {}),
     kill: () => undefined,

@@ -117,8 +117,7 @@ export class Watchman {
   #pauseOf({ partition, slot }: Moved): number {
     const slots = this.#worst.get(partition) ?? [];
     let most = 0;
-    for (let at = Math.max(0, slot - slotsBefore); at <= slot + slotsAfter; at++)
-      most = Math.max(most, slots[at] ?? 0);
+    for (let at = Math.max(0, slot - slotsBefore); at <= slot + slotsAfter; at++) most = Math.max(most, slots[at] ?? 0);
     return most;
   }
 }

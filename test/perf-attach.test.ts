@@ -5,6 +5,10 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { SkerryError } from '../core/errors.ts';
@@ -62,9 +66,10 @@ for (const { configuration, login } of logins)
 const program = fileURLToPath(new URL('../perf/main.ts', import.meta.url));
 
 /** A process of `skerry perf`, what it says, and how it ends. */
-function started(words: readonly string[]) {
+function started(words: readonly string[], variables: Readonly<Record<string, string>> = {}) {
   const child = spawn(process.execPath, ['--import', 'tsx', program, ...words], {
     stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...variables },
   });
   const said: string[] = [];
   child.stderr.setEncoding('utf8').on('data', (text: string) => void said.push(text));
@@ -102,6 +107,27 @@ perfAttach('an agent that was hired ends on a signal when NATS is gone, and at o
     await transport.close();
     await server.close();
   }
+});
+
+perfAttach('a measurement that is interrupted says so, and takes its servers and folders with it', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'skerry-test-'));
+  const asked = 'counter --store redis --keys 10 --concurrency 1 --duration 30s --warmup 10s --repeats 1 --floors none';
+  const measuring = started(asked.split(' '), { TMPDIR: folder });
+  const processes = () => readFile(`/proc/${measuring.child.pid}/task/${measuring.child.pid}/children`, 'utf8');
+  await measuring.says('  counter\n');
+  const pids = (await processes()).trim().split(' ').map(Number);
+  assert.ok(pids.length >= 3, `${pids}`);
+  measuring.child.kill('SIGINT');
+  assert.is(await measuring.ended, 130);
+  assert.match(measuring.text(), /\ninterrupted: nothing is reported\n$/);
+  const isThere = (pid: number) => existsSync(`/proc/${pid}`);
+  for (let tries = 0; pids.some(isThere) && tries < 50; tries++) await pause(100);
+  assert.equal(pids.filter(isThere), []);
+  assert.equal(
+    (await readdir(folder)).filter((name) => name.startsWith('skerry')),
+    [],
+  );
+  await rm(folder, { recursive: true });
 });
 
 perfAttach('attached to a cluster without workers, or without the perf app, it says what to start', async () => {
