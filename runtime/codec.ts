@@ -297,7 +297,10 @@ export function decodeFrame(bytes: Uint8Array): Frame {
 function readWhereabouts(frame: Unpacker, length: number): Whereabouts {
   if (length < 3) throw new Error(`a row of ${length} columns says nothing of whereabouts`);
   const id = frame.text();
-  return { id, partitions: Array.from({ length: length - 2 }, () => frame.count()) };
+  const partitions: number[] = [];
+  // One by one: a length that the bytes do not bear out must not cost anything.
+  for (let index = 2; index < length; index++) partitions.push(frame.count());
+  return { id, partitions };
 }
 
 function readEnvelope(frame: Unpacker, length: number, kind: number): Envelope {

@@ -7,7 +7,6 @@
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
-import type { Placement } from '../placement/placement.ts';
 import type { View } from '../placement/view.ts';
 import { Absences } from './absences.ts';
 import { Client } from './client.ts';
@@ -19,7 +18,7 @@ import { Post } from './post.ts';
 import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
 import { checkedCluster, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
-import { isElsewhere, noView, Views } from './views.ts';
+import { noView, Views } from './views.ts';
 
 export interface ConnectOptions extends Joining {
   /** Default `main`. */
@@ -88,7 +87,7 @@ class Remote implements RemoteCluster {
     const base = { environment, transport: this.#transport, subjects: this.#subjects };
     this.#post = new Post({ ...base, onLaterView: () => this.#views.ask() }, nothing);
     this.#views = new Views(
-      { ...base, id: this.#id, follow: (placement, before) => this.#follow(placement, before) },
+      { ...base, id: this.#id, follow: (placement) => this.client.again(this.#post.follow(placement)) },
       nothing,
     );
     const subject = this.#subjects.client(this.#id);
@@ -148,11 +147,6 @@ class Remote implements RemoteCluster {
       return;
     }
     if (signal.kind === 'view' && !this.#isClosed) this.#views.learn(signal.view);
-  }
-
-  #follow(placement: Placement, before: Placement): void {
-    this.#post.follow(placement);
-    this.client.again((address) => isElsewhere(address, before, placement));
   }
 
   #absent(subject: string): void {

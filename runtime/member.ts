@@ -27,7 +27,7 @@ import type { Store } from './store.ts';
 import type { Subjects } from './subjects.ts';
 import { Tenancy } from './tenancy.ts';
 import type { Transport } from './transport.ts';
-import { isElsewhere, noView, regrouped, Views } from './views.ts';
+import { noView, regrouped, Views } from './views.ts';
 import { Worker } from './worker.ts';
 
 export interface MemberParts {
@@ -43,7 +43,7 @@ export interface MemberParts {
   /** Another process has this one's name now: nothing runs here any more (MB1). */
   readonly replaced?: () => void;
   /** A later view holds here. */
-  readonly followed?: (placement: Placement, before: Placement) => void;
+  readonly followed?: (isElsewhere: ReturnType<Post['follow']>) => void;
   /** The connection is there again after it was lost. */
   readonly restored?: () => void;
   /** Sees what the worker posts and gets, before it leaves or arrives. */
@@ -340,10 +340,10 @@ export class Member {
     const namesake = placement.view.workers.find((worker) => worker.name === name);
     if (namesake?.id === id) this.#hasBeenInView = true;
     else if (namesake !== undefined && this.#hasBeenInView) return this.#replaced(namesake);
-    this.post.follow(placement);
+    const isElsewhere = this.post.follow(placement);
     this.#regroup(regrouped(before, placement), placement);
-    this.worker.hasten((address) => isElsewhere(address, before, placement));
-    this.#parts.followed?.(placement, before);
+    this.worker.hasten(isElsewhere);
+    this.#parts.followed?.(isElsewhere);
     this.#noteReady();
   }
 

@@ -10,7 +10,7 @@
  * Invariants:
  * - PA1 One share is on its way at a time, of at least one partition.
  * - PA2 After a share comes a rest, a few times as long as the share took and at most `restMsMax`; then `rested` is called.
- * - PA3 A move has at most `sharesMax` shares, however slow they are: whoever leaves waits for its end, and not for ever.
+ * - PA3 The rests of a move are `restsMsMax` together, and its shares `sharesMax`: whoever leaves waits for its end, and not for ever.
  */
 import type { Environment } from './environment.ts';
 
@@ -21,8 +21,9 @@ const sharesMin = 32;
 const sharesMax = 256;
 /** Of the time of a move a quarter goes to the shares. */
 const restFactor = 3;
-/** So that a move of `sharesMax` slow shares is over before its worker gives up leaving in order. */
 const restMsMax = 48;
+/** Under full load a move rests for two seconds or so; where shares take longer than they should, rests are no help. */
+const restsMsMax = 3_000;
 
 export class Pace<Item> {
   readonly #environment: Environment;
@@ -33,6 +34,8 @@ export class Pace<Item> {
   #movingCount = 0;
   #beganAt = 0;
   #isResting = false;
+  /** Of this move. */
+  #restedMs = 0;
 
   /** `rested`: the next share may begin. */
   constructor(environment: Environment, rested: () => void) {
@@ -44,6 +47,7 @@ export class Pace<Item> {
   begin(items: readonly Item[]): readonly Item[] {
     if (this.#share.size > 0 || this.#isResting) return [];
     this.#movingCount = items.length === 0 ? 0 : Math.max(this.#movingCount, items.length);
+    if (items.length === 0) this.#restedMs = 0;
     const [countMin, countMax] = [Math.ceil(this.#movingCount / sharesMax), Math.ceil(this.#movingCount / sharesMin)];
     this.#countMax = Math.max(1, countMin, Math.min(this.#countMax, countMax));
     const share = items.slice(0, this.#countMax);
@@ -58,11 +62,12 @@ export class Pace<Item> {
     const tookMs = this.#environment.now() - this.#beganAt;
     if (tookMs * 2 <= shareMs) this.#countMax *= 2;
     else if (tookMs > shareMs) this.#countMax = Math.max(1, Math.floor(this.#countMax / 2));
-    this.#rest(Math.min(restMsMax, tookMs * restFactor));
+    this.#rest(Math.min(restMsMax, tookMs * restFactor, restsMsMax - this.#restedMs));
   }
 
   #rest(ms: number): void {
-    if (ms === 0) return;
+    if (ms <= 0) return;
+    this.#restedMs += ms;
     this.#isResting = true;
     this.#environment.after(ms, () => {
       this.#isResting = false;

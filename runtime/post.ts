@@ -5,15 +5,15 @@
  * only queues them. Everything for one other subject that is posted in the same tick leaves as one frame; no timer delays it.
  *
  * While partitions are handed over, they are for a while not yet, or no longer, where the view says. What comes by a detour to
- * the worker that has its partition makes that worker tell the sender where it is: further messages go there at once. A hint,
- * never a proof: whoever gets what it does not have sends it on.
+ * the worker that has its partition makes that worker tell the sender where it is: further messages go there at once
+ * (`whereabouts.ts`).
  *
  * Invariants:
  * - M1 A frame that does not decode is counted, logged once per subject, and dropped.
  * - M2 A frame stays below the transport's `frameBytesMax`.
  * - M3 What is forwarded has been forwarded fewer than `hopsMax` times: two views that disagree send nothing to and fro.
- * - M4 Where a partition is said to be, messages go only while the view lasts, to another worker of that view, and never
- *   from the worker to which the view gives it.
+ * - M5 What is forwarded goes by the view, or to the worker that is known to keep it; never by a hint.
+ * - M6 Of where partitions are, workers of the view are believed, about partitions that the view gives to neither this node nor them.
  */
 import { type Address, isAddress, isPartner } from '../core/message.ts';
 import type { Placement } from '../placement/placement.ts';
@@ -29,12 +29,16 @@ import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import type { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
+import { isElsewhere } from './views.ts';
+import { Whereabouts as Hints } from './whereabouts.ts';
 
 /** `hops`: how often the envelope has been forwarded. */
 export type Receive = (envelope: Envelope, hops: number) => void;
 
 /** How often an envelope is forwarded at most; then whoever sent it tries again. */
 const hopsMax = 4;
+/** So many senders are told of whereabouts for one frame, at most. */
+const toldMax = 64;
 
 interface Outgoing {
   readonly subject: string;
@@ -63,7 +67,8 @@ export class Post {
   readonly #badSubjects = new Set<string>();
   #isScheduled = false;
   #placement: Placement;
-  /** Subject of each partition's worker, as far as it was asked for, by the view or as we were told (M4); '': there is none. */
+  readonly #hints: Hints;
+  /** Subject of each partition's worker by the view, as far as it was asked for; '': there is none. */
   #subjectOf = new Map<number, string>();
   /** The last ones that were looked at; none at first, not one without a name. */
   #soundPartner: string | undefined;
@@ -74,16 +79,21 @@ export class Post {
   constructor(parts: PostParts, placement: Placement) {
     this.#parts = parts;
     this.#placement = placement;
+    this.#hints = new Hints(() => parts.environment.now());
+    this.#closers.push(parts.transport.onAbsent((subject) => this.#hints.forget(subject)));
   }
 
   get placement(): Placement {
     return this.#placement;
   }
 
-  /** From here on go by this view. */
-  follow(placement: Placement): void {
+  /** From here on go by this view. Returns whether messages for an entity have gone elsewhere until now. */
+  follow(placement: Placement): (address: Address) => boolean {
+    const before = this.#placement;
+    const hinted = this.#hints.clear();
     this.#placement = placement;
     this.#subjectOf = new Map();
+    return (address) => isElsewhere(address, before, placement) || hinted.has(before.partitionOf(address));
   }
 
   /** Handle what comes for a subject. The function that comes back ends that. */
@@ -107,9 +117,10 @@ export class Post {
     else this.#enqueue(subject, subject, envelope, 0);
   }
 
-  /** Send on what came here and belongs elsewhere (M3): to where the view says, or to a worker that has it still. */
+  /** Send on what came here and belongs elsewhere (M3, M5): to where the view says, or to a worker that has it still. */
   forward(envelope: Exclude<Envelope, { kind: 'reply' }>, hops: number, to?: string): void {
-    const subject = to === undefined ? this.subjectOf(envelope.to) : this.#parts.subjects.worker(to);
+    const subject =
+      to === undefined ? this.#inView(this.#placement.partitionOf(envelope.to)) : this.#parts.subjects.worker(to);
     if (subject === '' || hops >= hopsMax || this.#handlers.has(subject)) return;
     this.forwardedCount += 1;
     this.#enqueue(`${subject} ${hops}`, subject, envelope, hops + 1);
@@ -118,6 +129,10 @@ export class Post {
   /** Where messages for an entity go to; '': there is no worker for it. */
   subjectOf(address: Address): string {
     const partition = this.#placement.partitionOf(address);
+    return this.#hints.subjectOf(partition) ?? this.#inView(partition);
+  }
+
+  #inView(partition: number): string {
     let subject = this.#subjectOf.get(partition);
     if (subject === undefined) {
       const worker = this.#placement.workerOf(partition);
@@ -192,7 +207,7 @@ export class Post {
     const bySubject = new Map<string, Set<number>>();
     for (const envelope of envelopes) {
       const subject = this.#senderOf(envelope);
-      if (subject === '') continue;
+      if (subject === '' || bySubject.size >= toldMax) continue;
       const partition = this.#placement.partitionOf(envelope.to);
       if (!has(partition)) continue;
       const partitions = bySubject.get(subject);
@@ -214,13 +229,13 @@ export class Post {
 
   #learn({ id, partitions }: Whereabouts): void {
     const subject = this.#parts.subjects.worker(id);
-    // What is here is sent on from here, once it is not here any more (M4).
     if (this.#handlers.has(subject) || !this.#placement.view.workers.some((worker) => worker.id === id)) return;
     for (const partition of partitions) {
-      const inView = this.#placement.workerOf(partition);
       // What was never asked for needs no hint.
-      if (inView === undefined || !this.#subjectOf.has(partition)) continue;
-      if (!this.#handlers.has(this.#parts.subjects.worker(inView.id))) this.#subjectOf.set(partition, subject);
+      const inView = this.#subjectOf.get(partition) ?? '';
+      if (inView === '' || this.#handlers.has(inView)) continue;
+      if (inView === subject) this.#hints.delete(partition);
+      else this.#hints.note(partition, subject);
     }
   }
 

@@ -24,7 +24,6 @@ import { type Joining, type Opened, openStore, openTransport } from './places.ts
 import type { Store } from './store.ts';
 import { checkedCluster, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
-import { isElsewhere } from './views.ts';
 import type { Worker } from './worker.ts';
 
 export interface ServeOptions extends Joining {
@@ -152,8 +151,8 @@ class Served implements ServedWorker {
       subjects: this.#subjects,
       placementLimits: { ...defaultPlacementLimits, ...options.placementLimits },
       replaced: () => this.#ended('replaced'),
-      followed: (placement, before) => {
-        for (const client of this.#clients) client.again((address) => isElsewhere(address, before, placement));
+      followed: (isElsewhere) => {
+        for (const client of this.#clients) client.again(isElsewhere);
       },
       restored: () => {
         for (const client of this.#clients) client.again(() => true);

@@ -1,7 +1,7 @@
 /** Bytes: every envelope there and back, and everything that is no frame of ours refused. */
 import fc from 'fast-check';
 import { Packr } from 'msgpackr';
-import { decode, decodeFrame, encode, encodeFrame, frameVersion } from '../runtime/codec.ts';
+import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts, frameVersion } from '../runtime/codec.ts';
 import type { Envelope } from '../runtime/envelope.ts';
 import { assert, suite } from './support/suite.ts';
 
@@ -83,6 +83,21 @@ test('K1: a frame that was cut off anywhere, or has more behind it, is refused a
   for (let length = 0; length < frame.length; length++)
     assert.throws(() => decodeFrame(frame.slice(0, length)), undefined, `${length} bytes`);
   assert.throws(() => decodeFrame(new Uint8Array([...frame, 0])));
+});
+
+test('K1: whereabouts come back as they went; cut off, without any, or beside other rows they are refused, at no cost', () => {
+  const told = { id: 'wörker', partitions: [0, 7, 2 ** 40] };
+  const bytes = new Uint8Array(encodeWhereabouts(told, 9));
+  assert.equal(decodeFrame(bytes), { viewVersion: 9, hops: 0, envelopes: [], whereabouts: told });
+  for (let length = 0; length < bytes.length; length++) assert.throws(() => decodeFrame(bytes.slice(0, length)));
+  const row = [4, 'w', 1];
+  for (const rows of [[[4]], [[4, 'w']], [[4, 'w', -1]], [[4, 'w', 'x']], [[4, 7, 1]], [row, row]])
+    assert.throws(() => decodeFrame(encode([frameVersion, 1, 0, ...rows])));
+  // A row that says it has 2^25 columns and ends after two.
+  const long = Uint8Array.from([0x94, frameVersion, 1, 0, 0xdd, 2, 0, 0, 0, 4, 0xa1, 97]);
+  const before = process.memoryUsage().heapTotal;
+  assert.throws(() => decodeFrame(long));
+  assert.ok(process.memoryUsage().heapTotal - before < 50_000_000);
 });
 
 test('K1: random bytes, and frames with a byte changed, are refused or decode as envelopes; nothing else happens', () => {

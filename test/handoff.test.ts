@@ -8,10 +8,11 @@ import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { Subjects } from '../runtime/subjects.ts';
 import { noView, Views } from '../runtime/views.ts';
+import { GateStore } from './support/gate.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';
-import { watch } from './support/tally.ts';
+import { Tally, watch } from './support/tally.ts';
 
 const test = suite('handoff');
 /** Nobody sends anything again, unless a view tells. */
@@ -171,5 +172,52 @@ test('VW2, PS1: a service that hears a later view of its own term, or another of
   assert.equal(heard(6), []);
   assert.equal(heard(6, []), [7]);
 });
+
+test('P7: who keeps a partition and no longer hears from the store is not in the way of who has claimed it', () =>
+  withWorkers({ names: [] }, async ({ hand, workers, remoteOf, during, join }) => {
+    const inner = new MemoryStore({ partitions: 64 });
+    const [sick, well] = [new GateStore(inner), new GateStore(inner)];
+    await join('c', { store: well });
+    await join('a', { store: sick });
+    const remote = await remoteOf();
+    const tally = (key: string) => remote.entity(Tally, key);
+    const all = Array.from({ length: 120 }, (_, key) => String(key));
+    const workerOf = (key: string) => remote.where(`tally/${key}`).worker;
+    await during(Promise.all(all.map((key) => tally(key).add(1))));
+    const before = new Map(all.map((key) => [key, workerOf(key)]));
+    // Claims take their time: the move is under way when the keeper falls silent.
+    const claim = well.claim.bind(well);
+    well.claim = (...asked) => new Promise<void>((go) => void hand.after(40, go)).then(() => claim(...asked));
+    join('b', { store: well }).catch(() => undefined);
+    const answeredAt = new Map<string, number>();
+    const round = () => {
+      for (const key of all) void watch(tally(key).add(1));
+      for (const key of all)
+        void tally(key)
+          .count()
+          .then(
+            () => answeredAt.set(key, hand.now()),
+            () => undefined,
+          );
+    };
+    const cancel = [...new Array(60).keys()].map((count) => hand.after(count * 50, round));
+    await hand.advance(300);
+    sick.holdCommits();
+    sick.holdEpochs();
+    const kept = all.filter((key) => before.get(key) === 'a' && workerOf(key) === 'b');
+    const { partitions } = workers.get('b')?.member.worker ?? { partitions: [] };
+    assert.ok(kept.length > 10 && partitions.length < 10, `${kept.length} ${partitions.length}`);
+    await hand.advance(6_000);
+    for (let count = 0; count < 20; count++) {
+      round();
+      await hand.advance(50);
+    }
+    const since = hand.now() - 1_000;
+    assert.equal(
+      kept.filter((key) => (answeredAt.get(key) ?? 0) < since),
+      [],
+    );
+    for (const stop of cancel) stop();
+  }));
 
 test.run();

@@ -45,6 +45,27 @@ test('PA3: however slow, a move has so many shares at most', async () => {
   }
 });
 
+test('PA3: the rests of a move have a bound together, and the next move has its own', async () => {
+  const hand = new HandEnvironment();
+  let restedCount = 0;
+  const pace = new Pace<number>(hand, () => {
+    restedCount += 1;
+  });
+  const move = async () => {
+    for (const item of items) {
+      assert.equal(pace.begin([item]), [item]);
+      await hand.advance(20);
+      pace.end(item);
+      await hand.advance(restMsMax);
+    }
+  };
+  await move();
+  assert.is(restedCount, 63);
+  assert.equal(pace.begin([]), []);
+  await move();
+  assert.is(restedCount, 126);
+});
+
 test('PA2: after a share comes a rest of three times as long, within a bound, and then a word that it is over', async () => {
   for (const [tookMs, restMs] of [
     [1, 3],

@@ -29,4 +29,5 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   3352: 'a stale worker sent from a session that was never durable (P2)',
   5471: 'an entity that is written every now and then took a faster clock of its last owner for lost history',
   7488: 'two services had one term, and numbered different views alike',
+  910260: 'two hints of where a partition is sent everything for it round until it was dropped (P7)',
 };
