@@ -1,5 +1,5 @@
 /** `skerry perf …`: measure, generate load for somebody else, or compare. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../core/errors.ts';
 import { compareText } from './compare.ts';
@@ -42,9 +42,12 @@ async function measuring(words: readonly string[]): Promise<number> {
   // Servers, processes and folders are taken down by what happens at the exit.
   process.once('SIGINT', () => interrupted(130)).once('SIGTERM', () => interrupted(143));
   const asked = askedOf(words);
+  checkFiles(asked.files);
   const viewer = asked.isQuiet ? noViewer : terminalViewer(process.stderr);
   const report = reportOf(await measured(asked.plan, viewer));
-  if (!asked.isQuiet) process.stdout.write(`${textOf(report)}\n`);
+  // Where the report itself goes to standard output, nothing else does.
+  const reading = asked.files.json === '-' ? process.stderr : process.stdout;
+  if (!asked.isQuiet) reading.write(`${textOf(report)}\n`);
   write(report, asked.files);
   return report.lost + report.doubled === 0 ? 0 : 1;
 }
@@ -93,6 +96,18 @@ function signalled(): Promise<void> {
         resolve();
       });
   });
+}
+
+/** Before anything is measured: what cannot be written afterwards is lost. */
+function checkFiles(files: Asked['files']): void {
+  for (const path of Object.values(files)) {
+    if (path === '-') continue;
+    try {
+      closeSync(openSync(path, 'a'));
+    } catch (error) {
+      throw new UsageError(`${path} cannot be written: ${errorText(error)}`);
+    }
+  }
 }
 
 function write(report: Report, { json, html, svg, hdr }: Asked['files']): void {

@@ -78,6 +78,7 @@ export function askedOf(words: readonly string[]): Asked {
   const plan = withTimes({ ...basis, scenario: name, ...nats, ...cluster, ...scenario.defaults, ...given }, given);
   check(plan);
   checkFor(scenario, plan);
+  checkGiven(scenario, given);
   const files = Object.fromEntries(
     (['json', 'html', 'svg', 'hdr'] as const).flatMap((file) => {
       const path = values[file];
@@ -141,16 +142,33 @@ function withTimes(plan: Plan, given: Partial<Plan>): Plan {
   return { ...plan, floorMs: atMost('floorMs'), warmupMs: atMost('warmupMs') };
 }
 
-function check({ nats, store, workers, attach, agents, faults, scenario, concurrency, clients }: Plan): void {
+function check(plan: Plan): void {
+  const { nats, store, workers, attach, agents, faults, durationMs, scenario, concurrency, clients } = plan;
   if (nats.kind !== 'embedded' && store.kind !== 'redis' && workers > 1 && !attach)
     throw new UsageError(`several worker processes cannot share the store '${store.kind}': --store redis`);
   if (attach && nats.kind !== 'at') throw new UsageError('--attach needs to know where: --nats nats://host:4222');
   if (agents > 0 && nats.kind !== 'at') throw new UsageError('agents are found over NATS: --nats nats://host:4222');
   if (attach && faults.length > 0) throw new UsageError('workers that were not started here are not killed from here');
   if (faults.length > 0 && workers < 2) throw new UsageError('faults need somebody who is left over: --workers 2');
+  const late = faults.find(({ atMs }) => atMs >= durationMs);
+  if (late !== undefined)
+    throw new UsageError(
+      `${late.kind}@${late.atMs / 1_000}s comes when all is over: a --duration above that, or earlier --faults`,
+    );
   if (scenario === 'idle' && nats.kind !== 'embedded')
     throw new UsageError('idle looks into its own process: --nats embedded');
   if (concurrency < clients) throw new UsageError('each client has at least one call in flight: raise --concurrency');
+}
+
+/** What would be taken without having an effect. */
+function checkGiven({ name }: Scenario, { attach, workers, store, keys }: Partial<Plan>): void {
+  if (keys !== undefined && name === 'hot') throw new UsageError('hot calls one entity: counter has --keys');
+  if (keys !== undefined && name === 'activate')
+    throw new UsageError('activate calls each entity once: --duration says how many');
+  if (attach !== true) return;
+  if (workers !== undefined) throw new UsageError('--attach measures the workers that are there: leave out --workers');
+  if (store !== undefined && !('url' in store && store.url !== undefined))
+    throw new UsageError('--attach measures the store that is there; for its floors: --store redis://…');
 }
 
 function checkFor({ name, isOnce }: Scenario, plan: Plan): void {

@@ -112,7 +112,7 @@ export function reportOf(outcome: Outcome): Report {
       steps.flatMap((step) => step.repeats),
     ),
     ...(Object.keys(growth).length === 0 ? {} : { growth }),
-    plan,
+    plan: withoutLogins(plan),
     durability: outcome.durability,
     startedAt: new Date(outcome.startedAt).toISOString(),
     commit: commitOf(),
@@ -120,6 +120,17 @@ export function reportOf(outcome: Outcome): Report {
     machine: machineOf(),
     machines: outcome.machines,
     seriesMs,
+  };
+}
+
+/** Reports are passed on. */
+function withoutLogins(plan: Plan): Plan {
+  const { nats, store } = plan;
+  const bare = (url: string) => url.replaceAll(/(\/\/|,)[^/,]*@/g, '$1');
+  return {
+    ...plan,
+    ...(nats.kind === 'at' ? { nats: { ...nats, url: bare(nats.url) } } : {}),
+    ...(store.kind === 'redis' && store.url !== undefined ? { store: { ...store, url: bare(store.url) } } : {}),
   };
 }
 

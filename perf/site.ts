@@ -54,7 +54,7 @@ export async function checkAttached(transport: Transport, cluster: string, timeo
   const hosted = await hostedBy(transport, cluster, timeoutMs);
   if (ownTypes.every((type) => hosted.has(type))) return;
   throw new WorldError(
-    "this cluster has no worker that hosts the perf app: start one with skerry up/worker node_modules/skerry/dist/perf/app.js, and look at --cluster (it is 'perf' by default)",
+    `the cluster '${cluster}' has no worker that hosts the perf app: start one with skerry up/worker node_modules/skerry/dist/perf/app.js, or say which it is with --cluster`,
   );
 }
 

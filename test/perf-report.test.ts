@@ -48,7 +48,15 @@ said('there is a ratio to a floor only of what is like it: a closed loop, undist
     assert.match(pageOf(report), /, 0\.5 of in-process; .*p50 ratio/s);
   }
   const unlike = ['counter --rate 100', 'counter --rate 70%', 'counter --workers 2 --faults move@1s'];
-  for (const words of [...unlike, 'reserve', 'fanout', 'timers', 'idle', 'move', 'failover']) {
+  for (const words of [
+    ...unlike,
+    'reserve',
+    'fanout',
+    'timers',
+    'idle',
+    'move --faults move@1s',
+    'failover --faults kill@1s',
+  ]) {
     const report = reportOf(outcomeOf(words));
     assert.equal([report.ratio, report.floor?.ratio, report.floor?.p50Ratio], [null, null, null], words);
     assert.is(report.floor?.throughputPerS, 2_000);
@@ -73,6 +81,19 @@ said('two reports are warned of by what differs, and by nothing else', () => {
   ]);
   assert.equal(warnings(one, { ...one, durability: 'all' }), ['warning: the two have another durability: none → all']);
   assert.equal(warnings(one, { ...one, plan: { ...one.plan } }), []);
+});
+
+said('a report names where it measured, and not who may log in there', () => {
+  const { plan } = reportOf(
+    outcomeOf('counter --attach --nats nats://tok%20en@h:1,u:p@w@i:2 --store redis://:word@r:3/1'),
+  );
+  assert.equal(
+    [plan.nats, plan.store],
+    [
+      { kind: 'at', url: 'nats://h:1,i:2' },
+      { kind: 'redis', url: 'redis://r:3/1' },
+    ],
+  );
 });
 
 const mark = (kind: Mark['kind'], atMs: number): Mark => ({ kind, worker: 'worker-1', atMs, overMs: atMs + 500 });
@@ -109,14 +130,14 @@ said(
 
 said('what faults did is told of those that happened', () => {
   const happened = { marks: [mark('kill', 1_000)], extra: { recoveryMs: [10, 30], pauseMs: [5] } };
-  const report = reportOf(outcomeOf('failover --workers 2 --faults kill@1s,move@7s', happened));
+  const report = reportOf(outcomeOf('failover --workers 2 --faults kill@1s,move@2s', happened));
   assert.equal(
     [report.kills, report.recoveryP50Ms, report.recoveryP99Ms, report.moved, report.pauseP50Ms],
     [1, 10, 30, 0, null],
   );
   assert.match(
     textOf(report),
-    /kills 1, recoveryP50Ms 10, recoveryP99Ms 30, nothing moved\n.*\nmove@7s did not happen/,
+    /kills 1, recoveryP50Ms 10, recoveryP99Ms 30, nothing moved\n.*\nmove@2s did not happen/,
   );
   const moved = reportOf(outcomeOf('move --workers 2 --faults move@1s', { ...happened, marks: [mark('move', 1_000)] }));
   assert.equal([moved.moved, moved.pauseP50Ms, moved.dipPercent, moved.faultsMissed], [1, 5, 0, []]);

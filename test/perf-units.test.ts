@@ -347,6 +347,9 @@ units('words become a plan, and what cannot be is refused with what can', () => 
   assert.equal(files, { json: 'x.json' });
   const part = askedOf('counter --rate 70% --duration 10m --repeats 1'.split(' ')).plan;
   assert.equal([part.ratePart, part.ratePerS, part.durationMs], [0.7, undefined, 600_000]);
+});
+
+units('what cannot be measured, or would be taken without having an effect, is refused in words', () => {
   const refused: readonly (readonly [words: string, why: RegExp])[] = [
     ['nothing', /there is no scenario 'nothing': echo, /],
     ['counter --duration 5h', /--duration takes a time such as/],
@@ -367,6 +370,12 @@ units('words become a plan, and what cannot be is refused with what can', () => 
     ['growth --rate 100', /--concurrency/],
     ['growth --partners 0', /at least 1/],
     ['growth --attach --nats nats://x:1', /starts its workers anew/],
+    ['counter --attach --nats nats://x:1 --workers 2', /leave out --workers/],
+    ['counter --attach --nats nats://x:1 --store redis', /--store redis:/],
+    ['hot --keys 5', /counter has --keys/],
+    ['activate --keys 5', /--duration says how many/],
+    ['move --duration 3s', /move@5s comes when all is over/],
+    ['counter --workers 2 --faults kill@1s,move@5s --duration 5s', /move@5s comes when all is over/],
   ];
   for (const [words, why] of refused) assert.throws(() => askedOf(words.split(' ')), why);
 });

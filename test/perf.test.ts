@@ -24,7 +24,10 @@ import { assert, suite } from './support/suite.ts';
 const perf = suite('perf');
 
 const moment = ['--duration', '700ms', '--warmup', '20ms', '--floor-duration', '400ms', '--floors', 'main'];
-const few = ['--repeats', '1', '--keys', '200', '--concurrency', '32'];
+const few = ['--repeats', '1', '--concurrency', '32'];
+const keys = ['--keys', '200'];
+/** These call one entity, or each once. */
+const withoutKeys = new Set(['hot', 'activate']);
 /** Of those that need longer, or other words. */
 const words: Readonly<Record<string, readonly string[]>> = {
   activate: ['--duration', '800ms'],
@@ -37,7 +40,8 @@ const words: Readonly<Record<string, readonly string[]>> = {
 const within: RunOptions = { viewer: noViewer, isForking: false };
 
 async function measured(scenario: string, more: readonly string[] = [], options = within): Promise<Report> {
-  const { plan } = askedOf([scenario, ...moment, ...few, ...(words[scenario] ?? []), ...more]);
+  const some = withoutKeys.has(scenario) ? [] : keys;
+  const { plan } = askedOf([scenario, ...moment, ...few, ...some, ...(words[scenario] ?? []), ...more]);
   return reportOf(await run(plan, options));
 }
 

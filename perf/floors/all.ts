@@ -31,6 +31,8 @@ export const hasResponder = (name: string): boolean => floorOf(name).respond !==
 /** What a scenario is compared with, the one that its ratio is of first. */
 export function floorsOf(plan: Plan, { isDurable }: Scenario): readonly string[] {
   if (plan.floors === 'none') return [];
+  // What the store of somebody else's cluster is, nobody has said.
+  if (plan.attach && isDurable && plan.store.kind === 'memory') return [];
   const isOverNats = plan.nats.kind !== 'embedded';
   const wire = isOverNats ? [natsFrames, natsEcho, natsRequest] : [inProcess];
   const store =
