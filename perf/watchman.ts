@@ -2,8 +2,8 @@
  * Calls of one key each, and how long keys are without an answer while workers come and go.
  *
  * After a kill one call each goes at once to a key of every partition that lived at that worker: its answer is the recovery. Of a
- * move the pause of a partition is the longest call to any of its keys from one second before its new owner was heard of to three
- * seconds after, in which it is handed over; that of some hundred usual calls included.
+ * move the pause of a partition is the longest call to any of its keys that began from one second before its new owner was heard of
+ * to three seconds after, in which it is handed over; that of some hundred usual calls included.
  */
 import type { NumberedJournal } from './journal.ts';
 import { drive, type Lane } from './load.ts';
@@ -66,16 +66,17 @@ export class Watchman {
   }
 
   ended({ key, startedAt }: Lane, now: number): void {
-    const slot = this.#slotOf(now);
+    // By its beginning: a call that hangs for longer than the move is seen, too.
+    const slot = this.#slotOf(startedAt);
     const partition = this.#partitionOf[key] ?? 0;
     const slots = this.#worst.get(partition) ?? [];
     if (now - startedAt > (slots[slot] ?? 0)) slots[slot] = now - startedAt;
     this.#worst.set(partition, slots);
-    if (this.#stand.post.view?.version !== this.#viewVersion) this.#viewed(slot);
+    if (this.#stand.post.view?.version !== this.#viewVersion) this.#viewed(this.#slotOf(now));
   }
 
   #slotOf(now: number): number {
-    return Math.floor((now - this.#startedAt) / seriesMs);
+    return Math.max(0, Math.floor((now - this.#startedAt) / seriesMs));
   }
 
   #viewed(slot: number): void {

@@ -133,7 +133,8 @@ perfAttach('a measurement that is interrupted says so, and takes its servers and
 perfAttach('attached to a cluster without workers, or without the perf app, it says what to start', async () => {
   const server = await NatsServer.start();
   const transport = await openTransport(server.url);
-  const advice = /^the cluster '(?:nobody|office)' has no worker that hosts the perf app: start one with skerry up\/worker /;
+  const advice =
+    /^the cluster '(?:nobody|office)' has no worker that hosts the perf app: start one with skerry up\/worker /;
   const saidOf = async (cluster: string) => failureText(await checkAttached(transport, cluster, 1_000).catch((e) => e));
   assert.match(await saidOf('nobody'), advice);
   // A part of it is not enough.

@@ -1,5 +1,6 @@
 /** What a report says, and what it leaves unsaid because it would mean nothing. */
 import { compareText } from '../perf/compare.ts';
+import { faultFacts } from '../perf/faults.ts';
 import { newHistogram, packed, record } from '../perf/histogram.ts';
 import type { Lane } from '../perf/load.ts';
 import { askedOf } from '../perf/options.ts';
@@ -188,5 +189,25 @@ said(
     assert.ok(pauseMs?.length === 1 && (pauseMs[0] ?? 0) >= 40, String(pauseMs));
   },
 );
+
+said('a dip is measured against the time in which nothing happened, however long something did', () => {
+  const dipOf = (seriesPerS: number[], overMs: number) => {
+    const marks = [{ kind: 'move' as const, worker: 'worker-1', atMs: 2_000, overMs }];
+    const { dipPercent, dipMs } = faultFacts([{ kind: 'move', atMs: 2_000 }], { pauseMs: [1] }, [
+      { seriesPerS, marks },
+    ]);
+    return [dipPercent, dipMs];
+  };
+  const flat = (count: number, perS: number) => new Array<number>(count).fill(perS);
+  const course = [...flat(20, 1_000), ...flat(60, 600), ...flat(20, 1_000)];
+  // Half seconds that lie in the six seconds by at least four of their five slots.
+  assert.equal(dipOf(course, 7_000), [40, 5_800]);
+  // Something happens most of the time.
+  assert.equal(dipOf([...flat(20, 1_000), ...flat(80, 600)], 9_000), [40, 7_700]);
+  assert.equal(dipOf(flat(100, 1_000), 7_000), [0, 0]);
+  assert.equal(dipOf([...flat(20, 1_000), ...flat(5, 200), ...flat(75, 1_000)], 3_000), [40, 700]);
+  // Nothing but the move.
+  assert.equal(dipOf(flat(10, 500), 7_000), [0, 0]);
+});
 
 said.run();

@@ -4,7 +4,6 @@ import { SkerryError } from '../core/errors.ts';
 import { chanceOf, compare } from '../perf/compare.ts';
 import { countingTransport, newCounts } from '../perf/counting.ts';
 import { latencySeriesOf, memoryThirdsOf } from '../perf/course.ts';
-import { faultFacts } from '../perf/faults.ts';
 import { growthOf } from '../perf/growth.ts';
 import { merged, newHistogram, packed, record } from '../perf/histogram.ts';
 import { Journal, judge, together } from '../perf/journal.ts';
@@ -378,26 +377,6 @@ units('what cannot be measured, or would be taken without having an effect, is r
     ['counter --workers 2 --faults kill@1s,move@5s --duration 5s', /move@5s comes when all is over/],
   ];
   for (const [words, why] of refused) assert.throws(() => askedOf(words.split(' ')), why);
-});
-
-units('a dip is measured against the time in which nothing happened, however long something did', () => {
-  const dipOf = (seriesPerS: number[], overMs: number) => {
-    const marks = [{ kind: 'move' as const, worker: 'worker-1', atMs: 2_000, overMs }];
-    const { dipPercent, dipMs } = faultFacts([{ kind: 'move', atMs: 2_000 }], { pauseMs: [1] }, [
-      { seriesPerS, marks },
-    ]);
-    return [dipPercent, dipMs];
-  };
-  const flat = (count: number, perS: number) => new Array<number>(count).fill(perS);
-  const course = [...flat(20, 1_000), ...flat(60, 600), ...flat(20, 1_000)];
-  // Half seconds that lie in the six seconds by at least four of their five slots.
-  assert.equal(dipOf(course, 7_000), [40, 5_800]);
-  // Something happens most of the time.
-  assert.equal(dipOf([...flat(20, 1_000), ...flat(80, 600)], 9_000), [40, 7_700]);
-  assert.equal(dipOf(flat(100, 1_000), 7_000), [0, 0]);
-  assert.equal(dipOf([...flat(20, 1_000), ...flat(5, 200), ...flat(75, 1_000)], 3_000), [40, 700]);
-  // Nothing but the move.
-  assert.equal(dipOf(flat(10, 500), 7_000), [0, 0]);
 });
 
 units.run();
