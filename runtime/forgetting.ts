@@ -11,6 +11,7 @@ import { planSearch, recordName, sooner } from '../core/record.ts';
 import type { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
 import { noteStored, PartnerSet, partnerCountMax } from './partner-set.ts';
+import { recall } from './resting.ts';
 import { decodeActivity, decodeHistory } from './restoring.ts';
 import type { Store } from './store.ts';
 
@@ -90,11 +91,14 @@ export class Forgetting {
 
   /**
    * Let go of what no copy can come for any more (A3); true if something changed. The caller commits. Activities that
-   * are not in memory are looked through page by page, at most once a minute. `closeAt` is when a stream is next closed.
+   * are not in memory are looked through page by page, at most once a minute. `closeAt` is when a stream is next closed;
+   * what rests has none that is open.
    */
   forget(activation: Activation, now: number, closeAt: number): boolean {
     const { entity } = activation;
     const { limits } = this.#parts;
+    if (activation.rested !== undefined && (entity.forgetAt === 0 || entity.forgetAt > now)) return false;
+    recall(activation);
     let isChanged = false;
     let next = closeAt;
     for (const activity of entity.activities.values()) {

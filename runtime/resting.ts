@@ -58,16 +58,17 @@ function textOf({ activities }: EntityRecord): string | undefined {
   return Buffer.from(buffer, byteOffset, length).toString('latin1');
 }
 
-/** As it was before it rested (RS1). */
-export function recall(activation: Activation): void {
+/** As it was before it rested (RS1). What needs no partner (a timer, a query) need not ask. False: it has nothing more than it had. */
+export function recall(activation: Activation): boolean {
   const { rested } = activation;
-  if (rested === undefined) return;
+  if (rested === undefined) return false;
   activation.rested = undefined;
   const { entity } = activation;
   const kept = decode(Buffer.from(rested, 'latin1')) as (string | Uint8Array)[];
   for (let index = 0; index < kept.length; index += 2)
     restoreActivity(entity, kept[index] as string, kept[index + 1] as Uint8Array);
   entity.isComplete = true;
+  return true;
 }
 
 /** What is not in memory is not seen to be over: when it has become much, it is looked through. */

@@ -56,9 +56,9 @@ export class Turns {
   }
 
   run(activation: Activation, item: Item): void {
-    recall(activation);
     switch (item.kind) {
       case 'message':
+        recall(activation);
         return this.#message(activation, item);
       case 'query':
         return this.#query(activation, item);
@@ -67,6 +67,7 @@ export class Turns {
       case 'wake':
         return this.#wake(activation);
       default:
+        recall(activation);
         return this.#stream(activation, item);
     }
   }
@@ -165,6 +166,7 @@ export class Turns {
     }
     if (result.kind === 'needs') {
       if (behaviour.isClass) activation.handlers = undefined;
+      if (recall(activation)) return this.#attempt(activation, key, item, request);
       activation.mailbox.unshift(item);
       this.#parts.readActivity(activation, result.partner);
       return false;

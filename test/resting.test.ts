@@ -7,7 +7,7 @@ import { Activation } from '../runtime/activation.ts';
 import { recall, rest } from '../runtime/resting.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
-import { tallyWith, withTallies } from './support/tally.ts';
+import { Tally, tallyWith, withTallies } from './support/tally.ts';
 
 const test = suite('resting');
 const parts = { environment: new HandEnvironment(), limits: defaultLimits };
@@ -98,5 +98,59 @@ test('an entity that has rested answers the next call without reading the store'
     await during(tally('b').add(1));
     assert.equal(asked, ['load']);
   }));
+
+test('RS1, P10: timers that fire at rest need no partner, and those are forgotten when it is time', () =>
+  withTallies(
+    {
+      scripts: {
+        tell: (turn) => turn.to(Tally, 'a').add(1),
+        plan(turn) {
+          for (let minute = 1; minute <= 20; minute++) turn.timer(`${minute}`, { afterMs: minute * 60_000 }).add(1);
+        },
+      },
+    },
+    async ({ hand, cluster, tally, during, stored }) => {
+      await during(tally('a').run('plan'));
+      await during(tally('b').run('tell'));
+      const partners = async () =>
+        (await during(cluster.inspector.get('tally/a')))?.activities
+          .map(({ partner }) => partner)
+          .filter((one) => one[0] !== '@');
+      assert.equal(await partners(), ['tally/b']);
+      await hand.advance(1_230_000);
+      assert.is((await during(stored('a')))?.count, 21);
+      assert.equal(await partners(), []);
+    },
+  ));
+
+test('RS1, P7: timers of an entity at rest that need a partner run in their order, and read nothing', () =>
+  withTallies(
+    {
+      scripts: {
+        plan(turn) {
+          turn.timer('first', { afterMs: 10_000 }).run('tell');
+          turn.timer('second', { afterMs: 10_000 }).see('second');
+        },
+        tell(turn) {
+          turn.to(Tally, 'b').add(1);
+          turn.state.seen.push('first');
+        },
+      },
+    },
+    async ({ hand, gate, tally, during, stored }) => {
+      await during(tally('b').add(1));
+      await during(tally('a').run('plan'));
+      await hand.advance(5_000);
+      let readCount = 0;
+      const read = gate.read.bind(gate);
+      gate.read = (...given) => {
+        readCount += 1;
+        return read(...given);
+      };
+      await hand.advance(10_000);
+      assert.equal((await during(stored('a')))?.seen.slice(0, 2), ['first', 'second']);
+      assert.is(readCount, 0);
+    },
+  ));
 
 test.run();

@@ -14,6 +14,14 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     tests: ['resting'],
   },
   {
+    name: 'an entity at rest loses the date at which its partners are forgotten',
+    promise: 'P10',
+    file: 'runtime/forgetting.ts',
+    find: '    if (activation.rested !== undefined && (entity.forgetAt === 0 || entity.forgetAt > now)) return false;\n    recall(activation);\n',
+    replace: '',
+    tests: ['resting'],
+  },
+  {
     name: 'a partner that left memory is taken for one that writes for the first time',
     promise: 'P4',
     file: 'runtime/forgetting.ts',
