@@ -18,7 +18,7 @@ import type { EntityRecord, PendingEffect } from '../core/record.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope } from './envelope.ts';
 import type { Item } from './mailbox.ts';
 import { Mailbox } from './mailbox.ts';
-import type { StateLayout } from './persistence.ts';
+import type { EntityLayout } from './persistence.ts';
 import { newLayout } from './persistence.ts';
 import type { Partition } from './store.ts';
 
@@ -111,7 +111,7 @@ export class Activation {
   phase: 'loading' | 'ready' | 'reading' | 'dropped' = 'loading';
   /** Set once loaded. */
   record: EntityRecord | undefined;
-  layout: StateLayout = newLayout();
+  layout: EntityLayout = newLayout();
   handlers: Readonly<Record<string, unknown>> | undefined;
   gathering: Batch | undefined;
   flying: Batch | undefined;

@@ -149,7 +149,10 @@ export class CommitQueue {
   }
 
   #commitOf(activation: Activation, version: number, wakeAt: number | undefined): Commit {
-    const { head, records } = drain(activation.entity, activation.layout, activation.behaviour);
+    const { head, records } = drain(activation.entity, activation.layout, activation.behaviour, {
+      rested: activation.rested,
+      countMax: this.#limits.activityCountMax,
+    });
     activation.trimAt = 0;
     return {
       partition: activation.partition,

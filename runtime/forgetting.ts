@@ -67,6 +67,8 @@ export class Forgetting {
     const { activityCountMax } = this.#parts.limits;
     let excess = entity.activities.size - activityCountMax;
     if (excess <= 0 || activation.isSearching || activation.behaviour.durability !== 'turn') return;
+    // No record has them (F3).
+    if (activation.layout.hasActivities) return;
     // What a read under way brings may be older than what would leave memory here.
     if (activation.phase !== 'ready') return;
     for (const [partner, activity] of entity.activities) {

@@ -61,15 +61,18 @@ export class Inspector {
       this.#store.scan(entity, 'p', { limit: limit + 1 }),
     ]);
     if (loaded === undefined) return undefined;
-    const { record, stateVersion } = restoreStored(address, loaded);
+    const { record, layout, stateVersion } = restoreStored(address, loaded);
+    const activities = layout.hasActivities
+      ? [...record.activities.values()]
+      : rows.map(([name, bytes]) => withOutbox(record, decodeActivity(name.slice(1), bytes)));
     return {
       address,
       version: record.version,
       at: record.now,
       state: record.state.value,
       stateVersion,
-      activities: rows.slice(0, limit).map(([name, bytes]) => withOutbox(record, decodeActivity(name.slice(1), bytes))),
-      hasMoreActivities: rows.length > limit,
+      activities: activities.slice(0, limit),
+      hasMoreActivities: activities.length > limit,
       outbox: outboxOf(record),
       timers: [...record.timers.values()],
       holds: [...record.holds.values()],

@@ -3,14 +3,17 @@
  *
  * Owns the format of heads and records (`formatVersion`); the names of records are `core/record.ts`, the store knows neither.
  *
- *     head      [format, state version, now, snapshot bytes, patches, patch bytes, whole state | null, forget date]
+ *     head      [format, state version, now, snapshot bytes, patches, patch bytes, whole state | null, forget date,
+ *                all activities | null]
  *     s         a large state;  u<number>  patches after it, in order
- *     p<partner> activity;  o<partner>\0<seq> outbox;  t timer;  x hold;  f effect;  d dead letter;  h history
+ *     p<partner> activity, where the head has none;  o<partner>\0<seq> outbox;  t timer;  x hold;  f effect;  d dead letter;  h history
  *
  * Invariants:
  * - F1 What `restore` makes of what `drain` wrote equals the record that was drained.
  * - F2 A state is written whole in the head when small, else as a patch when the patches since the last snapshot are
  *   smaller than it, else as a new snapshot: what is written is in proportion to what changed.
+ * - F3 Activities that are few and small are in the head, all of them; else each is a record, and the head has none. Of what is
+ *   in the head nothing leaves memory before the entity does.
  */
 import type { Activity, Inbound } from '../core/activity.ts';
 import { isEmpty } from '../core/activity.ts';
@@ -29,7 +32,8 @@ import { forgetChanges, recordName } from '../core/record.ts';
 import { contentColumns, encode, packContent } from './codec.ts';
 import { Packer } from './packing.ts';
 
-export const formatVersion = 1;
+/** 2: a head may have activities. What 1 wrote is read. */
+export const formatVersion = 2;
 
 const packer = new Packer();
 const undefinedBytes = new Uint8Array(encode(undefined));
@@ -37,18 +41,27 @@ const undefinedBytes = new Uint8Array(encode(undefined));
 /** Patches that one activation replays at most. */
 const patchCountMax = 4_096;
 
-/** What the head remembers about how the state is stored. */
-export interface StateLayout {
+/** Activities in a head: how many, and their bytes. They come back into it when they have half as many, not each time one goes. */
+const headPartnersMax = 8;
+const headPartnerBytesMax = 1_024;
+
+/** What the head remembers about how the entity is stored. */
+export interface EntityLayout {
   /** Bytes of the snapshot record; 0: there is none, the state is in the head. */
   snapshotBytes: number;
   /** Patch records after the snapshot, numbered from 0, and their bytes. */
   patchCount: number;
   patchBytes: number;
+  /** The head has all activities (F3). */
+  hasActivities: boolean;
 }
 
-export function newLayout(): StateLayout {
-  return { snapshotBytes: 0, patchCount: 0, patchBytes: 0 };
+export function newLayout(): EntityLayout {
+  return { snapshotBytes: 0, patchCount: 0, patchBytes: 0, hasActivities: true };
 }
+
+/** A change of a part that is a record of its own. */
+type PartChange = Exclude<RecordChange, 'activity'>;
 
 export interface Drained {
   readonly head: Uint8Array;
@@ -66,14 +79,25 @@ export interface Image {
   readonly activities: readonly Named[];
 }
 
+/** What of the partners is where: `rested` has those of an entity at rest (`packActivities`), `countMax` may be in memory. */
+export interface PartnersOf {
+  readonly rested?: string | undefined;
+  readonly countMax?: number;
+}
+
 /** Take the record's changes as they are now, encoded (R1); afterwards it has none. */
-export function drain(record: EntityRecord, layout: StateLayout, behaviour: Behaviour): Drained {
-  const records = Array.from(record.changes.records, ([name, change]): [RecordName, Uint8Array | null] => [
-    name,
-    encodeChange(record, name, change),
-  ]);
+export function drain(
+  record: EntityRecord,
+  layout: EntityLayout,
+  behaviour: Behaviour,
+  partners: PartnersOf = {},
+): Drained {
+  const records: [RecordName, Uint8Array | null][] = [];
+  const activities = writeActivities(record, layout, partners, records);
+  for (const [name, change] of record.changes.records)
+    if (change !== 'activity') records.push([name, encodeChange(change)]);
   const inHead = writeState(record, layout, records);
-  const head = encodeHead(record, layout, behaviour, inHead);
+  const head = encodeHead(record, layout, behaviour, { state: inHead, activities });
   // Not kept for the next turn: a million idle entities would each hold their state twice.
   forgetChanges(record.changes);
   return { head, records };
@@ -81,12 +105,12 @@ export function drain(record: EntityRecord, layout: StateLayout, behaviour: Beha
 
 function encodeHead(
   record: EntityRecord,
-  layout: StateLayout,
+  layout: EntityLayout,
   behaviour: Behaviour,
-  state: Uint8Array | null,
+  { state, activities }: { state: Uint8Array | null; activities: Uint8Array | null },
 ): Uint8Array {
   packer.begin();
-  packer.array(8);
+  packer.array(9);
   packer.number(formatVersion);
   packer.number(behaviour.version);
   packer.number(record.now);
@@ -96,6 +120,8 @@ function encodeHead(
   if (state === null) packer.nothing();
   else packer.bytes(state);
   packer.number(record.forgetAt);
+  if (activities === null) packer.nothing();
+  else packer.bytes(activities);
   return packer.end();
 }
 
@@ -103,29 +129,92 @@ function encodeHead(
  * What a store would load of a record that has no changes, made from memory: for a worker that takes the entity over (F1).
  * Its state is one whole; how it is laid out in the store is told as it is.
  */
-export function imageOf(record: EntityRecord, layout: StateLayout, behaviour: Behaviour): Image {
+export function imageOf(record: EntityRecord, layout: EntityLayout, behaviour: Behaviour): Image {
   const records: Named[] = [];
   const activities: Named[] = [];
-  const add = (name: RecordName, change: RecordChange) => {
-    const bytes = encodeChange(record, name, change);
+  const add = (name: RecordName, change: PartChange) => {
+    const bytes = encodeChange(change);
     if (bytes !== null) records.push([name, bytes]);
   };
   for (const activity of record.activities.values()) {
     const { partner, outbound } = activity;
-    if (!isEmpty(activity)) activities.push([partner, encodeActivity(activity)]);
+    if (!layout.hasActivities && !isEmpty(activity)) activities.push([partner, encodeActivity(activity)]);
     for (const message of outbound?.unacked ?? []) add(recordName.outbox(partner, message.seq), { partner, message });
   }
   for (const timer of record.timers.values()) add(recordName.timer(timer.name), timer);
   for (const hold of record.holds.values()) add(recordName.hold(hold.id), hold);
   for (const effect of record.effects.values()) add(recordName.effect(effect.id), effect);
   for (const letter of record.dead.values()) add(recordName.dead(letter.id), letter);
-  return { head: encodeHead(record, layout, behaviour, encode(record.state.value)), records, activities };
+  const inHead = layout.hasActivities
+    ? packActivities(record, record.activities.size, Number.POSITIVE_INFINITY)
+    : undefined;
+  const head = encodeHead(record, layout, behaviour, {
+    state: encode(record.state.value),
+    activities: inHead ?? null,
+  });
+  return { head, records, activities };
+}
+
+/** Where the activities go (F3); returns what of them the head holds. */
+function writeActivities(
+  record: EntityRecord,
+  layout: EntityLayout,
+  { rested, countMax = headPartnersMax }: PartnersOf,
+  records: [RecordName, Uint8Array | null][],
+): Uint8Array | null {
+  const wereInHead = layout.hasActivities;
+  if (rested !== undefined) return wereInHead ? Buffer.from(rested, 'latin1') : null;
+  const bytesMax = wereInHead ? headPartnerBytesMax : headPartnerBytesMax / 2;
+  const whole = record.isComplete ? packActivities(record, Math.min(countMax, headPartnersMax), bytesMax) : undefined;
+  layout.hasActivities = whole !== undefined;
+  if (whole === undefined && wereInHead && !record.isComplete)
+    throw new Error(`Skerry bug, please report: ${record.address} has lost its partners from memory`);
+  if (whole !== undefined && wereInHead) return whole;
+  const { activities, changes } = record;
+  if (layout.hasActivities !== wereInHead)
+    for (const partner of activities.keys()) {
+      const name = recordName.activity(partner);
+      if (!changes.records.has(name)) changes.records.set(name, 'activity');
+    }
+  for (const [name, change] of changes.records) {
+    if (change !== 'activity') continue;
+    const activity = whole === undefined ? activities.get(name.slice(1)) : undefined;
+    records.push([name, activity === undefined || isEmpty(activity) ? null : encodeActivity(activity)]);
+  }
+  return whole ?? null;
+}
+
+/** All activities in one value, or undefined if that is too much: [partner, [inbound, outbound, application], ...]. */
+export function packActivities(
+  { activities }: EntityRecord,
+  countMax: number,
+  bytesMax: number,
+): Uint8Array | undefined {
+  if (activities.size > countMax) return undefined;
+  let count = 0;
+  let bytes = 0;
+  for (const activity of activities.values()) {
+    if (isEmpty(activity)) continue;
+    count += 1;
+    // A hot entity keeps thousands of answers: not to be packed in vain.
+    for (const answer of activity.inbound?.answers ?? []) bytes += answer.bytes.length + 12;
+    if (bytes > bytesMax) return undefined;
+  }
+  packer.begin();
+  packer.array(2 * count);
+  for (const activity of activities.values()) {
+    if (isEmpty(activity)) continue;
+    packer.text(activity.partner);
+    packActivity(activity);
+  }
+  const packed = packer.end();
+  return packed.length > bytesMax ? undefined : packed;
 }
 
 /** Where the state goes (F2); returns what of it the head holds. */
 function writeState(
   record: EntityRecord,
-  layout: StateLayout,
+  layout: EntityLayout,
   records: [RecordName, Uint8Array | null][],
 ): Uint8Array | null {
   const { changes } = record;
@@ -159,18 +248,14 @@ function joinPatches(patches: readonly Uint8Array[]): Uint8Array {
   return encode(patches);
 }
 
-function dropPatches(layout: StateLayout, records: [RecordName, Uint8Array | null][]): void {
+function dropPatches(layout: EntityLayout, records: [RecordName, Uint8Array | null][]): void {
   for (let index = 0; index < layout.patchCount; index++) records.push([recordName.patch(index), null]);
   layout.patchCount = 0;
   layout.patchBytes = 0;
 }
 
-function encodeChange(record: EntityRecord, name: RecordName, change: RecordChange): Uint8Array | null {
+function encodeChange(change: PartChange): Uint8Array | null {
   if (change === null) return null;
-  if (change === 'activity') {
-    const activity = record.activities.get(name.slice(1));
-    return activity === undefined || isEmpty(activity) ? null : encodeActivity(activity);
-  }
   if ('message' in change) return encodeOutbox(change);
   if ('due' in change) return encodeTimer(change);
   if ('isLapsed' in change) return encode([change.id, change.operation, change.payload, change.until, change.isLapsed]);
@@ -227,9 +312,13 @@ function encodeHistory(item: HistoryItem): Uint8Array {
   ]);
 }
 
-export function encodeActivity({ inbound, outbound, application }: Activity): Uint8Array {
-  const value = application.value === undefined ? undefinedBytes : encode(application.value);
+export function encodeActivity(activity: Activity): Uint8Array {
   packer.begin();
+  packActivity(activity);
+  return packer.end();
+}
+
+function packActivity({ inbound, outbound, application }: Activity): void {
   packer.array(3);
   if (inbound === undefined) packer.nothing();
   else packInbound(inbound);
@@ -241,8 +330,7 @@ export function encodeActivity({ inbound, outbound, application }: Activity): Ui
     packer.boolean(outbound.isClosing);
     packer.number(outbound.activeAt);
   }
-  packer.encoded(value);
-  return packer.end();
+  packer.encoded(application.value === undefined ? undefinedBytes : encode(application.value));
 }
 
 function packInbound({ session, through, keepUntil, closedAt, answers }: Inbound): void {

@@ -12,11 +12,10 @@
 import type { Limits } from '../core/limits.ts';
 import { type EntityRecord, planSearch } from '../core/record.ts';
 import type { Activation } from './activation.ts';
-import { decode, encode } from './codec.ts';
 import type { Environment } from './environment.ts';
 import { noteStored, PartnerSet } from './partner-set.ts';
-import { encodeActivity } from './persistence.ts';
-import { restoreActivity } from './restoring.ts';
+import { packActivities } from './persistence.ts';
+import { restoreActivities } from './restoring.ts';
 
 /** Partners of an entity at rest that stay in memory with it, and the bytes that they may take together. */
 const keptCountMax = 16;
@@ -37,25 +36,20 @@ export function rest(
   )
     return;
   for (const activity of entity.activities.values()) if (activity.outbound !== undefined) return;
-  activation.rested = entity.isComplete ? textOf(entity) : undefined;
-  if (activation.rested === undefined) leaveToStore(entity, environment.now(), limits);
+  const rested = entity.isComplete ? textOf(entity) : undefined;
+  // What is in the head stays in memory (F3); it is within these bounds when it was written, and becomes less until it is again.
+  if (rested === undefined && activation.layout.hasActivities) return;
+  activation.rested = rested;
+  if (rested === undefined) leaveToStore(entity, environment.now(), limits);
   entity.activities.clear();
   entity.isComplete = false;
 }
 
 /** Everything about its partners, or undefined if that is much. Latin-1: a text of one byte a character costs no more than they do. */
-function textOf({ activities }: EntityRecord): string | undefined {
-  if (activities.size > keptCountMax) return undefined;
-  const kept: (string | Uint8Array)[] = [];
-  let bytes = 0;
-  for (const [partner, activity] of activities) {
-    const row = encodeActivity(activity);
-    bytes += row.length;
-    if (bytes > keptBytesMax) return undefined;
-    kept.push(partner, row);
-  }
-  const { buffer, byteOffset, length } = encode(kept);
-  return Buffer.from(buffer, byteOffset, length).toString('latin1');
+function textOf(entity: EntityRecord): string | undefined {
+  const packed = packActivities(entity, keptCountMax, keptBytesMax);
+  if (packed === undefined) return undefined;
+  return Buffer.from(packed.buffer, packed.byteOffset, packed.length).toString('latin1');
 }
 
 /** As it was before it rested (RS1). What needs no partner (a timer, a query) need not ask. False: it has nothing more than it had. */
@@ -64,9 +58,7 @@ export function recall(activation: Activation): boolean {
   if (rested === undefined) return false;
   activation.rested = undefined;
   const { entity } = activation;
-  const kept = decode(Buffer.from(rested, 'latin1')) as (string | Uint8Array)[];
-  for (let index = 0; index < kept.length; index += 2)
-    restoreActivity(entity, kept[index] as string, kept[index + 1] as Uint8Array);
+  restoreActivities(entity, Buffer.from(rested, 'latin1'));
   entity.isComplete = true;
   return true;
 }

@@ -12,7 +12,7 @@ import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, PendingEffec
 import { activityWith, addPart, newRecord, recordName } from '../core/record.ts';
 import { retained, storable } from '../core/storable.ts';
 import { decode, encode, Row, rowOf } from './codec.ts';
-import { formatVersion, type StateLayout } from './persistence.ts';
+import { type EntityLayout, formatVersion } from './persistence.ts';
 import type { Loaded } from './store.ts';
 
 /** The record of an entity that was never committed. Throws what the contract's `initial` throws. */
@@ -28,7 +28,7 @@ export function restore(
   address: Address,
   loaded: Loaded,
   behaviour: Behaviour,
-): { record: EntityRecord; layout: StateLayout } {
+): { record: EntityRecord; layout: EntityLayout } {
   const { record, layout, stateVersion } = restoreStored(address, loaded);
   upgrade(record, stateVersion, behaviour);
   return { record, layout };
@@ -38,7 +38,7 @@ export function restore(
 export function restoreStored(
   address: Address,
   loaded: Loaded,
-): { record: EntityRecord; layout: StateLayout; stateVersion: number } {
+): { record: EntityRecord; layout: EntityLayout; stateVersion: number } {
   const head = rowOf(loaded.head);
   const format = head.number();
   if (format > formatVersion)
@@ -50,10 +50,13 @@ export function restoreStored(
   const record = newRecord(address, undefined);
   record.version = loaded.version;
   record.now = head.number();
-  const layout: StateLayout = { snapshotBytes: head.number(), patchCount: head.number(), patchBytes: head.number() };
+  const [snapshotBytes, patchCount, patchBytes] = [head.number(), head.number(), head.number()];
   const inHead = head.any();
   record.forgetAt = head.number();
+  const activities = format > 1 ? head.any() : null;
+  const layout: EntityLayout = { snapshotBytes, patchCount, patchBytes, hasActivities: activities !== null };
   restoreParts(record, loaded.records);
+  if (activities instanceof Uint8Array) restoreActivities(record, activities);
   restoreState(record, inHead instanceof Uint8Array ? inHead : undefined, loaded.records);
   return { record, layout, stateVersion };
 }
@@ -159,15 +162,32 @@ function restoreOutbox(record: EntityRecord, row: Row): void {
 
 /** Put an activity that was read from the store into the record, with the unacknowledged messages that wait for it. */
 export function restoreActivity(record: EntityRecord, partner: PartnerId, bytes: Uint8Array | undefined): void {
-  const waiting = record.activities.get(partner)?.outbound?.unacked ?? [];
-  const activity = bytes === undefined ? newActivity(partner) : decodeActivity(partner, bytes);
-  if (activity.outbound !== undefined) activity.outbound.unacked = waiting;
-  if (bytes !== undefined || waiting.length > 0) record.activities.set(partner, activity);
+  if (bytes !== undefined) place(record, decodeActivity(partner, bytes));
+  else if ((record.activities.get(partner)?.outbound?.unacked.length ?? 0) > 0) place(record, newActivity(partner));
+}
+
+/** The same with all that `packActivities` put together. */
+export function restoreActivities(record: EntityRecord, packed: Uint8Array): void {
+  const columns = decode(packed) as unknown[];
+  const row = new Row(columns);
+  for (let left = columns.length; left > 0; left -= 2) {
+    const partner = row.string();
+    place(record, readActivity(partner, new Row(row.any())));
+  }
+}
+
+function place(record: EntityRecord, activity: Activity): void {
+  const { partner, outbound } = activity;
+  if (outbound !== undefined) outbound.unacked = record.activities.get(partner)?.outbound?.unacked ?? [];
+  record.activities.set(partner, activity);
 }
 
 export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity {
   // Not a view: the application's state about the partner stays in memory and may hold bytes (P11).
-  const row = new Row(decode(bytes));
+  return readActivity(partner, new Row(decode(bytes)));
+}
+
+function readActivity(partner: PartnerId, row: Row): Activity {
   const activity = newActivity(partner);
   const inbound = row.any();
   if (inbound !== null) activity.inbound = readInbound(new Row(inbound));

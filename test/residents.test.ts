@@ -82,6 +82,20 @@ test('P4: a late copy of a call is recognised after its entity has left memory a
     assert.is((await stored('a'))?.count, 13);
   }));
 
+test('F3, P4: partners in the head stay in memory while more of them come than may, and are known afterwards', () =>
+  withTallies({ limits: { activityCountMax: 2 } }, async ({ hand, gate, tally, during, stored }) => {
+    const call = (index: number) => tally('a').add(1, { idempotencyKey: `${index}` });
+    const open = gate.holdOutcomes();
+    const first = call(1);
+    await hand.advance(1);
+    const others = [2, 3, 4, 5, 6].map(call);
+    await hand.advance(1);
+    open();
+    assert.equal(await during(Promise.all([first, ...others])), [1, 2, 3, 4, 5, 6]);
+    assert.equal(await during(Promise.all([1, 2, 3, 4, 5, 6].map(call))), [1, 2, 3, 4, 5, 6]);
+    assert.is((await stored('a'))?.count, 6);
+  }));
+
 test('E3, P4, P9: a commit that lands while its entity is read again leaves no mixture of before and after', () =>
   // With more partners than are loaded with it, so that theirs are read in another step.
   withTallies({ limits: { activityCountMax: 1 } }, async ({ gate, cluster, tally, during, stored }) => {

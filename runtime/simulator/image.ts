@@ -21,6 +21,8 @@ export interface Stored {
   head: Uint8Array;
   wakeAt: number | undefined;
   readonly records: Map<string, Uint8Array>;
+  /** The activities in its head; undefined: they are records. */
+  inHead: ReadonlyMap<PartnerId, Activity> | undefined;
 }
 
 /** A stored entity, decoded. */
@@ -38,6 +40,7 @@ interface Through {
 export interface Change {
   readonly commit: Commit;
   readonly entity: Stored;
+  readonly inHead: ReadonlyMap<PartnerId, Activity> | undefined;
   readonly activities: readonly (readonly [PartnerId, Activity | undefined])[];
   readonly sent: readonly { readonly to: PartnerId; readonly message: OutboxMessage; readonly session: number }[];
   readonly gone: readonly { readonly to: PartnerId; readonly session: number; readonly message: OutboxMessage }[];
@@ -76,7 +79,9 @@ export class Image {
 
   /** An activity as it is stored now. */
   activity(address: Address, partner: PartnerId): Activity | undefined {
-    const bytes = this.entities.get(address)?.records.get(`p${partner}`);
+    const entity = this.entities.get(address);
+    if (entity?.inHead !== undefined) return entity.inHead.get(partner);
+    const bytes = entity?.records.get(`p${partner}`);
     return bytes === undefined ? undefined : decodeActivity(partner, bytes);
   }
 
@@ -85,7 +90,8 @@ export class Image {
     let entity = this.entities.get(commit.address);
     if (entity === undefined) {
       const { address, partition } = commit;
-      entity = { address, partition, version: 0, head: new Uint8Array(), wakeAt: undefined, records: new Map() };
+      const nothing = { version: 0, head: new Uint8Array(), wakeAt: undefined, inHead: undefined };
+      entity = { address, partition, ...nothing, records: new Map() };
       this.entities.set(address, entity);
     }
     return this.#decodeChange(commit, entity);
@@ -117,6 +123,7 @@ export class Image {
     entity.version = commit.version;
     entity.head = commit.head.slice();
     entity.wakeAt = commit.wakeAt;
+    entity.inHead = change.inHead;
     for (const [name, bytes] of commit.records) {
       if (bytes === null) entity.records.delete(name);
       else {
@@ -129,11 +136,14 @@ export class Image {
 
   #decodeChange(commit: Commit, entity: Stored): Change {
     const { address } = commit;
+    const inHead = activitiesIn(address, commit);
     const activities = new Map<PartnerId, Activity | undefined>();
+    for (const partner of entity.inHead?.keys() ?? []) activities.set(partner, undefined);
     for (const [name, bytes] of commit.records) {
       if (name[0] === 'p')
         activities.set(name.slice(1), bytes === null ? undefined : decodeActivity(name.slice(1), bytes));
     }
+    for (const [partner, activity] of inHead ?? []) activities.set(partner, activity);
     const sent: Change['sent'][number][] = [];
     const gone: Change['gone'][number][] = [];
     const dead: DeadLetter[] = [];
@@ -153,7 +163,7 @@ export class Image {
         this.#sessions.set(`${address}\n${name}`, session);
       }
     }
-    return { commit, entity, activities: [...activities], sent, gone, dead };
+    return { commit, entity, inHead, activities: [...activities], sent, gone, dead };
   }
 
   /** From here what the commit says is history. */
@@ -197,6 +207,7 @@ export class Image {
   /** An entity with all its parts, decoded. */
   decoded(entity: Stored): StoredEntity {
     const { record } = restoreStored(entity.address, loadedOf(entity));
+    if (entity.inHead !== undefined) return { ...record, partners: new Map(record.activities) };
     const partners = new Map<PartnerId, Activity>();
     for (const [name, bytes] of entity.records) {
       if (name[0] !== 'p') continue;
@@ -212,6 +223,12 @@ export class Image {
 
 function copyOf(entity: Stored): Stored {
   return { ...entity, records: new Map(entity.records) };
+}
+
+/** The activities in a commit's head. */
+function activitiesIn(address: Address, { version, wakeAt, head }: Commit): Change['inHead'] {
+  const { record, layout } = restoreStored(address, { version, wakeAt, head, records: [] });
+  return layout.hasActivities ? new Map(record.activities) : undefined;
 }
 
 function loadedOf(entity: Stored): Loaded {
