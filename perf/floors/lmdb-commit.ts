@@ -1,6 +1,6 @@
 /**
- * Bare LMDB: check the partition's epoch and the entity's version, put a head and a record of the bytes that Skerry puts, flushed
- * before the answer, everything that waits in one transaction.
+ * Bare LMDB: check the partition's epoch and the entity's version, put one value of the bytes that Skerry puts, flushed before the
+ * answer, everything that waits in one transaction.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,23 +8,19 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Floor } from '../floor.ts';
 import type { Lane } from '../load.ts';
 
-/** Bytes of a counter's head with its version and of its client's activity record and name, read off a stored entity. */
-const headBytes = 55;
-const recordBytes = 45;
-const recordName = 'p@AAAAAAAAAAAAAAAA';
+/** Bytes of a counter's head with its version and its one client, read off a stored entity. */
+const valueBytes = 133;
 const partitions = 256;
 
 class Bare {
   readonly #root: RootDatabase<Buffer, string>;
   readonly #heads: Database<Buffer, string>;
-  readonly #records: Database<Buffer, string>;
   #waiting: Lane[] = [];
   #isUnderWay = false;
 
   constructor(folder: string) {
     this.#root = open({ path: folder, encoding: 'binary', overlappingSync: false, noSubdir: false });
     this.#heads = this.#root.openDB({ name: 'heads', encoding: 'binary' });
-    this.#records = this.#root.openDB({ name: 'records', encoding: 'binary' });
     for (let partition = 0; partition < partitions; partition++)
       this.#root.putSync(`epoch/${partition}`, Buffer.alloc(16));
   }
@@ -53,10 +49,9 @@ class Bare {
         epochs.set(partition, this.#root.getBinary(`epoch/${partition}`)?.readDoubleLE(0) ?? 0);
       const address = `counter/counter-${key}`;
       const version = this.#heads.getBinary(address)?.readDoubleLE(0) ?? 0;
-      const head = Buffer.alloc(headBytes);
-      head.writeDoubleLE(version + 1);
-      this.#heads.putSync(address, head);
-      this.#records.putSync(`00${address}${recordName}`, Buffer.alloc(recordBytes));
+      const value = Buffer.alloc(valueBytes);
+      value.writeDoubleLE(version + 1);
+      this.#heads.putSync(address, value);
     }
   }
 
