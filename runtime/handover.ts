@@ -11,6 +11,8 @@
  *   runs here (P3).
  * - HO2 What waited for turns leaves with the partition, in its order (P6).
  * - HO3 An entity runs here by the one partition that is its own by the store's pins, not by what the view says of them (P3).
+ * - HO4 A view and a claim that go on to differ about a pin, and both are in force, end with another claim: nobody else would
+ *   run the entity (P7).
  */
 import type { Limits } from '../core/limits.ts';
 import type { Address } from '../core/message.ts';
@@ -53,6 +55,8 @@ export interface HandoverParts {
   readonly commits: CommitQueue;
   readonly housekeeping: Housekeeping;
   readonly wakeBy: (address: Address, at: number) => void;
+  /** To which partition it belongs by the present view. */
+  readonly partitionOf: (address: Address) => Partition;
 }
 
 /** Activations that leave memory with one partition and go along, at most: the others are read from the store. */
@@ -66,6 +70,7 @@ export class Handover {
   readonly #leaving = new Set<Partition>();
   /** The entities of its home that were pinned when a partition was claimed. A later pin makes the claim stale (S8). */
   readonly #pinned = new Map<Partition, ReadonlySet<Address>>();
+  readonly #disputed = new Set<Partition>();
 
   constructor(parts: HandoverParts) {
     this.#parts = parts;
@@ -80,8 +85,25 @@ export class Handover {
   mayRun(address: Address, partition: Partition): boolean {
     if (!this.#parts.ownership.has(partition) || this.#leaving.has(partition)) return false;
     if (!this.#isElsewhere(partition, address)) return true;
-    this.#parts.ownership.verify([partition]);
+    this.#dispute(address, partition);
     return false;
+  }
+
+  /**
+   * The view may still come to be the claim's. If it does not, the claim has pins that are over though the store holds it for
+   * good: who pins raises several epochs, one after the other, and may end between two (HO4).
+   */
+  #dispute(address: Address, partition: Partition): void {
+    if (this.#disputed.has(partition)) return;
+    this.#disputed.add(partition);
+    const { ownership, environment, limits, partitionOf } = this.#parts;
+    const epoch = ownership.epochOf(partition);
+    ownership.verify([partition]);
+    environment.after(limits.retryMs, () => {
+      this.#disputed.delete(partition);
+      if (ownership.epochOf(partition) !== epoch || partitionOf(address) !== partition) return;
+      if (this.#isPinnedElsewhere(partition, address)) ownership.lose(partition);
+    });
   }
 
   /**
@@ -92,8 +114,12 @@ export class Handover {
     const { store, residents } = this.#parts;
     // A view without any worker for the type leaves it to the home; the next one with a worker, to the group.
     if (partition < store.partitions && residents.requiresLabels(address)) return true;
+    return this.#isPinnedElsewhere(partition, address);
+  }
+
+  #isPinnedElsewhere(partition: Partition, address: Address): boolean {
     const isPinned = this.#pinned.get(partition)?.has(address) === true;
-    return isPinned !== isOfPin(partition, store.partitions);
+    return isPinned !== isOfPin(partition, this.#parts.store.partitions);
   }
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */
@@ -118,22 +144,23 @@ export class Handover {
   }
 
   /** Have the entities of a partition woken that have something to do by themselves. */
-  async resume(partition: Partition, isStill: (address: Address) => boolean): Promise<void> {
+  async resume(partition: Partition): Promise<void> {
+    const { store, partitionOf, wakeBy } = this.#parts;
     for (let after: Wake | undefined; ; ) {
       const options = after === undefined ? { limit: pageSize } : { after, limit: pageSize };
-      const wakes = await this.#parts.store.wakes(partition, options);
-      for (const { address, wakeAt } of wakes) if (isStill(address)) this.#parts.wakeBy(address, wakeAt);
+      const wakes = await store.wakes(partition, options);
+      for (const { address, wakeAt } of wakes) if (partitionOf(address) === partition) wakeBy(address, wakeAt);
       after = wakes[pageSize - 1];
       if (after === undefined) return;
     }
   }
 
   /** Drop the entities that belong to another partition by now; returns what waited for them. */
-  regroup(partitionOf: (address: Address) => Partition): { readonly address: Address; readonly item: Item }[] {
+  regroup(): { readonly address: Address; readonly item: Item }[] {
     const waiting: { address: Address; item: Item }[] = [];
     for (const activation of [...this.#parts.residents.all()]) {
       const { address } = activation;
-      if (partitionOf(address) === activation.partition) continue;
+      if (this.#parts.partitionOf(address) === activation.partition) continue;
       for (const item of this.#parts.pump.takeAll(activation)) waiting.push({ address, item });
       // Its commit is by the partition that it belonged to: nothing but a fence keeps it from being written in the middle of a read.
       if (!activation.isDurable) this.#parts.residents.doubt(address);

@@ -130,7 +130,8 @@ export class Worker {
     this.#failures = this.#newFailures(inside);
     const finishing = { commits: this.#commits, housekeeping: this.#housekeeping };
     const wakeAt = (address: Address, at: number) => this.#dates.setEarlier(address, at);
-    this.#handover = new Handover({ ...inside, ...finishing, store, wakeBy: wakeAt });
+    const partitionOf = (address: Address) => this.#partitionOf(address);
+    this.#handover = new Handover({ ...inside, ...finishing, store, wakeBy: wakeAt, partitionOf });
   }
 
   #newFailures(inside: Pick<FailuresParts, 'environment' | 'limits' | 'ownership' | 'residents' | 'pump'>): Failures {
@@ -185,7 +186,7 @@ export class Worker {
 
   /** Wake the entities of a partition that have something to do by themselves. */
   resume(partition: Partition): Promise<void> {
-    return this.#handover.resume(partition, (address) => this.#partitionOf(address) === partition);
+    return this.#handover.resume(partition);
   }
 
   /** Finish and let go; see `Handover.give`. */
@@ -221,8 +222,7 @@ export class Worker {
 
   /** Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
   regroup(): void {
-    const partitionOf = (address: Address) => this.#partitionOf(address);
-    for (const { address, item } of this.#handover.regroup(partitionOf)) this.#deliver(address, item);
+    for (const { address, item } of this.#handover.regroup()) this.#deliver(address, item);
   }
 
   #partitionOf(address: Address): Partition {

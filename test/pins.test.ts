@@ -97,6 +97,33 @@ test('PN1, S8, P3: a pin makes the claim stale of whoever has the entity, also w
   });
 });
 
+test('HO4, P7: an entity whose unpinning ended half-way runs again, for a call and for its timers', () => {
+  const scripts = { remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 8_000 }).add(1) };
+  const behaviours = [tallyWith(scripts, { labels: ['big'] })];
+  return withWorkers({ names: [], behaviours }, async ({ hand, during, join, remoteOf, gate }) => {
+    const a = (await join('a', { labels: ['big'] })).member;
+    await join('b', { labels: ['big'] });
+    const remote = await remoteOf();
+    const tally = (key: string) => remote.entity(Tally, key);
+    const keys = Array.from({ length: 40 }, (_, key) => String(key));
+    const [called, woken] = keys.filter((key) => remote.where(`tally/${key}`).worker === 'a') as [string, string];
+    const homes = new Map(keys.map((key) => [key, remote.where(`tally/${key}`).partition]));
+    await during(Promise.all([tally(called).add(1), tally(woken).run('remind')]));
+    for (const key of [called, woken]) await during(a.pin(`tally/${key}`, 'b'));
+    await hand.advance(1_000);
+    assert.is(await during(tally(called).add(1)), 2);
+    // Who unpins raises the epochs of home and own partition, and ends before it comes to that of the group.
+    for (const key of [called, woken]) await gate.pin(`tally/${key}`, pinnedPartition(`tally/${key}`, 16), undefined);
+    await hand.advance(6_000);
+    assert.is(remote.where(`tally/${called}`).partition, homes.get(called));
+    assert.is(await during(tally(called).add(1)), 3);
+    await hand.advance(6_000);
+    const [loaded] = await gate.load([{ address: `tally/${woken}`, partition: homes.get(woken) ?? -1 }]);
+    assert.is(loaded?.wakeAt, undefined);
+    assert.is(await during(tally(woken).count()), 1);
+  });
+});
+
 test('HO3: a type that requires labels is not run by its home, though the view knows of no worker for it', () => {
   const behaviours = [tallyWith({}, { labels: ['big'] })];
   // The service, which knows better, is silent.
