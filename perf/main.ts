@@ -14,7 +14,7 @@ import { intervalsOf, picturesOf, svgOf } from './pictures.ts';
 import type { Plan } from './plan.ts';
 import { type Hired, hireAgents, serveAgent } from './remote.ts';
 import { type Report, reportOf } from './report.ts';
-import { run, type Viewer } from './run.ts';
+import { type RunOptions, run } from './run.ts';
 import { checkAttached, openTransport } from './site.ts';
 import { textOf } from './text.ts';
 
@@ -39,34 +39,46 @@ async function main(words: readonly string[]): Promise<number> {
 }
 
 async function measuring(words: readonly string[]): Promise<number> {
-  // Servers, processes and folders are taken down by what happens at the exit.
-  process.once('SIGINT', () => interrupted(130)).once('SIGTERM', () => interrupted(143));
   const asked = askedOf(words);
   checkFiles(asked.files);
   const viewer = asked.isQuiet ? noViewer : terminalViewer(process.stderr);
-  const report = reportOf(await measured(asked.plan, viewer));
+  let soFar: Outcome | undefined;
+  const interrupted = (code: number): never => {
+    const count = soFar?.repeats.length ?? 0;
+    const { repeats } = asked.plan;
+    const what = count === 0 ? 'nothing is reported' : `the report is of ${count} of ${repeats} repeats`;
+    process.stderr.write(`\ninterrupted: ${what}\n`);
+    if (soFar !== undefined) tell({ ...soFar, plan: { ...soFar.plan, repeats: count } }, asked);
+    // Servers, processes and folders are taken down by what happens at the exit.
+    process.exit(code);
+  };
+  process.once('SIGINT', () => interrupted(130)).once('SIGTERM', () => interrupted(143));
+  const kept = (outcome: Outcome) => {
+    soFar = outcome;
+  };
+  const { lost, doubled } = tell(await measured(asked.plan, { viewer, kept }), asked);
+  return lost + doubled === 0 ? 0 : 1;
+}
+
+function tell(outcome: Outcome, asked: Asked): Report {
+  const report = reportOf(outcome);
   // Where the report itself goes to standard output, nothing else does.
   const reading = asked.files.json === '-' ? process.stderr : process.stdout;
   if (!asked.isQuiet) reading.write(`${textOf(report)}\n`);
   write(report, asked.files);
-  return report.lost + report.doubled === 0 ? 0 : 1;
-}
-
-function interrupted(code: number): never {
-  process.stderr.write('\ninterrupted: nothing is reported\n');
-  process.exit(code);
+  return report;
 }
 
 /** By generators of its own, or by those that were started elsewhere. */
-async function measured(plan: Plan, viewer: Viewer): Promise<Outcome> {
+async function measured(plan: Plan, watching: Pick<RunOptions, 'viewer' | 'kept'>): Promise<Outcome> {
   const { nats, attach, cluster, agents } = plan;
-  if (nats.kind !== 'at' || !(attach || agents > 0)) return run(plan, { viewer, isForking: true });
+  if (nats.kind !== 'at' || !(attach || agents > 0)) return run(plan, { ...watching, isForking: true });
   const transport = await openTransport(nats.url);
   let hired: Hired | undefined;
   try {
     if (attach) await checkAttached(transport, cluster);
-    hired = await hireAgents(transport, agents, { viewer });
-    return await run(plan, { viewer, isForking: true, remotes: hired.hands, machines: hired.machines });
+    hired = await hireAgents(transport, agents, watching);
+    return await run(plan, { ...watching, isForking: true, remotes: hired.hands, machines: hired.machines });
   } finally {
     await hired?.release();
     await transport.close();

@@ -41,6 +41,8 @@ export interface RunOptions {
   /** Load generators on other machines. */
   readonly remotes?: readonly Hand[];
   readonly machines?: readonly object[];
+  /** Told after each repeat what there is so far: a run of hours that is broken off was not for nothing. */
+  readonly kept?: (outcome: Outcome) => void;
 }
 
 /** All generators have heard the word to go by then. */
@@ -55,14 +57,18 @@ export async function run(plan: Plan, options: RunOptions): Promise<Outcome> {
   const place = new Place(plan);
   const startedAt = Date.now();
   const repeats: RepeatOutcome[] = [];
+  const outcome = (): Outcome => {
+    const { versions: serverVersions, durability } = place;
+    return { plan, startedAt, repeats: [...repeats], serverVersions, durability, machines: options.machines ?? [] };
+  };
   try {
     await place.open();
     for (let number = 0; number < plan.repeats; number++) {
       const repeat = new Repeat(plan, { ...options, place, run: `${startedAt.toString(36)}${number}` });
       repeats.push(await repeat.run());
+      options.kept?.(outcome());
     }
-    const { versions: serverVersions, durability } = place;
-    return { plan, startedAt, repeats, serverVersions, durability, machines: options.machines ?? [] };
+    return outcome();
   } finally {
     await place.close();
   }

@@ -73,8 +73,8 @@ function started(words: readonly string[], variables: Readonly<Record<string, st
   });
   const said: string[] = [];
   child.stderr.setEncoding('utf8').on('data', (text: string) => void said.push(text));
-  const says = async (what: string) => {
-    while (!said.join('').includes(what) && child.exitCode === null) await pause(20);
+  const says = async (what: string, times = 1) => {
+    while (said.join('').split(what).length <= times && child.exitCode === null) await pause(20);
   };
   const ended = once(child, 'exit').then(([code]) => code as number | null);
   return { child, says, ended, text: () => said.join('') };
@@ -107,6 +107,21 @@ perfAttach('an agent that was hired ends on a signal when NATS is gone, and at o
     await transport.close();
     await server.close();
   }
+});
+
+perfAttach('a measurement that is interrupted reports the repeats that are done', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'skerry-test-'));
+  const json = join(folder, 'report.json');
+  const asked = `echo --keys 10 --concurrency 1 --duration 300ms --warmup 10ms --repeats 1000 --floors none --json ${json}`;
+  const measuring = started(asked.split(' '));
+  await measuring.says('  echo\n', 3);
+  measuring.child.kill('SIGINT');
+  assert.is(await measuring.ended, 130);
+  const said = /interrupted: the report is of (\d+) of 1000 repeats/.exec(measuring.text());
+  const { plan, steps, throughputPerS } = JSON.parse(await readFile(json, 'utf8'));
+  assert.equal([plan.repeats, steps[0].repeats.length], [Number(said?.[1]), Number(said?.[1])]);
+  assert.ok(plan.repeats >= 2 && throughputPerS > 0);
+  await rm(folder, { recursive: true });
 });
 
 perfAttach('a measurement that is interrupted says so, and takes its servers and folders with it', async () => {
