@@ -11,12 +11,12 @@
  *   runs here (P3).
  * - HO2 What waited for turns leaves with the partition, in its order (P6).
  * - HO3 An entity runs here by the one partition that is its own by the store's pins, not by what the view says of them (P3).
- * - HO4 A view and a claim that go on to differ about a pin, and both are in force, end with another claim: nobody else would
- *   run the entity (P7).
+ * - HO4 A claim that is in force with pins that the store no longer has is made anew: nobody else would run the entity (P7).
  */
 import type { Limits } from '../core/limits.ts';
 import type { Address } from '../core/message.ts';
 import { isOfPin } from '../placement/placement.ts';
+import type { Pin } from '../placement/view.ts';
 import type { Activation } from './activation.ts';
 import type { CommitQueue } from './commit.ts';
 import type { Envelope } from './envelope.ts';
@@ -59,6 +59,12 @@ export interface HandoverParts {
   readonly partitionOf: (address: Address) => Partition;
 }
 
+/** Entities of which a claim, by its epoch, and the view say different things. */
+interface Dispute {
+  readonly epoch: Epoch;
+  readonly addresses: Set<Address>;
+}
+
 /** Activations that leave memory with one partition and go along, at most: the others are read from the store. */
 const warmCountMax = 2_000;
 /** Entities that were used within this time go along, ms. */
@@ -70,7 +76,7 @@ export class Handover {
   readonly #leaving = new Set<Partition>();
   /** The entities of its home that were pinned when a partition was claimed. A later pin makes the claim stale (S8). */
   readonly #pinned = new Map<Partition, ReadonlySet<Address>>();
-  readonly #disputed = new Set<Partition>();
+  readonly #disputes = new Map<Partition, Dispute>();
 
   constructor(parts: HandoverParts) {
     this.#parts = parts;
@@ -89,21 +95,31 @@ export class Handover {
     return false;
   }
 
-  /**
-   * The view may still come to be the claim's. If it does not, the claim has pins that are over though the store holds it for
-   * good: who pins raises several epochs, one after the other, and may end between two (HO4).
-   */
+  /** One of them is old. If it is the claim, its epoch tells, mostly: who pins raises several, one after the other, and may end between two (HO4). */
   #dispute(address: Address, partition: Partition): void {
-    if (this.#disputed.has(partition)) return;
-    this.#disputed.add(partition);
-    const { ownership, environment, limits, partitionOf } = this.#parts;
+    const { ownership, environment, limits } = this.#parts;
     const epoch = ownership.epochOf(partition);
+    const known = this.#disputes.get(partition);
+    if (known?.epoch === epoch) return void known.addresses.add(address);
+    const dispute = { epoch, addresses: new Set([address]) };
+    this.#disputes.set(partition, dispute);
     ownership.verify([partition]);
-    environment.after(limits.retryMs, () => {
-      this.#disputed.delete(partition);
-      if (ownership.epochOf(partition) !== epoch || partitionOf(address) !== partition) return;
-      if (this.#isPinnedElsewhere(partition, address)) ownership.lose(partition);
-    });
+    // Mostly it is the view, which comes to be the claim's meanwhile.
+    environment.after(limits.retryMs, () => void this.#settle(partition, dispute));
+  }
+
+  async #settle(partition: Partition, dispute: Dispute): Promise<void> {
+    const { ownership, store, partitionOf } = this.#parts;
+    const isOver = () => this.#disputes.get(partition) !== dispute || ownership.epochOf(partition) !== dispute.epoch;
+    const differing = () =>
+      isOver() ? [] : [...dispute.addresses].filter((address) => partitionOf(address) === partition);
+    if (differing().length > 0) {
+      // Where the store does not say, another claim does no harm.
+      const pinned = await store.pins().then(addressesOf, () => undefined);
+      const isOld = differing().some((address) => pinned?.has(address) !== this.#isPinned(partition, address));
+      if (isOld) ownership.lose(partition);
+    }
+    if (this.#disputes.get(partition) === dispute) this.#disputes.delete(partition);
   }
 
   /**
@@ -114,19 +130,19 @@ export class Handover {
     const { store, residents } = this.#parts;
     // A view without any worker for the type leaves it to the home; the next one with a worker, to the group.
     if (partition < store.partitions && residents.requiresLabels(address)) return true;
-    return this.#isPinnedElsewhere(partition, address);
+    return this.#isPinned(partition, address) !== isOfPin(partition, store.partitions);
   }
 
-  #isPinnedElsewhere(partition: Partition, address: Address): boolean {
-    const isPinned = this.#pinned.get(partition)?.has(address) === true;
-    return isPinned !== isOfPin(partition, this.#parts.store.partitions);
+  /** When the partition was claimed. */
+  #isPinned(partition: Partition, address: Address): boolean {
+    return this.#pinned.get(partition)?.has(address) === true;
   }
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */
   take({ partition, epoch, pins }: Claim, at: number, warm: readonly WarmEntity[]): void {
     const { ownership, residents } = this.#parts;
     if (this.#leaving.delete(partition)) this.#forget(partition);
-    if (pins.length > 0) this.#pinned.set(partition, new Set(pins.map(({ address }) => address)));
+    if (pins.length > 0) this.#pinned.set(partition, addressesOf(pins));
     else this.#pinned.delete(partition);
     ownership.take(partition, epoch, at);
     for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
@@ -222,6 +238,10 @@ export class Handover {
       warm.push(warmOf(activation));
     residents.drop(activation);
   }
+}
+
+function addressesOf(pins: readonly Pin[]): ReadonlySet<Address> {
+  return new Set(pins.map(({ address }) => address));
 }
 
 function isUnderWay(activation: Activation): boolean {

@@ -124,6 +124,53 @@ test('HO4, P7: an entity whose unpinning ended half-way runs again, for a call a
   });
 });
 
+test('HO4, P7: a timer falls due while an earlier claim is in dispute, and the later one has pins that are over as well', () => {
+  const scripts = { remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 12_000 }).add(1) };
+  const behaviours = [tallyWith(scripts, { labels: ['big'] })];
+  return withWorkers({ names: [], behaviours }, async ({ hand, during, join, remoteOf, gate }) => {
+    const a = (await join('a', { labels: ['big'] })).member;
+    const remote = await remoteOf();
+    const address = 'tally/x';
+    const { partition } = remote.where(address);
+    const keys = Array.from({ length: 400 }, (_, key) => String(key));
+    const near = keys.find((key) => remote.where(`tally/${key}`).partition === partition) ?? '';
+    const own = pinnedPartition(address, 16);
+    const due = hand.now() + 12_000;
+    await during(remote.entity(Tally, 'x').run('remind'));
+    await during(a.pin(address, 'a'));
+    await hand.advance(1_000);
+    await gate.pin(address, own, undefined);
+    await hand.advance(due + 10 - hand.now());
+    // Half a pin: the view does not know, and the group is claimed with it. And half an unpinning once more.
+    await gate.pin(address, partition, 'a');
+    await during(remote.entity(Tally, near).add(1));
+    await hand.advance(1);
+    await gate.pin(address, own, undefined);
+    await hand.advance(10_000);
+    const [loaded] = await gate.load([{ address, partition }]);
+    assert.is(loaded?.wakeAt, undefined);
+  });
+});
+
+test('HO4: while only the view is old, what belongs to its pins stays claimed', () => {
+  const silent = { readPinsMs: 60_000 };
+  return withWorkers({ placementLimits: silent }, async ({ hand, during, tally, keyAt, gate, remote }) => {
+    const key = keyAt('a');
+    const address = `tally/${key}`;
+    await during(tally(key).add(1));
+    const { partition } = remote.where(address);
+    // The service is not told.
+    await gate.pin(address, pinnedPartition(address, 16), 'b');
+    for (let second = 0; second < 10; second++) {
+      watch(tally(key).add(1));
+      await hand.advance(1_000);
+    }
+    assert.is(remote.where(address).worker, 'a');
+    // One claim of who found out.
+    assert.equal(await gate.epochs([partition]), [3]);
+  });
+});
+
 test('HO3: a type that requires labels is not run by its home, though the view knows of no worker for it', () => {
   const behaviours = [tallyWith({}, { labels: ['big'] })];
   // The service, which knows better, is silent.

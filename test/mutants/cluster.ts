@@ -183,8 +183,8 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'a home is used for what was pinned when it was claimed',
     promise: 'HO3',
     file: 'runtime/handover.ts',
-    find: 'return isPinned !== isOfPin(partition, this.#parts.store.partitions);',
-    replace: 'return isPinned && isOfPin(partition, this.#parts.store.partitions);',
+    find: 'return this.#isPinned(partition, address) !== isOfPin(partition, store.partitions);',
+    replace: 'return this.#isPinned(partition, address) && isOfPin(partition, store.partitions);',
     tests: ['pins'],
   },
   {
@@ -199,8 +199,16 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'a claim with a pin that is over is kept for good',
     promise: 'HO4',
     file: 'runtime/handover.ts',
-    find: 'if (this.#isPinnedElsewhere(partition, address)) ownership.lose(partition);',
+    find: 'if (isOld) ownership.lose(partition);',
     replace: '',
+    tests: ['pins'],
+  },
+  {
+    name: 'what an earlier claim disputes keeps a later one from it',
+    promise: 'HO4',
+    file: 'runtime/handover.ts',
+    find: 'if (known?.epoch === epoch) return',
+    replace: 'if (known !== undefined) return',
     tests: ['pins'],
   },
   {
