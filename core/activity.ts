@@ -217,9 +217,14 @@ export function mayClose(outbound: Outbound | undefined, now: number, limits: Li
 
 /** Whether the receiver's side may go (A3). */
 export function mayForget(inbound: Inbound | undefined, now: number, limits: Limits): boolean {
-  if (inbound === undefined) return true;
-  if (now > inbound.keepUntil) return true;
-  return inbound.closedAt > 0 && now > inbound.closedAt + limits.transitMaxMs + limits.skewMaxMs;
+  return inbound === undefined || now >= forgetDate(inbound, limits);
+}
+
+/** From when on the receiver's side may go (A3), ms; Infinity: there is none. */
+export function forgetDate(inbound: Inbound | undefined, { transitMaxMs, skewMaxMs }: Limits): number {
+  if (inbound === undefined) return Number.POSITIVE_INFINITY;
+  const closed = inbound.closedAt > 0 ? inbound.closedAt + transitMaxMs + skewMaxMs : Number.POSITIVE_INFINITY;
+  return Math.min(closed, inbound.keepUntil) + 1;
 }
 
 /** Whether there is nothing to remember. */

@@ -131,6 +131,8 @@ export class Activation {
   usedAt = 0;
   /** At rest: all that it remembers about its partners, as `resting.ts` keeps it. */
   rested: string | undefined;
+  /** At rest: in which minute since 1970 the first of them may be forgotten. */
+  restedMinutes = 0;
   isQueued = false;
   isListed = false;
   /** Its stored activities are being looked through: none leaves memory meanwhile, since what was read of it may be old. */

@@ -5,13 +5,13 @@
  * activation at rest gives back is `resting.ts`. That a record may go is `core/activity.ts` (A3); when a stream is closed,
  * `closing.ts`.
  */
-import { type Activity, isOver, mayForget } from '../core/activity.ts';
+import { type Activity, forgetDate, isOver, mayForget } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import { planSearch, recordName, sooner } from '../core/record.ts';
 import type { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
 import { noteStored, PartnerSet, partnerCountMax } from './partner-set.ts';
-import { recall } from './resting.ts';
+import { mayForgetRested, recall } from './resting.ts';
 import { decodeActivity, decodeHistory } from './restoring.ts';
 import type { Store } from './store.ts';
 
@@ -36,14 +36,6 @@ interface Search {
   /** When one of them may be forgotten, ms. */
   readonly soonest: number;
   readonly seen: PartnerSet;
-}
-
-/** When an activity's inbound side may go, ms; Infinity: there is none. */
-function forgetDate({ inbound }: Activity, limits: Limits): number {
-  if (inbound === undefined) return Number.POSITIVE_INFINITY;
-  const closed =
-    inbound.closedAt > 0 ? inbound.closedAt + limits.transitMaxMs + limits.skewMaxMs : Number.POSITIVE_INFINITY;
-  return Math.min(closed, inbound.keepUntil) + 1;
 }
 
 /** A partner that went away leaves what it never completed: a busy entity would hold that for ever (P10). */
@@ -86,7 +78,7 @@ export class Forgetting {
       entity.isComplete = false;
       noteStored(entity, activity);
       excess -= 1;
-      const forgetAt = forgetDate(activity, this.#parts.limits);
+      const forgetAt = forgetDate(activity.inbound, this.#parts.limits);
       if (forgetAt < Number.POSITIVE_INFINITY) planSearch(entity, forgetAt);
     }
   }
@@ -99,7 +91,8 @@ export class Forgetting {
   forget(activation: Activation, now: number, closeAt: number): boolean {
     const { entity } = activation;
     const { limits } = this.#parts;
-    if (activation.rested !== undefined && (entity.forgetAt === 0 || entity.forgetAt > now)) return false;
+    const isPlanned = entity.forgetAt > 0 && entity.forgetAt <= now;
+    if (activation.rested !== undefined && !isPlanned && !mayForgetRested(activation, now)) return false;
     recall(activation);
     let isChanged = false;
     let next = closeAt;
@@ -114,7 +107,7 @@ export class Forgetting {
         entity.changes.records.set(name, 'activity');
         isChanged = true;
       } else if (activity.inbound.closedAt > 0) {
-        next = Math.min(next, Math.max(forgetDate(activity, limits), now + limits.trimIdleMs));
+        next = Math.min(next, Math.max(forgetDate(activity.inbound, limits), now + limits.trimIdleMs));
       }
     }
     const isSearchDue = !entity.isComplete && entity.searchAt > 0 && entity.searchAt <= now && !activation.isSearching;
@@ -177,7 +170,7 @@ export class Forgetting {
     // One that is empty now keeps the store's from being read again; an open stream is seen to be quiet, and closed.
     if (isOld || activity.outbound !== undefined) entity.activities.set(partner, activity);
     if (activity.outbound !== undefined) entity.forgetAt = sooner(entity.forgetAt, now);
-    return forgetDate(activity, limits);
+    return forgetDate(activity.inbound, limits);
   }
 
   /** No write ever wakes a type that is only in memory: it has what it remembers looked through now and then (P10). */

@@ -9,6 +9,7 @@
  * Invariants:
  * - RS1 What rests is what the store has; what comes back is the same, and as complete.
  */
+import { forgetDate } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import { type EntityRecord, planSearch } from '../core/record.ts';
 import type { Activation } from './activation.ts';
@@ -20,6 +21,9 @@ import { restoreActivities } from './restoring.ts';
 /** Partners of an entity at rest that stay in memory with it, and the bytes that they may take together. */
 const keptCountMax = 16;
 const keptBytesMax = 2_048;
+const minuteMs = 60_000;
+/** Beyond all dates, and a small integer. */
+const minutesMax = 2 ** 30;
 
 /** Give back what it does not need. It is durable, and waits for nothing. */
 export function rest(
@@ -40,15 +44,31 @@ export function rest(
   // What is in the head stays in memory (F3); it is within these bounds when it was written, and becomes less until it is again.
   if (rested === undefined && activation.layout.hasActivities) return;
   activation.rested = rested;
+  activation.restedMinutes = minutesUntilForgotten(entity, limits);
   if (rested === undefined) leaveToStore(entity, environment.now(), limits);
   entity.activities.clear();
   entity.isComplete = false;
 }
 
+/**
+ * When the first of its partners may be forgotten, by what wakes it anyway: nobody else tells it of a client that is gone. A
+ * small integer, since a date takes 16 bytes more of each entity.
+ */
+function minutesUntilForgotten(entity: EntityRecord, limits: Limits): number {
+  let date = minuteMs * minutesMax;
+  for (const { inbound } of entity.activities.values()) date = Math.min(date, forgetDate(inbound, limits));
+  return Math.ceil(date / minuteMs);
+}
+
+/** Whether it is time for that: until then it need not be recalled. */
+export function mayForgetRested({ restedMinutes }: Activation, now: number): boolean {
+  return now >= restedMinutes * minuteMs;
+}
+
 /** Everything about its partners, or undefined if that is much. Latin-1: a text of one byte a character costs no more than they do. */
 function textOf(entity: EntityRecord): string | undefined {
   const packed = packActivities(entity, keptCountMax, keptBytesMax);
-  if (packed === undefined) return undefined;
+  if (packed === undefined || typeof packed === 'string') return undefined;
   return Buffer.from(packed.buffer, packed.byteOffset, packed.length).toString('latin1');
 }
 

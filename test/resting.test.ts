@@ -123,6 +123,29 @@ test('RS1, P10: timers that fire at rest need no partner, and those are forgotte
     },
   ));
 
+test(
+  'P10: clients that went away are forgotten by an entity at rest whose timers go on',
+  () =>
+    withTallies(
+      {
+        scripts: {
+          tick(turn) {
+            turn.timer('tick', { afterMs: 60_000 }).run('tick');
+          },
+        },
+      },
+      async ({ hand, cluster, tally, during }) => {
+        await during(tally('a').run('tick'));
+        for (let key = 0; key < 5; key++) await during(tally('a').add(1, { idempotencyKey: `${key}` }));
+        const count = async () => (await during(cluster.inspector.get('tally/a')))?.activities.length;
+        assert.is(await count(), 6);
+        await hand.advance(defaultLimits.horizonMs + defaultLimits.doubtMs + 240_000);
+        assert.is(await count(), 0);
+      },
+    ),
+  { timeoutMs: 60_000 },
+);
+
 test('RS1, P7: timers of an entity at rest that need a partner run in their order, and read nothing', () =>
   withTallies(
     {
