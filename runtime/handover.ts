@@ -27,6 +27,7 @@ import type { Ownership } from './ownership.ts';
 import { imageOf } from './persistence.ts';
 import type { Pump } from './pump.ts';
 import type { Residents } from './residents.ts';
+import { recall } from './resting.ts';
 import type { WarmEntity } from './signals.ts';
 import type { Claim, Epoch, Mark, Partition, Store, Wake } from './store.ts';
 
@@ -234,8 +235,10 @@ export class Handover {
     this.#takeOut(activation, astray);
     const { residents, environment } = this.#parts;
     const isRecent = activation.usedAt >= environment.now() - warmForMs;
-    if (warm !== undefined && isRecent && warm.length < warmCountMax && isWhole(activation))
-      warm.push(warmOf(activation));
+    if (warm !== undefined && isRecent && warm.length < warmCountMax) {
+      if (activation.phase === 'ready') recall(activation);
+      if (isWhole(activation)) warm.push(warmOf(activation));
+    }
     residents.drop(activation);
   }
 }

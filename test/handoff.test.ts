@@ -55,6 +55,20 @@ test('MB2: who leaves waits until others have what it had, memory and all: nothi
     assert.is(gate.loadCount, before);
   }));
 
+test('MB2: what has rested and was only asked since goes along as well', () =>
+  withWorkers({ limits }, async ({ hand, tally, workers, during, gate }) => {
+    await during(Promise.all(keys.map((key) => tally(key).add(1))));
+    await hand.advance(5_000);
+    await during(Promise.all(keys.map((key) => tally(key).count())));
+    const before = gate.loadCount;
+    await during(workers.get('b')?.close() ?? missing());
+    assert.equal(
+      await during(Promise.all(keys.map((key) => tally(key).add(1)))),
+      keys.map(() => 2),
+    );
+    assert.is(gate.loadCount, before);
+  }));
+
 test('TY2, P8: of a store that went back nothing that was handed over is believed: it is read', () =>
   withWorkers({ limits }, async ({ tally, workers, during, gate }) => {
     await during(Promise.all(keys.map((key) => tally(key).add(1))));
