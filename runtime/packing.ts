@@ -31,6 +31,16 @@ export class Packer {
     return this.#bytes.subarray(this.#start, this.#at);
   }
 
+  /** Bytes since `begin`. */
+  get length(): number {
+    return this.#at - this.#start;
+  }
+
+  /** Forget what was written since `begin`. */
+  abandon(): void {
+    this.#at = this.#start;
+  }
+
   array(length: number): void {
     this.#need(5);
     if (length < 16) this.#bytes[this.#at++] = 0x90 | length;

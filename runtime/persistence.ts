@@ -19,6 +19,7 @@ import type { Activity, Inbound } from '../core/activity.ts';
 import { isEmpty } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { wholeBytesMax } from '../core/drafts.ts';
+import type { PartnerId } from '../core/message.ts';
 import type {
   DeadLetter,
   EntityRecord,
@@ -41,7 +42,7 @@ const undefinedBytes = new Uint8Array(encode(undefined));
 /** Patches that one activation replays at most. */
 const patchCountMax = 4_096;
 
-/** Activities in a head: how many, and their bytes. They come back into it when they have half as many, not each time one goes. */
+/** Activities in a head: how many, and their bytes. They come back into it at half of both, not each time one goes. */
 const headPartnersMax = 8;
 const headPartnerBytesMax = 1_024;
 
@@ -54,10 +55,12 @@ export interface EntityLayout {
   patchBytes: number;
   /** The head has all activities (F3). */
   hasActivities: boolean;
+  /** Whose activity is too large for that alone; only in memory. */
+  large: PartnerId | undefined;
 }
 
 export function newLayout(): EntityLayout {
-  return { snapshotBytes: 0, patchCount: 0, patchBytes: 0, hasActivities: true };
+  return { snapshotBytes: 0, patchCount: 0, patchBytes: 0, hasActivities: true, large: undefined };
 }
 
 /** A change of a part that is a record of its own. */
@@ -150,7 +153,7 @@ export function imageOf(record: EntityRecord, layout: EntityLayout, behaviour: B
     : undefined;
   const head = encodeHead(record, layout, behaviour, {
     state: encode(record.state.value),
-    activities: inHead ?? null,
+    activities: typeof inHead === 'object' ? inHead : null,
   });
   return { head, records, activities };
 }
@@ -164,8 +167,7 @@ function writeActivities(
 ): Uint8Array | null {
   const wereInHead = layout.hasActivities;
   if (rested !== undefined) return wereInHead ? Buffer.from(rested, 'latin1') : null;
-  const bytesMax = wereInHead ? headPartnerBytesMax : headPartnerBytesMax / 2;
-  const whole = record.isComplete ? packActivities(record, Math.min(countMax, headPartnersMax), bytesMax) : undefined;
+  const whole = record.isComplete ? packForHead(record, layout, countMax) : undefined;
   layout.hasActivities = whole !== undefined;
   if (whole === undefined && wereInHead && !record.isComplete)
     throw new Error(`Skerry bug, please report: ${record.address} has lost its partners from memory`);
@@ -184,12 +186,28 @@ function writeActivities(
   return whole ?? null;
 }
 
-/** All activities in one value, or undefined if that is too much: [partner, [inbound, outbound, application], ...]. */
+function packForHead(record: EntityRecord, layout: EntityLayout, countMax: number): Uint8Array | undefined {
+  const { activities, changes } = record;
+  const part = layout.hasActivities ? 1 : 2;
+  if (activities.size > Math.min(countMax, headPartnersMax) / part) return undefined;
+  const { large } = layout;
+  // What the application keeps about a partner may be large: not to be encoded with each commit, to find that out again.
+  if (large !== undefined && activities.has(large) && !changes.records.has(recordName.activity(large)))
+    return undefined;
+  const packed = packActivities(record, headPartnersMax, headPartnerBytesMax / part);
+  layout.large = typeof packed === 'string' ? packed : undefined;
+  return typeof packed === 'string' ? undefined : packed;
+}
+
+/**
+ * All activities in one value: [partner, [inbound, outbound, application], ...]. Undefined if they are too much together, the
+ * partner if one is so alone.
+ */
 export function packActivities(
   { activities }: EntityRecord,
   countMax: number,
   bytesMax: number,
-): Uint8Array | undefined {
+): Uint8Array | PartnerId | undefined {
   if (activities.size > countMax) return undefined;
   let count = 0;
   let bytes = 0;
@@ -197,18 +215,30 @@ export function packActivities(
     if (isEmpty(activity)) continue;
     count += 1;
     // A hot entity keeps thousands of answers: not to be packed in vain.
-    for (const answer of activity.inbound?.answers ?? []) bytes += answer.bytes.length + 12;
+    const answerBytes = answerBytesOf(activity);
+    if (answerBytes > bytesMax) return activity.partner;
+    bytes += answerBytes;
     if (bytes > bytesMax) return undefined;
   }
   packer.begin();
   packer.array(2 * count);
   for (const activity of activities.values()) {
     if (isEmpty(activity)) continue;
+    const before = packer.length;
     packer.text(activity.partner);
     packActivity(activity);
+    if (packer.length <= bytesMax) continue;
+    const isAlone = packer.length - before > bytesMax;
+    packer.abandon();
+    return isAlone ? activity.partner : undefined;
   }
-  const packed = packer.end();
-  return packed.length > bytesMax ? undefined : packed;
+  return packer.end();
+}
+
+function answerBytesOf({ inbound }: Activity): number {
+  let bytes = 0;
+  for (const answer of inbound?.answers ?? []) bytes += answer.bytes.length + 12;
+  return bytes;
 }
 
 /** Where the state goes (F2); returns what of it the head holds. */

@@ -324,23 +324,71 @@ test('F3: partners leave the head when they are many or much, and come back when
   assert.equal([layout.hasActivities, kept.names('p').length], [false, 9]);
   assert.equal(pictureOf(kept.restore().record), pictureOf(bench.record));
   const { record } = bench;
-  for (let partner = 4; partner < 8; partner++) {
-    record.activities.delete(`vault/${partner}`);
-    record.changes.records.set(`pvault/${partner}`, 'activity');
-    for (const name of kept.names('o').filter((one) => one.startsWith(`ovault/${partner}\0`)))
-      record.changes.records.set(name, null);
-    record.outboxCount -= 1;
-  }
-  record.version += 1;
-  commit();
+  const forget = (from: number, to: number) => {
+    for (let partner = from; partner < to; partner++) {
+      record.activities.delete(`vault/${partner}`);
+      record.changes.records.set(`pvault/${partner}`, 'activity');
+      for (const name of kept.names('o').filter((one) => one.startsWith(`ovault/${partner}\0`)))
+        record.changes.records.set(name, null);
+      record.outboxCount -= 1;
+    }
+    record.version += 1;
+    commit();
+  };
+  forget(4, 8);
+  assert.equal([layout.hasActivities, kept.names('p').length], [false, 5]);
+  forget(3, 4);
   assert.equal([layout.hasActivities, kept.names('p').length], [true, 0]);
   assert.equal(pictureOf(kept.restore().record), pictureOf(record));
   const { inbound } = record.activities.get('@client') ?? {};
   if (inbound !== undefined) inbound.answers = [{ seq: inbound.through, bytes: new Uint8Array(2_000), until: 9 }];
   record.version += 1;
   commit();
-  assert.equal([layout.hasActivities, kept.names('p').length], [false, 5]);
+  assert.equal([layout.hasActivities, kept.names('p').length], [false, 4]);
   assert.equal(pictureOf(kept.restore().record), pictureOf(record));
+});
+
+test('F3: what is kept about one partner and is too large for a head is not encoded with each commit', () => {
+  const { bench, kept, layout, commit } = given();
+  const { record } = bench;
+  ask(bench, 'tell', 'two', 5);
+  commit();
+  let encodedCount = 0;
+  const note = {
+    get text() {
+      encodedCount += 1;
+      return 'x'.repeat(2_000);
+    },
+  };
+  const keep = (value: unknown) => {
+    const { application } = record.activities.get('vault/two') ?? {};
+    if (application !== undefined) application.value = value;
+    record.changes.records.set('pvault/two', 'activity');
+  };
+  keep(note);
+  commit();
+  assert.equal([layout.hasActivities, kept.names('p').length], [false, 2]);
+  const before = encodedCount;
+  for (let times = 0; times < 3; times++) {
+    ask(bench, 'set', 'a', 1);
+    commit();
+  }
+  assert.is(encodedCount, before);
+  keep('short');
+  commit();
+  assert.equal([layout.hasActivities, kept.names('p').length], [true, 0]);
+  assert.equal(pictureOf(kept.restore().record), pictureOf(record));
+});
+
+test('F3: a head that says neither where its activities are, nor has them, is not read', () => {
+  const { bench, kept, commit } = given();
+  ask(bench, 'tell', 'two', 5);
+  commit();
+  const columns = decode(kept.head) as unknown[];
+  for (const last of [[], [true], ['abc'], [[]], [7]]) {
+    kept.head = encode([...columns.slice(0, 8), ...last]);
+    assert.throws(() => kept.restore(), /column 9 is neither bytes nor null/);
+  }
 });
 
 test('F3, RS1: an entity at rest keeps the partners in its head when it is written', () => {
@@ -353,7 +401,10 @@ test('F3, RS1: an entity at rest keeps the partners in its head when it is writt
   const partners = [...record.activities];
   record.activities.clear();
   record.isComplete = false;
-  kept.take(drain(record, layout, vault, { rested: Buffer.from(packed ?? []).toString('latin1') }), record.version);
+  kept.take(
+    drain(record, layout, vault, { rested: Buffer.from(packed as Uint8Array).toString('latin1') }),
+    record.version,
+  );
   for (const [partner, activity] of partners) record.activities.set(partner, activity);
   assert.equal(pictureOf(kept.restore().record), before);
   record.activities.clear();
