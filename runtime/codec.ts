@@ -230,6 +230,12 @@ export class Row {
     throw new Error(`column ${this.#next} is not bytes`);
   }
 
+  bytesOrNull(): Uint8Array | null {
+    const value = this.any();
+    if (value === null || value instanceof Uint8Array) return value;
+    throw new Error(`column ${this.#next} is neither bytes nor null`);
+  }
+
   oneOf<Value>(values: readonly Value[]): Value {
     const value = values[this.number()];
     if (value === undefined) throw new Error(`column ${this.#next} is out of range`);

@@ -16,7 +16,7 @@ import type {
 } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
 import { decodeActivity, decodeHistory, restoreStored } from './restoring.ts';
-import type { Store } from './store.ts';
+import type { Partition, Store } from './store.ts';
 
 export interface Inspection {
   readonly address: Address;
@@ -52,16 +52,21 @@ export class Inspector {
     return { partition: partitionOf(address, this.#store.partitions), address };
   }
 
+  async #read(entity: { readonly partition: Partition; readonly address: Address }) {
+    const [loaded] = await this.#store.load([entity]);
+    return loaded === undefined ? undefined : restoreStored(entity.address, loaded);
+  }
+
   /** What the store has of an entity; undefined: it was never committed. Throws `invalid-address`. */
   async get(address: Address, options: { activityCountMax?: number } = {}): Promise<Inspection | undefined> {
     const entity = this.#entity(address);
     const limit = options.activityCountMax ?? 100;
-    const [[loaded], rows] = await Promise.all([
-      this.#store.load([entity]),
-      this.#store.scan(entity, 'p', { limit: limit + 1 }),
-    ]);
-    if (loaded === undefined) return undefined;
-    const { record, layout, stateVersion } = restoreStored(address, loaded);
+    const first = await this.#read(entity);
+    if (first === undefined) return undefined;
+    const areRecords = !first.layout.hasActivities;
+    const rows = areRecords ? await this.#store.scan(entity, 'p', { limit: limit + 1 }) : [];
+    // They may have come into the head before they were read: nothing is missing there.
+    const { record, layout, stateVersion } = (areRecords ? await this.#read(entity) : undefined) ?? first;
     const activities = layout.hasActivities
       ? [...record.activities.values()]
       : rows.map(([name, bytes]) => withOutbox(record, decodeActivity(name.slice(1), bytes)));

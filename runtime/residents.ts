@@ -199,6 +199,8 @@ export class Residents {
     activation.storedVersion = loaded.version;
     activation.storedWakeAt = loaded.wakeAt;
     activation.layout = layout;
+    if (layout.hasActivities && rows.length > 0)
+      throw new Error(`${activation.address} has activities in its head, and others beside it`);
     for (const [name, bytes] of rows) restoreActivity(record, name.slice(1), bytes);
     record.isComplete = rows.length <= this.#parts.limits.activityCountMax;
     // When what was left in the store may be forgotten is not known any more: soon it is looked through.

@@ -51,13 +51,19 @@ export function restoreStored(
   record.version = loaded.version;
   record.now = head.number();
   const [snapshotBytes, patchCount, patchBytes] = [head.number(), head.number(), head.number()];
-  const inHead = head.any();
+  const inHead = head.bytesOrNull();
   record.forgetAt = head.number();
-  const activities = format > 1 ? head.any() : null;
-  const layout: EntityLayout = { snapshotBytes, patchCount, patchBytes, hasActivities: activities !== null };
+  const activities = format > 1 ? head.bytesOrNull() : null;
+  const layout: EntityLayout = {
+    snapshotBytes,
+    patchCount,
+    patchBytes,
+    hasActivities: activities !== null,
+    large: undefined,
+  };
   restoreParts(record, loaded.records);
-  if (activities instanceof Uint8Array) restoreActivities(record, activities);
-  restoreState(record, inHead instanceof Uint8Array ? inHead : undefined, loaded.records);
+  if (activities !== null) restoreActivities(record, activities);
+  restoreState(record, inHead ?? undefined, loaded.records);
   return { record, layout, stateVersion };
 }
 

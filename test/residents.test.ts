@@ -1,7 +1,8 @@
 /** Entities in memory and out of it: activation, passivation, what they remember of partners, and volatile types. */
 import { SkerryError } from '../core/errors.ts';
+import { Inspector } from '../runtime/inspect.ts';
 import { assert, suite } from './support/suite.ts';
-import { type Scripts, Tally, watch, withTallies } from './support/tally.ts';
+import { type Scripts, Tally, type TallyTurn, watch, withTallies } from './support/tally.ts';
 
 const test = suite('residents');
 
@@ -95,6 +96,46 @@ test('F3, P4: partners in the head stay in memory while more of them come than m
     assert.equal(await during(Promise.all([1, 2, 3, 4, 5, 6].map(call))), [1, 2, 3, 4, 5, 6]);
     assert.is((await stored('a'))?.count, 6);
   }));
+
+test('F3, P4: an entity with activities in its head and others as records is not read, and says so', () =>
+  withTallies({ limits: { idleMs: 1_000 } }, async ({ hand, gate, tally, during }) => {
+    await during(tally('a').add(1));
+    await hand.advance(20_000);
+    const { partition } = gate.commits[0]?.[0] ?? { partition: -1 };
+    const [loaded] = await gate.load([{ address: 'tally/a', partition }]);
+    const { version = 0, head = new Uint8Array(0), wakeAt } = loaded ?? {};
+    const [epoch = 0] = await gate.epochs([partition]);
+    const at = { partition, epoch, address: 'tally/a', expected: version, version: version + 1, head };
+    const records: [string, Uint8Array][] = [['ptally/b', new Uint8Array([0x93, 0xc0, 0xc0, 0xc0])]];
+    await gate.inner.commit([{ ...at, records, wakeBefore: wakeAt, wakeAt }]);
+    const call = watch(tally('a').add(1));
+    await hand.advance(1_000);
+    assert.match(String(call.error), /tally\/a has activities in its head, and others beside it/);
+    assert.is(await during(tally('b').add(1)), 1);
+  }));
+
+test('F3: partners that come into the head while somebody looks inside are seen', () => {
+  const partners = Array.from({ length: 9 }, (_, partner) => `${partner}`);
+  const keep = (turn: TallyTurn, kept: { count: number } | undefined) => {
+    for (const partner of partners) turn.to(Tally, partner).activity = kept as never;
+    for (const partner of partners.slice(0, 2)) turn.to(Tally, partner).activity = { count: 1 };
+  };
+  const scripts: Scripts = { many: (turn) => keep(turn, { count: 1 }), few: (turn) => keep(turn, undefined) };
+  return withTallies({ scripts }, async ({ gate, tally, during }) => {
+    await during(tally('a').run('many'));
+    const inspector = new Inspector(gate);
+    const countOf = async () => (await inspector.get('tally/a'))?.activities.length;
+    assert.is(await countOf(), 10);
+    const load = gate.load.bind(gate);
+    gate.load = async (...asked) => {
+      const loaded = await load(...asked);
+      gate.load = load;
+      await during(tally('a').run('few'));
+      return loaded;
+    };
+    assert.is(await countOf(), 3);
+  });
+});
 
 test('E3, P4, P9: a commit that lands while its entity is read again leaves no mixture of before and after', () =>
   // With more partners than are loaded with it, so that theirs are read in another step.
