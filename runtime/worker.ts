@@ -126,12 +126,11 @@ export class Worker {
       run: (activation, item) => this.#run(activation, item),
       paused: () => this.#commits.flush(),
     });
-    const inside = { ...base, residents: this.#residents, pump: this.#pump };
+    const inside = { ...base, residents: this.#residents, pump: this.#pump, commits: this.#commits };
     this.#failures = this.#newFailures(inside);
-    const finishing = { commits: this.#commits, housekeeping: this.#housekeeping };
     const wakeAt = (address: Address, at: number) => this.#dates.setEarlier(address, at);
     const partitionOf = (address: Address) => this.#partitionOf(address);
-    this.#handover = new Handover({ ...inside, ...finishing, store, wakeBy: wakeAt, partitionOf });
+    this.#handover = new Handover({ ...inside, housekeeping: this.#housekeeping, store, wakeBy: wakeAt, partitionOf });
   }
 
   #newFailures(inside: Pick<FailuresParts, 'environment' | 'limits' | 'ownership' | 'residents' | 'pump'>): Failures {

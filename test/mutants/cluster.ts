@@ -22,8 +22,8 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'entities are handed over that are not as the store has them',
     promise: 'TY2',
     file: 'runtime/handover.ts',
-    find: 'warm.length < warmCountMax && isWhole(activation))',
-    replace: "warm.length < warmCountMax && activation.phase === 'ready')",
+    find: 'if (isWhole(activation)) warm.push',
+    replace: "if (activation.phase === 'ready') warm.push",
     tests: [],
   },
   {
