@@ -109,23 +109,25 @@ async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): P
       // What a sender gave up on was numbered long ago: sent now it would be out of order.
       const isRetried = letter.side === 'receiver' && !address.startsWith('mailer/') && modeOf(letter) !== 'throw';
       const kind = isRetried && client.chance.hits(0.6) ? 'dead-retry' : 'dead-drop';
-      await whenThereIsRoom(client, () => client.client.resolveDead(address, letter.id, kind)).catch(
-        (error: unknown) => {
-          if (!isSkerryError(error)) throw error;
-          stage.violate('P7', `${kind} of ${letter.id} at ${address}: ${error.code} ${error.message}`);
-        },
-      );
+      await untilTaken(client, () => client.client.resolveDead(address, letter.id, kind)).catch((error: unknown) => {
+        if (!isSkerryError(error)) throw error;
+        stage.violate('P7', `${kind} of ${letter.id} at ${address}: ${error.code} ${error.message}`);
+      });
     }
   }
 }
 
-/** A full mailbox is an honest answer, and nothing was done: once more, after a pause. */
-async function whenThereIsRoom(client: SimulatedClient, call: () => Promise<void>): Promise<void> {
+/**
+ * A full mailbox is an honest answer, and nothing was done; so is a read that was lost before everything healed, of which
+ * who waits hears late. Once more, after a pause.
+ */
+async function untilTaken(client: SimulatedClient, call: () => Promise<void>): Promise<void> {
   for (;;) {
     const isDone = await call().then(
       () => true,
       (error: unknown) => {
-        if (isSkerryError(error, 'overloaded') && error.effect === 'none') return false;
+        const isHonest = isSkerryError(error, 'overloaded') || isSkerryError(error, 'store-failed');
+        if (isHonest && error.effect === 'none') return false;
         throw error;
       },
     );
