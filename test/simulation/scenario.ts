@@ -122,12 +122,14 @@ async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): P
  * who waits hears late. Once more, after a pause.
  */
 async function untilTaken(client: SimulatedClient, call: () => Promise<void>): Promise<void> {
-  for (;;) {
+  for (let isAgain = false; ; isAgain = true) {
     const isDone = await call().then(
       () => true,
       (error: unknown) => {
-        const isHonest = isSkerryError(error, 'overloaded') || isSkerryError(error, 'store-failed');
-        if (isHonest && error.effect === 'none') return false;
+        // Sent more than once, its effect is called unknown: the letter may be gone.
+        if (isSkerryError(error, 'store-failed')) return false;
+        if (isAgain && isSkerryError(error, 'not-found')) return true;
+        if (isSkerryError(error, 'overloaded') && error.effect === 'none') return false;
         throw error;
       },
     );
