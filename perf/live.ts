@@ -30,7 +30,9 @@ export function terminalViewer(out: NodeJS.WriteStream): Viewer {
       last = { at: now, things };
       rates = [...rates, rate].slice(-barCount);
       const passed = (now - beganAt) / 1_000;
-      const time = passed < 0 ? 'warming up' : `${passed.toFixed(0)} of ${(plannedMs / 1_000).toFixed(0)} s`;
+      // Of the warm-up nothing is counted.
+      if (passed < 0) return void rewrite(`  ${what} · warming up`);
+      const time = `${passed.toFixed(0)} of ${(plannedMs / 1_000).toFixed(0)} s`;
       rewrite(`  ${what} · ${time} · ${Math.round(rate).toLocaleString('en')} ${unit}/s ${spark(rates)}`);
     },
     ends: () => void rewrite(''),

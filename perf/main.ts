@@ -1,5 +1,5 @@
 /** `skerry perf …`: measure, generate load for somebody else, or compare. */
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../core/errors.ts';
 import { compareText } from './compare.ts';
@@ -48,7 +48,7 @@ async function measuring(words: readonly string[]): Promise<number> {
     const { repeats } = asked.plan;
     const what = count === 0 ? 'nothing is reported' : `the report is of ${count} of ${repeats} repeats`;
     process.stderr.write(`\ninterrupted: ${what}\n`);
-    if (soFar !== undefined) tell({ ...soFar, plan: { ...soFar.plan, repeats: count } }, asked);
+    if (soFar !== undefined) tell(soFar, asked);
     // Servers, processes and folders are taken down by what happens at the exit.
     process.exit(code);
   };
@@ -115,7 +115,9 @@ function checkFiles(files: Asked['files']): void {
   for (const path of Object.values(files)) {
     if (path === '-') continue;
     try {
+      const isNew = !existsSync(path);
       closeSync(openSync(path, 'a'));
+      if (isNew) unlinkSync(path);
     } catch (error) {
       throw new UsageError(`${path} cannot be written: ${errorText(error)}`);
     }

@@ -64,7 +64,8 @@ export async function run(plan: Plan, options: RunOptions): Promise<Outcome> {
   try {
     await place.open();
     for (let number = 0; number < plan.repeats; number++) {
-      const repeat = new Repeat(plan, { ...options, place, run: `${startedAt.toString(36)}${number}` });
+      const viewer = plan.repeats === 1 ? options.viewer : numbered(options.viewer, `${number + 1} of ${plan.repeats}`);
+      const repeat = new Repeat(plan, { ...options, viewer, place, run: `${startedAt.toString(36)}${number}` });
       repeats.push(await repeat.run());
       options.kept?.(outcome());
     }
@@ -72,6 +73,11 @@ export async function run(plan: Plan, options: RunOptions): Promise<Outcome> {
   } finally {
     await place.close();
   }
+}
+
+/** Says which repeat it is. */
+function numbered(viewer: Viewer, number: string): Viewer {
+  return { ...viewer, begins: (what, load) => viewer.begins(`${number}: ${what}`, load) };
 }
 
 /** All its calls are measured. */

@@ -9,7 +9,7 @@ export function textOf(report: Report): string {
   const hasRatios = report.floors.some(({ ratio }) => ratio !== null);
   return [
     `${report.scenario}: ${loadOf(report)}, ${plan.keys.toLocaleString('en')} keys, ${whereOf(report)}`,
-    `${report.durability}; medians of ${plan.repeats} × ${plan.durationMs / 1_000} s`,
+    `${report.durability}; ${repeatsText(report)}`,
     '',
     ...table([
       ['', `${report.unit}/s`, 'p50', 'p90', 'p99', 'p99.9', 'max', ...(hasRatios ? ratioTitles : [])],
@@ -26,6 +26,13 @@ export function textOf(report: Report): string {
     '',
     ...processTable(report),
   ].join('\n');
+}
+
+/** How many repeats it is of, and whether more were asked for. */
+function repeatsText({ plan, steps }: Report): string {
+  const count = steps[0]?.repeats.length ?? 0;
+  const asked = count < plan.repeats ? ` (interrupted: ${plan.repeats} were asked for)` : '';
+  return `medians of ${count} × ${plan.durationMs / 1_000} s${asked}`;
 }
 
 function loadOf({ plan }: Report): string {
@@ -146,13 +153,24 @@ const mb = (bytes: number) => Math.round(bytes / 1_048_576).toLocaleString('en')
 function processTable({ steps }: Report): string[] {
   const processes = steps[0]?.repeats.at(-1)?.processes ?? [];
   return table([
-    ['process', 'CPU', 'MB', 'MB written', 'store calls', 'entities/commit', 'frames out', 'messages/frame'],
+    [
+      'last repeat',
+      'CPU',
+      'MB',
+      'MB written',
+      'store calls',
+      'commits',
+      'entities each',
+      'frames out',
+      'messages each',
+    ],
     ...processes.map(({ name, cpu, rssBytes, writtenBytes, counts }) => [
       name,
       `${Math.round(cpu * 100)} %`,
       mb(rssBytes),
       mb(writtenBytes),
       counted(counts.storeCalls),
+      counted(counts.commitCalls),
       quotient(counts.committedEntities, counts.commitCalls),
       counted(counts.framesOut),
       quotient(counts.messagesOut, counts.framesOut),
