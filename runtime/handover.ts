@@ -96,7 +96,10 @@ export class Handover {
     return false;
   }
 
-  /** One of them is old. If it is the claim, its epoch tells, mostly: who pins raises several, one after the other, and may end between two (HO4). */
+  /**
+   * One of them is old. If it is the claim, its epoch tells, mostly: who pins raises several, one after the other, and may end
+   * between two (HO4).
+   */
   #dispute(address: Address, partition: Partition): void {
     const { ownership, environment, limits } = this.#parts;
     const epoch = ownership.epochOf(partition);

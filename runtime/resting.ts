@@ -72,7 +72,10 @@ function textOf(entity: EntityRecord): string | undefined {
   return Buffer.from(packed.buffer, packed.byteOffset, packed.length).toString('latin1');
 }
 
-/** As it was before it rested (RS1). What needs no partner (a timer, a query) need not ask. False: it has nothing more than it had. */
+/**
+ * As it was before it rested (RS1). What needs no partner (a timer, a query) need not ask. False: it has nothing more than it
+ * had.
+ */
 export function recall(activation: Activation): boolean {
   const { rested } = activation;
   if (rested === undefined) return false;
