@@ -213,29 +213,23 @@ export class Handover {
         return { partition, epoch, mark: store.markOf(partition, epoch), warm: [] as WarmEntity[] };
       });
     const byPartition = new Map(given.filter(({ mark }) => mark !== undefined).map((one) => [one.partition, one]));
-    for (const activation of activations) this.#leave(activation, byPartition.get(activation.partition)?.warm, astray);
+    for (const activation of activations) this.#leave(activation, byPartition.get(activation.partition)?.warm);
     for (const partition of leaving) this.#leaving.delete(partition);
     for (const { partition } of given) ownership.release(partition);
     return given;
   }
 
-  /** No turn of it starts any more; what must still be written is on its way. */
+  /** No turn of it starts any more, and nothing comes to wait (mayRun); what must still be written is on its way. */
   #empty(activation: Activation, astray: Astray): void {
-    this.#takeOut(activation, astray);
-    if (activation.phase === 'ready' && activation.trimAt !== 0) this.#parts.housekeeping.tidy(activation, true);
-  }
-
-  #takeOut(activation: Activation, astray: Astray): void {
     for (const messages of activation.ahead?.values() ?? [])
       for (const message of messages.values()) astray(message, activation.partition);
     activation.ahead = undefined;
     for (const item of this.#parts.pump.takeAll(activation)) if (isForwarded(item)) astray(item, activation.partition);
+    if (activation.phase === 'ready' && activation.trimAt !== 0) this.#parts.housekeeping.tidy(activation, true);
   }
 
-  #leave(activation: Activation, warm: WarmEntity[] | undefined, astray: Astray): void {
+  #leave(activation: Activation, warm: WarmEntity[] | undefined): void {
     if (activation.phase === 'dropped') return;
-    // A read that has ended meanwhile put back what waited for it.
-    this.#takeOut(activation, astray);
     const { residents, environment } = this.#parts;
     const isRecent = activation.usedAt >= environment.now() - warmForMs;
     if (warm !== undefined && isRecent && warm.length < warmCountMax) {

@@ -42,6 +42,40 @@ test('HO2: calls that wait for their turn leave with their partition', () =>
     assert.is(calls.filter(({ isSettled }) => !isSettled).length, 0);
   }));
 
+test('HO2: a call that waits for a read of its entity leaves with the partition, and is run once', () =>
+  withWorkers({ names: ['a'], limits: { ...limits, activityCountMax: 1 } }, async (given) => {
+    const { hand, tally, gate, during, join, remoteOf, remote } = given;
+    await during(Promise.all(keys.map((key) => tally(key).add(1))));
+    for (let count = 0; count < 8; count++) {
+      const other = await remoteOf();
+      await during(Promise.all(keys.map((key) => other.entity(Tally, key).add(1))));
+    }
+    await hand.advance(30_000);
+    const read = gate.read.bind(gate);
+    let open: () => void = () => undefined;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    let reads = 0;
+    gate.read = (...asked) => {
+      reads += 1;
+      return opened.then(() => read(...asked));
+    };
+    const calls = keys.map((key) => watch(tally(key).add(1)));
+    await hand.advance(50);
+    assert.ok(reads > 5);
+    const joining = join('b');
+    await hand.advance(1_000);
+    open();
+    await joining;
+    await hand.advance(3_000);
+    assert.ok(keys.filter((key) => remote.where(`tally/${key}`).worker === 'b').length > 5);
+    assert.equal(
+      calls.map(({ value }) => value),
+      keys.map(() => 10),
+    );
+  }));
+
 for (const isRested of [false, true])
   test(`MB2: who leaves waits until others have what it had, ${isRested ? 'also what has rested and was only asked since' : 'memory and all'}: nothing has to be read again`, () =>
     withWorkers({ limits }, async ({ hand, tally, workers, during, gate, keyAt }) => {
@@ -94,6 +128,30 @@ test('HO3, P3: a partition that comes back while it was about to leave runs noth
     await hand.advance(40_000);
     assert.equal([giving.value, call.value], [[], 2]);
     assert.is(await during(tally(key).count()), 2);
+  }));
+
+test('E3, P9: what comes along with a partition is not believed of an entity whose own commit is still under way', () =>
+  withWorkers({ limits }, async ({ hand, tally, workers, during, gate, keyAt }) => {
+    const key = keyAt('a');
+    const address = `tally/${key}`;
+    await during(tally(key).add(1));
+    const partition = partitionOf(address, 16);
+    const [before] = await gate.load([{ address, partition }]);
+    const [worker] = workers.get('a')?.workers ?? [];
+    if (before === undefined) return missing();
+    const open = gate.holdOutcomes();
+    const call = watch(tally(key).add(1));
+    await hand.advance(5);
+    const giving = watch(worker?.give([partition]) ?? missing());
+    await hand.advance(5);
+    const [claim] = await gate.inner.claim([partition], 'a');
+    if (claim === undefined) return missing();
+    // As it was before the commit of which nobody has heard yet.
+    worker?.take(claim, hand.now(), [{ address, loaded: before, activities: [] }]);
+    open();
+    assert.is(await during(tally(key).count()), 2);
+    await hand.advance(40_000);
+    assert.equal([giving.value, call.value], [[], 2]);
   }));
 
 test('VW2: a service that knows only of earlier terms is told, and numbers its views above', () =>
