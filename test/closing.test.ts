@@ -1,4 +1,5 @@
 /** How streams that have gone quiet end: what is told when, and what it costs. */
+import type { Envelope } from '../runtime/envelope.ts';
 import { across, far, near } from './support/across.ts';
 import type { LossyTransport } from './support/lossy.ts';
 import { assert, suite } from './support/suite.ts';
@@ -45,6 +46,32 @@ test('CL2, P10: that a session is over is said when the store has it, however of
     open();
     await hand.advance(100);
     assert.ok(saidOf(thief, 'closed') > 0);
+  }));
+
+test('CL1, P7: that an earlier session is over, heard late, ends no later one', () =>
+  across({}, async ({ hand, thief, tally, during, cluster, stored }) => {
+    let kept: Envelope | undefined;
+    thief.takes = (envelope) => {
+      if (envelope.kind === 'closed') kept ??= envelope;
+      return envelope.kind === 'closed';
+    };
+    await during(tally(near).run('see'));
+    await hand.advance(20_000);
+    assert.ok(kept);
+    // A second session, which is closing as well when the first one's end is heard of.
+    await during(tally(near).run('see'));
+    const outbound = async () => (await cluster.inspector.get(`tally/${near}`))?.activities[0]?.outbound;
+    for (let step = 0; step < 4_000 && (await outbound())?.isClosing !== true; step++) await hand.advance(10);
+    const session = (await outbound())?.session;
+    const told = saidOf(thief, 'close');
+    cluster.workers[0]?.receive(kept);
+    await hand.advance(8_000);
+    assert.is((await outbound())?.session, session);
+    assert.ok(saidOf(thief, 'close') > told, 'it is told until its own end is heard of');
+    thief.takes = () => false;
+    await hand.advance(60_000);
+    assert.is(await outbound(), undefined);
+    assert.equal((await stored(far))?.seen, [1, 2]);
   }));
 
 test('P10: an entity that is written now and then says at once that a session is over', () =>

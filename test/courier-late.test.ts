@@ -2,6 +2,7 @@
 import type { Content } from '../core/activity.ts';
 import { newActivity } from '../core/activity.ts';
 import { behaviour, command, defaultLimits, entity } from '../core/index.ts';
+import { recordName } from '../core/record.ts';
 import { Activation } from '../runtime/activation.ts';
 import { Courier } from '../runtime/courier.ts';
 import type { Envelope } from '../runtime/envelope.ts';
@@ -24,8 +25,8 @@ const content: Content = {
   wantsAnswer: false,
 };
 
-/** A courier, and an entity with messages 1 and 2 of session 5 in its outbox, which expire at once. */
-function withOutbox() {
+/** A courier, and an entity with messages 1 and 2 of session 5 in its outbox, which expire at once, mostly. */
+function withOutbox(lifeMs = 1_000) {
   const environment = new HandEnvironment();
   const posted: Envelope[] = [];
   const store = new MemoryStore({ partitions: 1 });
@@ -41,7 +42,7 @@ function withOutbox() {
   const activation = new Activation('stock/near', 0, stock);
   activation.record = freshRecord('stock/near', stock);
   const activity = newActivity(partner);
-  const expires = environment.now() + 1_000;
+  const expires = environment.now() + lifeMs;
   const unacked = [1, 2].map((seq) => ({ seq, expires, content }));
   activity.outbound = { session: 5, next: 3, unacked, isClosing: false, activeAt: 0 };
   activation.record.activities.set(partner, activity);
@@ -93,6 +94,48 @@ test('P8: that history was lost, and a session above it, is said only by who is 
     assert.is(environment.logged.filter(({ level }) => level === 'error').length, isOwner ? 1 : 0);
     assert.is(activation.record?.activities.get(partner)?.outbound?.session, isOwner ? 9 : 5);
   }
+});
+
+test('O1, P7: what is sent again renews its proof of ownership before a copy is too old to be accepted', async () => {
+  const { transitMaxMs, retryMsMax } = defaultLimits;
+  const { environment, store, ownership, courier, activation, posted } = withOutbox(10 * transitMaxMs);
+  const [claim] = await store.claim([0], 'this worker');
+  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  courier.resume(activation);
+  await environment.advance(10);
+  for (let waitedMs = 0; waitedMs < 3 * transitMaxMs; waitedMs += 2 * retryMsMax) {
+    posted.length = 0;
+    await environment.advance(2 * retryMsMax);
+    courier.retry(activation, environment.now());
+    await environment.advance(10);
+    const ages = posted.map((one) => (one.kind === 'message' ? environment.now() - one.arrival.sent : Infinity));
+    assert.is(ages.length, 2);
+    assert.ok(Math.max(...ages) < transitMaxMs / 4, `${ages.join()} ms old`);
+  }
+});
+
+test('P7, P8: when history was lost, nothing of the old session stays in the outbox beside what takes its place', async () => {
+  const { environment, store, ownership, courier, activation } = withOutbox();
+  const { record } = activation;
+  assert.ok(record);
+  const outbound = record.activities.get(partner)?.outbound;
+  assert.ok(outbound);
+  // Messages 1 and 2 were acknowledged: what is left would be 3 and 4 beside the new 1 and 2.
+  outbound.unacked = outbound.unacked.map((message) => ({ ...message, seq: message.seq + 2 }));
+  outbound.next = 5;
+  const [claim] = await store.claim([0], 'this worker');
+  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
+  await environment.advance(10);
+  const rows = [1, 2, 3, 4].map((seq) => record.changes.records.get(recordName.outbox(partner, seq)));
+  assert.equal(
+    rows.map((row) => row === null),
+    [false, false, true, true],
+  );
+  assert.equal(
+    outbound.unacked.map(({ seq }) => seq),
+    [1, 2],
+  );
 });
 
 test.run();

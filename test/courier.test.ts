@@ -179,6 +179,21 @@ test('N3, P6: held messages run as soon as what they wait for has come, whatever
     assert.equal((await stored('a'))?.seen, [1, 2, 3, 4, 5]);
   }));
 
+test('N2, P7: a message that throws and has no other copy is tried again also when that is long after it was sent', () => {
+  let tries = 0;
+  const see = () => {
+    tries += 1;
+    if (tries < 4) throw new Error('not yet');
+  };
+  const limits = { transitMaxMs: 200, attemptsMax: 9 };
+  return withTallies({ scripts: { see }, limits }, async ({ hand, cluster }) => {
+    const message = messageOf(hand, 1);
+    cluster.workers[0]?.receive({ ...message, content: contentOf('run', 'see') });
+    await hand.advance(20_000);
+    assert.is(tries, 4);
+  });
+});
+
 // ---- timers and effects
 
 const timers: Scripts = {

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errorCodes } from '../core/errors.ts';
 import { clusterMutants } from './mutants/cluster.ts';
+import { deliveryMutants } from './mutants/delivery.ts';
 import { foundMutants } from './mutants/found.ts';
 import { mutants } from './mutants/list.ts';
 import { citedBy, functionsOf, importsOf, invariantsOf, mask, packageOf, sizesOf } from './support/source.ts';
@@ -250,7 +251,7 @@ tidy('links between pages lead somewhere', () => {
 });
 
 tidy('what a mutant takes out stands in the source, once', () => {
-  const all = [...mutants, ...foundMutants, ...clusterMutants];
+  const all = [...mutants, ...foundMutants, ...clusterMutants, ...deliveryMutants];
   none(all.filter(({ file, find }) => textOf(file)?.split(find).length !== 2).map(({ name }) => name));
 });
 

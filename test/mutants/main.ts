@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../support/job.ts';
 import { clusterMutants } from './cluster.ts';
+import { deliveryMutants } from './delivery.ts';
 import { foundMutants } from './found.ts';
 import { type Mutant, mutants } from './list.ts';
 
@@ -91,7 +92,7 @@ async function checkTree(chosen: readonly Mutant[]): Promise<void> {
 
 async function main(): Promise<void> {
   const words = process.argv.slice(2);
-  const chosen = [...mutants, ...clusterMutants, ...foundMutants].filter(
+  const chosen = [...mutants, ...clusterMutants, ...deliveryMutants, ...foundMutants].filter(
     ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
   );
   process.stdout.write(`${chosen.length} mutants; first, their tests without them\n`);
