@@ -4,8 +4,8 @@ import { join, relative, sep } from 'node:path';
 
 export const root = join(import.meta.dirname, '..', '..');
 
-/** As in .gitignore; the tree may be a copy without a repository. */
-const ignoredFolders = new Set(['node_modules', 'dist', '.git', '.data']);
+/** As in .gitignore; the tree may be a copy without a repository. In a second work tree of one, `.git` is a file. */
+const ignored = new Set(['node_modules', 'dist', '.git', '.data']);
 
 /** A path that only one machine has. Built from parts, so that it does not find itself. */
 export const machinePath = new RegExp(
@@ -23,7 +23,8 @@ export function allPaths(folder: string = root): string[] {
   const entries = readdirSync(folder, { withFileTypes: true }).sort((left, right) => (left.name < right.name ? -1 : 1));
   return entries.flatMap((entry) => {
     const path = join(folder, entry.name);
-    if (entry.isDirectory()) return ignoredFolders.has(entry.name) ? [] : allPaths(path);
+    if (ignored.has(entry.name)) return [];
+    if (entry.isDirectory()) return allPaths(path);
     return entry.isFile() ? [relative(root, path).split(sep).join('/')] : [];
   });
 }
