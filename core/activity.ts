@@ -19,7 +19,7 @@
  * can send nothing more of it, and a copy under way is older than sent + transitMax.
  */
 import type { Limits } from './limits.ts';
-import type { PartnerId } from './message.ts';
+import { isEntityPartner, type PartnerId } from './message.ts';
 
 /** An answer that a client may still ask for again. */
 export interface KeptAnswer {
@@ -27,6 +27,8 @@ export interface KeptAnswer {
   readonly bytes: Uint8Array;
   /** Its call's deadline, ms: after it nobody asks. */
   readonly until: number;
+  /** Under an idempotency key: the fingerprint of the request that was answered. */
+  readonly request?: Uint8Array;
 }
 
 export interface Inbound {
@@ -105,7 +107,9 @@ export function judge(inbound: Inbound | undefined, arrival: Arrival, now: numbe
 
 /** Remember that an arrival was processed; in the same commit as its turn. */
 export function accept(activity: Activity, arrival: Arrival, now: number, limits: Limits): Inbound {
-  const keepUntil = Math.max(arrival.expires + limits.skewMaxMs + limits.doubtMs, now + arrival.keepMs);
+  // Only entities ask later what became of a message.
+  const doubtMs = isEntityPartner(activity.partner) ? limits.doubtMs : 0;
+  const keepUntil = Math.max(arrival.expires + doubtMs, now + arrival.keepMs) + limits.skewMaxMs;
   const known = activity.inbound;
   if (known === undefined || arrival.session > known.session) {
     // Copies of the smaller session are refused as stale only while this record lives, so it takes over their date too.
@@ -150,8 +154,8 @@ function bytesOf(answers: readonly KeptAnswer[]): number {
   return bytes;
 }
 
-export function keptAnswer(inbound: Inbound | undefined, seq: number): Uint8Array | undefined {
-  return inbound?.answers.find((answer) => answer.seq === seq)?.bytes;
+export function keptAnswer(inbound: Inbound | undefined, seq: number): KeptAnswer | undefined {
+  return inbound?.answers.find((answer) => answer.seq === seq);
 }
 
 /**

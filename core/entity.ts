@@ -75,11 +75,12 @@ export interface CallOptions {
   /** Give up after this long, ms. */
   readonly deadlineMs?: number;
   /**
-   * A name for this call: every call of the entity with the same key, from any process, has the effect of one and gets
-   * its answer, for `keyLifeMs` after the first of them.
+   * A name for this request: every call of the entity with the same key, from any process, has the effect of one and gets
+   * its answer, for `keyLifeMs` after the first of them. Another operation or input under it is refused with
+   * `invalid-input`, also the confirm or cancel of a hold that was asked for under it.
    */
   readonly idempotencyKey?: string;
-  /** How long the idempotency key is remembered, ms (default: the limit `horizonMs`). */
+  /** How long the idempotency key is remembered at least, ms (default: the limit `horizonMs`). */
   readonly keyLifeMs?: number;
 }
 

@@ -8,7 +8,7 @@
 export const errorCodes = {
   refused: 'The operation declined. Nothing changed, and a repeated call is refused again.',
   failed: "The operation threw. Nothing changed; the error is the application's.",
-  'invalid-input': "The operation's schema did not accept the input.",
+  'invalid-input': "The operation's schema did not accept the input, or an option of the call is wrong.",
   'unknown-type': 'No behaviour is registered for this entity type.',
   'unknown-operation': 'The entity type has no such operation.',
   'invalid-address': 'The type or key cannot be an address: empty, too long, or not well-formed Unicode.',

@@ -92,6 +92,15 @@ export function keyOf(address: Address): string {
   return address.slice(address.indexOf('/') + 1);
 }
 
+/** The partner that an idempotency key is; a hold that is asked for under the key has this name too. */
+export function keyPartner(key: string): PartnerId {
+  return `#${key}`;
+}
+
+export function isKeyPartner(partner: PartnerId): boolean {
+  return partner.charCodeAt(0) === 35;
+}
+
 export function isEntityPartner(partner: PartnerId): boolean {
   return partner.charCodeAt(0) !== 64 && partner.charCodeAt(0) !== 35;
 }

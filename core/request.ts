@@ -12,6 +12,8 @@ export interface TurnEnvironment {
   readonly random: () => number;
   readonly encode: (value: unknown) => Uint8Array;
   readonly decode: (bytes: Uint8Array) => unknown;
+  /** Tells requests apart that come under one idempotency key. Never throws. */
+  readonly fingerprint: (content: Content) => Uint8Array;
   readonly limits: Limits;
 }
 

@@ -19,7 +19,7 @@ import type { Activity, Content } from './activity.ts';
 import { accept, keepAnswer } from './activity.ts';
 import type { Behaviour } from './behaviour.ts';
 import { errorText, isSkerryError, SkerryError } from './errors.ts';
-import { isEntityPartner, type PartnerId } from './message.ts';
+import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
 import { activityWith, addPart, recordName } from './record.ts';
@@ -159,7 +159,12 @@ function declinedRow(request: Request, error: unknown, environment: TurnEnvironm
   if (error instanceof Refusal && request.kind !== 'lapse') return boundedRefusal(error, environment);
   if (request.kind !== 'message') return undefined;
   if (isEntityPartner(request.partner) || isSkerryError(error, 'overloaded')) return undefined;
-  return failedRow(error);
+  return isKeyPartner(request.partner) && isNotRun(error) ? undefined : failedRow(error);
+}
+
+/** Whether an operation could not even begin. Under a key that is not remembered: once corrected, the request may use it. */
+export function isNotRun(error: unknown): error is SkerryError {
+  return isSkerryError(error, 'invalid-input') || isSkerryError(error, 'unknown-operation');
 }
 
 function boundedRefusal(refusal: Refusal, environment: TurnEnvironment): AnswerRow {
@@ -199,7 +204,9 @@ function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array): 
   const { content } = request;
   if (!isEntityPartner(request.partner)) {
     const until = Math.max(request.arrival.expires, environment.now + request.arrival.keepMs);
-    keepAnswer(inbound, { seq: request.arrival.seq, bytes: answer, until });
+    const kept = { seq: request.arrival.seq, bytes: answer, until };
+    const isKey = isKeyPartner(request.partner);
+    keepAnswer(inbound, isKey ? { ...kept, request: environment.fingerprint(content) } : kept);
   } else if (content.wantsAnswer && content.kind !== 'answer') {
     scope.enqueue(activity, answerContent(content, answer));
   }

@@ -13,7 +13,7 @@ import type { Content } from '../core/activity.ts';
 import type { CallOptions } from '../core/entity.ts';
 import { type ErrorCode, errorCodes, isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
-import { type Address, isPartner } from '../core/message.ts';
+import { type Address, isPartner, keyPartner } from '../core/message.ts';
 import { readRow } from '../core/perform.ts';
 import type { AnswerRow } from '../core/request.ts';
 import { decode } from './codec.ts';
@@ -137,7 +137,7 @@ export class Calls {
         );
     }
     const key = options.idempotencyKey;
-    if (key !== undefined && !isPartner(`#${key}`))
+    if (key !== undefined && (typeof key !== 'string' || !isPartner(keyPartner(key))))
       throw new SkerryError(
         'invalid-input',
         `An idempotency key is well-formed Unicode of 1 to ${limits.keyBytesMax - 1} bytes`,
@@ -152,7 +152,7 @@ export class Calls {
       deadline: now + (options.deadlineMs ?? limits.deadlineMs),
       stream,
       seq: stream === undefined ? 1 : stream.next++,
-      from: key === undefined ? this.#partner : `#${key}`,
+      from: key === undefined ? this.#partner : keyPartner(key),
       keepMs: key === undefined ? 0 : (options.keyLifeMs ?? limits.horizonMs),
       attempts: 0,
       pauses: 0,
@@ -289,10 +289,11 @@ export class Calls {
   #turnedAway(call: Call, { status, bytes }: ReplyEnvelope): SkerryError {
     // A copy that was sent before may still be processed: only a call that was sent once was certainly not (C2).
     const effect = call.attempts === 1 || call.query !== undefined ? 'none' : 'unknown';
-    if (status === 'not-loaded') {
+    if (status === 'not-loaded' || status === 'not-run') {
       const [, code, text] = readRow(decode(bytes));
       const known = Object.hasOwn(errorCodes, String(code)) ? (String(code) as ErrorCode) : 'failed';
-      return new SkerryError(known, `${call.address} could not be made: ${String(text)}`, { effect });
+      const what = status === 'not-loaded' ? 'could not be made' : call.name;
+      return new SkerryError(known, `${call.address} ${what}: ${String(text)}`, { effect });
     }
     const reason = new TextDecoder().decode(bytes);
     const code: ErrorCode = status === 'answer' || status === 'moved' ? 'failed' : status;

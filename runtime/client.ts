@@ -14,7 +14,7 @@ import {
   type Hold,
 } from '../core/entity.ts';
 import { type ErrorCode, errorCodes, SkerryError } from '../core/errors.ts';
-import { type Address, addressOf, parseAddress } from '../core/message.ts';
+import { type Address, addressOf, keyPartner, parseAddress } from '../core/message.ts';
 import type { AnyOperation } from '../core/operation.ts';
 import { References } from '../core/reference.ts';
 import type { AnswerRow } from '../core/request.ts';
@@ -107,7 +107,7 @@ export class Client {
     // A call that may be repeated under its key from another process must name the same hold there.
     return options.idempotencyKey === undefined
       ? `${this.#partner}.${this.#calls.startedCount.toString(36)}`
-      : `#${options.idempotencyKey}`;
+      : keyPartner(options.idempotencyKey);
   }
 
   #accepted(hold: Hold, output: unknown): AcceptedHold<unknown> {

@@ -34,6 +34,7 @@ const replyStatuses: readonly ReplyEnvelope['status'][] = [
   'denied',
   'moved',
   'not-loaded',
+  'not-run',
 ];
 
 /**
@@ -202,6 +203,10 @@ export class Row {
   constructor(columns: unknown) {
     if (!Array.isArray(columns)) throw new Error('not a row');
     this.#columns = columns;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#next >= this.#columns.length;
   }
 
   any(): unknown {

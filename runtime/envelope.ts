@@ -33,13 +33,21 @@ export interface QueryEnvelope {
   readonly deadline: number;
 }
 
-/** To a client. `answer`: its bytes are an encoded answer, which is kept. `not-loaded`: a row of the same form, but
- * nothing was done or kept. Else a code: nothing was done, and why. */
+/** To a client. `answer`: its bytes are an encoded answer, which is kept. `not-loaded`, `not-run`: a row of the same form,
+ * but nothing was done or kept. Else a code: nothing was done, and why. */
 export interface ReplyEnvelope {
   readonly kind: 'reply';
   readonly to: string;
   readonly call: number;
-  readonly status: 'answer' | 'overloaded' | 'store-failed' | 'unknown-type' | 'denied' | 'moved' | 'not-loaded';
+  readonly status:
+    | 'answer'
+    | 'overloaded'
+    | 'store-failed'
+    | 'unknown-type'
+    | 'denied'
+    | 'moved'
+    | 'not-loaded'
+    | 'not-run';
   readonly bytes: Uint8Array;
 }
 

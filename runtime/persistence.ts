@@ -370,10 +370,11 @@ function packInbound({ session, through, keepUntil, closedAt, answers }: Inbound
   packer.number(keepUntil);
   packer.number(closedAt);
   packer.array(answers.length);
-  for (const { seq, bytes, until } of answers) {
-    packer.array(3);
+  for (const { seq, bytes, until, request } of answers) {
+    packer.array(request === undefined ? 3 : 4);
     packer.number(seq);
     packer.bytes(bytes);
     packer.number(until);
+    if (request !== undefined) packer.bytes(request);
   }
 }

@@ -21,6 +21,7 @@ import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
 import { answerQuery, perform } from '../core/turn.ts';
 import { decode, encode } from './codec.ts';
+import { fingerprintOf } from './fingerprint.ts';
 import { freshRecord } from './restoring.ts';
 
 /** What can be asked in a play: at once, without promises. Refusals throw `refused`. */
@@ -118,6 +119,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       random: chance(options.seed ?? 1),
       encode,
       decode,
+      fingerprint: fingerprintOf,
       limits: { ...defaultLimits, ...options.limits },
     };
     this.#references = new References<PartnerId>(

@@ -218,10 +218,13 @@ function readInbound(row: Row): Inbound {
     through: row.number(),
     keepUntil: row.number(),
     closedAt: row.number(),
-    answers: row
-      .rows()
-      .map((answer): KeptAnswer => ({ seq: answer.number(), bytes: retained(answer.bytes()), until: answer.number() })),
+    answers: row.rows().map(readAnswer),
   };
+}
+
+function readAnswer(row: Row): KeptAnswer {
+  const answer = { seq: row.number(), bytes: retained(row.bytes()), until: row.number() };
+  return row.isAtEnd ? answer : { ...answer, request: retained(row.bytes()) };
 }
 
 export function decodeHistory(bytes: Uint8Array): HistoryItem {

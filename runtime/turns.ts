@@ -12,23 +12,28 @@
  * - N1 Outputs of a turn go into its batch, never out; what needs no commit goes out only when nothing is pending (P2).
  * - N2 A message whose turn throws blocks only its own stream; after `attemptsMax` tries it is buried and the stream goes on.
  * - N3 What is held ahead of its turn is bounded; what does not fit is dropped and comes again (P12).
+ * - N4 A call under an idempotency key is answered with the answer to its own request only; another one, and one that
+ *   cannot be run, are turned away with nothing done and nothing remembered.
  */
-import { judge, keepsTooMuch, keptAnswer } from '../core/activity.ts';
+import { judge, keepsTooMuch, keptAnswer, mayForget } from '../core/activity.ts';
 import { errorText, isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
-import { isEntityPartner, type PartnerId } from '../core/message.ts';
+import { isEntityPartner, isKeyPartner, type PartnerId } from '../core/message.ts';
 import { isUnread } from '../core/record.ts';
 import type { Request, TurnEnvironment } from '../core/request.ts';
-import { answerQuery, bury, perform, type TurnResult } from '../core/turn.ts';
+import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../core/turn.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import type { Closing } from './closing.ts';
 import { decode, encode } from './codec.ts';
 import type { Courier } from './courier.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from './envelope.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import { fingerprintOf, isRequest, otherRequest } from './fingerprint.ts';
 import { dropLate } from './forgetting.ts';
 import type { Item } from './mailbox.ts';
 import { recall } from './resting.ts';
+
+const noBytes: Uint8Array = new Uint8Array(0);
 
 export interface TurnParts {
   readonly environment: Environment;
@@ -52,7 +57,8 @@ export class Turns {
 
   constructor(parts: TurnParts) {
     this.#parts = parts;
-    this.#environment = { now: 0, random: () => parts.environment.random(), encode, decode, limits: parts.limits };
+    const codec = { encode, decode, fingerprint: fingerprintOf };
+    this.#environment = { now: 0, random: () => parts.environment.random(), ...codec, limits: parts.limits };
   }
 
   run(activation: Activation, item: Item): void {
@@ -89,11 +95,16 @@ export class Turns {
   #message(activation: Activation, envelope: MessageEnvelope): void {
     const { from, arrival } = envelope;
     if (this.#isUnread(activation, from, envelope)) return;
-    const inbound = activation.entity.activities.get(from)?.inbound;
+    const activity = activation.entity.activities.get(from);
+    const now = this.#parts.environment.now();
+    // A key whose life is over is free, though nobody has looked since.
+    if (activity !== undefined && isKeyPartner(from) && mayForget(activity.inbound, now, this.#parts.limits))
+      activity.inbound = undefined;
+    const inbound = activity?.inbound;
     const isAgain = activation.retries?.get(from)?.item === envelope;
     // It has arrived in time: here, and nowhere else, only its expiry counts from then on.
     const judged = isAgain ? { ...arrival, sent: arrival.expires } : arrival;
-    const verdict = judge(inbound, judged, this.#parts.environment.now(), this.#parts.limits);
+    const verdict = judge(inbound, judged, now, this.#parts.limits);
     // A try again that is not wanted any more has no date any more either.
     if (verdict !== 'next' && isAgain) activation.retries?.delete(from);
     switch (verdict) {
@@ -136,12 +147,12 @@ export class Turns {
     const bytesMax = this.#parts.limits.keptAnswerBytesMax;
     const { floor } = envelope.arrival;
     if (!keepsTooMuch(inbound, { floor, now: this.#parts.environment.now(), bytesMax })) return false;
-    this.#turnAway(activation, envelope);
+    this.#reply(activation, envelope, 'overloaded');
     return true;
   }
 
-  #turnAway(activation: Activation, { replyTo, call }: MessageEnvelope): void {
-    this.#emit(activation, { kind: 'reply', to: replyTo, call, status: 'overloaded', bytes: new Uint8Array(0) });
+  #reply(activation: Activation, call: MessageEnvelope, status: ReplyEnvelope['status'], bytes = noBytes): void {
+    this.#emit(activation, { kind: 'reply', to: call.replyTo, call: call.call, status, bytes });
   }
 
   /** Run a turn; false if it is to be tried again. */
@@ -177,10 +188,13 @@ export class Turns {
     return true;
   }
 
-  /** A client whose call finds no room is told at once, and nothing is remembered: a later try may find some (P12). */
+  /** Nothing is remembered where there is no room, since a later try may find some (P12), nor of what could not be run (N4). */
   #isTurnedAway(activation: Activation, item: Item, error: unknown): boolean {
-    if (item.kind !== 'message' || item.replyTo === '' || !isSkerryError(error, 'overloaded')) return false;
-    this.#turnAway(activation, item);
+    if (item.kind !== 'message' || item.replyTo === '') return false;
+    if (isSkerryError(error, 'overloaded')) this.#reply(activation, item, 'overloaded');
+    else if (isKeyPartner(item.from) && isNotRun(error))
+      this.#reply(activation, item, 'not-run', encode(failedRow(error)));
+    else return false;
     return true;
   }
 
@@ -233,9 +247,11 @@ export class Turns {
   /** Processed before: the same answer (P5), or the acknowledgement again. */
   #duplicate(activation: Activation, envelope: MessageEnvelope): void {
     if (envelope.replyTo === '') return this.#emit(activation, ackOf(activation, envelope));
-    const bytes = keptAnswer(activation.entity.activities.get(envelope.from)?.inbound, envelope.arrival.seq);
-    if (bytes !== undefined)
-      this.#emit(activation, { kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'answer', bytes });
+    const kept = keptAnswer(activation.entity.activities.get(envelope.from)?.inbound, envelope.arrival.seq);
+    if (kept === undefined) return;
+    if (kept.request !== undefined && !isRequest(kept.request, envelope.content))
+      this.#reply(activation, envelope, 'not-run', encode(failedRow(otherRequest(envelope))));
+    else this.#reply(activation, envelope, 'answer', kept.bytes);
   }
 
   #hold(activation: Activation, envelope: MessageEnvelope): void {

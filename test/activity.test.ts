@@ -126,7 +126,10 @@ test('A2: processing moves through, and keeps the record until no copy can be ac
   accept(activity, arrivalOf({ session: 3, seq: 5, floor: 4, expires: 300 }), 0, limits);
   assert.equal(activity.inbound, inboundOf({ session: 3, through: 5, keepUntil: 560 }), 'the longest date stands');
   accept(activity, arrivalOf({ session: 3, seq: 6, expires: 300, keepMs: 5_000 }), 100, limits);
-  assert.is(activity.inbound?.keepUntil, 5_100, 'an idempotency key lives from its processing on');
+  assert.is(activity.inbound?.keepUntil, 5_110, 'an idempotency key lives from its processing on');
+  const client = newActivity('@c');
+  accept(client, arrivalOf({ expires: 500 }), 0, limits);
+  assert.is(client.inbound?.keepUntil, 510, 'a client does not ask later what became of a call');
 });
 
 test('A3, A4: a later session takes over the date of the earlier, and is open', () => {
@@ -165,12 +168,12 @@ test('P5: an answer is kept until the floor has passed it or its call has given 
   };
   keep(1, 1, 0);
   keep(2, 1, 0);
-  assert.equal(keptAnswer(activity.inbound, 1), new Uint8Array([1]));
+  assert.equal(keptAnswer(activity.inbound, 1)?.bytes, new Uint8Array([1]));
   keep(3, 2, 0);
   assert.is(keptAnswer(activity.inbound, 1), undefined, 'below the floor');
-  assert.equal(keptAnswer(activity.inbound, 2), new Uint8Array([2]));
+  assert.equal(keptAnswer(activity.inbound, 2)?.bytes, new Uint8Array([2]));
   keep(4, 2, 200);
-  assert.equal(keptAnswer(activity.inbound, 3), new Uint8Array([3]), 'at its deadline somebody may still ask');
+  assert.equal(keptAnswer(activity.inbound, 3)?.bytes, new Uint8Array([3]), 'at its deadline somebody may still ask');
   keep(5, 2, 201);
   assert.is(keptAnswer(activity.inbound, 3), undefined, 'past its deadline nobody does');
   assert.is(keptAnswer(undefined, 1), undefined);

@@ -7,6 +7,7 @@ import type { EntityRecord } from '../../core/record.ts';
 import type { Request, TurnEnvironment } from '../../core/request.ts';
 import { bury, perform, type TurnResult } from '../../core/turn.ts';
 import { decode, encode } from '../../runtime/codec.ts';
+import { fingerprintOf } from '../../runtime/fingerprint.ts';
 import { freshRecord } from '../../runtime/restoring.ts';
 import { assert } from './suite.ts';
 
@@ -41,7 +42,7 @@ export class Bench {
   }
 
   get environment(): TurnEnvironment {
-    return { now: this.now, random: () => 0.25, encode, decode, limits: this.limits };
+    return { now: this.now, random: () => 0.25, encode, decode, fingerprint: fingerprintOf, limits: this.limits };
   }
 
   request(from: PartnerId, content: Content, arrival: Partial<Arrival> = {}): Extract<Request, { kind: 'message' }> {
