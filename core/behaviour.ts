@@ -208,13 +208,17 @@ export function settled<Contract extends AnyEntity, Given, Output>(
  */
 export type Durability = 'turn' | 'none' | { readonly intervalMs: number };
 
+/** From the state of one version to that of the next. It may change what it is given, and must return the state. */
+// biome-ignore lint/suspicious/noExplicitAny: a state of a version that no contract describes any more
+export type Upgrade = (state: any) => NonNullable<unknown> | null;
+
 export interface BehaviourOptions {
   readonly durability?: Durability;
   readonly answers?: readonly AnswersFrom[];
   readonly effects?: readonly EffectHandler[];
   /** Version of the state's shape (default 1) and how to get there: `upgrades[n]` turns version n into n + 1. */
   readonly version?: number;
-  readonly upgrades?: Readonly<Record<number, (state: unknown) => unknown>>;
+  readonly upgrades?: Readonly<Record<number, Upgrade>>;
   /** How long this type's messages stay valid, ms; default: the limit `horizonMs`. */
   readonly horizonMs?: number;
   /** Keep every committed turn for this long, ms: who asked what, what changed, what was sent. */
@@ -236,7 +240,7 @@ export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
   readonly effects: ReadonlyMap<string, EffectHandler>;
   readonly durability: Durability;
   readonly version: number;
-  readonly upgrades: Readonly<Record<number, (state: unknown) => unknown>>;
+  readonly upgrades: Readonly<Record<number, Upgrade>>;
   readonly horizonMs: number | undefined;
   readonly historyMs: number | undefined;
   readonly reads: 'current' | 'local';
@@ -307,7 +311,7 @@ function checkEffects(contract: AnyEntity, options: BehaviourOptions): void {
 
 function checkUpgrades(contract: AnyEntity, options: BehaviourOptions): void {
   for (let version = 1; version < (options.version ?? 1); version++) {
-    if (options.upgrades?.[version] !== undefined) continue;
+    if (typeof options.upgrades?.[version] === 'function') continue;
     throw new SkerryError(
       'invalid-definition',
       `'${contract.type}' is at version ${options.version} but has no upgrade from ${version}`,

@@ -12,6 +12,7 @@
  */
 import { newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
+import type { AnyEntity } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, type PartnerId, typeOf } from '../core/message.ts';
@@ -20,7 +21,7 @@ import { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
 import { drain, newLayout } from './persistence.ts';
 import { rest } from './resting.ts';
-import { freshRecord, restore, restoreActivity } from './restoring.ts';
+import { freshRecord, misfitsOf, restore, restoreActivity } from './restoring.ts';
 import type { WarmEntity } from './signals.ts';
 import type { Commit, Epoch, Loaded, Partition, Store } from './store.ts';
 
@@ -52,6 +53,9 @@ export class Residents {
   readonly #activations = new Map<Address, Activation>();
   #toLoad: Activation[] = [];
   readonly #doubted = new Set<Address>();
+  /** States at first, by type, to compare the stored ones with; and the types that some stored one does not fit. */
+  readonly #initials = new Map<string, unknown>();
+  readonly #misfits = new Set<string>();
   #hand: IterableIterator<Activation> | undefined;
 
   readonly #labelled: ReadonlySet<string>;
@@ -199,6 +203,7 @@ export class Residents {
     activation.storedVersion = loaded.version;
     activation.storedWakeAt = loaded.wakeAt;
     activation.layout = layout;
+    this.#checkShape(activation, record);
     if (layout.hasActivities && rows.length > 0)
       throw new Error(`${activation.address} has activities in its head, and others beside it`);
     for (const [name, bytes] of rows) restoreActivity(record, name.slice(1), bytes);
@@ -213,6 +218,20 @@ export class Residents {
           .map((activity) => activity.partner);
     if (missing.length > 0) await this.#readInto(activation, record, missing);
     activation.record = record;
+  }
+
+  /** A state that no longer fits, with a version that nobody raised, fails somewhere in a turn: said once for each type. */
+  #checkShape({ address, behaviour: { contract, version } }: Activation, { key, state }: EntityRecord): void {
+    const { type } = contract;
+    if (this.#misfits.has(type)) return;
+    if (!this.#initials.has(type)) this.#initials.set(type, initialOf(contract, key));
+    const misfits = misfitsOf(state.value, this.#initials.get(type));
+    if (misfits.length === 0) return;
+    this.#misfits.add(type);
+    this.#parts.environment.log.warn(
+      { type, version, entity: address, misfits: misfits.slice(0, 8) },
+      'a stored state does not look like what its contract has at first: if the shape has changed, raise its version and give an upgrade',
+    );
   }
 
   /** Versions name sessions; where a crash loses turns they must still grow, so they follow the clock. */
@@ -278,6 +297,15 @@ function activitiesOf(loaded: Loaded | undefined): ActivityRows {
   if (loaded === undefined) return [];
   if (loaded.along === undefined) throw new Error('the store loaded nothing along with an entity');
   return loaded.along;
+}
+
+/** For a comparison only: that the application cannot make a new entity is no reason not to read an old one. */
+function initialOf(contract: AnyEntity, key: string): unknown {
+  try {
+    return contract.initial(key);
+  } catch {
+    return undefined;
+  }
 }
 
 /** As a function, since the compiler takes a phase that it has seen for one that stays. */

@@ -96,16 +96,45 @@ function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviou
   }
   if (stateVersion === behaviour.version) return;
   for (let version = stateVersion; version < behaviour.version; version++) {
-    record.state.value = storable(
-      behaviour.upgrades[version]?.(record.state.value),
-      `${record.address} upgraded from version ${version}`,
-    );
+    const next: unknown = behaviour.upgrades[version]?.(record.state.value);
+    // It would be written in place of the state, for good.
+    if (next === undefined)
+      throw new SkerryError(
+        'invalid-definition',
+        `The upgrade of '${behaviour.contract.type}' from version ${version} returned nothing: it must return the state, also where it changes it in place`,
+      );
+    record.state.value = storable(next, `${record.address} upgraded from version ${version}`);
   }
   const whole = encode(record.state.value);
   record.stateBytes = whole.length;
   record.changes.whole = whole;
   record.changes.patches = undefined;
   record.changes.isStateChanged = true;
+}
+
+/** What of a contract's state at first a stored one lacks, or has as something else; not below the first level. */
+export function misfitsOf(state: unknown, initial: unknown): string[] {
+  if (isOther(state, initial)) return [`it is ${kindOf(state)}, not ${kindOf(initial)}`];
+  if (kindOf(initial) !== 'an object') return [];
+  const stored: Readonly<Record<string, unknown>> = Object(state);
+  return Object.entries(Object(initial)).flatMap(([name, value]) => {
+    if (value === undefined) return [];
+    if (!Object.hasOwn(stored, name)) return [`${name} is missing`];
+    return isOther(stored[name], value) ? [`${name} is ${kindOf(stored[name])}, not ${kindOf(value)}`] : [];
+  });
+}
+
+/** What may be null or undefined may be anything. */
+function isOther(stored: unknown, initial: unknown): boolean {
+  return (
+    (stored ?? undefined) !== undefined && (initial ?? undefined) !== undefined && kindOf(stored) !== kindOf(initial)
+  );
+}
+
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return 'an array';
+  if (value instanceof Uint8Array) return 'bytes';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
 }
 
 function restoreParts(record: EntityRecord, records: Loaded['records']): void {

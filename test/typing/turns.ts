@@ -199,4 +199,8 @@ export function optionsAreClosed(): void {
   behaviour(Customer, handlers, { durable: true });
   // @ts-expect-error an upgrade is a function
   behaviour(Customer, handlers, { version: 2, upgrades: { 1: {} } });
+  const rename = (state: { name: string }): { title: string } => ({ title: state.name });
+  behaviour(Customer, handlers, { version: 3, upgrades: { 1: (state) => ({ ...state, added: 0 }), 2: rename } });
+  // @ts-expect-error an upgrade returns the state, also where it changes it in place
+  behaviour(Customer, handlers, { version: 2, upgrades: { 1: (state) => void state.list.push(0) } });
 }
