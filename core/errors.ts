@@ -54,6 +54,16 @@ export function isSkerryError(error: unknown, code?: ErrorCode): error is Skerry
   return Object.hasOwn(errorCodes, String(error.code)) && (code === undefined || error.code === code);
 }
 
+/** A code that came from elsewhere; 'failed' for what is none of this version. */
+export function codeOf(value: unknown): ErrorCode {
+  return typeof value === 'string' && Object.hasOwn(errorCodes, value) ? (value as ErrorCode) : 'failed';
+}
+
+/** A text that came from elsewhere; '' for what is none: nothing else of it is rendered. */
+export function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
 /** What an error says. Anything can be thrown, also what cannot be made a text: that must not throw again. */
 export function errorText(error: unknown): string {
   try {

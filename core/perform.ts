@@ -12,7 +12,7 @@ import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.t
 import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
 import type { EntityRecord, HeldOperation } from './record.ts';
 import { recordName } from './record.ts';
-import { type AnswerRow, Refusal, type TurnEnvironment } from './request.ts';
+import { type AnswerRow, refusalOf, type TurnEnvironment } from './request.ts';
 import type { TurnScope } from './scope.ts';
 import { retained, storable } from './storable.ts';
 import { TurnHandle } from './turn-handle.ts';
@@ -61,8 +61,18 @@ function decodeInput(
   operation: AnyOperation,
   content: { payload: Uint8Array; operation: string },
 ): unknown {
-  const given = content.payload.length === 0 ? undefined : scope.environment.decode(content.payload);
-  return validateInput(operation, given, `${scope.behaviour.contract.type} ${content.operation}`);
+  const where = `${scope.behaviour.contract.type} ${content.operation}`;
+  return validateInput(operation, givenIn(content.payload, where, scope.environment), where);
+}
+
+/** What a payload holds that came from anywhere; what is none is its sender's mistake. */
+function givenIn(payload: Uint8Array, where: string, environment: TurnEnvironment): unknown {
+  if (payload.length === 0) return undefined;
+  try {
+    return environment.decode(payload);
+  } catch (error) {
+    throw new SkerryError('invalid-input', `The input of ${where} cannot be read as plain data`, { cause: error });
+  }
 }
 
 function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content): AnswerRow {
@@ -140,10 +150,15 @@ function runAnswer(scope: TurnScope, partner: PartnerId, content: Content): Answ
   return ['done'];
 }
 
+/** Also of an answer that nobody of ours has made: reason, code and message are texts, as everybody takes them to be. */
 export function readRow(row: unknown): AnswerRow {
-  if (!Array.isArray(row) || typeof row[0] !== 'string')
-    throw new SkerryError('invalid-input', 'An answer of unknown form');
-  return [row[0], row[1], row[2]];
+  const [status, first, second] = Array.isArray(row) ? (row as unknown[]) : [];
+  const isRow =
+    typeof status === 'string' &&
+    (status !== 'refused' || typeof first === 'string') &&
+    (status !== 'failed' || (typeof first === 'string' && typeof second === 'string'));
+  if (!isRow) throw new SkerryError('invalid-input', 'An answer of unknown form');
+  return [status, first, second];
 }
 
 function answerBody(status: string, first: unknown, second: unknown): object {
@@ -176,7 +191,8 @@ export function runEffectOutcome(scope: TurnScope, id: string, outcome: EffectOu
 
 /** Retry or drop a dead letter; what it asked is run as if it came from its old sender. */
 function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Content): AnswerRow {
-  const id = String(scope.environment.decode(content.payload));
+  const id = givenIn(content.payload, content.kind, scope.environment);
+  if (typeof id !== 'string') throw new SkerryError('invalid-input', 'A dead letter is named by a text');
   const letter = scope.record.dead.get(id);
   if (letter === undefined) throw new SkerryError('not-found', `${scope.record.address} has no dead letter '${id}'`);
   scope.remove(recordName.dead(id));
@@ -211,12 +227,9 @@ export function runQuery(
   try {
     if (operation?.kind !== 'query')
       throw new SkerryError('unknown-operation', `'${contract.type}' has no query '${request.operation}'`);
-    const given = request.payload.length === 0 ? undefined : environment.decode(request.payload);
-    const input = validateInput(
-      operation satisfies Query<unknown, unknown, unknown>,
-      given,
-      `${contract.type} ${request.operation}`,
-    );
+    const where = `${contract.type} ${request.operation}`;
+    const given = givenIn(request.payload, where, environment);
+    const input = validateInput(operation satisfies Query<unknown, unknown, unknown>, given, where);
     return ['done', outputOf(functionOf(handlers, request.operation)(handle, input), request.operation)];
   } finally {
     end();
@@ -231,7 +244,7 @@ function queryView(record: EntityRecord, now: number): { handle: View<AnyEntity>
     state: seen.value as never,
     now: Math.max(now, record.now),
     refuse: (reason, detail) => {
-      throw new Refusal(reason, detail);
+      throw refusalOf(reason, detail);
     },
   };
   return { handle, end: () => seen.revoke() };

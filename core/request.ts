@@ -6,6 +6,7 @@ import type { Arrival, Content } from './activity.ts';
 import type { EffectOutcome } from './behaviour.ts';
 import type { Limits } from './limits.ts';
 import type { PartnerId } from './message.ts';
+import { storable } from './storable.ts';
 
 export interface TurnEnvironment {
   readonly now: number;
@@ -35,6 +36,11 @@ export class Refusal {
     this.reason = reason;
     this.detail = detail;
   }
+}
+
+/** An operation declines. Throws `unstorable` if what goes with it cannot be sent. */
+export function refusalOf(reason: string, detail: unknown): Refusal {
+  return new Refusal(String(reason), detail === undefined ? undefined : storable(detail, 'detail of the refusal'));
 }
 
 /** The turn needs the activity with a partner that is still in the store: load it and run the turn again. */

@@ -79,10 +79,6 @@ export class TurnScope {
     this.partner = partner;
   }
 
-  plain(value: unknown, where: string): unknown {
-    return storable(value, where);
-  }
-
   get isStateChanged(): boolean {
     return this.#drafts.isStateChanged;
   }

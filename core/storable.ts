@@ -135,6 +135,22 @@ class Copying {
   }
 }
 
+/**
+ * Whether a field's name is an index far beyond the number of fields before it. The engine would reserve all places up to
+ * it: 12 KB for a field of 7 bytes. Then the object is scattered first.
+ */
+export function isFarIndex(key: string, fieldCount: number): boolean {
+  const first = key.charCodeAt(0);
+  return first >= 49 && first <= 57 && Number(key) > 4 * fieldCount + 16;
+}
+
+/** Have an object keep its numbered fields one by one, in a table. */
+export function scatter(fields: Record<string, unknown>): void {
+  const farthest = '4294967294';
+  fields[farthest] = undefined;
+  delete fields[farthest];
+}
+
 /** The handler behind a draft or a view; undefined for every other object. */
 export function draftIn(value: object): Draft | undefined {
   return (value as { readonly [draftOf]?: Draft })[draftOf];

@@ -3,7 +3,7 @@
  */
 import type { Effect, Partner, When } from './behaviour.ts';
 import type { AnyEntity, Hold } from './entity.ts';
-import { Refusal } from './request.ts';
+import { refusalOf } from './request.ts';
 import type { TurnScope } from './scope.ts';
 
 export class TurnHandle {
@@ -52,10 +52,8 @@ export class TurnHandle {
   }
 
   refuse(reason: string, detail?: unknown): never {
-    throw new Refusal(
-      String(reason),
-      detail === undefined ? undefined : this.#open.plain(detail, 'detail of the refusal'),
-    );
+    this.#scope.checkOpen();
+    throw refusalOf(reason, detail);
   }
 
   to(contract: AnyEntity, key: string, when?: When): object {

@@ -10,7 +10,7 @@
  * Invariants:
  * - AK1 What does not decode as an ask or an answer of this version is an error, never half read.
  */
-import { type Effect, type ErrorCode, errorCodes, isSkerryError, SkerryError } from '../core/errors.ts';
+import { codeOf, type Effect, isSkerryError, SkerryError, textOf } from '../core/errors.ts';
 import { decode, encode, type Row, rowOf } from './codec.ts';
 
 const askVersion = 1;
@@ -191,8 +191,7 @@ export function decodeAnswer(bytes: Uint8Array): unknown {
   const row: unknown = decode(bytes);
   const [status, first, message, effect] = Array.isArray(row) ? (row as unknown[]) : [];
   if (status === 'done') return first;
-  const code = Object.hasOwn(errorCodes, String(first)) ? (String(first) as ErrorCode) : 'failed';
-  throw new SkerryError(code, String(message), {
+  throw new SkerryError(codeOf(first), textOf(message), {
     effect: (effect === 'unknown' ? 'unknown' : 'none') satisfies Effect,
   });
 }

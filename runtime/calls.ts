@@ -11,7 +11,7 @@
  */
 import type { Content } from '../core/activity.ts';
 import type { CallOptions } from '../core/entity.ts';
-import { type ErrorCode, errorCodes, isSkerryError, SkerryError } from '../core/errors.ts';
+import { codeOf, type Effect, type ErrorCode, errorCodes, isSkerryError, SkerryError, textOf } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, isPartner, keyPartner } from '../core/message.ts';
 import { readRow } from '../core/perform.ts';
@@ -289,13 +289,9 @@ export class Calls {
   #turnedAway(call: Call, { status, bytes }: ReplyEnvelope): SkerryError {
     // A copy that was sent before may still be processed: only a call that was sent once was certainly not (C2).
     const effect = call.attempts === 1 || call.query !== undefined ? 'none' : 'unknown';
-    if (status === 'not-loaded' || status === 'not-run') {
-      const [, code, text] = readRow(decode(bytes));
-      const known = Object.hasOwn(errorCodes, String(code)) ? (String(code) as ErrorCode) : 'failed';
-      const what = status === 'not-loaded' ? 'could not be made' : call.name;
-      return new SkerryError(known, `${call.address} ${what}: ${String(text)}`, { effect });
-    }
-    const reason = new TextDecoder().decode(bytes);
+    if (status === 'not-loaded') return notRun(`${call.address} could not be made`, bytes, effect);
+    if (status === 'not-run') return notRun(`${call.address} ${call.name}`, bytes, effect);
+    const reason = new TextDecoder().decode(bytes.subarray(0, reasonBytesMax));
     const code: ErrorCode = status === 'answer' || status === 'moved' ? 'failed' : status;
     const texts: Partial<Record<ErrorCode, string>> = {
       overloaded: `${call.address} or its worker has a full queue`,
@@ -357,5 +353,18 @@ export class Calls {
         }),
       );
     }
+  }
+}
+
+/** Bytes of a reason that are shown: one comes from who answers, and it may be anybody who may send. */
+const reasonBytesMax = 2_000;
+
+/** Why nothing was run, as the worker tells it. */
+function notRun(what: string, bytes: Uint8Array, effect: Effect): SkerryError {
+  try {
+    const [, code, text] = readRow(decode(bytes));
+    return new SkerryError(codeOf(code), `${what}: ${textOf(text)}`, { effect });
+  } catch (cause) {
+    return new SkerryError('failed', `${what}: the reason cannot be read`, { effect, cause });
   }
 }

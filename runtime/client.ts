@@ -13,7 +13,7 @@ import {
   checkedHold,
   type Hold,
 } from '../core/entity.ts';
-import { type ErrorCode, errorCodes, SkerryError } from '../core/errors.ts';
+import { codeOf, SkerryError, textOf } from '../core/errors.ts';
 import { type Address, addressOf, keyPartner, parseAddress } from '../core/message.ts';
 import type { AnyOperation } from '../core/operation.ts';
 import { References } from '../core/reference.ts';
@@ -164,10 +164,7 @@ export class Client {
 
 function outputOf(address: Address, name: string, row: AnswerRow): unknown {
   const [status, first, second] = row;
-  if (status === 'refused') throw new SkerryError('refused', String(first), { detail: second });
-  if (status === 'failed') {
-    const code = Object.hasOwn(errorCodes, String(first)) ? (String(first) as ErrorCode) : 'failed';
-    throw new SkerryError(code, `${address} ${name}: ${String(second)}`);
-  }
+  if (status === 'refused') throw new SkerryError('refused', textOf(first), { detail: second });
+  if (status === 'failed') throw new SkerryError(codeOf(first), `${address} ${name}: ${textOf(second)}`);
   return first;
 }

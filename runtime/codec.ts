@@ -1,17 +1,13 @@
 /**
- * Bytes: values by msgpack, and frames of envelopes as positional arrays. The only file that imports msgpackr.
+ * Bytes: values as msgpack, and frames of envelopes as positional arrays.
  *
  * Invariants:
  * - K1 What does not decode as a frame of this version is refused as a whole with an error, never half read.
- * - K2 Decoding makes plain objects and arrays only; `__proto__` never reaches a prototype.
  */
-import { Packr } from 'msgpackr';
 import type { Content } from '../core/activity.ts';
-import { defaultLimits } from '../core/limits.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
-import { LastText, Packer, Unpacker } from './packing.ts';
-
-const packr = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false });
+import { Packer } from './packing.ts';
+import { LastText, Unpacker } from './unpacking.ts';
 
 /** Frames of another version are refused. */
 export const frameVersion = 1;
@@ -37,54 +33,34 @@ const replyStatuses: readonly ReplyEnvelope['status'][] = [
   'not-run',
 ];
 
+/** Of values alone: a row may be half written when a value is asked for. */
+const values = new Packer();
+
 /**
  * Encode a value that `storable` let through. The bytes are a part of a larger buffer that they keep alive together with
- * their neighbours: what is kept for long is copied by whoever keeps it (`retained`).
+ * their neighbours: what is kept for long is copied by whoever keeps it (`retained`). Throws for what is not plain data.
  */
 export function encode(value: unknown): Uint8Array {
-  return packr.pack(value);
+  values.begin();
+  values.value(value);
+  return values.end();
 }
 
 /** A value that is the caller's own: bytes in it are copies (P11). Throws for what is not plain data (K2). */
 export function decode(bytes: Uint8Array): unknown {
-  return plain(packr.unpack(bytes), 0);
+  return wholeOf(bytes, false);
 }
 
-/** What is stored is at most `depthMax` deep; answers, patches and rows put it a few levels deeper. */
-const levelMax = defaultLimits.depthMax + 8;
-
-/**
- * The unpacker also makes dates, sets, expressions, errors, typed arrays and cycles, whatever its options say: from bytes
- * that we never write, so only somebody else's. It has no switch for that, and its table of extensions is shared with
- * every other user of the package in the process.
- */
-function plain(value: unknown, level: number): unknown {
-  if (typeof value !== 'object' || value === null) return value;
-  if (value instanceof Uint8Array) return new Uint8Array(value);
-  if (level > levelMax) throw new Error('nested too deep');
-  if (Array.isArray(value)) {
-    for (let index = 0; index < value.length; index++) {
-      const part: unknown = value[index];
-      if (typeof part !== 'object' || part === null) continue;
-      const own = plain(part, level + 1);
-      if (own !== part) value[index] = own;
-    }
-    return value;
-  }
-  if (Object.getPrototypeOf(value) !== Object.prototype) throw new Error('not plain data');
-  const parts = value as Record<string, unknown>;
-  for (const key of Object.keys(parts)) {
-    const part = parts[key];
-    if (typeof part !== 'object' || part === null) continue;
-    const own = plain(part, level + 1);
-    if (own !== part) parts[key] = own;
-  }
+function wholeOf(bytes: Uint8Array, asViews: boolean): unknown {
+  const from = new Unpacker(bytes);
+  const value = from.value(asViews);
+  if (!from.isAtEnd) throw new Error('something follows the value');
   return value;
 }
 
 /** A row whose bytes are views of those that it was read from: for what is read here and handed on. */
 export function rowOf(bytes: Uint8Array): Row {
-  return new Row(packr.unpack(bytes));
+  return new Row(wholeOf(bytes, true));
 }
 
 /** Bytes that an envelope adds to a frame beyond its payload, at most: for the bound on frames. */

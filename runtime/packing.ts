@@ -1,12 +1,17 @@
 /**
- * Rows of known columns as msgpack, written and read column by column: envelopes and the records of entities, of which
- * there are several in every call. What msgpackr makes of the same values is the same bytes; it is told nothing by the
- * columns, though, and takes two to four times as long (docs/decisions/0011-rows-by-hand.md). Values whose form only the
- * application knows stay with it (`codec.ts`).
+ * Writing msgpack: rows of known columns, column by column (docs/decisions/0011-rows-by-hand.md), and plain data, whose form
+ * only the application knows. `unpacking.ts` reads both.
  *
  * Invariants:
- * - K3 Reading stays within the bytes that it was given, and every column is of the kind that was asked for, or it throws.
+ * - K4 What `storable` let through is written, whatever its fields are called; the work is linear in what is written.
  */
+import { defaultLimits } from '../core/limits.ts';
+
+/** The extension that stands for undefined, the only one that is written: type 0, one byte of 0. */
+const undefinedBytes: readonly [number, number, number] = [0xd4, 0, 0];
+
+/** What is stored is at most `depthMax` deep; answers, patches and rows put it a few levels deeper. */
+export const levelMax = defaultLimits.depthMax + 8;
 
 /** Bytes of one page: what is written lies in pages, of which each value is a part. */
 const pageBytes = 65_536;
@@ -23,6 +28,8 @@ export class Packer {
   #at = 0;
 
   begin(): void {
+    // Beyond one large value its page would be kept alive by small ones.
+    if (this.#bytes.length > pageBytes) this.#page(pageBytes);
     this.#start = this.#at;
   }
 
@@ -48,7 +55,6 @@ export class Packer {
     else this.#long(0xdd, length);
   }
 
-  /** Any number but NaN. */
   number(value: number): void {
     this.#need(9);
     if (value >>> 0 === value) {
@@ -58,9 +64,17 @@ export class Packer {
       else this.#long(0xce, value);
       return;
     }
+    if (value >> 0 === value) return this.#negative(value);
     this.#bytes[this.#at] = 0xcb;
     this.#view.setFloat64(this.#at + 1, value);
     this.#at += 9;
+  }
+
+  #negative(value: number): void {
+    if (value >= -32) this.#bytes[this.#at++] = value;
+    else if (value >= -128) this.#byte(0xd0, value);
+    else if (value >= -32_768) this.#short(0xd1, value);
+    else this.#long(0xd2, value);
   }
 
   boolean(value: boolean): void {
@@ -105,6 +119,66 @@ export class Packer {
     this.#put(value);
   }
 
+  /** Plain data: what `storable` let through. Throws for what is none (K4). */
+  value(value: unknown, level = 1): void {
+    switch (typeof value) {
+      case 'string':
+        return this.text(value);
+      case 'number':
+        return this.number(value);
+      case 'boolean':
+        return this.boolean(value);
+      case 'undefined':
+        this.#need(3);
+        for (const byte of undefinedBytes) this.#bytes[this.#at++] = byte;
+        return;
+      case 'bigint':
+        return this.#bigint(value);
+      case 'object':
+        return value === null ? this.nothing() : this.#parts(value, level);
+      default:
+        throw new Error('not plain data');
+    }
+  }
+
+  #parts(value: object, level: number): void {
+    if (value instanceof Uint8Array) return this.bytes(value);
+    if (level > levelMax) throw new Error('nested too deep');
+    if (Array.isArray(value)) {
+      const { length } = value;
+      this.array(length);
+      for (let index = 0; index < length; index++) {
+        const part: unknown = value[index];
+        if (typeof part === 'number') this.number(part);
+        else this.value(part, level + 1);
+      }
+      return;
+    }
+    const prototype: unknown = Object.getPrototypeOf(value);
+    if (prototype !== Object.prototype && prototype !== null) throw new Error('not plain data');
+    const fields = value as Readonly<Record<string, unknown>>;
+    const keys = Object.keys(fields);
+    this.#map(keys.length);
+    for (const key of keys) {
+      this.text(key);
+      this.value(fields[key], level + 1);
+    }
+  }
+
+  #map(length: number): void {
+    this.#need(5);
+    if (length < 16) this.#bytes[this.#at++] = 0x80 | length;
+    else if (length < 65_536) this.#short(0xde, length);
+    else this.#long(0xdf, length);
+  }
+
+  #bigint(value: bigint): void {
+    this.#need(9);
+    this.#bytes[this.#at] = value < 0n ? 0xd3 : 0xcf;
+    this.#view.setBigUint64(this.#at + 1, BigInt.asUintN(64, value));
+    this.#at += 9;
+  }
+
   #put(value: Uint8Array): void {
     const { length } = value;
     if (length > shortBytes) this.#bytes.set(value, this.#at);
@@ -113,12 +187,17 @@ export class Packer {
   }
 
   #anyText(value: string): void {
-    const length = Buffer.byteLength(value);
-    if (length < 32) this.#bytes[this.#at++] = 0xa0 | length;
-    else if (length < 256) this.#byte(0xd9, length);
-    else if (length < 65_536) this.#short(0xda, length);
+    // Written as if it took a byte for each character, which it mostly does; else it is moved.
+    const guessed = headerOf(value.length);
+    const length = this.#bytes.write(value, this.#at + guessed, 'utf8');
+    const header = headerOf(length);
+    const start = this.#at + guessed;
+    if (header !== guessed) this.#bytes.copyWithin(this.#at + header, start, start + length);
+    if (header === 1) this.#bytes[this.#at++] = 0xa0 | length;
+    else if (header === 2) this.#byte(0xd9, length);
+    else if (header === 3) this.#short(0xda, length);
     else this.#long(0xdb, length);
-    this.#at += this.#bytes.write(value, this.#at, 'utf8');
+    this.#at += length;
   }
 
   #byte(type: number, value: number): void {
@@ -135,9 +214,14 @@ export class Packer {
   }
 
   #long(type: number, value: number): void {
-    this.#bytes[this.#at] = type;
-    this.#view.setUint32(this.#at + 1, value);
-    this.#at += 5;
+    const bytes = this.#bytes;
+    const at = this.#at;
+    bytes[at] = type;
+    bytes[at + 1] = value >>> 24;
+    bytes[at + 2] = value >>> 16;
+    bytes[at + 3] = value >>> 8;
+    bytes[at + 4] = value;
+    this.#at = at + 5;
   }
 
   #need(count: number): void {
@@ -147,142 +231,22 @@ export class Packer {
   /** On with a new page, which begins with what of the row there is. */
   #turn(count: number): void {
     const begun = this.#bytes.subarray(this.#start, this.#at);
-    this.#bytes = Buffer.allocUnsafeSlow(Math.max(pageBytes, (begun.length + count) * 2));
-    this.#view = new DataView(this.#bytes.buffer);
+    this.#page(Math.max(pageBytes, (begun.length + count) * 2));
     this.#bytes.set(begun);
-    this.#start = 0;
     this.#at = begun.length;
   }
+
+  #page(length: number): void {
+    this.#bytes = Buffer.allocUnsafeSlow(length);
+    this.#view = new DataView(this.#bytes.buffer);
+    this.#start = 0;
+    this.#at = 0;
+  }
 }
 
-/** The last text of a column, in which most texts are the one before: then it is that very string, which is made once. */
-export class LastText {
-  text = '';
-}
-
-/** Reads rows (K3). What it throws says what is wrong. */
-export class Unpacker {
-  readonly #bytes: Buffer;
-  readonly #view: DataView;
-  #at = 0;
-
-  constructor({ buffer, byteOffset, byteLength }: Uint8Array) {
-    this.#bytes = Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
-    this.#view = new DataView(buffer, byteOffset, byteLength);
-  }
-
-  get isAtEnd(): boolean {
-    return this.#at >= this.#bytes.length;
-  }
-
-  /** How many columns the row has that begins here. */
-  array(): number {
-    const type = this.#type();
-    if ((type & 0xf0) === 0x90) return type & 0x0f;
-    if (type === 0xdc) return this.#unsigned(2);
-    if (type === 0xdd) return this.#unsigned(4);
-    throw this.#wrong('a list');
-  }
-
-  /** A row of exactly so many columns. */
-  row(columns: number): void {
-    const length = this.array();
-    if (length !== columns) throw new Error(`a row of ${length} columns, not ${columns}`);
-  }
-
-  /** A finite number. */
-  number(): number {
-    const type = this.#type();
-    if (type < 0x80) return type;
-    if (type >= 0xe0) return type - 256;
-    if (type === 0xcb) return this.#finite(this.#view.getFloat64(this.#take(8)));
-    if (type === 0xca) return this.#finite(this.#view.getFloat32(this.#take(4)));
-    if (type >= 0xcc && type <= 0xce) return this.#unsigned(1 << (type - 0xcc));
-    if (type === 0xd0) return this.#view.getInt8(this.#take(1));
-    if (type === 0xd1) return this.#view.getInt16(this.#take(2));
-    if (type === 0xd2) return this.#view.getInt32(this.#take(4));
-    throw this.#wrong('a number');
-  }
-
-  /** A whole number from 0. */
-  count(): number {
-    const value = this.number();
-    if (!Number.isSafeInteger(value) || value < 0) throw this.#wrong('a count');
-    return value;
-  }
-
-  boolean(): boolean {
-    const type = this.#type();
-    if (type !== 0xc2 && type !== 0xc3) throw this.#wrong('a truth value');
-    return type === 0xc3;
-  }
-
-  text(last?: LastText): string {
-    const length = this.#textLength();
-    const start = this.#take(length);
-    if (length === 0) return '';
-    if (last !== undefined && this.#isText(last.text, start, length)) return last.text;
-    const text = this.#bytes.toString('utf8', start, start + length);
-    if (last !== undefined) last.text = text;
-    return text;
-  }
-
-  #textLength(): number {
-    const type = this.#type();
-    if ((type & 0xe0) === 0xa0) return type & 0x1f;
-    if (type >= 0xd9 && type <= 0xdb) return this.#unsigned(1 << (type - 0xd9));
-    throw this.#wrong('a text');
-  }
-
-  /** Only ASCII is compared: of other texts bytes and characters differ. */
-  #isText(text: string, start: number, length: number): boolean {
-    if (text.length !== length) return false;
-    for (let index = 0; index < length; index++) {
-      const byte = this.#bytes[start + index] as number;
-      if (byte > 127 || byte !== text.charCodeAt(index)) return false;
-    }
-    return true;
-  }
-
-  /** Bytes that are a view of those that were given. */
-  bytes(): Uint8Array {
-    const type = this.#type();
-    if (type < 0xc4 || type > 0xc6) throw this.#wrong('bytes');
-    const length = this.#unsigned(1 << (type - 0xc4));
-    const start = this.#take(length);
-    return this.#bytes.subarray(start, start + length);
-  }
-
-  oneOf<Value>(values: readonly Value[]): Value {
-    const value = values[this.number()];
-    if (value === undefined) throw this.#wrong('in range');
-    return value;
-  }
-
-  #type(): number {
-    return this.#bytes[this.#take(1)] as number;
-  }
-
-  #unsigned(count: number): number {
-    const at = this.#take(count);
-    if (count === 1) return this.#bytes[at] as number;
-    return count === 2 ? this.#view.getUint16(at) : this.#view.getUint32(at);
-  }
-
-  /** Where the next so many bytes are. */
-  #take(count: number): number {
-    const at = this.#at;
-    if (at + count > this.#bytes.length) throw new Error('it ends too early');
-    this.#at = at + count;
-    return at;
-  }
-
-  #finite(value: number): number {
-    if (Number.isFinite(value)) return value;
-    throw this.#wrong('a number');
-  }
-
-  #wrong(what: string): Error {
-    return new Error(`what ends at byte ${this.#at} is not ${what}`);
-  }
+/** Bytes that say how long a text of so many bytes is. */
+function headerOf(length: number): number {
+  if (length < 32) return 1;
+  if (length < 256) return 2;
+  return length < 65_536 ? 3 : 5;
 }

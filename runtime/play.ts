@@ -10,7 +10,7 @@
  */
 import type { Behaviour, Effect, EffectOutcome } from '../core/behaviour.ts';
 import type { AnyEntity, Hold, InputArguments, StateOf } from '../core/entity.ts';
-import { type ErrorCode, errorCodes, SkerryError } from '../core/errors.ts';
+import { codeOf, SkerryError, textOf } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { addressOf, type PartnerId } from '../core/message.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from '../core/operation.ts';
@@ -307,12 +307,8 @@ function answerRow(answer: PlayedAnswer): AnswerRow {
 }
 
 function outputOf([status, first, second]: AnswerRow): unknown {
-  if (status === 'refused') throw new SkerryError('refused', String(first), { detail: second });
-  if (status === 'failed')
-    throw new SkerryError(
-      Object.hasOwn(errorCodes, String(first)) ? (String(first) as ErrorCode) : 'failed',
-      String(second),
-    );
+  if (status === 'refused') throw new SkerryError('refused', textOf(first), { detail: second });
+  if (status === 'failed') throw new SkerryError(codeOf(first), textOf(second));
   return first;
 }
 

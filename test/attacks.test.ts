@@ -1,5 +1,6 @@
 /** What an attack on the promises once broke: each case is one of them, through the public API. */
 import {
+  answers,
   behaviour,
   command,
   effect,
@@ -234,6 +235,93 @@ test('P12: close ends, however much entities drive themselves', () =>
       await Promise.all(
         Array.from({ length: 300 }, (_, index) => cluster.entity(Room, `${index}`).set({ name: 'tick', afterMs: 1 })),
       );
+    },
+  ));
+
+/** Names that a program may look for in what it is given, as data. */
+const odd = (): Record<string, unknown> =>
+  JSON.parse('{"constructor":1,"toJSON":1,"toString":2,"valueOf":3,"then":4,"length":-1}');
+
+const Odd = entity('odd', {
+  initial: () => ({ kept: {} as unknown }),
+  activities: { odd: () => ({ kept: {} as unknown }) },
+  operations: {
+    refuse: command(unchecked<unknown>()),
+    keep: command(unchecked<unknown>(), unchecked<unknown>()),
+    look: query(unchecked<unknown>()),
+    decline: query(unchecked<unknown>(), unchecked<unknown>()),
+    fail: command(),
+    send: command(unchecked<unknown>()),
+  },
+});
+
+const oddities: { answers: unknown[] } = { answers: [] };
+const oddOne = behaviour(
+  Odd,
+  {
+    refuse: (turn, given) => turn.refuse('bad', { given }),
+    keep(turn, given) {
+      turn.state.kept = {
+        ...(turn.state.kept as object),
+        [String(Object.keys(turn.state.kept as object).length)]: given,
+      };
+      return { given };
+    },
+    look: (view) => view.state.kept,
+    decline: (view, given) => view.refuse('no', { given }),
+    fail: () => {
+      throw Object.assign(new Error('as it is'), { message: odd() });
+    },
+    send(turn, given) {
+      const other = turn.to(Odd, 'other');
+      other.activity = { kept: given };
+      other.refuse(given);
+      other.keep(given);
+      turn.timer('later', { afterMs: 1 }).keep(given);
+    },
+  },
+  {
+    historyMs: 60_000,
+    answers: [
+      answers(Odd, Odd, {
+        refuse: (_turn, answer) => void oddities.answers.push(answer),
+        keep: (_turn, answer) => void oddities.answers.push(answer),
+      }),
+    ],
+  },
+);
+
+test('T4: fields of any name go everywhere that data goes: refusals, queries, answers, state, activities, history', () =>
+  within({ behaviours: [oddOne] }, async (cluster) => {
+    const given = odd();
+    const one = cluster.entity(Odd, 'one');
+    const detail = (error: unknown) => (isSkerryError(error, 'refused') ? error.detail : String(error));
+    assert.equal(await one.refuse(given).catch(detail), { given });
+    assert.equal(await one.decline(given).catch(detail), { given });
+    assert.equal(await one.keep(given), { given });
+    await rejects(one.fail(), 'failed');
+    await one.send(given);
+    assert.equal(await one.look(), { 0: given });
+    while (oddities.answers.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(
+      oddities.answers.map((answer) => Object.values(answer as object).filter((part) => typeof part === 'object')[0]),
+      [{ given }, { given }],
+    );
+  }));
+
+test('T4: what a query refuses with and cannot be sent is that query’s failure', () =>
+  within(
+    {
+      behaviours: [
+        behaviour(Odd, {
+          ...(oddOne.instantiate('') as never as object),
+          decline: (view: { refuse(reason: string, detail: unknown): never }) => view.refuse('no', { run: () => 1 }),
+        } as never),
+      ],
+    },
+    async (cluster) => {
+      await rejects(cluster.entity(Odd, 'one').decline(1), 'unstorable');
+      assert.equal(await cluster.entity(Odd, 'one').look(), {});
     },
   ));
 

@@ -1,7 +1,8 @@
 /** Bytes: every envelope there and back, and everything that is no frame of ours refused. */
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { Packr } from 'msgpackr';
-import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts, frameVersion } from '../runtime/codec.ts';
+import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts, frameVersion, rowOf } from '../runtime/codec.ts';
 import type { Envelope } from '../runtime/envelope.ts';
 import { assert, suite } from './support/suite.ts';
 
@@ -237,6 +238,90 @@ test('K2: what would decode as anything but plain data is refused', () => {
       `${name}, inside an object`,
     );
   }
+});
+
+/** Arrays that hold the one before them twice each, by the references of structured clones: a graph of 2 ** depth paths. */
+function laughs(depth: number): Uint8Array {
+  const parts = [0xdc, depth >> 8, depth & 255];
+  for (let level = 1; level <= depth; level++) {
+    parts.push(0xd6, 0x69, 0, 0, 0, level, 0x92);
+    for (const _ of [0, 1]) parts.push(...(level === 1 ? [0x90] : [0xd6, 0x70, 0, 0, 0, level - 1]));
+  }
+  return Uint8Array.from(parts);
+}
+
+test('K5: shared references are no plain data: 753 bytes that would be a graph of 2 ** 40 paths are refused at once', () => {
+  // With the extensions of structured clones read this took for ever.
+  assert.throws(() => decode(laughs(40)), /plain data/);
+  assert.throws(() => rowOf(laughs(40)), /plain data/);
+});
+
+test('K5: a length that the bytes do not bear out costs nothing, and a numbered field not more than another', () => {
+  const before = process.memoryUsage().heapUsed;
+  for (const type of [0xdd, 0xdf]) {
+    const bytes = Uint8Array.from([type, 3, 255, 255, 255, ...new Array<number>(1_000).fill(0)]);
+    assert.throws(() => decode(bytes), /ends too early/);
+  }
+  // The engine would reserve 1,024 places in each object: 12 KB for 7 bytes.
+  const far = decode(encode(Array.from({ length: 20_000 }, () => ({ 1023: 0 })))) as object[];
+  assert.equal(far[0], { 1023: 0 });
+  assert.ok(process.memoryUsage().heapUsed - before < 60_000_000);
+});
+
+test('K2: errors show nothing of what came', () => {
+  const secret = 'hunter2';
+  const wrong = [
+    [0x81, ...latin('__proto__'), ...latin(secret)],
+    [0xc7, 7, 9, ...Buffer.from(secret)],
+    [0x92, ...latin(secret), 0xc1],
+    [0x81, 0x91, ...latin(secret), 1],
+    [...latin(secret), 1],
+  ];
+  for (const payload of wrong)
+    try {
+      decode(Uint8Array.from(payload));
+      assert.unreachable();
+    } catch (error) {
+      assert.not.ok(String(error).includes(secret), String(error));
+    }
+});
+
+test('K4: every name of a field, any number of them, and every value that storable passes is written', () => {
+  const names = ['constructor', 'toJSON', 'toString', 'valueOf', 'then', 'length', 'prototype', 'hasOwnProperty', ''];
+  const wide = Object.fromEntries(Array.from({ length: 70_000 }, (_, index) => [`f${index}`, index]));
+  for (const name of names)
+    for (const value of [1, null, undefined, 'x', { [name]: 1 }, [{}]])
+      assert.ok(isDeepStrictEqual(decode(encode({ [name]: value })), { [name]: value }), name);
+  assert.equal(decode(encode(wide)), wide);
+  assert.equal(decode(encode(Object.assign(Object.create(null), { a: 1 }))), { a: 1 });
+});
+
+test('K4: what is no plain data is an error, not something else, and leaves nothing behind', () => {
+  class Point {
+    x = 1;
+  }
+  const cycle: unknown[] = [];
+  cycle.push(cycle);
+  for (const value of [new Point(), new Date(0), new Map(), () => 1, Symbol('s'), cycle, { a: [new Point()] }])
+    assert.throws(() => encode(value), /plain data|too deep/);
+  assert.equal(decode(encode(['a'])), ['a']);
+});
+
+test('what msgpackr wrote of the same values before is read', () => {
+  const before = new Packr({ useRecords: false, mapsAsObjects: true, moreTypes: false });
+  const value = fc
+    .jsonValue({ maxDepth: 4 })
+    .map((json) => JSON.parse(JSON.stringify(json).replaceAll('__proto__', 'p')));
+  const property = fc.property(
+    value,
+    fc.bigInt({ min: -(2n ** 63n), max: 2n ** 64n - 1n }),
+    fc.double(),
+    (...parts) => {
+      const stored = [...parts, undefined, new Uint8Array([1, 2])];
+      assert.equal(decode(before.pack(stored)), decode(encode(stored)));
+    },
+  );
+  fc.assert(property, { seed: 3, numRuns: 300 });
 });
 
 test('K2: what one payload declares does not change how the next one is read', () => {

@@ -1,0 +1,274 @@
+/**
+ * Reading msgpack that anybody may have written: rows of known columns, column by column, and plain data.
+ *
+ * Invariants:
+ * - K2 Reading makes plain objects and arrays only; `__proto__` never reaches a prototype; no extension is read but that of
+ *   undefined.
+ * - K3 Reading stays within the bytes that it was given, and every column is of the kind that was asked for, or it throws.
+ * - K5 Time and memory are linear in the bytes: nothing is made twice of them, nor for a length that they do not bear out.
+ */
+import { isFarIndex, scatter } from '../core/storable.ts';
+import { levelMax } from './packing.ts';
+
+/** Longest word that is looked for among those that were read before, and how many of these are kept. */
+const knownWordMax = 32;
+const knownWordCount = 1_024;
+const knownWords = new Array<string>(knownWordCount).fill('');
+
+/** The last text of a column, in which most texts are the one before: then it is that very string, which is made once. */
+export class LastText {
+  text = '';
+}
+
+/** Reads rows and plain data (K3). What it throws says what is wrong, and shows nothing of what came. */
+export class Unpacker {
+  readonly #bytes: Buffer;
+  #lazyView: DataView | undefined;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    const { buffer, byteOffset, byteLength } = bytes;
+    this.#bytes = Buffer.isBuffer(bytes) ? bytes : Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength);
+  }
+
+  get #view(): DataView {
+    const { buffer, byteOffset, byteLength } = this.#bytes;
+    this.#lazyView ??= new DataView(buffer, byteOffset, byteLength);
+    return this.#lazyView;
+  }
+
+  get isAtEnd(): boolean {
+    return this.#at >= this.#bytes.length;
+  }
+
+  /** How many columns the row has that begins here. */
+  array(): number {
+    const type = this.#type();
+    if ((type & 0xf0) === 0x90) return type & 0x0f;
+    if (type === 0xdc) return this.#unsigned(2);
+    if (type === 0xdd) return this.#unsigned(4);
+    throw this.#wrong('a list');
+  }
+
+  /** A row of exactly so many columns. */
+  row(columns: number): void {
+    const length = this.array();
+    if (length !== columns) throw new Error(`a row of ${length} columns, not ${columns}`);
+  }
+
+  /** A finite number. */
+  number(): number {
+    const type = this.#type();
+    if (type < 0x80) return type;
+    if (type >= 0xe0) return type - 256;
+    if (type === 0xcb) return this.#finite(this.#view.getFloat64(this.#take(8)));
+    if (type === 0xca) return this.#finite(this.#view.getFloat32(this.#take(4)));
+    if (type >= 0xcc && type <= 0xce) return this.#unsigned(1 << (type - 0xcc));
+    if (type === 0xd0) return this.#view.getInt8(this.#take(1));
+    if (type === 0xd1) return this.#view.getInt16(this.#take(2));
+    if (type === 0xd2) return this.#view.getInt32(this.#take(4));
+    throw this.#wrong('a number');
+  }
+
+  /** A whole number from 0. */
+  count(): number {
+    const value = this.number();
+    if (!Number.isSafeInteger(value) || value < 0) throw this.#wrong('a count');
+    return value;
+  }
+
+  boolean(): boolean {
+    const type = this.#type();
+    if (type !== 0xc2 && type !== 0xc3) throw this.#wrong('a truth value');
+    return type === 0xc3;
+  }
+
+  text(last?: LastText): string {
+    const length = this.#textLength();
+    const start = this.#take(length);
+    if (length === 0) return '';
+    if (last !== undefined && this.#isText(last.text, start, length)) return last.text;
+    const text = this.#bytes.toString('utf8', start, start + length);
+    if (last !== undefined) last.text = text;
+    return text;
+  }
+
+  #textLength(): number {
+    const type = this.#type();
+    if ((type & 0xe0) === 0xa0) return type & 0x1f;
+    if (type >= 0xd9 && type <= 0xdb) return this.#unsigned(1 << (type - 0xd9));
+    throw this.#wrong('a text');
+  }
+
+  /** Only ASCII is compared: of other texts bytes and characters differ. */
+  #isText(text: string, start: number, length: number): boolean {
+    if (text.length !== length) return false;
+    for (let index = 0; index < length; index++) {
+      const byte = this.#bytes[start + index] as number;
+      if (byte > 127 || byte !== text.charCodeAt(index)) return false;
+    }
+    return true;
+  }
+
+  /** Bytes that are a view of those that were given. */
+  bytes(): Uint8Array {
+    const type = this.#type();
+    if (type < 0xc4 || type > 0xc6) throw this.#wrong('bytes');
+    return this.#part(this.#unsigned(1 << (type - 0xc4)));
+  }
+
+  /**
+   * Plain data (K2). Bytes in it are copies, or with `asViews` parts of those that were given.
+   * Throws for what is none, or nested too deep.
+   */
+  value(asViews = false, level = 1): unknown {
+    const type = this.#type();
+    if (type < 0x80) return type;
+    if (type >= 0xe0) return type - 256;
+    if (type < 0x90) return this.#map(type & 0x0f, asViews, level);
+    if (type < 0xa0) return this.#list(type & 0x0f, asViews, level);
+    if (type < 0xc0) return this.#word(type & 0x1f);
+    if (type === 0xcd) return this.#unsigned(2);
+    if (type === 0xce) return this.#unsigned(4);
+    if (type >= 0xca && type <= 0xd3) return this.#numberOf(type);
+    switch (type) {
+      case 0xc0:
+        return null;
+      case 0xc2:
+        return false;
+      case 0xc3:
+        return true;
+      case 0xc4:
+      case 0xc5:
+      case 0xc6: {
+        const bytes = this.#part(this.#unsigned(1 << (type - 0xc4)));
+        return asViews ? bytes : new Uint8Array(bytes);
+      }
+      case 0xd4:
+        if (this.#unsigned(2) !== 0) throw this.#wrong('plain data');
+        return undefined;
+      case 0xd9:
+      case 0xda:
+      case 0xdb:
+        return this.#word(this.#unsigned(1 << (type - 0xd9)));
+      case 0xdc:
+      case 0xdd:
+        return this.#list(this.#unsigned(type === 0xdc ? 2 : 4), asViews, level);
+      case 0xde:
+      case 0xdf:
+        return this.#map(this.#unsigned(type === 0xde ? 2 : 4), asViews, level);
+      default:
+        throw this.#wrong('plain data');
+    }
+  }
+
+  #numberOf(type: number): number | bigint {
+    switch (type) {
+      case 0xcc:
+        return this.#unsigned(1);
+      case 0xcd:
+        return this.#unsigned(2);
+      case 0xce:
+        return this.#unsigned(4);
+      case 0xca:
+        return this.#view.getFloat32(this.#take(4));
+      case 0xcb:
+        return this.#view.getFloat64(this.#take(8));
+      case 0xcf:
+        return this.#view.getBigUint64(this.#take(8));
+      case 0xd0:
+        return this.#view.getInt8(this.#take(1));
+      case 0xd1:
+        return this.#view.getInt16(this.#take(2));
+      case 0xd2:
+        return this.#view.getInt32(this.#take(4));
+      default:
+        return this.#view.getBigInt64(this.#take(8));
+    }
+  }
+
+  /** Each element takes a byte at least: a length that the bytes do not bear out costs nothing. */
+  #checkRoom(bytes: number, level: number): void {
+    if (bytes > this.#bytes.length - this.#at) throw new Error('it ends too early');
+    if (level > levelMax) throw new Error('nested too deep');
+  }
+
+  #list(length: number, asViews: boolean, level: number): unknown[] {
+    this.#checkRoom(length, level);
+    const list = new Array<unknown>(length);
+    for (let index = 0; index < length; index++) list[index] = this.value(asViews, level + 1);
+    return list;
+  }
+
+  #map(length: number, asViews: boolean, level: number): object {
+    this.#checkRoom(2 * length, level);
+    const fields: Record<string, unknown> = {};
+    for (let index = 0; index < length; index++) {
+      const key = this.#word(this.#textLength());
+      if (key === '__proto__') throw this.#wrong('a name that data may have');
+      if (isFarIndex(key, index)) scatter(fields);
+      fields[key] = this.value(asViews, level + 1);
+    }
+    return fields;
+  }
+
+  /** A text of a value. Names of fields come again and again: short ones are made once. */
+  #word(length: number): string {
+    const start = this.#take(length);
+    if (length > knownWordMax) return this.#bytes.toString('utf8', start, start + length);
+    let hash = length;
+    for (let at = start; at < start + length; at++) {
+      const byte = this.#bytes[at] as number;
+      if (byte > 127) return this.#bytes.toString('utf8', start, start + length);
+      hash = (hash * 31 + byte) | 0;
+    }
+    const slot = hash & (knownWordCount - 1);
+    const known = knownWords[slot] as string;
+    if (this.#isText(known, start, length)) return known;
+    const word = this.#bytes.toString('latin1', start, start + length);
+    knownWords[slot] = word;
+    return word;
+  }
+
+  #part(length: number): Uint8Array {
+    const start = this.#take(length);
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  oneOf<Value>(values: readonly Value[]): Value {
+    const value = values[this.number()];
+    if (value === undefined) throw this.#wrong('in range');
+    return value;
+  }
+
+  #type(): number {
+    return this.#bytes[this.#take(1)] as number;
+  }
+
+  #unsigned(count: number): number {
+    const at = this.#take(count);
+    const bytes = this.#bytes;
+    const first = bytes[at] as number;
+    if (count === 1) return first;
+    if (count === 2) return (first << 8) | (bytes[at + 1] as number);
+    const low = ((bytes[at + 1] as number) << 16) | ((bytes[at + 2] as number) << 8) | (bytes[at + 3] as number);
+    return first * 0x1_00_00_00 + low;
+  }
+
+  /** Where the next so many bytes are. */
+  #take(count: number): number {
+    const at = this.#at;
+    if (at + count > this.#bytes.length) throw new Error('it ends too early');
+    this.#at = at + count;
+    return at;
+  }
+
+  #finite(value: number): number {
+    if (Number.isFinite(value)) return value;
+    throw this.#wrong('a number');
+  }
+
+  #wrong(what: string): Error {
+    return new Error(`what ends at byte ${this.#at} is not ${what}`);
+  }
+}
