@@ -35,6 +35,10 @@ export interface Limits {
   readonly windowCountMax: number;
   /** Calls that one client has under way at once. */
   readonly clientCallCountMax: number;
+  /** Copies of its calls that a client may send by itself, for each call that it makes: what is silent is not helped by more. */
+  readonly retryShareMax: number;
+  /** Copies that it may send beyond that at once, for a client that calls little; used ones come back within `retryMsMax`. */
+  readonly retryBurstCountMax: number;
   /** Tries of a message whose turn throws, before it becomes a dead letter. */
   readonly attemptsMax: number;
   /** How long an entity's message stays valid, ms. */
@@ -85,6 +89,8 @@ export const defaultLimits: Limits = {
   aheadCountMax: 1_024,
   windowCountMax: 256,
   clientCallCountMax: 65_536,
+  retryShareMax: 0.25,
+  retryBurstCountMax: 1_000,
   attemptsMax: 16,
   horizonMs: 86_400_000,
   transitMaxMs: 120_000,

@@ -7,7 +7,8 @@
  * Invariants:
  * - C1 A call settles once: with its answer, or with an error that says whether anything may have happened.
  * - C2 Effect 'none' is said only if nobody can have processed the call: it was sent once and turned away, or never sent.
- * - C3 A number that is given up is passed by the floor, and what waits behind it is sent again at once.
+ * - C3 A number that is given up is passed by the floor, and the first call behind it is sent again at once: with the floor it
+ *   tells the entity, which then runs what it holds behind that one. One envelope for each that is given up, however many wait.
  */
 import type { Content } from '../core/activity.ts';
 import type { CallOptions } from '../core/entity.ts';
@@ -19,6 +20,7 @@ import type { AnswerRow } from '../core/request.ts';
 import { decode } from './codec.ts';
 import type { Envelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import { Patience } from './patience.ts';
 
 export interface ClientParts {
   readonly environment: Environment;
@@ -53,6 +55,7 @@ interface Call {
   readonly address: Address;
   readonly content: Content | undefined;
   readonly query: { readonly operation: string; readonly payload: Uint8Array } | undefined;
+  readonly startedAt: number;
   readonly deadline: number;
   readonly stream: Stream | undefined;
   readonly seq: number;
@@ -70,6 +73,10 @@ interface Call {
 }
 
 const streamCountMax = 100_000;
+/** Calls that may be looked at in each millisecond for what is due: with more under way the looks are further apart. */
+const looksPerMs = 2_000;
+/** One answer in so many tells how long answers take. */
+const samplePeriod = 4;
 /** Of all streams that are at rest: a client has one for each entity that it called. */
 const none: readonly Call[] = [];
 
@@ -97,10 +104,14 @@ export class Calls {
   #startedCount = 0;
   #sessionCount = 0;
   #isClosed = false;
+  /** When all calls were last looked at, ms. */
+  #rangAt = Number.NEGATIVE_INFINITY;
+  readonly #patience: Patience;
 
   constructor(parts: ClientParts, partner: string) {
     this.#parts = parts;
     this.#partner = partner;
+    this.#patience = new Patience(parts);
   }
 
   /** How many are under way. */
@@ -128,20 +139,7 @@ export class Calls {
         `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`,
       );
     const now = environment.now();
-    // NaN would never be over, and neither it nor Infinity can be sent.
-    for (const ms of [options.deadlineMs ?? 0, options.keyLifeMs ?? 0]) {
-      if (!Number.isFinite(ms) || ms < 0)
-        throw new SkerryError(
-          'invalid-input',
-          `deadlineMs and keyLifeMs are finite numbers of milliseconds, not ${ms}`,
-        );
-    }
-    const key = options.idempotencyKey;
-    if (key !== undefined && (typeof key !== 'string' || !isPartner(keyPartner(key))))
-      throw new SkerryError(
-        'invalid-input',
-        `An idempotency key is well-formed Unicode of 1 to ${limits.keyBytesMax - 1} bytes`,
-      );
+    const key = checkedKey(options, limits);
     const stream = content !== undefined && key === undefined ? this.#streamTo(address, now) : undefined;
     const call: Call = {
       id: ++this.#startedCount,
@@ -149,6 +147,7 @@ export class Calls {
       name,
       content,
       query,
+      startedAt: now,
       deadline: now + (options.deadlineMs ?? limits.deadlineMs),
       stream,
       seq: stream === undefined ? 1 : stream.next++,
@@ -162,6 +161,7 @@ export class Calls {
     };
     if (stream !== undefined) putLast(stream, call);
     this.#calls.set(call.id, call);
+    this.#patience.called();
     this.#send(call, now);
   }
 
@@ -184,10 +184,12 @@ export class Calls {
 
   #send(call: Call, now: number): void {
     call.attempts += 1;
-    const { limits, environment } = this.#parts;
-    const pause = Math.min(limits.retryMs * 2 ** call.pauses++, limits.retryMsMax) * (0.75 + environment.random() / 2);
-    this.#dueBy(call, now + Math.ceil(pause));
+    this.#pause(call, now);
     this.#parts.post(this.#envelopeOf(call, now));
+  }
+
+  #pause(call: Call, now: number): void {
+    this.#dueBy(call, now + this.#patience.pauseMs(call.pauses++));
   }
 
   #envelopeOf(call: Call, now: number): Envelope {
@@ -244,8 +246,10 @@ export class Calls {
   }
 
   /** One alarm for all calls: nearly all are answered before theirs, so a look at all of them now and then is cheapest. */
-  #arm(at: number): void {
+  #arm(dueAt: number): void {
     this.#cancelAlarm?.();
+    // Of many calls some are due at every moment: a look at all of them each time would be all that a client does.
+    const at = Math.max(dueAt, this.#rangAt + Math.floor(this.#calls.size / looksPerMs));
     this.#alarmAt = at;
     this.#cancelAlarm = this.#parts.environment.after(Math.max(0, at - this.#parts.environment.now()), () =>
       this.#ring(),
@@ -253,19 +257,21 @@ export class Calls {
   }
 
   #ring(): void {
-    this.#alarmAt = Number.POSITIVE_INFINITY;
-    this.#cancelAlarm = undefined;
     const now = this.#parts.environment.now();
-    for (const call of [...this.#calls.values()])
-      if (call.dueAt <= now && this.#calls.has(call.id)) this.#due(call, now);
+    this.#rangAt = now;
+    // Nothing arms an alarm meanwhile: the next one is for all of them.
+    this.#alarmAt = Number.NEGATIVE_INFINITY;
+    this.#cancelAlarm = undefined;
+    for (const call of this.#calls.values()) if (call.dueAt <= now) this.#due(call, now);
     let next = Number.POSITIVE_INFINITY;
     for (const call of this.#calls.values()) next = Math.min(next, call.dueAt);
-    if (next < this.#alarmAt) this.#arm(next);
+    this.#alarmAt = Number.POSITIVE_INFINITY;
+    if (next < Number.POSITIVE_INFINITY) this.#arm(next);
   }
 
   /** A date of a call has come: its deadline, or the time to send it again. */
   #due(call: Call, now: number): void {
-    if (now < call.deadline) return this.#send(call, now);
+    if (now < call.deadline) return this.#patience.mayCopy(now) ? this.#send(call, now) : this.#pause(call, now);
     this.#giveUp(
       call,
       new SkerryError('deadline', `${call.address} did not answer ${call.name} within its deadline`, {
@@ -303,11 +309,12 @@ export class Calls {
   }
 
   #answered(call: Call, bytes: Uint8Array): void {
+    if (call.id % samplePeriod === 0) this.#patience.answered(this.#parts.environment.now() - call.startedAt);
     const wasFirst = call.stream?.calls[0] === call;
     this.#forget(call);
     // One behind this one had been given up before: only now can the floor pass it (C3).
     if (wasFirst && call.stream?.calls[0] !== undefined && call.stream.calls[0].seq > call.seq + 1)
-      this.#sendWaiting(call.stream);
+      this.#sendFirst(call.stream);
     try {
       call.settle(readRow(decode(bytes)));
     } catch (error) {
@@ -326,13 +333,14 @@ export class Calls {
     const wasFirst = call.stream !== undefined && this.#floorOf(call.stream) === call.seq;
     this.#forget(call);
     call.fail(error);
-    if (wasFirst && call.stream !== undefined) this.#sendWaiting(call.stream);
+    if (wasFirst && call.stream !== undefined) this.#sendFirst(call.stream);
   }
 
-  /** The floor has moved past a number that was given up: calls behind it were held for it (C3). */
-  #sendWaiting(stream: Stream): void {
+  /** The floor has moved past a number that was given up: what is behind it may be held for it, in order (C3). */
+  #sendFirst({ calls }: Stream): void {
+    const [first] = calls;
     const now = this.#parts.environment.now();
-    for (const waiting of [...stream.calls]) if (now < waiting.deadline) this.#send(waiting, now);
+    if (first !== undefined && now < first.deadline) this.#send(first, now);
   }
 
   #forget(call: Call): void {
@@ -367,4 +375,20 @@ function notRun(what: string, bytes: Uint8Array, effect: Effect): SkerryError {
   } catch (cause) {
     return new SkerryError('failed', `${what}: the reason cannot be read`, { effect, cause });
   }
+}
+
+/** What a caller asked for, if it can be sent. Throws `invalid-input`. */
+function checkedKey(options: CallOptions, limits: Limits): string | undefined {
+  // NaN would never be over, and neither it nor Infinity can be sent.
+  for (const ms of [options.deadlineMs ?? 0, options.keyLifeMs ?? 0]) {
+    if (!Number.isFinite(ms) || ms < 0)
+      throw new SkerryError('invalid-input', `deadlineMs and keyLifeMs are finite numbers of milliseconds, not ${ms}`);
+  }
+  const key = options.idempotencyKey;
+  if (key !== undefined && (typeof key !== 'string' || !isPartner(keyPartner(key))))
+    throw new SkerryError(
+      'invalid-input',
+      `An idempotency key is well-formed Unicode of 1 to ${limits.keyBytesMax - 1} bytes`,
+    );
+  return key;
 }

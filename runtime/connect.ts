@@ -87,7 +87,12 @@ class Remote implements RemoteCluster {
     const base = { environment, transport: this.#transport, subjects: this.#subjects };
     this.#post = new Post({ ...base, onLaterView: () => this.#views.ask() }, nothing);
     this.#views = new Views(
-      { ...base, id: this.#id, follow: (placement) => this.client.again(this.#post.follow(placement)) },
+      {
+        ...base,
+        id: this.#id,
+        follow: (placement) => this.client.again(this.#post.follow(placement)),
+        isTelling: false,
+      },
       nothing,
     );
     const subject = this.#subjects.client(this.#id);

@@ -51,8 +51,11 @@ export class Courier {
     flight.isClosing ||= isClosing;
     if (flight.expired.length > 0) {
       flight.expired = flight.expired.filter((seq) => seq >= floor);
-      // The floor has moved: what was sent before with the old one is held for it.
-      if (flight.expired.length === 0) flight.transmitted = 0;
+      const [first] = outbound.unacked;
+      // The floor has moved: the first message tells it, and what was sent behind that one is held for it. To send all of them
+      // again for each that expires would be a window for every message.
+      if (flight.expired.length === 0 && first !== undefined && first.seq <= flight.transmitted)
+        this.#send(activation, activity.partner, outbound, first, this.#parts.environment.now());
     }
     this.#transmit(activation, activity, flight);
   }

@@ -91,7 +91,7 @@ export class Member {
     this.post = new Post({ ...reach, has, onLaterView: () => this.views.ask() }, nothing);
     const follow = (placement: Placement, before: Placement) => this.#follow(placement, before);
     const signal = (id: string, one: Signal) => void this.#signal(subjects.control(id), one);
-    this.views = new Views({ ...reach, follow }, nothing);
+    this.views = new Views({ ...reach, follow, isTelling: true }, nothing);
     this.tenancy = new Tenancy({
       ...reach,
       name: entry.name,
@@ -294,9 +294,9 @@ export class Member {
     this.tenancy.asked(signal);
   }
 
-  /** Only while the service runs here. Whoever asks it for the view gets it as from any worker. */
+  /** Only while the service runs here. Whoever asks it for the view gets it as from any worker, and tells it a later one (VW2). */
   #atService(signal: Signal): void {
-    if (signal.kind === 'resolve') this.#receive(signal);
+    if (signal.kind === 'resolve' || signal.kind === 'view') this.#receive(signal);
     else this.#host.receive(signal);
   }
 

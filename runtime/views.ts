@@ -6,8 +6,8 @@
  *
  * Invariants:
  * - VW1 A view is followed only if its version is greater than that of the one before.
- * - VW2 Whoever knows a later view than somebody tells, or another of the same number, says so: the service numbers its own
- *   above it.
+ * - VW2 A worker that knows a later view than somebody tells, or another of the same number, says so to the service, which numbers
+ *   its own above it. Nobody else is told, and clients tell nobody: one late view is answered by one message of each worker.
  */
 import { Placement } from '../placement/placement.ts';
 import { isSameView, type View } from '../placement/view.ts';
@@ -23,6 +23,8 @@ export interface ViewsParts {
   /** Of this process: views that it asked for come to its control subject. */
   readonly id: string;
   readonly follow: (placement: Placement, before: Placement) => void;
+  /** Whether this process tells the service of a later view: a worker's does. */
+  readonly isTelling: boolean;
 }
 
 /** Asked again at most this often, ms. */
@@ -60,7 +62,7 @@ export class Views {
   learn(view: View): void {
     const before = this.#placement;
     const isRival = view.version === before.view.version && this.isKnown && !isSameView(view, before.view);
-    if (view.version < before.view.version || isRival) this.#tell();
+    if ((view.version < before.view.version || isRival) && this.#parts.isTelling) this.#tell();
     if (view.version <= before.view.version) return;
     this.#placement = new Placement(view);
     this.#parts.follow(this.#placement, before);
@@ -76,7 +78,7 @@ export class Views {
     const now = environment.now();
     if (now - this.#toldAt < tellMs) return;
     this.#toldAt = now;
-    transport.send(subjects.views, encodeSignal({ kind: 'view', view: this.#placement.view }));
+    transport.send(subjects.service, encodeSignal({ kind: 'view', view: this.#placement.view }));
   }
 
   /** Something came from a later view, or nothing where something should have: ask the service, and a worker if one is known. */

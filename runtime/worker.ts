@@ -13,16 +13,14 @@ import type { Behaviour } from '../core/behaviour.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, typeOf } from '../core/message.ts';
 import { forgetChanges } from '../core/record.ts';
-import type { AnswerRow } from '../core/request.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import { type Authorise, reasonToDeny } from './authorise.ts';
 import { Closing } from './closing.ts';
-import { encode } from './codec.ts';
 import { CommitQueue, type CommitSink } from './commit.ts';
 import { Courier } from './courier.ts';
 import { Effects } from './effects.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
+import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { Failures, type FailuresParts } from './failures.ts';
 import { Forgetting } from './forgetting.ts';
@@ -30,7 +28,8 @@ import { type Forwarded, type Given, Handover } from './handover.ts';
 import { Housekeeping } from './housekeeping.ts';
 import type { Item } from './mailbox.ts';
 import { Ownership } from './ownership.ts';
-import { Pump } from './pump.ts';
+import { Pump, type PumpParts } from './pump.ts';
+import { Refusals } from './refusals.ts';
 import { type ResidentParts, Residents } from './residents.ts';
 import { Schedule } from './schedule.ts';
 import type { WarmEntity } from './signals.ts';
@@ -74,6 +73,7 @@ export class Worker {
   readonly #turns: Turns;
   readonly #dates: Schedule;
   readonly #failures: Failures;
+  readonly #refusals: Refusals;
   readonly #pump: Pump;
   readonly #housekeeping: Housekeeping;
   readonly #handover: Handover;
@@ -88,6 +88,7 @@ export class Worker {
     const { environment, limits, store } = options;
     this.#environment = environment;
     const post = (envelope: Envelope) => this.#post(envelope);
+    this.#refusals = new Refusals({ environment, post, isDoubtful: (request) => this.#failures.isDoubtful(request) });
     const wakeBy = (activation: Activation, at: number) => this.#dates.setEarlier(activation.address, at);
     const commit = (activation: Activation) => this.#commit(activation);
     const commitAlone = (activation: Activation) => this.#commitAlone(activation);
@@ -121,16 +122,20 @@ export class Worker {
       commits: this.#commits,
       commit,
     });
-    this.#pump = new Pump({
-      ...base,
-      run: (activation, item) => this.#run(activation, item),
-      paused: () => this.#commits.flush(),
-    });
+    this.#pump = this.#newPump(base);
     const inside = { ...base, residents: this.#residents, pump: this.#pump, commits: this.#commits };
     this.#failures = this.#newFailures(inside);
     const wakeAt = (address: Address, at: number) => this.#dates.setEarlier(address, at);
     const partitionOf = (address: Address) => this.#partitionOf(address);
     this.#handover = new Handover({ ...inside, housekeeping: this.#housekeeping, store, wakeBy: wakeAt, partitionOf });
+  }
+
+  #newPump(base: Pick<PumpParts, 'environment' | 'limits'>): Pump {
+    return new Pump({
+      ...base,
+      run: (activation, item) => this.#run(activation, item),
+      paused: () => this.#commits.flush(),
+    });
   }
 
   #newFailures(inside: Pick<FailuresParts, 'environment' | 'limits' | 'ownership' | 'residents' | 'pump'>): Failures {
@@ -140,7 +145,7 @@ export class Worker {
       deliver: (address, item) => this.#deliver(address, item),
       wake: (address) => this.#wake(address),
       wakeBy: (address, at) => this.#dates.setEarlier(address, at),
-      reply: (request, status, said) => this.#reply(request, status, said),
+      reply: (request, status, said) => this.#refusals.reply(request, status, said),
       lost: (partition) => this.#options.lost?.(partition),
     });
   }
@@ -269,19 +274,9 @@ export class Worker {
     if (this.#isStopped || envelope.kind === 'reply') return;
     const isCall = envelope.kind === 'message' || envelope.kind === 'query';
     const denied = isCall ? reasonToDeny(this.#options.authorise, envelope) : undefined;
-    if (isCall && denied !== undefined) return this.#reply(envelope, 'denied', denied);
+    if (isCall && denied !== undefined) return this.#refusals.reply(envelope, 'denied', denied);
     if (isCall && this.#isDraining) return;
     this.#deliver(envelope.to, envelope, hops);
-  }
-
-  #reply(
-    envelope: MessageEnvelope | QueryEnvelope,
-    status: ReplyEnvelope['status'],
-    said: string | AnswerRow = '',
-  ): void {
-    if (envelope.replyTo === '' || this.#failures.isDoubtful(envelope)) return;
-    const bytes = typeof said === 'string' ? new TextEncoder().encode(said) : encode(said);
-    this.#post({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status, bytes });
   }
 
   #deliver(address: Address, item: Item, hops = 0): void {
@@ -295,12 +290,12 @@ export class Worker {
     if (activation === undefined) {
       const type = typeOf(address);
       const status = this.#options.isElsewhere?.(type) === true ? 'moved' : 'unknown-type';
-      if (item.kind === 'message' || item.kind === 'query') this.#reply(item, status, type);
+      if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, status, type);
       return;
     }
     if (this.#pump.offer(activation, item)) return;
     this.overloadedCount += 1;
-    if (item.kind === 'message' || item.kind === 'query') this.#reply(item, 'overloaded');
+    if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, 'overloaded');
   }
 
   /** Of what may have been committed here nobody else may say that nothing was done: its sender tries again (C2). */
@@ -384,7 +379,7 @@ export class Worker {
     this.ownership.check(
       activation.partition,
       () => this.#post(envelope),
-      () => query !== undefined && this.#reply(query, 'moved'),
+      () => query !== undefined && this.#refusals.reply(query, 'moved'),
     );
   }
 

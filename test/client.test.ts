@@ -121,7 +121,7 @@ test('C2: a call that was turned away as moved and sent again may have happened'
   assert.equal(codeOf(call), ['overloaded', 'unknown']);
 });
 
-test('C3: when the first of several is given up, what waits behind it is sent again at once, with the floor past it', async () => {
+test('C3: when the first of several is given up, the one behind it is sent again at once, with the floor past it', async () => {
   const { hand, messages, turnAway, tally } = given();
   const calls = [1, 2, 3].map((units) => watch(tally.add(units)));
   turnAway(messages()[0], 'overloaded');
@@ -129,14 +129,86 @@ test('C3: when the first of several is given up, what waits behind it is sent ag
   const again = messages()
     .slice(3)
     .map(({ arrival: { seq, floor } }) => [seq, floor]);
-  assert.equal(again, [
-    [2, 2],
-    [3, 2],
-  ]);
+  assert.equal(again, [[2, 2]]);
   assert.equal(
     calls.map(({ isSettled }) => isSettled),
     [true, false, false],
   );
+});
+
+test('C3, P6: calls that are held behind several that are given up run as soon as the floor is told, each once', () =>
+  withTallies({}, async ({ hand, cluster, tally }) => {
+    const posted: MessageEnvelope[] = [];
+    const lost = new Set([1, 3, 4]);
+    const [worker] = cluster.workers;
+    const client = new Client({
+      environment: hand,
+      limits: defaultLimits,
+      subject: 'skerry.client.none',
+      identity: '',
+      post: (envelope) => {
+        if (envelope.kind !== 'message') return;
+        posted.push(envelope);
+        if (!lost.has(envelope.arrival.seq)) worker?.receive(envelope);
+      },
+    });
+    for (const units of [1, 10, 100, 1_000, 10_000]) {
+      const deadlineMs = lost.has(posted.length + 1) ? 200 : 300;
+      watch(client.entity(Tally, 'a').add(units, { deadlineMs }));
+    }
+    await hand.advance(199);
+    assert.is(await hand.during(tally('a').count()), 0, 'the first one is awaited');
+    await hand.advance(2);
+    client.receive({ kind: 'reply', to: '', call: 2, status: 'answer', bytes: encode(['done', 10]) });
+    await hand.idle();
+    assert.is(await hand.during(tally('a').count()), 10_010);
+    assert.is(posted.length, 7, 'two gaps: two envelopes');
+  }));
+
+test('C4, P12: an entity that does not answer gets no more than a few envelopes for each call, however many wait', async () => {
+  const { hand, posted, tally } = given();
+  const callCount = 4_000;
+  for (let index = 0; index < callCount; index++) {
+    watch(tally.add(1, { deadlineMs: 2_000 }));
+    if (index % 4 === 0) await hand.advance(4);
+  }
+  await hand.advance(2_000);
+  const copies = posted.length - callCount;
+  assert.ok(copies <= callCount * (1 + defaultLimits.retryShareMax) + 1_200, `${copies} copies of ${callCount} calls`);
+});
+
+test('C4: what was not copied for want of a share is copied when there is one again', async () => {
+  const { hand, messages, tally } = given({ retryBurstCountMax: 2, retryMsMax: 4_000 });
+  for (const units of [1, 2, 3, 4]) watch(tally.add(units));
+  await hand.advance(626);
+  assert.is(messages().length, 6, 'two of four');
+  await hand.advance(20_000);
+  const counts = [1, 2, 3, 4].map((seq) => messages().filter(({ arrival }) => arrival.seq === seq).length);
+  assert.ok(
+    counts.every((count) => count >= 2),
+    counts.join(),
+  );
+});
+
+test('a call is copied no sooner than answers take', async () => {
+  const { hand, messages, answer, tally } = given();
+  for (let count = 0; count < 200; count++) {
+    watch(tally.add(1));
+    const sent = messages().at(-1);
+    await hand.advance(300);
+    answer(sent, 1);
+  }
+  assert.is(messages().length, 200);
+  for (let count = 0; count < 200; count++) {
+    watch(tally.add(1));
+    const sent = messages().at(-1);
+    await hand.advance(1_500);
+    answer(sent, 1);
+  }
+  const before = messages().length;
+  watch(tally.add(1));
+  await hand.advance(1_100);
+  assert.is(messages().length, before + 1);
 });
 
 test('C3: so is what waits behind one in the middle, as soon as the one before it is answered', async () => {
@@ -178,6 +250,14 @@ test('a call of its own stream per entity: one that hangs keeps nobody else wait
   await hand.idle();
   assert.is(other.value, 7);
 });
+
+test('RF1: a call that is turned away is answered after it, not inside of it', () =>
+  withTallies({ limits: { mailboxCountMax: 0 } }, async ({ hand, cluster, tally }) => {
+    const call = watch(tally('a').add(1));
+    assert.is(cluster.client.callCount, 1);
+    await hand.idle();
+    assert.equal(codeOf(call), ['overloaded', 'none']);
+  }));
 
 test('P12: a client has clientCallCountMax calls under way, and answers make room', async () => {
   const { hand, messages, answer, tally } = given({ clientCallCountMax: 2 });

@@ -83,6 +83,28 @@ test('Q3: the answer to an earlier probe, late, makes no dead letter of the mess
   assert.is(activation.record?.dead.size, 1);
 });
 
+test('Q3, P12: when the floor passes an expired message, the one behind it is sent again, and not all of the window', async () => {
+  const { environment, store, ownership, courier, activation, posted } = withOutbox();
+  const [claim] = await store.claim([0], 'this worker');
+  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  const outbound = activation.record?.activities.get(partner)?.outbound;
+  const expires = environment.now() + 60_000;
+  for (let seq = 3; seq <= 100; seq++) outbound?.unacked.push({ seq, expires, content });
+  if (outbound !== undefined) outbound.next = 101;
+  courier.resume(activation);
+  await environment.advance(1_000 + defaultLimits.skewMaxMs + 1);
+  assert.is(posted.length, 100);
+  for (const number of [-1, -2])
+    courier.probed(activation, { kind: 'probed', to: 'stock/near', from: partner, session: 5, number });
+  const activity = activation.record?.activities.get(partner);
+  if (activity === undefined) throw new Error('there is an activity');
+  courier.released(activation, activity, { session: 5, through: 100, floor: 3, isClosing: false });
+  const again = posted
+    .slice(100)
+    .map((one) => (one.kind === 'message' ? [one.arrival.seq, one.arrival.floor] : one.kind));
+  assert.equal(again, [[3, 3]]);
+});
+
 test('P8: that history was lost, and a session above it, is said only by who is the owner', async () => {
   for (const isOwner of [false, true]) {
     const { environment, store, ownership, courier, activation } = withOutbox();

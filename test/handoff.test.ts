@@ -157,7 +157,7 @@ test('E3, P9: what comes along with a partition is not believed of an entity who
 test('VW2: a service that knows only of earlier terms is told, and numbers its views above', () =>
   withWorkers({}, async ({ hand, transport, remote, tally, during, workers }) => {
     const subjects = new Subjects('main');
-    const parts = { environment: hand, transport, subjects, id: 'x', follow: () => undefined };
+    const parts = { environment: hand, transport, subjects, id: 'x', follow: () => undefined, isTelling: true };
     // Somebody remembers what nobody else does, as after a store that went back while every worker was started anew.
     const views = new Views(parts, noView(16));
     const { version } = remote.view;

@@ -173,21 +173,38 @@ test('MB1: a worker whose name is another process’s by the view stops, and say
     assert.ok(hand.logged.some(({ level, message }) => level === 'error' && message.includes('name')));
   }));
 
-test('VW1: a view is followed if it is later than the one that holds, and told on if it is not', () => {
-  const [environment, followed, told] = [new HandEnvironment(), [] as number[], [] as string[]];
-  const transport = new MemoryTransport(environment);
-  transport.send = (subject) => void told.push(subject);
-  const follow = ({ view }: Placement) => void followed.push(view.version);
-  const subjects = new Subjects('main');
-  const views = new Views({ environment, transport, subjects, id: 'x', follow }, noView(16));
-  const { view } = placed(16, ['a', 'b'], ['tally']);
-  views.learn({ ...view, version: 5 });
-  views.learn({ ...view, version: 4, workers: [] });
-  views.learn({ ...view, version: 5, workers: [] });
-  assert.equal([followed, views.placement.view.workers.length, told], [[5], 2, [subjects.views]]);
-  views.learn({ ...view, version: 6, workers: [] });
-  assert.equal([followed, views.placement.view.version], [[5, 6], 6]);
+test('VW1, VW2: a view is followed if it is later than the one that holds; else a worker tells the service, and a client nobody', () => {
+  for (const isTelling of [true, false]) {
+    const [environment, followed, told] = [new HandEnvironment(), [] as number[], [] as string[]];
+    const transport = new MemoryTransport(environment);
+    transport.send = (subject) => void told.push(subject);
+    const follow = ({ view }: Placement) => void followed.push(view.version);
+    const subjects = new Subjects('main');
+    const views = new Views({ environment, transport, subjects, id: 'x', follow, isTelling }, noView(16));
+    const { view } = placed(16, ['a', 'b'], ['tally']);
+    views.learn({ ...view, version: 5 });
+    views.learn({ ...view, version: 4, workers: [] });
+    views.learn({ ...view, version: 5, workers: [] });
+    assert.equal([followed, views.placement.view.workers.length], [[5], 2]);
+    assert.equal(told, isTelling ? [subjects.service] : []);
+    views.learn({ ...view, version: 6, workers: [] });
+    assert.equal([followed, views.placement.view.version], [[5, 6], 6]);
+  }
 });
+
+test('VW2: a late view makes nobody publish one, however many workers and clients hear it', () =>
+  withWorkers({}, async ({ hand, transport, remote, remoteOf }) => {
+    for (let count = 0; count < 10; count++) await remoteOf();
+    const subjects = new Subjects('main');
+    const { view } = remote;
+    let heardCount = 0;
+    transport.listen(subjects.views, () => {
+      heardCount += 1;
+    });
+    transport.send(subjects.views, encodeSignal({ kind: 'view', view: { ...view, version: view.version - 1 } }));
+    await hand.advance(500);
+    assert.is(heardCount, 1);
+  }));
 
 test('VW1: a view that is older than the one that holds changes nothing', () =>
   withWorkers({}, async ({ hand, transport, workers, remote }) => {

@@ -255,7 +255,7 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'a service that is behind is not told of a later view',
     promise: 'VW2',
     file: 'runtime/views.ts',
-    find: '    if (view.version < before.view.version || isRival) this.#tell();\n',
+    find: '    if ((view.version < before.view.version || isRival) && this.#parts.isTelling) this.#tell();\n',
     replace: '',
     tests: ['handoff'],
   },

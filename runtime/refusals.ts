@@ -1,0 +1,46 @@
+/**
+ * Refusals: what a worker tells a client about a request without any turn of its entity: turned away, denied, elsewhere.
+ *
+ * Owns when it is said, and that it is said only if it is true.
+ *
+ * Invariants:
+ * - RF1 Nothing is told inside of the call that asked: a client of this process would ask again in it, and so on, as deep as
+ *   it has calls under way.
+ */
+import type { AnswerRow } from '../core/request.ts';
+import { encode } from './codec.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+
+export interface RefusalParts {
+  readonly environment: Environment;
+  readonly post: (envelope: Envelope) => void;
+  /** Whether a request may have been committed: only its answer may be told, no 'nothing was done' (C2). */
+  readonly isDoubtful: (request: Envelope) => boolean;
+}
+
+export class Refusals {
+  readonly #parts: RefusalParts;
+  /** Until they leave. */
+  #waiting: ReplyEnvelope[] = [];
+
+  constructor(parts: RefusalParts) {
+    this.#parts = parts;
+  }
+
+  reply(
+    request: MessageEnvelope | QueryEnvelope,
+    status: ReplyEnvelope['status'],
+    said: string | AnswerRow = '',
+  ): void {
+    if (request.replyTo === '' || this.#parts.isDoubtful(request)) return;
+    const bytes = typeof said === 'string' ? new TextEncoder().encode(said) : encode(said);
+    this.#waiting.push({ kind: 'reply', to: request.replyTo, call: request.call, status, bytes });
+    if (this.#waiting.length > 1) return;
+    this.#parts.environment.soon(() => {
+      const replies = this.#waiting;
+      this.#waiting = [];
+      for (const one of replies) this.#parts.post(one);
+    });
+  }
+}
