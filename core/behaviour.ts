@@ -203,8 +203,8 @@ export function settled<Contract extends AnyEntity, Given, Output>(
 
 /**
  * How durable a type's turns are. `turn`: durable before anything leaves. `{ intervalMs }`: written that often, a crash
- * loses at most that. `none`: memory only, until the
- * entity has been idle for `idleMs`. What the last two send or schedule is volatile, at most once.
+ * loses at most that. `none`: memory only, until the entity has had nothing to do for `idleMs`. What the last two send or
+ * schedule is lost with a crash, at most once. A planned move carries them whole, but for the fields of an actor class.
  */
 export type Durability = 'turn' | 'none' | { readonly intervalMs: number };
 

@@ -61,6 +61,8 @@ export interface Limits {
   readonly retryMs: number;
   /** Longest pause between two tries of anything, ms. */
   readonly retryMsMax: number;
+  /** What a volatile entity is stays in a worker that it has left for its next owner, who asks within seconds, ms. */
+  readonly carryMs: number;
   /** An entity that nobody asked for this long leaves memory, ms. */
   readonly idleMs: number;
   /** Activations of one worker, beyond which those at rest leave memory without waiting for `idleMs`. */
@@ -102,6 +104,7 @@ export const defaultLimits: Limits = {
   trimIdleMs: 1_000,
   retryMs: 500,
   retryMsMax: 30_000,
+  carryMs: 30_000,
   idleMs: 300_000,
   activationCountMax: 1_000_000,
   activityCountMax: 64,

@@ -6,7 +6,7 @@
 import type { WarmEntity } from './signals.ts';
 
 /** Bytes of a signal beside its entities. */
-const overheadBytes = 4_096;
+export const overheadBytes = 4_096;
 
 /** In parts of at most so many bytes, at least one; what does not fit alone is left to be read from the store. */
 export function bundlesOf(warm: readonly WarmEntity[], signalBytesMax: number): WarmEntity[][] {

@@ -11,6 +11,7 @@ import type { Address } from '../core/message.ts';
 import type { AnswerRow } from '../core/request.ts';
 import { failedRow } from '../core/turn.ts';
 import type { Activation } from './activation.ts';
+import type { Carriage } from './carriage.ts';
 import type { Failure } from './commit.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -24,6 +25,7 @@ export interface FailuresParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly residents: Residents;
+  readonly carriage: Carriage;
   readonly pump: Pump;
   readonly ownership: Ownership;
   readonly isStopped: () => boolean;
@@ -59,6 +61,7 @@ export class Failures {
     const requests = batches.flatMap((batch) => batch?.requests ?? []);
     const waiting = this.#parts.pump.takeAll(activation);
     const held = [...(activation.ahead?.values() ?? [])].flatMap((messages) => [...messages.values()]);
+    this.#parts.carriage.keep(activation);
     this.#parts.residents.drop(activation);
     // That the store is away it says itself, once for all entities.
     if (failure !== 'store-away')
@@ -124,6 +127,7 @@ export class Failures {
     for (const activation of [...this.#parts.residents.all()]) {
       if (activation.partition !== partition) continue;
       const waiting = this.#parts.pump.takeAll(activation);
+      this.#parts.carriage.keep(activation);
       this.#parts.residents.drop(activation);
       // Turns that no commit carries were certainly not written; what is under way may have been: its senders try again.
       for (const item of [...(activation.gathering?.requests ?? []), ...waiting])

@@ -18,6 +18,7 @@ import type { Address } from '../core/message.ts';
 import { isOfPin } from '../placement/placement.ts';
 import type { Pin } from '../placement/view.ts';
 import type { Activation } from './activation.ts';
+import type { Carriage, Carried } from './carriage.ts';
 import type { CommitQueue } from './commit.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -47,17 +48,27 @@ export interface Given {
 }
 
 export interface HandoverParts {
+  /** By which this worker claims. */
+  readonly name: string;
   readonly environment: Environment;
   readonly limits: Limits;
   readonly store: Store;
   readonly ownership: Ownership;
   readonly residents: Residents;
+  readonly carriage: Carriage;
   readonly pump: Pump;
   readonly commits: CommitQueue;
   readonly housekeeping: Housekeeping;
   readonly wakeBy: (address: Address, at: number) => void;
   /** To which partition it belongs by the present view. */
   readonly partitionOf: (address: Address) => Partition;
+}
+
+/** What came along with a partition. */
+export interface Arrived {
+  /** What the store has, too. */
+  readonly warm: readonly WarmEntity[];
+  readonly carried: readonly Carried[];
 }
 
 /** Entities of which a claim, by its epoch, and the view say different things. */
@@ -143,22 +154,34 @@ export class Handover {
   }
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */
-  take({ partition, epoch, pins }: Claim, at: number, warm: readonly WarmEntity[]): void {
-    const { ownership, residents } = this.#parts;
+  take(claim: Claim, at: number, { warm, carried }: Arrived): void {
+    const { ownership, residents, carriage, name } = this.#parts;
+    const { partition, epoch, pins } = claim;
     if (this.#leaving.delete(partition)) this.#forget(partition);
     if (pins.length > 0) this.#pinned.set(partition, addressesOf(pins));
     else this.#pinned.delete(partition);
     ownership.take(partition, epoch, at);
     for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
+    carriage.claimed(claim, name);
+    for (const one of carried) carriage.put(one);
+    this.#board(partition);
+  }
+
+  /** Volatile entities that belong here are in memory from the first moment: nobody knows their dates but they. */
+  #board(partition: Partition): void {
+    const { residents, carriage, partitionOf } = this.#parts;
+    for (const { address } of carriage.byPartition(partitionOf).get(partition) ?? [])
+      if (!this.#isElsewhere(partition, address)) residents.activate(address, partition);
   }
 
   /** It was about to leave and comes again: what is left of it ran by the claim before, whose pins may be others (HO3). */
   #forget(partition: Partition): void {
-    const { residents } = this.#parts;
+    const { residents, carriage } = this.#parts;
     for (const activation of [...residents.all()]) {
       if (activation.partition !== partition) continue;
       // Its commit is under way by the old epoch: nothing but a fence says whether it was written.
       if (!activation.isDurable) residents.doubt(activation.address);
+      carriage.keep(activation);
       residents.drop(activation);
     }
   }
@@ -184,13 +207,15 @@ export class Handover {
       for (const item of this.#parts.pump.takeAll(activation)) waiting.push({ address, item });
       // Its commit is by the partition that it belonged to: nothing but a fence keeps it from being written in the middle of a read.
       if (!activation.isDurable) this.#parts.residents.doubt(address);
+      this.#parts.carriage.keep(activation);
       this.#parts.residents.drop(activation);
     }
     return waiting;
   }
 
   /**
-   * Finish what is under way in these partitions and let them go. Resolves with those that were still this worker's at the
+   * Finish what is under way in these partitions and let them go. What is only in memory is in the carriage when this returns:
+   * it need not wait for the store. Resolves with those that were still this worker's at the
    * end, and hands what waited to `astray`. It takes as long as the store takes for what is under way; while the store
    * does not answer it does not resolve.
    */
@@ -225,6 +250,10 @@ export class Handover {
       for (const message of messages.values()) astray(message, activation.partition);
     activation.ahead = undefined;
     for (const item of this.#parts.pump.takeAll(activation)) if (isForwarded(item)) astray(item, activation.partition);
+    if (activation.behaviour.durability === 'none') {
+      this.#parts.carriage.keep(activation);
+      return this.#parts.residents.drop(activation);
+    }
     if (activation.phase === 'ready' && activation.trimAt !== 0) this.#parts.housekeeping.tidy(activation, true);
   }
 
@@ -236,6 +265,7 @@ export class Handover {
       if (activation.phase === 'ready') recall(activation);
       if (isWhole(activation)) warm.push(warmOf(activation));
     }
+    if (!isWritten(activation)) this.#parts.carriage.keep(activation);
     residents.drop(activation);
   }
 }
@@ -257,11 +287,18 @@ function isWhole(activation: Activation): boolean {
   return (
     activation.phase === 'ready' &&
     activation.behaviour.durability === 'turn' &&
-    activation.storedVersion > 0 &&
-    activation.storedVersion === activation.entity.version &&
     activation.entity.isComplete &&
-    activation.entity.changes.records.size === 0 &&
-    !activation.entity.changes.isStateChanged
+    isWritten(activation)
+  );
+}
+
+/** Whether the store has everything that memory holds. */
+function isWritten({ storedVersion, record }: Activation): boolean {
+  return (
+    storedVersion > 0 &&
+    storedVersion === record?.version &&
+    record.changes.records.size === 0 &&
+    !record.changes.isStateChanged
   );
 }
 

@@ -41,6 +41,7 @@ export class Housekeeping {
   plan(activation: Activation): void {
     const next = ownTime(activation.entity);
     if (next !== undefined) this.#parts.dates.setEarlier(activation.address, next);
+    if (activation.trimAt !== 0) this.#parts.dates.setEarlier(activation.address, activation.trimAt);
   }
 
   /** Effects that the store knows and nobody runs: after a start, or a stay outside memory. */

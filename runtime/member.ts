@@ -5,6 +5,8 @@
  *
  *     start ─▶ announced ─▶ in the view ─▶ everything claimed: ready ─▶ leaving ─▶ everything handed off ─▶ gone
  *
+ * Longer than 400 lines because what it hears, what it is and how it ends are one state.
+ *
  * Invariants:
  * - MB1 A member whose name the view gives to another process stops: there is one worker of a name.
  * - MB2 Who leaves stops only when it has nothing left that somebody could take over.
@@ -208,13 +210,16 @@ export class Member {
   /** Whether there is something here that somebody else takes over, or will once the view says that this worker leaves. */
   get #hasHeirs(): boolean {
     const { partitions } = this.worker;
-    if (partitions.length === 0) return false;
+    if (partitions.length === 0 && this.worker.carriage.count === 0) return false;
     const { placement } = this.views;
     const { workers } = placement.view;
     const others = workers.filter(({ id, isLeaving }) => id !== this.#entry.id && !isLeaving);
     const isKnownToLeave = workers.every(({ id, isLeaving }) => id !== this.#entry.id || isLeaving);
     if (others.length === 0) return false;
-    return !isKnownToLeave || partitions.some((partition) => placement.workerOf(partition) !== undefined);
+    const belongsToSomebody = (partition: number) => placement.workerOf(partition) !== undefined;
+    if (!isKnownToLeave || partitions.some(belongsToSomebody)) return true;
+    // Volatile entities are nowhere else until their new owners say that they have them.
+    return [...this.worker.carried.keys()].some(belongsToSomebody);
   }
 
   /** Stop at once, as a crash would. */
@@ -278,6 +283,10 @@ export class Member {
         return this.tenancy.keeping(signal.id, signal.partitions);
       case 'released':
         return this.tenancy.released(signal);
+      case 'carried':
+        return this.tenancy.carried(signal);
+      case 'boarded':
+        return this.tenancy.giving.boarded(signal.partitions);
       default:
         return;
     }
@@ -291,7 +300,7 @@ export class Member {
       this.#signal(this.#parts.subjects.control(signal.id), { kind: 'view', view });
       return;
     }
-    this.tenancy.asked(signal);
+    this.tenancy.giving.asked(signal);
   }
 
   /** Only while the service runs here. Whoever asks it for the view gets it as from any worker, and tells it a later one (VW2). */

@@ -18,10 +18,11 @@ import type { Limits } from '../core/limits.ts';
 import { type Address, type PartnerId, typeOf } from '../core/message.ts';
 import { type EntityRecord, planSearch, recordName, sooner } from '../core/record.ts';
 import { Activation } from './activation.ts';
+import type { Carriage, Carried } from './carriage.ts';
 import type { Environment } from './environment.ts';
 import { drain, newLayout } from './persistence.ts';
 import { rest } from './resting.ts';
-import { freshRecord, misfitsOf, restore, restoreActivity } from './restoring.ts';
+import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from './restoring.ts';
 import type { WarmEntity } from './signals.ts';
 import type { Commit, Epoch, Loaded, Partition, Store } from './store.ts';
 
@@ -31,6 +32,7 @@ export interface ResidentParts {
   readonly limits: Limits;
   readonly epochOf: (partition: Partition) => Epoch;
   readonly behaviours: ReadonlyMap<string, Behaviour>;
+  readonly carriage: Carriage;
   readonly ready: (activation: Activation) => void;
   readonly failed: (activation: Activation, error: unknown) => void;
   /** The partition is another worker's. */
@@ -45,6 +47,8 @@ const firstSearchMs = 60_000;
 const readAheadCount = 64;
 /** After this long without a message an activation gives back all but its state, ms. */
 const restMs = 2_000;
+/** Activities that are read at a time where all are. */
+const pageSize = 1_000;
 
 type ActivityRows = readonly (readonly [string, Uint8Array])[];
 
@@ -91,6 +95,12 @@ export class Residents {
     if (behaviour === undefined) return undefined;
     const activation = new Activation(address, partition, behaviour);
     this.#activations.set(address, activation);
+    const carried = behaviour.durability === 'none' ? this.#parts.carriage.get(address) : undefined;
+    if (carried !== undefined) {
+      // Nothing of it is in the store.
+      void this.#restore(activation, carried.loaded, rowsOf(carried));
+      return activation;
+    }
     if (this.#toLoad.length === 0) this.#parts.environment.soon(() => void this.#load());
     this.#toLoad.push(activation);
     return activation;
@@ -104,11 +114,7 @@ export class Residents {
     const activation = new Activation(address, partition, behaviour);
     this.#activations.set(address, activation);
     activation.usedAt = this.#parts.environment.now();
-    void this.#restore(
-      activation,
-      loaded,
-      activities.map(([partner, bytes]) => [recordName.activity(partner), bytes] as const),
-    );
+    void this.#restore(activation, loaded, rowsOf({ activities }));
   }
 
   /** From here the activation runs nothing and releases nothing (V2). */
@@ -185,7 +191,10 @@ export class Residents {
   async #restore(activation: Activation, loaded: Loaded | undefined, rows: ActivityRows): Promise<void> {
     if (activation.phase === 'dropped') return;
     try {
-      if (loaded === undefined) activation.record = freshRecord(activation.address, activation.behaviour);
+      const isVolatile = activation.behaviour.durability !== 'turn';
+      const carried = isVolatile ? this.#parts.carriage.get(activation.address) : undefined;
+      if (carried !== undefined) await this.#restoreCarried(activation, carried, loaded, rows);
+      else if (loaded === undefined) activation.record = freshRecord(activation.address, activation.behaviour);
       else await this.#restoreStored(activation, loaded, rows);
     } catch (error) {
       this.#parts.failed(activation, error);
@@ -193,7 +202,7 @@ export class Residents {
     }
     // Dropped while its activities were read: it must not come back to life (V2).
     if (isDropped(activation)) return;
-    this.#numberVolatile(activation);
+    this.#startVolatile(activation);
     activation.phase = 'ready';
     this.#parts.ready(activation);
   }
@@ -234,10 +243,48 @@ export class Residents {
     );
   }
 
+  /** It was in memory here or elsewhere, and is more than the store has of it (CA1). */
+  async #restoreCarried(
+    activation: Activation,
+    carried: Carried,
+    stored: Loaded | undefined,
+    some: ActivityRows,
+  ): Promise<void> {
+    const { address, behaviour } = activation;
+    const { limits } = this.#parts;
+    const { record, layout } = restore(address, carried.loaded, behaviour);
+    for (const [name, bytes] of rowsOf(carried)) restoreActivity(record, name.slice(1), bytes);
+    if (behaviour.durability === 'none' || behaviour.durability === 'turn') {
+      activation.layout = layout;
+    } else {
+      record.isComplete = carried.isComplete;
+      const isAll = !carried.isComplete || some.length <= limits.activityCountMax;
+      const rows = isAll ? some : await this.#allRows(activation);
+      activation.layout = overwrite(record, stored, rows);
+      activation.storedVersion = stored?.version ?? 0;
+      activation.storedWakeAt = stored?.wakeAt;
+      // Not at once: what is refused for good would be tried without a pause.
+      activation.trimAt = this.#parts.environment.now() + Math.min(behaviour.durability.intervalMs, limits.retryMs);
+    }
+    activation.usedAt = this.#parts.environment.now();
+    activation.record = record;
+  }
+
+  async #allRows(activation: Activation): Promise<ActivityRows> {
+    const rows: (readonly [string, Uint8Array])[] = [];
+    for (let after: string | undefined; ; ) {
+      const page = await this.#parts.store.scan(activation, 'p', { limit: pageSize, ...(after && { after }) });
+      rows.push(...page);
+      after = page[pageSize - 1]?.[0];
+      if (after === undefined) return rows;
+    }
+  }
+
   /** Versions name sessions; where a crash loses turns they must still grow, so they follow the clock. */
-  #numberVolatile({ behaviour, entity }: Activation): void {
-    if (behaviour.durability !== 'turn')
-      entity.version = Math.max(entity.version, Math.floor(this.#parts.environment.now()) * 1_000);
+  #startVolatile({ address, behaviour, entity }: Activation): void {
+    if (behaviour.durability === 'turn') return;
+    entity.version = Math.max(entity.version, Math.floor(this.#parts.environment.now()) * 1_000);
+    this.#parts.carriage.settled(address);
   }
 
   async #readInto(activation: Activation, record: EntityRecord, partners: readonly PartnerId[]): Promise<void> {
@@ -281,7 +328,7 @@ export class Residents {
         this.#hand = undefined;
         return;
       }
-      if (!activation.isAtRest) continue;
+      if (!activation.isAtRest || isBusy(activation)) continue;
       if (now - activation.usedAt >= restMs) rest(activation, this.#parts);
       const idleMs = this.count > limits.activationCountMax ? 0 : limits.idleMs;
       if (now - activation.usedAt >= idleMs) {
@@ -290,6 +337,11 @@ export class Residents {
       }
     }
   }
+}
+
+/** Activities of an image, named as the store names them. */
+function rowsOf({ activities }: Pick<WarmEntity, 'activities'>): ActivityRows {
+  return activities.map(([partner, bytes]) => [recordName.activity(partner), bytes] as const);
 }
 
 /** A store that took none along would make every partner a new one (P4). */
@@ -306,6 +358,13 @@ function initialOf(contract: AnyEntity, key: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** With nothing in the store, what it is about to do would be gone too, as if its worker had crashed. */
+function isBusy({ behaviour, entity }: Activation): boolean {
+  if (behaviour.durability !== 'none') return false;
+  const { outboxCount, timers, holds, effects } = entity;
+  return outboxCount + timers.size + holds.size + effects.size > 0;
 }
 
 /** As a function, since the compiler takes a phase that it has seen for one that stays. */

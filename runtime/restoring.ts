@@ -12,7 +12,7 @@ import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, PendingEffec
 import { activityWith, addPart, newRecord, recordName } from '../core/record.ts';
 import { retained, storable } from '../core/storable.ts';
 import { decode, encode, Row, rowOf } from './codec.ts';
-import { type EntityLayout, formatVersion } from './persistence.ts';
+import { type EntityLayout, formatVersion, newLayout } from './persistence.ts';
 import type { Loaded } from './store.ts';
 
 /** The record of an entity that was never committed. Throws what the contract's `initial` throws. */
@@ -65,6 +65,36 @@ export function restoreStored(
   if (activities !== null) restoreActivities(record, activities);
   restoreState(record, inHead ?? undefined, loaded.records);
   return { record, layout, stateVersion };
+}
+
+/**
+ * Have a record that came from memory be written whole over what the store has of its entity, at whatever version that is: the
+ * layout to write it by. `rows`: the activities that the store has, as many as were asked for.
+ */
+export function overwrite(
+  record: EntityRecord,
+  stored: Loaded | undefined,
+  rows: readonly (readonly [string, Uint8Array])[],
+): EntityLayout {
+  const layout = stored === undefined ? newLayout() : restoreStored(record.address, stored).layout;
+  record.version = Math.max(record.version, (stored?.version ?? 0) + 1);
+  const { changes } = record;
+  changes.isStateChanged = true;
+  changes.whole = undefined;
+  changes.patches = undefined;
+  for (const [name] of stored?.records ?? []) if (name[0] !== 's' && name[0] !== 'u') changes.records.set(name, null);
+  if (record.isComplete) for (const [name] of rows) changes.records.set(name, 'activity');
+  for (const activity of record.activities.values()) {
+    const { partner, outbound } = activity;
+    changes.records.set(recordName.activity(partner), 'activity');
+    for (const message of outbound?.unacked ?? [])
+      changes.records.set(recordName.outbox(partner, message.seq), { partner, message });
+  }
+  for (const timer of record.timers.values()) changes.records.set(recordName.timer(timer.name), timer);
+  for (const hold of record.holds.values()) changes.records.set(recordName.hold(hold.id), hold);
+  for (const effect of record.effects.values()) changes.records.set(recordName.effect(effect.id), effect);
+  for (const letter of record.dead.values()) changes.records.set(recordName.dead(letter.id), letter);
+  return layout;
 }
 
 function restoreState(record: EntityRecord, inHead: Uint8Array | undefined, records: Loaded['records']): void {

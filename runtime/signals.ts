@@ -9,7 +9,7 @@ import type { HostedType, Pin, View, WorkerEntry } from '../placement/view.ts';
 import { encode, Row, rowOf } from './codec.ts';
 import type { Loaded } from './store.ts';
 
-const signalVersion = 1;
+const signalVersion = 2;
 
 /** An entity as it leaves one worker's memory for another's: what the store has of it, without a read. */
 export interface WarmEntity {
@@ -53,7 +53,26 @@ export type Signal =
       readonly index: number;
       readonly count: number;
       readonly entities: readonly WarmEntity[];
-    };
+      /** Slices of the last `carried` of it. */
+      readonly carried: number;
+    }
+  /** Before that, or instead: volatile entities of a partition that is the asker's, in slices of one value (`carriage.ts`). */
+  | {
+      readonly kind: 'carried';
+      readonly id: string;
+      /** By which the sender claims. */
+      readonly name: string;
+      readonly partition: number;
+      /** Larger with each time that they are sent. */
+      readonly batch: number;
+      readonly index: number;
+      readonly count: number;
+      /** The sender does not have the partition, and has nothing more of it. */
+      readonly isAll: boolean;
+      readonly bytes: Uint8Array;
+    }
+  /** These are the sender's, with everything that was carried to it. */
+  | { readonly kind: 'boarded'; readonly id: string; readonly partitions: readonly number[] };
 
 export type SignalKind = Signal['kind'];
 
@@ -71,6 +90,8 @@ const kinds: readonly SignalKind[] = [
   'keeping',
   'released',
   'seek',
+  'carried',
+  'boarded',
 ];
 
 export function encodeSignal(signal: Signal): Uint8Array {
@@ -97,10 +118,15 @@ function columnsOf(signal: Signal): unknown[] {
       return [signal.id, viewRow(signal.view), signal.partitions];
     case 'none':
     case 'keeping':
+    case 'boarded':
       return [signal.id, signal.partitions];
     case 'released': {
-      const { id, partition, epoch, mark, index, count, entities } = signal;
-      return [id, partition, epoch, mark ?? null, index, count, entities.map(warmRow)];
+      const { id, partition, epoch, mark, index, count, entities, carried } = signal;
+      return [id, partition, epoch, mark ?? null, index, count, entities.map(warmRow), carried];
+    }
+    case 'carried': {
+      const { id, name, partition, batch, index, count, isAll, bytes } = signal;
+      return [id, name, partition, batch, index, count, isAll, bytes];
     }
   }
 }
@@ -133,6 +159,7 @@ function readSignal(kind: SignalKind, row: Row): Signal {
       return { kind, id: row.string(), view: readView(row), partitions: readNumbers(row) };
     case 'none':
     case 'keeping':
+    case 'boarded':
       return { kind, id: row.string(), partitions: readNumbers(row) };
     case 'released':
       return {
@@ -144,8 +171,25 @@ function readSignal(kind: SignalKind, row: Row): Signal {
         index: row.number(),
         count: row.number(),
         entities: row.rows().map(readWarm),
+        carried: row.number(),
       };
+    case 'carried':
+      return readCarried(kind, row);
   }
+}
+
+function readCarried(kind: 'carried', row: Row): Signal {
+  return {
+    kind,
+    id: row.string(),
+    name: row.string(),
+    partition: row.number(),
+    batch: row.number(),
+    index: row.number(),
+    count: row.number(),
+    isAll: row.boolean(),
+    bytes: row.bytes(),
+  };
 }
 
 function viewRow({ version, partitions, workers, pins }: View): unknown[] {
@@ -192,11 +236,11 @@ function readEntry(row: Row): WorkerEntry {
   return entry;
 }
 
-function warmRow({ address, loaded, activities }: WarmEntity): unknown[] {
+export function warmRow({ address, loaded, activities }: WarmEntity): unknown[] {
   return [address, loaded.version, loaded.head, loaded.wakeAt ?? null, loaded.records, activities];
 }
 
-function readWarm(row: Row): WarmEntity {
+export function readWarm(row: Row): WarmEntity {
   const address = row.string();
   const version = row.number();
   const head = row.bytes();

@@ -22,10 +22,11 @@
  */
 import type { Limits } from '../core/limits.ts';
 import type { Placement } from '../placement/placement.ts';
-import { bundlesOf } from './bundles.ts';
-import { type Asked, asksOf, type Coming, isAsReleased, isKept } from './coming.ts';
+import type { Carried } from './carriage.ts';
+import { type Asked, addCargo, asksOf, type Coming, cargoOf, hasCargo, isAsReleased, isKept } from './coming.ts';
 import type { Environment } from './environment.ts';
-import type { Forwarded, Given } from './handover.ts';
+import { Giving } from './giving.ts';
+import type { Forwarded } from './handover.ts';
 import { Pace } from './pace.ts';
 import type { Signal } from './signals.ts';
 import type { Claim, Partition, Store } from './store.ts';
@@ -54,11 +55,16 @@ type Released = Extract<Signal, { kind: 'released' }>;
 const askAgainMs = 100;
 /** Whoever does not answer, or does not finish, for this long is not waited for any longer, ms. */
 const patienceMs = 2_000;
+/** So long it takes, at most, until something comes that need not be waited for at the other end, ms. */
+const graceMs = 500;
+
 export class Tenancy {
   readonly #parts: TenancyParts;
   #placement: Placement | undefined;
   readonly #coming = new Map<Partition, Coming>();
   readonly #pace: Pace<Coming>;
+  /** The other side of it. */
+  readonly giving: Giving;
   #toClaim: Coming[] = [];
   #waitingCount = 0;
   #isTicking = false;
@@ -69,6 +75,7 @@ export class Tenancy {
   constructor(parts: TenancyParts) {
     this.#parts = parts;
     this.#pace = new Pace(parts.environment, () => this.#want());
+    this.giving = new Giving({ ...parts, workerOf: (partition) => this.#placement?.workerOf(partition)?.id });
   }
 
   /** Whether everything that the view gives to this worker is its own. */
@@ -119,6 +126,7 @@ export class Tenancy {
         askedAt: now,
         isClaiming: false,
         released: undefined,
+        cargo: new Map(),
         waiting: [],
       });
     }
@@ -197,7 +205,16 @@ export class Tenancy {
     this.#askAgain(share);
   }
 
-  released({ id, partition, epoch, mark, count, entities }: Released): void {
+  /** Volatile entities of a partition that is coming; some of one that is pinned here may be with who does not have it. */
+  carried(signal: Extract<Signal, { kind: 'carried' }>): void {
+    const { id, partition, isAll } = signal;
+    const coming = this.#coming.get(partition);
+    if (coming === undefined || coming.isClaiming || !coming.asked.has(id)) return;
+    coming.since = Math.max(coming.since, this.#parts.environment.now() - patienceMs + graceMs);
+    if (addCargo(coming, signal) && isAll) this.none(id, [partition]);
+  }
+
+  released({ id, partition, epoch, mark, count, entities, carried }: Released): void {
     const coming = this.#coming.get(partition);
     // From somebody else, or late after an earlier wish: whoever keeps it now has not been asked for it yet.
     if (coming === undefined || coming.isClaiming || !coming.isWanted || !coming.asked.has(id)) return;
@@ -206,7 +223,8 @@ export class Tenancy {
     if (coming.released.epoch !== epoch) return;
     coming.released.parts += 1;
     coming.released.warm.push(...entities);
-    if (coming.released.parts < count) return;
+    // Asked again, it sends what was lost on the way, and says that it is all.
+    if (coming.released.parts < count || !hasCargo(coming, id, carried)) return;
     // It had it: of what others may believe to have the claim tells.
     coming.asked.clear();
     this.#advance();
@@ -220,7 +238,7 @@ export class Tenancy {
     for (const coming of this.#coming.values()) {
       if (coming.isClaiming) continue;
       const isOver = now - coming.since >= patienceMs && !isKept(coming);
-      if (isOver && coming.keeper !== undefined) this.#giveUp(coming.keeper);
+      if (isOver && coming.keeper !== undefined) this.#giveUp(coming.keeper, now - patienceMs + graceMs);
       if (coming.asked.size === 0 || isOver) this.#claimSoon(coming);
       else if (now - coming.askedAt >= askAgainMs) again.push(coming);
     }
@@ -234,13 +252,17 @@ export class Tenancy {
     });
   }
 
-  /** It does not hand over what it was asked for: nor will it the rest, for which it would take as long each time. */
-  #giveUp(keeper: string): void {
-    for (const coming of this.#coming.values())
-      if (coming.keeper === keeper && isKept(coming)) {
-        coming.keeper = undefined;
-        coming.asked.delete(keeper);
-      }
+  /**
+   * It does not hand over what it was asked for: nor will it the rest, for which it would take as long each time. Of that it is
+   * asked for what it has only in memory: that does not wait for the store.
+   */
+  #giveUp(keeper: string, since: number): void {
+    const rest = [...this.#coming.values()].filter((coming) => coming.keeper === keeper && isKept(coming));
+    for (const coming of rest) {
+      coming.isWanted = true;
+      coming.since = since;
+    }
+    this.#askAgain(rest);
   }
 
   #askAgain(comings: readonly Coming[]): void {
@@ -296,10 +318,25 @@ export class Tenancy {
     this.#coming.delete(partition);
     this.#waitingCount -= waiting.length;
     this.movedCount += 1;
-    worker().take(claim, startedAt, released !== undefined && isAsReleased(claim, released) ? released.warm : []);
+    const warm = released !== undefined && isAsReleased(claim, released) ? released.warm : [];
+    worker().take(claim, startedAt, { warm, carried: this.#cargoOf(coming, claim) });
+    const { id } = this.#parts;
+    for (const from of coming.cargo.keys()) this.#parts.signal(from, { kind: 'boarded', id, partitions: [partition] });
     for (const { envelope, hops } of waiting) worker().receive(envelope, hops);
     this.resume(partition);
     this.#pace.end(coming);
+  }
+
+  #cargoOf(coming: Coming, claim: Claim): Carried[] {
+    try {
+      return cargoOf(coming, claim);
+    } catch (error) {
+      this.#parts.environment.log.error(
+        { partition: claim.partition, error: String(error) },
+        'volatile entities that came with a partition cannot be read: they begin anew',
+      );
+      return [];
+    }
   }
 
   /** Have what a partition that is here has to do by itself be done, however often the store fails. */
@@ -326,36 +363,6 @@ export class Tenancy {
       this.#resting.delete(partition);
       if (!this.#isClosed && this.#isMine(partition)) this.#seek([partition]);
     });
-  }
-
-  // ---- giving
-
-  /** Somebody seeks or wants partitions by a view that is followed here by now. What is leaving is answered by what follows. */
-  asked({ kind, id, partitions }: Asked): void {
-    const worker = this.#parts.worker();
-    const mine = partitions.filter((partition) => worker.has(partition) && this.#belongsTo(partition, id));
-    const had = new Set(mine);
-    const none = partitions.filter((partition) => !had.has(partition) && !worker.isLeaving(partition));
-    if (none.length > 0) this.#parts.signal(id, { kind: 'none', id: this.#parts.id, partitions: none });
-    if (mine.length === 0) return;
-    if (kind === 'release') void this.#give(id, mine);
-    else this.#parts.signal(id, { kind: 'keeping', id: this.#parts.id, partitions: mine });
-  }
-
-  #belongsTo(partition: Partition, id: string): boolean {
-    return this.#placement?.workerOf(partition)?.id === id;
-  }
-
-  async #give(id: string, partitions: readonly Partition[]): Promise<void> {
-    for (const given of await this.#parts.worker().give(partitions)) this.#tell(id, given);
-  }
-
-  #tell(id: string, { partition, epoch, mark, warm }: Given): void {
-    const bundles = bundlesOf(warm, this.#parts.signalBytesMax);
-    for (const [index, entities] of bundles.entries()) {
-      const at = { partition, epoch, mark, index, count: bundles.length };
-      this.#parts.signal(id, { kind: 'released', id: this.#parts.id, ...at, entities });
-    }
   }
 }
 

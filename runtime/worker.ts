@@ -6,6 +6,8 @@
  *        ▲                                      └─ failed ─▶ drop, try the requests again
  *        └── post: envelopes for entities whose partition the view gives to this worker
  *
+ * Longer than 400 lines because it puts the parts together, and each has to be told of the others.
+ *
  * Invariants:
  * - W1 What comes for a partition that this worker does not own is not run.
  */
@@ -16,15 +18,16 @@ import { forgetChanges } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import { type Authorise, reasonToDeny } from './authorise.ts';
+import { Carriage, type Carried } from './carriage.ts';
 import { Closing } from './closing.ts';
 import { CommitQueue, type CommitSink } from './commit.ts';
 import { Courier } from './courier.ts';
 import { Effects } from './effects.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
-import { Failures, type FailuresParts } from './failures.ts';
+import { Failures } from './failures.ts';
 import { Forgetting } from './forgetting.ts';
-import { type Forwarded, type Given, Handover } from './handover.ts';
+import { type Arrived, type Forwarded, type Given, Handover, type HandoverParts } from './handover.ts';
 import { Housekeeping } from './housekeeping.ts';
 import type { Item } from './mailbox.ts';
 import { Ownership } from './ownership.ts';
@@ -32,7 +35,6 @@ import { Pump, type PumpParts } from './pump.ts';
 import { Refusals } from './refusals.ts';
 import { type ResidentParts, Residents } from './residents.ts';
 import { Schedule } from './schedule.ts';
-import type { WarmEntity } from './signals.ts';
 import type { Claim, Partition, Store } from './store.ts';
 import { Turns } from './turns.ts';
 
@@ -54,6 +56,11 @@ export interface WorkerOptions {
   readonly lost?: (partition: Partition) => void;
 }
 
+type InsideParts = Pick<
+  HandoverParts,
+  'environment' | 'limits' | 'ownership' | 'carriage' | 'residents' | 'pump' | 'commits'
+>;
+
 const sweepMs = 1_000;
 const sweepSteps = 20_000;
 /** The hand passes every activation at least this often, in sweeps. */
@@ -65,6 +72,8 @@ export class Worker {
   readonly #environment: Environment;
   /** Which partitions are its own, by which epochs. */
   readonly ownership: Ownership;
+  /** Volatile entities between two stays in memory. */
+  readonly carriage: Carriage;
   readonly #residents: Residents;
   readonly #forgetting: Forgetting;
   readonly #commits: CommitQueue;
@@ -93,7 +102,8 @@ export class Worker {
     const commit = (activation: Activation) => this.#commit(activation);
     const commitAlone = (activation: Activation) => this.#commitAlone(activation);
     this.ownership = new Ownership(store, environment, (partition) => this.#failures.lost(partition));
-    const base = { environment, limits, ownership: this.ownership };
+    this.carriage = new Carriage(environment, limits);
+    const base = { environment, limits, ownership: this.ownership, carriage: this.carriage };
     this.#dates = new Schedule(environment, (address) => this.#wake(address));
     this.#effects = new Effects({
       ...base,
@@ -125,9 +135,7 @@ export class Worker {
     this.#pump = this.#newPump(base);
     const inside = { ...base, residents: this.#residents, pump: this.#pump, commits: this.#commits };
     this.#failures = this.#newFailures(inside);
-    const wakeAt = (address: Address, at: number) => this.#dates.setEarlier(address, at);
-    const partitionOf = (address: Address) => this.#partitionOf(address);
-    this.#handover = new Handover({ ...inside, housekeeping: this.#housekeeping, store, wakeBy: wakeAt, partitionOf });
+    this.#handover = this.#newHandover(inside);
   }
 
   #newPump(base: Pick<PumpParts, 'environment' | 'limits'>): Pump {
@@ -138,7 +146,18 @@ export class Worker {
     });
   }
 
-  #newFailures(inside: Pick<FailuresParts, 'environment' | 'limits' | 'ownership' | 'residents' | 'pump'>): Failures {
+  #newHandover(inside: InsideParts): Handover {
+    return new Handover({
+      ...inside,
+      name: this.name,
+      store: this.#options.store,
+      housekeeping: this.#housekeeping,
+      wakeBy: (address, at) => this.#dates.setEarlier(address, at),
+      partitionOf: (address) => this.#partitionOf(address),
+    });
+  }
+
+  #newFailures(inside: InsideParts): Failures {
     return new Failures({
       ...inside,
       isStopped: () => this.#isStopped,
@@ -150,7 +169,7 @@ export class Worker {
     });
   }
 
-  #newResidents(parts: Pick<ResidentParts, 'environment' | 'limits'>): Residents {
+  #newResidents(parts: Pick<ResidentParts, 'environment' | 'limits' | 'carriage'>): Residents {
     const { store, behaviours } = this.#options;
     return new Residents({
       ...parts,
@@ -179,13 +198,13 @@ export class Worker {
     if (partitions.length === 0) return;
     const startedAt = this.#environment.now();
     const claims = await this.#options.store.claim(partitions, this.name);
-    for (const claim of claims) this.take(claim, startedAt, []);
+    for (const claim of claims) this.take(claim, startedAt);
     for (const partition of partitions) await this.resume(partition);
   }
 
   /** A partition that was claimed is this worker's, with the entities that came along. `at`: when the claim began. */
-  take(claim: Claim, at: number, warm: readonly WarmEntity[]): void {
-    if (!this.#isStopped) this.#handover.take(claim, at, warm);
+  take(claim: Claim, at: number, arrived: Arrived = { warm: [], carried: [] }): void {
+    if (!this.#isStopped) this.#handover.take(claim, at, arrived);
   }
 
   /** Wake the entities of a partition that have something to do by themselves. */
@@ -218,6 +237,7 @@ export class Worker {
   /** Let go of everything at once: this worker is taken for dead. */
   forsake(): void {
     for (const partition of this.partitions) this.ownership.lose(partition);
+    this.carriage.forsake();
   }
 
   isActive(address: Address): boolean {
@@ -227,6 +247,11 @@ export class Worker {
   /** Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
   regroup(): void {
     for (const { address, item } of this.#handover.regroup()) this.#deliver(address, item);
+  }
+
+  /** Volatile entities that are not in memory here and may be another owner's, by partition. */
+  get carried(): ReadonlyMap<Partition, readonly Carried[]> {
+    return this.carriage.byPartition((address) => this.#partitionOf(address));
   }
 
   #partitionOf(address: Address): Partition {
@@ -386,6 +411,7 @@ export class Worker {
   #sweep(): void {
     if (this.#isStopped) return;
     this.#residents.sweep(Math.max(sweepSteps, this.#residents.count / sweepsARound));
+    this.carriage.sweep((address) => this.ownership.has(this.#partitionOf(address)));
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
   }
 }

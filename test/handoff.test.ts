@@ -122,7 +122,7 @@ test('HO3, P3: a partition that comes back while it was about to leave runs noth
     assert.ok(worker?.isActive(`tally/${key}`) && !giving.isSettled);
     const [claim] = await gate.inner.claim([partition], 'a');
     if (claim === undefined) return missing();
-    worker?.take(claim, hand.now(), []);
+    worker?.take(claim, hand.now());
     assert.not.ok(worker?.isActive(`tally/${key}`));
     open();
     await hand.advance(40_000);
@@ -147,7 +147,7 @@ test('E3, P9: what comes along with a partition is not believed of an entity who
     const [claim] = await gate.inner.claim([partition], 'a');
     if (claim === undefined) return missing();
     // As it was before the commit of which nobody has heard yet.
-    worker?.take(claim, hand.now(), [{ address, loaded: before, activities: [] }]);
+    worker?.take(claim, hand.now(), { warm: [{ address, loaded: before, activities: [] }], carried: [] });
     open();
     assert.is(await during(tally(key).count()), 2);
     await hand.advance(40_000);

@@ -1,0 +1,228 @@
+/** Types that are durable by interval or not at all, while their partitions and pins move: what comes along, and what a crash loses. */
+
+import { behaviour } from '../core/behaviour.ts';
+import { entity } from '../core/entity.ts';
+import { command } from '../core/operation.ts';
+import { decodeSignal, type Signal } from '../runtime/signals.ts';
+import { type ServedGiven, withWorkers } from './support/served.ts';
+import { assert, suite } from './support/suite.ts';
+import { Tally, type TallyTurn, tallyWith, watch } from './support/tally.ts';
+
+const test = suite('volatile');
+const Ledger = entity('ledger', { initial: () => ({}), operations: { note: command() } });
+const missing = () => Promise.reject(new Error('no such worker'));
+/** Nobody sends anything again, unless a view tells. */
+const limits = { retryMs: 30_000, retryMsMax: 30_000, deadlineMs: 120_000 };
+const keys = Array.from({ length: 40 }, (_, key) => String(key));
+const scripts = {
+  remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 20_000 }).add(100),
+  forget: (turn: TallyTurn) => turn.cancelTimer('later'),
+  tell: (turn: TallyTurn) => turn.to(Tally, `partner of ${turn.key}`).add(1),
+};
+
+const moves: Record<string, (given: ServedGiven) => Promise<unknown>> = {
+  'a worker that leaves': ({ workers, during }) => during(workers.get('b')?.close() ?? missing()),
+  'a worker that joins': ({ join }) => join('c'),
+  'a pin': async ({ workers, during, remote }) => {
+    for (const key of keys.slice(0, 10)) {
+      const { worker } = remote.where(`tally/${key}`);
+      await during(workers.get('a')?.member.pin(`tally/${key}`, worker === 'a' ? 'b' : 'a') ?? missing());
+    }
+  },
+  'a pin to where it is': async ({ workers, during, remote }) => {
+    for (const key of keys.slice(0, 10))
+      await during(workers.get('a')?.member.pin(`tally/${key}`, remote.where(`tally/${key}`).worker) ?? missing());
+  },
+  'a pin and its end': async ({ hand, workers, during }) => {
+    const pinAll = async (worker: string | undefined) => {
+      for (const key of keys.slice(0, 10))
+        await during(workers.get('a')?.member.pin(`tally/${key}`, worker) ?? missing());
+    };
+    await pinAll('b');
+    await hand.advance(2_000);
+    await pinAll(undefined);
+  },
+};
+
+for (const durability of ['none', { intervalMs: 60_000 }] as const)
+  for (const [what, move] of Object.entries(moves))
+    test(`CA1: ${what} takes nothing from entities of durability ${JSON.stringify(durability)}: state, timers, answers and streams`, () =>
+      withWorkers({ limits, behaviours: [tallyWith(scripts, { durability })] }, async (given) => {
+        const { hand, tally, during, gate } = given;
+        const once = { idempotencyKey: 'one' };
+        await during(Promise.all(keys.map((key) => tally(key).add(7, once))));
+        await during(Promise.all(keys.map((key) => tally(key).run('remind'))));
+        await during(Promise.all(keys.map((key) => tally(key).run('tell'))));
+        await move(given);
+        await hand.advance(3_000);
+        const counts = () => during(Promise.all(keys.map((key) => tally(key).count())));
+        assert.equal(
+          await counts(),
+          keys.map(() => 7),
+        );
+        await during(Promise.all(keys.map((key) => tally(key).add(7, once))));
+        await during(Promise.all(keys.map((key) => tally(key).run('tell'))));
+        await hand.advance(25_000);
+        assert.equal(
+          await counts(),
+          keys.map(() => 107),
+        );
+        assert.equal(
+          await during(Promise.all(keys.map((key) => tally(`partner of ${key}`).count()))),
+          keys.map(() => 2),
+        );
+        if (durability === 'none') assert.is(gate.commits.length, 0);
+      }));
+
+for (const lost of ['carried', 'released', 'boarded'] as const)
+  test(`CA3: that the first ${lost} of every partition gets lost takes nothing from volatile entities`, () =>
+    withWorkers({ limits, behaviours: [tallyWith(scripts, { durability: 'none' })] }, async (given) => {
+      const { hand, tally, during, transport, workers } = given;
+      await during(Promise.all(keys.map((key) => tally(key).add(7))));
+      const send = transport.send.bind(transport);
+      const taken = new Set<number>();
+      transport.send = (subject, bytes) => {
+        const signal = subject.includes('.control.') ? decodeSignal(bytes) : undefined;
+        const partition = signal?.kind === 'boarded' ? signal.partitions[0] : partitionIn(signal);
+        if (signal?.kind === lost && partition !== undefined && !taken.has(partition)) taken.add(partition);
+        else send(subject, bytes);
+      };
+      await during(workers.get('b')?.close() ?? missing());
+      await hand.advance(1_000);
+      assert.ok(taken.size > 3, `${taken.size} were lost`);
+      assert.equal(
+        await during(Promise.all(keys.map((key) => tally(key).count()))),
+        keys.map(() => 7),
+      );
+    }));
+
+test('CA1: a store that does not answer while volatile entities move takes nothing from them', () =>
+  withWorkers(
+    { limits, behaviours: [tallyWith(scripts, { durability: 'none' }), behaviour(Ledger, { note: () => undefined })] },
+    async ({ hand, tally, during, gate, remote, join }) => {
+      await during(Promise.all(keys.map((key) => tally(key).add(7))));
+      // Of durable entities in the same partitions something is under way: none is released before it is claimed without that.
+      const open = gate.holdCommits();
+      for (let key = 0; key < 100; key++) watch(remote.entity(Ledger, String(key)).note());
+      await hand.advance(10);
+      const joining = join('c');
+      await hand.advance(5_000);
+      open();
+      await joining;
+      assert.equal(
+        await during(Promise.all(keys.map((key) => tally(key).count()))),
+        keys.map(() => 7),
+      );
+    },
+  ));
+
+test('CA2: an image that is older than another owner is not used: the entity is what that owner made of it', () =>
+  withWorkers({ names: ['a'], behaviours: [tallyWith(scripts, { durability: 'none' })] }, async (given) => {
+    const { hand, tally, during, gate, workers, remote } = given;
+    await during(tally('x').add(7));
+    const worker = workers.get('a')?.member.worker;
+    const { partition } = remote.where('tally/x');
+    // Somebody claims it and is gone again.
+    await gate.claim([partition], 'somebody');
+    worker?.ownership.verify([partition]);
+    await hand.advance(2_000);
+    assert.ok(worker?.has(partition));
+    assert.is(await during(tally('x').count()), 0);
+    // And by this worker again: what it had is what it was.
+    await during(tally('x').add(5));
+    await gate.pin('tally/other', partition + 16 * 999, 'a');
+    await gate.pin('tally/other', partition + 16 * 999, undefined);
+    worker?.ownership.verify([partition]);
+    await hand.advance(2_000);
+    assert.is(await during(tally('x').count()), 5);
+  }));
+
+test('CA1: thousands of volatile entities, and one that is larger than a signal, go along', () => {
+  const wide = { grow: (turn: TallyTurn) => void turn.state.seen.push('x'.repeat(3_000_000)) };
+  return withWorkers({ names: ['a'], limits, behaviours: [tallyWith(wide, { durability: 'none' })] }, async (given) => {
+    const { tally, during, join, workers, remote } = given;
+    const many = Array.from({ length: 3_000 }, (_, key) => `room ${key}`);
+    for (let at = 0; at < many.length; at += 500)
+      await during(Promise.all(many.slice(at, at + 500).map((key) => tally(key).see('y'.repeat(1_000)))));
+    await during(tally('large').run('grow'));
+    await join('b');
+    await during(workers.get('a')?.close() ?? missing());
+    assert.is(remote.where('tally/large').worker, 'b');
+    const seen = (key: string) => tally(key).look('size') as Promise<number>;
+    Object.assign(wide, { size: (view: TallyTurn) => (view.state.seen[0] as string).length });
+    assert.is(await during(seen('large')), 3_000_000);
+    for (let at = 0; at < many.length; at += 500)
+      assert.equal(new Set(await during(Promise.all(many.slice(at, at + 500).map(seen)))), new Set([1_000]));
+  });
+});
+
+test('CA1: an entity of durability interval outlives a store that is away for longer than its interval', () =>
+  withWorkers(
+    { names: ['a'], behaviours: [tallyWith(scripts, { durability: { intervalMs: 1_000 } })] },
+    async (given) => {
+      const { hand, tally, during, gate, workers } = given;
+      await during(tally('x').add(1));
+      await hand.advance(3_000);
+      await during(tally('x').add(2));
+      gate.isAway = true;
+      await hand.advance(40_000);
+      gate.isAway = false;
+      await hand.advance(2_000);
+      assert.is(await during(tally('x').count()), 3);
+      await during(tally('x').add(4));
+      await hand.advance(3_000);
+      const found = await workers.get('a')?.inspector.get('tally/x');
+      assert.equal(found?.state, { count: 7, seen: [] });
+    },
+  ));
+
+test('CA1: an image that is written over what the store has leaves nothing of that behind', () =>
+  withWorkers(
+    {
+      behaviours: [tallyWith(scripts, { durability: { intervalMs: 5_000 } })],
+      limits: { ...limits, activityCountMax: 4 },
+    },
+    async (given) => {
+      const { hand, tally, during, workers, keyAt, gate, remote } = given;
+      const key = keyAt('a');
+      await during(tally(key).run('remind'));
+      for (let count = 0; count < 12; count++) await during((await given.remoteOf()).entity(Tally, key).add(1));
+      await hand.advance(6_000);
+      // Not written: the timer is gone, the number is another.
+      await during(tally(key).run('forget'));
+      await during(tally(key).add(1));
+      await during(workers.get('a')?.member.pin(`tally/${key}`, 'b') ?? missing());
+      await hand.advance(8_000);
+      assert.is(remote.where(`tally/${key}`).worker, 'b');
+      const [loaded] = await gate.load([
+        { address: `tally/${key}`, partition: remote.where(`tally/${key}`).partition },
+      ]);
+      assert.equal(
+        loaded?.records.map(([name]) => name),
+        [],
+      );
+      // It crashes: what comes back is what was written.
+      workers.get('b')?.member.stop();
+      await hand.advance(30_000);
+      assert.is(await during(tally(key).count()), 13);
+    },
+  ));
+
+test("E2: an entity of durability 'none' that has something to do stays in memory, however idle it looks", () =>
+  withWorkers(
+    { names: ['a'], limits: { ...limits, idleMs: 5_000 }, behaviours: [tallyWith(scripts, { durability: 'none' })] },
+    async ({ hand, tally, during }) => {
+      await during(tally('x').add(7));
+      await during(tally('x').run('remind'));
+      await hand.advance(30_000 - 5_000);
+      assert.is(await during(tally('x').count()), 107);
+      await hand.advance(10_000);
+      assert.is(await during(tally('x').count()), 0);
+    },
+  ));
+
+function partitionIn(signal: Signal | undefined): number | undefined {
+  return signal !== undefined && 'partition' in signal ? signal.partition : undefined;
+}
+
+test.run();
