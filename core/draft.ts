@@ -3,6 +3,7 @@
  * does to one object; what a turn as a whole knows is the recorder's (state.ts), which has the invariants.
  */
 import { SkerryError } from './errors.ts';
+import type { BytesPlace } from './lent.ts';
 import { defaultLimits } from './limits.ts';
 import { type Edit, type Plain, replaceRange } from './patch.ts';
 import type { Holder, Recorder } from './state.ts';
@@ -27,7 +28,8 @@ export type Step = { readonly previous: Step | undefined } & (
 );
 
 /** One open holder. */
-export class Tree {
+export class Tree implements BytesPlace {
+  readonly recorder: Recorder;
   readonly holder: Holder;
   readonly name: string;
   readonly next: Tree | undefined;
@@ -36,15 +38,22 @@ export class Tree {
   isWhole = false;
   edits: Edit[] | undefined = undefined;
 
-  constructor(holder: Holder, name: string, next: Tree | undefined) {
+  constructor(recorder: Recorder, holder: Holder, name: string, next: Tree | undefined) {
+    this.recorder = recorder;
     this.holder = holder;
     this.name = name;
     this.next = next;
   }
+
+  takeBack(original: Uint8Array, copy: Uint8Array): Uint8Array | undefined {
+    if (this.holder.value !== original) return undefined;
+    this.recorder.replace(this.holder, copy);
+    return this.holder.value as unknown as Uint8Array;
+  }
 }
 
 /** The proxy handler of one object of the state during one turn, and its place in the tree as last seen. */
-export class Branch implements Draft {
+export class Branch implements Draft, BytesPlace {
   readonly recorder: Recorder;
   readonly target: Plain;
   readonly proxy: Plain;
@@ -68,6 +77,7 @@ export class Branch implements Draft {
   }
 
   get plain(): object | undefined {
+    this.recorder.takeBackBytes();
     return this.recorder.isHiding ? undefined : this.target;
   }
 
@@ -136,10 +146,10 @@ export class Branch implements Draft {
     throw this.refusal(undefined, 'is state: it cannot be frozen or sealed');
   }
 
-  /** What a program sees of a value of this object: a draft, or a copy of bytes. */
+  /** What a program sees of a value of this object: a draft, or bytes that it is lent (D11). */
   child(value: unknown, key: string): unknown {
     if (typeof value !== 'object' || value === null) return value;
-    if (value instanceof Uint8Array) return new Uint8Array(value);
+    if (value instanceof Uint8Array) return this.recorder.lend(value, this);
     const branch = this.recorder.branch(value as Plain);
     branch.parent = this;
     branch.key = Array.isArray(this.target) ? Number(key) : key;
@@ -152,6 +162,16 @@ export class Branch implements Draft {
     const index = Array.isArray(this.target) ? this.target.indexOf(child.target) : -1;
     if (index >= 0) child.key = index;
     return index >= 0;
+  }
+
+  takeBack(original: Uint8Array, copy: Uint8Array): Uint8Array | undefined {
+    const { target, list } = this;
+    const key = Array.isArray(target)
+      ? list.indexOf(original)
+      : Object.keys(target).find((name) => target[name] === original && this.gone?.has(name) !== true);
+    if (key === undefined || key === -1) return undefined;
+    this.put(key, copy);
+    return target[key] as Uint8Array;
   }
 
   /** Sets a field, or an element that exists. */

@@ -50,7 +50,8 @@ export class Drafts {
   }
 
   #recording(): Recorder {
-    this.#recorder ??= new Recorder(this.#record.stateBytes > wholeBytesMax);
+    const { stateBytesMax } = this.#environment.limits;
+    this.#recorder ??= new Recorder(this.#record.stateBytes > wholeBytesMax, undefined, stateBytesMax);
     return this.#recorder;
   }
 

@@ -8,6 +8,7 @@ import type { Content } from './activity.ts';
 import type { EffectOutcome, View } from './behaviour.ts';
 import { type AnyEntity, type Hold, holdIdBytesMax } from './entity.ts';
 import { SkerryError } from './errors.ts';
+import type { Limits } from './limits.ts';
 import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.ts';
 import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
 import type { EntityRecord, HeldOperation } from './record.ts';
@@ -84,11 +85,12 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
     );
   const input = decodeInput(scope, operation, content);
   const turn = new TurnHandle(scope);
+  const { limits } = scope.environment;
   if (operation.kind === 'command') {
-    return ['done', outputOf(functionOf(handlers, content.operation)(turn, input), content.operation)];
+    return ['done', outputOf(functionOf(handlers, content.operation)(turn, input), content.operation, limits)];
   }
   const hold = newHold(scope, operation, content);
-  const output = outputOf(functionOf(handlers, content.operation, 'tentative')(turn, input), content.operation);
+  const output = outputOf(functionOf(handlers, content.operation, 'tentative')(turn, input), content.operation, limits);
   scope.keep(hold);
   return ['accepted', output];
 }
@@ -103,7 +105,7 @@ function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknow
 }
 
 /** A turn is synchronous: a promise as its output is a mistake that must not be stored as `{}`. */
-function outputOf(output: unknown, operation: string): unknown {
+function outputOf(output: unknown, operation: string, { messageBytesMax }: Limits): unknown {
   if (output instanceof Promise) {
     output.catch(() => undefined);
     throw new SkerryError(
@@ -111,7 +113,7 @@ function outputOf(output: unknown, operation: string): unknown {
       `'${operation}' returned a promise: a turn is synchronous; use an effect for what must be waited for`,
     );
   }
-  return output === undefined ? undefined : storable(output, 'output');
+  return output === undefined ? undefined : storable(output, 'output', messageBytesMax);
 }
 
 function runResolution(
@@ -131,7 +133,11 @@ function runResolution(
   if (hold.isLapsed) return ['lapsed'];
   const operation = operationOf(scope, hold.operation);
   const input = decodeInput(scope, operation, hold);
-  outputOf(functionOf(handlers, hold.operation, step)(new TurnHandle(scope), input), hold.operation);
+  outputOf(
+    functionOf(handlers, hold.operation, step)(new TurnHandle(scope), input),
+    hold.operation,
+    scope.environment.limits,
+  );
   scope.remove(recordName.hold(hold.id));
   return [step === 'confirm' ? 'confirmed' : 'cancelled'];
 }
@@ -146,7 +152,11 @@ function runAnswer(scope: TurnScope, partner: PartnerId, content: Content): Answ
   const [status, first, second] = readRow(scope.environment.decode(content.payload));
   const hold: Hold | undefined =
     content.hold === '' ? undefined : { entity: partner, operation: content.operation, id: content.hold };
-  outputOf(handler(new TurnHandle(scope), { ...answerBody(status, first, second), hold }), content.operation);
+  outputOf(
+    handler(new TurnHandle(scope), { ...answerBody(status, first, second), hold }),
+    content.operation,
+    scope.environment.limits,
+  );
   return ['done'];
 }
 
@@ -172,7 +182,11 @@ function runBuriedOutcome(scope: TurnScope, partner: PartnerId, content: Content
   if (partner !== '') throw new SkerryError('unknown-operation', 'The outcome of an effect cannot be sent');
   const handler = scope.behaviour.effects.get(content.operation)?.settled;
   if (handler !== undefined)
-    outputOf(handler(new TurnHandle(scope), scope.environment.decode(content.payload)), content.operation);
+    outputOf(
+      handler(new TurnHandle(scope), scope.environment.decode(content.payload)),
+      content.operation,
+      scope.environment.limits,
+    );
   return ['done'];
 }
 
@@ -184,7 +198,7 @@ export function runEffectOutcome(scope: TurnScope, id: string, outcome: EffectOu
   if (handler !== undefined) {
     // A copy for each try: what a handler that throws did to it must not be there for the next one (P1).
     const own = storable(outcome, `outcome of effect ${effect.name}`);
-    outputOf(handler(new TurnHandle(scope), own), effect.name);
+    outputOf(handler(new TurnHandle(scope), own), effect.name, scope.environment.limits);
   }
   return ['done'];
 }
@@ -223,28 +237,34 @@ export function runQuery(
   const operation = Object.hasOwn(contract.operations, request.operation)
     ? contract.operations[request.operation]
     : undefined;
-  const { handle, end } = queryView(record, environment.now);
+  const { handle, end } = queryView(record, environment);
   try {
     if (operation?.kind !== 'query')
       throw new SkerryError('unknown-operation', `'${contract.type}' has no query '${request.operation}'`);
     const where = `${contract.type} ${request.operation}`;
     const given = givenIn(request.payload, where, environment);
     const input = validateInput(operation satisfies Query<unknown, unknown, unknown>, given, where);
-    return ['done', outputOf(functionOf(handlers, request.operation)(handle, input), request.operation)];
+    return [
+      'done',
+      outputOf(functionOf(handlers, request.operation)(handle, input), request.operation, environment.limits),
+    ];
   } finally {
     end();
   }
 }
 
 /** What a query's handler sees; dead once the query has been answered. */
-function queryView(record: EntityRecord, now: number): { handle: View<AnyEntity>; end: () => void } {
+function queryView(
+  record: EntityRecord,
+  { now, limits }: TurnEnvironment,
+): { handle: View<AnyEntity>; end: () => void } {
   const seen = view(record.state.value);
   const handle: View<AnyEntity> = {
     key: record.key,
     state: seen.value as never,
     now: Math.max(now, record.now),
     refuse: (reason, detail) => {
-      throw refusalOf(reason, detail);
+      throw refusalOf(reason, detail, limits);
     },
   };
   return { handle, end: () => seen.revoke() };

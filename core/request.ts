@@ -39,8 +39,11 @@ export class Refusal {
 }
 
 /** An operation declines. Throws `unstorable` if what goes with it cannot be sent. */
-export function refusalOf(reason: string, detail: unknown): Refusal {
-  return new Refusal(String(reason), detail === undefined ? undefined : storable(detail, 'detail of the refusal'));
+export function refusalOf(reason: string, detail: unknown, { messageBytesMax }: Limits): Refusal {
+  return new Refusal(
+    String(reason),
+    detail === undefined ? undefined : storable(detail, 'detail of the refusal', messageBytesMax),
+  );
 }
 
 /** The turn needs the activity with a partner that is still in the store: load it and run the turn again. */

@@ -228,7 +228,7 @@ export class TurnScope {
 
   encodeMessage(value: unknown, where: string): Uint8Array {
     const { encode, limits } = this.environment;
-    const bytes = value === undefined ? new Uint8Array(0) : encode(storable(value, where));
+    const bytes = value === undefined ? new Uint8Array(0) : encode(storable(value, where, limits.messageBytesMax));
     if (bytes.length > limits.messageBytesMax) {
       throw new SkerryError(
         'too-large',

@@ -2,7 +2,8 @@
  * Drafts: the state that a turn changes in place, with a record from which the change is undone or written as a patch.
  *
  * A turn is one uninterrupted step, so nobody else sees the state half changed, and no copy is needed: the draft is a
- * thin proxy over the live objects. Opening costs nothing per field; reads and writes cost what they touch
+ * thin proxy over the live objects. Longer than 400 lines because what one turn knows is one class: each rule needs
+ * several of its fields. Opening costs nothing per field; reads and writes cost what they touch
  * (docs/decisions/0001). Owns drafts and undo; their handlers are in draft.ts, patches in patch.ts, views in view.ts. Does not encode, and does not know when a turn commits.
  *
  *   new Recorder ── open, replace, use of drafts ──▶ settle ──▶ isChanged, patch, whole ──▶ keep
@@ -11,9 +12,11 @@
  * D4: Undo restores the same objects with the same content in the same key order.
  * D5: `applyPatch(before, patch)` equals the state after.
  * D6: Stored state is a tree. An object may be moved; one that ends up at two places is copied at the later one.
+ *     What that takes is bounded like what is assigned, by the state's limit (`too-large`).
  * D7: What is assigned is copied (D2): a caller's later change to its own object does not reach the state.
  * D8: After `keep` or `undo` every draft and view throws, so a leaked one neither reads nor changes the live state.
  * D10: Nothing in the state is nested deeper than depthMax, however many turns it took to nest it.
+ * D11: Bytes that a turn reads are a copy, the same one each time; what it changes in them is stored like an assignment.
  *
  * Why patches may skip writes: once an edit carries an object (a new one, or an existing one that moved), its value is
  * read when the turn has settled, so writes inside a carried object need none. And why no tree is walked to find
@@ -22,6 +25,8 @@
  */
 import { Branch, type Step, Tree, undoStep } from './draft.ts';
 import { assert } from './errors.ts';
+import { type BytesPlace, LentBytes } from './lent.ts';
+import { defaultLimits } from './limits.ts';
 import { copyEdit, type Edit, type Patch, type Plain } from './patch.ts';
 import type { Draft, Keeper, Key } from './storable.ts';
 import * as data from './storable.ts';
@@ -43,12 +48,15 @@ interface Carried {
 export class Recorder implements Keeper {
   /** After `keep` or `undo`. */
   isOver = false;
+  readonly bytesMax: number;
+  bytesLeft: number;
   /** The newest step. */
   last: Step | undefined = undefined;
   private readonly isRecording: boolean;
   private readonly editCountMax: number;
   private trees: Tree | undefined = undefined;
   private branches: Map<object, Branch> | undefined = undefined;
+  private lent: LentBytes | undefined = undefined;
   /** Branches with hidden properties. */
   private hidden: Branch[] | undefined = undefined;
   private carried: Map<unknown, Carried> | undefined = undefined;
@@ -66,9 +74,11 @@ export class Recorder implements Keeper {
   private into: Branch | undefined = undefined;
 
   /** Without recording, or after more edits than `editCountMax`, a changed state's patch is 'whole'. */
-  constructor(isRecording: boolean, editCountMax = 1_000) {
+  constructor(isRecording: boolean, editCountMax = 1_000, bytesMax: number = defaultLimits.stateBytesMax) {
     this.isRecording = isRecording;
     this.editCountMax = editCountMax;
+    this.bytesMax = bytesMax;
+    this.bytesLeft = bytesMax;
   }
 
   /** A draft of what the holder holds; the same draft while the holder holds the same. `name` appears in messages. */
@@ -77,7 +87,7 @@ export class Recorder implements Keeper {
     const tree = this.treeOf(holder) ?? this.plant(holder, name);
     const { value } = holder;
     if (typeof value !== 'object' || value === null) return value;
-    if (value instanceof Uint8Array) return new Uint8Array(value);
+    if (value instanceof Uint8Array) return this.lend(value, tree);
     if (tree.root?.target !== value) this.root(tree, value as Plain);
     return tree.root?.proxy;
   }
@@ -110,6 +120,7 @@ export class Recorder implements Keeper {
    */
   settle(): void {
     assert(!this.isOver && !this.isSettled, 'a recorder is settled once');
+    this.takeBackBytes();
     this.isSettled = true;
     this.bareUnseen();
     if (this.carried === undefined) return;
@@ -118,6 +129,7 @@ export class Recorder implements Keeper {
     this.bareUnseen();
     if (isTree) return;
     const seen = new Set<unknown>();
+    this.bytesLeft = this.bytesMax;
     for (let tree = this.trees; tree !== undefined; tree = tree.next) {
       this.separate(tree.holder as unknown as Plain, 0, new Set(), seen);
     }
@@ -163,9 +175,20 @@ export class Recorder implements Keeper {
     this.hidden = undefined;
     this.carried = undefined;
     this.fresh = undefined;
+    this.lent = undefined;
   }
 
   // From here on: what branches ask of their recorder.
+
+  lend(original: Uint8Array, place: BytesPlace): Uint8Array {
+    this.lent ??= new LentBytes();
+    return this.lent.lend(original, place);
+  }
+
+  /** What was changed in bytes that were lent is put into the state; before it is read past the drafts (D11). */
+  takeBackBytes(): void {
+    if (!this.isSettled) this.lent?.takeBack();
+  }
 
   get isHiding(): boolean {
     return this.hidden !== undefined;
@@ -189,7 +212,8 @@ export class Recorder implements Keeper {
   /** What a program gets of something that left its place. */
   draft(value: unknown): unknown {
     if (typeof value !== 'object' || value === null) return value;
-    return value instanceof Uint8Array ? new Uint8Array(value) : this.branch(value as Plain).proxy;
+    if (value instanceof Uint8Array) return this.lent?.lentOf(value) ?? new Uint8Array(value);
+    return this.branch(value as Plain).proxy;
   }
 
   /** The object behind one of our own drafts; every other value as it is. */
@@ -235,6 +259,7 @@ export class Recorder implements Keeper {
   private take(into: Branch | undefined, parent: object, key: Key, value: unknown, where: data.Where): unknown {
     this.into = into;
     if (this.isLoose) this.isUnsure = true;
+    this.bytesLeft = this.bytesMax;
     const moved = this.branchOf(value);
     if (moved === undefined) return data.copyStorable(value, where, this.level + 1, this);
     const stored = this.adopt(moved, parent, key, this.level + 1);
@@ -297,7 +322,7 @@ export class Recorder implements Keeper {
   }
 
   private plant(holder: Holder, name: string): Tree {
-    this.trees = new Tree(holder, name, this.trees);
+    this.trees = new Tree(this, holder, name, this.trees);
     return this.trees;
   }
 
@@ -321,6 +346,7 @@ export class Recorder implements Keeper {
   /** Levels of nesting in an object, counted no further than the limit; what is hidden could lead in a circle. */
   private height(value: object, level: number): number {
     if (data.isTooDeep(level) || value instanceof Uint8Array) return level;
+    data.spend(this, 1, 'state');
     const gone = this.hidden === undefined ? undefined : this.find(value)?.gone;
     let highest = level;
     for (const [key, child] of Object.entries(value)) {
@@ -391,7 +417,7 @@ export class Recorder implements Keeper {
         continue;
       }
       this.last = { previous: this.last, kind: 'put', target, key, old: child };
-      target[key] = data.copyStorable(child, 'state', level + 1);
+      target[key] = data.copyStorable(child, 'state', level + 1, this);
     }
     above.delete(target);
   }

@@ -7,6 +7,8 @@
  * D1: What passes comes back equal from the store: msgpack has no -0 (kept as 0), no lone surrogates and no bigints
  *     beyond 64 bits (both refused), no holes and no named properties of arrays (kept as undefined, not copied).
  * D2: The copy shares no object with the value, and is a tree: what the value holds twice, the copy holds as two.
+ *     The work is linear in what the copy takes, and ends as soon as that is over the limit (`too-large`): an object that holds
+ *     the one before it twice, forty levels deep, is small only where it is shared.
  * D3: Nothing is dropped that a program could have meant: functions, class instances, accessors, symbol keys are refused,
  *     with the path to them. Getters are never run.
  */
@@ -26,8 +28,14 @@ export interface Draft {
   readonly plain: object | undefined;
 }
 
+/** What copies may take, bytes: counted at least as much too low as encoding adds. */
+export interface Budget {
+  readonly bytesMax: number;
+  bytesLeft: number;
+}
+
 /** Takes drafts into a copy as the objects that they are, instead of copying them; see state.ts. */
-export interface Keeper {
+export interface Keeper extends Budget {
   adopt(draft: Draft, parent: object, key: Key, level: number): object | undefined;
 }
 
@@ -37,17 +45,42 @@ const bigintMin = -(2n ** 63n);
 const bigintMax = 2n ** 64n - 1n;
 const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
 
-/** A copy of the value that shares nothing with it. Throws `unstorable`, naming the path to what cannot be stored. */
-export function storable(value: unknown, where: string): unknown {
-  return copyStorable(value, where, 1);
+/**
+ * A copy of the value that shares nothing with it. Throws `unstorable`, naming the path to what cannot be stored, and
+ * `too-large` for what certainly takes more than `bytesMax` when encoded.
+ */
+export function storable(value: unknown, where: string, bytesMax: number = defaultLimits.stateBytesMax): unknown {
+  if (typeof value === 'object' && value !== null) return new Copying(where, undefined, bytesMax).copy(value, 1);
+  return leaf(value, where);
 }
 
-/** The same for a value that will lie at `level` of a tree, where a `keeper` may take drafts as they are. */
+/**
+ * The same for a value that will lie at `level` of a tree, where a `keeper` may take drafts as they are. Bounded by the
+ * keeper's budget: what is copied without one is a tree that was bounded before.
+ */
 export function copyStorable(value: unknown, where: Where, level: number, keeper?: Keeper): unknown {
-  if (typeof value === 'object' && value !== null) return new Copying(where, keeper).copy(value, level);
+  if (typeof value === 'object' && value !== null)
+    return new Copying(where, keeper, Number.POSITIVE_INFINITY).copy(value, level);
+  return leaf(value, where);
+}
+
+function leaf(value: unknown, where: Where): unknown {
   const problem = leafProblem(value);
   if (problem !== undefined) throw unstorable(where, problem);
   return value === 0 ? 0 : value;
+}
+
+/** Take what a part of a copy needs at least. Throws `too-large` when nothing is left. */
+export function spend(budget: Budget, bytes: number, where: Where): void {
+  budget.bytesLeft -= bytes;
+  if (budget.bytesLeft < 0) throw tooMuch(where, budget.bytesMax);
+}
+
+function tooMuch(where: Where, bytesMax: number): SkerryError {
+  return new SkerryError(
+    'too-large',
+    `${typeof where === 'string' ? where : where()} takes more than ${bytesMax} bytes: messageBytesMax is the limit of what is sent, stateBytesMax of a state`,
+  );
 }
 
 export function unstorable(where: Where, problem: string): SkerryError {
@@ -72,14 +105,20 @@ export function isTooDeep(level: number): boolean {
 export const tooDeep = `is nested deeper than ${defaultLimits.depthMax} levels, or contains itself`;
 
 /** One copy under way: remembers the way to where it is, so that a refusal can name it. */
-class Copying {
+class Copying implements Budget {
+  readonly bytesMax: number;
+  bytesLeft: number;
   private readonly trail: Key[] = [];
   private readonly where: Where;
   private readonly keeper: Keeper | undefined;
+  private readonly budget: Budget;
 
-  constructor(where: Where, keeper: Keeper | undefined) {
+  constructor(where: Where, keeper: Keeper | undefined, bytesMax: number) {
     this.where = where;
     this.keeper = keeper;
+    this.bytesMax = bytesMax;
+    this.bytesLeft = bytesMax;
+    this.budget = keeper ?? this;
   }
 
   copy(value: object, level: number): object {
@@ -88,19 +127,24 @@ class Copying {
     const source = draft?.plain ?? value;
     if (Array.isArray(source)) return this.array(source, level);
     const prototype: unknown = Object.getPrototypeOf(source);
-    if (prototype === Object.prototype || prototype === null) return this.record(source as Plain, level);
-    if (source instanceof Uint8Array) return new Uint8Array(source);
-    throw this.refusal(objectProblem(source));
+    if (prototype === Object.prototype || isPlainPrototype(prototype)) return this.record(source as Plain, level);
+    if (!isBytes(source)) throw this.refusal(objectProblem(source));
+    spend(this.budget, source.length, this.where);
+    return new Uint8Array(source);
   }
 
   private record(source: Plain, level: number): object {
     const copy: Plain = {};
-    for (const key of Object.keys(source)) {
+    const keys = Object.keys(source);
+    spend(this.budget, 2 * keys.length, this.where);
+    let count = 0;
+    for (const key of keys) {
       const descriptor = Reflect.getOwnPropertyDescriptor(source, key);
       if (descriptor === undefined) continue;
       if (descriptor.get !== undefined || descriptor.set !== undefined) throw this.refusal(accessorProblem, key);
       const problem = keyProblem(key);
       if (problem !== undefined) throw this.refusal(problem, key);
+      if (isFarIndex(key, count++)) scatter(copy);
       copy[key] = this.part(descriptor.value, copy, key, level);
     }
     if (Object.getOwnPropertySymbols(source).length > 0) throw this.refusal(symbolProblem);
@@ -108,8 +152,9 @@ class Copying {
   }
 
   private array(source: readonly unknown[], level: number): object {
-    if (Object.getPrototypeOf(source) !== Array.prototype) throw this.refusal(objectProblem(source));
+    if (!isArrayPrototype(Object.getPrototypeOf(source))) throw this.refusal(objectProblem(source));
     if (source.length > defaultLimits.stateBytesMax) throw tooLong(pathText(this.where, this.trail), source.length);
+    spend(this.budget, source.length, this.where);
     const copy: unknown[] = [];
     for (let index = 0; index < source.length; index++) copy.push(this.part(source[index], copy, index, level));
     return copy;
@@ -119,6 +164,7 @@ class Copying {
     if (typeof value !== 'object' || value === null) {
       const problem = leafProblem(value);
       if (problem !== undefined) throw this.refusal(problem, key);
+      if (typeof value === 'string') spend(this.budget, value.length, this.where);
       return value === 0 ? 0 : value;
     }
     this.trail.push(key);
@@ -149,6 +195,32 @@ export function scatter(fields: Record<string, unknown>): void {
   const farthest = '4294967294';
   fields[farthest] = undefined;
   delete fields[farthest];
+}
+
+/** Of plain objects, also those of another realm (a vm context, a frame): no class in between, and nothing above. */
+function isPlainPrototype(prototype: unknown): boolean {
+  if (prototype === null) return true;
+  return (
+    typeof prototype === 'object' &&
+    Object.getPrototypeOf(prototype) === null &&
+    Object.hasOwn(prototype, 'isPrototypeOf')
+  );
+}
+
+/** The prototype of arrays is an array itself, in every realm; that of a class which extends them is none. */
+function isArrayPrototype(prototype: unknown): boolean {
+  return (
+    prototype === Array.prototype || (Array.isArray(prototype) && isPlainPrototype(Object.getPrototypeOf(prototype)))
+  );
+}
+
+const typedName = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)?.get;
+
+/** Whether it is a Uint8Array, of this realm or another. */
+function isBytes(value: object): value is Uint8Array {
+  return (
+    value instanceof Uint8Array || (typedName !== undefined && Reflect.apply(typedName, value, []) === 'Uint8Array')
+  );
 }
 
 /** The handler behind a draft or a view; undefined for every other object. */

@@ -52,8 +52,7 @@ export class TurnHandle {
   }
 
   refuse(reason: string, detail?: unknown): never {
-    this.#scope.checkOpen();
-    throw refusalOf(reason, detail);
+    throw refusalOf(reason, detail, this.#open.environment.limits);
   }
 
   to(contract: AnyEntity, key: string, when?: When): object {

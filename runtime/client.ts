@@ -131,8 +131,8 @@ export class Client {
 
   #encodeInput(input: unknown, address: Address, name: string): Uint8Array {
     if (input === undefined) return nothing;
-    const bytes = encode(storable(input, 'input'));
     const { messageBytesMax } = this.#parts.limits;
+    const bytes = encode(storable(input, 'input', messageBytesMax));
     if (bytes.length > messageBytesMax)
       throw new SkerryError(
         'too-large',

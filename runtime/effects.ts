@@ -78,6 +78,7 @@ export class Effects {
       const output = storable(
         await effect.run(input, { idempotencyKey: pending.id, attempt, address }),
         `output of effect ${pending.name}`,
+        limits.messageBytesMax,
       );
       const { length } = encode(output);
       if (length > limits.messageBytesMax)
@@ -87,7 +88,10 @@ export class Effects {
         };
       return { status: 'done', output };
     } catch (error) {
-      const isLast = attempt >= (effect.attemptsMax ?? limits.attemptsMax) || isSkerryError(error, 'unstorable');
+      const isLast =
+        attempt >= (effect.attemptsMax ?? limits.attemptsMax) ||
+        isSkerryError(error, 'unstorable') ||
+        isSkerryError(error, 'too-large');
       environment.log.warn(
         { entity: address, effect: pending.name, attempt, error: errorText(error) },
         isLast ? 'an effect failed for good' : 'an effect failed; it is tried again',

@@ -113,7 +113,10 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     options: { now?: number; seed?: number; limits?: Partial<Limits> },
   ) {
     this.#behaviour = behaviour;
-    this.#record = freshRecord(addressOf(behaviour.contract.type, key), behaviour);
+    this.#record = freshRecord(addressOf(behaviour.contract.type, key), behaviour, {
+      ...defaultLimits,
+      ...options.limits,
+    });
     this.#environment = {
       now: options.now ?? 0,
       random: chance(options.seed ?? 1),
@@ -160,7 +163,10 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   #ask(partner: PartnerId, name: string, operation: AnyOperation, input: unknown): unknown {
-    const payload = input === undefined ? new Uint8Array(0) : encode(storable(input, `input of ${name}`));
+    const payload =
+      input === undefined
+        ? new Uint8Array(0)
+        : encode(storable(input, `input of ${name}`, defaultLimits.messageBytesMax));
     if (operation.kind === 'query') return this.#query(name, payload);
     const hold: Hold | undefined =
       operation.kind === 'tentative'

@@ -171,7 +171,8 @@ export class Residents {
   #fencing(activation: Activation, loaded: Loaded | undefined): Commit {
     const { address, partition } = activation;
     const { head, records } =
-      loaded ?? drain(freshRecord(address, activation.behaviour), newLayout(), activation.behaviour);
+      loaded ??
+      drain(freshRecord(address, activation.behaviour, this.#parts.limits), newLayout(), activation.behaviour);
     const expected = loaded?.version ?? 0;
     const wakeAt = loaded?.wakeAt;
     const epoch = this.#parts.epochOf(partition);
@@ -194,7 +195,8 @@ export class Residents {
       const isVolatile = activation.behaviour.durability !== 'turn';
       const carried = isVolatile ? this.#parts.carriage.get(activation.address) : undefined;
       if (carried !== undefined) await this.#restoreCarried(activation, carried, loaded, rows);
-      else if (loaded === undefined) activation.record = freshRecord(activation.address, activation.behaviour);
+      else if (loaded === undefined)
+        activation.record = freshRecord(activation.address, activation.behaviour, this.#parts.limits);
       else await this.#restoreStored(activation, loaded, rows);
     } catch (error) {
       this.#parts.failed(activation, error);
@@ -208,7 +210,7 @@ export class Residents {
   }
 
   async #restoreStored(activation: Activation, loaded: Loaded, rows: ActivityRows): Promise<void> {
-    const { record, layout } = restore(activation.address, loaded, activation.behaviour);
+    const { record, layout } = restore(activation.address, loaded, activation.behaviour, this.#parts.limits);
     activation.storedVersion = loaded.version;
     activation.storedWakeAt = loaded.wakeAt;
     activation.layout = layout;

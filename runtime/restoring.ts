@@ -6,6 +6,7 @@ import type { Activity, Content, Inbound, KeptAnswer, OutboxMessage } from '../c
 import { newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
+import { defaultLimits, type Limits } from '../core/limits.ts';
 import { type Address, keyOf, type PartnerId } from '../core/message.ts';
 import { applyPatch } from '../core/patch.ts';
 import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, PendingEffect, Timer } from '../core/record.ts';
@@ -16,8 +17,12 @@ import { type EntityLayout, formatVersion, newLayout } from './persistence.ts';
 import type { Loaded } from './store.ts';
 
 /** The record of an entity that was never committed. Throws what the contract's `initial` throws. */
-export function freshRecord(address: Address, behaviour: Behaviour): EntityRecord {
-  const state = storable(behaviour.contract.initial(keyOf(address)), `initial state of ${address}`);
+export function freshRecord(
+  address: Address,
+  behaviour: Behaviour,
+  { stateBytesMax }: Limits = defaultLimits,
+): EntityRecord {
+  const state = storable(behaviour.contract.initial(keyOf(address)), `initial state of ${address}`, stateBytesMax);
   const record = newRecord(address, state);
   record.stateBytes = encode(state).length;
   return record;
@@ -28,9 +33,10 @@ export function restore(
   address: Address,
   loaded: Loaded,
   behaviour: Behaviour,
+  limits: Limits = defaultLimits,
 ): { record: EntityRecord; layout: EntityLayout } {
   const { record, layout, stateVersion } = restoreStored(address, loaded);
-  upgrade(record, stateVersion, behaviour);
+  upgrade(record, stateVersion, behaviour, limits);
   return { record, layout };
 }
 
@@ -117,7 +123,7 @@ function restoreState(record: EntityRecord, inHead: Uint8Array | undefined, reco
   }
 }
 
-function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviour): void {
+function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviour, { stateBytesMax }: Limits): void {
   if (stateVersion > behaviour.version) {
     throw new SkerryError(
       'store-format',
@@ -133,7 +139,7 @@ function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviou
         'invalid-definition',
         `The upgrade of '${behaviour.contract.type}' from version ${version} returned nothing: it must return the state, also where it changes it in place`,
       );
-    record.state.value = storable(next, `${record.address} upgraded from version ${version}`);
+    record.state.value = storable(next, `${record.address} upgraded from version ${version}`, stateBytesMax);
   }
   const whole = encode(record.state.value);
   record.stateBytes = whole.length;

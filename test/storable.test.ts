@@ -1,10 +1,13 @@
 /** What may be stored: core/storable.ts, and the same rules for what is put into a draft. */
+import { isDeepStrictEqual } from 'node:util';
+import { createContext, runInContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { type ErrorCode, isSkerryError } from '../core/errors.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { Recorder } from '../core/state.ts';
 import { storable } from '../core/storable.ts';
+import { decode, encode } from '../runtime/codec.ts';
 import { assert, suite } from './support/suite.ts';
 
 const rules = suite('storable');
@@ -53,6 +56,65 @@ rules('D1: what the store would change is changed at once', () => {
   assert.is(Object.getPrototypeOf(storable(Object.create(null), 'x')), Object.prototype);
   const bytes = storable(Buffer.from('ab'), 'x') as Uint8Array;
   assert.equal([bytes.constructor, bytes.length, bytes[0]], [Uint8Array, 2, 97]);
+});
+
+/** An object whose two fields are the one before it: small in memory, and 2 ** depth objects as a tree. */
+function shared(depth: number): object {
+  let value: object = { leaf: 1 };
+  for (let level = 0; level < depth; level++) value = { left: value, right: value };
+  return value;
+}
+
+rules('D2: shared references cost what their copy takes, and no more than its limit', () => {
+  fails('too-large', /^x takes more than 900000 bytes.*messageBytesMax.*stateBytesMax/, () =>
+    storable(shared(40), 'x', 900_000),
+  );
+  const lists = Array.from({ length: 60 }).reduce<unknown>((list) => [list, list], []);
+  fails('too-large', /takes more than/, () => storable(lists, 'x', 900_000));
+  const bytes = new Uint8Array(800_000);
+  fails('too-large', /takes more than/, () => storable([bytes, bytes], 'x', 900_000));
+  const long = 'x'.repeat(800_000);
+  fails('too-large', /takes more than/, () => storable([long, long], 'x', 900_000));
+  assert.equal((storable(shared(3), 'x', 900_000) as Loose).right.left.right, { leaf: 1 });
+});
+
+rules('D2: what is counted before encoding is at most what encoding takes: nothing that fits is refused', () => {
+  const data = fc.anything({ withBigInt: true, maxDepth: 4 }).filter((value) => {
+    try {
+      return storable(value, 'x') !== undefined;
+    } catch {
+      return false;
+    }
+  });
+  const property = fc.property(data, (value) => {
+    const { length } = encode(storable(value, 'x'));
+    assert.equal(storable(value, 'x', length), storable(value, 'x'));
+  });
+  void fc.assert(property, { seed: 8, numRuns: 2_000 });
+});
+
+rules('D3: plain objects, arrays and bytes of another realm are plain; classes of another realm are none', () => {
+  const other = createContext({});
+  const made = (source: string) => runInContext(source, other) as unknown;
+  const value = made('({ a: [1, { b: new Uint8Array([1, 2]) }], n: Object.create(null) })');
+  const copy = storable(value, 'x');
+  assert.ok(isDeepStrictEqual(copy, { a: [1, { b: new Uint8Array([1, 2]) }], n: {} }));
+  assert.equal(decode(encode(copy)), copy);
+  const { recorder, state, holder } = begin({});
+  state.kept = value;
+  recorder.settle();
+  recorder.keep();
+  assert.ok(isDeepStrictEqual(holder.value.kept, copy));
+  const classes = [
+    'new (class P { x = 1 })()',
+    'new (class extends Array {})()',
+    'new Date(0)',
+    'new Map()',
+    'Object.create({})',
+  ];
+  for (const source of classes) fails('unstorable', /^x is/, () => storable(made(source), 'x'));
+  fails('unstorable', /^x is/, () => storable(Object.create({}), 'x'));
+  fails('unstorable', /^x is/, () => storable(new (class extends Array {})(), 'x'));
 });
 
 const anything = fc.anything({
