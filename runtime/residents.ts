@@ -254,7 +254,7 @@ export class Residents {
   ): Promise<void> {
     const { address, behaviour } = activation;
     const { limits } = this.#parts;
-    const { record, layout } = restore(address, carried.loaded, behaviour);
+    const { record, layout } = restore(address, carried.loaded, behaviour, this.#parts.limits);
     for (const [name, bytes] of rowsOf(carried)) restoreActivity(record, name.slice(1), bytes);
     if (behaviour.durability === 'none' || behaviour.durability === 'turn') {
       activation.layout = layout;

@@ -9,7 +9,7 @@ import type { HostedType, Pin, View, WorkerEntry } from '../placement/view.ts';
 import { encode, Row, rowOf } from './codec.ts';
 import type { Loaded } from './store.ts';
 
-const signalVersion = 2;
+export const signalVersion = 2;
 
 /** An entity as it leaves one worker's memory for another's: what the store has of it, without a read. */
 export interface WarmEntity {

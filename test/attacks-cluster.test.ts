@@ -3,7 +3,7 @@ import { defaultLimits } from '../core/limits.ts';
 import { pinnedPartition } from '../placement/placement.ts';
 import { encode } from '../runtime/codec.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
-import { decodeSignal } from '../runtime/signals.ts';
+import { decodeSignal, signalVersion } from '../runtime/signals.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
 import { Worker } from '../runtime/worker.ts';
@@ -69,7 +69,7 @@ test('P4: what a paused worker had tried before, and sends on when it wakes, is 
 test('a view that no process could compute, or get beyond, is not read', () => {
   const viewOf = (version: number, weight: number) => {
     const entry = ['a', 'a', weight, [], [['stock', []]], '', false];
-    return encode([1, 0, [version, 256, [entry], []]]);
+    return encode([signalVersion, 0, [version, 256, [entry], []]]);
   };
   assert.is(decodeSignal(viewOf(1, 64)).kind, 'view');
   for (const weight of [0, 0.5, 65, 1e9]) assert.throws(() => decodeSignal(viewOf(1, weight)), /a weight/);
