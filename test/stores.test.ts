@@ -1,4 +1,8 @@
-/** Each store against the conformance suite, and what is true of the embedded one alone. */
+/**
+ * Each store against the conformance suite, and what is true of the embedded one alone.
+ *
+ * Longer than 400 lines because each of its rules needs the same folders and processes.
+ */
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -163,6 +167,26 @@ rule('S6: a claim by another process makes this one stale at once', async (folde
   assert.equal(await store.epochs([0]), [epoch + 1]);
   assert.equal(await store.commit([commitOf({ address: 'order/1', epoch, expected: 1 })]), ['stale-epoch']);
 });
+
+rule(
+  'SX1: a process that ends while it writes ends, and one that writes nothing ends with its own code',
+  async (folder, opened) => {
+    const script = fileURLToPath(new URL('./support/lmdb-child.ts', import.meta.url));
+    for (const [how, signal, status] of [
+      ['exit', 'SIGKILL', null],
+      ['throw', 'SIGKILL', null],
+      ['idle', null, 3],
+    ] as const) {
+      const ended = spawnSync(process.execPath, ['--import', 'tsx', script, 'endInCommit', folder, how], {
+        encoding: 'utf8',
+        timeout: 20_000,
+      });
+      assert.equal([how, ended.signal, ended.status], [how, signal, status]);
+      assert.is(ended.stderr.includes(folder), how !== 'idle');
+    }
+    assert.is(await wholeVersion(await opened(), 'order/1'), 1);
+  },
+);
 
 rule('SL5: a folder that another live process has open is in use, and may be looked into', async (folder, opened) => {
   const holder = child(['hold', folder]);

@@ -4,6 +4,8 @@
  * Owns what is written where and when it is durable. `lmdb-layout.ts` lays out the bytes, `lmdb-reading.ts`
  * walks through them, `lmdb-folder.ts` decides who may open a folder.
  *
+ * Longer than 400 lines because it is all that may know the package.
+ *
  * Invariants:
  * - SL1 A group is one child transaction: what throws inside it leaves nothing, whatever else shares the LMDB transaction.
  * - SL2 Epochs and versions are checked inside the write transaction, of which there is one at a time over all processes.
@@ -34,6 +36,7 @@ import type {
   Wake,
 } from '../store.ts';
 import type { LeaseCall } from './lease.ts';
+import { Writes } from './lmdb-exit.ts';
 import {
   causeOf,
   checkDataFile,
@@ -120,7 +123,7 @@ async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
   try {
     await checkDataFile(path);
     databases = openDatabases(path, options.readOnly ?? false);
-    return new LmdbStore(path, databases, await enter(path, databases, options), options);
+    return new LmdbStore(path, databases, await enterOnce(path, databases, options), options);
   } catch (error) {
     await databases?.root.close();
     openFolders.delete(path);
@@ -141,6 +144,7 @@ class LmdbStore implements Store {
   #reopening: Promise<Databases> | undefined;
   #closing: Promise<void> | undefined;
   readonly #underway = new Set<Promise<unknown>>();
+  readonly #writes: Writes;
 
   constructor(path: string, databases: Databases, partitions: number, options: LmdbOptions) {
     this.#path = path;
@@ -148,6 +152,7 @@ class LmdbStore implements Store {
     this.partitions = partitions;
     this.#options = options;
     this.#step = options.onStep ?? (() => {});
+    this.#writes = new Writes(path, () => isWriting(this.#databases));
   }
 
   claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
@@ -227,9 +232,11 @@ class LmdbStore implements Store {
     await Promise.allSettled(this.#underway);
     try {
       // On a full disk the note that this process has the folder open stays; it holds as long as the process lives.
-      if (this.#databases !== undefined && !this.#options.readOnly) await leave(this.#databases).catch(causeOf);
+      const databases = this.#databases;
+      if (databases !== undefined && !this.#options.readOnly) await leave(this.#writes, databases).catch(causeOf);
     } finally {
       await this.#databases?.root.close();
+      this.#writes.close();
       openFolders.delete(this.#path);
     }
   }
@@ -295,11 +302,14 @@ class LmdbStore implements Store {
       throw new SkerryError('store-failed', `The store in ${this.#path} is open for reading only`);
     let transaction = Number.POSITIVE_INFINITY;
     try {
-      return await databases.heads.childTransaction(() => {
-        const result = body(databases);
-        transaction = databases.root.getWriteTxnId();
-        return result;
-      });
+      return await this.#writes.run(
+        (write) => databases.heads.childTransaction(write),
+        () => {
+          const result = body(databases);
+          transaction = databases.root.getWriteTxnId();
+          return result;
+        },
+      );
     } catch (error) {
       throw isSkerryError(error) ? error : await this.#failure(databases, error, transaction);
     }
@@ -368,14 +378,20 @@ function moveWake(wakes: Bytes, home: Partition, { address, wakeAt }: Commit, be
   if (wakeAt !== undefined) wakes.putSync(wakeKey(home, { address, wakeAt }), nothing);
 }
 
+async function enterOnce(path: string, databases: Databases, options: LmdbOptions): Promise<number> {
+  const writes = new Writes(path, () => isWriting(databases));
+  return enter(writes, databases, options).finally(() => writes.close());
+}
+
 /** Checks the format and joins the folder's users, in one transaction; answers the number of partitions. */
-async function enter(path: string, { heads, meta }: Databases, options: LmdbOptions): Promise<number> {
+async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOptions): Promise<number> {
+  const { path } = writes;
   if (options.readOnly) {
     const note = meta.getBinary('format');
     if (note === undefined) throw new SkerryError('not-found', `There is no data of Skerry in ${path}`);
     return partitionsOf(path, note, options.partitions);
   }
-  return meta.childTransaction(() => {
+  const join = () => {
     const note = meta.getBinary('format');
     if (note === undefined && page(heads, '', undefined, 1).length > 0) throw unknownFormat(path, undefined);
     const partitions = note === undefined ? (options.partitions ?? 256) : partitionsOf(path, note, options.partitions);
@@ -385,13 +401,24 @@ async function enter(path: string, { heads, meta }: Databases, options: LmdbOpti
     );
     if (note === undefined) meta.putSync('format', formatNote(partitions));
     return partitions;
-  });
+  };
+  return writes.run((write) => meta.childTransaction(write), join);
 }
 
-async function leave({ meta }: Databases): Promise<void> {
-  await meta.childTransaction(() => {
-    meta.putSync('users', leaveUsers(meta.getBinary('users'), thisProcess(false, '')));
-  });
+async function leave(writes: Writes, { meta }: Databases): Promise<void> {
+  await writes.run(
+    (write) => meta.childTransaction(write),
+    () => void meta.putSync('users', leaveUsers(meta.getBinary('users'), thisProcess(false, ''))),
+  );
+}
+
+/** Whether LMDB's thread has a transaction, which it was given in an earlier turn of the event loop. */
+function isWriting(databases: Databases | undefined): boolean {
+  try {
+    return databases !== undefined && databases.root.getWriteTxnId() >= 0;
+  } catch {
+    return false;
+  }
 }
 
 function lastTransaction({ root }: Databases): number {

@@ -133,5 +133,23 @@ async function commitBoth(store: Store, epoch: Epoch, version: number): Promise<
   if (failed !== undefined) throw failed.reason;
 }
 
-const deeds: Record<string, () => Promise<void>> = { commitForEver, increment, claimOnce, hold, fill };
+/** Ends, if not idle, while LMDB's thread has a transaction open, and waits for this thread to say what is to be written. */
+async function endInCommit(): Promise<void> {
+  const store = await openLmdb(folder);
+  const epoch = await claimed(store);
+  if (epochText === 'idle') {
+    await store.commit([commitOf('order/1', epoch, 0)]);
+    process.exit(3);
+  }
+  void store.commit([commitOf('order/1', epoch, 0)]);
+  // The first turn of the event loop starts the transaction; by the end of the pause it is open.
+  await new Promise((resolve) => process.nextTick(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 100);
+  say('ending');
+  if (epochText === 'throw') throw new Error('uncaught');
+  process.exit(3);
+}
+
+const deeds: Record<string, () => Promise<void>> = { commitForEver, increment, claimOnce, hold, fill, endInCommit };
 await deeds[what]?.();
