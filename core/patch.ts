@@ -26,6 +26,24 @@ export function applyPatch(value: unknown, edits: readonly Edit[]): unknown {
   return holder.value;
 }
 
+/** The edits in what was stored as a patch. Throws `store-format` for what is none. */
+export function editsIn(stored: unknown): readonly Edit[] {
+  if (!Array.isArray(stored) || !stored.every(isEdit)) throw misfit();
+  return stored;
+}
+
+function isEdit(one: unknown): one is Edit {
+  if (!Array.isArray(one)) return false;
+  const [path, start, count, inserted] = one as unknown[];
+  const isPath = Array.isArray(path) && path.every((key) => typeof key === 'string' || Number.isSafeInteger(key));
+  if (!isPath || one.length === 1 || one.length === 2) return isPath;
+  return one.length === 4 && isCount(start) && isCount(count) && Array.isArray(inserted);
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
 function applyEdit(holder: { value: unknown }, edit: Edit): void {
   let at = holder as unknown as Plain;
   let key: Key = 'value';
@@ -33,7 +51,11 @@ function applyEdit(holder: { value: unknown }, edit: Edit): void {
     at = inside(at, key);
     key = next;
   }
-  if (key === '__proto__') throw misfit();
+  // An array has elements only, and no more than it has: one far behind them would be one of billions.
+  const isFit = Array.isArray(at)
+    ? edit.length === 4 || (Number(key) >= 0 && Number(key) < at.length)
+    : key !== '__proto__';
+  if (!isFit) throw misfit();
   if (edit.length === 1) delete at[key];
   else if (edit.length === 2) at[key] = edit[1];
   else {

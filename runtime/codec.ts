@@ -185,6 +185,11 @@ export class Row {
     return this.#next >= this.#columns.length;
   }
 
+  /** Columns that are not read yet. */
+  get left(): number {
+    return this.#columns.length - this.#next;
+  }
+
   any(): unknown {
     return this.#columns[this.#next++];
   }

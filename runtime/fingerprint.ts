@@ -8,13 +8,14 @@ import { createHash } from 'node:crypto';
 import type { Content } from '../core/activity.ts';
 import { SkerryError } from '../core/errors.ts';
 import type { Address, PartnerId } from '../core/message.ts';
+import { isFarIndex, scatter } from '../core/storable.ts';
 import { decode, encode } from './codec.ts';
 
 /** Bytes of a fingerprint: no two requests that anybody makes have the same. */
 const fingerprintBytes = 16;
 
-export function fingerprintOf({ kind, operation, hold, payload }: Content): Uint8Array {
-  const whole = encode([kind, operation, hold, canonical(payload)]);
+export function fingerprintOf(content: Content): Uint8Array {
+  const whole = canonical(content);
   return new Uint8Array(createHash('sha256').update(whole).digest().subarray(0, fingerprintBytes));
 }
 
@@ -31,13 +32,13 @@ export function otherRequest({ from, to }: { readonly from: PartnerId; readonly 
   );
 }
 
-/** An input as data in one order; bytes that are no data stand for themselves. */
-function canonical(payload: Uint8Array): unknown {
-  if (payload.length === 0) return [];
+/** A request with its input as data in one order; bytes that are no data stand for themselves. */
+function canonical({ kind, operation, hold, payload }: Content): Uint8Array {
+  if (payload.length === 0) return encode([kind, operation, hold, []]);
   try {
-    return [sorted(decode(payload))];
+    return encode([kind, operation, hold, [sorted(decode(payload))]]);
   } catch {
-    return [payload, 'undecoded'];
+    return encode([kind, operation, hold, [payload, 'undecoded']]);
   }
 }
 
@@ -47,5 +48,11 @@ function sorted(value: unknown): unknown {
   const entries = Object.entries(value).filter(([, part]) => part !== undefined);
   // By code units: the same on every machine, whatever its language.
   entries.sort(([one], [other]) => (one < other ? -1 : 1));
-  return entries.map(([name, part]) => [name, sorted(part)]);
+  // Objects again, and not lists of pairs: they are as deep as the input was.
+  const fields: Record<string, unknown> = {};
+  for (const [index, [name, part]] of entries.entries()) {
+    if (isFarIndex(name, index)) scatter(fields);
+    fields[name] = sorted(part);
+  }
+  return fields;
 }

@@ -8,7 +8,7 @@ import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { type Address, keyOf, type PartnerId } from '../core/message.ts';
-import { applyPatch } from '../core/patch.ts';
+import { applyPatch, editsIn } from '../core/patch.ts';
 import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, PendingEffect, Timer } from '../core/record.ts';
 import { activityWith, addPart, newRecord, recordName } from '../core/record.ts';
 import { retained, storable } from '../core/storable.ts';
@@ -117,10 +117,15 @@ function restoreState(record: EntityRecord, inHead: Uint8Array | undefined, reco
   }
   for (const [name, bytes] of records) {
     if (name[0] !== 'u') continue;
-    for (const patch of decode(bytes) as Uint8Array[])
-      record.state.value = applyPatch(record.state.value, decode(patch) as never);
+    for (const patch of patchesIn(decode(bytes)))
+      record.state.value = applyPatch(record.state.value, editsIn(decode(patch)));
     record.stateBytes += bytes.length;
   }
+}
+
+function patchesIn(stored: unknown): readonly Uint8Array[] {
+  if (!Array.isArray(stored) || !stored.every((patch) => patch instanceof Uint8Array)) throw new Error('not patches');
+  return stored;
 }
 
 function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviour, { stateBytesMax }: Limits): void {
@@ -239,9 +244,8 @@ export function restoreActivity(record: EntityRecord, partner: PartnerId, bytes:
 
 /** The same with all that `packActivities` put together. */
 export function restoreActivities(record: EntityRecord, packed: Uint8Array): void {
-  const columns = decode(packed) as unknown[];
-  const row = new Row(columns);
-  for (let left = columns.length; left > 0; left -= 2) {
+  const row = new Row(decode(packed));
+  while (row.left > 0) {
     const partner = row.string();
     place(record, readActivity(partner, new Row(row.any())));
   }

@@ -309,6 +309,17 @@ test('T4: fields of any name go everywhere that data goes: refusals, queries, an
     );
   }));
 
+test('T4: data of any depth that can be stored goes under an idempotency key, too', () =>
+  within({ behaviours: [oddOne] }, async (cluster) => {
+    let given: unknown = odd();
+    for (let level = 3; level < 60; level++) given = { in: given };
+    const once = { idempotencyKey: 'deep' };
+    const one = cluster.entity(Odd, 'one');
+    assert.equal(await one.keep(given, once), { given });
+    assert.equal(await one.keep(given, once), { given });
+    assert.equal(Object.keys((await one.look()) as object), ['0']);
+  }));
+
 test('T4: what a query refuses with and cannot be sent is that query’s failure', () =>
   within(
     {

@@ -1,0 +1,290 @@
+/** Everything that decodes bytes which somebody else may have made, with honest samples of each. */
+import { newActivity } from '../../core/activity.ts';
+import { answers, behaviour, command, effect, entity, settled, tentative, unchecked } from '../../core/index.ts';
+import {
+  decodeAnswer,
+  decodeAsk,
+  decodePart,
+  encodeAnswer,
+  encodeAsk,
+  encodeFailure,
+  encodePart,
+} from '../../runtime/asks.ts';
+import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts } from '../../runtime/codec.ts';
+import type { Envelope } from '../../runtime/envelope.ts';
+import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/persistence.ts';
+import { decodeActivity, decodeHistory, restoreActivities, restoreStored } from '../../runtime/restoring.ts';
+import { decodeSignal, encodeSignal, type Signal } from '../../runtime/signals.ts';
+import { Bench, contentOf } from '../support/bench.ts';
+import type { Forge, Where } from './forge.ts';
+
+export interface Target {
+  readonly name: string;
+  readonly samples: readonly Uint8Array[];
+  /** Well-formed hostile bytes of this kind, beside damaged samples and any msgpack. */
+  readonly forged?: (forge: Forge) => Uint8Array;
+  readonly decode: (bytes: Uint8Array) => unknown;
+  /** What must hold of what was accepted. Throws where it does not. */
+  readonly check?: (decoded: unknown, bytes: Uint8Array) => void;
+}
+
+const Peer = entity('peer', {
+  initial: () => ({}),
+  operations: { do: command(unchecked<unknown>()), hold: tentative() },
+});
+const call = effect<unknown, unknown>('call', async () => 1);
+const Vault = entity('vault', {
+  initial: () => ({ log: [] as unknown[], wide: {} as Record<string, unknown> }),
+  activities: { peer: () => ({ kept: 0 as unknown }) },
+  operations: {
+    run: command(unchecked<unknown>(), unchecked<unknown>()),
+    hold: tentative(unchecked<unknown>()),
+    fail: command(),
+  },
+});
+const vault = behaviour(
+  Vault,
+  {
+    run(turn, given) {
+      turn.state.log.push(given);
+      turn.state.wide[`f${turn.state.log.length}`] = 'x'.repeat(400);
+      const peer = turn.to(Peer, 'one');
+      peer.activity = { kept: given };
+      peer.do(given);
+      peer.hold();
+      turn.to(Peer, 'two', { afterMs: 5 }).do(given);
+      turn.timer(`t${turn.state.log.length}`, { afterMs: 9 }).run(given);
+      turn.perform(call, given);
+      return { given };
+    },
+    hold: { tentative: () => undefined, confirm: () => undefined, cancel: () => undefined },
+    fail: () => {
+      throw new Error('never');
+    },
+  },
+  {
+    historyMs: 1e9,
+    effects: [settled(Vault, call, () => undefined)],
+    answers: [answers(Vault, Peer, { do: () => undefined })],
+  },
+);
+
+/** An entity with something in each table, small and large, as it was written turn by turn. */
+function writtenEntity(turns: number): { head: Uint8Array; records: (readonly [string, Uint8Array])[] } {
+  const bench = new Bench(vault);
+  const layout = newLayout();
+  const records = new Map<string, Uint8Array>();
+  let head = new Uint8Array(0);
+  const commit = () => {
+    const drained = drain(bench.record, layout, vault);
+    head = new Uint8Array(drained.head);
+    for (const [name, bytes] of drained.records)
+      if (bytes === null) records.delete(name);
+      else records.set(name, new Uint8Array(bytes));
+  };
+  for (let turn = 0; turn < turns; turn++) {
+    bench.ask('run', { turn, bytes: new Uint8Array(3), big: 2n ** 60n, deep: [[[{}]]] });
+    commit();
+  }
+  bench.ask('hold', undefined, { hold: 'h1' });
+  bench.bury(bench.request('peer/one', contentOf('fail')), new Error('never'));
+  commit();
+  return { head, records: [...records] };
+}
+
+const small = writtenEntity(1);
+const large = writtenEntity(12);
+const address = 'vault/one';
+
+/** What another worker makes of it, must make the same of it again: nothing is read that cannot be written. */
+function checkEntity(decoded: unknown): void {
+  const { record, layout } = decoded as ReturnType<typeof restoreStored>;
+  const image = imageOf(record, layout, vault);
+  restoreStored(address, { version: 1, head: image.head, wakeAt: undefined, records: image.records });
+  for (const [partner, bytes] of image.activities) decodeActivity(partner, bytes);
+}
+
+const entityTargets: readonly Target[] = [
+  {
+    name: 'head',
+    samples: [small.head, large.head],
+    decode: (head) => restoreStored(address, { version: 1, head, wakeAt: undefined, records: large.records }),
+    check: checkEntity,
+  },
+  ...['o', 't', 'x', 'f', 'd', 's', 'u'].map((table): Target => {
+    const records = [...small.records, ...large.records].filter(([name]) => name[0] === table);
+    const others = large.records.filter(([name]) => name[0] === 's' && table === 'u');
+    return {
+      name: `record ${table}`,
+      samples: records.map(([, bytes]) => bytes),
+      decode: (bytes) => {
+        const [name] = records[0] ?? [table];
+        return restoreStored(address, {
+          version: 1,
+          head: large.head,
+          wakeAt: undefined,
+          records: [...others, [name, bytes]],
+        });
+      },
+      check: checkEntity,
+    };
+  }),
+  {
+    name: 'history',
+    samples: large.records.filter(([name]) => name[0] === 'h').map(([, bytes]) => bytes),
+    decode: decodeHistory,
+  },
+  {
+    name: 'activity',
+    samples: [activitySample()],
+    decode: (bytes) => decodeActivity('peer/one', bytes),
+    check: (decoded) => decodeActivity('peer/one', encodeActivity(decoded as ReturnType<typeof decodeActivity>)),
+  },
+  {
+    name: 'activities',
+    samples: [encode(['peer/one', decode(activitySample()), '@client', decode(activitySample())])],
+    decode: (bytes) => {
+      const { record } = restoreStored(address, { version: 1, head: large.head, wakeAt: undefined, records: [] });
+      restoreActivities(record, bytes);
+      return record;
+    },
+  },
+];
+
+function activitySample(): Uint8Array {
+  const activity = newActivity('peer/one');
+  activity.inbound = {
+    session: 3,
+    through: 9,
+    keepUntil: 1e13,
+    closedAt: 0,
+    answers: [{ seq: 9, bytes: encode(['done', 1]), until: 1e13 }],
+  };
+  activity.outbound = { session: 2, next: 7, unacked: [], isClosing: true, activeAt: 1e12 };
+  activity.application.value = { kept: [1, { b: new Uint8Array(4) }] };
+  return new Uint8Array(encodeActivity(activity));
+}
+
+const where: Where = {
+  addresses: ['stock/tea', 'order/1'],
+  partners: ['@client', '#key', 'stock/tea'],
+  subjects: ['skerry.client.one'],
+  operations: ['add', 'look'],
+};
+
+const envelopes: readonly Envelope[] = [
+  {
+    kind: 'message',
+    to: 'stock/tea',
+    from: '@client',
+    replyTo: 'skerry.client.one',
+    call: 7,
+    identity: 'ada',
+    arrival: {
+      session: 1_790_000_000_000,
+      seq: 4,
+      floor: 3,
+      expires: 1_790_000_030_000,
+      sent: 1_790_000_000_000,
+      keepMs: 60_000,
+    },
+    content: contentOf('add', { units: 3 }, { wantsAnswer: true, hold: 'h' }),
+  },
+  {
+    kind: 'query',
+    to: 'stock/tea',
+    replyTo: 'skerry.client.one',
+    call: 8,
+    identity: '',
+    operation: 'look',
+    payload: encode(1),
+    deadline: 1e12,
+  },
+  { kind: 'reply', to: 'skerry.client.one', call: 8, status: 'answer', bytes: encode(['done', { units: 3 }]) },
+  { kind: 'ack', to: 'order/1', from: 'stock/tea', session: 4, number: 9 },
+];
+
+const entry = {
+  name: 'a',
+  id: 'a-1',
+  weight: 64,
+  labels: ['gpu'],
+  types: [{ type: 'stock', labels: [] }],
+  version: '1',
+  isLeaving: false,
+};
+const view = { version: 4, partitions: 256, workers: [entry], pins: [{ address: 'stock/tea', worker: 'a' }] };
+const warm = {
+  address,
+  loaded: { version: 3, head: small.head, wakeAt: 5, records: small.records },
+  activities: [['peer/one', activitySample()]] as const,
+};
+const signals: readonly Signal[] = [
+  { kind: 'view', view },
+  { kind: 'resolve', replyTo: 'skerry.client.one' },
+  { kind: 'announce', entry, viewVersion: 4 },
+  { kind: 'pong', id: 'a-1' },
+  { kind: 'seek', id: 'a-1', view, partitions: [1, 2] },
+  { kind: 'none', id: 'a-1', partitions: [3] },
+  { kind: 'released', id: 'a-1', partition: 3, epoch: 2, mark: 1, index: 0, count: 1, entities: [warm], carried: 0 },
+];
+
+/** All of them. */
+export const targets: readonly Target[] = [
+  {
+    name: 'value',
+    samples: [encode({ a: [1, 2.5, 'é', null, true, new Uint8Array(9), { b: undefined }] }), encode(2n ** 60n)],
+    decode,
+    check: (decoded) => void decode(encode(decoded)),
+  },
+  {
+    name: 'frame',
+    samples: [
+      encodeFrame(envelopes, { viewVersion: 3, hops: 0 }),
+      encodeWhereabouts({ id: 'a-1', partitions: [1, 2, 3] }, 4),
+    ].map(copy),
+    forged: (forge) => forge.hostileFrame(where),
+    decode: decodeFrame,
+    check: (decoded) => {
+      const { envelopes: read, viewVersion, hops } = decoded as ReturnType<typeof decodeFrame>;
+      decodeFrame(new Uint8Array(encodeFrame(read, { viewVersion, hops })));
+    },
+  },
+  {
+    name: 'signal',
+    samples: signals.map((signal) => copy(encodeSignal(signal))),
+    decode: decodeSignal,
+    check: (decoded) => void decodeSignal(copy(encodeSignal(decoded as Signal))),
+  },
+  {
+    name: 'ask',
+    samples: [
+      copy(
+        encodeAsk({
+          replyTo: 'skerry.answers.one',
+          number: 3,
+          ask: { kind: 'list', type: 'stock', after: '', limit: 10 },
+        }),
+      ),
+      copy(encodeAsk({ replyTo: 'skerry.answers.one', number: 4, ask: { kind: 'epochs', partitions: [1, 2] } })),
+      copy(encodeAsk({ replyTo: 'skerry.answers.one', number: 5, ask: { kind: 'pin', address, worker: 'a' } })),
+    ],
+    decode: decodeAsk,
+    check: (decoded) => void decodeAsk(copy(encodeAsk(decoded as ReturnType<typeof decodeAsk>))),
+  },
+  {
+    name: 'part of an answer',
+    samples: [copy(encodePart({ number: 1, index: 0, count: 2, bytes: encode(['done', 1]) }))],
+    decode: decodePart,
+  },
+  {
+    name: 'answer',
+    samples: [copy(encodeAnswer({ a: 1 })), copy(encodeFailure(new Error('x')))],
+    decode: decodeAnswer,
+  },
+  ...entityTargets,
+];
+
+function copy(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes);
+}
