@@ -23,10 +23,14 @@ export interface Limits {
   readonly outboxCountMax: number;
   /** Timers, and again holds, and again effects, of one entity at a time. */
   readonly timerCountMax: number;
-  /** Messages that wait for one entity's turn (P12). */
+  /** Messages, and again queries, that one entity has taken in and not answered, wherever they are (P12). */
   readonly mailboxCountMax: number;
-  /** Messages that wait in one worker, over all its entities (P12). */
+  /** Bytes of those and of their answers; a queue of the largest messages is some seventy long. */
+  readonly mailboxBytesMax: number;
+  /** Messages, and again queries, that one worker has taken in and not answered, over all its entities (P12). */
   readonly workerQueueCountMax: number;
+  /** Bytes of those and of their answers: a part of the 2 GB and more that a process of Node may have. */
+  readonly workerQueueBytesMax: number;
   /** Bytes of answers that an entity keeps for one client's calls; a further call is answered `overloaded` (P12). */
   readonly keptAnswerBytesMax: number;
   /** Messages of one stream that arrived ahead of their turn and are held. */
@@ -35,6 +39,8 @@ export interface Limits {
   readonly windowCountMax: number;
   /** Calls that one client has under way at once. */
   readonly clientCallCountMax: number;
+  /** Bytes of the inputs of those. */
+  readonly clientCallBytesMax: number;
   /** Copies of its calls that a client may send by itself, for each call that it makes: what is silent is not helped by more. */
   readonly retryShareMax: number;
   /** Copies that it may send beyond that at once, for a client that calls little; used ones come back within `retryMsMax`. */
@@ -86,11 +92,14 @@ export const defaultLimits: Limits = {
   outboxCountMax: 20_000,
   timerCountMax: 200_000,
   mailboxCountMax: 10_000,
+  mailboxBytesMax: 67_108_864,
   workerQueueCountMax: 100_000,
+  workerQueueBytesMax: 268_435_456,
   keptAnswerBytesMax: 4_194_304,
   aheadCountMax: 1_024,
   windowCountMax: 256,
   clientCallCountMax: 65_536,
+  clientCallBytesMax: 268_435_456,
   retryShareMax: 0.25,
   retryBurstCountMax: 1_000,
   attemptsMax: 16,

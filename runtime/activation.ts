@@ -16,8 +16,8 @@ import type { Behaviour } from '../core/behaviour.ts';
 import type { Address } from '../core/message.ts';
 import type { EntityRecord, PendingEffect } from '../core/record.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope } from './envelope.ts';
-import type { Item } from './mailbox.ts';
-import { Mailbox } from './mailbox.ts';
+import { type Ahead, type Held, type Retries, sizeOfOutput } from './held.ts';
+import { Mailbox, sizeOf } from './mailbox.ts';
 import type { EntityLayout } from './persistence.ts';
 import { newLayout } from './persistence.ts';
 import type { Partition } from './store.ts';
@@ -41,13 +41,45 @@ export class Batch {
   /** Activities whose outbox grew or closes, and what of it this batch makes durable. */
   sent: Map<Activity, Sent> | undefined;
   effects: PendingEffect[] | undefined;
+  /** Of the requests and what they are answered. */
+  bytes = 0;
+  queryCount = 0;
+  /** Answers to copies, which wait with what they are copies of. */
+  copyCount = 0;
 
   addRequest(request: MessageEnvelope | QueryEnvelope): void {
     this.requests = added(this.requests, request);
+    this.bytes += sizeOf(request);
+    if (request.kind === 'query') this.queryCount += 1;
+  }
+
+  /** Whether this carries the message's original. Looked for one by one: a copy is rare, and the list is bounded. */
+  hasRequest({ from, arrival, replyTo, call }: MessageEnvelope): boolean {
+    return this.requests.some(
+      (one) =>
+        one.kind === 'message' &&
+        one.from === from &&
+        one.arrival.seq === arrival.seq &&
+        one.arrival.session === arrival.session &&
+        one.replyTo === replyTo &&
+        one.call === call,
+    );
+  }
+
+  /** A copy came of something that was processed: nothing is to be run for it, and its answer counts (P12). */
+  addCopy(): void {
+    this.copyCount += 1;
   }
 
   addEnvelope(envelope: Envelope): void {
     this.envelopes = added(this.envelopes, envelope);
+    this.bytes += sizeOfOutput(envelope);
+  }
+
+  addUnproven(unproven: Unproven): void {
+    this.unproven ??= [];
+    this.unproven.push(unproven);
+    this.bytes += sizeOfOutput(unproven.envelope);
   }
 
   /** The activity's outbox becomes durable as it is now; by then it may be another session (Q1). */
@@ -79,13 +111,6 @@ export interface Sent {
 export function sentOf(outbound: Outbound): Sent {
   const { session, next, isClosing } = outbound;
   return { session, through: next - 1, floor: floorOf(outbound), isClosing };
-}
-
-/** What is being tried again, and when. */
-export interface Retry {
-  attempts: number;
-  at: number;
-  readonly item: Item;
 }
 
 /** Where one stream's transmission stands; nothing of it is durable, a new owner starts over. */
@@ -120,9 +145,11 @@ export class Activation {
   /** The entity's version and wake time in the store. */
   storedVersion = 0;
   storedWakeAt: number | undefined;
-  /** Messages that came before their turn, by partner and number. */
-  ahead: Map<string, Map<number, MessageEnvelope>> | undefined;
-  retries: Map<string, Retry> | undefined;
+  /** Messages that came before their turn. */
+  ahead: Ahead | undefined;
+  retries: Retries | undefined;
+  /** How much of it is held, as it was last counted; undefined: nothing. */
+  held: Held | undefined;
   flights: Map<string, Flight> | undefined;
   /** When acknowledgements that no turn carried are to be written, ms; 0: there are none. */
   trimAt = 0;
@@ -153,12 +180,39 @@ export class Activation {
     return this.#mailbox === undefined ? 0 : this.#mailbox.count;
   }
 
+  /** Count anew what is held of it, wherever it is (HD1). */
+  measure(into: Held): void {
+    const { gathering, flying, ahead, retries } = this;
+    const mailbox = this.#mailbox;
+    into.waiting = mailbox?.count ?? 0;
+    into.queries =
+      (mailbox?.queryCount ?? 0) + (gathering?.queryCount ?? 0) + (flying?.queryCount ?? 0) + into.provingCount;
+    const all =
+      into.waiting +
+      into.provingCount +
+      (gathering === undefined ? 0 : gathering.requests.length + gathering.copyCount) +
+      (flying === undefined ? 0 : flying.requests.length + flying.copyCount) +
+      (ahead?.count ?? 0) +
+      (retries?.size ?? 0);
+    into.messages = all - into.queries;
+    into.pendingBytes = (gathering?.bytes ?? 0) + (flying?.bytes ?? 0) + into.provingBytes;
+    into.aheadCount = ahead?.count ?? 0;
+    into.aheadBytes = ahead?.bytes ?? 0;
+    into.bytes = (mailbox?.bytes ?? 0) + into.pendingBytes + into.aheadBytes + (retries?.bytes ?? 0);
+  }
+
+  /** Of those whose turns have been run and whose answers wait. */
+  get pendingBytes(): number {
+    return (this.gathering?.bytes ?? 0) + (this.flying?.bytes ?? 0) + (this.held?.provingBytes ?? 0);
+  }
+
   /** Give back what an activation at rest does not need: it comes again when somebody asks. */
   compact(): void {
     this.#mailbox = undefined;
     this.handlers = this.behaviour.isClass ? this.handlers : undefined;
     this.retries = undefined;
     this.ahead = undefined;
+    this.held = undefined;
     if (this.flights?.size === 0) this.flights = undefined;
   }
 
@@ -185,6 +239,8 @@ export class Activation {
       this.phase === 'ready' &&
       this.isDurable &&
       this.waitingCount === 0 &&
+      (this.ahead?.count ?? 0) === 0 &&
+      (this.held?.provingCount ?? 0) === 0 &&
       this.trimAt === 0 &&
       this.entity.changes.records.size === 0 &&
       (this.retries?.size ?? 0) === 0

@@ -4,6 +4,8 @@
  *
  * Owns the client's streams and the table of calls under way. What a call means, and what its answer becomes, is `client.ts`.
  *
+ * Longer than 400 lines because start, repeats and end of a call share one table and one alarm.
+ *
  * Invariants:
  * - C1 A call settles once: with its answer, or with an error that says whether anything may have happened.
  * - C2 Effect 'none' is said only if nobody can have processed the call: it was sent once and turned away, or never sent.
@@ -101,6 +103,8 @@ export class Calls {
   readonly #calls = new Map<number, Call>();
   #alarmAt = Number.POSITIVE_INFINITY;
   #cancelAlarm: (() => void) | undefined;
+  /** Of the inputs of those under way. */
+  #bytes = 0;
   #startedCount = 0;
   #sessionCount = 0;
   #isClosed = false;
@@ -133,10 +137,11 @@ export class Calls {
   ): void {
     const { environment, limits } = this.#parts;
     if (this.#isClosed) throw new SkerryError('closed', 'The cluster handle is closed');
-    if (this.#calls.size >= limits.clientCallCountMax)
+    const { clientCallCountMax, clientCallBytesMax } = limits;
+    if (this.#calls.size >= clientCallCountMax || this.#bytes >= clientCallBytesMax)
       throw new SkerryError(
         'overloaded',
-        `This client has clientCallCountMax (${limits.clientCallCountMax}) calls under way`,
+        `This client has clientCallCountMax (${clientCallCountMax}) calls under way, or clientCallBytesMax (${clientCallBytesMax}) of their inputs`,
       );
     const now = environment.now();
     const key = checkedKey(options, limits);
@@ -161,6 +166,7 @@ export class Calls {
     };
     if (stream !== undefined) putLast(stream, call);
     this.#calls.set(call.id, call);
+    this.#bytes += inputBytes(call);
     this.#patience.called();
     this.#send(call, now);
   }
@@ -344,7 +350,7 @@ export class Calls {
   }
 
   #forget(call: Call): void {
-    this.#calls.delete(call.id);
+    if (this.#calls.delete(call.id)) this.#bytes -= inputBytes(call);
     if (call.stream === undefined) return;
     takeOut(call.stream, call);
   }
@@ -375,6 +381,10 @@ function notRun(what: string, bytes: Uint8Array, effect: Effect): SkerryError {
   } catch (cause) {
     return new SkerryError('failed', `${what}: the reason cannot be read`, { effect, cause });
   }
+}
+
+function inputBytes({ content, query }: Call): number {
+  return content?.payload.length ?? query?.payload.length ?? 0;
 }
 
 /** What a caller asked for, if it can be sent. Throws `invalid-input`. */

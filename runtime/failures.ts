@@ -60,7 +60,7 @@ export class Failures {
     const batches = [activation.flying, activation.gathering];
     const requests = batches.flatMap((batch) => batch?.requests ?? []);
     const waiting = this.#parts.pump.takeAll(activation);
-    const held = [...(activation.ahead?.values() ?? [])].flatMap((messages) => [...messages.values()]);
+    const held = activation.ahead?.takeAll() ?? [];
     this.#parts.carriage.keep(activation);
     this.#parts.residents.drop(activation);
     // That the store is away it says itself, once for all entities.
@@ -90,7 +90,9 @@ export class Failures {
   /** Run requests again on a fresh activation, after a pause: as their senders would, only sooner. */
   #again(address: Address, items: readonly Item[]): void {
     const pause = Math.ceil(this.#parts.limits.retryMs / 5);
+    const unpark = this.#parts.pump.park(items);
     this.#parts.environment.after(pause, () => {
+      unpark();
       const now = this.#parts.environment.now();
       for (const item of items) if (isYoung(item, now)) this.#parts.deliver(address, item);
       this.#parts.wake(address);

@@ -38,14 +38,6 @@ interface Search {
   readonly seen: PartnerSet;
 }
 
-/** A partner that went away leaves what it never completed: a busy entity would hold that for ever (P10). */
-export function dropLate(ahead: NonNullable<Activation['ahead']>, now: number): void {
-  for (const [partner, held] of ahead) {
-    const [first] = held.values();
-    if (first === undefined || first.arrival.expires < now) ahead.delete(partner);
-  }
-}
-
 export class Forgetting {
   readonly #parts: ForgettingParts;
 

@@ -246,9 +246,7 @@ export class Handover {
 
   /** No turn of it starts any more, and nothing comes to wait (mayRun); what must still be written is on its way. */
   #empty(activation: Activation, astray: Astray): void {
-    for (const messages of activation.ahead?.values() ?? [])
-      for (const message of messages.values()) astray(message, activation.partition);
-    activation.ahead = undefined;
+    for (const message of activation.ahead?.takeAll() ?? []) astray(message, activation.partition);
     for (const item of this.#parts.pump.takeAll(activation)) if (isForwarded(item)) astray(item, activation.partition);
     if (activation.behaviour.durability === 'none') {
       this.#parts.carriage.keep(activation);

@@ -1,9 +1,15 @@
 /**
  * A mailbox: what waits for one entity's turns, first in first out.
  *
- * Owns the order only. The bounds (P12) are the worker's, since they are about all of its mailboxes too.
+ * Owns the order, and who waits once many do: of a call that is sent again the copy takes the place of its original, and none
+ * of its own. The bounds (P12) are the pump's, since they are about all mailboxes of a worker too.
+ *
+ * Invariants:
+ * - MX1 Once it registers who waits, one of a message's copies waits: the last that came, in the place of the first.
  */
+
 import type { EffectOutcome } from '../core/behaviour.ts';
+import type { PartnerId } from '../core/message.ts';
 import type { MessageEnvelope, QueryEnvelope, StreamEnvelope } from './envelope.ts';
 
 export type Item =
@@ -14,12 +20,27 @@ export type Item =
   /** Something of the entity's own is due: timers, holds, retransmission, housekeeping. */
   | { readonly kind: 'wake' };
 
+/** Of an envelope in memory, besides its payload, bytes. */
+export const envelopeBytes = 512;
+
+/** What an item takes in memory, about. */
+export function sizeOf(item: Item): number {
+  if (item.kind === 'message') return envelopeBytes + item.content.payload.length;
+  return item.kind === 'query' ? envelopeBytes + item.payload.length : envelopeBytes;
+}
+
 /** Of all that are empty: never added to. */
 const nothing: never[] = [];
+
+/** Messages that wait, by sender: one, or several by number. Most senders have one. */
+type Register = Map<PartnerId, MessageEnvelope | Map<number, MessageEnvelope>>;
 
 export class Mailbox {
   #items: (Item | undefined)[] = nothing;
   #first = 0;
+  #register: Register | undefined;
+  bytes = 0;
+  queryCount = 0;
 
   get count(): number {
     return this.#items.length - this.#first;
@@ -29,12 +50,15 @@ export class Mailbox {
     // A list that is made with one item has room for one, which is all that most ever hold.
     if (this.#items.length === 0) this.#items = [item];
     else this.#items.push(item);
+    this.#came(item);
+    if (this.#register !== undefined && item.kind === 'message') note(this.#register, item);
   }
 
   /** Put back what was taken last: it could not be run yet. */
   unshift(item: Item): void {
     if (this.#first > 0) this.#items[--this.#first] = item;
     else this.#items = [item, ...this.#items];
+    this.#came(item);
   }
 
   shift(): Item | undefined {
@@ -48,7 +72,9 @@ export class Mailbox {
       this.#items = this.#items.slice(this.#first);
       this.#first = 0;
     }
-    return item;
+    this.bytes -= sizeOf(item);
+    if (item.kind === 'query') this.queryCount -= 1;
+    return this.#register === undefined ? item : taken(this.#register, item);
   }
 
   /** The first ones that wait, without taking them. */
@@ -58,9 +84,77 @@ export class Mailbox {
 
   /** Everything that waits, in order; the mailbox is empty afterwards. */
   takeAll(): Item[] {
+    const register = this.#register;
     const items = this.#items.slice(this.#first) as Item[];
     this.#items = nothing;
     this.#first = 0;
-    return items;
+    this.#register = undefined;
+    this.bytes = 0;
+    this.queryCount = 0;
+    return register === undefined ? items : items.map((item) => taken(register, item));
   }
+
+  /** Know from now on who waits, or no longer: it costs every message a little, and pays only where many wait. */
+  registers(whether: boolean): void {
+    if (whether === (this.#register !== undefined)) return;
+    this.#register = whether ? new Map() : undefined;
+    if (this.#register === undefined) return;
+    for (const item of this.peek(this.count)) if (item.kind === 'message') note(this.#register, item);
+  }
+
+  /** If a copy of this message waits, have this one in its place: it has the later floor and dates. False: none is known. */
+  renew(envelope: MessageEnvelope): boolean {
+    if (this.#register === undefined || found(this.#register, envelope) === undefined) return false;
+    note(this.#register, envelope);
+    return true;
+  }
+
+  #came(item: Item): void {
+    this.bytes += sizeOf(item);
+    if (item.kind === 'query') this.queryCount += 1;
+  }
+}
+
+function note(register: Register, envelope: MessageEnvelope): void {
+  const { from, arrival } = envelope;
+  const known = register.get(from);
+  if (known instanceof Map) known.set(arrival.seq, envelope);
+  else if (known === undefined || known.arrival.seq === arrival.seq) register.set(from, envelope);
+  else
+    register.set(
+      from,
+      new Map([
+        [known.arrival.seq, known],
+        [arrival.seq, envelope],
+      ]),
+    );
+}
+
+/** The one that waits as the same message of the same call. */
+function found(register: Register, envelope: MessageEnvelope): MessageEnvelope | undefined {
+  const { from, arrival } = envelope;
+  const known = register.get(from);
+  const other = known instanceof Map ? known.get(arrival.seq) : known;
+  const isCopy =
+    other !== undefined &&
+    other.arrival.seq === arrival.seq &&
+    other.arrival.session === arrival.session &&
+    other.call === envelope.call &&
+    other.replyTo === envelope.replyTo &&
+    other.identity === envelope.identity;
+  return isCopy ? other : undefined;
+}
+
+/** An item as it is to be run: the last of its copies that came. */
+function taken(register: Register, item: Item): Item {
+  if (item.kind !== 'message') return item;
+  const last = found(register, item);
+  if (last === undefined) return item;
+  const known = register.get(item.from);
+  if (!(known instanceof Map)) register.delete(item.from);
+  else {
+    known.delete(item.arrival.seq);
+    if (known.size === 0) register.delete(item.from);
+  }
+  return last;
 }

@@ -1,20 +1,35 @@
 /**
  * The pump: gives every entity with something in its mailbox its turns, a few at a time.
  *
- * Owns the list of those that have, and the bounds on what waits (P12). What running an item means is the caller's.
+ * Owns the list of those that have, and the bounds on what a worker holds (P12): in mailboxes, beside them, and under way to
+ * the store. What running an item means is the caller's.
  *
  * Invariants:
- * - W2 A mailbox, and all mailboxes together, are bounded: what does not fit is not taken (P12).
+ * - W2 What an entity holds, and what all hold together, is bounded in messages and in bytes, from the arrival of each until its
+ *   answer has left: what does not fit is not taken (P12).
+ * - W5 Queries have a bound of their own beside that of messages: an entity that many write to can still be asked.
+ * - W6 A copy of what is held already is not turned away, and takes no place of its own in a mailbox where many wait.
+ * - W7 No turn starts while the answers that wait for the store are past the bound in bytes.
  */
 import type { Limits } from '../core/limits.ts';
 import type { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
-import type { Item } from './mailbox.ts';
+import { Held } from './held.ts';
+import { type Item, sizeOf } from './mailbox.ts';
 
 /** Turns that one entity runs before others get theirs. */
 const turnsInARow = 64;
 /** Turns before waiting input and timers get their chance: as many as a group of commits has room for. */
 const turnsAtOnce = 2_048;
+/** A mailbox that is full to this part knows who waits, and no longer when it is down to half of that. */
+const registerShare = 1 / 16;
+/** Part of the bounds that may be held ahead of its turn: what never comes to its turn must leave room for what does. */
+const aheadShare = 1 / 4;
+/** Signals of streams wait beside messages and queries, and only beyond their bounds together are they dropped: they come again. */
+const signalTimes = 2;
+
+/** `copy`: it is held already, here or as what it is a copy of. */
+export type Admission = 'taken' | 'copy' | 'full';
 
 export interface PumpParts {
   readonly environment: Environment;
@@ -29,48 +44,183 @@ export class Pump {
   readonly #limits: Limits;
   readonly #run: (activation: Activation, item: Item) => void;
   readonly #paused: () => void;
+  readonly #registerFrom: number;
   #list: Activation[] = [];
   #isPumping = false;
   #isStopped = false;
-  #running: Activation | undefined;
-  /** What waits in all mailboxes. */
-  waitingCount = 0;
+  /** Of all entities together. */
+  readonly held = new Held();
 
   constructor(parts: PumpParts) {
     this.#environment = parts.environment;
     this.#limits = parts.limits;
     this.#run = parts.run;
     this.#paused = parts.paused;
+    this.#registerFrom = Math.max(1, Math.ceil(parts.limits.mailboxCountMax * registerShare));
   }
 
-  /** Put an item into a mailbox; false: it is a call, and there is no room (W2). */
-  offer(activation: Activation, item: Item): boolean {
-    const isBounded = item.kind === 'message' || item.kind === 'query';
-    const { mailboxCountMax, workerQueueCountMax } = this.#limits;
-    if (isBounded && (activation.waitingCount >= mailboxCountMax || this.waitingCount >= workerQueueCountMax))
-      return false;
-    activation.mailbox.push(item);
-    // What an entity's turn brings itself is counted when that turn has been run.
-    if (activation !== this.#running) this.waitingCount += 1;
+  /** What waits in all mailboxes. */
+  get waitingCount(): number {
+    return this.held.waiting;
+  }
+
+  /** Put an item into a mailbox, if there is room (W2). */
+  offer(activation: Activation, item: Item): Admission {
+    const { mailbox } = activation;
+    if (item.kind === 'message') {
+      if (mailbox.count >= this.#registerFrom) mailbox.registers(true);
+      if (mailbox.renew(item)) return 'copy';
+    }
+    activation.held ??= new Held();
+    if (!this.#hasRoom(activation.held, item)) return isCopy(activation, item) ? 'copy' : 'full';
+    mailbox.push(item);
+    this.#came(activation.held, item);
     this.enlist(activation);
-    return true;
+    return 'taken';
+  }
+
+  #hasRoom(held: Held, { kind }: Item): boolean {
+    const { mailboxCountMax, mailboxBytesMax, workerQueueCountMax, workerQueueBytesMax } = this.#limits;
+    const all = this.held;
+    switch (kind) {
+      case 'message':
+        return (
+          held.messages < mailboxCountMax &&
+          all.messages < workerQueueCountMax &&
+          held.bytes < mailboxBytesMax &&
+          all.bytes < workerQueueBytesMax
+        );
+      case 'query':
+        return (
+          held.queries < mailboxCountMax &&
+          all.queries < workerQueueCountMax &&
+          held.bytes < mailboxBytesMax * (1 + aheadShare) &&
+          all.bytes < workerQueueBytesMax * (1 + aheadShare)
+        );
+      case 'wake':
+      case 'effect':
+        return true;
+      default:
+        return held.waiting < signalTimes * mailboxCountMax + 1 && all.waiting < signalTimes * workerQueueCountMax + 1;
+    }
+  }
+
+  /** Until it is counted anew. */
+  #came(held: Held, item: Item): void {
+    const bytes = sizeOf(item);
+    held.waiting += 1;
+    held.bytes += bytes;
+    this.held.waiting += 1;
+    this.held.bytes += bytes;
+    if (item.kind === 'query') {
+      held.queries += 1;
+      this.held.queries += 1;
+    } else {
+      held.messages += 1;
+      this.held.messages += 1;
+    }
+  }
+
+  /** Whether there is room to hold one more message of an entity ahead of its turn. */
+  mayHold(activation: Activation): boolean {
+    const { mailboxCountMax, mailboxBytesMax, workerQueueCountMax, workerQueueBytesMax } = this.#limits;
+    const { ahead } = activation;
+    return (
+      (ahead === undefined ||
+        (ahead.count < mailboxCountMax * aheadShare && ahead.bytes < mailboxBytesMax * aheadShare)) &&
+      this.held.aheadCount < workerQueueCountMax * aheadShare &&
+      this.held.aheadBytes < workerQueueBytesMax * aheadShare
+    );
+  }
+
+  /** What is held of an entity has changed: count it anew, and run what may run now. */
+  count(activation: Activation): void {
+    if (activation.phase === 'dropped') return;
+    activation.held ??= new Held();
+    this.#remove(activation.held);
+    activation.measure(activation.held);
+    this.#add(activation.held);
+    this.enlist(activation);
+    if (this.#list.length > 0) this.#start();
+  }
+
+  /** The activation is dropped: nothing of it is held here any more. */
+  forget(activation: Activation): void {
+    const { held } = activation;
+    activation.held = undefined;
+    if (held !== undefined) this.#remove(held);
+    if (this.#list.length > 0) this.#start();
+  }
+
+  /** An answer waits for a proof of ownership. What comes back says that it has left. */
+  prove(activation: Activation, bytes: number): () => void {
+    activation.held ??= new Held();
+    const { held } = activation;
+    held.provingCount += 1;
+    held.provingBytes += bytes;
+    return () => {
+      held.provingCount -= 1;
+      held.provingBytes -= bytes;
+      if (activation.held === held) this.count(activation);
+    };
+  }
+
+  /** Items are held outside of any activation, to be tried again. What comes back says that they no longer are. */
+  park(items: readonly Item[]): () => void {
+    const parked = new Held();
+    for (const item of items) this.#came(parked, item);
+    this.held.waiting -= parked.waiting;
+    parked.waiting = 0;
+    return () => this.#remove(parked);
+  }
+
+  #remove({ waiting, messages, queries, bytes, pendingBytes, aheadCount, aheadBytes }: Held): void {
+    const all = this.held;
+    all.waiting -= waiting;
+    all.messages -= messages;
+    all.queries -= queries;
+    all.bytes -= bytes;
+    all.pendingBytes -= pendingBytes;
+    all.aheadCount -= aheadCount;
+    all.aheadBytes -= aheadBytes;
+  }
+
+  #add({ waiting, messages, queries, bytes, pendingBytes, aheadCount, aheadBytes }: Held): void {
+    const all = this.held;
+    all.waiting += waiting;
+    all.messages += messages;
+    all.queries += queries;
+    all.bytes += bytes;
+    all.pendingBytes += pendingBytes;
+    all.aheadCount += aheadCount;
+    all.aheadBytes += aheadBytes;
   }
 
   /** Everything out of a mailbox, whose activation is about to go. */
   takeAll(activation: Activation): Item[] {
     const items = activation.mailbox.takeAll();
-    this.waitingCount -= items.length;
+    this.count(activation);
     return items;
   }
 
   /** The activation may have become able to run what waits for it. */
   enlist(activation: Activation): void {
     if (activation.isListed || activation.phase !== 'ready' || activation.waitingCount === 0) return;
+    if (this.#isHeldUp(activation)) return;
     activation.isListed = true;
     this.#list.push(activation);
-    if (this.#isPumping) return;
+    this.#start();
+  }
+
+  #start(): void {
+    if (this.#isPumping || this.#isStopped || this.held.pendingBytes >= this.#limits.workerQueueBytesMax) return;
     this.#isPumping = true;
     this.#environment.soon(() => this.#pump());
+  }
+
+  /** Its answers wait for the store, and are much: what is released lists it again (W7). */
+  #isHeldUp({ pendingBytes }: Activation): boolean {
+    return pendingBytes >= this.#limits.mailboxBytesMax;
   }
 
   stop(): void {
@@ -80,19 +230,21 @@ export class Pump {
   /** Run turns: some of each entity that has any, for a while; then let input and timers in. */
   #pump(): void {
     let budget = turnsAtOnce;
-    while (budget > 0 && this.#list.length > 0 && !this.#isStopped) {
+    const { workerQueueBytesMax } = this.#limits;
+    const mayRun = () => budget > 0 && this.held.pendingBytes < workerQueueBytesMax;
+    while (mayRun() && this.#list.length > 0 && !this.#isStopped) {
       const round = this.#list;
       this.#list = [];
       for (const [index, activation] of round.entries()) {
-        if (budget <= 0) {
+        if (!mayRun()) {
           this.#list = round.slice(index).concat(this.#list);
           break;
         }
         budget -= this.#runSome(activation);
       }
     }
-    if (this.#list.length > 0 && !this.#isStopped) this.#environment.soon(() => this.#pump());
-    else this.#isPumping = false;
+    this.#isPumping = false;
+    if (this.#list.length > 0) this.#start();
     this.#paused();
   }
 
@@ -100,18 +252,25 @@ export class Pump {
     activation.isListed = false;
     activation.usedAt = this.#environment.now();
     let count = 0;
-    while (count < turnsInARow && activation.phase === 'ready') {
+    while (count < turnsInARow && activation.phase === 'ready' && !this.#isHeldUp(activation)) {
       const item = activation.mailbox.shift();
       if (item === undefined) break;
-      const before = activation.waitingCount;
-      this.#running = activation;
       this.#run(activation, item);
-      this.#running = undefined;
-      // A turn may put items back: its own that lacks an activity, or what was held for it.
-      this.waitingCount += activation.waitingCount - before - 1;
       count += 1;
     }
-    this.enlist(activation);
+    if (activation.waitingCount * 2 < this.#registerFrom) activation.mailbox.registers(false);
+    this.count(activation);
     return count;
   }
+}
+
+/** Whether something was taken in before: it waits, is held ahead of its turn, or was processed, and its answer is to come. */
+function isCopy({ mailbox, record, ahead }: Activation, item: Item): boolean {
+  if (item.kind !== 'message') return false;
+  mailbox.registers(true);
+  if (mailbox.renew(item)) return true;
+  const { arrival, from } = item;
+  const inbound = record?.activities.get(from)?.inbound;
+  if (inbound !== undefined && inbound.session === arrival.session && inbound.through >= arrival.seq) return true;
+  return ahead?.get(item) !== undefined;
 }

@@ -37,6 +37,10 @@ export interface ResidentParts {
   readonly failed: (activation: Activation, error: unknown) => void;
   /** The partition is another worker's. */
   readonly lost: (partition: Partition) => void;
+  /** What is held of it has changed. */
+  readonly changed: (activation: Activation) => void;
+  /** It is dropped. */
+  readonly dropped: (activation: Activation) => void;
   /** An activation at rest leaves memory. */
   readonly passivated: (activation: Activation) => void;
 }
@@ -120,6 +124,7 @@ export class Residents {
   /** From here the activation runs nothing and releases nothing (V2). */
   drop(activation: Activation): void {
     activation.phase = 'dropped';
+    this.#parts.dropped(activation);
     if (this.#activations.get(activation.address) === activation) this.#activations.delete(activation.address);
   }
 
@@ -330,6 +335,7 @@ export class Residents {
         this.#hand = undefined;
         return;
       }
+      if (activation.ahead !== undefined) this.#dropAhead(activation, now);
       if (!activation.isAtRest || isBusy(activation)) continue;
       if (now - activation.usedAt >= restMs) rest(activation, this.#parts);
       const idleMs = this.count > limits.activationCountMax ? 0 : limits.idleMs;
@@ -338,6 +344,13 @@ export class Residents {
         this.#parts.passivated(activation);
       }
     }
+  }
+
+  /** What came ahead of its turn goes with its date, and from an entity that nobody calls: it comes again (P12). */
+  #dropAhead(activation: Activation, now: number): void {
+    if (now - activation.usedAt >= restMs) activation.ahead = undefined;
+    else activation.ahead?.dropLate(now);
+    this.#parts.changed(activation);
   }
 }
 

@@ -27,6 +27,7 @@ import { type Asked, addCargo, asksOf, type Coming, cargoOf, hasCargo, isAsRelea
 import type { Environment } from './environment.ts';
 import { Giving } from './giving.ts';
 import type { Forwarded } from './handover.ts';
+import { sizeOf } from './mailbox.ts';
 import { Pace } from './pace.ts';
 import type { Signal } from './signals.ts';
 import type { Claim, Partition, Store } from './store.ts';
@@ -66,7 +67,9 @@ export class Tenancy {
   /** The other side of it. */
   readonly giving: Giving;
   #toClaim: Coming[] = [];
+  /** Of what waits for partitions that are coming. */
   #waitingCount = 0;
+  #waitingBytes = 0;
   #isTicking = false;
   #isClosed = false;
   #resting = new Set<Partition>();
@@ -146,8 +149,13 @@ export class Tenancy {
     this.#pace.end(coming);
   }
 
-  #sendOn({ waiting }: Coming, to?: string): void {
+  #letGo(waiting: Coming['waiting']): void {
     this.#waitingCount -= waiting.length;
+    for (const { envelope } of waiting) this.#waitingBytes -= sizeOf(envelope);
+  }
+
+  #sendOn({ waiting }: Coming, to?: string): void {
+    this.#letGo(waiting);
     for (const { envelope, hops } of waiting.splice(0)) this.#parts.forward(envelope, hops, to);
   }
 
@@ -164,9 +172,12 @@ export class Tenancy {
     if (coming === undefined) this.#seek([partition]);
     const held = this.#coming.get(partition);
     if (held?.keeper !== undefined && isKept(held)) return this.#parts.forward(envelope, hops, held.keeper);
-    if (held === undefined || this.#waitingCount >= this.#parts.limits.workerQueueCountMax) return;
+    const { workerQueueCountMax, workerQueueBytesMax } = this.#parts.limits;
+    if (held === undefined || this.#waitingCount >= workerQueueCountMax || this.#waitingBytes >= workerQueueBytesMax)
+      return;
     held.waiting.push({ envelope, hops });
     this.#waitingCount += 1;
+    this.#waitingBytes += sizeOf(envelope);
   }
 
   // ---- getting
@@ -316,7 +327,7 @@ export class Tenancy {
     const { partition, released, waiting } = coming;
     if (!this.#isMine(partition)) return this.#abandon(coming);
     this.#coming.delete(partition);
-    this.#waitingCount -= waiting.length;
+    this.#letGo(waiting);
     this.movedCount += 1;
     const warm = released !== undefined && isAsReleased(claim, released) ? released.warm : [];
     worker().take(claim, startedAt, { warm, carried: this.#cargoOf(coming, claim) });

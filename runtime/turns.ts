@@ -29,7 +29,7 @@ import type { Courier } from './courier.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { fingerprintOf, isRequest, otherRequest } from './fingerprint.ts';
-import { dropLate } from './forgetting.ts';
+import { Ahead, Retries } from './held.ts';
 import type { Item } from './mailbox.ts';
 import { recall } from './resting.ts';
 
@@ -46,6 +46,8 @@ export interface TurnParts {
   /** Read an activity from the store; the activation runs nothing meanwhile. */
   readonly readActivity: (activation: Activation, partner: PartnerId) => void;
   readonly wakeBy: (activation: Activation, at: number) => void;
+  /** Whether there is room to hold one more message ahead of its turn (N3). */
+  readonly mayHold: (activation: Activation) => boolean;
   /** Send what needs a proof of ownership first (P9). */
   readonly confirm: (activation: Activation, unproven: Unproven) => void;
 }
@@ -213,7 +215,7 @@ export class Turns {
     const { environment, limits } = this.#parts;
     const pause = Math.min(100 * 2 ** (attempts - 1), limits.retryMsMax);
     const at = environment.now() + Math.ceil(pause * (0.75 + environment.random() / 2));
-    activation.retries ??= new Map();
+    activation.retries ??= new Retries();
     activation.retries.set(key, { attempts, at, item });
     environment.log.warn(
       { entity: activation.address, attempts, error: errorText(error) },
@@ -246,6 +248,9 @@ export class Turns {
 
   /** Processed before: the same answer (P5), or the acknowledgement again. */
   #duplicate(activation: Activation, envelope: MessageEnvelope): void {
+    // The answer to its original is on its way to the store, and goes to where this one's would.
+    if (activation.gathering?.hasRequest(envelope) === true || activation.flying?.hasRequest(envelope) === true) return;
+    (activation.gathering ?? activation.flying)?.addCopy();
     if (envelope.replyTo === '') return this.#emit(activation, ackOf(activation, envelope));
     const kept = keptAnswer(activation.entity.activities.get(envelope.from)?.inbound, envelope.arrival.seq);
     if (kept === undefined) return;
@@ -255,28 +260,18 @@ export class Turns {
   }
 
   #hold(activation: Activation, envelope: MessageEnvelope): void {
-    activation.ahead ??= new Map();
-    let held = activation.ahead.get(envelope.from);
-    if (held === undefined) {
-      if (activation.ahead.size >= this.#parts.limits.activityCountMax)
-        dropLate(activation.ahead, this.#parts.environment.now());
-      held = new Map();
-      activation.ahead.set(envelope.from, held);
-    }
-    if (held.size < this.#parts.limits.aheadCountMax) held.set(envelope.arrival.seq, envelope);
+    activation.ahead ??= new Ahead();
+    const { ahead } = activation;
+    const hasRoom = ahead.countOf(envelope.from) < this.#parts.limits.aheadCountMax && this.#parts.mayHold(activation);
+    // One that is held already has its place: this copy of it may tell a later floor.
+    if (hasRoom || ahead.get(envelope) !== undefined) ahead.hold(envelope);
   }
 
   /** What was held and may be next now goes back to the mailbox, to be judged again. */
   #runAhead(activation: Activation, from: PartnerId): void {
-    const held = activation.ahead?.get(from);
-    if (held === undefined) return;
-    const through = activation.entity.activities.get(from)?.inbound?.through ?? 0;
-    for (const [seq, envelope] of held) {
-      if (seq > through + 1 && envelope.arrival.floor !== seq) continue;
-      held.delete(seq);
-      activation.mailbox.unshift(envelope);
-    }
-    if (held.size === 0) activation.ahead?.delete(from);
+    if (activation.ahead === undefined) return;
+    const next = activation.ahead.takeNext(from, activation.entity.activities.get(from)?.inbound?.through ?? 0);
+    if (next !== undefined) activation.mailbox.unshift(next);
   }
 
   /** Out, as soon as everything before it is durable (N1). */
@@ -289,6 +284,8 @@ export class Turns {
   // ---- queries
 
   #query(activation: Activation, query: QueryEnvelope): void {
+    // Nobody waits for it any more: what is late does not make the others late, too.
+    if (this.#parts.environment.now() > query.deadline) return;
     const { entity, behaviour } = activation;
     const bytes = answerQuery(entity, behaviour, this.#handlers(activation), query, this.#turnEnvironment());
     const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes };
@@ -303,7 +300,7 @@ export class Turns {
     const { gathering, flying } = activation;
     // A commit that starts from now on proves it as well; the one under way may have been accepted before.
     if (gathering !== undefined) gathering.addEnvelope(envelope);
-    else if (flying !== undefined) flying.unproven = [...(flying.unproven ?? []), { envelope, query }];
+    else if (flying !== undefined) flying.addUnproven({ envelope, query });
     else this.#parts.confirm(activation, { envelope, query });
   }
 

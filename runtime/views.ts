@@ -5,9 +5,11 @@
  * its calls.
  *
  * Invariants:
- * - VW1 A view is followed only if its version is greater than that of the one before.
+ * - VW1 A view is followed only if its version is greater than that of the one before (but for VW3).
  * - VW2 A worker that knows a later view than somebody tells, or another of the same number, says so to the service, which numbers
  *   its own above it. Nobody else is told, and clients tell nobody: one late view is answered by one message of each worker.
+ * - VW3 A client that has heard only other views than its own for `elderMs` follows what it hears: all workers have forgotten its
+ *   own, with a store that went back (P8), and what a client goes by harms nobody.
  */
 import { Placement } from '../placement/placement.ts';
 import { isSameView, type View } from '../placement/view.ts';
@@ -31,12 +33,16 @@ export interface ViewsParts {
 const askMs = 100;
 /** Who goes by an older view is told at most this often, ms: mostly it is one that was late. */
 const tellMs = 1_000;
+/** The service tells its view every second, and another takes over after three. */
+const elderMs = 10_000;
 
 export class Views {
   readonly #parts: ViewsParts;
   #placement: Placement;
   #askedAt = Number.NEGATIVE_INFINITY;
   #toldAt = Number.NEGATIVE_INFINITY;
+  /** When the view that holds here was last heard. */
+  #heardAt = Number.NEGATIVE_INFINITY;
   #first: ((placement: Placement) => void)[] = [];
 
   constructor(parts: ViewsParts, placement: Placement) {
@@ -62,8 +68,12 @@ export class Views {
   learn(view: View): void {
     const before = this.#placement;
     const isRival = view.version === before.view.version && this.isKnown && !isSameView(view, before.view);
-    if ((view.version < before.view.version || isRival) && this.#parts.isTelling) this.#tell();
-    if (view.version <= before.view.version) return;
+    const isOther = view.version < before.view.version || isRival;
+    const { isTelling, environment } = this.#parts;
+    if (isOther && isTelling) this.#tell();
+    if (isOther && (isTelling || environment.now() - this.#heardAt < elderMs)) return;
+    this.#heardAt = environment.now();
+    if (view.version === before.view.version && !isRival) return;
     this.#placement = new Placement(view);
     this.#parts.follow(this.#placement, before);
     for (const resolve of this.#first.splice(0)) resolve(this.#placement);

@@ -28,6 +28,7 @@ import type { Environment } from './environment.ts';
 import { Failures } from './failures.ts';
 import { Forgetting } from './forgetting.ts';
 import { type Arrived, type Forwarded, type Given, Handover, type HandoverParts } from './handover.ts';
+import { type Held, sizeOfOutput } from './held.ts';
 import { Housekeeping } from './housekeeping.ts';
 import type { Item } from './mailbox.ts';
 import { Ownership } from './ownership.ts';
@@ -121,6 +122,7 @@ export class Worker {
       commit,
       readActivity: (activation, partner) => this.#residents.readActivity(activation, partner),
       wakeBy,
+      mayHold: (activation) => this.#pump.mayHold(activation),
       confirm: (activation, unproven) => this.#confirm(activation, unproven),
     });
     this.#housekeeping = new Housekeeping({
@@ -179,6 +181,8 @@ export class Worker {
       lost: (partition) => this.ownership.lose(partition),
       ready: (activation) => this.#ready(activation),
       failed: (activation, error) => this.#failures.notLoaded(activation, error),
+      changed: (activation) => this.#pump.count(activation),
+      dropped: (activation) => this.#pump.forget(activation),
       passivated: (activation) => this.#housekeeping.passivated(activation),
     });
   }
@@ -280,6 +284,11 @@ export class Worker {
     for (const activation of [...this.#residents.all()]) this.#residents.drop(activation);
   }
 
+  /** How much of all entities is held, as it was last counted (P12). */
+  get held(): Readonly<Held> {
+    return this.#pump.held;
+  }
+
   get figures() {
     return {
       activations: this.#residents.count,
@@ -318,7 +327,7 @@ export class Worker {
       if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, status, type);
       return;
     }
-    if (this.#pump.offer(activation, item)) return;
+    if (this.#pump.offer(activation, item) !== 'full') return;
     this.overloadedCount += 1;
     if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, 'overloaded');
   }
@@ -386,6 +395,7 @@ export class Worker {
     if (this.#isStopped) return;
     // Of volatile types it holds what was to wait for the write alone: queries and duplicates that came meanwhile.
     this.#release(activation, batch);
+    this.#pump.count(activation);
     this.#forgetting.trimActivities(activation);
     this.#forgetting.trimHistory(activation);
   }
@@ -401,10 +411,17 @@ export class Worker {
   }
 
   #confirm(activation: Activation, { envelope, query }: Unproven): void {
+    const proved = this.#pump.prove(activation, sizeOfOutput(envelope));
     this.ownership.check(
       activation.partition,
-      () => this.#post(envelope),
-      () => query !== undefined && this.#refusals.reply(query, 'moved'),
+      () => {
+        proved();
+        this.#post(envelope);
+      },
+      () => {
+        proved();
+        if (query !== undefined) this.#refusals.reply(query, 'moved');
+      },
     );
   }
 

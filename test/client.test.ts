@@ -272,6 +272,18 @@ test('P12: a client has clientCallCountMax calls under way, and answers make roo
   assert.not.ok(fourth.isSettled);
 });
 
+test('P12: a client’s calls under way are bounded in bytes of their inputs, too', async () => {
+  const { hand, client, messages, answer } = given({ clientCallBytesMax: 150 });
+  const [first, second, third] = [1, 2, 3].map(() => watch(client.entity(Tally, 'a').see('x'.repeat(98))));
+  await hand.idle();
+  assert.equal(codeOf(third ?? { error: undefined }), ['overloaded', 'none']);
+  assert.equal([first?.isSettled, second?.isSettled], [false, false]);
+  for (const message of messages()) answer(message, undefined);
+  const fourth = watch(client.entity(Tally, 'a').see('x'.repeat(98)));
+  await hand.idle();
+  assert.not.ok(fourth.isSettled);
+});
+
 test('C1: close rejects what is under way and what comes after, with what may have happened', async () => {
   const { hand, client, tally } = given();
   const [command, query] = [watch(tally.add(1)), watch(tally.count())];

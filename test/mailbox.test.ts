@@ -1,6 +1,7 @@
 /** A mailbox against a plain array, by random histories. */
 import fc from 'fast-check';
-import { type Item, Mailbox } from '../runtime/mailbox.ts';
+import type { MessageEnvelope } from '../runtime/envelope.ts';
+import { envelopeBytes, type Item, Mailbox } from '../runtime/mailbox.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('mailbox');
@@ -33,6 +34,77 @@ test('first in first out, with what is put back first; counted exactly', () => {
     assert.equal(mailbox.takeAll(), model);
   });
   fc.assert(property, { seed: 11, numRuns: 200 });
+});
+
+const messageOf = (from: string, seq: number, floor: number, call = seq): MessageEnvelope => ({
+  kind: 'message',
+  to: 'tally/a',
+  from,
+  replyTo: 's',
+  call,
+  identity: '',
+  arrival: { session: 1, seq, floor, expires: 1, sent: 1, keepMs: 0 },
+  content: { kind: 'operation', operation: 'see', payload: new Uint8Array(seq), hold: '', wantsAnswer: false },
+});
+
+test('MX1: a copy takes the place of its original, and tells its floor; another call of the same number has its own', () => {
+  const mailbox = new Mailbox();
+  const ids = [
+    ['@a', 1],
+    ['@a', 2],
+    ['@b', 1],
+    ['@a', 3],
+  ] as const;
+  for (const [from, seq] of ids) mailbox.push(messageOf(from, seq, 1));
+  const { bytes } = mailbox;
+  assert.not.ok(mailbox.renew(messageOf('@a', 2, 2)), 'it knows nobody yet');
+  mailbox.registers(true);
+  assert.ok(mailbox.renew(messageOf('@a', 2, 2)));
+  assert.ok(mailbox.renew(messageOf('@b', 1, 1)));
+  assert.not.ok(mailbox.renew(messageOf('@a', 4, 2)));
+  assert.not.ok(mailbox.renew(messageOf('@a', 3, 2, 99)));
+  assert.not.ok(mailbox.renew(messageOf('@c', 1, 1)));
+  mailbox.push(messageOf('@a', 4, 2));
+  assert.ok(mailbox.renew(messageOf('@a', 4, 3)));
+  assert.is(mailbox.bytes, bytes + envelopeBytes + 4);
+  const order = [];
+  for (let item = mailbox.shift(); item?.kind === 'message'; item = mailbox.shift())
+    order.push([item.from, item.arrival.seq, item.arrival.floor]);
+  assert.equal(order, [
+    ['@a', 1, 1],
+    ['@a', 2, 2],
+    ['@b', 1, 1],
+    ['@a', 3, 1],
+    ['@a', 4, 3],
+  ]);
+  assert.equal([mailbox.bytes, mailbox.count], [0, 0]);
+  assert.not.ok(mailbox.renew(messageOf('@a', 2, 2)), 'what was taken out has no place any more');
+});
+
+test('MX1: many of one sender and one of many, put in, renewed and taken out at random, are each once', () => {
+  const act = fc.record({ sender: fc.nat(4), seq: fc.integer({ min: 1, max: 6 }), isTaken: fc.boolean() });
+  const property = fc.property(fc.array(act, { maxLength: 120 }), (acts) => {
+    const mailbox = new Mailbox();
+    mailbox.registers(true);
+    const waiting: string[] = [];
+    const nameOf = ({ from, arrival }: MessageEnvelope) => `${from} ${arrival.seq}`;
+    for (const [floor, { sender, seq, isTaken }] of acts.entries()) {
+      const message = messageOf(`@${sender}`, seq, floor);
+      const item = isTaken ? mailbox.shift() : undefined;
+      if (isTaken) assert.is(item?.kind === 'message' ? nameOf(item) : undefined, waiting.shift());
+      else if (waiting.includes(nameOf(message))) assert.ok(mailbox.renew(message));
+      else {
+        assert.not.ok(mailbox.renew(message));
+        mailbox.push(message);
+        waiting.push(nameOf(message));
+      }
+    }
+    assert.equal(
+      mailbox.takeAll().map((item) => (item.kind === 'message' ? nameOf(item) : '')),
+      waiting,
+    );
+  });
+  fc.assert(property, { seed: 12, numRuns: 200 });
 });
 
 test('long queues keep their order while they are drained and filled', () => {

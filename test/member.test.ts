@@ -192,6 +192,26 @@ test('VW1, VW2: a view is followed if it is later than the one that holds; else 
   }
 });
 
+test('VW3: a client follows an earlier view when nobody has told its own for long, and a worker never', () => {
+  for (const isTelling of [true, false]) {
+    const [environment, followed] = [new HandEnvironment(), [] as number[]];
+    const transport = new MemoryTransport(environment);
+    const follow = ({ view }: Placement) => void followed.push(view.version);
+    const parts = { environment, transport, subjects: new Subjects('main'), id: 'x', follow, isTelling };
+    const views = new Views(parts, noView(16));
+    const { view } = placed(16, ['a', 'b'], ['tally']);
+    views.learn({ ...view, version: 5 });
+    for (let second = 0; second < 30; second++) {
+      environment.jump(1_000);
+      views.learn({ ...view, version: 4 });
+      if (second < 15) views.learn({ ...view, version: 5 });
+    }
+    assert.equal(followed, isTelling ? [5] : [5, 4]);
+    views.learn({ ...view, version: 6 });
+    assert.is(views.placement.view.version, 6);
+  }
+});
+
 test('VW2: a late view makes nobody publish one, however many workers and clients hear it', () =>
   withWorkers({}, async ({ hand, transport, remote, remoteOf }) => {
     for (let count = 0; count < 10; count++) await remoteOf();

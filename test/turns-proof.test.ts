@@ -53,6 +53,7 @@ function withInbox() {
     commit: () => undefined,
     readActivity: () => undefined,
     wakeBy: () => undefined,
+    mayHold: () => true,
     confirm: (_, one) => void unproven.push(one),
   });
   const activation = new Activation(near, 0, stock);

@@ -161,8 +161,8 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     name: 'a commit under way counts as a proof of ownership',
     promise: 'P9',
     file: 'runtime/turns.ts',
-    find: 'else if (flying !== undefined) flying.unproven = [...(flying.unproven ?? []), { envelope, query }];',
-    replace: 'else if (flying !== undefined) flying.envelopes.push(envelope);',
+    find: 'else if (flying !== undefined) flying.addUnproven({ envelope, query });',
+    replace: 'else if (flying !== undefined) flying.addEnvelope(envelope);',
     tests: ['turns-proof'],
   },
   {
