@@ -7,10 +7,13 @@ import type { ActivityOf, AnyActivityOf, AnyEntity, Hold, Sender, StateOf } from
 import { SkerryError } from './errors.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from './operation.ts';
 
-/** Who asked: another entity, a client, or the entity itself (timers, effects). */
+/**
+ * Who asked: another entity, a client (or an idempotency key) with its verified identity, '' for none, or the entity itself
+ * (timers, effects).
+ */
 export type Partner =
   | { readonly kind: 'entity'; readonly type: string; readonly key: string }
-  | { readonly kind: 'client'; readonly id: string }
+  | { readonly kind: 'client'; readonly id: string; readonly identity: string }
   | { readonly kind: 'self' };
 
 type Primitive = string | number | bigint | boolean | null | undefined;

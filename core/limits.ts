@@ -1,12 +1,14 @@
 /**
  * Every limit of Skerry: its name, unit, default and the reason for it. One home; tests stand at each edge.
  *
- * `embed({ limits })` may change them, but for `keyBytesMax`, `nameLengthMax` and `depthMax`, which are part of what
- * addresses, names and stored values are.
+ * `embed({ limits })` may change them, but for `keyBytesMax`, `identityBytesMax`, `nameLengthMax` and `depthMax`, which are
+ * part of what addresses, names and stored values are.
  */
 export interface Limits {
   /** Bytes of UTF-8 in an entity's key. Keys are parts of store keys, where LMDB allows 1,978 bytes for two of them. */
   readonly keyBytesMax: number;
+  /** Bytes of a client's identity, written as one word (a character beyond letters, digits, _ and - takes three a byte). */
+  readonly identityBytesMax: number;
   /** Characters of a type's, operation's, timer's or effect's name. */
   readonly nameLengthMax: number;
   /** Bytes of one encoded input or output. Below NATS' default max_payload of 1 MiB, envelope and frame included. */
@@ -83,6 +85,7 @@ export interface Limits {
 
 export const defaultLimits: Limits = {
   keyBytesMax: 512,
+  identityBytesMax: 128,
   nameLengthMax: 64,
   messageBytesMax: 900_000,
   stateBytesMax: 16_777_216,

@@ -3,8 +3,12 @@
  *
  * An address is `type/key`: the type is `[a-z][a-z0-9-]*`, the key any well-formed Unicode of 1 to 512 UTF-8 bytes
  * (dots, spaces, wildcards, slashes and NUL included), so the first slash divides them.
- * A partner is whoever a stream comes from: an entity (its address), a client (`@id`), or an idempotency key (`#key`);
- * the first character tells, since no type starts with `@` or `#`.
+ * A partner is whoever a stream comes from: an entity (its address), a client (`@identity.id`), or an idempotency key
+ * (`#identity.key`); the first character tells, since no type starts with `@` or `#`. The identity is in the name so that
+ * nobody can be, or use first, what is another one's.
+ *
+ * Invariants:
+ * - AD1 Two identities never have a partner's name in common, and whose it is can be read from it.
  */
 import { SkerryError } from './errors.ts';
 import { defaultLimits } from './limits.ts';
@@ -92,15 +96,54 @@ export function keyOf(address: Address): string {
   return address.slice(address.indexOf('/') + 1);
 }
 
-/** The partner that an idempotency key is; a hold that is asked for under the key has this name too. */
-export function keyPartner(key: string): PartnerId {
-  return `#${key}`;
-}
-
 export function isKeyPartner(partner: PartnerId): boolean {
   return partner.charCodeAt(0) === 35;
 }
 
 export function isEntityPartner(partner: PartnerId): boolean {
   return partner.charCodeAt(0) !== 64 && partner.charCodeAt(0) !== 35;
+}
+
+// ---- identities of clients
+
+/** Whether a text may be a client's identity: well-formed Unicode, short enough as a word; '' is who has none. */
+export function isIdentity(text: string): boolean {
+  const { identityBytesMax } = defaultLimits;
+  return text.length <= identityBytesMax && text.isWellFormed() && identityWord(text).length <= identityBytesMax;
+}
+
+/** An identity as one word: letters of ASCII, digits, _ and - as they are, of all else each byte of UTF-8 as `=` and two digits. */
+export function identityWord(identity: string): string {
+  if (/^[\w-]*$/.test(identity)) return identity;
+  return identity.replace(/[^\w-]/gu, (character) =>
+    [...utf8.encode(character)].map((byte) => `=${byte.toString(16).padStart(2, '0')}`).join(''),
+  );
+}
+
+/** The identity of which this is the word; undefined: of none. */
+export function identityOfWord(word: string): string | undefined {
+  if (word.length > defaultLimits.identityBytesMax || !/^(?:[\w-]|=[0-9a-f]{2})*$/.test(word)) return undefined;
+  if (!word.includes('=')) return word;
+  const bytes = Uint8Array.from(word.match(/=..|./g) ?? [], (part) =>
+    part.length === 1 ? part.charCodeAt(0) : Number.parseInt(part.slice(1), 16),
+  );
+  const identity = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  return identityWord(identity) === word ? identity : undefined;
+}
+
+/** A client as a partner. */
+export function clientPartner(identity: string, id: string): PartnerId {
+  return `@${identityWord(identity)}.${id}`;
+}
+
+/** The partner that an idempotency key of this identity is (AD1); a hold that is asked for under the key has this name too. */
+export function keyPartner(identity: string, key: string): PartnerId {
+  return `#${identityWord(identity)}.${key}`;
+}
+
+/** Whose partner that is no entity is, and which of his: a client's id, or a key. Records from before have no identity in it. */
+export function clientOf(partner: PartnerId): { readonly identity: string; readonly id: string } {
+  const end = partner.indexOf('.');
+  const identity = end < 0 ? undefined : identityOfWord(partner.slice(1, end));
+  return identity === undefined ? { identity: '', id: partner.slice(1) } : { identity, id: partner.slice(end + 1) };
 }

@@ -208,7 +208,9 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
   const id = givenIn(content.payload, content.kind, scope.environment);
   if (typeof id !== 'string') throw new SkerryError('invalid-input', 'A dead letter is named by a text');
   const letter = scope.record.dead.get(id);
-  if (letter === undefined) throw new SkerryError('not-found', `${scope.record.address} has no dead letter '${id}'`);
+  // The operation is what a caller was authorised for, as of a hold: another one's letter is none of this one.
+  if (letter === undefined || letter.content.operation !== content.operation)
+    throw new SkerryError('not-found', `${scope.record.address} has no dead letter '${id}'`);
   scope.remove(recordName.dead(id));
   if (content.kind === 'dead-drop') {
     // A hold whose lapse was buried was kept for the retry of its cancel, which will not come.

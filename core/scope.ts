@@ -9,7 +9,7 @@ import { Drafts } from './drafts.ts';
 import { type AnyEntity, checkedHold, type Hold } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import type { PartnerId } from './message.ts';
-import { addressOf, isEntityPartner, keyOf, typeOf } from './message.ts';
+import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
 import type { Parts } from './parts.ts';
 import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
@@ -100,7 +100,7 @@ export class TurnScope {
 
   get from(): Partner {
     if (this.partner === '') return { kind: 'self' };
-    if (!isEntityPartner(this.partner)) return { kind: 'client', id: this.partner.slice(1) };
+    if (!isEntityPartner(this.partner)) return { kind: 'client', ...clientOf(this.partner) };
     return { kind: 'entity', type: typeOf(this.partner), key: keyOf(this.partner) };
   }
 

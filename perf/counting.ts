@@ -83,7 +83,7 @@ function countCommit(group: readonly Commit[], counts: Counts): void {
 }
 
 /** Envelopes have subjects of workers and clients; everything else that is sent are signals. */
-const isMail = (subject: string) => /^skerry\.[^.]+\.(?:worker|client)\./.test(subject);
+const isMail = (subject: string) => /^skerry\.[^.]+\.(?:worker|client|call|gate)\./.test(subject);
 
 /** A frame is an array of version, view, hops, and then its envelopes: how many, its first bytes say. */
 function envelopesIn(frame: Uint8Array): number {
@@ -100,11 +100,11 @@ export function countingTransport(transport: Transport, counts: Counts): Transpo
     },
     listen(subject, receive) {
       if (!isMail(subject)) return transport.listen(subject, receive);
-      return transport.listen(subject, (frame) => {
+      return transport.listen(subject, (frame, sentTo) => {
         counts.framesIn += 1;
         counts.bytesIn += frame.length;
         counts.messagesIn += envelopesIn(frame);
-        receive(frame);
+        receive(frame, sentTo);
       });
     },
     send(subject, frame) {

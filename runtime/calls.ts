@@ -16,7 +16,7 @@ import type { Content } from '../core/activity.ts';
 import type { CallOptions } from '../core/entity.ts';
 import { codeOf, type Effect, type ErrorCode, errorCodes, isSkerryError, SkerryError, textOf } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
-import { type Address, isPartner, keyPartner } from '../core/message.ts';
+import { type Address, isPartner, keyPartner, type PartnerId } from '../core/message.ts';
 import { readRow } from '../core/perform.ts';
 import type { AnswerRow } from '../core/request.ts';
 import { decode } from './codec.ts';
@@ -33,6 +33,8 @@ export interface ClientParts {
   readonly post: (envelope: Envelope) => void;
   /** The entity is not where a call found it: there may be a later view. */
   readonly onMoved?: () => void;
+  /** The client was closed: nothing comes for it any more. */
+  readonly closed?: () => void;
 }
 
 /** One direction of this client's talk with one entity. */
@@ -144,8 +146,8 @@ export class Calls {
         `This client has clientCallCountMax (${clientCallCountMax}) calls under way, or clientCallBytesMax (${clientCallBytesMax}) of their inputs`,
       );
     const now = environment.now();
-    const key = checkedKey(options, limits);
-    const stream = content !== undefined && key === undefined ? this.#streamTo(address, now) : undefined;
+    const keyed = checkedKey(options, this.#parts);
+    const stream = content !== undefined && keyed === undefined ? this.#streamTo(address, now) : undefined;
     const call: Call = {
       id: ++this.#startedCount,
       address,
@@ -156,8 +158,8 @@ export class Calls {
       deadline: now + (options.deadlineMs ?? limits.deadlineMs),
       stream,
       seq: stream === undefined ? 1 : stream.next++,
-      from: key === undefined ? this.#partner : keyPartner(key),
-      keepMs: key === undefined ? 0 : (options.keyLifeMs ?? limits.horizonMs),
+      from: keyed ?? this.#partner,
+      keepMs: keyed === undefined ? 0 : (options.keyLifeMs ?? limits.horizonMs),
       attempts: 0,
       pauses: 0,
       dueAt: 0,
@@ -388,17 +390,16 @@ function inputBytes({ content, query }: Call): number {
 }
 
 /** What a caller asked for, if it can be sent. Throws `invalid-input`. */
-function checkedKey(options: CallOptions, limits: Limits): string | undefined {
+function checkedKey(options: CallOptions, { limits, identity }: ClientParts): PartnerId | undefined {
   // NaN would never be over, and neither it nor Infinity can be sent.
   for (const ms of [options.deadlineMs ?? 0, options.keyLifeMs ?? 0]) {
     if (!Number.isFinite(ms) || ms < 0)
       throw new SkerryError('invalid-input', `deadlineMs and keyLifeMs are finite numbers of milliseconds, not ${ms}`);
   }
   const key = options.idempotencyKey;
-  if (key !== undefined && (typeof key !== 'string' || !isPartner(keyPartner(key))))
-    throw new SkerryError(
-      'invalid-input',
-      `An idempotency key is well-formed Unicode of 1 to ${limits.keyBytesMax - 1} bytes`,
-    );
-  return key;
+  if (key === undefined) return undefined;
+  const partner = keyPartner(identity, key);
+  if (typeof key === 'string' && key.length > 0 && isPartner(partner)) return partner;
+  const bytesMax = limits.keyBytesMax - keyPartner(identity, '').length;
+  throw new SkerryError('invalid-input', `An idempotency key is well-formed Unicode of 1 to ${bytesMax} bytes`);
 }

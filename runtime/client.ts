@@ -14,8 +14,9 @@ import {
   type Hold,
 } from '../core/entity.ts';
 import { codeOf, SkerryError, textOf } from '../core/errors.ts';
-import { type Address, addressOf, keyPartner, parseAddress } from '../core/message.ts';
+import { type Address, addressOf, clientPartner, keyPartner, parseAddress } from '../core/message.ts';
 import type { AnyOperation } from '../core/operation.ts';
+import type { DeadLetter } from '../core/record.ts';
 import { References } from '../core/reference.ts';
 import type { AnswerRow } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
@@ -33,7 +34,7 @@ export class Client {
 
   constructor(parts: ClientParts) {
     this.#parts = parts;
-    this.#partner = `@${parts.environment.newId()}`;
+    this.#partner = clientPartner(parts.identity, parts.environment.newId());
     this.#calls = new Calls(parts, this.#partner);
     this.#references = new References<Address>(
       (address, name, operation, given) =>
@@ -67,13 +68,14 @@ export class Client {
   }
 
   /** Have an entity retry or drop one of its dead letters. Rejects with `not-found`, or with what the retried turn failed with. */
-  async resolveDead(address: Address, id: string, kind: 'dead-retry' | 'dead-drop'): Promise<void> {
+  async resolveDead(
+    address: Address,
+    { id, content: { operation } }: Pick<DeadLetter, 'id' | 'content'>,
+    kind: 'dead-retry' | 'dead-drop',
+  ): Promise<void> {
     parseAddress(address);
-    const row = await this.#message(
-      address,
-      { kind, operation: '', payload: encode(id), hold: '', wantsAnswer: false },
-      {},
-    );
+    const content: Content = { kind, operation, payload: encode(id), hold: '', wantsAnswer: false };
+    const row = await this.#message(address, content, {});
     outputOf(address, kind, row);
   }
 
@@ -107,7 +109,7 @@ export class Client {
     // A call that may be repeated under its key from another process must name the same hold there.
     return options.idempotencyKey === undefined
       ? `${this.#partner}.${this.#calls.startedCount.toString(36)}`
-      : keyPartner(options.idempotencyKey);
+      : keyPartner(this.#parts.identity, options.idempotencyKey);
   }
 
   #accepted(hold: Hold, output: unknown): AcceptedHold<unknown> {
@@ -159,6 +161,7 @@ export class Client {
   /** Calls under way are rejected; what they asked for may happen all the same. */
   close(): void {
     this.#calls.close();
+    this.#parts.closed?.();
   }
 }
 

@@ -10,21 +10,29 @@ import { defaultLimits, type Limits } from '../core/limits.ts';
 import type { View } from '../placement/view.ts';
 import { Absences } from './absences.ts';
 import { Client } from './client.ts';
-import { checkLimits } from './embed.ts';
+import { checkedIdentity, checkLimits } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
-import { type Joining, type Opened, openTransport } from './places.ts';
+import { type Joining, loginOf, type Opened, openTransport } from './places.ts';
 import { Post } from './post.ts';
 import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
-import { checkedCluster, Subjects } from './subjects.ts';
+import { anyWord, checkedCluster, type Party, Subjects, wordOf } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import { noView, Views } from './views.ts';
 
 export interface ConnectOptions extends Joining {
   /** Default `main`. */
   readonly cluster?: string;
-  /** Who calls, for the authorisation hook of the workers (default ''). Worth as much as the transport's own access control. */
+  /**
+   * Who calls: the server must let this login publish under that name (`skerry permissions` writes such rules). Default: the
+   * user that logs in to NATS by name, else '', which is nobody.
+   */
   readonly identity?: string;
+  /**
+   * A `gateway` may open clients for other identities, as an API process does for its users; a `tool` may resolve dead
+   * letters, too. The server must let this login be one. Default: a `client`, which calls as itself.
+   */
+  readonly as?: Party;
   readonly limits?: Partial<Limits>;
   /** Clock, chance and log; default: the machine's. */
   readonly environment?: Environment;
@@ -37,6 +45,11 @@ export interface RemoteCluster {
   /** A reference to an entity: its operations as methods. Throws `invalid-address`. */
   entity<Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']>;
   readonly client: Client;
+  /**
+   * A client for another identity, on the same connection; close it when it is not needed any more. Throws `denied` unless
+   * the connection is a gateway or a tool, `invalid-definition` for what can be no identity.
+   */
+  connect(options: { identity: string }): Client;
   /** Which workers there are, as far as this client knows. */
   readonly view: View;
   /** Where an entity should be: its partition, and its worker's name if there is one. */
@@ -66,12 +79,18 @@ class Remote implements RemoteCluster {
   readonly #opened: Opened<Transport>;
   readonly #transport: Transport;
   readonly #subjects: Subjects;
-  readonly #id: string;
+  readonly #limits: Limits;
+  readonly #party: Party;
+  /** As which it is known to the server, and where what comes back for it goes. */
+  readonly #word: string;
+  readonly #home: string;
   readonly #post: Post;
   readonly #views: Views;
   readonly #cluster: string;
   readonly #absences: Absences;
   readonly #closers: (() => void)[] = [];
+  readonly #clients = new Set<Client>();
+  #clientCount = 0;
   #isClosed = false;
 
   constructor(options: ConnectOptions, environment: Environment, transport: Opened<Transport>) {
@@ -80,38 +99,83 @@ class Remote implements RemoteCluster {
     this.#opened = transport;
     this.#transport = transport.what;
     this.#cluster = checkedCluster(options.cluster ?? 'main');
-    this.#subjects = new Subjects(this.#cluster);
-    this.#id = environment.newId();
+    const subjects = new Subjects(this.#cluster);
+    this.#subjects = subjects;
+    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#party = options.as ?? 'client';
+    const identity = options.identity ?? loginOf(options);
+    const id = environment.newId();
+    // Tools trust each other; their names are of no use to the server.
+    this.#word = this.#party === 'tool' ? id : wordOf(checkedIdentity(identity));
+    this.#home = this.#party === 'tool' ? subjects.answers(id) : subjects.client(id, this.#word);
     // Of how many partitions it is, the first view tells.
     const nothing = noView(1);
-    const base = { environment, transport: this.#transport, subjects: this.#subjects };
-    this.#post = new Post({ ...base, onLaterView: () => this.#views.ask() }, nothing);
-    this.#views = new Views(
+    const base = { environment, transport: this.#transport };
+    this.#post = new Post(
       {
         ...base,
-        id: this.#id,
-        follow: (placement) => this.client.again(this.#post.follow(placement)),
-        isTelling: false,
+        subjects,
+        onLaterView: () => this.#views.ask(),
+        subjectOf: (worker) => subjects.door(this.#party, worker, this.#word),
       },
       nothing,
     );
-    const subject = this.#subjects.client(this.#id);
-    this.client = new Client({
-      environment,
-      limits: { ...defaultLimits, ...options.limits },
+    this.#views = new Views(
+      {
+        ...base,
+        id,
+        replyTo: this.#viewsTo,
+        whereToAsk: (worker) => subjects.resolve(worker, this.#word),
+        told: undefined,
+        follow: (placement) => this.#again(this.#post.follow(placement)),
+      },
+      nothing,
+    );
+    this.client = this.#open(identity);
+  }
+
+  get #viewsTo(): string {
+    return `${this.#home}.view`;
+  }
+
+  readonly connect = ({ identity }: { identity: string }): Client => {
+    if (this.#party === 'client')
+      throw new SkerryError(
+        'denied',
+        "This connection calls as itself: to call for others, connect with { as: 'gateway' } and a login that may be one",
+      );
+    return this.#open(checkedIdentity(identity));
+  };
+
+  #open(identity: string): Client {
+    const subject = `${this.#home}.${++this.#clientCount}`;
+    const client = new Client({
+      environment: this.#environment,
+      limits: this.#limits,
       subject,
-      identity: options.identity ?? '',
+      identity,
       post: (envelope) => this.#post.post(envelope),
       onMoved: () => this.#views.ask(),
+      closed: () => {
+        stop();
+        this.#clients.delete(client);
+      },
     });
-    this.#post.listen(subject, (envelope) => this.client.receive(envelope));
+    const stop = this.#post.expect(subject, (envelope) => client.receive(envelope));
+    this.#clients.add(client);
+    return client;
+  }
+
+  #again(isMoved: (address: string) => boolean): void {
+    for (const client of this.#clients) client.again(isMoved);
   }
 
   async start(timeoutMs: number): Promise<void> {
-    const { views, control } = { views: this.#subjects.views, control: this.#subjects.control(this.#id) };
-    for (const subject of [views, control])
-      this.#closers.push(this.#transport.listen(subject, (bytes) => this.#receive(bytes)));
     this.#closers.push(
+      this.#transport.listen(this.#subjects.views, (bytes) => this.#receive(bytes)),
+      this.#transport.listen(`${this.#home}.${anyWord}`, (bytes, subject) =>
+        subject === this.#viewsTo ? this.#receive(bytes) : this.#post.arrive(subject, bytes),
+      ),
       this.#transport.onAbsent((subject) => this.#absent(subject)),
       this.#transport.onRestored(() => this.#restored()),
     );
@@ -157,19 +221,19 @@ class Remote implements RemoteCluster {
   #absent(subject: string): void {
     const id = this.#subjects.workerOf(subject);
     if (this.#isClosed || id === undefined || !this.#absences.isNews(id)) return;
-    this.#transport.send(this.#subjects.service, encodeSignal({ kind: 'absent', id }));
+    this.#transport.send(this.#subjects.resolve(undefined, this.#word), encodeSignal({ kind: 'absent', id }));
     this.#views.ask();
   }
 
   #restored(): void {
     if (this.#isClosed) return;
     this.#views.ask();
-    this.client.again(() => true);
+    this.#again(() => true);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.client.close();
+    for (const client of [...this.#clients]) client.close();
     for (const close of this.#closers) close();
     this.#post.close();
     await this.#opened.close();

@@ -7,7 +7,7 @@ import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
-import { keyOf } from '../core/message.ts';
+import { isIdentity, keyOf } from '../core/message.ts';
 import { Placement } from '../placement/placement.ts';
 import { type HostedType, viewOf } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
@@ -100,6 +100,15 @@ export function checkLimits(limits: Partial<Limits>): void {
   }
 }
 
+/** Throws `invalid-definition`. */
+export function checkedIdentity(identity: string): string {
+  if (typeof identity === 'string' && isIdentity(identity)) return identity;
+  throw new SkerryError(
+    'invalid-definition',
+    `An identity is well-formed Unicode of at most ${defaultLimits.identityBytesMax} bytes (identityBytesMax)`,
+  );
+}
+
 export function checkBehaviours(behaviours: readonly Behaviour[]): void {
   const types = behaviours.map((behaviour) => behaviour.contract.type);
   const twice = types.find((type, index) => types.indexOf(type) !== index);
@@ -157,7 +166,7 @@ class EmbeddedCluster implements Cluster {
   readonly #composition: Composition & { readonly subjects: Subjects };
   readonly #nodes: readonly Node[];
   readonly #transport: Transport;
-  readonly #clients: Client[] = [];
+  readonly #clients = new Set<Client>();
   readonly client: Client;
   readonly inspector: Inspector;
   readonly workers: readonly Worker[];
@@ -186,9 +195,19 @@ class EmbeddedCluster implements Cluster {
     const { environment, limits, subjects } = this.#composition;
     const { post } = this.#nodes[0] as Node;
     const subject = subjects.client(environment.newId());
-    const client = new Client({ environment, limits, subject, identity, post: (envelope) => post.post(envelope) });
-    post.listen(subject, (envelope) => client.receive(envelope));
-    this.#clients.push(client);
+    const client = new Client({
+      environment,
+      limits,
+      subject,
+      identity: checkedIdentity(identity),
+      post: (envelope) => post.post(envelope),
+      closed: () => {
+        stop();
+        this.#clients.delete(client);
+      },
+    });
+    const stop = post.listen(subject, (envelope) => client.receive(envelope));
+    this.#clients.add(client);
     return client;
   };
 
@@ -203,7 +222,7 @@ class EmbeddedCluster implements Cluster {
 
   async #close(): Promise<void> {
     for (const { worker } of this.#nodes) await worker.drain();
-    for (const client of this.#clients) client.close();
+    for (const client of [...this.#clients]) client.close();
     for (const { worker, post } of this.#nodes) {
       worker.stop();
       post.close();

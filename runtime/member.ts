@@ -22,14 +22,15 @@ import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { pinInStore } from './pinning.ts';
 import { Post } from './post.ts';
+import { Reception } from './reception.ts';
 import { ServiceHost } from './service-host.ts';
-import { sendSignal } from './signalling.ts';
-import { decodeSignal, type Signal } from './signals.ts';
+import { listenForSignals, sendSignal } from './signalling.ts';
+import type { Signal } from './signals.ts';
 import type { Store } from './store.ts';
 import type { Subjects } from './subjects.ts';
 import { Tenancy } from './tenancy.ts';
 import type { Transport } from './transport.ts';
-import { noView, regrouped, Views } from './views.ts';
+import { asWorker, noView, regrouped, Views } from './views.ts';
 import { Worker } from './worker.ts';
 
 export interface MemberParts {
@@ -70,6 +71,7 @@ export class Member {
   readonly views: Views;
   readonly tenancy: Tenancy;
   readonly #host: ServiceHost;
+  readonly #reception: Reception;
   #entry: WorkerEntry;
   readonly #closers: (() => void)[] = [];
   readonly #absences: Absences;
@@ -80,7 +82,6 @@ export class Member {
   #restoredAt = Number.NEGATIVE_INFINITY;
   #hasBeenReady = false;
   #hasBeenInView = false;
-  badSignalCount = 0;
 
   constructor(parts: MemberParts) {
     this.#parts = parts;
@@ -93,7 +94,8 @@ export class Member {
     this.post = new Post({ ...reach, has, onLaterView: () => this.views.ask() }, nothing);
     const follow = (placement: Placement, before: Placement) => this.#follow(placement, before);
     const signal = (id: string, one: Signal) => void this.#signal(subjects.control(id), one);
-    this.views = new Views({ ...reach, follow, isTelling: true }, nothing);
+    this.views = new Views({ ...reach, ...asWorker(subjects, entry.id), follow }, nothing);
+    this.#reception = new Reception({ ...reach, views: this.views });
     this.tenancy = new Tenancy({
       ...reach,
       name: entry.name,
@@ -115,7 +117,7 @@ export class Member {
         if (this.#signal(subjects.views, { kind: 'view', view })) this.views.learn(view);
       },
       signal,
-      listen: () => this.#listen(subjects.service, (signal) => this.#atService(signal)),
+      listen: () => this.#listenAsService(),
     });
   }
 
@@ -151,11 +153,14 @@ export class Member {
       transport.onRestored(() => this.#restored()),
       this.#listen(subjects.control(id), (signal) => this.#receive(signal)),
       this.#listen(subjects.views, (signal) => this.#receive(signal)),
+      this.#reception.open(id),
     );
-    this.post.listen(subjects.worker(id), (envelope, hops) => {
+    const receive = (envelope: Envelope, hops: number) => {
       tap?.arrived(envelope);
       this.worker.receive(envelope, hops);
-    });
+    };
+    this.post.listen(subjects.worker(id), receive);
+    this.post.openDoors(id, receive);
     await this.worker.start([]);
     environment.log.info({ worker: this.#entry.name, id }, 'a worker joins');
     this.#announce();
@@ -236,22 +241,23 @@ export class Member {
   // ---- signals
 
   #listen(subject: string, receive: (signal: Signal) => void): () => void {
-    return this.#parts.transport.listen(subject, (bytes) => {
-      if (this.#isStopped) return;
-      let signal: Signal;
-      try {
-        signal = decodeSignal(bytes);
-      } catch (error) {
-        this.badSignalCount += 1;
-        if (this.badSignalCount === 1)
-          this.#parts.environment.log.warn(
-            { subject, error: String(error) },
-            'a signal that cannot be read was dropped; further ones are only counted',
-          );
-        return;
-      }
-      receive(signal);
+    return listenForSignals(this.#parts, subject, (signal) => {
+      if (!this.#isStopped) receive(signal);
     });
+  }
+
+  /** While the service runs here: workers speak to it, and clients at its door. */
+  #listenAsService(): () => void {
+    const stop = this.#listen(this.#parts.subjects.service, (signal) => {
+      // Who asks it for the view gets it as from any worker, and tells it a later one (VW2).
+      if (signal.kind === 'resolve' || signal.kind === 'view') this.#receive(signal);
+      else this.#host.receive(signal);
+    });
+    const close = this.#reception.open(undefined, (id) => this.#host.receive({ kind: 'absent', id }));
+    return () => {
+      stop();
+      close();
+    };
   }
 
   #signal(subject: string, signal: Signal): boolean {
@@ -263,7 +269,7 @@ export class Member {
     switch (signal.kind) {
       case 'view':
         this.views.learn(signal.view);
-        return this.#host.heardView(signal.view);
+        return this.views.isCredible(signal.view) ? this.#host.heardView(signal.view) : undefined;
       case 'resolve':
         if (this.views.isKnown && subjects.workerOf(signal.replyTo) !== undefined)
           this.#signal(signal.replyTo, { kind: 'view', view: this.views.placement.view });
@@ -294,6 +300,7 @@ export class Member {
 
   /** Who asks by an older view is told the one that holds, and asks again if it still should. */
   #asked(signal: Extract<Signal, { kind: 'seek' | 'release' }>): void {
+    if (!this.views.isCredible(signal.view)) return;
     this.views.learn(signal.view);
     const { view } = this.views.placement;
     if (view.version > signal.view.version) {
@@ -301,12 +308,6 @@ export class Member {
       return;
     }
     this.tenancy.giving.asked(signal);
-  }
-
-  /** Only while the service runs here. Whoever asks it for the view gets it as from any worker, and tells it a later one (VW2). */
-  #atService(signal: Signal): void {
-    if (signal.kind === 'resolve' || signal.kind === 'view') this.#receive(signal);
-    else this.#host.receive(signal);
   }
 
   #announce(): void {

@@ -10,6 +10,7 @@ import { openLmdb } from './stores/lmdb.ts';
 import { openRedis, type RedisOptions } from './stores/redis.ts';
 import type { Transport } from './transport.ts';
 import { type NatsOptions, openNats } from './transports/nats.ts';
+import { userIn } from './transports/nats-options.ts';
 
 /** How a process reaches the workers of its cluster: one of the two. */
 export interface Joining {
@@ -23,6 +24,12 @@ export interface Joining {
 export interface Opened<What> {
   readonly what: What;
   close(): Promise<void>;
+}
+
+/** The user that logs in there by name and password; '' where nobody does. */
+export function loginOf({ nats }: Joining): string {
+  if (nats === undefined) return '';
+  return userIn(typeof nats === 'string' ? { servers: nats } : nats);
 }
 
 /** Fails with `transport-failed`, `invalid-definition`. */

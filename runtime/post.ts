@@ -14,6 +14,7 @@
  * - M3 What is forwarded has been forwarded fewer than `hopsMax` times: two views that disagree send nothing to and fro.
  * - M5 What is forwarded goes by the view, or to the worker that is known to keep it; never by a hint.
  * - M6 Of where partitions are, workers of the view are believed, about partitions that the view gives to neither this node nor them.
+ * - M7 Who is no worker is heard at doors only (`doors.ts`), and has forwarded nothing.
  */
 import { type Address, isAddress, isPartner } from '../core/message.ts';
 import type { Placement } from '../placement/placement.ts';
@@ -25,9 +26,10 @@ import {
   type Frame,
   type Whereabouts,
 } from './codec.ts';
+import { isSoundMessage, lastVisitor } from './doors.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
-import type { Subjects } from './subjects.ts';
+import { anyWord, type Party, parties, type Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import { isElsewhere } from './views.ts';
 import { Whereabouts as Hints } from './whereabouts.ts';
@@ -39,6 +41,8 @@ export type Receive = (envelope: Envelope, hops: number) => void;
 const hopsMax = 4;
 /** So many senders are told of whereabouts for one frame, at most. */
 const toldMax = 64;
+/** Subjects with bad frames that are logged: who sends some may have many names. */
+const badSubjectsMax = 1_000;
 
 interface Outgoing {
   readonly subject: string;
@@ -57,12 +61,14 @@ export interface PostParts {
   readonly id?: string;
   /** Whether this node's worker has a partition now. */
   readonly has?: (partition: number) => boolean;
+  /** Where frames for a worker go, by its id; default: where workers send theirs. */
+  readonly subjectOf?: (id: string) => string;
 }
 
 export class Post {
   readonly #parts: PostParts;
   readonly #handlers = new Map<string, Receive>();
-  readonly #closers: (() => void)[] = [];
+  readonly #closers = new Set<() => void>();
   readonly #outgoing = new Map<string, Outgoing>();
   readonly #badSubjects = new Set<string>();
   #isScheduled = false;
@@ -73,14 +79,16 @@ export class Post {
   /** The last ones that were looked at; none at first, not one without a name. */
   #soundPartner: string | undefined;
   #soundClient: string | undefined;
+  readonly #visitorAt: ReturnType<typeof lastVisitor>;
   badFrameCount = 0;
   forwardedCount = 0;
 
   constructor(parts: PostParts, placement: Placement) {
     this.#parts = parts;
     this.#placement = placement;
+    this.#visitorAt = lastVisitor(parts.subjects);
     this.#hints = new Hints(() => parts.environment.now());
-    this.#closers.push(parts.transport.onAbsent((subject) => this.#hints.forget(subject)));
+    this.#closers.add(parts.transport.onAbsent((subject) => this.#hints.forget(subject)));
   }
 
   get placement(): Placement {
@@ -99,13 +107,31 @@ export class Post {
   /** Handle what comes for a subject. The function that comes back ends that. */
   listen(subject: string, receive: Receive): () => void {
     this.#handlers.set(subject, receive);
-    const stop = this.#parts.transport.listen(subject, (frame) => this.#arrive(subject, frame));
+    const stop = this.#parts.transport.listen(subject, (frame) => this.arrive(subject, frame));
     const close = () => {
       this.#handlers.delete(subject);
+      this.#closers.delete(close);
       stop();
     };
-    this.#closers.push(close);
+    this.#closers.add(close);
     return close;
+  }
+
+  /** Handle what comes for a subject of which somebody else listens to the transport, who calls `arrive`. */
+  expect(subject: string, receive: Receive): () => void {
+    this.#handlers.set(subject, receive);
+    return () => void this.#handlers.delete(subject);
+  }
+
+  /** Handle what comes for a worker from those who are none (M7). */
+  openDoors(id: string, receive: Receive): void {
+    const { transport, subjects } = this.#parts;
+    for (const party of parties)
+      this.#closers.add(
+        transport.listen(subjects.door(party, id, anyWord), (frame, subject) =>
+          this.#visited(party, subject, frame, receive),
+        ),
+      );
   }
 
   /** Send an envelope to where it belongs, as far as this node knows; where nobody belongs to, it is dropped. */
@@ -119,8 +145,7 @@ export class Post {
 
   /** Send on what came here and belongs elsewhere (M3, M5): to where the view says, or to a worker that has it still. */
   forward(envelope: Exclude<Envelope, { kind: 'reply' }>, hops: number, to?: string): void {
-    const subject =
-      to === undefined ? this.#inView(this.#placement.partitionOf(envelope.to)) : this.#parts.subjects.worker(to);
+    const subject = to === undefined ? this.#inView(this.#placement.partitionOf(envelope.to)) : this.#subjectFor(to);
     if (subject === '' || hops >= hopsMax || this.#handlers.has(subject)) return;
     this.forwardedCount += 1;
     this.#enqueue(`${subject} ${hops}`, subject, envelope, hops + 1);
@@ -136,10 +161,14 @@ export class Post {
     let subject = this.#subjectOf.get(partition);
     if (subject === undefined) {
       const worker = this.#placement.workerOf(partition);
-      subject = worker === undefined ? '' : this.#parts.subjects.worker(worker.id);
+      subject = worker === undefined ? '' : this.#subjectFor(worker.id);
       this.#subjectOf.set(partition, subject);
     }
     return subject;
+  }
+
+  #subjectFor(id: string): string {
+    return this.#parts.subjectOf?.(id) ?? this.#parts.subjects.worker(id);
   }
 
   #enqueue(key: string, subject: string, envelope: Envelope, hops: number): void {
@@ -177,20 +206,10 @@ export class Post {
     else environment.log.error({ subject, bytes: frame.length }, 'an envelope larger than a frame may be was dropped');
   }
 
-  #arrive(subject: string, bytes: Uint8Array): void {
-    let frame: Frame;
-    try {
-      frame = decodeFrame(bytes);
-    } catch (error) {
-      this.badFrameCount += 1;
-      if (!this.#badSubjects.has(subject))
-        this.#parts.environment.log.warn(
-          { subject, error: String(error) },
-          'a frame that cannot be read was dropped; further ones are only counted',
-        );
-      this.#badSubjects.add(subject);
-      return;
-    }
+  /** A frame for a subject that is listened to, or expected. */
+  arrive(subject: string, bytes: Uint8Array): void {
+    const frame = this.#decode(subject, bytes);
+    if (frame === undefined) return;
     if (frame.viewVersion > this.#placement.view.version) this.#parts.onLaterView?.(frame.viewVersion);
     for (const envelope of frame.envelopes) {
       if (this.#isSound(envelope)) this.#handlers.get(subject)?.(envelope, frame.hops);
@@ -198,6 +217,40 @@ export class Post {
     }
     if (frame.hops > 0) this.#tellWhereabouts(frame.envelopes);
     if (frame.whereabouts !== undefined) this.#learn(frame.whereabouts);
+  }
+
+  /** Undefined: it is none (M1). */
+  #decode(subject: string, bytes: Uint8Array): Frame | undefined {
+    try {
+      return decodeFrame(bytes);
+    } catch (error) {
+      this.#bad(subject, String(error));
+      return undefined;
+    }
+  }
+
+  #bad(subject: string, error: string): void {
+    this.badFrameCount += 1;
+    if (this.#badSubjects.has(subject) || this.#badSubjects.size >= badSubjectsMax) return;
+    this.#badSubjects.add(subject);
+    this.#parts.environment.log.warn(
+      { subject, error },
+      'a frame that cannot be read was dropped; further ones are only counted',
+    );
+  }
+
+  /** A frame at a door (M7). */
+  #visited(party: Party, subject: string, bytes: Uint8Array, receive: Receive): void {
+    const frame = this.#decode(subject, bytes);
+    if (frame === undefined) return;
+    const visitor = this.#visitorAt(party, subject);
+    if (visitor === undefined || frame.hops !== 0 || frame.whereabouts !== undefined)
+      return this.#bad(subject, 'it says what only workers say');
+    if (frame.viewVersion > this.#placement.view.version) this.#parts.onLaterView?.(frame.viewVersion);
+    for (const envelope of frame.envelopes) {
+      if (this.#isSound(envelope) && visitor.maySend(envelope)) receive(envelope, 0);
+      else this.#bad(subject, `a ${envelope.kind} that is not its sender's to send`);
+    }
   }
 
   /** These came by a detour: who sent them first shall know where they belong, if that is here. */
@@ -228,7 +281,7 @@ export class Post {
   }
 
   #learn({ id, partitions }: Whereabouts): void {
-    const subject = this.#parts.subjects.worker(id);
+    const subject = this.#subjectFor(id);
     if (this.#handlers.has(subject) || !this.#placement.view.workers.some((worker) => worker.id === id)) return;
     for (const partition of partitions) {
       // What was never asked for needs no hint.
@@ -250,6 +303,7 @@ export class Post {
         return (
           isAddress(envelope.to) &&
           this.#isPartner(envelope.from) &&
+          isSoundMessage(envelope) &&
           (envelope.replyTo === '' || this.#isClient(envelope.replyTo))
         );
       default:
@@ -274,7 +328,7 @@ export class Post {
 
   close(): void {
     this.#flush();
-    for (const close of this.#closers) close();
+    for (const close of [...this.#closers]) close();
   }
 }
 

@@ -15,14 +15,14 @@ import type { View, WorkerEntry } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
 import { Client } from './client.ts';
 import { Desk } from './desk.ts';
-import { type Cluster, checkBehaviours, checkFrames, checkLimits, hostedTypes } from './embed.ts';
+import { type Cluster, checkBehaviours, checkedIdentity, checkFrames, checkLimits, hostedTypes } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { Member } from './member.ts';
 import { type Joining, type Opened, openStore, openTransport } from './places.ts';
 import type { Store } from './store.ts';
-import { checkedCluster, Subjects } from './subjects.ts';
+import { checkedCluster, insider, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import type { Worker } from './worker.ts';
 
@@ -126,7 +126,7 @@ class Served implements ServedWorker {
   readonly closed: Promise<'left' | 'replaced'>;
   readonly #composition: Composition;
   readonly #subjects: Subjects;
-  readonly #clients: Client[] = [];
+  readonly #clients = new Set<Client>();
   readonly #desk: Desk;
   #end: (how: 'left' | 'replaced') => void = () => undefined;
   #closing: Promise<void> | undefined;
@@ -185,17 +185,21 @@ class Served implements ServedWorker {
   readonly connect = ({ identity }: { identity: string }): Client => {
     const { environment, limits } = this.#composition;
     const { post, views } = this.member;
-    const subject = this.#subjects.client(environment.newId());
+    const subject = this.#subjects.client(environment.newId(), insider);
     const client = new Client({
       environment,
       limits,
       subject,
-      identity,
+      identity: checkedIdentity(identity),
       post: (envelope) => post.post(envelope),
       onMoved: () => views.ask(),
+      closed: () => {
+        stop();
+        this.#clients.delete(client);
+      },
     });
-    post.listen(subject, (envelope) => client.receive(envelope));
-    this.#clients.push(client);
+    const stop = post.listen(subject, (envelope) => client.receive(envelope));
+    this.#clients.add(client);
     return client;
   };
 
@@ -212,7 +216,7 @@ class Served implements ServedWorker {
   }
 
   #ended(how: 'left' | 'replaced'): void {
-    for (const client of this.#clients) client.close();
+    for (const client of [...this.#clients]) client.close();
     this.#desk.close();
     this.#end(how);
   }

@@ -1,14 +1,39 @@
-/** Signals on their way out: each is one frame, or none. */
+/** Signals on their way out, where each is one frame or none, and in, where what is none is dropped. */
 import type { Environment } from './environment.ts';
-import { encodeSignal, type Signal } from './signals.ts';
+import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
 import type { Transport } from './transport.ts';
 
-/** False: no frame has room for it. That is said, and ends nobody's process. */
-export function sendSignal(
-  { transport, environment }: { readonly transport: Transport; readonly environment: Environment },
+interface Reach {
+  readonly transport: Transport;
+  readonly environment: Environment;
+}
+
+/** Have the signals for a subject handed on; the function that comes back ends that. What cannot be read is said once. */
+export function listenForSignals(
+  { transport, environment }: Reach,
   subject: string,
-  signal: Signal,
-): boolean {
+  receive: (signal: Signal) => void,
+): () => void {
+  let hasSaid = false;
+  return transport.listen(subject, (bytes) => {
+    let signal: Signal;
+    try {
+      signal = decodeSignal(bytes);
+    } catch (error) {
+      if (!hasSaid)
+        environment.log.warn(
+          { subject, error: String(error) },
+          'a signal that cannot be read was dropped; further ones are not told of',
+        );
+      hasSaid = true;
+      return;
+    }
+    receive(signal);
+  });
+}
+
+/** False: no frame has room for it. That is said, and ends nobody's process. */
+export function sendSignal({ transport, environment }: Reach, subject: string, signal: Signal): boolean {
   const bytes = encodeSignal(signal);
   const { frameBytesMax } = transport;
   if (bytes.length <= frameBytesMax) {

@@ -199,6 +199,9 @@ function viewRow({ version, partitions, workers, pins }: View): unknown[] {
 /** The most partitions that a cluster may have: nobody is made to compute more by a view that comes from outside. */
 const partitionsMax = 65_536;
 
+/** Hashes that a view takes in every process that follows it, partitions times weights: a second's work. */
+const viewHashesMax = 2 ** 26;
+
 function readView(from: Row): View {
   const row = new Row(from.any());
   const version = row.number();
@@ -208,6 +211,9 @@ function readView(from: Row): View {
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > partitionsMax)
     throw new Error(`a view of ${partitions} partitions`);
   const workers = row.rows().map(readEntry);
+  if (new Set(workers.map(({ name }) => name)).size < workers.length) throw new Error('two workers of one name');
+  const hashes = workers.reduce((sum, { weight }) => sum + weight, 0) * partitions;
+  if (hashes > viewHashesMax) throw new Error(`a view that takes ${hashes} hashes`);
   const pins = row.rows().map((pin): Pin => ({ address: pin.string(), worker: pin.string() }));
   return { version, partitions, workers, pins };
 }

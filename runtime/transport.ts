@@ -10,6 +10,8 @@
  * - X4 After `close` no handler is called any more.
  * - X5 `onAbsent` tells of a subject only if nobody listened to it when a frame that was sent to it got there.
  * - X6 `onRestored` tells only when everything that is listened to is listened to again: what is asked anew gets answers.
+ * - X7 A subject whose last word is `*` is listened to with any last word; the handler is told the subject that a frame
+ *   was sent to. Nothing can be sent to all of them.
  */
 export interface Transport {
   /**
@@ -17,8 +19,8 @@ export interface Transport {
    * back with another limit, and never becomes larger.
    */
   readonly frameBytesMax: number;
-  /** Have frames for a subject handed to `receive`; the function that comes back ends that. */
-  listen(subject: string, receive: (frame: Uint8Array) => void): () => void;
+  /** Have frames for a subject (or several, X7) handed to `receive`; the function that comes back ends that. */
+  listen(subject: string, receive: (frame: Uint8Array, subject: string) => void): () => void;
   send(subject: string, frame: Uint8Array): void;
   /** Be told of subjects to which something was sent and nobody listens: a hint, soon and mostly (X5). */
   onAbsent(tell: (subject: string) => void): () => void;

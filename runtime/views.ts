@@ -10,27 +10,48 @@
  *   its own above it. Nobody else is told, and clients tell nobody: one late view is answered by one message of each worker.
  * - VW3 A client that has heard only other views than its own for `elderMs` follows what it hears: all workers have forgotten its
  *   own, with a store that went back (P8), and what a client goes by harms nobody.
+ * - VW4 A view that cannot be one of this cluster is not followed, whoever sends it: after one of the last number there is none.
  */
 import { Placement } from '../placement/placement.ts';
+import { viewsPerTerm } from '../placement/service.ts';
 import { isSameView, type View } from '../placement/view.ts';
 import type { Environment } from './environment.ts';
 import { encodeSignal } from './signals.ts';
 import type { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 
-export interface ViewsParts {
+export interface ViewsParts extends Asked {
   readonly environment: Environment;
   readonly transport: Transport;
-  readonly subjects: Subjects;
-  /** Of this process: views that it asked for come to its control subject. */
+  /** Of this process. */
   readonly id: string;
   readonly follow: (placement: Placement, before: Placement) => void;
-  /** Whether this process tells the service of a later view: a worker's does. */
-  readonly isTelling: boolean;
+}
+
+/** Whom to ask and to tell: what the server lets a worker differs from what it lets a client. */
+interface Asked {
+  /** Where a view that it asked for comes to. */
+  readonly replyTo: string;
+  /** Where a worker is asked, by its id, or (undefined) the service. */
+  readonly whereToAsk: (id: string | undefined) => string;
+  /** Who is told of a later view than others go by; undefined: nobody would believe this process. */
+  readonly told: string | undefined;
+}
+
+export function asWorker(subjects: Subjects, id: string): Asked {
+  return {
+    replyTo: subjects.control(id),
+    whereToAsk: (other) => (other === undefined ? subjects.service : subjects.control(other)),
+    told: subjects.service,
+  };
 }
 
 /** Asked again at most this often, ms. */
 const askMs = 100;
+/** Elections that a process may have missed: so many take days. */
+const termStepMax = 1_048_576;
+/** And before it knew any view: half of what there are numbers for, so that there is always a later one. */
+const firstTermMax = 2 ** 32;
 /** Who goes by an older view is told at most this often, ms: mostly it is one that was late. */
 const tellMs = 1_000;
 /** The service tells its view every second, and another takes over after three. */
@@ -65,13 +86,25 @@ export class Views {
     return new Promise((resolve) => this.#first.push(resolve));
   }
 
+  /**
+   * Whether a view can be one of this cluster (VW4): of as many partitions, and of a term that the service can have come to
+   * since the one that holds here.
+   */
+  isCredible({ version, partitions }: View): boolean {
+    const { view } = this.#placement;
+    const isBound = this.isKnown || this.#parts.told !== undefined;
+    if (isBound && partitions !== view.partitions) return false;
+    return termOf(version) <= (this.isKnown ? termOf(view.version) + termStepMax : firstTermMax);
+  }
+
   learn(view: View): void {
+    if (!this.isCredible(view)) return;
     const before = this.#placement;
     const isRival = view.version === before.view.version && this.isKnown && !isSameView(view, before.view);
     const isOther = view.version < before.view.version || isRival;
-    const { isTelling, environment } = this.#parts;
-    if (isOther && isTelling) this.#tell();
-    if (isOther && (isTelling || environment.now() - this.#heardAt < elderMs)) return;
+    const { told, environment } = this.#parts;
+    if (isOther && told !== undefined) this.#tell(told);
+    if (isOther && (told !== undefined || environment.now() - this.#heardAt < elderMs)) return;
     this.#heardAt = environment.now();
     if (view.version === before.view.version && !isRival) return;
     this.#placement = new Placement(view);
@@ -83,26 +116,30 @@ export class Views {
    * Somebody goes by an older view. If it is the service, since the store went back and nobody else remembers (P8), nobody who
    * knows the later one would ever follow it: hearing of that one it numbers its views above.
    */
-  #tell(): void {
-    const { environment, transport, subjects } = this.#parts;
+  #tell(told: string): void {
+    const { environment, transport } = this.#parts;
     const now = environment.now();
     if (now - this.#toldAt < tellMs) return;
     this.#toldAt = now;
-    transport.send(subjects.service, encodeSignal({ kind: 'view', view: this.#placement.view }));
+    transport.send(told, encodeSignal({ kind: 'view', view: this.#placement.view }));
   }
 
   /** Something came from a later view, or nothing where something should have: ask the service, and a worker if one is known. */
   ask(): void {
-    const { environment, transport, subjects, id } = this.#parts;
+    const { environment, transport, replyTo, whereToAsk, id } = this.#parts;
     const now = environment.now();
     if (now - this.#askedAt < askMs) return;
     this.#askedAt = now;
-    const question = encodeSignal({ kind: 'resolve', replyTo: subjects.control(id) });
-    transport.send(subjects.service, question);
+    const question = encodeSignal({ kind: 'resolve', replyTo });
+    transport.send(whereToAsk(undefined), question);
     const others = this.#placement.view.workers.filter((worker) => worker.id !== id);
     const other = others[Math.floor(environment.random() * others.length)];
-    if (other !== undefined) transport.send(subjects.control(other.id), question);
+    if (other !== undefined) transport.send(whereToAsk(other.id), question);
   }
+}
+
+function termOf(version: number): number {
+  return Math.floor(version / viewsPerTerm);
 }
 
 /** Before any view is known: nobody owns anything. */

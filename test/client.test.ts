@@ -322,20 +322,25 @@ test('what cannot be sent is refused before anything is sent: too large, unstora
 
 test('an address that is none is refused at once, also where tools name it', async () => {
   const { posted, client } = given();
+  const payload = new Uint8Array(0);
+  const letter = {
+    id: '1',
+    content: { kind: 'operation', operation: 'add', payload, hold: '', wantsAnswer: true },
+  } as const;
   for (const address of ['tally', 'tally/', '/a', 'Tally/a', `tally/${'k'.repeat(513)}`, 'tally/\ud800', '@c', '']) {
     await rejects(client.invoke(address, { name: 'add', kind: 'command' }, 1), 'invalid-address');
     await rejects(client.resolve({ entity: address, operation: 'take', id: 'h' }, 'cancel'), 'invalid-address');
-    await rejects(client.resolveDead(address, '1', 'dead-drop'), 'invalid-address');
+    await rejects(client.resolveDead(address, letter, 'dead-drop'), 'invalid-address');
   }
   assert.equal(posted, []);
 });
 
-test('an idempotency key is 1 to 511 bytes of well-formed Unicode: with its mark it is as long as a key', async () => {
+test('an idempotency key is well-formed Unicode: with its identity and two marks it is as long as a key', async () => {
   const { posted, tally } = given();
-  for (const idempotencyKey of ['', 'k'.repeat(512), '\ud800'])
+  for (const idempotencyKey of ['', 'k'.repeat(512 - '#ann.'.length + 1), '\ud800'])
     await rejects(tally.add(1, { idempotencyKey }), 'invalid-input');
   assert.equal(posted, []);
-  for (const idempotencyKey of ['k'.repeat(511), '🍵 \0/']) watch(tally.add(1, { idempotencyKey }));
+  for (const idempotencyKey of ['k'.repeat(512 - '#ann.'.length), '🍵 \0/']) watch(tally.add(1, { idempotencyKey }));
   assert.is(posted.length, 2);
 });
 
@@ -360,7 +365,7 @@ test('a call in a key’s name has the key as its sender, whoever sends it, and 
     floor,
     keepMs,
   }));
-  const same = { from: '#k', session: 1, seq: 1, floor: 1 };
+  const same = { from: '#ann.k', session: 1, seq: 1, floor: 1 };
   assert.equal(picture, [
     { ...same, keepMs: 5_000 },
     { ...same, keepMs: defaultLimits.horizonMs },

@@ -142,7 +142,8 @@ test('N2, P7: a message whose turn throws blocks only its own stream; after its 
     );
     assert.equal(await outboxOf(given, 'a'), []);
     isBroken = false;
-    await during(cluster.client.resolveDead('tally/bad', String(letter?.id), 'dead-retry'));
+    assert.ok(letter);
+    await during(cluster.client.resolveDead('tally/bad', letter, 'dead-retry'));
     assert.equal(await deadOf(given, 'bad'), []);
   });
 });

@@ -7,7 +7,7 @@ import { ServiceHost } from '../runtime/service-host.ts';
 import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { Subjects } from '../runtime/subjects.ts';
-import { noView, Views } from '../runtime/views.ts';
+import { asWorker, noView, Views } from '../runtime/views.ts';
 import { GateStore } from './support/gate.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { withWorkers } from './support/served.ts';
@@ -157,7 +157,7 @@ test('E3, P9: what comes along with a partition is not believed of an entity who
 test('VW2: a service that knows only of earlier terms is told, and numbers its views above', () =>
   withWorkers({}, async ({ hand, transport, remote, tally, during, workers }) => {
     const subjects = new Subjects('main');
-    const parts = { environment: hand, transport, subjects, id: 'x', follow: () => undefined, isTelling: true };
+    const parts = { environment: hand, transport, id: 'x', ...asWorker(subjects, 'x'), follow: () => undefined };
     // Somebody remembers what nobody else does, as after a store that went back while every worker was started anew.
     const views = new Views(parts, noView(16));
     const { version } = remote.view;

@@ -6,7 +6,7 @@ import type { ServedWorker } from '../runtime/serve.ts';
 import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
 import { Subjects } from '../runtime/subjects.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
-import { noView, Views } from '../runtime/views.ts';
+import { asWorker, noView, Views } from '../runtime/views.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { placed } from './support/placed.ts';
 import { withWorkers } from './support/served.ts';
@@ -174,30 +174,31 @@ test('MB1: a worker whose name is another process’s by the view stops, and say
   }));
 
 test('VW1, VW2: a view is followed if it is later than the one that holds; else a worker tells the service, and a client nobody', () => {
-  for (const isTelling of [true, false]) {
+  const subjects = new Subjects('main');
+  for (const asked of [asWorker(subjects, 'x'), { ...asWorker(subjects, 'x'), told: undefined }]) {
     const [environment, followed, told] = [new HandEnvironment(), [] as number[], [] as string[]];
     const transport = new MemoryTransport(environment);
     transport.send = (subject) => void told.push(subject);
     const follow = ({ view }: Placement) => void followed.push(view.version);
-    const subjects = new Subjects('main');
-    const views = new Views({ environment, transport, subjects, id: 'x', follow, isTelling }, noView(16));
+    const views = new Views({ environment, transport, id: 'x', follow, ...asked }, noView(16));
     const { view } = placed(16, ['a', 'b'], ['tally']);
     views.learn({ ...view, version: 5 });
     views.learn({ ...view, version: 4, workers: [] });
     views.learn({ ...view, version: 5, workers: [] });
     assert.equal([followed, views.placement.view.workers.length], [[5], 2]);
-    assert.equal(told, isTelling ? [subjects.service] : []);
+    assert.equal(told, asked.told === undefined ? [] : [subjects.service]);
     views.learn({ ...view, version: 6, workers: [] });
     assert.equal([followed, views.placement.view.version], [[5, 6], 6]);
   }
 });
 
 test('VW3: a client follows an earlier view when nobody has told its own for long, and a worker never', () => {
-  for (const isTelling of [true, false]) {
+  const subjects = new Subjects('main');
+  for (const asked of [asWorker(subjects, 'x'), { ...asWorker(subjects, 'x'), told: undefined }]) {
     const [environment, followed] = [new HandEnvironment(), [] as number[]];
     const transport = new MemoryTransport(environment);
     const follow = ({ view }: Placement) => void followed.push(view.version);
-    const parts = { environment, transport, subjects: new Subjects('main'), id: 'x', follow, isTelling };
+    const parts = { environment, transport, id: 'x', follow, ...asked };
     const views = new Views(parts, noView(16));
     const { view } = placed(16, ['a', 'b'], ['tally']);
     views.learn({ ...view, version: 5 });
@@ -206,7 +207,7 @@ test('VW3: a client follows an earlier view when nobody has told its own for lon
       views.learn({ ...view, version: 4 });
       if (second < 15) views.learn({ ...view, version: 5 });
     }
-    assert.equal(followed, isTelling ? [5] : [5, 4]);
+    assert.equal(followed, asked.told === undefined ? [5, 4] : [5]);
     views.learn({ ...view, version: 6 });
     assert.is(views.placement.view.version, 6);
   }

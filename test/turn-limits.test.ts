@@ -326,11 +326,15 @@ test('P7, N2: a message that is given up becomes a dead letter, its sender is an
 test('P7: a dead letter is retried as from its sender, stays while that fails, and is dropped for good', () => {
   const one = mills();
   script = boom;
+  assert.equal(rowOf(one.ask('run', 'none', { kind: 'dead-drop' })).slice(0, 2), ['failed', 'not-found']);
   for (const count of [1, 2])
     one.bury(one.request('mill/two', contentOf('run', count), { seq: count, floor: count }), new Error('x'));
   const [first, second] = letters(one).map(({ id }) => id) as [string, string];
-  const resolve = (id: string, kind: 'dead-retry' | 'dead-drop') => rowOf(one.ask('', id, { kind }));
+  const resolve = (id: string, kind: 'dead-retry' | 'dead-drop') => rowOf(one.ask('run', id, { kind }));
   assert.equal(resolve(first, 'dead-retry').slice(0, 2), ['failed', 'failed']);
+  // Whom an operation was allowed to has no letter of another one.
+  for (const kind of ['dead-retry', 'dead-drop'] as const)
+    assert.equal(rowOf(one.ask('hold', first, { kind })).slice(0, 2), ['failed', 'not-found']);
   script = (turn) => turn.refuse('still no');
   assert.equal(resolve(first, 'dead-retry').slice(0, 2), ['refused', 'still no']);
   assert.ok(one.record.dead.has(first));
@@ -356,7 +360,7 @@ test('P7: a timer that is given up goes with its letter; a hold whose cancelling
   one.bury({ kind: 'lapse', hold: 'h' }, new Error('x'));
   assert.is(one.lapse('h').kind, 'void', 'it does not end again by itself');
   const letter = letters(one).find(({ content }) => content.hold === 'h');
-  assert.equal(rowOf(one.ask('', letter?.id, { kind: 'dead-retry' })).slice(0, 1), ['done']);
+  assert.equal(rowOf(one.ask('hold', letter?.id, { kind: 'dead-retry' })).slice(0, 1), ['done']);
   assert.is(one.record.holds.size, 0);
   assert.equal(one.record.state.value, { text: '', count: 1 });
 });
@@ -370,7 +374,7 @@ test('P7: a delayed message that could not be sent is a letter of its sender, an
   const [letter] = letters(one);
   assert.equal([letter?.side, letter?.partner], ['sender', 'mill/two']);
   script = boom;
-  assert.equal(rowOf(one.ask('', letter?.id, { kind: 'dead-retry' })).slice(0, 1), ['done']);
+  assert.equal(rowOf(one.ask('run', letter?.id, { kind: 'dead-retry' })).slice(0, 1), ['done']);
   assert.equal(one.outbox('mill/two').map(inputOf), ['for two']);
 });
 

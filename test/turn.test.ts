@@ -2,6 +2,7 @@
 import { behaviour, type Turn, type View } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
+import { keyPartner } from '../core/message.ts';
 import { command, query, type Schema, unchecked } from '../core/operation.ts';
 import { runQuery } from '../core/perform.ts';
 import { Refusal } from '../core/request.ts';
@@ -299,7 +300,7 @@ test('the time of a turn never goes back, and is the one that its messages carry
   assert.is(seen.at(-1), 1_001);
 });
 
-test('who asked: an entity, a client, or the entity itself', () => {
+test('who asked: an entity, a client with its verified identity, or the entity itself', () => {
   const seen: unknown[] = [];
   scripts.from = (turn) => {
     seen.push(turn.from);
@@ -309,9 +310,14 @@ test('who asked: an entity, a client, or the entity itself', () => {
   one.ask('run', 'from');
   one.send('till/a/b', contentOf('run', 'from'));
   one.timer('again');
-  one.send('#key', contentOf('run', 'from'));
+  one.send(keyPartner('ada@x.org', 'key'), contentOf('run', 'from'));
   const asEntity = { kind: 'entity', type: 'till', key: 'a/b' };
-  assert.equal(seen, [{ kind: 'client', id: 'client' }, asEntity, { kind: 'self' }, { kind: 'client', id: 'key' }]);
+  assert.equal(seen, [
+    { kind: 'client', identity: '', id: 'client' },
+    asEntity,
+    { kind: 'self' },
+    { kind: 'client', identity: 'ada@x.org', id: 'key' },
+  ]);
 });
 
 test('a turn is unusable after its end: its drafts throw, and nothing can be sent or decided any more', () => {

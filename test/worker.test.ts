@@ -83,7 +83,7 @@ test('N1, P5: a duplicate of a turn that is not durable waits with it, and gets 
     const open = gate.holdCommits();
     const options = { idempotencyKey: 'order-7' };
     const first = watch(tally('a').add(5, options));
-    const again = watch(cluster.connect({ identity: 'other' }).entity(Tally, 'a').add(5, options));
+    const again = watch(cluster.connect({ identity: '' }).entity(Tally, 'a').add(5, options));
     await hand.advance(1_500);
     assert.equal([first.isSettled, again.isSettled], [false, false]);
     open();

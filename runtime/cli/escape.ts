@@ -4,7 +4,7 @@
  *
  *     \\  \n  \r  \t  \0  \xHH  \u{H…}      and a space at either end as \x20
  */
-import { type Address, addressOf, keyOf, typeOf } from '../../core/message.ts';
+import { type Address, addressOf, clientOf, isEntityPartner, keyOf, typeOf } from '../../core/message.ts';
 import { CliError } from './failure.ts';
 
 const short: Readonly<Record<string, string>> = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t', '\0': '\\0' };
@@ -64,9 +64,12 @@ export function addressArgument(text: string): Address {
 /** Who a partner is, for people: of a client's id, which is random, the start. */
 export function partnerText(partner: string): string {
   if (partner === '') return 'itself';
-  if (partner.startsWith('@')) return `client ${visible(partner.slice(1, 7))}`;
-  if (partner.startsWith('#')) return `idempotency key ${escapeText(partner.slice(1))}`;
-  return addressText(partner);
+  if (isEntityPartner(partner)) return addressText(partner);
+  const { identity, id } = clientOf(partner);
+  const whose = identity === '' ? '' : ` of ${visible(identity)}`;
+  return partner.startsWith('@')
+    ? `client ${visible(id.slice(0, 6))}${whose}`
+    : `idempotency key ${escapeText(id)}${whose}`;
 }
 
 /** A text as one word of a shell's command line. */

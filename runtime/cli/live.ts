@@ -129,7 +129,8 @@ export async function withCluster<Result>(
   const transport = await openTransport(place, environment);
   try {
     const identity = typeof given.options.identity === 'string' ? given.options.identity : '';
-    const remote = await connect({ transport, environment, cluster: place.cluster, identity, timeoutMs: connectMs });
+    const { cluster } = place;
+    const remote = await connect({ transport, environment, cluster, as: 'tool', identity, timeoutMs: connectMs });
     const asking = new Asking({ environment, transport, subjects: new Subjects(place.cluster) });
     try {
       return await body(new LiveCluster(place, remote, asking, environment));

@@ -150,7 +150,7 @@ async function resolveDead(
 ): Promise<unknown> {
   knownType(types, parseAddress(address).type);
   const letter = await inspector.deadLetter(address, id);
-  await client.resolveDead(address, id, ask);
+  await client.resolveDead(address, letter, ask);
   const found = await inspector.get(address, { activityCountMax: 0 });
   if (!found?.dead.some((one) => one.id === id && one.at === letter.at))
     return { status: ask === 'dead-retry' ? 'retried' : 'dropped' };

@@ -310,9 +310,9 @@ export class SimulatedCluster {
     const { time, network, limits, watch, seed } = this.#parts;
     const node = newNode(name, this.#offsetOf(name));
     const transport = network.transport(node);
-    const mail = this.#subjects.worker('');
+    const mail = /^skerry\.simulated\.tool\./;
     const send = (subject: string, bytes: Uint8Array) => {
-      if (subject.startsWith(mail))
+      if (mail.test(subject))
         for (const envelope of decodeFrame(bytes).envelopes) {
           this.#tell(node, 'posts', envelope);
           watch.called(envelope);
@@ -322,6 +322,8 @@ export class SimulatedCluster {
     const remote = await connect({
       transport: { ...transport, send },
       cluster: 'simulated',
+      // It resolves dead letters besides.
+      as: 'tool',
       limits,
       environment: this.#environment(node),
       timeoutMs: 120_000,

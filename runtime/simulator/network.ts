@@ -6,6 +6,7 @@
  */
 import { SkerryError } from '../../core/errors.ts';
 import { decodeFrame } from '../codec.ts';
+import { withAnyLast } from '../subjects.ts';
 import type { Transport } from '../transport.ts';
 import type { Chance } from './chance.ts';
 import type { FaultCount, FaultRates } from './faults.ts';
@@ -28,7 +29,7 @@ interface Sent {
 
 interface Listener {
   readonly node: SimulatedNode;
-  readonly receive: (frame: Uint8Array) => void;
+  readonly receive: (frame: Uint8Array, subject: string) => void;
 }
 
 export interface NetworkParts {
@@ -156,19 +157,21 @@ export class Network {
 
   #deliver(from: End, { subject, frame }: Sent): void {
     this.underWay -= 1;
-    const known = [...(this.#listeners.get(subject) ?? [])].filter(({ node }) => !node.isDead);
+    const all = [subject, withAnyLast(subject)].flatMap((heard) => [...(this.#listeners.get(heard) ?? [])]);
+    const known = all.filter(({ node }) => !node.isDead);
     if (known.length === 0) this.#tellAbsent(from, subject);
     const listeners = known.filter(({ node }) => !this.#isDeaf(node));
     if (listeners.length > 1) this.#markDuplicated(subject, frame);
     for (const listener of listeners) {
       const delayMs = this.#viewDelay(subject);
-      if (delayMs !== undefined) this.#hand(listener, new Uint8Array(frame), delayMs);
+      if (delayMs !== undefined) this.#hand(listener, { subject, frame: new Uint8Array(frame) }, delayMs);
     }
   }
 
-  #hand({ node, receive }: Listener, copy: Uint8Array, delayMs: number): void {
-    if (node.isPaused || delayMs > 0) this.#parts.time.schedule(node, delayMs, 'frame arrives', () => receive(copy));
-    else receive(copy);
+  #hand({ node, receive }: Listener, { subject, frame }: Sent, delayMs: number): void {
+    if (node.isPaused || delayMs > 0)
+      this.#parts.time.schedule(node, delayMs, 'frame arrives', () => receive(frame, subject));
+    else receive(frame, subject);
   }
 
   /** A view goes to many at once, and may be lost or late for some of them. Undefined: lost. */
@@ -190,7 +193,7 @@ export class Network {
 
   #markDuplicated(subject: string, frame: Uint8Array): void {
     // Only workers get calls; what else there is has no envelopes in it.
-    if (!subject.includes('.worker.')) return;
+    if (!/\.(?:worker|call|tool)\./.test(subject)) return;
     for (const envelope of decodeFrame(frame).envelopes) {
       if (envelope.kind === 'message' && envelope.call > 0)
         this.duplicatedInputs.push(Buffer.from(envelope.content.payload).toString('latin1'));

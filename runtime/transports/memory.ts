@@ -3,12 +3,15 @@
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Environment } from '../environment.ts';
+import { withAnyLast } from '../subjects.ts';
 import type { Transport } from '../transport.ts';
+
+type Receive = (frame: Uint8Array, subject: string) => void;
 
 export class MemoryTransport implements Transport {
   readonly frameBytesMax: number;
   readonly #environment: Environment;
-  readonly #listeners = new Map<string, Set<(frame: Uint8Array) => void>>();
+  readonly #listeners = new Map<string, Set<Receive>>();
   readonly #absentTellers = new Set<(subject: string) => void>();
   #isClosed = false;
 
@@ -17,7 +20,7 @@ export class MemoryTransport implements Transport {
     this.frameBytesMax = options.frameBytesMax ?? 1_048_576;
   }
 
-  listen(subject: string, receive: (frame: Uint8Array) => void): () => void {
+  listen(subject: string, receive: Receive): () => void {
     let listeners = this.#listeners.get(subject);
     if (listeners === undefined) {
       listeners = new Set();
@@ -44,9 +47,9 @@ export class MemoryTransport implements Transport {
   /** Who listens when it arrives gets it, also if it was not there when it was sent (X5). */
   #deliver(subject: string, frame: Uint8Array): void {
     if (this.#isClosed) return;
-    const listeners = this.#listeners.get(subject);
-    if (listeners === undefined) for (const tell of [...this.#absentTellers]) tell(subject);
-    else for (const receive of [...listeners]) receive(frame);
+    const [exact, any] = [this.#listeners.get(subject), this.#listeners.get(withAnyLast(subject))];
+    if (exact === undefined && any === undefined) for (const tell of [...this.#absentTellers]) tell(subject);
+    for (const receive of [...(exact ?? []), ...(any ?? [])]) receive(frame, subject);
   }
 
   onAbsent(tell: (subject: string) => void): () => void {

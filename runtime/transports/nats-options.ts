@@ -78,6 +78,12 @@ export function planOf(options: NatsOptions): NatsPlan {
   };
 }
 
+/** The user of a login by user and password; '' for another login, or none. */
+export function userIn(options: NatsOptions): string {
+  const { login } = planOf(options);
+  return login.kind === 'user' ? login.user : '';
+}
+
 /** Words between points; a space or an end of line in one would be read by the server as a command (and * and > mean many). */
 export function isSubject(text: string): boolean {
   return /^[^\s.*>\0]+(?:\.[^\s.*>\0]+)*$/.test(text);

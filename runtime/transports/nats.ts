@@ -13,7 +13,7 @@
  * Invariants:
  * - NT1 Nothing that was sent before a connection was lost is sent again, and what is sent while there is none is dropped.
  * - NT2 A connection that is lost is tried for until there is one again, whatever the reasons of failures.
- * - NT3 A subject with a space, an end of line or a wildcard goes nowhere: in the protocol it would be a command.
+ * - NT3 Nothing is sent to a subject with a space, an end of line or a wildcard: in the protocol it would be a command.
  * - NT4 What a server refuses to a connection is logged, with what to allow.
  */
 import { errorText, isSkerryError, SkerryError } from '../../core/errors.ts';
@@ -43,7 +43,7 @@ export interface NatsTransport extends Transport {
 
 interface Listening {
   readonly subject: string;
-  readonly receive: (frame: Uint8Array) => void;
+  readonly receive: (frame: Uint8Array, subject: string) => void;
   subscription: Subscription | undefined;
   refusal: string | undefined;
 }
@@ -122,8 +122,9 @@ class NatsLink implements NatsTransport {
     return this.#frameBytesMax;
   }
 
-  listen(subject: string, receive: (frame: Uint8Array) => void): () => void {
-    if (!isSubject(subject)) throw new SkerryError('invalid-definition', `'${subject}' is no subject to listen to`);
+  listen(subject: string, receive: Listening['receive']): () => void {
+    if (!isSubject(subject.replace(/\.\*$/, '')))
+      throw new SkerryError('invalid-definition', `'${subject}' is no subject to listen to`);
     const listening: Listening = { subject, receive, subscription: undefined, refusal: undefined };
     this.#listenings.add(listening);
     if (this.#connection !== undefined && this.#closing === undefined) this.#subscribe(this.#connection, listening);
@@ -242,7 +243,8 @@ class NatsLink implements NatsTransport {
       callback: (error, message) => {
         if (error !== null) listening.refusal = this.#refused(error);
         // A copy, since a slice would keep all that was read with it in memory.
-        else if (this.#isCurrent(connection)) this.#hand(() => listening.receive(new Uint8Array(message.data)));
+        else if (this.#isCurrent(connection))
+          this.#hand(() => listening.receive(new Uint8Array(message.data), message.subject));
       },
     });
   }

@@ -185,6 +185,27 @@ export function transportSuite(name: string, open: () => Promise<OpenTransport>)
     assert.equal([absent, third.frames], [[], [[3]]]);
   });
 
+  rule('X7: a subject with any last word is heard with each, told which; nobody is absent there', async (opened) => {
+    const { transport, other, settled } = opened;
+    const heard: string[] = [];
+    const absent: string[] = [];
+    const stop = other.listen('s.a.*', ([first], subject) => void heard.push(`${subject} ${first}`));
+    const exact = arrivals(other, 's.a.x');
+    transport.onAbsent((subject) => void absent.push(subject));
+    await settled();
+    for (const [index, subject] of ['s.a.x', 's.a.=y', 's.a', 's.a.x.y', 's.b.x'].entries())
+      transport.send(subject, bytes(index));
+    await settled();
+    assert.equal([heard.sort(), exact.frames], [['s.a.=y 1', 's.a.x 0'], [[0]]]);
+    assert.equal([...new Set(absent)].sort(), ['s.a', 's.a.x.y', 's.b.x']);
+    stop();
+    await settled();
+    absent.length = 0;
+    transport.send('s.a.=y', bytes(1));
+    await settled();
+    assert.equal([heard.length, [...new Set(absent)]], [2, ['s.a.=y']]);
+  });
+
   rule('X4: nobody is told of an absent subject after close', async ({ transport, settled }) => {
     const absent: string[] = [];
     transport.onAbsent((subject) => void absent.push(subject));

@@ -116,7 +116,7 @@ async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): P
       // What a sender gave up on was numbered long ago: sent now it would be out of order.
       const isRetried = letter.side === 'receiver' && !address.startsWith('mailer/') && modeOf(letter) !== 'throw';
       const kind = isRetried && client.chance.hits(0.6) ? 'dead-retry' : 'dead-drop';
-      await untilTaken(client, () => client.client.resolveDead(address, letter.id, kind)).catch((error: unknown) => {
+      await untilTaken(client, () => client.client.resolveDead(address, letter, kind)).catch((error: unknown) => {
         if (!isSkerryError(error)) throw error;
         stage.violate('P7', `${kind} of ${letter.id} at ${address}: ${error.code} ${error.message}`);
       });

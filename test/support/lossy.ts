@@ -18,7 +18,7 @@ export class LossyTransport implements Transport {
     this.frameBytesMax = this.#inner.frameBytesMax;
   }
 
-  listen(subject: string, receive: (frame: Uint8Array) => void): () => void {
+  listen(subject: string, receive: (frame: Uint8Array, subject: string) => void): () => void {
     return this.#inner.listen(subject, receive);
   }
 

@@ -1,0 +1,76 @@
+/**
+ * The reception of a worker: answers clients and tools that ask for the view, at a door of their own, and takes their hints of
+ * absent workers where the placement service runs.
+ *
+ * Owns the bound on it: a view may be large, and a question is small.
+ *
+ * Invariants:
+ * - RP1 At most `answerBytesMax` a second are answered, and one view; who got none asks again (P12).
+ * - RP2 An answer goes to a subject of who asked (DO3).
+ */
+import { lastVisitor } from './doors.ts';
+import type { Environment } from './environment.ts';
+import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
+import { anyWord, type Subjects } from './subjects.ts';
+import type { Transport } from './transport.ts';
+import type { Views } from './views.ts';
+
+export interface ReceptionParts {
+  readonly environment: Environment;
+  readonly transport: Transport;
+  readonly subjects: Subjects;
+  readonly views: Views;
+}
+
+/** Bytes of views that a worker sends to clients in a second: a thousand clients that come back get theirs at once. */
+const answerBytesMax = 4_194_304;
+const secondMs = 1_000;
+
+export class Reception {
+  readonly #parts: ReceptionParts;
+  readonly #visitorAt: ReturnType<typeof lastVisitor>;
+  #encoded: { readonly version: number; readonly bytes: Uint8Array } | undefined;
+  #since = Number.NEGATIVE_INFINITY;
+  #bytes = 0;
+
+  constructor(parts: ReceptionParts) {
+    this.#parts = parts;
+    this.#visitorAt = lastVisitor(parts.subjects);
+  }
+
+  /** Hear what is asked of a worker, or (undefined) of the service; the function that comes back ends that. */
+  open(id: string | undefined, absent?: (id: string) => void): () => void {
+    const { transport, subjects } = this.#parts;
+    return transport.listen(subjects.resolve(id, anyWord), (bytes, subject) => this.#receive(bytes, subject, absent));
+  }
+
+  #receive(bytes: Uint8Array, subject: string, absent: ((id: string) => void) | undefined): void {
+    let signal: Signal;
+    try {
+      signal = decodeSignal(bytes);
+    } catch {
+      // Who sends that is no client of ours, and may send as many as it likes.
+      return;
+    }
+    if (signal.kind === 'absent') return absent?.(signal.id);
+    if (signal.kind !== 'resolve' || this.#visitorAt('client', subject)?.isHome(signal.replyTo) !== true) return;
+    if (this.#parts.subjects.isClient(signal.replyTo)) this.#answer(signal.replyTo);
+  }
+
+  #answer(replyTo: string): void {
+    const { environment, transport, views } = this.#parts;
+    if (!views.isKnown) return;
+    const { view } = views.placement;
+    if (this.#encoded?.version !== view.version)
+      this.#encoded = { version: view.version, bytes: encodeSignal({ kind: 'view', view }) };
+    const { bytes } = this.#encoded;
+    const now = environment.now();
+    if (now - this.#since >= secondMs || now < this.#since) {
+      this.#since = now;
+      this.#bytes = 0;
+    }
+    if (this.#bytes > answerBytesMax || bytes.length > transport.frameBytesMax) return;
+    this.#bytes += bytes.length;
+    transport.send(replyTo, bytes);
+  }
+}
