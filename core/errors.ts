@@ -73,6 +73,21 @@ export function errorText(error: unknown): string {
   }
 }
 
+/** Characters of a stack that are kept. */
+const stackLengthMax = 4_000;
+
+/** Where an error was thrown, and what caused it, for people who own the code. Never throws. */
+export function stackText(error: unknown): string {
+  try {
+    if (!(error instanceof Error)) return errorText(error).slice(0, stackLengthMax);
+    const stack = String(error.stack ?? error.message).slice(0, stackLengthMax);
+    if (!(error.cause instanceof Error)) return stack;
+    return `${stack}\ncaused by ${String(error.cause.stack ?? error.cause.message)}`.slice(0, stackLengthMax);
+  } catch {
+    return errorText(error).slice(0, stackLengthMax);
+  }
+}
+
 /** Our own bugs: what must be true here, or the worker must not go on. */
 export function assert(condition: unknown, invariant: string): asserts condition {
   if (!condition) throw new Error(`Skerry bug, please report: ${invariant}`);

@@ -49,6 +49,10 @@ export interface Limits {
   readonly retryBurstCountMax: number;
   /** Tries of a message whose turn throws, before it becomes a dead letter. */
   readonly attemptsMax: number;
+  /** Unclean ends of a worker's process while one message was under way in it, before it is not run any more. */
+  readonly fatalEndsMax: number;
+  /** After an unclean end of a partition's owner the next one notes what it runs for so long: repeats come within it, ms. */
+  readonly cautionMs: number;
   /** How long an entity's message stays valid, ms. */
   readonly horizonMs: number;
   /** The oldest copy that is still accepted, counted from its sender's last proof of ownership, ms. */
@@ -106,6 +110,8 @@ export const defaultLimits: Limits = {
   retryShareMax: 0.25,
   retryBurstCountMax: 1_000,
   attemptsMax: 16,
+  fatalEndsMax: 3,
+  cautionMs: 30_000,
   horizonMs: 86_400_000,
   transitMaxMs: 120_000,
   skewMaxMs: 10_000,

@@ -30,6 +30,7 @@ export const recordName = {
   hold: (id: string): RecordName => `x${id}`,
   effect: (id: string): RecordName => `f${id}`,
   dead: (id: string): RecordName => `d${id}`,
+  trial: (key: string): RecordName => `n${key}`,
   history: (version: number): RecordName => `h${digits(version)}`,
   snapshot: (): RecordName => 's',
   patch: (index: number): RecordName => `u${digits(index)}`,
@@ -68,8 +69,20 @@ export interface DeadLetter {
   readonly partner: PartnerId;
   readonly content: Content;
   readonly reason: string;
+  /** Of what was thrown last, for people; '' where nothing was. */
+  readonly stack: string;
   readonly at: number;
   readonly attempts: number;
+}
+
+/** A note that something is about to be run: should the process end, its tries are counted (`runtime/caution.ts`). */
+export interface Trial {
+  readonly key: string;
+  /** Unclean ends of a worker while it was under way. */
+  readonly ends: number;
+  /** Of the claim by which it was noted. */
+  readonly epoch: number;
+  readonly at: number;
 }
 
 /** One committed turn as `history` keeps it. */
@@ -95,6 +108,7 @@ export type RecordChange =
   | HeldOperation
   | PendingEffect
   | DeadLetter
+  | Trial
   | HistoryItem;
 
 export interface OutboxRow {
@@ -128,6 +142,7 @@ export interface EntityRecord {
   holds: Parts<string, HeldOperation>;
   effects: Parts<string, PendingEffect>;
   dead: Parts<string, DeadLetter>;
+  trials: Parts<string, Trial>;
   /** When a quiet stream is next to be closed or a record forgotten, ms; 0: nothing waits for that. */
   forgetAt: number;
   /** When the activities that are not in memory are next looked through, ms; 0: not at all. `forgetAt` is no later. */
@@ -173,6 +188,7 @@ export function newRecord(address: Address, state: unknown): EntityRecord {
     holds: noParts,
     effects: noParts,
     dead: noParts,
+    trials: noParts,
     forgetAt: 0,
     searchAt: 0,
     unseenCount: 0,
@@ -187,7 +203,7 @@ export function isUnread(record: EntityRecord, partner: PartnerId): boolean {
   return !isComplete && !activities.has(partner) && stored?.has(partner) !== false;
 }
 
-type Tables = Pick<EntityRecord, 'timers' | 'holds' | 'effects' | 'dead'>;
+type Tables = Pick<EntityRecord, 'timers' | 'holds' | 'effects' | 'dead' | 'trials'>;
 type PartOf<Table> = Table extends Parts<string, infer Part> ? Part : never;
 
 /** Put a part into one of the tables that most entities have nothing in. */

@@ -16,6 +16,8 @@ export interface TurnEnvironment {
   /** Tells requests apart that come under one idempotency key. Never throws. */
   readonly fingerprint: (content: Content) => Uint8Array;
   readonly limits: Limits;
+  /** Told what a query threw: its answer has no stack. */
+  readonly threw?: (error: unknown) => void;
 }
 
 /** What asks for a turn. */

@@ -18,7 +18,7 @@
 import type { Activity, Content } from './activity.ts';
 import { accept, keepAnswer } from './activity.ts';
 import type { Behaviour } from './behaviour.ts';
-import { errorText, isSkerryError, SkerryError } from './errors.ts';
+import { errorText, isSkerryError, SkerryError, stackText } from './errors.ts';
 import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
@@ -35,12 +35,14 @@ export type TurnResult =
       readonly sentTo: ReadonlySet<Activity>;
       readonly effects: readonly PendingEffect[];
       /** The handler threw, and that is the answer: an actor class' instance may be half changed. */
-      readonly hasThrown?: boolean;
+      readonly thrown?: { readonly error: unknown };
     }
   | { readonly kind: 'threw'; readonly error: unknown }
   | { readonly kind: 'needs'; readonly partner: PartnerId }
   /** What asked is gone: a timer that was cancelled meanwhile. Nothing changed, nothing is to be committed. */
   | { readonly kind: 'void' };
+
+type Committed = Extract<TurnResult, { kind: 'committed' }>;
 
 const nothing: readonly PendingEffect[] = [];
 const nobody: ReadonlySet<Activity> = new Set();
@@ -133,7 +135,7 @@ function encodeAnswer(row: AnswerRow, environment: TurnEnvironment): Uint8Array 
 }
 
 /** The handler returned: everything it decided becomes the record (T2). */
-function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Uint8Array): TurnResult {
+function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Uint8Array): Committed {
   const { record } = scope;
   record.version += 1;
   record.now = scope.now;
@@ -152,7 +154,7 @@ function concludeUndone(scope: TurnScope, request: Request, error: unknown): Tur
   scope.forget();
   consume(scope, request);
   const result = conclude(scope, request, row, scope.environment.encode(row));
-  return result.kind === 'committed' && !(error instanceof Refusal) ? { ...result, hasThrown: true } : result;
+  return !(error instanceof Refusal) ? { ...result, thrown: { error } } : result;
 }
 
 function declinedRow(request: Request, error: unknown, environment: TurnEnvironment): AnswerRow | undefined {
@@ -185,6 +187,7 @@ export function answerQuery(
   try {
     return encodeAnswer(runQuery(record, behaviour, handlers, request, environment), environment);
   } catch (error) {
+    if (!(error instanceof Refusal)) environment.threw?.(error);
     return environment.encode(error instanceof Refusal ? boundedRefusal(error, environment) : failedRow(error));
   }
 }
@@ -244,7 +247,7 @@ export function bury(
   request: Request,
   failure: { error: unknown; attempts: number },
   environment: TurnEnvironment,
-): TurnResult {
+): Committed {
   const scope = new TurnScope(record, behaviour, request, environment);
   const content = buriedContent(record, request, environment);
   const row = failedRow(failure.error);
@@ -260,11 +263,15 @@ export function bury(
     partner: request.kind === 'message' ? request.partner : delayedTo,
     content,
     reason: String(row[2]),
+    stack: stackText(failure.error),
     at: scope.now,
     attempts: failure.attempts,
   };
-  addPart(record, 'dead', letter.id, letter);
-  record.changes.records.set(recordName.dead(letter.id), letter);
+  // A client that asked hears of it at once, and can ask again.
+  if (request.kind !== 'message' || isEntityPartner(request.partner)) {
+    addPart(record, 'dead', letter.id, letter);
+    record.changes.records.set(recordName.dead(letter.id), letter);
+  }
   const result = conclude(scope, request, row, environment.encode(row));
   scope.end();
   return result;

@@ -160,6 +160,10 @@ export class Activation {
   rested: string | undefined;
   /** At rest: in which minute since 1970 the first of them may be forgotten. */
   restedMinutes = 0;
+  /** Something of it may have ended a process: its turns are asked for (`caution.ts`). */
+  isCautious = false;
+  /** What makes notes durable that are waited for. */
+  noting: Batch | undefined;
   isQueued = false;
   isListed = false;
   /** Its stored activities are being looked through: none leaves memory meanwhile, since what was read of it may be old. */

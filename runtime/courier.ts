@@ -328,6 +328,7 @@ export class Courier {
     const letter: DeadLetter = {
       id: `${entity.version + 1}`,
       side: 'sender',
+      stack: '',
       partner,
       content: message.content,
       reason: isSure

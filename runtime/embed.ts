@@ -222,6 +222,7 @@ class EmbeddedCluster implements Cluster {
 
   async #close(): Promise<void> {
     for (const { worker } of this.#nodes) await worker.drain();
+    for (const { worker } of this.#nodes) await worker.letGo();
     for (const client of [...this.#clients]) client.close();
     for (const { worker, post } of this.#nodes) {
       worker.stop();

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { Content } from '../core/activity.ts';
 import { SkerryError } from '../core/errors.ts';
-import type { Address, PartnerId } from '../core/message.ts';
+import { type Address, clientOf, type PartnerId } from '../core/message.ts';
 import { isFarIndex, scatter } from '../core/storable.ts';
 import { decode, encode } from './codec.ts';
 
@@ -28,7 +28,7 @@ export function isRequest(fingerprint: Uint8Array, content: Content): boolean {
 export function otherRequest({ from, to }: { readonly from: PartnerId; readonly to: Address }): SkerryError {
   return new SkerryError(
     'invalid-input',
-    `The idempotency key '${from.slice(1)}' is another request’s at ${to}: a key is one operation with one input`,
+    `The idempotency key '${clientOf(from).id}' is another request’s at ${to}: a key is one operation with one input`,
   );
 }
 

@@ -69,7 +69,11 @@ export interface Arrived {
   /** What the store has, too. */
   readonly warm: readonly WarmEntity[];
   readonly carried: readonly Carried[];
+  /** By which epoch its last owner handed it over; undefined: nobody did. */
+  readonly released: Epoch | undefined;
 }
+
+export const nothingArrived: Arrived = { warm: [], carried: [], released: undefined };
 
 /** Entities of which a claim, by its epoch, and the view say different things. */
 interface Dispute {
@@ -154,13 +158,14 @@ export class Handover {
   }
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */
-  take(claim: Claim, at: number, { warm, carried }: Arrived): void {
-    const { ownership, residents, carriage, name } = this.#parts;
-    const { partition, epoch, pins } = claim;
+  take(claim: Claim, at: number, { warm, carried, released }: Arrived): void {
+    const { ownership, residents, carriage, name, environment, limits } = this.#parts;
+    const { partition, epoch, previous, before, pins } = claim;
     if (this.#leaving.delete(partition)) this.#forget(partition);
     if (pins.length > 0) this.#pinned.set(partition, addressesOf(pins));
     else this.#pinned.delete(partition);
-    ownership.take(partition, epoch, at);
+    const isOrderly = before === undefined || released === previous;
+    ownership.take(partition, epoch, at, isOrderly ? 0 : environment.now() + limits.cautionMs);
     for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
     carriage.claimed(claim, name);
     for (const one of carried) carriage.put(one);

@@ -204,7 +204,7 @@ export class Member {
     while (!this.#isStopped && this.#hasHeirs && environment.now() < until)
       await new Promise<void>((resolve) => void environment.after(5, resolve));
     if (this.#isStopped) return;
-    if (this.worker.partitions.length > 0) await this.worker.drain();
+    if (this.worker.partitions.length > 0) await this.worker.drain().then(() => this.worker.letGo());
     this.#signal(subjects.service, { kind: 'gone', id: this.#entry.id });
     await this.#host.stop();
     // What was sent before its sender knew the last view is still forwarded.

@@ -14,6 +14,7 @@ import type { Epoch, Partition, Store } from './store.ts';
 interface Owned {
   readonly epoch: Epoch;
   confirmedAt: number;
+  readonly cautiousUntil: number;
 }
 
 interface Check {
@@ -39,8 +40,9 @@ export class Ownership {
     this.#onLost = onLost;
   }
 
-  take(partition: Partition, epoch: Epoch, at: number): void {
-    this.#owned.set(partition, { epoch, confirmedAt: at });
+  /** `cautiousUntil`: where the owner before did not end in order (`caution.ts`), ms; 0: it did. */
+  take(partition: Partition, epoch: Epoch, at: number, cautiousUntil = 0): void {
+    this.#owned.set(partition, { epoch, confirmedAt: at, cautiousUntil });
   }
 
   /** The store said that somebody else has it. */
@@ -67,6 +69,10 @@ export class Ownership {
 
   confirmedAt(partition: Partition): number {
     return this.#owned.get(partition)?.confirmedAt ?? 0;
+  }
+
+  cautiousUntil(partition: Partition): number {
+    return this.#owned.get(partition)?.cautiousUntil ?? 0;
   }
 
   confirmed(partition: Partition, at: number): void {

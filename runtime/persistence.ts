@@ -6,7 +6,7 @@
  *     head      [format, state version, now, snapshot bytes, patches, patch bytes, whole state | null, forget date,
  *                all activities | null]
  *     s         a large state;  u<number>  patches after it, in order
- *     p<partner> activity, where the head has none;  o<partner>\0<seq> outbox;  t timer;  x hold;  f effect;  d dead letter;  h history
+ *     p<partner> activity, where the head has none;  o<partner>\0<seq> outbox;  t timer;  x hold;  f effect;  d dead letter;  n trial;  h history
  *
  * Invariants:
  * - F1 What `restore` makes of what `drain` wrote equals the record that was drained.
@@ -148,6 +148,7 @@ export function imageOf(record: EntityRecord, layout: EntityLayout, behaviour: B
   for (const hold of record.holds.values()) add(recordName.hold(hold.id), hold);
   for (const effect of record.effects.values()) add(recordName.effect(effect.id), effect);
   for (const letter of record.dead.values()) add(recordName.dead(letter.id), letter);
+  for (const trial of record.trials.values()) add(recordName.trial(trial.key), trial);
   const inHead = layout.hasActivities
     ? packActivities(record, record.activities.size, Number.POSITIVE_INFINITY)
     : undefined;
@@ -291,6 +292,7 @@ function encodeChange(change: PartChange): Uint8Array | null {
   if ('isLapsed' in change) return encode([change.id, change.operation, change.payload, change.until, change.isLapsed]);
   if ('side' in change) return encodeDead(change);
   if ('status' in change) return encodeHistory(change);
+  if ('ends' in change) return encode([change.key, change.ends, change.epoch, change.at]);
   return encode([change.id, change.name, change.payload]);
 }
 
@@ -305,9 +307,9 @@ function encodeTimer({ name, due, order, to, content }: Timer): Uint8Array {
   return packer.end();
 }
 
-function encodeDead({ id, side, partner, reason, at, attempts, content }: DeadLetter): Uint8Array {
+function encodeDead({ id, side, partner, reason, at, attempts, content, stack }: DeadLetter): Uint8Array {
   packer.begin();
-  packer.array(6 + contentColumns);
+  packer.array(7 + contentColumns);
   packer.text(id);
   packer.text(side);
   packer.text(partner);
@@ -315,6 +317,7 @@ function encodeDead({ id, side, partner, reason, at, attempts, content }: DeadLe
   packer.number(at);
   packer.number(attempts);
   packContent(packer, content);
+  packer.text(stack);
   return packer.end();
 }
 

@@ -273,7 +273,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       throw result.error;
     }
     if (result.kind !== 'committed') return ['done'];
-    if (this.#behaviour.isClass && result.hasThrown === true) this.#handlers = undefined;
+    if (this.#behaviour.isClass && result.thrown !== undefined) this.#handlers = undefined;
     if (request.kind === 'message') this.#numbers.set(request.partner, request.arrival.seq);
     for (const activity of result.sentTo) {
       for (const { content } of activity.outbound?.unacked.splice(0) ?? [])

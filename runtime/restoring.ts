@@ -9,7 +9,15 @@ import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { type Address, keyOf, type PartnerId } from '../core/message.ts';
 import { applyPatch, editsIn } from '../core/patch.ts';
-import type { DeadLetter, EntityRecord, HeldOperation, HistoryItem, PendingEffect, Timer } from '../core/record.ts';
+import type {
+  DeadLetter,
+  EntityRecord,
+  HeldOperation,
+  HistoryItem,
+  PendingEffect,
+  Timer,
+  Trial,
+} from '../core/record.ts';
 import { activityWith, addPart, newRecord, recordName } from '../core/record.ts';
 import { retained, storable } from '../core/storable.ts';
 import { decode, encode, Row, rowOf } from './codec.ts';
@@ -187,6 +195,7 @@ function restoreParts(record: EntityRecord, records: Loaded['records']): void {
     else if (name[0] === 'x') addPart(record, 'holds', name.slice(1), readHold(row));
     else if (name[0] === 'f') addPart(record, 'effects', name.slice(1), readEffect(row));
     else if (name[0] === 'd') addPart(record, 'dead', name.slice(1), readDead(row));
+    else if (name[0] === 'n') addPart(record, 'trials', name.slice(1), readTrial(row));
   }
 }
 
@@ -223,7 +232,12 @@ export function readDead(row: Row): DeadLetter {
     at: row.number(),
     attempts: row.number(),
   } as const;
-  return { ...head, content: keptContent(row) };
+  const content = keptContent(row);
+  return { ...head, content, stack: row.isAtEnd ? '' : row.string() };
+}
+
+function readTrial(row: Row): Trial {
+  return { key: row.string(), ends: row.number(), epoch: row.number(), at: row.number() };
 }
 
 /** Outbox records come before their activity is read: they wait in it, in order. */

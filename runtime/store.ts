@@ -84,7 +84,7 @@ export interface Claim {
   readonly previous: Epoch;
   /** What the store has of the partition in the same moment: see `markOf`. */
   readonly mark: Mark;
-  /** Who held it before; undefined the first time. */
+  /** Who held it before; undefined the first time, and where that one ended in order. */
   readonly before: string | undefined;
   /** The pinned entities of its home, in the same moment: a later pin makes this epoch stale. */
   readonly pins: readonly Pin[];
@@ -133,7 +133,10 @@ export interface Store {
    */
   markOf(partition: Partition, epoch: Epoch): Mark | undefined;
 
-  /** Take partitions over (S6), all or none. `owner` is for people: it is shown, never compared. */
+  /**
+   * Take partitions over (S6), all or none. `owner` is for people: it is shown, never compared; an empty one is nobody: the
+   * owner until now says by it that it ends in order.
+   */
   claim(partitions: readonly Partition[], owner: string): Promise<Claim[]>;
 
   /**

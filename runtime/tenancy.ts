@@ -330,7 +330,7 @@ export class Tenancy {
     this.#letGo(waiting);
     this.movedCount += 1;
     const warm = released !== undefined && isAsReleased(claim, released) ? released.warm : [];
-    worker().take(claim, startedAt, { warm, carried: this.#cargoOf(coming, claim) });
+    worker().take(claim, startedAt, { warm, carried: this.#cargoOf(coming, claim), released: released?.epoch });
     const { id } = this.#parts;
     for (const from of coming.cargo.keys()) this.#parts.signal(from, { kind: 'boarded', id, partitions: [partition] });
     for (const { envelope, hops } of waiting) worker().receive(envelope, hops);

@@ -10,42 +10,35 @@
  *
  * Invariants:
  * - N1 Outputs of a turn go into its batch, never out; what needs no commit goes out only when nothing is pending (P2).
- * - N2 A message whose turn throws blocks only its own stream; after `attemptsMax` tries it is buried and the stream goes on.
  * - N3 What is held ahead of its turn is bounded; what does not fit is dropped and comes again (P12).
  * - N4 A call under an idempotency key is answered with the answer to its own request only; another one, and one that
  *   cannot be run, are turned away with nothing done and nothing remembered.
  */
 import { judge, keepsTooMuch, keptAnswer, mayForget } from '../core/activity.ts';
-import { errorText, isSkerryError } from '../core/errors.ts';
-import type { Limits } from '../core/limits.ts';
 import { isEntityPartner, isKeyPartner, type PartnerId } from '../core/message.ts';
 import { isUnread } from '../core/record.ts';
-import type { Request, TurnEnvironment } from '../core/request.ts';
-import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../core/turn.ts';
+import type { Request } from '../core/request.ts';
+import { failedRow, type TurnResult } from '../core/turn.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
+import { type AttemptParts, Attempts } from './attempts.ts';
+import { Caution, type CautionParts, trialKey } from './caution.ts';
 import type { Closing } from './closing.ts';
-import { decode, encode } from './codec.ts';
+import { encode } from './codec.ts';
 import type { Courier } from './courier.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
-import type { Environment } from './environment.ts';
-import { fingerprintOf, isRequest, otherRequest } from './fingerprint.ts';
-import { Ahead, Retries } from './held.ts';
+import { isRequest, otherRequest } from './fingerprint.ts';
+import { Ahead } from './held.ts';
 import type { Item } from './mailbox.ts';
 import { recall } from './resting.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
 
-export interface TurnParts {
-  readonly environment: Environment;
-  readonly limits: Limits;
+export interface TurnParts extends Omit<AttemptParts, 'caution'>, CautionParts {
   readonly courier: Courier;
   readonly closing: Closing;
   readonly post: (envelope: Envelope) => void;
   /** The activation's batch waits for the store (or, for volatile types, may go at once). */
   readonly commit: (activation: Activation) => void;
-  /** Read an activity from the store; the activation runs nothing meanwhile. */
-  readonly readActivity: (activation: Activation, partner: PartnerId) => void;
-  readonly wakeBy: (activation: Activation, at: number) => void;
   /** Whether there is room to hold one more message ahead of its turn (N3). */
   readonly mayHold: (activation: Activation) => boolean;
   /** Send what needs a proof of ownership first (P9). */
@@ -54,13 +47,17 @@ export interface TurnParts {
 
 export class Turns {
   readonly #parts: TurnParts;
-  turnCount = 0;
-  readonly #environment: { -readonly [Name in keyof TurnEnvironment]: TurnEnvironment[Name] };
+  readonly #attempts: Attempts;
+  readonly caution: Caution;
 
   constructor(parts: TurnParts) {
     this.#parts = parts;
-    const codec = { encode, decode, fingerprint: fingerprintOf };
-    this.#environment = { now: 0, random: () => parts.environment.random(), ...codec, limits: parts.limits };
+    this.caution = new Caution(parts);
+    this.#attempts = new Attempts({ ...parts, caution: this.caution });
+  }
+
+  get turnCount(): number {
+    return this.#attempts.turnCount;
   }
 
   run(activation: Activation, item: Item): void {
@@ -78,11 +75,6 @@ export class Turns {
         recall(activation);
         return this.#stream(activation, item);
     }
-  }
-
-  #turnEnvironment(): TurnEnvironment {
-    this.#environment.now = this.#parts.environment.now();
-    return this.#environment;
   }
 
   #isUnread(activation: Activation, partner: PartnerId, item: Item): boolean {
@@ -159,69 +151,17 @@ export class Turns {
 
   /** Run a turn; false if it is to be tried again. */
   #attempt(activation: Activation, key: string, item: Item, request: Request): boolean {
-    const { entity, behaviour } = activation;
-    let result = perform(entity, behaviour, this.#handlers(activation), request, this.#turnEnvironment());
-    this.turnCount += 1;
-    if (result.kind === 'threw') {
-      // Fields of an actor class are outside the turn's atomicity: a turn that threw may have left them half changed.
-      if (behaviour.isClass) activation.handlers = undefined;
-      if (this.#isTurnedAway(activation, item, result.error)) return false;
-      const attempts = (activation.retries?.get(key)?.attempts ?? 0) + 1;
-      if (attempts < this.#parts.limits.attemptsMax) {
-        this.#planRetry(activation, key, attempts, item, result.error);
-        return false;
-      }
-      this.#parts.environment.log.warn(
-        { entity: activation.address, error: errorText(result.error) },
-        'a message is a dead letter after its last try',
-      );
-      result = bury(entity, behaviour, request, { error: result.error, attempts }, this.#turnEnvironment());
-    }
-    if (result.kind === 'needs') {
-      if (behaviour.isClass) activation.handlers = undefined;
-      if (recall(activation)) return this.#attempt(activation, key, item, request);
-      activation.mailbox.unshift(item);
-      this.#parts.readActivity(activation, result.partner);
-      return false;
-    }
-    activation.retries?.delete(key);
-    if (behaviour.isClass && result.kind === 'committed' && result.hasThrown === true) activation.handlers = undefined;
-    if (result.kind === 'committed') this.#collect(activation, item, result);
-    return true;
+    const result = this.#attempts.run(activation, { key, item, request });
+    if (result?.kind === 'committed') this.#collect(activation, item, result);
+    else if (result?.kind === 'turned-away' && item.kind === 'message')
+      this.#reply(activation, item, result.status, result.bytes);
+    if (result !== undefined || activation.phase === 'ready') this.#ran(activation, item, key);
+    return result !== undefined && result.kind !== 'turned-away';
   }
 
-  /** Nothing is remembered where there is no room, since a later try may find some (P12), nor of what could not be run (N4). */
-  #isTurnedAway(activation: Activation, item: Item, error: unknown): boolean {
-    if (item.kind !== 'message' || item.replyTo === '') return false;
-    if (isSkerryError(error, 'overloaded')) this.#reply(activation, item, 'overloaded');
-    else if (isKeyPartner(item.from) && isNotRun(error))
-      this.#reply(activation, item, 'not-run', encode(failedRow(error)));
-    else return false;
-    return true;
-  }
-
-  #handlers(activation: Activation): Readonly<Record<string, unknown>> {
-    if (activation.handlers !== undefined) return activation.handlers;
-    try {
-      activation.handlers = activation.behaviour.instantiate(activation.entity.key);
-      return activation.handlers;
-    } catch (error) {
-      // An actor class whose constructor throws: then so does each of its turns and queries, where that is expected.
-      return new Proxy({}, { get: () => raise(error) });
-    }
-  }
-
-  #planRetry(activation: Activation, key: string, attempts: number, item: Item, error: unknown): void {
-    const { environment, limits } = this.#parts;
-    const pause = Math.min(100 * 2 ** (attempts - 1), limits.retryMsMax);
-    const at = environment.now() + Math.ceil(pause * (0.75 + environment.random() / 2));
-    activation.retries ??= new Retries();
-    activation.retries.set(key, { attempts, at, item });
-    environment.log.warn(
-      { entity: activation.address, attempts, error: errorText(error) },
-      'a turn threw; its message is tried again',
-    );
-    this.#parts.wakeBy(activation, at);
+  /** Its process lives: what was noted of it is over, however the turn ended. */
+  #ran(activation: Activation, item: Item, key: string): void {
+    if (activation.isCautious) this.caution.ran(activation, trialKey(item, key));
   }
 
   /** The outputs of a turn, into the batch (N1). */
@@ -286,8 +226,9 @@ export class Turns {
   #query(activation: Activation, query: QueryEnvelope): void {
     // Nobody waits for it any more: what is late does not make the others late, too.
     if (this.#parts.environment.now() > query.deadline) return;
-    const { entity, behaviour } = activation;
-    const bytes = answerQuery(entity, behaviour, this.#handlers(activation), query, this.#turnEnvironment());
+    const bytes = this.#attempts.query(activation, query);
+    if (bytes === undefined) return;
+    this.#ran(activation, query, '');
     const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes };
     if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none')
       this.#emit(activation, reply);
@@ -384,10 +325,6 @@ export class Turns {
     if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
     this.#attempt(activation, key, item, request);
   }
-}
-
-function raise(error: unknown): never {
-  throw error;
 }
 
 function ackOf(activation: Activation, { from, arrival }: MessageEnvelope): StreamEnvelope {

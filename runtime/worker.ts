@@ -27,7 +27,7 @@ import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { Failures } from './failures.ts';
 import { Forgetting } from './forgetting.ts';
-import { type Arrived, type Forwarded, type Given, Handover, type HandoverParts } from './handover.ts';
+import { type Arrived, type Forwarded, type Given, Handover, type HandoverParts, nothingArrived } from './handover.ts';
 import { type Held, sizeOfOutput } from './held.ts';
 import { Housekeeping } from './housekeeping.ts';
 import type { Item } from './mailbox.ts';
@@ -120,6 +120,8 @@ export class Worker {
       ...ends,
       post,
       commit,
+      commitAlone,
+      ready: (activation) => this.#ready(activation),
       readActivity: (activation, partner) => this.#residents.readActivity(activation, partner),
       wakeBy,
       mayHold: (activation) => this.#pump.mayHold(activation),
@@ -179,7 +181,10 @@ export class Worker {
       behaviours: new Map(behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
       epochOf: (partition) => this.ownership.epochOf(partition),
       lost: (partition) => this.ownership.lose(partition),
-      ready: (activation) => this.#ready(activation),
+      ready: (activation) => {
+        this.#turns.caution.watch(activation);
+        this.#ready(activation);
+      },
       failed: (activation, error) => this.#failures.notLoaded(activation, error),
       changed: (activation) => this.#pump.count(activation),
       dropped: (activation) => this.#pump.forget(activation),
@@ -206,8 +211,8 @@ export class Worker {
     for (const partition of partitions) await this.resume(partition);
   }
 
-  /** A partition that was claimed is this worker's, with the entities that came along. `at`: when the claim began. */
-  take(claim: Claim, at: number, arrived: Arrived = { warm: [], carried: [] }): void {
+  /** A partition that was claimed is this worker's, with what came along; see `Handover.take`. */
+  take(claim: Claim, at: number, arrived: Arrived = nothingArrived): void {
     if (!this.#isStopped) this.#handover.take(claim, at, arrived);
   }
 
@@ -271,6 +276,14 @@ export class Worker {
     for (const activation of this.#residents.all())
       if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeeping.tidy(activation, true);
     await this.#commits.settled();
+  }
+
+  /** After `drain`, where nobody takes over: the next owner of what is here shall know that this one ended in order. */
+  async letGo(): Promise<void> {
+    const { partitions } = this;
+    if (partitions.length === 0 || this.#isStopped) return;
+    // Where the store does not take it, the next one is careful without need.
+    await this.#options.store.claim(partitions, '').catch(() => undefined);
   }
 
   /** Stop at once, as a crash would: nothing more is run, released or sent. */
@@ -396,6 +409,7 @@ export class Worker {
     // Of volatile types it holds what was to wait for the write alone: queries and duplicates that came meanwhile.
     this.#release(activation, batch);
     this.#pump.count(activation);
+    if (activation.isCautious) this.#turns.caution.released(activation, batch);
     this.#forgetting.trimActivities(activation);
     this.#forgetting.trimHistory(activation);
   }

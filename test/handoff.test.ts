@@ -147,7 +147,11 @@ test('E3, P9: what comes along with a partition is not believed of an entity who
     const [claim] = await gate.inner.claim([partition], 'a');
     if (claim === undefined) return missing();
     // As it was before the commit of which nobody has heard yet.
-    worker?.take(claim, hand.now(), { warm: [{ address, loaded: before, activities: [] }], carried: [] });
+    worker?.take(claim, hand.now(), {
+      warm: [{ address, loaded: before, activities: [] }],
+      carried: [],
+      released: undefined,
+    });
     open();
     assert.is(await during(tally(key).count()), 2);
     await hand.advance(40_000);

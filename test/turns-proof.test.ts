@@ -48,6 +48,9 @@ function withInbox() {
     limits: defaultLimits,
     // Neither queries nor probes come to it.
     courier: undefined as never,
+    ownership: undefined as never,
+    commitAlone: () => undefined,
+    ready: () => undefined,
     closing: undefined as never,
     post: (envelope) => void posted.push(envelope),
     commit: () => undefined,

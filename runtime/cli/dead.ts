@@ -20,7 +20,7 @@ export const dead: Command = {
   summary: 'dead letters: list, show, retry, drop',
   options: clusterOptions,
   notes: [
-    '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input and reason\n  skerry dead retry <type/key> <id> try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it',
+    '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input, reason and stack\n  skerry dead retry <type/key> <id> try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it',
     'list and show read the folder, also while an app runs. retry and drop ask the running app, or start the one that ran last.',
     ...clusterNotes,
   ],
@@ -101,7 +101,7 @@ async function showLetter(given: Given): Promise<number> {
     output.json(letterValue(address, letter));
     return 0;
   }
-  const { id, side, partner, content, reason, at, attempts } = letter;
+  const { id, side, partner, content, reason, stack, at, attempts } = letter;
   const entity = addressText(address);
   output.line(output.style('bold', `${entity} dead letter ${id}`));
   output.line();
@@ -118,6 +118,10 @@ async function showLetter(given: Given): Promise<number> {
   if (input !== undefined) {
     output.heading(content.kind === 'answer' ? 'Answer' : 'Input');
     for (const line of prettyJson(input, output.width - 2).split('\n')) output.line(`  ${line}`);
+  }
+  if (stack !== '') {
+    output.heading('Thrown last');
+    for (const line of stack.split('\n')) output.line(`  ${visible(line)}`);
   }
   return 0;
 }

@@ -130,7 +130,8 @@ class Run {
     this.#options = options;
     const { seed, scenario } = options;
     this.#time = new VirtualTime((error) => this.broken(error), options.trace);
-    this.#limits = { ...defaultLimits, ...options.limits };
+    // It ends workers in the middle of turns that are not to blame, again and again, as no machine does.
+    this.#limits = { ...defaultLimits, fatalEndsMax: 1_000, ...options.limits };
     this.#rates = { ...drawFaults(new Chance(seed, 'faults')), ...options.faults };
     this.#network = new Network({
       time: this.#time,

@@ -153,7 +153,14 @@ export class MemoryStore implements Store {
     return partitions.map((partition) => {
       const { epoch: previous = 0, owner: before } = this.#epochs.get(partition) ?? {};
       const epoch = this.#raise(partition, owner);
-      return { partition, epoch, previous, mark: 0, before, pins: inOrder(this.#pins.get(this.#homeOf(partition))) };
+      return {
+        partition,
+        epoch,
+        previous,
+        mark: 0,
+        before: before === '' ? undefined : before,
+        pins: inOrder(this.#pins.get(this.#homeOf(partition))),
+      };
     });
   }
 

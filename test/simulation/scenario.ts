@@ -49,6 +49,9 @@ export function limitsOf(seed: number): Limits {
     mailboxCountMax: chance.pick([8, 30, 60]),
     groupCountMax: chance.pick([1, 4, 1_000]),
     attemptsMax: chance.pick([2, 4]),
+    // It ends workers in the middle of turns that are not to blame.
+    fatalEndsMax: 1_000,
+    cautionMs: chance.pick([500, 5_000, 60_000]),
   };
 }
 

@@ -1,0 +1,257 @@
+/**
+ * Attempts: one turn after another until one comes back, or the message is buried.
+ *
+ *     caution? ─wait─▶ noted first, then again
+ *        │ run                                 ┌─ needs an activity ─▶ read it, then again
+ *     perform ─┬─ committed, void ─▶ done      ├─ no room, or cannot be run under its key ─▶ turned away
+ *              └─ otherwise ───────────────────┴─ threw ─▶ again after a pause ─ `attemptsMax` times ─▶ buried
+ *
+ * Owns tries, pauses, the instances of actor classes, and what the log says of turns that threw. What becomes of a turn that
+ * was committed is `turns.ts`'s.
+ *
+ * Invariants:
+ * - N2 A message whose turn throws blocks only its own stream; after `attemptsMax` tries it is buried and the stream goes on.
+ * - N5 What a turn threw is in the log once for each message, with its stack, and in the dead letter; never with the sender.
+ */
+import { isSkerryError, SkerryError, stackText } from '../core/errors.ts';
+import type { Limits } from '../core/limits.ts';
+import { isKeyPartner, type PartnerId } from '../core/message.ts';
+import type { Request, TurnEnvironment } from '../core/request.ts';
+import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../core/turn.ts';
+import type { Activation } from './activation.ts';
+import { type Caution, trialKey } from './caution.ts';
+import { decode, encode } from './codec.ts';
+import type { QueryEnvelope, ReplyEnvelope } from './envelope.ts';
+import type { Environment } from './environment.ts';
+import { fingerprintOf } from './fingerprint.ts';
+import { Retries } from './held.ts';
+import type { Item } from './mailbox.ts';
+import { recall } from './resting.ts';
+
+export interface AttemptParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly caution: Caution;
+  /** Read an activity from the store; the activation runs nothing meanwhile. */
+  readonly readActivity: (activation: Activation, partner: PartnerId) => void;
+  readonly wakeBy: (activation: Activation, at: number) => void;
+}
+
+/** A client is told at once, and nothing is remembered. */
+interface TurnedAway {
+  readonly kind: 'turned-away';
+  readonly status: ReplyEnvelope['status'];
+  readonly bytes: Uint8Array;
+}
+
+/** What asks for a turn: the name under which its tries are counted, and what goes back into the mailbox for another. */
+interface Asking {
+  readonly key: string;
+  readonly item: Item;
+  readonly request: Request;
+}
+
+type Concluded = Exclude<TurnResult, { kind: 'threw' | 'needs' }>;
+
+/** The same error is in the log once in this time, ms, with how many there were; of so many different ones. */
+const quietMs = 10_000;
+const quietCountMax = 256;
+const noBytes: Uint8Array = new Uint8Array(0);
+
+export class Attempts {
+  readonly #parts: AttemptParts;
+  readonly #environment: { -readonly [Name in keyof TurnEnvironment]: TurnEnvironment[Name] };
+  readonly #logged = new Map<string, { readonly until: number; count: number }>();
+  #queryError: { readonly error: unknown } | undefined;
+  turnCount = 0;
+
+  constructor(parts: AttemptParts) {
+    this.#parts = parts;
+    const codec = { encode, decode, fingerprint: fingerprintOf };
+    this.#environment = {
+      now: 0,
+      random: () => parts.environment.random(),
+      threw: (error) => {
+        this.#queryError = { error };
+      },
+      ...codec,
+      limits: parts.limits,
+    };
+  }
+
+  #turnEnvironment(): TurnEnvironment {
+    this.#environment.now = this.#parts.environment.now();
+    return this.#environment;
+  }
+
+  /** Run a turn. Undefined: it will be asked for again. */
+  run(activation: Activation, asking: Asking): Concluded | TurnedAway | undefined {
+    const { entity, behaviour } = activation;
+    const { key, item, request } = asking;
+    if (activation.isCautious) {
+      const fate = this.#parts.caution.ask(activation, trialKey(item, key));
+      if (fate === 'wait') return void activation.mailbox.unshift(item);
+      if (fate === 'fatal') return this.#buryFatal(activation, asking);
+    }
+    let result: TurnResult | undefined = perform(
+      entity,
+      behaviour,
+      this.handlers(activation),
+      request,
+      this.#turnEnvironment(),
+    );
+    this.turnCount += 1;
+    if (result.kind === 'needs') return this.#needs(activation, asking, result.partner);
+    if (result.kind === 'threw') {
+      // Fields of an actor class are outside the turn's atomicity: a turn that threw may have left them half changed.
+      if (behaviour.isClass) activation.handlers = undefined;
+      const away = turnedAway(item, result.error);
+      if (away !== undefined) return away;
+      result = this.#threw(activation, asking, result.error);
+      if (result === undefined) return undefined;
+    }
+    activation.retries?.delete(key);
+    if (result.kind === 'committed' && result.thrown !== undefined) {
+      if (behaviour.isClass) activation.handlers = undefined;
+      this.#log(activation, request, result.thrown.error, 1);
+    }
+    return result;
+  }
+
+  #needs(activation: Activation, asking: Asking, partner: PartnerId): Concluded | TurnedAway | undefined {
+    if (activation.behaviour.isClass) activation.handlers = undefined;
+    if (recall(activation)) return this.run(activation, asking);
+    activation.mailbox.unshift(asking.item);
+    this.#parts.readActivity(activation, partner);
+    return undefined;
+  }
+
+  /** Undefined: it is tried again. */
+  #threw(activation: Activation, { key, item, request }: Asking, error: unknown): Concluded | undefined {
+    const attempts = (activation.retries?.get(key)?.attempts ?? 0) + 1;
+    this.#log(activation, request, error, attempts);
+    if (attempts < this.#parts.limits.attemptsMax) {
+      this.#planRetry(activation, key, attempts, item);
+      return undefined;
+    }
+    return this.#bury(activation, request, { error, attempts });
+  }
+
+  #bury(activation: Activation, request: Request, failure: { error: unknown; attempts: number }): Concluded {
+    this.#parts.environment.log.error(
+      { entity: activation.address, ...whatOf(activation, request), attempts: failure.attempts },
+      'a message is a dead letter after its last try',
+    );
+    return this.#burial(activation, request, failure);
+  }
+
+  #burial(activation: Activation, request: Request, failure: { error: unknown; attempts: number }): Concluded {
+    return bury(activation.entity, activation.behaviour, request, failure, this.#turnEnvironment());
+  }
+
+  /** No turn of it came back. A client is told; a message is a dead letter (CN2). */
+  #buryFatal(activation: Activation, { key, request }: Asking): Concluded {
+    const error = this.#fatal(activation, whatOf(activation, request));
+    activation.retries?.delete(key);
+    return this.#burial(activation, request, { error, attempts: this.#parts.limits.fatalEndsMax });
+  }
+
+  #fatal({ address }: Activation, what: object): SkerryError {
+    const { fatalEndsMax } = this.#parts.limits;
+    const text = `its worker's process ended ${fatalEndsMax} times while this was under way (fatalEndsMax): it is not run again`;
+    this.#parts.environment.log.error({ entity: address, ...what }, text);
+    return new SkerryError('failed', text);
+  }
+
+  #planRetry(activation: Activation, key: string, attempts: number, item: Item): void {
+    const { environment, limits } = this.#parts;
+    const pause = Math.min(100 * 2 ** (attempts - 1), limits.retryMsMax);
+    const at = environment.now() + Math.ceil(pause * (0.75 + environment.random() / 2));
+    activation.retries ??= new Retries();
+    activation.retries.set(key, { attempts, at, item });
+    this.#parts.wakeBy(activation, at);
+  }
+
+  /** The encoded answer to a query; undefined: it will be asked again. */
+  query(activation: Activation, query: QueryEnvelope): Uint8Array | undefined {
+    const { entity, behaviour } = activation;
+    // An entity that nobody has written is not made to exist by a question.
+    if (activation.isCautious && activation.storedVersion > 0) {
+      const fate = this.#parts.caution.ask(activation, trialKey(query, ''));
+      if (fate === 'wait') return void activation.mailbox.unshift(query);
+      if (fate === 'fatal') return encode(failedRow(this.#fatal(activation, { operation: query.operation })));
+    }
+    const bytes = answerQuery(entity, behaviour, this.handlers(activation), query, this.#turnEnvironment());
+    if (this.#queryError !== undefined) {
+      this.#say(activation, { operation: query.operation }, this.#queryError.error);
+      this.#queryError = undefined;
+    }
+    return bytes;
+  }
+
+  handlers(activation: Activation): Readonly<Record<string, unknown>> {
+    if (activation.handlers !== undefined) return activation.handlers;
+    try {
+      activation.handlers = activation.behaviour.instantiate(activation.entity.key);
+      return activation.handlers;
+    } catch (error) {
+      // An actor class whose constructor throws: then so does each of its turns and queries, where that is expected.
+      return new Proxy({}, { get: () => raise(error) });
+    }
+  }
+
+  /** Once for each message: its later tries throw the same, mostly (N5). */
+  #log(activation: Activation, request: Request, error: unknown, attempt: number): void {
+    if (attempt > 1) return;
+    this.#say(activation, { ...whatOf(activation, request), attempt }, error);
+  }
+
+  #say({ address, behaviour }: Activation, what: What, error: unknown): void {
+    // What the caller got wrong is the caller's to read.
+    if (isSkerryError(error, 'invalid-input') || isSkerryError(error, 'unknown-operation')) return;
+    const stack = stackText(error);
+    const now = this.#parts.environment.now();
+    const name = `${behaviour.contract.type} ${what.operation} ${stack}`;
+    const logged = this.#logged.get(name);
+    if (logged !== undefined && now < logged.until) {
+      logged.count += 1;
+      return;
+    }
+    if (this.#logged.size >= quietCountMax) this.#logged.clear();
+    this.#logged.set(name, { until: now + quietMs, count: 0 });
+    const unsaid = logged === undefined || logged.count === 0 ? {} : { unsaid: logged.count };
+    this.#parts.environment.log.warn({ entity: address, ...what, ...unsaid, stack }, 'a turn threw');
+  }
+}
+
+interface What {
+  readonly operation: string;
+  readonly from?: string;
+  readonly attempt?: number;
+}
+
+/** What was asked for, as the log says it. */
+function whatOf({ entity }: Activation, request: Request): What {
+  switch (request.kind) {
+    case 'message':
+      return { from: request.partner, operation: request.content.operation };
+    case 'timer':
+      return { from: `timer ${request.name}`, operation: entity.timers.get(request.name)?.content.operation ?? '' };
+    case 'lapse':
+      return { from: 'end of a hold', operation: entity.holds.get(request.hold)?.operation ?? '' };
+    case 'effect':
+      return { from: 'effect', operation: entity.effects.get(request.id)?.name ?? '' };
+  }
+}
+
+/** Nothing is remembered where there is no room, since a later try may find some (P12), nor of what could not be run (N4). */
+function turnedAway(item: Item, error: unknown): TurnedAway | undefined {
+  if (item.kind !== 'message' || item.replyTo === '') return undefined;
+  if (isSkerryError(error, 'overloaded')) return { kind: 'turned-away', status: 'overloaded', bytes: noBytes };
+  if (!isKeyPartner(item.from) || !isNotRun(error)) return undefined;
+  return { kind: 'turned-away', status: 'not-run', bytes: encode(failedRow(error)) };
+}
+
+function raise(error: unknown): never {
+  throw error;
+}
