@@ -1,23 +1,23 @@
 /**
- * The departed: ids of workers that are out of the view, as long as they are remembered.
+ * Who is out of the view. The departed: ids of workers that were in it, as long as they are remembered. Applicants: workers
+ * that have announced themselves, and have to answer a ping before they get in.
  *
- * One that was found absent or was silent may have been suspected wrongly: it may return once it has answered a ping, so
- * that a worker that can announce itself but not be reached does not go in and out for ever. One that said that it is
- * gone, or whose name another process has got, never returns.
+ * An announcement alone admits nobody: it may be from a process that is dead by now. One that was found absent or was silent
+ * may have been suspected wrongly, and may return by answering. One that said that it is gone, or whose name another process
+ * has got, never returns.
  *
  * Invariants:
  * - DP1 Who has left or was replaced is not admitted again while it is remembered; who was suspected is, by answering.
  * - DP2 At most `rememberedCountMax` ids are remembered, for `rememberMs`; the oldest go first.
+ * - DP3 At most `workerCountMax` applicants are remembered, each for `deadMs` after its last announcement.
  */
 import type { PlacementLimits } from './limits.ts';
 import type { WorkerEntry } from './view.ts';
 
 interface Departure {
+  readonly name: string;
   readonly at: number;
-  readonly isForEver: boolean;
-  /** What it announced since: it has been pinged, and this is waiting for the answer. */
-  entry: WorkerEntry | undefined;
-  pingedAt: number;
+  isForEver: boolean;
 }
 
 export class Departed {
@@ -37,33 +37,25 @@ export class Departed {
     return this.#departures.get(id)?.isForEver === true;
   }
 
-  add(id: string, whether: 'may return' | 'never again', time: number): void {
+  add({ id, name }: { readonly id: string; readonly name: string }, isForEver: boolean, time: number): void {
     this.#departures.delete(id);
-    const isForEver = whether === 'never again';
-    this.#departures.set(id, { at: time, isForEver, entry: undefined, pingedAt: Number.NEGATIVE_INFINITY });
+    this.#departures.set(id, { name, at: time, isForEver });
     for (const [oldest] of this.#departures) {
       if (this.#departures.size <= this.#limits.rememberedCountMax) return;
       this.#departures.delete(oldest);
     }
   }
 
-  delete(id: string): void {
+  /** It has left for ever, as one hears after it was suspected. */
+  leave(id: string): void {
+    const departure = this.#departures.get(id);
+    if (departure !== undefined) departure.isForEver = true;
+  }
+
+  /** A process is admitted: it departed no more, and others of its name never return. */
+  admit({ id, name }: WorkerEntry): void {
     this.#departures.delete(id);
-  }
-
-  /** One that may return announces itself; true: ping it now. */
-  ask(entry: WorkerEntry, time: number): boolean {
-    const departure = this.#departures.get(entry.id);
-    if (departure === undefined || departure.isForEver) return false;
-    departure.entry = entry;
-    if (time < departure.pingedAt + this.#limits.pingMs) return false;
-    departure.pingedAt = time;
-    return true;
-  }
-
-  /** It has answered: what it announced, if it may return. */
-  answered(id: string): WorkerEntry | undefined {
-    return this.#departures.get(id)?.entry;
+    for (const departure of this.#departures.values()) if (departure.name === name) departure.isForEver = true;
   }
 
   forget(time: number): void {
@@ -71,5 +63,75 @@ export class Departed {
       if (time < at + this.#limits.rememberMs) return;
       this.#departures.delete(id);
     }
+  }
+}
+
+/** One that is there, and the stamp of its answer. */
+export interface Present {
+  readonly entry: WorkerEntry;
+  readonly sent: number;
+}
+
+interface Applicant {
+  entry: WorkerEntry;
+  sent: number;
+  announcedAt: number;
+  pingedAt: number;
+  answeredAt: number;
+}
+
+export class Applicants {
+  readonly #limits: PlacementLimits;
+  readonly #applicants = new Map<string, Applicant>();
+
+  constructor(limits: PlacementLimits) {
+    this.#limits = limits;
+  }
+
+  /** One announces itself; true: ping it now. */
+  ask(entry: WorkerEntry, time: number): boolean {
+    const never = Number.NEGATIVE_INFINITY;
+    const applicant = this.#applicants.get(entry.id) ?? {
+      entry,
+      sent: never,
+      announcedAt: time,
+      pingedAt: never,
+      answeredAt: never,
+    };
+    if (this.#applicants.size >= this.#limits.workerCountMax && !this.#applicants.has(entry.id)) return false;
+    this.#applicants.set(entry.id, applicant);
+    // Who leaves does not change its mind.
+    applicant.entry = { ...entry, isLeaving: entry.isLeaving || applicant.entry.isLeaving };
+    applicant.announcedAt = time;
+    if (time < applicant.pingedAt + this.#limits.pingMs) return false;
+    applicant.pingedAt = time;
+    return true;
+  }
+
+  /** It has answered. */
+  answered(id: string, sent: number, time: number): Present | undefined {
+    const applicant = this.#applicants.get(id);
+    if (applicant === undefined) return undefined;
+    applicant.answeredAt = time;
+    applicant.sent = sent;
+    return applicant;
+  }
+
+  /** One that wants this name and is there. */
+  heirOf(name: string, time: number): Present | undefined {
+    const since = time - this.#limits.suspectMs;
+    const heirs = [...this.#applicants.values()].filter(
+      ({ entry, answeredAt, announcedAt }) => entry.name === name && answeredAt >= since && announcedAt >= since,
+    );
+    return heirs.at(-1);
+  }
+
+  delete(id: string): void {
+    this.#applicants.delete(id);
+  }
+
+  forget(time: number): void {
+    for (const [id, { announcedAt }] of this.#applicants)
+      if (time >= announcedAt + this.#limits.deadMs) this.#applicants.delete(id);
   }
 }

@@ -1,34 +1,53 @@
 /**
  * The election: which worker runs the placement service. One of these in every worker.
  *
- * A pure state machine: events with `now` in, actions out. A lease in the store says who; that it lapses is too slow to
- * wait for, so whoever finds the holder gone asks for the lease `instead` of its term. Two services at once are harmless:
- * terms order their views.
+ * A pure state machine: events with `now` in, actions out. A lease in the store says who, and the holder renews it all the
+ * time. Who does not hear the service looks at the lease: if it is not renewed for `lapseMs`, its holder is gone, and the
+ * lease is taken in the very state in which it was seen. If it is renewed, the holder lives, and it is this worker that is
+ * cut off: it is *apart*. So the side of a cut network that has the lease keeps it. Two services at once are harmless: terms
+ * order their views.
  *
- *     following ─ service absent ───────────────────────────┐
- *         ▲     ─ silent ─▶ echo wanted ─ echoed ─▶ pausing ─▶ trying ─ got it ─▶ serving
- *         │                                                    │ another has it     │ lost, resigned, or a later term heard
- *         └────────────────────────────────────────────────────┴────────────────────┘
+ *     following ─ service absent ────────────────────────┐          ┌── renewed: apart ──┐
+ *         ▲     ─ silent ─▶ echo wanted ─ echoed ─▶ pausing ─▶ trying ─ another has it ─▶ watching
+ *         │                                                    │ got it
+ *         │                                                    ▼
+ *         └─ heard ── (all of them)   lost, or a later term ◀─ serving ─ own voice not heard: renews no more ─▶ echo wanted
  *
  * Invariants:
  * - EL1 Only who got the lease serves, under its term, until it hears of a later one or that it is another's.
- * - EL2 If nobody serves, a worker that can be heard tries, within `silentMs` or as soon as the service is found absent.
- * - EL3 Who hears nothing, not even itself, does not try: it would take the lease from a service that everybody else hears.
- * - EL4 A holder of a new term is not replaced before `graceMs`.
+ * - EL2 If nobody serves, a worker that can be heard serves `lapseMs` after it has found the service absent, or was silent to
+ *   for `silentMs`.
+ * - EL3 Who hears nothing, not even itself, does not try, and does not renew: it would keep the lease from those who hear each
+ *   other.
+ * - EL4 A lease that is renewed is never taken, by whomever its holder is not heard.
+ * - EL5 Only a fresh view from the service itself shows that it lives (`freshness.ts`): not one that is late, doubled or retold.
  */
+import { Freshness } from './freshness.ts';
 import type { PlacementLimits } from './limits.ts';
 import { viewsPerTerm } from './service.ts';
 import { SteadyClock } from './steady.ts';
 
 export type ElectionAction =
   /** Ask the store for the lease `placement`; its answer goes to `leased`, its failure to `failed`. */
-  | { readonly kind: 'try'; readonly instead?: number }
+  | { readonly kind: 'try'; readonly instead?: SeenLease }
+  /** Ask who has it, and change nothing; the answer goes to `leased` too. */
+  | { readonly kind: 'look' }
   /** Run the service under this term; one that runs under another ends. */
   | { readonly kind: 'serve'; readonly term: number }
   /** End the service, if it runs. */
   | { readonly kind: 'stop' }
-  /** Send something to a subject of one's own, through the transport; when it is there: `echoed`. */
-  | { readonly kind: 'echo' };
+  /** Send something to a subject of one's own, through the transport; when it is there: `echoed`, with the same number. */
+  | { readonly kind: 'echo'; readonly number: number }
+  /** This worker is cut off from the service, which `holder` runs: it renews its lease, and is not heard. */
+  | { readonly kind: 'apart'; readonly holder: string }
+  /** It is not cut off any more. */
+  | { readonly kind: 'together' };
+
+/** A lease as it was seen: its term, and until when it was last renewed. */
+export interface SeenLease {
+  readonly term: number;
+  readonly until: number;
+}
 
 export interface ElectionParts {
   /** Of this worker: the holder that the store is told. */
@@ -46,6 +65,8 @@ type State =
   | { readonly kind: 'doubting'; readonly until: number }
   | { readonly kind: 'pausing'; readonly until: number }
   | { readonly kind: 'trying'; readonly until: number }
+  /** Another one has the lease: is it renewed? */
+  | { readonly kind: 'watching'; readonly until: number }
   | { readonly kind: 'serving'; readonly until: number }
   | { readonly kind: 'resigned'; readonly until: number };
 
@@ -57,9 +78,12 @@ export class Election {
   #state: State = { kind: 'following' };
   /** The highest term known, of the lease or of a view. */
   #term = 0;
-  /** The term to replace: of the holder heard of last, and since when. */
-  #rival: number | undefined;
-  #rivalAt = Number.NEGATIVE_INFINITY;
+  /** The lease as it was last seen in another's hands, since it is watched. */
+  #seen: SeenLease | undefined;
+  #isApart = false;
+  /** Of the service of the highest term. */
+  #freshness = new Freshness();
+  #echoNumber = 0;
   /** What was the highest term known when the store was last asked. */
   #askedTerm = 0;
   /** When the service was last heard. */
@@ -80,29 +104,41 @@ export class Election {
     return this.#servingTerm;
   }
 
-  /** A service published a view: it lives. */
-  viewHeard(version: number, now: number): ElectionAction[] {
-    this.#step(now);
+  /** A view was heard. `sent`: the stamp of the service that published it; 0: somebody tells it again. */
+  viewHeard(version: number, sent: number, now: number): ElectionAction[] {
+    const time = this.#step(now);
     const term = Math.floor(version / viewsPerTerm);
-    if (term < this.#term) return [];
-    this.#heardAt = this.#clock.time;
-    if (term > this.#term) this.#meet(term);
-    if (this.#servingTerm !== undefined) return term > this.#servingTerm ? this.#follow() : [];
-    return this.#state.kind === 'doubting' || this.#state.kind === 'pausing' ? this.#follow() : [];
+    if (term < this.#term || this.#state.kind === 'resigned') return [];
+    if (term > this.#term) this.#freshness = new Freshness();
+    this.#term = term;
+    if (sent > 0 && this.#freshness.hear(sent, time, this.#limits.suspectMs)) {
+      this.#heardAt = time;
+      if (this.#servingTerm === undefined) return this.#follow();
+    }
+    return this.#servingTerm !== undefined && term > this.#servingTerm ? this.#follow() : [];
   }
 
   /** Nobody listens at the subject of the service. */
   serviceAbsent(now: number): ElectionAction[] {
-    const time = this.#step(now);
-    const mayTry = this.#state.kind === 'following' || this.#state.kind === 'doubting';
-    if (mayTry && time >= this.#rivalAt + this.#limits.graceMs) this.#pause();
+    this.#step(now);
+    if (this.#state.kind === 'following' || this.#state.kind === 'doubting') this.#pause();
     return [];
   }
 
   /** What `echo` asked for has come back: the connection is sound. */
-  echoed(now: number): ElectionAction[] {
-    this.#step(now);
+  echoed(number: number, now: number): ElectionAction[] {
+    const time = this.#step(now);
+    if (number !== this.#echoNumber) return [];
     if (this.#state.kind === 'doubting') this.#pause();
+    if (this.#state.kind !== 'serving') return [];
+    this.#heardAt = time;
+    return this.#try();
+  }
+
+  /** More workers were lost at once than are left: the others get time to take the lease, if it is this one that is cut off. */
+  yield(now: number): ElectionAction[] {
+    const time = this.#step(now);
+    if (this.#state.kind === 'serving') this.#state = { kind: 'serving', until: time + this.#limits.yieldMs };
     return [];
   }
 
@@ -110,31 +146,46 @@ export class Election {
    * The store's answer to `try`: who has the lease now. A new lease has a term above all that were known when it was asked
    * for, unless the store was put back (P8): then this service takes the next number itself, or nobody would heed its views.
    */
-  leased({ holder, term }: { readonly holder: string; readonly term: number }, now: number): ElectionAction[] {
+  leased({ holder, term, until }: SeenLease & { readonly holder: string }, now: number): ElectionAction[] {
     const time = this.#step(now);
     if (this.#state.kind === 'resigned') return [];
-    if (holder !== this.#id) {
-      this.#heardAt = time;
-      this.#meet(term);
-      return this.#follow();
-    }
+    if (holder !== this.#id) return this.#another({ term, until }, holder);
     // The answer to a question from before a later term was heard.
     if (this.#state.kind !== 'trying') return [];
     const isKept = this.#servingTerm !== undefined && this.#leaseTerm === term;
     const wasPutBack = term <= this.#askedTerm;
     if (!isKept && !wasPutBack && term < this.#term) return this.#follow();
-    this.#state = { kind: 'serving', until: time + this.#limits.leaseMs / 3 };
+    this.#state = { kind: 'serving', until: time + this.#limits.renewMs };
     if (isKept) return [];
     this.#leaseTerm = term;
     this.#servingTerm = wasPutBack ? this.#term + 1 : term;
     this.#term = this.#servingTerm;
-    return [{ kind: 'serve', term: this.#servingTerm }];
+    this.#freshness = new Freshness();
+    this.#heardAt = time;
+    return [...this.#join(), { kind: 'serve', term: this.#servingTerm }];
+  }
+
+  /** Another one has the lease. Whether it renews it shows the next look at it. */
+  #another(seen: SeenLease, holder: string): ElectionAction[] {
+    const { time } = this.#clock;
+    const before = this.#seen;
+    this.#term = Math.max(this.#term, seen.term);
+    const stopped = this.#servingTerm === undefined ? [] : this.#follow();
+    if (this.#state.kind !== 'trying' && stopped.length === 0) return [];
+    this.#seen = seen;
+    this.#state = { kind: 'watching', until: time + this.#limits.lapseMs };
+    const isRenewed = before !== undefined && before.term === seen.term && before.until !== seen.until;
+    if (!isRenewed || this.#isApart) return stopped;
+    this.#isApart = true;
+    return [{ kind: 'apart', holder }];
   }
 
   /** The store could not be asked. A service goes on: if somebody else has the lease, its views will say so. */
   failed(now: number): ElectionAction[] {
     const time = this.#step(now);
     if (this.#state.kind !== 'trying') return [];
+    // It may have failed for the holder too: what was seen before that says nothing of it.
+    this.#seen = undefined;
     if (this.#servingTerm !== undefined) this.#state = { kind: 'serving', until: time + this.#limits.graceMs };
     else this.#state = { kind: 'pausing', until: time + this.#limits.graceMs };
     return [];
@@ -154,9 +205,14 @@ export class Election {
     const time = this.#step(now);
     const { kind } = this.#state;
     if (time < this.#nextAt || kind === 'resigned') return [];
-    if (kind !== 'following' && kind !== 'doubting') return this.#try();
-    this.#state = { kind: 'doubting', until: time + this.#limits.graceMs };
-    return [{ kind: 'echo' }];
+    const isHeard = time < this.#heardAt + this.#limits.silentMs;
+    if (kind === 'serving' && !isHeard) this.#state = { kind, until: time + this.#limits.graceMs };
+    else if (kind === 'following' || kind === 'doubting')
+      this.#state = { kind: 'doubting', until: time + this.#limits.graceMs };
+    else return this.#try();
+    this.#echoNumber += 1;
+    const echo: ElectionAction = { kind: 'echo', number: this.#echoNumber };
+    return kind === 'serving' ? [{ kind: 'look' }, echo] : [echo];
   }
 
   get nextTickAt(): number {
@@ -171,30 +227,30 @@ export class Election {
     return this.#clock.step(now, this.#nextAt);
   }
 
-  /** Somebody has the lease, or serves, under this term. */
-  #meet(term: number): void {
-    this.#term = Math.max(this.#term, term);
-    if (term === this.#rival) return;
-    this.#rival = term;
-    this.#rivalAt = this.#clock.time;
-  }
-
   #follow(): ElectionAction[] {
     this.#state = { kind: 'following' };
-    if (this.#servingTerm === undefined) return [];
+    this.#seen = undefined;
+    const joined = this.#join();
+    if (this.#servingTerm === undefined) return joined;
     this.#servingTerm = undefined;
-    return [{ kind: 'stop' }];
+    return [...joined, { kind: 'stop' }];
+  }
+
+  #join(): ElectionAction[] {
+    if (!this.#isApart) return [];
+    this.#isApart = false;
+    return [{ kind: 'together' }];
   }
 
   #pause(): void {
     this.#state = { kind: 'pausing', until: this.#clock.time + this.#random() * this.#limits.pauseMs };
   }
 
-  /** The answer may never come: asked again after a lease's life, by when it is free anyway. */
+  /** The answer may never come: then it is asked for again. */
   #try(): ElectionAction[] {
-    this.#state = { kind: 'trying', until: this.#clock.time + this.#limits.leaseMs };
+    this.#state = { kind: 'trying', until: this.#clock.time + this.#limits.silentMs };
     this.#askedTerm = this.#term;
-    const instead = this.#servingTerm === undefined ? this.#rival : undefined;
+    const instead = this.#servingTerm === undefined ? this.#seen : undefined;
     return [instead === undefined ? { kind: 'try' } : { kind: 'try', instead }];
   }
 }

@@ -20,13 +20,19 @@ export interface PlacementLimits {
   readonly lagMs: number;
   /** Ids that were replaced or have left never come back for this long, ms: longer than any pause of a process. */
   readonly rememberMs: number;
-  /** The lease of the service, renewed three times within it, ms. */
+  /** The lease of the service, ms: over for who never looked at it before. Longer than clocks differ (`skewMaxMs`). */
   readonly leaseMs: number;
+  /** Its holder renews it this often, ms. */
+  readonly renewMs: number;
+  /** Who does not hear the service and sees no renewal for this long takes the lease, ms: two were missed. */
+  readonly lapseMs: number;
+  /** A service that has lost most of the workers at once does not renew for this long, ms: `silentMs`, `lapseMs` and a pause. */
+  readonly yieldMs: number;
   /** Without a view for this long somebody else takes the service over, ms: three were lost, or its holder hangs. */
   readonly silentMs: number;
   /** Whoever takes the service over first waits for a random part of this, ms: so mostly one tries. */
   readonly pauseMs: number;
-  /** A holder of the lease that is new gets this long until it is heard, ms. */
+  /** A store that could not be asked, and an echo that did not come, are waited for this long, ms. */
   readonly graceMs: number;
   /** Workers in a view; further ones are refused. A view of this many must still fit into a frame. */
   readonly workerCountMax: number;
@@ -51,7 +57,10 @@ export const defaultPlacementLimits: PlacementLimits = {
   checkMs: 100,
   lagMs: 250,
   rememberMs: 600_000,
-  leaseMs: 5_000,
+  leaseMs: 60_000,
+  renewMs: 200,
+  lapseMs: 450,
+  yieldMs: 4_000,
   silentMs: 3_000,
   pauseMs: 50,
   graceMs: 500,

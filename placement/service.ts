@@ -4,10 +4,10 @@
  * A pure state machine: events with `now` in, actions out; `runtime/service-host.ts` drives it. It guards nothing: two of
  * them at once, or one that errs, cost time and never data, as ownership is the store's. Who runs it is `election.ts`'s.
  *
- *     announced ─▶ in the view ─┬─ says that it leaves ─▶ leaving ─ has gone ─▶ out for ever
- *                    ▲          ├─ a ping finds nobody ──────────┐
- *                    │          └─ silent ─▶ pinged ─ silent ────┴▶ out ─ announced, answers a ping ─┐
- *                    └───────────────────────────────────────────────────────────────────────────────┘
+ *     announced, pinged ─ answers ─▶ in the view ─┬─ says that it leaves ─▶ leaving ─ has gone ─▶ out for ever
+ *              ▲                                  ├─ a ping finds nobody ───────────┐
+ *              │                                  └─ silent ─▶ pinged ─ silent ─────┴▶ out ─ announced ─┐
+ *              └────────────────────────────────────────────────────────────────────────────────────────┘
  *
  * Invariants:
  * - PS1 Versions strictly rise; each view has at most one worker of a name, in order of names.
@@ -15,16 +15,34 @@
  * - PS3 Who announces itself and answers pings gets into the view and stays there; who has left or was replaced never does.
  * - PS4 A name changes hands only when its holder leaves, is dead, or is found absent: never while it answers.
  * - PS5 What it remembers is bounded, whatever it is told.
+ * - PS6 What is late or doubled shows nothing: only a fresh announcement of one that has answered this service, and the answer
+ *   to a ping of the last `suspectMs`, are signs of life (`freshness.ts`).
  */
 import { isSameEntry, isSoundEntry } from './announcement.ts';
-import { Departed } from './departed.ts';
+import { Applicants, Departed, type Present } from './departed.ts';
+import { Freshness } from './freshness.ts';
 import type { PlacementLimits } from './limits.ts';
 import { SteadyClock } from './steady.ts';
 import { isSameView, type Pin, type View, type WorkerEntry } from './view.ts';
 
 export type ServiceAction =
   | { readonly kind: 'publish'; readonly view: View }
-  | { readonly kind: 'ping'; readonly id: string };
+  | { readonly kind: 'ping'; readonly id: string; readonly mark: PingMark };
+
+/** Which ping: its answer has it. */
+export interface PingMark {
+  readonly term: number;
+  /** Steady time of this service. */
+  readonly at: number;
+}
+
+/** A worker that answers here, and whom somebody else goes on finding absent. */
+export interface Dispute {
+  readonly name: string;
+  readonly id: string;
+  /** Who told it last: the id of a worker or a client. */
+  readonly by: string;
+}
 
 export interface ServiceParts {
   /** Of the lease under which it runs. */
@@ -45,9 +63,18 @@ interface Member {
   heardAt: number;
   /** Undefined: no ping is without an answer. */
   pingedAt: number | undefined;
-  /** Another process that wants the name: it gets it when this one is out, if it is still there. */
-  challenger: { readonly entry: WorkerEntry; readonly at: number } | undefined;
+  /** Of its announcements; undefined: adopted from the view, and has not answered this service yet (PS6). */
+  freshness: Freshness | undefined;
+  /** Since when, when last and by whom it was told to be absent, while it answers. */
+  reported: { readonly since: number; readonly at: number; readonly by: string } | undefined;
 }
+
+/** Reports of absence that come with longer pauses are not of one cut, ms. */
+const reportGapMs = 10_000;
+/** A worker that was told to be absent for this long and answers is disputed, ms: a reconnection takes less. */
+const disputedMs = 2_000;
+/** Workers that were lost within this were lost together, ms. */
+const lostMs = 6_000;
 
 export class PlacementService {
   readonly #term: number;
@@ -58,6 +85,9 @@ export class PlacementService {
   /** Name → id. */
   readonly #names = new Map<string, string>();
   readonly #departed: Departed;
+  readonly #applicants: Applicants;
+  /** When each of those that were lost just now was. */
+  #lost: number[] = [];
   #pins: readonly Pin[];
   /** The last view published. */
   #view: View | undefined;
@@ -78,41 +108,78 @@ export class PlacementService {
     this.#limits = limits;
     this.#clock = new SteadyClock(now, limits.lagMs);
     this.#departed = new Departed(limits);
+    this.#applicants = new Applicants(limits);
     this.#pins = sortedPins(pins);
     const known = (view?.version ?? 0) - term * viewsPerTerm;
     this.#count = known < viewsPerTerm ? Math.max(0, known) : 0;
-    for (const entry of view?.workers ?? []) this.#admit(entry);
+    for (const entry of view?.workers ?? []) this.#adopt(entry);
     this.#unasked = [...this.#members.keys()];
     if (view !== undefined) this.#publishAt = 0;
     // There is a view that it has not seen: an empty one would take everything from everybody.
     this.#silentUntil = view === undefined && term > 1 ? limits.suspectMs : 0;
   }
 
-  /** A worker announces itself: new, changed, or just to be heard. */
-  announced(entry: WorkerEntry, now: number): ServiceAction[] {
-    this.#step(now);
+  get term(): number {
+    return this.#term;
+  }
+
+  /** A worker announces itself: new, changed, or just to be heard. `sent`: its stamp. */
+  announced(entry: WorkerEntry, sent: number, now: number): ServiceAction[] {
+    const time = this.#step(now);
     if (!this.#isWelcome(entry)) return this.#due();
     const member = this.#members.get(entry.id);
     if (member !== undefined) {
-      this.#heard(member);
-      this.#change(member, entry);
+      if (member.freshness?.hear(sent, time, this.#limits.suspectMs) === true) {
+        this.#heard(member);
+        this.#change(member, entry);
+      }
       return this.#due();
     }
+    const pings = this.#applicants.ask(entry, time) ? [this.#pingTo(entry.id)] : [];
+    // Another process has the name: it was restarted, or it is the paused one that was replaced and wakes (which a service
+    // that has just taken over cannot know). So the present holder is asked, not believed dead.
     const holder = this.#members.get(this.#names.get(entry.name) ?? '');
-    if (holder !== undefined) return this.#challenge(holder, entry);
-    if (this.#departed.has(entry.id)) {
-      const mayPing = this.#departed.ask(entry, this.#clock.time);
-      return [...(mayPing ? [pingTo(entry.id)] : []), ...this.#due()];
-    }
-    this.#admit(entry);
-    return this.#due();
+    return [...pings, ...(holder === undefined ? [] : this.#ping(holder)), ...this.#due()];
   }
 
-  /** Somebody found that nobody listens at a worker's subject. */
-  absent(id: string, now: number): ServiceAction[] {
-    this.#step(now);
+  /** Somebody found that nobody listens at a worker's subject: the worker `by`, or (empty) a client, which may say anything. */
+  absent(id: string, by: string, now: number): ServiceAction[] {
+    const time = this.#step(now);
     const member = this.#members.get(id);
-    return [...(member === undefined ? [] : this.#ping(member)), ...this.#due()];
+    if (member === undefined) return this.#due();
+    if (by !== '') this.#noteReport(member, by, time);
+    return [...this.#ping(member), ...this.#due()];
+  }
+
+  #noteReport(member: Member, by: string, time: number): void {
+    const before = member.reported;
+    const since = before !== undefined && time < before.at + reportGapMs ? before.since : time;
+    member.reported = { since, at: time, by };
+  }
+
+  /** Who answers here, and is told to be absent by others, all the time: they are cut off from each other. */
+  get disputes(): Dispute[] {
+    const { time } = this.#clock;
+    const isDisputed = ({ heardAt, reported }: Member) =>
+      reported !== undefined &&
+      time < reported.at + reportGapMs &&
+      reported.at >= reported.since + disputedMs &&
+      heardAt > reported.since;
+    return [...this.#members.values()]
+      .filter(isDisputed)
+      .map(({ entry: { name, id }, reported }) => ({ name, id, by: reported?.by ?? '' }));
+  }
+
+  /**
+   * Whether more workers were lost just now, at once, than are left: perhaps it is this one that is cut off, with few others.
+   * Only once for each loss.
+   */
+  takeMinority(): boolean {
+    const since = this.#clock.time - lostMs;
+    this.#lost = this.#lost.filter((at) => at >= since);
+    if (this.#lost.length <= this.#members.size) return false;
+    this.#lost = [];
+    return true;
   }
 
   /** Whether a process never gets into the view again: it has left, or was replaced, perhaps while it hung and heard nothing. */
@@ -120,22 +187,32 @@ export class PlacementService {
     return this.#departed.isForEver(id);
   }
 
-  /** A worker answered a ping. */
-  ponged(id: string, now: number): ServiceAction[] {
-    this.#step(now);
+  /** A worker answered a ping. `sent`: its stamp, as of an announcement. */
+  ponged(id: string, { term, at }: PingMark, sent: number, now: number): ServiceAction[] {
+    const time = this.#step(now);
+    if (term !== this.#term || at > time || time > at + this.#limits.suspectMs) return this.#due();
     const member = this.#members.get(id);
     if (member !== undefined) {
+      member.freshness ??= new Freshness();
+      member.freshness.prove(sent, time);
       this.#heard(member);
-    } else {
-      const entry = this.#departed.answered(id);
-      if (entry !== undefined && !this.#names.has(entry.name) && this.#hasRoom) this.#admit(entry);
-    }
+    } else this.#applied(id, sent);
     return this.#due();
+  }
+
+  /** An applicant is there. */
+  #applied(id: string, sent: number): void {
+    const present = this.#applicants.answered(id, sent, this.#clock.time);
+    if (present === undefined || this.#departed.isForEver(id)) return;
+    const holder = this.#members.get(this.#names.get(present.entry.name) ?? '');
+    if (holder?.entry.isLeaving === true) this.#remove(holder.entry.id, 'never again');
+    else if (holder === undefined && this.#hasRoom) this.#admit(present);
   }
 
   /** Nobody listens where a worker was pinged: it has crashed, and is out at once. */
   pingAbsent(id: string, now: number): ServiceAction[] {
     this.#step(now);
+    this.#applicants.delete(id);
     this.#remove(id, 'may return');
     return this.#due();
   }
@@ -143,6 +220,7 @@ export class PlacementService {
   /** A worker has handed everything off and ends. */
   gone(id: string, now: number): ServiceAction[] {
     this.#step(now);
+    this.#applicants.delete(id);
     this.#remove(id, 'never again');
     return this.#due();
   }
@@ -188,6 +266,7 @@ export class PlacementService {
         else if (silentMs >= this.#limits.suspectMs) pings.push(...this.#ping(member));
       }
       this.#departed.forget(time);
+      this.#applicants.forget(time);
     }
     return [...pings, ...this.#due()];
   }
@@ -219,16 +298,21 @@ export class PlacementService {
     return isSound && isItself && hasRoom && !this.#departed.isForEver(entry.id);
   }
 
-  #admit(entry: WorkerEntry): void {
-    this.#members.set(entry.id, {
-      entry,
-      heardAt: this.#clock.time,
-      pingedAt: undefined,
-      challenger: undefined,
-    });
+  #admit({ entry, sent }: Present): void {
+    const member = this.#adopt(entry);
+    member.freshness = new Freshness();
+    member.freshness.prove(sent, this.#clock.time);
+    this.#applicants.delete(entry.id);
+    this.#departed.admit(entry);
+  }
+
+  #adopt(entry: WorkerEntry): Member {
+    const heardAt = this.#clock.time;
+    const member: Member = { entry, heardAt, pingedAt: undefined, freshness: undefined, reported: undefined };
+    this.#members.set(entry.id, member);
     this.#names.set(entry.name, entry.id);
-    this.#departed.delete(entry.id);
     this.#publishBy(this.#limits.gatherMs);
+    return member;
   }
 
   #heard(member: Member): void {
@@ -245,17 +329,6 @@ export class PlacementService {
     this.#publishBy(this.#limits.gatherMs);
   }
 
-  /**
-   * Another process has the name of one that is in the view: it was restarted, or it is the paused one that was replaced
-   * and wakes (which a service that has just taken over cannot know). So the present holder is asked, not believed dead.
-   */
-  #challenge(holder: Member, entry: WorkerEntry): ServiceAction[] {
-    holder.challenger = { entry, at: this.#clock.time };
-    if (!holder.entry.isLeaving) return [...this.#ping(holder), ...this.#due()];
-    this.#remove(holder.entry.id, 'never again');
-    return this.#due();
-  }
-
   #pingMember(id: string): ServiceAction[] {
     const member = this.#members.get(id);
     return member === undefined ? [] : this.#ping(member);
@@ -265,27 +338,27 @@ export class PlacementService {
     const { time } = this.#clock;
     if (member.pingedAt !== undefined && time < member.pingedAt + this.#limits.pingMs) return [];
     member.pingedAt = time;
-    return [pingTo(member.entry.id)];
+    return [this.#pingTo(member.entry.id)];
+  }
+
+  #pingTo(id: string): ServiceAction {
+    return { kind: 'ping', id, mark: { term: this.#term, at: this.#clock.time } };
   }
 
   #remove(id: string, whether: 'may return' | 'never again'): void {
     const member = this.#members.get(id);
     if (member === undefined) {
-      if (whether === 'never again' && this.#departed.has(id)) this.#departed.add(id, whether, this.#clock.time);
+      if (whether === 'never again') this.#departed.leave(id);
       return;
     }
-    const heir = this.#heirOf(member);
+    const { time } = this.#clock;
+    const heir = this.#applicants.heirOf(member.entry.name, time);
     this.#members.delete(id);
     this.#names.delete(member.entry.name);
-    this.#departed.add(id, heir === undefined ? whether : 'never again', this.#clock.time);
+    this.#departed.add(member.entry, heir !== undefined || whether === 'never again', time);
     if (heir !== undefined) this.#admit(heir);
+    else if (whether === 'may return' && member.freshness !== undefined) this.#lost.push(time);
     this.#publishBy(0);
-  }
-
-  /** Who wants a member's name and has said so just now. */
-  #heirOf({ challenger }: Member): WorkerEntry | undefined {
-    if (challenger === undefined) return undefined;
-    return this.#clock.time > challenger.at + this.#limits.suspectMs ? undefined : challenger.entry;
   }
 
   #publishBy(ms: number): void {
@@ -317,10 +390,6 @@ export class PlacementService {
     this.#view = { version, partitions: this.#partitions, workers, pins: this.#pins };
     return [{ kind: 'publish', view: this.#view }];
   }
-}
-
-function pingTo(id: string): ServiceAction {
-  return { kind: 'ping', id };
 }
 
 function sortedPins(pins: readonly Pin[]): Pin[] {

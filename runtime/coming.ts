@@ -34,6 +34,9 @@ export interface Coming {
   /** One that runs it until it is wanted. */
   keeper: string | undefined;
   isWanted: boolean;
+  /** Numbers of the asks by which it is sought, and wanted: answers to earlier ones are of another time. */
+  readonly soughtBy: number;
+  wantedBy: number;
   since: number;
   askedAt: number;
   isClaiming: boolean;

@@ -221,7 +221,7 @@ class Remote implements RemoteCluster {
   #absent(subject: string): void {
     const id = this.#subjects.workerOf(subject);
     if (this.#isClosed || id === undefined || !this.#absences.isNews(id)) return;
-    this.#transport.send(this.#subjects.resolve(undefined, this.#word), encodeSignal({ kind: 'absent', id }));
+    this.#transport.send(this.#subjects.resolve(undefined, this.#word), encodeSignal({ kind: 'absent', id, by: '' }));
     this.#views.ask();
   }
 

@@ -180,7 +180,7 @@ export class Desk {
   }
 
   #report(): Report {
-    const { worker, entry, views, tenancy, post, isReady, isServing } = this.#parts.member;
+    const { worker, entry, views, tenancy, post, isReady, isServing, split } = this.#parts.member;
     const { activations, queued, turns, overloaded } = worker.figures;
     return {
       id: entry.id,
@@ -191,6 +191,7 @@ export class Desk {
       viewVersion: views.placement.view.version,
       isReady,
       isServing,
+      split,
       partitions: worker.partitions.map((partition) => ({
         partition,
         epoch: worker.ownership.epochOf(partition),

@@ -33,7 +33,7 @@ export class Giving {
   }
 
   /** Somebody seeks or wants partitions by a view that is followed here by now. What is leaving is answered by what follows. */
-  asked({ kind, id, partitions }: Asked): void {
+  asked({ kind, id, partitions, ask }: Asked): void {
     const worker = this.#parts.worker();
     const mine = partitions.filter((partition) => worker.has(partition) && this.#parts.workerOf(partition) === id);
     const had = new Set(mine);
@@ -41,13 +41,13 @@ export class Giving {
     const others = partitions.filter((partition) => !had.has(partition) && !worker.isLeaving(partition));
     for (const partition of others) this.#carry(id, partition, carried.get(partition), true);
     const none = others.filter((partition) => !carried.has(partition));
-    if (none.length > 0) this.#parts.signal(id, { kind: 'none', id: this.#parts.id, partitions: none });
+    if (none.length > 0) this.#parts.signal(id, { kind: 'none', id: this.#parts.id, partitions: none, ask });
     if (mine.length === 0) return;
-    if (kind === 'release') void this.#give(id, mine);
-    else this.#parts.signal(id, { kind: 'keeping', id: this.#parts.id, partitions: mine });
+    if (kind === 'release') void this.#give(id, mine, ask);
+    else this.#parts.signal(id, { kind: 'keeping', id: this.#parts.id, partitions: mine, ask });
   }
 
-  async #give(id: string, partitions: readonly Partition[]): Promise<void> {
+  async #give(id: string, partitions: readonly Partition[], ask: number): Promise<void> {
     const worker = this.#parts.worker();
     const giving = worker.give(partitions);
     // What is only in memory does not wait for the store, however long that takes.
@@ -60,7 +60,7 @@ export class Giving {
         carried?.length === sent.get(given.partition)?.length
           ? this.#slicesOf(carried).length
           : this.#carry(id, given.partition, carried, false);
-      this.#tell(id, given, count);
+      this.#tell(id, { ...given, ask }, count);
     }
   }
 
@@ -85,10 +85,10 @@ export class Giving {
       for (const { address } of carried.get(partition) ?? []) carriage.settled(address);
   }
 
-  #tell(id: string, { partition, epoch, mark, warm }: Given, carried: number): void {
+  #tell(id: string, { ask, partition, epoch, mark, warm }: Given & { readonly ask: number }, carried: number): void {
     const bundles = bundlesOf(warm, this.#parts.signalBytesMax);
     for (const [index, entities] of bundles.entries()) {
-      const at = { partition, epoch, mark, index, count: bundles.length };
+      const at = { ask, partition, epoch, mark, index, count: bundles.length };
       this.#parts.signal(id, { kind: 'released', id: this.#parts.id, ...at, entities, carried });
     }
   }

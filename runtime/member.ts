@@ -13,8 +13,10 @@
  */
 import type { Behaviour } from '../core/behaviour.ts';
 import type { Limits } from '../core/limits.ts';
+import { Stamps } from '../placement/freshness.ts';
 import type { PlacementLimits } from '../placement/limits.ts';
 import type { Placement } from '../placement/placement.ts';
+import type { PingMark } from '../placement/service.ts';
 import type { WorkerEntry } from '../placement/view.ts';
 import { Absences } from './absences.ts';
 import type { Authorise } from './authorise.ts';
@@ -82,6 +84,7 @@ export class Member {
   #restoredAt = Number.NEGATIVE_INFINITY;
   #hasBeenReady = false;
   #hasBeenInView = false;
+  readonly #stamps = new Stamps();
 
   constructor(parts: MemberParts) {
     this.#parts = parts;
@@ -113,10 +116,13 @@ export class Member {
       store,
       limits: parts.placementLimits,
       view: () => (this.views.isKnown ? this.views.placement.view : undefined),
-      publish: (view) => {
-        if (this.#signal(subjects.views, { kind: 'view', view })) this.views.learn(view);
+      publish: (view, sent) => {
+        if (this.#signal(subjects.views, { kind: 'view', view, sent })) this.views.learn(view);
       },
       signal,
+      name: entry.name,
+      apart: (holder) => this.#part(holder),
+      together: () => this.#join(),
       listen: () => this.#listenAsService(),
     });
   }
@@ -185,6 +191,11 @@ export class Member {
     return this.#entry;
   }
 
+  /** What of the cluster is cut off from what, as far as this member knows; '': nothing. */
+  get split(): string {
+    return this.#host.split;
+  }
+
   /** Whether the placement service runs here, as far as this member knows. */
   get isServing(): boolean {
     return this.#host.isServing;
@@ -196,16 +207,12 @@ export class Member {
     if (this.#isStopped) return;
     this.#entry = { ...this.#entry, isLeaving: true };
     const until = environment.now() + leaveMs;
-    this.#signal(subjects.service, {
-      kind: 'announce',
-      entry: this.#entry,
-      viewVersion: this.views.placement.view.version,
-    });
+    this.#sayThere();
     while (!this.#isStopped && this.#hasHeirs && environment.now() < until)
       await new Promise<void>((resolve) => void environment.after(5, resolve));
     if (this.#isStopped) return;
     if (this.worker.partitions.length > 0) await this.worker.drain().then(() => this.worker.letGo());
-    this.#signal(subjects.service, { kind: 'gone', id: this.#entry.id });
+    this.#signal(subjects.service, { kind: 'gone', id: this.#entry.id, viewVersion: 0 });
     await this.#host.stop();
     // What was sent before its sender knew the last view is still forwarded.
     await new Promise<void>((resolve) => void environment.after(lingerMs, resolve));
@@ -253,7 +260,7 @@ export class Member {
       if (signal.kind === 'resolve' || signal.kind === 'view') this.#receive(signal);
       else this.#host.receive(signal);
     });
-    const close = this.#reception.open(undefined, (id) => this.#host.receive({ kind: 'absent', id }));
+    const close = this.#reception.open(undefined, (id) => this.#host.receive({ kind: 'absent', id, by: '' }));
     return () => {
       stop();
       close();
@@ -269,24 +276,25 @@ export class Member {
     switch (signal.kind) {
       case 'view':
         this.views.learn(signal.view);
-        return this.views.isCredible(signal.view) ? this.#host.heardView(signal.view) : undefined;
+        if (this.views.isCredible(signal.view)) this.#host.heardView(signal.view, signal.sent);
+        return;
       case 'resolve':
         if (this.views.isKnown && subjects.workerOf(signal.replyTo) !== undefined)
-          this.#signal(signal.replyTo, { kind: 'view', view: this.views.placement.view });
+          this.#signal(signal.replyTo, { kind: 'view', view: this.views.placement.view, sent: 0 });
         return;
       case 'ping':
-        return void this.#signal(subjects.service, { kind: 'pong', id: this.#entry.id });
-      case 'pong':
-        return signal.id === this.#entry.id ? this.#host.echoed() : undefined;
+        return this.#pong(signal.mark);
+      case 'echo':
+        return this.#host.echoed(signal.number);
       case 'seek':
       case 'release':
         return this.#asked(signal);
       case 'gone':
-        return signal.id === this.#entry.id && !this.#entry.isLeaving ? this.#replaced(undefined) : undefined;
+        return this.#dismissed(signal);
       case 'none':
-        return this.tenancy.none(signal.id, signal.partitions);
+        return this.tenancy.none(signal.id, signal.partitions, signal.ask);
       case 'keeping':
-        return this.tenancy.keeping(signal.id, signal.partitions);
+        return this.tenancy.keeping(signal.id, signal.partitions, signal.ask);
       case 'released':
         return this.tenancy.released(signal);
       case 'carried':
@@ -298,13 +306,29 @@ export class Member {
     }
   }
 
+  #pong(mark: PingMark): void {
+    const { environment, subjects } = this.#parts;
+    this.#signal(subjects.service, {
+      kind: 'pong',
+      id: this.#entry.id,
+      mark,
+      sent: this.#stamps.next(environment.now()),
+    });
+  }
+
+  /** The service says that this process is out for ever. It may have said so long ago, and of a view that is over by now. */
+  #dismissed({ id, viewVersion }: Extract<Signal, { kind: 'gone' }>): void {
+    if (id !== this.#entry.id || this.#entry.isLeaving || viewVersion < this.views.placement.view.version) return;
+    if (viewVersion > this.views.placement.view.version || !this.#isInView) this.#replaced(undefined);
+  }
+
   /** Who asks by an older view is told the one that holds, and asks again if it still should. */
   #asked(signal: Extract<Signal, { kind: 'seek' | 'release' }>): void {
     if (!this.views.isCredible(signal.view)) return;
     this.views.learn(signal.view);
     const { view } = this.views.placement;
     if (view.version > signal.view.version) {
-      this.#signal(this.#parts.subjects.control(signal.id), { kind: 'view', view });
+      this.#signal(this.#parts.subjects.control(signal.id), { kind: 'view', view, sent: 0 });
       return;
     }
     this.tenancy.giving.asked(signal);
@@ -312,12 +336,18 @@ export class Member {
 
   #announce(): void {
     if (this.#isStopped) return;
-    const { environment, subjects, placementLimits } = this.#parts;
-    const viewVersion = this.views.placement.view.version;
-    this.#signal(subjects.service, { kind: 'announce', entry: this.#entry, viewVersion });
+    const { environment, placementLimits } = this.#parts;
+    this.#sayThere();
     this.#noteReady();
     this.#verify();
     environment.after(placementLimits.announceMs, () => this.#announce());
+  }
+
+  #sayThere(): void {
+    const { environment, subjects } = this.#parts;
+    const viewVersion = this.views.placement.view.version;
+    const sent = this.#stamps.next(environment.now());
+    this.#signal(subjects.service, { kind: 'announce', entry: this.#entry, viewVersion, sent });
   }
 
   /**
@@ -355,6 +385,20 @@ export class Member {
     this.worker.hasten(isElsewhere);
     this.#parts.followed?.(isElsewhere);
     this.#noteReady();
+  }
+
+  /** The service runs at `holder` and is not heard here: the others are on the side that stays. */
+  #part(holder: string): void {
+    this.tenancy.part();
+    this.#parts.environment.log.warn(
+      { worker: this.#entry.name, service: this.views.nameOf(holder) },
+      'the cluster is split: this worker reaches the store and not the worker that runs the placement service; it gives its partitions up until it does; look at the routes between the NATS servers',
+    );
+  }
+
+  #join(): void {
+    this.#parts.environment.log.info({ worker: this.#entry.name }, 'this worker hears the placement service again');
+    this.tenancy.join();
   }
 
   /** Entities belong to other partitions than before. Who has claimed those already may have to hear of it, or to wake them. */
@@ -397,7 +441,7 @@ export class Member {
     if (environment.now() - this.#restoredAt < restoredMs) return;
     this.tenancy.absent(id);
     this.#host.workerAbsent(id);
-    if (this.#absences.isNews(id)) this.#signal(subjects.service, { kind: 'absent', id });
+    if (this.#absences.isNews(id)) this.#signal(subjects.service, { kind: 'absent', id, by: this.#entry.id });
   }
 
   #restored(): void {

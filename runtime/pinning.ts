@@ -50,7 +50,7 @@ function checkHosted({ workers }: View, { address, worker }: Pinning): void {
 function checkRoom(view: View, { address, worker }: Pinning, frameBytesMax: number): void {
   if (worker === undefined) return;
   const others = view.pins.filter((pin) => pin.address !== address);
-  const next = encodeSignal({ kind: 'view', view: { ...view, pins: [...others, { address, worker }] } });
+  const next = encodeSignal({ kind: 'view', view: { ...view, pins: [...others, { address, worker }] }, sent: 0 });
   if (next.length * 2 <= frameBytesMax) return;
   throw new SkerryError(
     'too-large',

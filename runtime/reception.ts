@@ -62,7 +62,7 @@ export class Reception {
     if (!views.isKnown) return;
     const { view } = views.placement;
     if (this.#encoded?.version !== view.version)
-      this.#encoded = { version: view.version, bytes: encodeSignal({ kind: 'view', view }) };
+      this.#encoded = { version: view.version, bytes: encodeSignal({ kind: 'view', view, sent: 0 }) };
     const { bytes } = this.#encoded;
     const now = environment.now();
     if (now - this.#since >= secondMs || now < this.#since) {

@@ -20,6 +20,8 @@ export interface Report {
   readonly isReady: boolean;
   /** It runs the placement service. */
   readonly isServing: boolean;
+  /** What of the cluster is cut off from what, as far as it knows; '': nothing. */
+  readonly split: string;
   readonly partitions: readonly OwnedPartition[];
   /** On their way to it. */
   readonly coming: readonly Partition[];
@@ -46,7 +48,7 @@ export interface ReportFigures {
 }
 
 export function reportRow({ id, name, pid, now, startedAt, viewVersion, ...rest }: Report): unknown[] {
-  const { isReady, isServing, partitions, coming, figures } = rest;
+  const { isReady, isServing, split, partitions, coming, figures } = rest;
   const { activations, queued, turns, overloaded, moved, forwarded } = figures;
   return [
     id,
@@ -57,6 +59,7 @@ export function reportRow({ id, name, pid, now, startedAt, viewVersion, ...rest 
     viewVersion,
     isReady,
     isServing,
+    split,
     partitions.map(({ partition, epoch, isLeaving }) => [partition, epoch, isLeaving]),
     coming,
     [activations, queued, turns, overloaded, moved, forwarded],
@@ -75,6 +78,7 @@ export function readReport(value: unknown): Report {
     viewVersion: row.number(),
     isReady: row.boolean(),
     isServing: row.boolean(),
+    split: row.string(),
     partitions: row.rows().map((one) => ({ partition: one.number(), epoch: one.number(), isLeaving: one.boolean() })),
     coming: numbersOf(row.any()),
     figures: readFigures(new Row(row.any())),

@@ -5,7 +5,9 @@
  * Invariants:
  * - SH1 The service acts only between the election's `serve` and `stop`, under the term that it was told.
  */
-import { Election, type ElectionAction } from '../placement/election.ts';
+
+import { Election, type ElectionAction, type SeenLease } from '../placement/election.ts';
+import { Stamps } from '../placement/freshness.ts';
 import type { PlacementLimits } from '../placement/limits.ts';
 import { PlacementService, type ServiceAction } from '../placement/service.ts';
 import type { View } from '../placement/view.ts';
@@ -21,7 +23,12 @@ export interface ServiceHostParts {
   readonly id: string;
   /** The last view known here. */
   readonly view: () => View | undefined;
-  readonly publish: (view: View) => void;
+  readonly publish: (view: View, sent: number) => void;
+  /** Of this worker, for people. */
+  readonly name: string;
+  /** This worker is cut off from the service, which the process `holder` runs; and is not any more. */
+  readonly apart: (holder: string) => void;
+  readonly together: () => void;
   /** To a worker, by its id. */
   readonly signal: (id: string, signal: Signal) => void;
   /** Hear what is sent to the service; the function that comes back ends that. */
@@ -29,7 +36,13 @@ export interface ServiceHostParts {
 }
 
 const leaseName = 'placement';
-/** A store that does not answer is asked again by the election; sooner than this nothing is due, ms. */
+/** A lease of those who are cut off, by which the service hears of them: one of them keeps it for so long, ms. */
+const apartName = 'apart';
+const apartMs = 10_000;
+/** The service looks for who is cut off this often, and takes a cut for healed when nothing showed it for so long, ms. */
+const lookMs = 1_000;
+const healedMs = 5_000;
+/** Sooner than this nothing is due, ms. */
 const tickMsMin = 1;
 
 export class ServiceHost {
@@ -42,6 +55,12 @@ export class ServiceHost {
   #isReadingPins = false;
   #arePinsOld = false;
   #isOver = false;
+  readonly #stamps = new Stamps();
+  /** Who runs the service while this worker does not hear it. */
+  #apartFrom: string | undefined;
+  #seenApart: Lease | undefined;
+  #split = '';
+  #splitAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: ServiceHostParts) {
     this.#parts = parts;
@@ -51,6 +70,11 @@ export class ServiceHost {
 
   get isServing(): boolean {
     return this.#service !== undefined;
+  }
+
+  /** What of the cluster is cut off from what, as far as is known here; '': nothing. */
+  get split(): string {
+    return this.#split;
   }
 
   start(): void {
@@ -81,13 +105,13 @@ export class ServiceHost {
 
   // ---- what is heard
 
-  heardView(view: View): void {
-    this.#with((now) => this.#election.viewHeard(view.version, now));
+  heardView(view: View, sent: number): void {
+    this.#with((now) => this.#election.viewHeard(view.version, sent, now));
     this.#serve((service, now) => service.viewHeard(view, now));
   }
 
-  echoed(): void {
-    this.#with((now) => this.#election.echoed(now));
+  echoed(number: number): void {
+    this.#with((now) => this.#election.echoed(number, now));
   }
 
   serviceAbsent(): void {
@@ -97,18 +121,19 @@ export class ServiceHost {
   /** Nobody listens at a worker's subject. If it was this service's ping that found that, the worker is out. */
   workerAbsent(id: string): void {
     this.#serve((service, now) => service.pingAbsent(id, now));
+    if (this.#service?.takeMinority() === true) this.#with((now) => this.#election.yield(now));
   }
 
   /** What came to the subject of the service. */
   receive(signal: Signal): void {
     switch (signal.kind) {
       case 'announce':
-        this.#serve((service, now) => service.announced(signal.entry, now));
+        this.#serve((service, now) => service.announced(signal.entry, signal.sent, now));
         return this.#dismiss(signal.entry.id);
       case 'absent':
-        return this.#serve((service, now) => service.absent(signal.id, now));
+        return this.#serve((service, now) => service.absent(signal.id, signal.by, now));
       case 'pong':
-        return this.#serve((service, now) => service.ponged(signal.id, now));
+        return this.#serve((service, now) => service.ponged(signal.id, signal.mark, signal.sent, now));
       case 'gone':
         return this.#serve((service, now) => service.gone(signal.id, now));
       case 'pinned':
@@ -121,7 +146,8 @@ export class ServiceHost {
 
   /** Who announces itself for nothing is told: it hung while another process got its place. */
   #dismiss(id: string): void {
-    if (this.#service?.isOut(id) === true) this.#parts.signal(id, { kind: 'gone', id });
+    if (this.#service?.isOut(id) !== true) return;
+    this.#parts.signal(id, { kind: 'gone', id, viewVersion: this.#parts.view()?.version ?? 0 });
   }
 
   // ---- driving
@@ -141,13 +167,78 @@ export class ServiceHost {
   #perform(actions: readonly ElectionAction[]): void {
     for (const action of actions) {
       if (action.kind === 'try') void this.#try(action.instead);
+      else if (action.kind === 'look') void this.#look();
       else if (action.kind === 'serve') void this.#begin(action.term);
       else if (action.kind === 'stop') this.#endService();
-      else this.#parts.signal(this.#parts.id, { kind: 'pong', id: this.#parts.id });
+      else if (action.kind === 'echo') this.#parts.signal(this.#parts.id, { kind: 'echo', number: action.number });
+      else if (action.kind === 'apart') this.#part(action.holder);
+      else this.#join();
     }
   }
 
-  async #try(instead: number | undefined): Promise<void> {
+  // ---- a split cluster
+
+  #part(holder: string): void {
+    this.#apartFrom = holder;
+    this.#split = 'cut off from the worker that runs the placement service';
+    this.#parts.apart(holder);
+  }
+
+  #join(): void {
+    this.#apartFrom = undefined;
+    this.#split = '';
+    this.#parts.together();
+  }
+
+  /** Who is cut off says so in the store, where the service looks for it. What cannot be asked is asked again soon. */
+  async #tellApart(): Promise<void> {
+    const { environment, store, name } = this.#parts;
+    await store.lease(apartName, name, { now: environment.now(), ms: apartMs }).catch(() => undefined);
+  }
+
+  #lookAgain(service: PlacementService): void {
+    this.#parts.environment.after(lookMs, () => void this.#lookAround(service));
+  }
+
+  async #lookAround(service: PlacementService): Promise<void> {
+    const { environment, store, id } = this.#parts;
+    const isOver = () => this.#isOver || this.#service !== service;
+    if (isOver()) return;
+    const apart = await store.lease(apartName, id, { now: environment.now(), ms: 0 }).catch(() => undefined);
+    if (isOver()) return;
+    this.#noteSplit(service, apart);
+    this.#lookAgain(service);
+  }
+
+  #noteSplit(service: PlacementService, apart: Lease | undefined): void {
+    const { environment } = this.#parts;
+    const now = environment.now();
+    const isRenewed = this.#seenApart !== undefined && apart !== undefined && apart.until !== this.#seenApart.until;
+    const [dispute] = service.disputes;
+    if (apart !== undefined) this.#seenApart = apart;
+    if (isRenewed && apart.holder !== '') this.#saySplit(`${apart.holder} reaches the store and not this service`);
+    else if (dispute !== undefined) this.#saySplit(`${dispute.name} answers here and others find nobody there`);
+    else if (this.#split !== '' && now >= this.#splitAt + healedMs) {
+      this.#split = '';
+      environment.log.info({}, 'the cluster is whole again');
+    }
+  }
+
+  /** One line for a split, however long it lasts and whoever shows it. */
+  #saySplit(what: string): void {
+    const { environment } = this.#parts;
+    this.#splitAt = environment.now();
+    if (this.#split === '')
+      environment.log.warn(
+        { what },
+        'the cluster is split: some workers do not hear each other; the workers that the placement service hears have the partitions; look at the routes between the NATS servers',
+      );
+    this.#split = what;
+  }
+
+  // ---- the lease
+
+  async #try(instead: SeenLease | undefined): Promise<void> {
     const { environment, store, id, limits } = this.#parts;
     const given = { now: environment.now(), ms: limits.leaseMs };
     let lease: Lease;
@@ -159,6 +250,14 @@ export class ServiceHost {
       return;
     }
     this.#with((now) => this.#election.leased(lease, now));
+    if (this.#apartFrom !== undefined) await this.#tellApart();
+  }
+
+  /** In nobody's name, and for no time: that takes and gives up nothing. */
+  async #look(): Promise<void> {
+    const { environment, store } = this.#parts;
+    const lease = await store.lease(leaseName, '', { now: environment.now(), ms: 0 }).catch(() => undefined);
+    if (lease !== undefined) this.#with((now) => this.#election.leased(lease, now));
   }
 
   async #begin(term: number): Promise<void> {
@@ -177,6 +276,7 @@ export class ServiceHost {
     this.#service = new PlacementService({ term, partitions: store.partitions, view: known, pins, limits, now });
     this.#stopListening = this.#parts.listen();
     this.#readPinsAgain(this.#service);
+    this.#lookAgain(this.#service);
     this.#plan();
   }
 
@@ -212,6 +312,7 @@ export class ServiceHost {
   }
 
   #endService(): void {
+    if (this.#apartFrom === undefined) this.#split = '';
     this.#service = undefined;
     this.#stopListening?.();
     this.#stopListening = undefined;
@@ -219,8 +320,8 @@ export class ServiceHost {
 
   #act(actions: readonly ServiceAction[]): void {
     for (const action of actions) {
-      if (action.kind === 'publish') this.#parts.publish(action.view);
-      else this.#parts.signal(action.id, { kind: 'ping' });
+      if (action.kind === 'publish') this.#parts.publish(action.view, this.#stamps.next(this.#parts.environment.now()));
+      else this.#parts.signal(action.id, { kind: 'ping', mark: action.mark });
     }
   }
 
@@ -242,6 +343,7 @@ export class ServiceHost {
     const now = this.#parts.environment.now();
     if (now >= this.#election.nextTickAt) this.#perform(this.#election.tick(now));
     if (this.#service !== undefined && now >= this.#service.nextTickAt) this.#act(this.#service.tick(now));
+    if (this.#service?.takeMinority() === true) this.#perform(this.#election.yield(now));
     this.#plan();
   }
 }

@@ -3,13 +3,18 @@
  * which partition to whom. Positional arrays with a version, like frames, on subjects of their own.
  *
  * A signal may be lost, late, doubled or out of order: whoever needs the answer asks again, and the store has the last word.
+ * What tells that somebody lives has a stamp or answers a numbered question, so that what is late shows (`freshness.ts`).
  */
 import { weightMax } from '../placement/rendezvous.ts';
+import type { PingMark } from '../placement/service.ts';
 import type { HostedType, Pin, View, WorkerEntry } from '../placement/view.ts';
 import { encode, Row, rowOf } from './codec.ts';
 import type { Loaded } from './store.ts';
 
-export const signalVersion = 2;
+export const signalVersion = 3;
+
+/** The latest date there is, ms. */
+const stampMax = 8.64e15;
 
 /** An entity as it leaves one worker's memory for another's: what the store has of it, without a read. */
 export interface WarmEntity {
@@ -20,32 +25,48 @@ export interface WarmEntity {
 }
 
 export type Signal =
-  /** The service or a worker tells the view. */
-  | { readonly kind: 'view'; readonly view: View }
+  /** The service tells the view, with its stamp; or (0) somebody else does. */
+  | { readonly kind: 'view'; readonly view: View; readonly sent: number }
   /** Somebody asks for the view; the answer goes to `replyTo`. */
   | { readonly kind: 'resolve'; readonly replyTo: string }
-  /** A worker says that it is there, and which view it goes by. */
-  | { readonly kind: 'announce'; readonly entry: WorkerEntry; readonly viewVersion: number }
-  /** Somebody found that nobody listens at a worker's subject. */
-  | { readonly kind: 'absent'; readonly id: string }
-  | { readonly kind: 'ping' }
-  | { readonly kind: 'pong'; readonly id: string }
-  /** A worker that leaves has handed everything off. */
-  | { readonly kind: 'gone'; readonly id: string }
+  /** A worker says that it is there, and which view it goes by. `sent`: its stamp. */
+  | { readonly kind: 'announce'; readonly entry: WorkerEntry; readonly viewVersion: number; readonly sent: number }
+  /** Somebody found that nobody listens at a worker's subject: the worker `by`, or (empty) a client. */
+  | { readonly kind: 'absent'; readonly id: string; readonly by: string }
+  | { readonly kind: 'ping'; readonly mark: PingMark }
+  | { readonly kind: 'pong'; readonly id: string; readonly mark: PingMark; readonly sent: number }
+  /** What a candidate for the service tells itself: it comes back if the connection is sound. */
+  | { readonly kind: 'echo'; readonly number: number }
+  /** A worker that leaves has handed everything off (0), or the service says by its view that a process is out for ever. */
+  | { readonly kind: 'gone'; readonly id: string; readonly viewVersion: number }
   /** Pins have changed in the store. */
   | { readonly kind: 'pinned' }
   /** A worker asks for partitions that are its by a view: who has them? */
-  | { readonly kind: 'seek'; readonly id: string; readonly view: View; readonly partitions: readonly number[] }
+  | {
+      readonly kind: 'seek';
+      readonly id: string;
+      readonly view: View;
+      readonly partitions: readonly number[];
+      /** Its number, rising: the answer has it. */
+      readonly ask: number;
+    }
   /** And wants them from who has them. */
-  | { readonly kind: 'release'; readonly id: string; readonly view: View; readonly partitions: readonly number[] }
+  | {
+      readonly kind: 'release';
+      readonly id: string;
+      readonly view: View;
+      readonly partitions: readonly number[];
+      readonly ask: number;
+    }
   /** The answer: these are not the sender's, or not any more, or are not going to be given. */
-  | { readonly kind: 'none'; readonly id: string; readonly partitions: readonly number[] }
+  | { readonly kind: 'none'; readonly id: string; readonly partitions: readonly number[]; readonly ask: number }
   /** The answer to `seek`: the sender has them, runs them until it shall release them, and takes what comes for them. */
-  | { readonly kind: 'keeping'; readonly id: string; readonly partitions: readonly number[] }
+  | { readonly kind: 'keeping'; readonly id: string; readonly partitions: readonly number[]; readonly ask: number }
   /** The answer: nothing of it is under way any more. `count` parts in all, with the entities that were in memory. */
   | {
       readonly kind: 'released';
       readonly id: string;
+      readonly ask: number;
       readonly partition: number;
       readonly epoch: number;
       /** What the store had of it then; undefined: unknown, and `entities` are of no use. */
@@ -92,6 +113,7 @@ const kinds: readonly SignalKind[] = [
   'seek',
   'carried',
   'boarded',
+  'echo',
 ];
 
 export function encodeSignal(signal: Signal): Uint8Array {
@@ -101,28 +123,34 @@ export function encodeSignal(signal: Signal): Uint8Array {
 function columnsOf(signal: Signal): unknown[] {
   switch (signal.kind) {
     case 'view':
-      return [viewRow(signal.view)];
+      return [viewRow(signal.view), signal.sent];
     case 'resolve':
       return [signal.replyTo];
     case 'announce':
-      return [entryRow(signal.entry), signal.viewVersion];
+      return [entryRow(signal.entry), signal.viewVersion, signal.sent];
     case 'absent':
-    case 'pong':
-    case 'gone':
-      return [signal.id];
+      return [signal.id, signal.by];
     case 'ping':
+      return [signal.mark.term, signal.mark.at];
+    case 'pong':
+      return [signal.id, signal.mark.term, signal.mark.at, signal.sent];
+    case 'gone':
+      return [signal.id, signal.viewVersion];
+    case 'echo':
+      return [signal.number];
     case 'pinned':
       return [];
     case 'seek':
     case 'release':
-      return [signal.id, viewRow(signal.view), signal.partitions];
+      return [signal.id, viewRow(signal.view), signal.partitions, signal.ask];
     case 'none':
     case 'keeping':
+      return [signal.id, signal.partitions, signal.ask];
     case 'boarded':
       return [signal.id, signal.partitions];
     case 'released': {
-      const { id, partition, epoch, mark, index, count, entities, carried } = signal;
-      return [id, partition, epoch, mark ?? null, index, count, entities.map(warmRow), carried];
+      const { id, ask, partition, epoch, mark, index, count, entities, carried } = signal;
+      return [id, ask, partition, epoch, mark ?? null, index, count, entities.map(warmRow), carried];
     }
     case 'carried': {
       const { id, name, partition, batch, index, count, isAll, bytes } = signal;
@@ -142,29 +170,36 @@ export function decodeSignal(bytes: Uint8Array): Signal {
 function readSignal(kind: SignalKind, row: Row): Signal {
   switch (kind) {
     case 'view':
-      return { kind, view: readView(row) };
+      return { kind, view: readView(row), sent: readStamp(row) };
     case 'resolve':
       return { kind, replyTo: row.string() };
     case 'announce':
-      return { kind, entry: readEntry(new Row(row.any())), viewVersion: row.number() };
+      return { kind, entry: readEntry(new Row(row.any())), viewVersion: row.number(), sent: readStamp(row) };
     case 'absent':
-    case 'pong':
-    case 'gone':
-      return { kind, id: row.string() };
+      return { kind, id: row.string(), by: row.string() };
     case 'ping':
+      return { kind, mark: readMark(row) };
+    case 'pong':
+      return { kind, id: row.string(), mark: readMark(row), sent: readStamp(row) };
+    case 'gone':
+      return { kind, id: row.string(), viewVersion: row.number() };
+    case 'echo':
+      return { kind, number: row.number() };
     case 'pinned':
       return { kind };
     case 'seek':
     case 'release':
-      return { kind, id: row.string(), view: readView(row), partitions: readNumbers(row) };
+      return { kind, id: row.string(), view: readView(row), partitions: readNumbers(row), ask: row.number() };
     case 'none':
     case 'keeping':
+      return { kind, id: row.string(), partitions: readNumbers(row), ask: row.number() };
     case 'boarded':
       return { kind, id: row.string(), partitions: readNumbers(row) };
     case 'released':
       return {
         kind,
         id: row.string(),
+        ask: row.number(),
         partition: row.number(),
         epoch: row.number(),
         mark: readOptional(row),
@@ -190,6 +225,17 @@ function readCarried(kind: 'carried', row: Row): Signal {
     isAll: row.boolean(),
     bytes: row.bytes(),
   };
+}
+
+function readMark(row: Row): PingMark {
+  return { term: row.number(), at: row.number() };
+}
+
+/** Milliseconds of some clock. Beyond what a date may be it would make everything after it late for good. */
+function readStamp(row: Row): number {
+  const stamp = row.number();
+  if (!(Math.abs(stamp) <= stampMax)) throw new Error(`a stamp of ${stamp}`);
+  return stamp;
 }
 
 function viewRow({ version, partitions, workers, pins }: View): unknown[] {

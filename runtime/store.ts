@@ -96,6 +96,8 @@ export interface Lease {
   readonly holder: string;
   /** Raised by one each time that somebody gets it who does not have it (S9); 0: nobody ever had it. */
   readonly term: number;
+  /** When it is over, by the clock of who took it or renewed it last: each renewal changes it. 0: nobody has it. */
+  readonly until: number;
 }
 
 export interface Wake {
@@ -149,14 +151,14 @@ export interface Store {
   pins(): Promise<Pin[]>;
 
   /**
-   * Take or keep a lease for `ms` from `now` (the caller's clock): given if it is the caller's already, free, over, or has
-   * the term `instead`, whose holder the caller found gone. `ms` 0 gives it up, if it is the caller's. Returns who has it
+   * Take or keep a lease for `ms` from `now` (the caller's clock): given if it is the caller's already, free, over, or just
+   * as the caller saw it last (`instead`): its holder does not renew it. `ms` 0 gives it up, if it is the caller's. Returns who has it
    * after that.
    */
   lease(
     name: string,
     holder: string,
-    options: { readonly now: number; readonly ms: number; readonly instead?: number },
+    options: { readonly now: number; readonly ms: number; readonly instead?: Pick<Lease, 'term' | 'until'> },
   ): Promise<Lease>;
 
   /** The present epochs (0: never claimed), in the order asked: one ownership check for everything that waits (P9). */

@@ -19,6 +19,8 @@
  * - TY4 Who is not in the view has nothing: the others claim what it had, and it would find that out piece by piece, from
  *   commits that are refused, and meanwhile let rest what its entities have to do.
  * - TY5 What another worker has is wanted a share at a time, and until then goes on there: what comes for it is sent there.
+ * - TY6 Who is cut off from the service has nothing and claims nothing until it hears it: else both sides would claim from
+ *   each other for as long as the cut lasts.
  */
 import type { Limits } from '../core/limits.ts';
 import type { Placement } from '../placement/placement.ts';
@@ -72,6 +74,8 @@ export class Tenancy {
   #waitingBytes = 0;
   #isTicking = false;
   #isClosed = false;
+  #isApart = false;
+  #askCount = 0;
   #resting = new Set<Partition>();
   movedCount = 0;
 
@@ -83,7 +87,7 @@ export class Tenancy {
 
   /** Whether everything that the view gives to this worker is its own. */
   get isSettled(): boolean {
-    return this.#placement !== undefined && this.#coming.size === 0 && this.#resting.size === 0;
+    return this.#placement !== undefined && !this.#isApart && this.#coming.size === 0 && this.#resting.size === 0;
   }
 
   /** Partitions on their way to this worker. */
@@ -108,8 +112,21 @@ export class Tenancy {
     this.#want();
   }
 
+  /** This worker is cut off from the service (TY6). */
+  part(): void {
+    this.#isApart = true;
+    for (const coming of [...this.#coming.values()]) if (!coming.isClaiming) this.#abandon(coming);
+    this.#parts.worker().forsake();
+  }
+
+  /** It hears the service again. */
+  join(): void {
+    this.#isApart = false;
+    if (this.#placement !== undefined) this.follow(this.#placement);
+  }
+
   #isMine(partition: Partition): boolean {
-    return this.#placement?.workerOf(partition)?.id === this.#parts.id;
+    return !this.#isApart && this.#placement?.workerOf(partition)?.id === this.#parts.id;
   }
 
   #seek(partitions: readonly Partition[]): void {
@@ -125,6 +142,8 @@ export class Tenancy {
         asked: new Set(others),
         keeper: undefined,
         isWanted: false,
+        soughtBy: this.#askCount + 1,
+        wantedBy: Number.POSITIVE_INFINITY,
         since: now,
         askedAt: now,
         isClaiming: false,
@@ -139,7 +158,9 @@ export class Tenancy {
 
   #ask(kind: Asked['kind'], id: string, partitions: readonly Partition[]): void {
     if (this.#placement === undefined) return;
-    this.#parts.signal(id, { kind, id: this.#parts.id, view: this.#placement.view, partitions });
+    this.#askCount += 1;
+    const ask = this.#askCount;
+    this.#parts.signal(id, { kind, id: this.#parts.id, view: this.#placement.view, partitions, ask });
   }
 
   /** It belongs to somebody else now: so does what waited for it. */
@@ -184,22 +205,24 @@ export class Tenancy {
 
   /** Nobody listens at that worker: it has nothing to release. */
   absent(id: string): void {
-    this.none(id, this.coming);
+    this.none(id, this.coming, this.#askCount);
   }
 
-  none(id: string, partitions: readonly Partition[]): void {
+  none(id: string, partitions: readonly Partition[], ask: number): void {
     for (const partition of partitions) {
       const coming = this.#coming.get(partition);
-      coming?.asked.delete(id);
-      if (coming?.keeper === id) coming.keeper = undefined;
+      if (coming === undefined || ask < coming.soughtBy) continue;
+      coming.asked.delete(id);
+      if (coming.keeper === id) coming.keeper = undefined;
     }
     this.#advance();
   }
 
-  keeping(id: string, partitions: readonly Partition[]): void {
+  keeping(id: string, partitions: readonly Partition[], ask: number): void {
     for (const partition of partitions) {
       const coming = this.#coming.get(partition);
       if (coming === undefined || coming.isWanted || coming.isClaiming || !coming.asked.has(id)) continue;
+      if (ask < coming.soughtBy) continue;
       coming.keeper = id;
       this.#sendOn(coming, id);
     }
@@ -211,6 +234,7 @@ export class Tenancy {
     const share = this.#pace.begin([...this.#coming.values()].filter(isKept));
     for (const coming of share) {
       coming.isWanted = true;
+      coming.wantedBy = this.#askCount + 1;
       coming.since = this.#parts.environment.now();
     }
     this.#askAgain(share);
@@ -222,13 +246,13 @@ export class Tenancy {
     const coming = this.#coming.get(partition);
     if (coming === undefined || coming.isClaiming || !coming.asked.has(id)) return;
     coming.since = Math.max(coming.since, this.#parts.environment.now() - patienceMs + graceMs);
-    if (addCargo(coming, signal) && isAll) this.none(id, [partition]);
+    if (addCargo(coming, signal) && isAll) this.none(id, [partition], coming.soughtBy);
   }
 
-  released({ id, partition, epoch, mark, count, entities, carried }: Released): void {
+  released({ id, ask, partition, epoch, mark, count, entities, carried }: Released): void {
     const coming = this.#coming.get(partition);
     // From somebody else, or late after an earlier wish: whoever keeps it now has not been asked for it yet.
-    if (coming === undefined || coming.isClaiming || !coming.isWanted || !coming.asked.has(id)) return;
+    if (coming === undefined || coming.isClaiming || ask < coming.wantedBy || !coming.asked.has(id)) return;
     if (coming.released === undefined || coming.released.epoch < epoch)
       coming.released = { epoch, mark, warm: [], parts: 0 };
     if (coming.released.epoch !== epoch) return;

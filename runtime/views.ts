@@ -80,6 +80,11 @@ export class Views {
     return this.#placement.view.version > 0;
   }
 
+  /** A worker's name for people, by its id. */
+  nameOf(id: string): string {
+    return this.#placement.view.workers.find((worker) => worker.id === id)?.name ?? id;
+  }
+
   /** Resolves with the first view, at once if there is one. */
   known(): Promise<Placement> {
     if (this.isKnown) return Promise.resolve(this.#placement);
@@ -121,7 +126,7 @@ export class Views {
     const now = environment.now();
     if (now - this.#toldAt < tellMs) return;
     this.#toldAt = now;
-    transport.send(told, encodeSignal({ kind: 'view', view: this.#placement.view }));
+    transport.send(told, encodeSignal({ kind: 'view', view: this.#placement.view, sent: 0 }));
   }
 
   /** Something came from a later view, or nothing where something should have: ask the service, and a worker if one is known. */

@@ -254,10 +254,10 @@ test('RP2: who asks for the view is told at a subject of its own, and at no othe
     transport.listen(place, (bytes) => void heard.push(`${place} ${decodeSignal(bytes).kind}`));
   for (const replyTo of places)
     transport.send(subjects.resolve('w0', 'ada'), encodeSignal({ kind: 'resolve', replyTo }));
-  transport.send(subjects.resolve(undefined, 'ada'), encodeSignal({ kind: 'absent', id: 'w1' }));
-  transport.send(subjects.resolve('w0', 'ada'), encodeSignal({ kind: 'absent', id: 'w2' }));
-  transport.send(subjects.resolve(undefined, 'ada'), encodeSignal({ kind: 'gone', id: 'w1' }));
-  transport.send(subjects.resolve('w0', 'ada'), encodeSignal({ kind: 'view', view: viewOf(1) }));
+  transport.send(subjects.resolve(undefined, 'ada'), encodeSignal({ kind: 'absent', id: 'w1', by: '' }));
+  transport.send(subjects.resolve('w0', 'ada'), encodeSignal({ kind: 'absent', id: 'w2', by: '' }));
+  transport.send(subjects.resolve(undefined, 'ada'), encodeSignal({ kind: 'gone', id: 'w1', viewVersion: 0 }));
+  transport.send(subjects.resolve('w0', 'ada'), encodeSignal({ kind: 'view', view: viewOf(1), sent: 1 }));
   await hand.idle();
   assert.equal([heard, absent], [[`${places[0]} view`], ['w1']]);
 });

@@ -11,6 +11,7 @@ import { asWorker, noView, Views } from '../runtime/views.ts';
 import { GateStore } from './support/gate.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { withWorkers } from './support/served.ts';
+import { answerTo } from './support/service-play.ts';
 import { assert, suite } from './support/suite.ts';
 import { Tally, watch } from './support/tally.ts';
 
@@ -180,7 +181,8 @@ test('VW2: a service that knows only of earlier terms is told, and numbers its v
 test('MB1: who is told that it is out for good stops, and says so', () =>
   withWorkers({}, async ({ hand, transport, workers }) => {
     const [a, b] = [workers.get('a'), workers.get('b')];
-    const tell = (id = '') => transport.send(new Subjects('main').control(id), encodeSignal({ kind: 'gone', id }));
+    const tell = (id = '') =>
+      transport.send(new Subjects('main').control(id), encodeSignal({ kind: 'gone', id, viewVersion: 2 ** 52 }));
     tell(b?.id);
     await hand.advance(10);
     assert.is(await b?.closed, 'replaced');
@@ -201,15 +203,19 @@ test('PS3, SH1: the service tells a process that announces itself after another 
     limits: defaultPlacementLimits,
     id: 'a',
     view: () => undefined,
+    name: 'a',
+    apart: () => undefined,
+    together: () => undefined,
     publish: () => undefined,
-    signal: (id, { kind }) => (kind === 'pong' ? host.echoed() : void (kind === 'gone' && told.push(id))),
+    signal: (id, signal) => (signal.kind === 'gone' ? void told.push(id) : answerTo(host, id, hand, signal)),
     listen: () => () => undefined,
   });
   host.start();
   await hand.advance(5_000);
   const [entry] = viewOf(1, 8, ['b'], ['stock']).workers;
   if (entry === undefined) throw new Error('no worker');
-  const announce = (id: string) => host.receive({ kind: 'announce', entry: { ...entry, id }, viewVersion: 0 });
+  const announce = (id: string) =>
+    host.receive({ kind: 'announce', entry: { ...entry, id }, viewVersion: 0, sent: hand.now() });
   announce('b1');
   announce('b2');
   assert.equal(told, []);
@@ -225,7 +231,8 @@ test('VW2, PS1: a service that hears a later view of its own term, or another of
   const service = new PlacementService({ term: 2, partitions: 8, view: undefined, pins: [], limits, now: 0 });
   const [entry] = viewOf(1, 8, ['a'], ['stock']).workers;
   if (entry === undefined) throw new Error('no worker');
-  service.announced(entry, 0);
+  service.announced(entry, 0, 0);
+  service.ponged(entry.id, { term: 2, at: 0 }, 0, 0);
   const versionsOf = (actions: readonly ServiceAction[]) =>
     actions.flatMap((action) => (action.kind === 'publish' ? [action.view.version - 2 * viewsPerTerm] : []));
   for (let now = 0; now < limits.suspectMs + 500; now += 50) service.tick(now);

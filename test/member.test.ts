@@ -167,7 +167,7 @@ test('MB1: a worker whose name is another process’s by the view stops, and say
     const { view } = remote;
     const other = view.workers.map((entry) => (entry.name === 'a' ? { ...entry, id: 'another' } : entry));
     const later = { ...view, version: view.version + 1, workers: other };
-    transport.send(new Subjects('main').views, encodeSignal({ kind: 'view', view: later }));
+    transport.send(new Subjects('main').views, encodeSignal({ kind: 'view', view: later, sent: 0 }));
     await hand.advance(10);
     assert.is(await a?.closed, 'replaced');
     assert.ok(hand.logged.some(({ level, message }) => level === 'error' && message.includes('name')));
@@ -222,7 +222,10 @@ test('VW2: a late view makes nobody publish one, however many workers and client
     transport.listen(subjects.views, () => {
       heardCount += 1;
     });
-    transport.send(subjects.views, encodeSignal({ kind: 'view', view: { ...view, version: view.version - 1 } }));
+    transport.send(
+      subjects.views,
+      encodeSignal({ kind: 'view', view: { ...view, version: view.version - 1 }, sent: 0 }),
+    );
     await hand.advance(500);
     assert.is(heardCount, 1);
   }));
@@ -231,7 +234,7 @@ test('VW1: a view that is older than the one that holds changes nothing', () =>
   withWorkers({}, async ({ hand, transport, workers, remote }) => {
     const { view } = remote;
     const older = { ...view, version: view.version - 1, workers: [] };
-    transport.send(new Subjects('main').views, encodeSignal({ kind: 'view', view: older }));
+    transport.send(new Subjects('main').views, encodeSignal({ kind: 'view', view: older, sent: 0 }));
     await hand.advance(10);
     assert.equal(remote.view, view);
     assert.is(workers.get('a')?.view.workers.length, 2);

@@ -1,6 +1,7 @@
 /** What the placement service is made of: steady time, the departed, announcements and their limits. */
 import { isSameEntry, isSoundEntry } from '../placement/announcement.ts';
-import { Departed } from '../placement/departed.ts';
+import { Applicants, Departed } from '../placement/departed.ts';
+import { Freshness, Stamps } from '../placement/freshness.ts';
 import { defaultPlacementLimits } from '../placement/limits.ts';
 import { weightMax } from '../placement/rendezvous.ts';
 import { SteadyClock } from '../placement/steady.ts';
@@ -28,29 +29,84 @@ test('SC1: a pause passes as what was planned and lagMs, and a clock that goes b
   assert.is(clock.step(5_310, 0), 660, 'a step that was due long ago: lagMs at most');
 });
 
-test('DP1: who may return does so by what it announced since; who was replaced does not', () => {
+test('FR1, FR2: a sign counts once, not after a later one, and not when it was under way for longer than others', () => {
+  // The other clock is an hour ahead.
+  const sent = (at: number) => at + 3_600_000;
+  const freshness = new Freshness();
+  const hear = (stamp: number, time: number) => freshness.hear(stamp, time, 1_000);
+  assert.is(hear(sent(0), 5), true);
+  assert.is(hear(sent(0), 6), false, 'again');
+  assert.is(hear(sent(250), 260), true);
+  assert.is(hear(sent(100), 261), false, 'out of order');
+  assert.is(hear(sent(500), 1_504), true, 'under way for 999 ms longer than the quickest');
+  assert.is(hear(sent(750), 170_000), false, 'late');
+  assert.is(hear(sent(169_900), 170_001), true, 'what comes in time counts again');
+});
+
+test('FR2: clocks that drift apart slowly make nothing late, and an answer tells anew how they differ', () => {
+  const freshness = new Freshness();
+  let at = 0;
+  for (; at < 7_200_000; at += 250) assert.ok(freshness.hear(at * 0.999_9, at, 1_000), `at ${at}`);
+  assert.is(freshness.hear(at - 5_000, at, 1_000), false, 'the other clock was put back');
+  freshness.prove(at - 5_000, at);
+  assert.is(freshness.hear(at - 4_750, at + 250, 1_000), false, 'its stamps do not go back');
+  assert.is(freshness.hear(at * 0.999_9 + 1, at + 5_000, 1_000), true);
+});
+
+test('FR1: stamps rise as fast as their clock, and do not go back with it', () => {
+  const stamps = new Stamps();
+  assert.equal(
+    [1_000, 1_250, 1_250, 500, 750, 9_000].map((now) => stamps.next(now)),
+    [1_000, 1_250, 1_251, 1_252, 1_500, 9_750],
+  );
+});
+
+test('DP1: who has left or was replaced stays out, who was suspected may return', () => {
   const departed = new Departed(limits);
-  departed.add('a-1', 'may return', 0);
-  departed.add('b-1', 'never again', 0);
-  assert.is(departed.answered('a-1'), undefined, 'a pong without an announcement says nothing');
-  assert.is(departed.ask(entryOf('a-1'), 10), true);
-  assert.is(departed.ask(entryOf('a-1'), 20), false, 'pinged just now');
-  assert.is(departed.ask(entryOf('a-1', { weight: 2 }), 10 + limits.pingMs), true);
-  assert.is(departed.answered('a-1')?.weight, 2);
-  assert.is(departed.ask(entryOf('b-1'), 10), false);
-  assert.is(departed.answered('b-1'), undefined);
-  assert.equal([departed.isForEver('a-1'), departed.isForEver('b-1'), departed.isForEver('c-1')], [false, true, false]);
+  departed.add(entryOf('a-1'), false, 0);
+  departed.add(entryOf('b-1'), true, 0);
+  const forEver = () => ['a-1', 'b-1', 'c-1'].map((id) => departed.isForEver(id));
+  assert.equal(forEver(), [false, true, false]);
+  departed.admit(entryOf('a-2'));
+  assert.equal(forEver(), [true, true, false], 'another process has its name');
+  departed.admit(entryOf('a-1'));
+  assert.is(departed.has('a-1'), false);
+});
+
+test('DP1: an applicant is one that announced itself and answers, by what it announced last', () => {
+  const applicants = new Applicants(limits);
+  assert.is(applicants.answered('a-1', 7, 0), undefined, 'a pong without an announcement says nothing');
+  assert.is(applicants.ask(entryOf('a-1'), 10), true);
+  assert.is(applicants.ask(entryOf('a-1'), 20), false, 'pinged just now');
+  assert.is(applicants.heirOf('a', 20), undefined, 'it has not answered');
+  assert.is(applicants.ask(entryOf('a-1', { weight: 2 }), 10 + limits.pingMs), true);
+  const present = applicants.answered('a-1', 7, 600);
+  assert.equal([present?.entry.weight, present?.sent], [2, 7]);
+  assert.is(applicants.heirOf('a', 600)?.entry.id, 'a-1');
+  assert.is(applicants.heirOf('b', 600), undefined);
+  assert.is(applicants.heirOf('a', 600 + limits.suspectMs + 1), undefined, 'it was not heard since');
+});
+
+test('DP3: applicants beyond workerCountMax are not remembered, nor those that announce themselves no more', () => {
+  const applicants = new Applicants({ ...limits, workerCountMax: 2 });
+  assert.equal(
+    ['a-1', 'b-1', 'c-1'].map((id) => applicants.ask(entryOf(id), 0)),
+    [true, true, false],
+  );
+  applicants.forget(limits.deadMs);
+  assert.is(applicants.ask(entryOf('c-1'), limits.deadMs), true);
 });
 
 test('DP2: ids are forgotten after rememberMs, and the oldest where there are more than rememberedCountMax', () => {
   const departed = new Departed({ ...limits, rememberedCountMax: 3 });
-  for (const [index, id] of ['a', 'b', 'c', 'd'].entries()) departed.add(id, 'never again', index);
-  const known = () => ['a', 'b', 'c', 'd'].filter((id) => departed.has(id));
-  assert.equal(known(), ['b', 'c', 'd']);
+  const ids = ['a-1', 'b-1', 'c-1', 'd-1'];
+  for (const [index, id] of ids.entries()) departed.add(entryOf(id), true, index);
+  const known = () => ids.filter((id) => departed.has(id));
+  assert.equal(known(), ['b-1', 'c-1', 'd-1']);
   departed.forget(limits.rememberMs);
-  assert.equal(known(), ['b', 'c', 'd']);
+  assert.equal(known(), ['b-1', 'c-1', 'd-1']);
   departed.forget(limits.rememberMs + 2);
-  assert.equal(known(), ['d']);
+  assert.equal(known(), ['d-1']);
 });
 
 const labelled = (count: number) =>

@@ -21,6 +21,7 @@ import { Tenancy } from '../runtime/tenancy.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
 import type { Worker } from '../runtime/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
+import { answerTo } from './support/service-play.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('tenancy');
@@ -69,7 +70,7 @@ function given(limits = defaultLimits) {
   const [first = -1] = mine;
   return { hand, store, said, forwarded, received, taken, tenancy, mine, first };
 }
-const none = (tenancy: Tenancy, id: string, partitions: readonly number[]) => tenancy.none(id, partitions);
+const none = (tenancy: Tenancy, id: string, partitions: readonly number[]) => tenancy.none(id, partitions, 99);
 
 test('TY1: a partition that the view gives is asked for from everybody, and claimed once all have answered', async () => {
   const { hand, said, taken, tenancy, mine } = given();
@@ -113,8 +114,8 @@ test('TY2: what the last owner had in memory comes along, if nobody had the part
     tenancy.follow(placement);
     if (isBetween) await store.claim([first], 'c');
     const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
-    tenancy.keeping('b', [first]);
-    tenancy.released({ kind: 'released', ...at, mark: 0, entities: [warm], carried: 0 });
+    tenancy.keeping('b', [first], 99);
+    tenancy.released({ kind: 'released', ask: 99, ...at, mark: 0, entities: [warm], carried: 0 });
     for (const id of ['b', 'c']) none(tenancy, id, mine);
     await hand.idle();
     const [one] = taken.filter(({ claim }) => claim.partition === first);
@@ -141,8 +142,8 @@ test('TY2, P8: what came along is used only if the store has as much as it had t
     };
     tenancy.follow(placement);
     const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
-    tenancy.keeping('b', [first]);
-    tenancy.released({ kind: 'released', ...at, mark: had, entities: [warm], carried: 0 });
+    tenancy.keeping('b', [first], 99);
+    tenancy.released({ kind: 'released', ask: 99, ...at, mark: had, entities: [warm], carried: 0 });
     for (const id of ['b', 'c']) none(tenancy, id, mine);
     await hand.advance(defaultLimits.retryMs);
     assert.equal(taken.find((one) => one.claim.partition === first)?.warm, isUsed ? [warm] : [], `${had} and ${has}`);
@@ -157,6 +158,7 @@ test('TY5: who was not asked for a partition, or not yet, hands nothing over', a
   const released = (id: string, partition: number) =>
     tenancy.released({
       kind: 'released',
+      ask: 99,
       id,
       partition,
       epoch: 1,
@@ -167,7 +169,7 @@ test('TY5: who was not asked for a partition, or not yet, hands nothing over', a
       carried: 0,
     });
   released('b', first);
-  tenancy.keeping('b', mine);
+  tenancy.keeping('b', mine, 99);
   released('nobody', first);
   // Kept and not wanted yet: this is from an earlier time.
   released('b', second);
@@ -236,7 +238,7 @@ test('TY5: what another worker keeps is wanted a share at a time; until then wha
   const [, second = -1] = mine;
   tenancy.astray(ack(1), second, 0);
   none(tenancy, 'c', mine);
-  tenancy.keeping('b', mine);
+  tenancy.keeping('b', mine, 99);
   assert.equal(wanted(), [first]);
   // The first has to come soon, and what comes for it waits.
   tenancy.astray(ack(2), second, 0);
@@ -245,6 +247,7 @@ test('TY5: what another worker keeps is wanted a share at a time; until then wha
   const released = (partition: number, epoch = 0) =>
     tenancy.released({
       kind: 'released',
+      ask: 99,
       id: 'b',
       partition,
       epoch,
@@ -272,7 +275,7 @@ test('TY5: of a keeper that does not hand over what is wanted nothing more is aw
   const { hand, taken, forwarded, tenancy, mine, first } = given();
   tenancy.follow(placement);
   none(tenancy, 'c', mine);
-  tenancy.keeping('b', mine);
+  tenancy.keeping('b', mine, 99);
   await hand.advance(1_000);
   assert.equal(taken, []);
   // It had this one no longer when it was asked again.
@@ -286,6 +289,55 @@ test('TY5: of a keeper that does not hand over what is wanted nothing more is aw
   assert.ok(tenancy.isSettled && mine.includes(first));
 });
 
+test('TY5: answers to questions of another time, which come late, claim nothing and change no keeper', async () => {
+  const { hand, said, taken, tenancy, mine, first } = given();
+  const asks = () => said.flatMap(([, signal]) => ('ask' in signal ? [signal.ask] : []));
+  tenancy.follow(placement);
+  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  await hand.idle();
+  const earlier = Math.max(...asks());
+  assert.is(taken.length, mine.length);
+  // All of it goes to b, and comes again.
+  taken.length = 0;
+  tenancy.follow(new Placement(viewOf(2, 8, ['b'], ['stock'])));
+  tenancy.follow(new Placement({ ...view, version: 3 }));
+  await hand.idle();
+  for (const id of ['b', 'c']) tenancy.none(id, mine, earlier);
+  tenancy.keeping('c', mine, earlier);
+  await hand.idle();
+  assert.equal(taken, []);
+  const present = Math.max(...asks());
+  tenancy.keeping('b', mine, present);
+  const at = { id: 'b', partition: first, epoch: 1, mark: 0, index: 0, count: 1, entities: [], carried: 0 };
+  tenancy.released({ kind: 'released', ask: present, ...at });
+  await hand.idle();
+  assert.equal(taken, [], 'what was said to be kept before it was wanted is no release');
+  tenancy.released({ kind: 'released', ask: Math.max(...asks()), ...at });
+  await hand.idle();
+  assert.equal(
+    taken.map(({ claim }) => claim.partition),
+    [first],
+  );
+});
+
+test('TY6: who is cut off from the service gives all up and claims nothing, until it hears it', async () => {
+  const { hand, taken, tenancy, mine } = given();
+  tenancy.follow(placement);
+  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  await hand.idle();
+  const had = taken.length;
+  tenancy.part();
+  taken.length = 0;
+  for (const partition of mine) tenancy.lost(partition);
+  tenancy.follow(new Placement({ ...view, version: 2 }));
+  await hand.advance(10_000);
+  assert.equal([taken.length, tenancy.coming, tenancy.isSettled], [0, [], false]);
+  tenancy.join();
+  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  await hand.idle();
+  assert.equal([taken.length, tenancy.isSettled], [had, true]);
+});
+
 test('TY5: who has a partition keeps it when it is sought, and gives it when it is wanted', async () => {
   const { hand, said, taken, tenancy, mine, first } = given();
   tenancy.follow(placement);
@@ -296,7 +348,7 @@ test('TY5: who has a partition keeps it when it is sought, and gives it when it 
   // By a later view all is b's.
   const later = viewOf(2, 8, ['b'], ['stock']);
   tenancy.follow(new Placement(later));
-  const ask = { id: 'b', view: later, partitions: [first, 99] };
+  const ask = { id: 'b', view: later, partitions: [first, 99], ask: 5 };
   tenancy.giving.asked({ kind: 'seek', ...ask });
   tenancy.giving.asked({ kind: 'release', ...ask });
   await hand.idle();
@@ -311,6 +363,7 @@ test('TY5: who has a partition keeps it when it is sought, and gives it when it 
         {
           kind: 'released',
           id: 'a',
+          ask: 5,
           partition: first,
           epoch: 1,
           mark: 0,
@@ -358,23 +411,28 @@ test('M3: what has been forwarded often enough is dropped; what belongs here is 
 function allSignals(entry: WorkerEntry, pinned: View): Signal[] {
   const slice = { partition: 7, batch: 2, index: 0, count: 1 };
   return [
-    { kind: 'view', view: pinned },
+    { kind: 'view', view: pinned, sent: 2 ** 41 + 0.5 },
     { kind: 'resolve', replyTo: 'x' },
     {
       kind: 'announce',
       entry: { ...entry, labels: ['x'], types: [{ type: 'stock', labels: ['x'] }] },
       viewVersion: 2 ** 40,
+      sent: 7.5,
     },
-    ...(['absent', 'pong', 'gone'] as const).map((kind) => ({ kind, id: 'a' })),
-    { kind: 'ping' },
+    { kind: 'absent', id: 'a', by: 'b' },
+    { kind: 'ping', mark: { term: 3, at: 1.5 } },
+    { kind: 'pong', id: 'a', mark: { term: 3, at: 1.5 }, sent: 9 },
+    { kind: 'echo', number: 4 },
+    { kind: 'gone', id: 'a', viewVersion: 2 ** 40 },
     { kind: 'pinned' },
-    { kind: 'release', id: 'a', view, partitions: [1, 2 ** 45] },
-    { kind: 'none', id: 'a', partitions: [] },
-    { kind: 'keeping', id: 'a', partitions: [7] },
-    { kind: 'seek', id: 'a', view, partitions: [1] },
+    { kind: 'release', id: 'a', view, partitions: [1, 2 ** 45], ask: 8 },
+    { kind: 'none', id: 'a', partitions: [], ask: 8 },
+    { kind: 'keeping', id: 'a', partitions: [7], ask: 8 },
+    { kind: 'seek', id: 'a', view, partitions: [1], ask: 8 },
     {
       kind: 'released',
       id: 'a',
+      ask: 8,
       partition: 7,
       epoch: 3,
       mark: 2 ** 40,
@@ -386,6 +444,7 @@ function allSignals(entry: WorkerEntry, pinned: View): Signal[] {
     {
       kind: 'released',
       id: 'a',
+      ask: 8,
       partition: 7,
       epoch: 3,
       mark: undefined,
@@ -415,8 +474,10 @@ test('signals come back as they went; what is none is refused', () => {
     for (let length = 0; length < bytes.length; length++) assert.throws(() => decodeSignal(bytes.slice(0, length)));
   }
   const bad = { ...entry, id: 'a.>' };
-  assert.throws(() => decodeSignal(encodeSignal({ kind: 'announce', entry: bad, viewVersion: 1 })));
-  assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view: { ...view, partitions: 1e9 } })));
+  assert.throws(() => decodeSignal(encodeSignal({ kind: 'announce', entry: bad, viewVersion: 1, sent: 1 })));
+  assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view: { ...view, partitions: 1e9 }, sent: 1 })));
+  assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view, sent: Number.NaN })));
+  assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view, sent: 1e300 })));
 });
 
 test('SH1: the service acts only while the lease is this worker’s, under its term', async () => {
@@ -432,8 +493,11 @@ test('SH1: the service acts only while the lease is this worker’s, under its t
     limits: defaultPlacementLimits,
     id: 'a',
     view: () => undefined,
+    name: 'a',
+    apart: () => undefined,
+    together: () => undefined,
     publish: ({ version }) => void published.push(version),
-    signal: (id, signal) => id === 'a' && signal.kind === 'pong' && host.echoed(),
+    signal: (id, signal) => answerTo(host, id, hand, signal),
     listen: () => {
       listenerCount += 1;
       return () => {
@@ -442,17 +506,18 @@ test('SH1: the service acts only while the lease is this worker’s, under its t
     },
   });
   host.start();
-  host.receive({ kind: 'announce', entry, viewVersion: 0 });
+  host.receive({ kind: 'announce', entry, viewVersion: 0, sent: hand.now() });
   await hand.advance(5_000);
   assert.equal([host.isServing, listenerCount, published.length], [true, 1, 0]);
-  host.receive({ kind: 'announce', entry, viewVersion: 0 });
+  host.receive({ kind: 'announce', entry, viewVersion: 0, sent: hand.now() });
   await hand.advance(200);
   assert.equal(published, [viewsPerTerm + 1]);
-  await store.lease('placement', 'b', { now: hand.now(), ms: 60_000, instead: 1 });
-  await hand.advance(4_000);
+  const kept = await store.lease('placement', 'b', { now: 0, ms: 1 });
+  await store.lease('placement', 'b', { now: hand.now(), ms: 60_000, instead: kept });
+  await hand.advance(300);
   assert.equal([host.isServing, listenerCount], [false, 0]);
   const count = published.length;
-  host.receive({ kind: 'announce', entry: { ...entry, version: '2' }, viewVersion: 0 });
+  host.receive({ kind: 'announce', entry: { ...entry, version: '2' }, viewVersion: 0, sent: hand.now() });
   await hand.advance(200);
   assert.is(published.length, count);
   await host.stop();

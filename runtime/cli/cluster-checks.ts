@@ -6,7 +6,7 @@ import { contents } from './contents.ts';
 import { failureOf } from './failure.ts';
 import { type Finding, nodeVersion, note, ok, plural, wrong } from './finding.ts';
 import { type LiveCluster, type LiveWorker, withCluster } from './live.ts';
-import { partitionsOf, stateOf, versionText } from './owners.ts';
+import { partitionsOf, splitsOf, stateOf, versionText } from './owners.ts';
 import type { ClusterPlace } from './place.ts';
 
 /** What is moving gets this long to arrive, ms. */
@@ -40,6 +40,7 @@ async function look(given: Given, cluster: LiveCluster): Promise<Finding[]> {
   const workers = await settled(cluster);
   found.push(
     ...workersFindings(workers),
+    networkFinding(workers),
     serviceFinding(workers),
     clocksFinding(given, workers),
     viewsFinding(workers),
@@ -86,6 +87,15 @@ function workersFindings(workers: readonly LiveWorker[]): Finding[] {
       note('versions', `${versions.size} side by side: ${[...versions].map((one) => one || '(none)').join(', ')}`),
     );
   return found;
+}
+
+/** Workers that reach the store and not each other. */
+function networkFinding(workers: readonly LiveWorker[]): Finding {
+  const splits = splitsOf(workers);
+  if (splits.length === 0) return ok('network', 'no worker is known to be cut off from others');
+  return wrong('network', `the cluster is split: ${splits.join('; ')}: look at the routes between the NATS servers`, {
+    splits,
+  });
 }
 
 function serviceFinding(workers: readonly LiveWorker[]): Finding {

@@ -23,6 +23,14 @@ export interface OwnedPartition {
   readonly epoch: number;
 }
 
+/** What workers say of a split cluster, each thing once. */
+export function splitsOf(workers: readonly LiveWorker[]): string[] {
+  const said = workers.flatMap(({ entry, report }) =>
+    report === undefined || report.split === '' ? [] : [`${entry.name}: ${report.split}`],
+  );
+  return [...new Set(said)];
+}
+
 export function handoffsOf(placement: Placement, workers: readonly LiveWorker[]): Handoff[] {
   const holders = new Map<number, { readonly name: string; readonly epoch: number }>();
   const coming = new Map<number, string>();

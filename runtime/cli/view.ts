@@ -11,6 +11,7 @@ import {
   type OwnedPartition,
   partitionsOf,
   type State,
+  splitsOf,
   stateOf,
   versionText,
 } from './owners.ts';
@@ -29,6 +30,7 @@ export const view: Command = {
   ],
   notes: [
     'A worker is joining until everything that the view gives to it is claimed in the store, leaving while it hands off, and silent when it is in the view and does not answer.',
+    'A cluster is split when workers reach the store and not each other: look at the routes between the NATS servers.',
     'With --json: one document, or with --watch one a line.',
   ],
   examples: ['skerry view', 'skerry view --watch', 'skerry view --epochs --json | jq .partitions'],
@@ -101,6 +103,7 @@ function seenValue({ place }: LiveCluster, { view: present, workers, handoffs, p
       partitions: report?.partitions.length ?? null,
       coming: report?.coming.length ?? null,
       figures: report?.figures ?? null,
+      split: report?.split || null,
     })),
     handoffs,
     pins: present.pins,
@@ -118,6 +121,7 @@ function show({ output, environment }: Given, { place }: LiveCluster, seen: Seen
     service === undefined ? 'no service' : `service on ${service}`,
   ];
   output.line(`${output.style('bold', place.cluster)} ${output.style('dim', `· ${facts.join(' · ')}`)}`);
+  for (const line of splitsOf(workers)) output.line(output.style('red', `split: ${line}`));
   output.line();
   showWorkers(output, workers, environment.now());
   showHandoffs(output, handoffs);

@@ -95,7 +95,7 @@ export interface SimulationReport {
 const convergeMs = 30_000;
 const restMs = 2_000;
 /** Events of virtual time, a second, that a cluster at rest may have. */
-const idleEventsMax = 100;
+const idleEventsMax = 130;
 
 /** Run one seed. Resolves with what was found; never rejects for what the code under test does. */
 export async function simulate(options: SimulationOptions): Promise<SimulationReport> {

@@ -7,7 +7,7 @@
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
 import type { Claim, Epoch, Lease, Mark, Partition } from '../store.ts';
-import { type KeptLease, type LeaseCall, leaseAfter } from './lease.ts';
+import { type LeaseCall, leaseAfter } from './lease.ts';
 import { epochKey, epochOf, epochValue, leaseKey, pinKey, pinnedIn, pinPrefix } from './lmdb-layout.ts';
 import { type Ordered, page } from './lmdb-reading.ts';
 import { compareAddresses } from './memory.ts';
@@ -45,10 +45,10 @@ export function pinsOf(meta: Ordered, home: Partition | undefined): Pin[] {
 
 export function lease(meta: Meta, name: string, holder: string, call: LeaseCall): Lease {
   const bytes = meta.getBinary(leaseKey(name));
-  const before = bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as KeptLease);
+  const before = bytes === undefined ? undefined : (JSON.parse(bytes.toString()) as Lease);
   const after = leaseAfter(before, holder, call);
   if (after !== before) meta.putSync(leaseKey(name), Buffer.from(JSON.stringify(after)));
-  return { holder: after.holder, term: after.term };
+  return after;
 }
 
 /** Raises an epoch. Without a new owner the old one is still named as who had it. */

@@ -29,7 +29,7 @@ import type {
   Wake,
 } from '../store.ts';
 import { type Along, lazyTables } from '../store.ts';
-import { type KeptLease, type LeaseCall, leaseAfter } from './lease.ts';
+import { type LeaseCall, leaseAfter } from './lease.ts';
 
 interface Entity {
   version: Version;
@@ -134,7 +134,7 @@ export class MemoryStore implements Store {
   readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string | undefined }>();
   /** By their homes: worker of each pinned address. */
   readonly #pins = new Map<Partition, Map<Address, string>>();
-  readonly #leases = new Map<string, KeptLease>();
+  readonly #leases = new Map<string, Lease>();
   readonly #entities = new Map<Address, Entity>();
   readonly #addresses = new Ordered();
   readonly #wakes = new Map<Partition, Wakes>();
@@ -179,7 +179,7 @@ export class MemoryStore implements Store {
   async lease(name: string, holder: string, call: LeaseCall): Promise<Lease> {
     const kept = leaseAfter(this.#leases.get(name), holder, call);
     this.#leases.set(name, kept);
-    return { holder: kept.holder, term: kept.term };
+    return kept;
   }
 
   async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {

@@ -149,7 +149,7 @@ end
 for i = 2, #KEYS do raise(KEYS[i], 0) end
 `);
 
-/** The rule of `lease.ts`, where the record is. Arguments: holder, now, ms, and the term that may be replaced (or -1). */
+/** The rule of `lease.ts`, where the record is. Arguments: holder, now, ms, and the term and end of the one that may be replaced (or -1). */
 export const leaseScript = script(`
 local held = redis.call('HMGET', KEYS[1], 'h', 't', 'u')
 local holder, term, over = held[1] or '', tonumber(held[2] or 0), tonumber(held[3] or 0)
@@ -158,14 +158,16 @@ local mine = holder == ARGV[1]
 if ms <= 0 then
   if mine then
     holder = ''
+    over = 0
     redis.call('HSET', KEYS[1], 'h', '', 't', term, 'u', '0')
   end
-elseif mine or holder == '' or over <= now or term == tonumber(ARGV[4]) then
+elseif mine or holder == '' or over <= now or (term == tonumber(ARGV[4]) and over == tonumber(ARGV[5])) then
   if not mine then term = term + 1 end
   holder = ARGV[1]
-  redis.call('HSET', KEYS[1], 'h', holder, 't', string.format('%.0f', term), 'u', string.format('%.17g', now + ms))
+  over = now + ms
+  redis.call('HSET', KEYS[1], 'h', holder, 't', string.format('%.0f', term), 'u', string.format('%.17g', over))
 end
-return { holder, term }
+return { holder, term, string.format('%.17g', over) }
 `);
 
 /** Keys: entity, lazy records, their names. Arguments: from, to, limit, and '1' if the eager records are asked for too. */

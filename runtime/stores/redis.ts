@@ -203,10 +203,14 @@ class RedisStore implements Store {
 
   async lease(name: string, holder: string, { now, ms, instead }: LeaseCall): Promise<Lease> {
     const reply = await this.#whole(() =>
-      this.#link.run(leaseScript, [this.#layout.lease(name)], [holder, now, ms, instead ?? -1]),
+      this.#link.run(
+        leaseScript,
+        [this.#layout.lease(name)],
+        [holder, now, ms, instead?.term ?? -1, instead?.until ?? -1],
+      ),
     );
-    const [had, term] = reply as readonly [Buffer, number];
-    return { holder: String(had), term: Number(term) };
+    const [had, term, until] = reply as readonly [Buffer, number, Buffer];
+    return { holder: String(had), term: Number(term), until: Number(until) };
   }
 
   // ---- commits

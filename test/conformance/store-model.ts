@@ -82,7 +82,7 @@ export const step = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('lease' as const),
       holder: fc.constantFrom('one', 'two', 'three'),
-      call: fc.record({ now: fc.nat(9), ms: fc.nat(3), instead: fc.nat(3) }),
+      call: fc.record({ now: fc.nat(9), ms: fc.nat(3), instead: fc.record({ term: fc.nat(3), until: fc.nat(12) }) }),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('reopen' as const) }) },

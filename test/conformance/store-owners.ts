@@ -149,38 +149,50 @@ rule('S8: of pins and claims that race, a claim with its present epoch has seen 
 });
 
 rule('S9: a lease is kept by its holder and refused to others until it is over', async ({ store }) => {
-  const one = { holder: 'one', term: 1 };
-  assert.equal(await store.lease('placement', 'one', { now: 1_000, ms: 500 }), one);
-  assert.equal(await store.lease('placement', 'two', { now: 1_499, ms: 500 }), one);
-  assert.equal(await store.lease('placement', 'one', { now: 1_400, ms: 500 }), one);
-  assert.equal(await store.lease('placement', 'two', { now: 1_899.5, ms: 500 }), one);
-  assert.equal(await store.lease('placement', 'two', { now: 1_900, ms: 500 }), { holder: 'two', term: 2 });
-  assert.equal(await store.lease('placement', 'one', { now: 1_901, ms: 500 }), { holder: 'two', term: 2 });
-  assert.equal(await store.lease('other\0name', 'one', { now: 0, ms: 1 }), one);
+  const one = (until: number) => ({ holder: 'one', term: 1, until });
+  assert.equal(await store.lease('placement', 'one', { now: 1_000, ms: 500 }), one(1_500));
+  assert.equal(await store.lease('placement', 'two', { now: 1_499, ms: 500 }), one(1_500));
+  assert.equal(await store.lease('placement', 'one', { now: 1_400, ms: 500 }), one(1_900));
+  assert.equal(await store.lease('placement', 'two', { now: 1_899.5, ms: 500 }), one(1_900));
+  const two = { holder: 'two', term: 2, until: 2_400.5 };
+  assert.equal(await store.lease('placement', 'two', { now: 1_900.5, ms: 500 }), two);
+  assert.equal(await store.lease('placement', 'one', { now: 1_901, ms: 500 }), two);
+  assert.equal(await store.lease('other\0name', 'one', { now: 0, ms: 1 }), one(1));
 });
 
 rule('S9: a lease that is over is still its holder’s until somebody else takes it', async ({ store }) => {
   await store.lease('placement', 'one', { now: 0, ms: 10 });
-  assert.equal(await store.lease('placement', 'one', { now: 99, ms: 10 }), { holder: 'one', term: 1 });
-  assert.equal(await store.lease('placement', 'two', { now: 105, ms: 10 }), { holder: 'one', term: 1 });
+  const renewed = { holder: 'one', term: 1, until: 109 };
+  assert.equal(await store.lease('placement', 'one', { now: 99, ms: 10 }), renewed);
+  assert.equal(await store.lease('placement', 'two', { now: 105, ms: 10 }), renewed);
 });
 
-rule('S9: whoever names the term of a holder that is gone gets the lease instead', async ({ store }) => {
+rule('S9, EL4: a lease goes to who saw it as it is, and not once it was renewed', async ({ store }) => {
   const call = { now: 1_800_000_000_000, ms: 5_000 };
-  await store.lease('placement', 'one', call);
-  assert.equal(await store.lease('placement', 'two', { ...call, instead: 2 }), { holder: 'one', term: 1 });
-  assert.equal(await store.lease('placement', 'two', { ...call, instead: 0 }), { holder: 'one', term: 1 });
-  assert.equal(await store.lease('placement', 'two', { ...call, instead: 1 }), { holder: 'two', term: 2 });
-  assert.equal(await store.lease('placement', 'three', { ...call, instead: 1 }), { holder: 'two', term: 2 });
+  const seen = await store.lease('placement', 'one', call);
+  assert.equal(seen, { holder: 'one', term: 1, until: call.now + call.ms });
+  for (const instead of [
+    { ...seen, term: 2 },
+    { ...seen, term: 0 },
+    { ...seen, until: seen.until - 1 },
+  ])
+    assert.equal(await store.lease('placement', 'two', { ...call, instead }), seen);
+  const renewed = await store.lease('placement', 'one', { ...call, now: call.now + 1 });
+  assert.equal(await store.lease('placement', 'two', { ...call, instead: seen }), renewed);
+  const taken = { holder: 'two', term: 2, until: call.now + call.ms };
+  assert.equal(await store.lease('placement', 'two', { ...call, instead: renewed }), taken);
+  assert.equal(await store.lease('placement', 'three', { ...call, instead: renewed }), taken);
 });
 
 rule('S9: a lease that was given up is free at once, and only its holder can give it up', async ({ store }) => {
   const call = { now: 1_000, ms: 5_000 };
-  assert.equal(await store.lease('placement', 'one', { now: 1_000, ms: 0 }), { holder: '', term: 0 });
-  await store.lease('placement', 'one', call);
-  assert.equal(await store.lease('placement', 'two', { now: 9_000, ms: 0 }), { holder: 'one', term: 1 });
-  assert.equal(await store.lease('placement', 'one', { now: 1_000, ms: 0 }), { holder: '', term: 1 });
-  assert.equal(await store.lease('placement', 'one', call), { holder: 'one', term: 2 });
+  const free = { holder: '', term: 0, until: 0 };
+  assert.equal(await store.lease('placement', 'one', { now: 1_000, ms: 0 }), free);
+  const one = { holder: 'one', term: 1, until: 6_000 };
+  assert.equal(await store.lease('placement', 'one', call), one);
+  assert.equal(await store.lease('placement', 'two', { now: 9_000, ms: 0 }), one);
+  assert.equal(await store.lease('placement', 'one', { now: 1_000, ms: 0 }), { ...free, term: 1 });
+  assert.equal(await store.lease('placement', 'one', call), { ...one, term: 2 });
 });
 
 rule(
@@ -193,6 +205,10 @@ rule(
     const again = await reopen();
     assert.equal(await again.lease('placement', 'late', { now: 99, ms: 100 }), first);
     assert.equal(await again.lease('placement', 'late', { now: 100, ms: 0 }), first);
-    assert.equal(await again.lease('placement', 'late', { now: 100, ms: 100 }), { holder: 'late', term: 2 });
+    assert.equal(await again.lease('placement', 'late', { now: 100, ms: 100 }), {
+      holder: 'late',
+      term: 2,
+      until: 200,
+    });
   },
 );

@@ -220,13 +220,27 @@ const warm = {
   activities: [['peer/one', activitySample()]] as const,
 };
 const signals: readonly Signal[] = [
-  { kind: 'view', view },
+  { kind: 'view', view, sent: 5 },
   { kind: 'resolve', replyTo: 'skerry.client.one' },
-  { kind: 'announce', entry, viewVersion: 4 },
-  { kind: 'pong', id: 'a-1' },
-  { kind: 'seek', id: 'a-1', view, partitions: [1, 2] },
-  { kind: 'none', id: 'a-1', partitions: [3] },
-  { kind: 'released', id: 'a-1', partition: 3, epoch: 2, mark: 1, index: 0, count: 1, entities: [warm], carried: 0 },
+  { kind: 'announce', entry, viewVersion: 4, sent: 5 },
+  { kind: 'absent', id: 'a-1', by: 'b-1' },
+  { kind: 'ping', mark: { term: 1, at: 5 } },
+  { kind: 'pong', id: 'a-1', mark: { term: 1, at: 5 }, sent: 6 },
+  { kind: 'gone', id: 'a-1', viewVersion: 4 },
+  { kind: 'seek', id: 'a-1', view, partitions: [1, 2], ask: 7 },
+  { kind: 'none', id: 'a-1', partitions: [3], ask: 7 },
+  {
+    kind: 'released',
+    id: 'a-1',
+    ask: 7,
+    partition: 3,
+    epoch: 2,
+    mark: 1,
+    index: 0,
+    count: 1,
+    entities: [warm],
+    carried: 0,
+  },
 ];
 
 /** All of them. */

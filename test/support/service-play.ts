@@ -8,6 +8,9 @@
 import { defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { PlacementService, type ServiceAction, viewsPerTerm } from '../../placement/service.ts';
 import type { Pin, View, WorkerEntry } from '../../placement/view.ts';
+import type { Environment } from '../../runtime/environment.ts';
+import type { ServiceHost } from '../../runtime/service-host.ts';
+import type { Signal } from '../../runtime/signals.ts';
 
 export type Health = 'alive' | 'hung' | 'crashed';
 
@@ -65,13 +68,20 @@ export class ServicePlay {
   announce(id: string): void {
     const actor = this.actors.get(id) as Actor;
     actor.announceAt = this.now + this.limits.announceMs;
-    this.act(this.service.announced(actor.entry, this.now));
+    this.act(this.service.announced(actor.entry, this.now, this.now));
+  }
+
+  /** One that is there announces itself once. */
+  say(entry: WorkerEntry, now: number): void {
+    this.now = Math.max(this.now, now);
+    this.actors.set(entry.id, { entry, health: 'alive', announceAt: Number.POSITIVE_INFINITY });
+    this.act(this.service.announced(entry, now, now));
   }
 
   /** Answers to pings come after everything that was decided with them. */
   act(actions: readonly ServiceAction[]): void {
     for (const action of actions) if (action.kind === 'publish') this.#publish(action.view);
-    for (const action of actions) if (action.kind === 'ping') this.#ping(action.id);
+    for (const action of actions) if (action.kind === 'ping') this.#ping(action);
   }
 
   #publish(view: View): void {
@@ -84,10 +94,10 @@ export class ServicePlay {
     this.#say(`view ${version}: ${workers.join(', ') || 'nobody'}${pins}`);
   }
 
-  #ping(id: string): void {
+  #ping({ id, mark }: Extract<ServiceAction, { kind: 'ping' }>): void {
     const health = this.actors.get(id)?.health ?? 'crashed';
     this.#say(`ping ${id}: ${{ alive: 'pong', hung: 'silence', crashed: 'nobody' }[health]}`);
-    if (health === 'alive') this.act(this.service.ponged(id, this.now));
+    if (health === 'alive') this.act(this.service.ponged(id, mark, this.now, this.now));
     if (health === 'crashed') this.act(this.service.pingAbsent(id, this.now));
   }
 
@@ -104,7 +114,7 @@ export class ServicePlay {
     if (verb === 'start') this.actors.set(id, { entry: entryOf(id), health: 'alive', announceAt: this.now });
     else if (verb === 'sleep') this.#sleep(Number(id));
     else if (verb === 'takeover') this.takeover(Number(id));
-    else if (verb === 'report') this.act(this.service.absent(id, this.now));
+    else if (verb === 'report') this.act(this.service.absent(id, 'x', this.now));
     else if (verb === 'pin') this.act(this.service.pinned([{ address: id, worker: rest[0] as string }], this.now));
     else if (actor !== undefined) this.#change(verb, actor);
     else if (verb !== 'end') throw new Error(`'${line}' is no line of a transcript`);
@@ -137,4 +147,10 @@ export function perform(transcript: string, options: ConstructorParameters<typeo
   const play = new ServicePlay(options);
   for (const line of transcript.split('\n')) if (/^\s*at /.test(line)) play.perform(line);
   return play.lines.join('\n');
+}
+
+/** What workers that are there do about what a host of the service tells them. */
+export function answerTo(host: ServiceHost, id: string, environment: Environment, signal: Signal): void {
+  if (signal.kind === 'echo') host.echoed(signal.number);
+  if (signal.kind === 'ping') host.receive({ kind: 'pong', id, mark: signal.mark, sent: environment.now() });
 }
