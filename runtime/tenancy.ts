@@ -11,6 +11,8 @@
  * Owns what waits for a partition that is coming, and sends on what belongs elsewhere. The view says who should have a
  * partition, the store who has it: two views, a cut network or a paused process cost time and never make two histories.
  *
+ * Longer than 400 lines because a partition on its way here is one state machine, whoever moves it on.
+ *
  * Invariants:
  * - TY1 A partition is used only after its claim, by the epoch that the claim gave.
  * - TY2 What another worker had in memory is used only if nobody had the partition between its release and this claim, and
