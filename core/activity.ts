@@ -13,6 +13,9 @@
  * - A3 An inbound record is forgotten only after keepUntil, or transitMax + skewMax after its session was closed.
  * - A4 Sessions of one pair only grow; a smaller one is stale and never processed.
  * - A5 An outbound session is closed only when nothing of it is unacknowledged in the store.
+ * - A6 A session takes messages only in the lineage that opened it, and what was put into it before goes on under its number:
+ *   so no number of a session ever means two messages, also when the sender's store went back. A later session is sent only
+ *   when everything of the earlier ones was acknowledged or has become a dead letter (P6).
  *
  * Why forgetting is safe (DESIGN.md section 5): every copy that a record guards against is refused by its own dates once
  * the record goes: (a) past keepUntil it is past `expires`, on every clock within skewMax; (b) a closed session's sender
@@ -59,15 +62,36 @@ export interface OutboxMessage {
   readonly content: Content;
 }
 
+/** Of an earlier lineage: messages with numbers below `end` go on in this session, and no other ever enters it (A6). */
+export interface SealedSession {
+  readonly session: number;
+  readonly end: number;
+}
+
 export interface Outbound {
   session: number;
-  /** The number of the next message. */
+  /** The number of the next message; numbers go on over the sessions of one stream. */
   next: number;
   /** Not yet acknowledged, in order of number. */
   unacked: OutboxMessage[];
+  /** Earlier sessions with something unacknowledged, in order; mostly none. */
+  sealed: readonly SealedSession[];
   isClosing: boolean;
   /** When it last sent or was acknowledged, ms: idle streams are closed. */
   activeAt: number;
+}
+
+/**
+ * A time through which nothing that an entity knew can have been forgotten: from one claim of its partition to the next, or
+ * of a type that is not durable by turn, one stay in memory. It begins with an epoch, which no loss can repeat.
+ */
+export interface Lineage {
+  /** Different from that of every other lineage of every store: a part of the ids that are made in it. */
+  readonly name: string;
+  /** Sessions up to this one are of earlier lineages. */
+  readonly start: number;
+  /** The last session that was opened: one count for all entities of a claim, so that their stays share it. */
+  readonly opened: { session: number };
 }
 
 export interface Activity {
@@ -90,6 +114,27 @@ export interface Arrival {
 }
 
 export type Verdict = 'next' | 'duplicate' | 'ahead' | 'stale' | 'expired';
+
+/** How many sessions fit between two epochs that follow each other; where epochs are milliseconds, far more than are opened. */
+const sessionsAnEpoch = 1_000;
+const noSealed: readonly SealedSession[] = [];
+
+/** The lineage of a claim. An epoch of 41 bits and its sessions are a safe integer until the year 2255. */
+export function lineageOf(store: string, epoch: number): Lineage {
+  const start = epoch * sessionsAnEpoch;
+  return { name: `${store}.${epoch.toString(36)}`, start, opened: { session: start } };
+}
+
+/** The lineage of one stay in memory, after all that the claim has seen. */
+export function lineageOfStay({ name, start, opened }: Lineage): Lineage {
+  opened.session += 1;
+  return { name: `${name}-${(opened.session - start).toString(36)}`, start: opened.session, opened };
+}
+
+/** A stream with nothing in it. */
+export function newOutbound(session: number, activeAt: number): Outbound {
+  return { session, next: 1, unacked: [], sealed: noSealed, isClosing: false, activeAt };
+}
 
 export function newActivity(partner: PartnerId): Activity {
   return { partner, inbound: undefined, outbound: undefined, application: { value: undefined } };
@@ -158,25 +203,29 @@ export function keptAnswer(inbound: Inbound | undefined, seq: number): KeptAnswe
   return inbound?.answers.find((answer) => answer.seq === seq);
 }
 
-/**
- * Number a message for a partner. `session` names the stream if this opens one: the sender's version with this turn, so
- * that a later opening is larger (A4). A stream that is closing is left for a new one.
- */
+/** Number a message for a partner (A4, A6). A stream that is closing is left for a new one. */
 export function send(
   activity: Activity,
   content: Content,
-  session: number,
+  lineage: Lineage,
   dates: { now: number; expires: number },
 ): OutboxMessage {
   let outbound = activity.outbound;
   if (outbound === undefined || outbound.isClosing) {
-    outbound = { session, next: 1, unacked: [], isClosing: false, activeAt: dates.now };
+    outbound = newOutbound(++lineage.opened.session, dates.now);
     activity.outbound = outbound;
-  }
+  } else if (outbound.session <= lineage.start) renew(outbound, ++lineage.opened.session);
   const message = { seq: outbound.next++, expires: dates.expires, content };
   outbound.unacked.push(message);
   outbound.activeAt = dates.now;
   return message;
+}
+
+/** From here the stream goes on in a later session, once what is unacknowledged has gone in its own. */
+function renew(outbound: Outbound, session: number): void {
+  const { session: before, next, unacked, sealed } = outbound;
+  if (unacked.length > 0) outbound.sealed = [...sealed, { session: before, end: next }];
+  outbound.session = session;
 }
 
 /** The number below which the sender will never send again. */
@@ -184,29 +233,77 @@ export function floorOf(outbound: Outbound): number {
   return outbound.unacked[0]?.seq ?? outbound.next;
 }
 
-/** Messages that an acknowledgement takes out of the outbox; none if it is of another session. */
+/** The session that is sent now: what is in a later one waits (A6). */
+export function frontOf({ sealed, session }: Outbound): number {
+  return sealed.length === 0 ? session : (sealed[0] as SealedSession).session;
+}
+
+/** The number that ends it. */
+export function frontEndOf({ sealed, next }: Outbound): number {
+  return sealed.length === 0 ? next : (sealed[0] as SealedSession).end;
+}
+
+/** The session of an unacknowledged message. */
+export function sessionOf({ sealed, session }: Outbound, seq: number): number {
+  return sealed.find(({ end }) => seq < end)?.session ?? session;
+}
+
+/** Messages that an acknowledgement takes out of the outbox; none if it is not of the session that is being sent. */
 export function acknowledge(
   outbound: Outbound | undefined,
   session: number,
   through: number,
   now: number,
 ): OutboxMessage[] {
-  if (outbound === undefined || outbound.session !== session) return [];
+  if (outbound === undefined || frontOf(outbound) !== session) return [];
+  return takeOut(outbound, Math.min(through + 1, frontEndOf(outbound)), now);
+}
+
+function takeOut(outbound: Outbound, end: number, now: number): OutboxMessage[] {
+  const { unacked } = outbound;
   let count = 0;
-  while (count < outbound.unacked.length && (outbound.unacked[count]?.seq ?? Infinity) <= through) count++;
-  if (count > 0) outbound.activeAt = now;
-  return count === 0 ? [] : outbound.unacked.splice(0, count);
+  while (count < unacked.length && (unacked[count] as OutboxMessage).seq < end) count++;
+  if (count === 0) return [];
+  outbound.activeAt = now;
+  const removed = unacked.splice(0, count);
+  if (outbound.sealed.length > 0) {
+    const floor = floorOf(outbound);
+    outbound.sealed = outbound.sealed.filter((one) => floor < one.end);
+  }
+  return removed;
+}
+
+/** Whether the partner acknowledges more than was ever sent, as far as this side remembers: history was lost (P8). */
+export function isBeyond(outbound: Outbound | undefined, session: number, through: number): boolean {
+  return outbound !== undefined && frontOf(outbound) === session && through >= frontEndOf(outbound);
 }
 
 /**
- * The receiver knows a later session than the live one: this entity's history was rolled back (P8). Everything
- * unacknowledged goes into a session above it.
+ * The partner knows a later session than the one that is sent. That one is sent only when all before it was acknowledged or has
+ * become a dead letter, so what is left here of earlier lineages was settled, by an acknowledgement that was forgotten or in a
+ * history that is gone (P8): it is taken out and returned. What this lineage has sent itself was refused, each time: it goes on above that session.
  */
-export function reopen(outbound: Outbound, knownSession: number): void {
-  outbound.session = knownSession + 1;
-  outbound.unacked = outbound.unacked.map((message, index) => ({ ...message, seq: index + 1 }));
-  outbound.next = outbound.unacked.length + 1;
-  outbound.isClosing = false;
+export function overtaken(activity: Activity, known: number, lineage: Lineage, now: number): OutboxMessage[] {
+  const { outbound } = activity;
+  if (outbound === undefined) return [];
+  lineage.opened.session = Math.max(lineage.opened.session, known);
+  const isOwn = outbound.session > lineage.start;
+  const last = outbound.sealed.findLast(({ session }) => session < known);
+  const isAll = !isOwn && outbound.session < known;
+  const settled = takeOut(outbound, isAll ? outbound.next : (last?.end ?? 0), now);
+  if (outbound.session >= known) return settled;
+  // Nothing is in it any more, and it is the one to be closed: the partner remembers no other.
+  if (isAll) outbound.session = known;
+  else reopen(activity, outbound, ++lineage.opened.session);
+  return settled;
+}
+
+/** Everything unacknowledged goes into a session of its own, as a stream of its own. */
+function reopen(activity: Activity, { unacked, activeAt }: Outbound, session: number): void {
+  const outbound = newOutbound(session, activeAt);
+  outbound.unacked = unacked.map((message, index) => ({ ...message, seq: index + 1 }));
+  outbound.next = unacked.length + 1;
+  activity.outbound = outbound;
 }
 
 /** Whether the sender should close its stream now (A5 is the caller's: it asks only when the store knows the acknowledgements). */

@@ -9,8 +9,8 @@
  * - R1 Every change of a part since the last drain is in `changes`, so that one commit can carry it.
  * - R2 `version` grows by one with each change that is to be committed as a whole, and with nothing else.
  */
-import type { Activity, Content, OutboxMessage } from './activity.ts';
-import { newActivity, send } from './activity.ts';
+import type { Activity, Content, Lineage, OutboxMessage } from './activity.ts';
+import { lineageOf, newActivity, send } from './activity.ts';
 import type { Address, PartnerId } from './message.ts';
 import { keyOf } from './message.ts';
 import { noParts, Parts } from './parts.ts';
@@ -126,6 +126,8 @@ export interface PartnerFilter {
 export interface EntityRecord {
   readonly address: Address;
   readonly key: string;
+  /** What sessions and ids of its turns begin with. */
+  lineage: Lineage;
   version: number;
   readonly state: { value: unknown };
   /** Size of the encoded state, bytes: exact when small, at most a little too large when written as patches. */
@@ -173,10 +175,14 @@ export function forgetChanges(changes: Changes): void {
 
 const noPatches: readonly Uint8Array[] = [];
 
-export function newRecord(address: Address, state: unknown): EntityRecord {
+/** Of records that nobody sends from. */
+const noLineage = lineageOf('', 0);
+
+export function newRecord(address: Address, state: unknown, lineage = noLineage): EntityRecord {
   return {
     address,
     key: keyOf(address),
+    lineage,
     version: 0,
     state: { value: state },
     stateBytes: 0,
@@ -256,7 +262,7 @@ export function enqueueMessage(
   content: Content,
   dates: { now: number; expires: number },
 ): OutboxMessage {
-  const message = send(activity, content, record.version, dates);
+  const message = send(activity, content, record.lineage, dates);
   record.outboxCount += 1;
   record.changes.records.set(recordName.outbox(activity.partner, message.seq), { partner: activity.partner, message });
   record.changes.records.set(recordName.activity(activity.partner), 'activity');

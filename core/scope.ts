@@ -221,9 +221,13 @@ export class TurnScope {
   }
 
   #idCount = 0;
-  /** Unique over all committed turns of all entities: the address, the version that this turn makes, a number in it. */
+  /**
+   * Unique over all turns of all entities of all stores, also those that were forgotten: the lineage, the version that this
+   * turn makes, a number in it, the address. A provider that has seen an effect's key drops what comes under it again.
+   */
   #newId(): string {
-    return `${(this.record.version + 1).toString(36)}.${(this.#idCount++).toString(36)}.${this.record.address}`;
+    const { lineage, version, address } = this.record;
+    return `${lineage.name}.${(version + 1).toString(36)}.${(this.#idCount++).toString(36)}.${address}`;
   }
 
   encodeMessage(value: unknown, where: string): Uint8Array {

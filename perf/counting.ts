@@ -52,9 +52,11 @@ export function countingStore(store: Store, counts: Counts): Store {
   };
   const commit = counted('commit', 'commitCalls');
   return {
+    id: store.id,
     partitions: store.partitions,
     valueBytesMax: store.valueBytesMax,
     groupsAtOnce: store.groupsAtOnce,
+    onLoss: (tell) => store.onLoss(tell),
     markOf: (partition, epoch) => store.markOf(partition, epoch),
     claim: counted('claim'),
     pin: counted('pin'),

@@ -82,7 +82,7 @@ export class Batch {
     this.bytes += sizeOfOutput(unproven.envelope);
   }
 
-  /** The activity's outbox becomes durable as it is now; by then it may be another session (Q1). */
+  /** The activity's outbox becomes durable as it is now; by then it may be another stream (Q1). */
   addSent(activity: Activity): void {
     const { outbound } = activity;
     if (outbound === undefined) return;
@@ -91,15 +91,15 @@ export class Batch {
   }
 }
 
-/** An envelope that leaves only once the store has said that this worker is the owner; with the query that it answers. */
+/** An envelope that leaves only once the store has said that this worker is the owner; with the call that it answers. */
 export interface Unproven {
   readonly envelope: Envelope;
-  readonly query: QueryEnvelope | undefined;
+  readonly request: MessageEnvelope | QueryEnvelope | undefined;
 }
 
 /** One stream as a batch makes it durable. */
 export interface Sent {
-  readonly session: number;
+  readonly stream: Outbound;
   /** Messages up to this number. */
   readonly through: number;
   /** Those below it are acknowledged or dead letters. */
@@ -108,14 +108,14 @@ export interface Sent {
 }
 
 /** A stream as it is now. */
-export function sentOf(outbound: Outbound): Sent {
-  const { session, next, isClosing } = outbound;
-  return { session, through: next - 1, floor: floorOf(outbound), isClosing };
+export function sentOf(stream: Outbound): Sent {
+  const { next, isClosing } = stream;
+  return { stream, through: next - 1, floor: floorOf(stream), isClosing };
 }
 
 /** Where one stream's transmission stands; nothing of it is durable, a new owner starts over. */
 export interface Flight {
-  session: number;
+  readonly stream: Outbound;
   /** Messages up to this number are durable and may be sent. */
   durable: number;
   /** Numbers that became dead letters which are not durable: until then the floor stays at the first of them (Q3). */

@@ -12,6 +12,8 @@
  * - G1 A batch is released only after the store accepted the commit that carries it.
  * - G2 An entity is in one group at a time, and its commits reach the store in the order of its versions.
  * - G3 When a commit is refused or fails, its activation is dropped with every turn after it.
+ * - G4 No more than `groupsAtOnce` are under way, whoever asks: what a store that goes back has lost shows by what the answer
+ *   before had said (P8), and one that is sent beside another does not know it.
  */
 import { isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
@@ -31,6 +33,13 @@ export interface CommitSink {
   failed(activation: Activation, failure: Failure, error: unknown): void;
 }
 
+/** Commits that are no activation's. */
+interface Beside {
+  readonly commits: readonly Commit[];
+  readonly resolve: (outcomes: Outcome[]) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 interface Flying {
   readonly activation: Activation;
   readonly batch: Batch;
@@ -45,6 +54,7 @@ export class CommitQueue {
   readonly #ownership: Ownership;
   readonly #sink: CommitSink;
   #waiting: Activation[] = [];
+  readonly #beside: Beside[] = [];
   #underWayCount = 0;
   #isScheduled = false;
   #idle: (() => void)[] = [];
@@ -76,6 +86,14 @@ export class CommitQueue {
     this.#schedule();
   }
 
+  /** Commits that are no activation's: a group of their own when it is their turn, before what waits (G4). */
+  beside(commits: readonly Commit[]): Promise<Outcome[]> {
+    return new Promise((resolve, reject) => {
+      this.#beside.push({ commits, resolve, reject });
+      this.#schedule();
+    });
+  }
+
   /** Resolves when nothing waits for the store any more. */
   async settled(): Promise<void> {
     while (this.#isBusy) await new Promise<void>((resolve) => this.#idle.push(resolve));
@@ -90,7 +108,7 @@ export class CommitQueue {
   }
 
   get #isBusy(): boolean {
-    return this.#underWayCount > 0 || this.#waiting.length > 0;
+    return this.#underWayCount > 0 || this.#waiting.length > 0 || this.#beside.length > 0;
   }
 
   #schedule(): void {
@@ -105,6 +123,8 @@ export class CommitQueue {
   /** Send what waits, unless enough is under way. */
   flush(): void {
     if (this.#underWayCount >= this.#store.groupsAtOnce) return;
+    const beside = this.#beside.shift();
+    if (beside !== undefined) return this.#sendBeside(beside);
     const { flying, commits } = this.#takeGroup();
     if (flying.length === 0) {
       if (this.#waiting.length > 0) return this.#schedule();
@@ -120,6 +140,13 @@ export class CommitQueue {
       (outcomes) => this.#conclude(flying, outcomes, startedAt),
       (error: unknown) => this.#fail(flying, error),
     );
+  }
+
+  #sendBeside({ commits, resolve, reject }: Beside): void {
+    this.#underWayCount += 1;
+    const end = () => this.#end();
+    this.#store.commit(commits).then(resolve, reject).then(end, end);
+    this.#schedule();
   }
 
   /** As many as wait, within the limits of a group: one that is too large would keep everybody else waiting. */

@@ -11,15 +11,25 @@
  *   say, and the dead letter is durable: else a new owner would have neither (P7).
  */
 import type { Activity, Outbound, OutboxMessage } from '../core/activity.ts';
-import { acknowledge, floorOf, reopen } from '../core/activity.ts';
+import { acknowledge, floorOf, frontEndOf, frontOf, isBeyond, overtaken } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
-import type { PartnerId } from '../core/message.ts';
+import type { Address, PartnerId } from '../core/message.ts';
 import type { DeadLetter } from '../core/record.ts';
 import { addPart, recordName } from '../core/record.ts';
 import { type Activation, type Flight, type Sent, sentOf } from './activation.ts';
 import type { Envelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import type { Ownership } from './ownership.ts';
+import type { Partition } from './store.ts';
+
+const inDoubt = 'it expired, in doubt: its receiver cannot say whether it processed it';
+
+/** A sign that history was lost: a partner remembers more of an entity than its store does (P8). */
+export interface Sign {
+  readonly entity: Address;
+  readonly partition: Partition;
+  readonly partner: PartnerId;
+}
 
 /** What an outbox held when it was read. */
 type Stored = readonly [Activity, Sent];
@@ -31,6 +41,7 @@ export interface CourierParts {
   readonly post: (envelope: Envelope) => void;
   /** The activation wants to be woken by then. */
   readonly wakeBy: (activation: Activation, at: number) => void;
+  readonly noticed: (sign: Sign) => void;
   /** The record changed without a turn: commit it. */
   readonly commit: (activation: Activation) => void;
 }
@@ -42,10 +53,10 @@ export class Courier {
     this.#parts = parts;
   }
 
-  /** This has become durable: send what was not sent yet. A later turn may have opened another session, which is not. */
-  released(activation: Activation, activity: Activity, { session, through, floor, isClosing }: Sent): void {
+  /** This has become durable: send what was not sent yet. A later turn may have opened another stream, which is not. */
+  released(activation: Activation, activity: Activity, { stream, through, floor, isClosing }: Sent): void {
     const { outbound } = activity;
-    if (outbound === undefined || outbound.session !== session) return;
+    if (outbound === undefined || outbound !== stream) return;
     const flight = this.#flightOf(activation, activity.partner, outbound);
     flight.durable = Math.max(flight.durable, through);
     flight.isClosing ||= isClosing;
@@ -94,9 +105,9 @@ export class Courier {
   #flightOf(activation: Activation, partner: PartnerId, outbound: Outbound): Flight {
     activation.flights ??= new Map();
     let flight = activation.flights.get(partner);
-    if (flight === undefined || flight.session !== outbound.session) {
+    if (flight === undefined || flight.stream !== outbound) {
       flight = {
-        session: outbound.session,
+        stream: outbound,
         durable: 0,
         expired: [],
         isClosing: false,
@@ -114,7 +125,7 @@ export class Courier {
     if (outbound === undefined) return;
     const { environment, limits } = this.#parts;
     const now = environment.now();
-    const last = Math.min(flight.durable, floorOf(outbound) + limits.windowCountMax - 1);
+    const last = Math.min(flight.durable, floorOf(outbound) + limits.windowCountMax - 1, frontEndOf(outbound) - 1);
     for (const message of outbound.unacked) {
       if (message.seq > last) break;
       if (message.seq <= flight.transmitted) continue;
@@ -141,7 +152,7 @@ export class Courier {
     if (now > message.expires) {
       // The receiver refuses every copy from here; once that holds on its clock too, ask what became of it (Q3).
       if (now > message.expires + limits.skewMaxMs && message.seq === floorOf(outbound))
-        this.#stream('probe', activation, partner, outbound.session, message.seq);
+        this.#stream('probe', activation, partner, frontOf(outbound), message.seq);
       return;
     }
     this.#parts.post({
@@ -152,7 +163,7 @@ export class Courier {
       call: 0,
       identity: '',
       arrival: {
-        session: outbound.session,
+        session: frontOf(outbound),
         seq: message.seq,
         floor: activation.flights?.get(partner)?.expired[0] ?? floorOf(outbound),
         expires: message.expires,
@@ -215,7 +226,7 @@ export class Courier {
     if (
       activity === undefined ||
       outbound === undefined ||
-      outbound.session !== flight.session ||
+      outbound !== flight.stream ||
       (outbound.unacked.length === 0 && !outbound.isClosing)
     ) {
       activation.flights?.delete(partner);
@@ -234,20 +245,29 @@ export class Courier {
   acknowledged(activation: Activation, { from, session, number }: StreamEnvelope): void {
     const activity = activation.entity.activities.get(from);
     if (activity?.outbound === undefined) return;
-    const now = this.#parts.environment.now();
-    const removed = acknowledge(activity.outbound, session, number, now);
+    if (isBeyond(activity.outbound, session, number)) {
+      // Of a session of this lineage nothing is forgotten: that somebody else has used its number is all that it says.
+      if (session > activation.entity.lineage.start) return this.#overtake(activation, activity, session + 1);
+      this.#notice(activation, from);
+    }
+    const removed = acknowledge(activity.outbound, session, number, this.#parts.environment.now());
     if (removed.length === 0) return;
-    const { entity } = activation;
-    entity.outboxCount -= removed.length;
-    for (const message of removed) entity.changes.records.set(recordName.outbox(from, message.seq), null);
-    entity.changes.records.set(recordName.activity(from), 'activity');
-    this.wantTrim(activation, now);
+    this.#remove(activation, from, removed);
     const flight = activation.flights?.get(from);
-    // A session that is not durable yet has no flight; that of the one before it must not take off with its numbers (Q1).
-    if (flight === undefined || flight.session !== session) return;
+    // A stream that is not durable yet has no flight; that of the one before it must not take off with its numbers (Q1).
+    if (flight === undefined || flight.stream !== activity.outbound) return;
     flight.attempts = 0;
     if (activity.outbound.unacked.length === 0) activation.flights?.delete(from);
     else this.#transmit(activation, activity, flight);
+  }
+
+  /** These have left the outbox. */
+  #remove(activation: Activation, partner: PartnerId, removed: readonly OutboxMessage[]): void {
+    const { entity } = activation;
+    entity.outboxCount -= removed.length;
+    for (const message of removed) entity.changes.records.set(recordName.outbox(partner, message.seq), null);
+    entity.changes.records.set(recordName.activity(partner), 'activity');
+    this.wantTrim(activation, this.#parts.environment.now());
   }
 
   /** What has changed is written by itself, unless a turn carries it to the store before. */
@@ -257,46 +277,60 @@ export class Courier {
     this.#parts.wakeBy(activation, activation.trimAt);
   }
 
-  /**
-   * The partner knows a later session than the live one: this entity's history went back (P8). Loud, and then on in a
-   * session above it.
-   */
+  /** The partner knows a later session than the one that is sent: an acknowledgement was forgotten here, or history (P8). */
   stale(activation: Activation, { from, session, number: known }: StreamEnvelope): void {
-    const { entity } = activation;
-    const activity = entity.activities.get(from);
+    const activity = activation.entity.activities.get(from);
     const outbound = activity?.outbound;
-    if (activity === undefined || outbound === undefined || outbound.session !== session || known <= session) return;
-    // A worker that has lost the entity remembers less too: only the owner may say so.
+    if (activity === undefined || outbound === undefined || frontOf(outbound) !== session || known <= session) return;
+    this.#overtake(activation, activity, known);
+  }
+
+  /** A worker that has lost the entity remembers less too: only the owner may say so. */
+  #overtake(activation: Activation, activity: Activity, known: number): void {
+    const stream = activity.outbound;
+    const front = stream === undefined ? 0 : frontOf(stream);
     this.#parts.ownership.check(
       activation.partition,
-      () => this.#lostHistory(activation, activity, { session, known }),
+      () => {
+        const isStill =
+          activation.phase !== 'dropped' && activation.entity.activities.get(activity.partner) === activity;
+        if (isStill && stream !== undefined && activity.outbound === stream && frontOf(stream) === front)
+          this.#goOnAbove(activation, activity, known);
+      },
       () => undefined,
     );
   }
 
-  #lostHistory(
-    activation: Activation,
-    activity: Activity,
-    { session, known }: { session: number; known: number },
-  ): void {
+  /** On in a session that the partner cannot have seen; what was settled in the history that is gone goes (A6). */
+  #goOnAbove(activation: Activation, activity: Activity, known: number): void {
     const { entity } = activation;
-    const { outbound, partner: from } = activity;
-    if (activation.phase === 'dropped' || entity.activities.get(from) !== activity || outbound?.session !== session)
-      return;
-    // Sessions of the other types follow the owner's clock, and the last owner's may have been ahead.
-    if (activation.behaviour.durability === 'turn')
-      this.#parts.environment.log.error(
-        { entity: activation.address, partner: from, session, known },
-        'the store has lost history: the partner remembers a later session than this entity does (P8)',
-      );
-    const { records } = entity.changes;
-    for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), null);
-    reopen(outbound, known);
-    for (const message of outbound.unacked)
-      records.set(recordName.outbox(from, message.seq), { partner: from, message });
-    records.set(recordName.activity(from), 'activity');
+    const { partner, outbound } = activity;
+    const now = this.#parts.environment.now();
+    const isLost = outbound !== undefined && known > outbound.session;
+    const settled = overtaken(activity, known, entity.lineage, now);
+    this.#remove(activation, partner, settled);
+    if (isLost) {
+      this.#notice(activation, partner);
+      // One that had expired may have become a dead letter there, which is gone too.
+      for (const message of settled) if (now > message.expires) this.#bury(activation, partner, message, inDoubt);
+    }
+    if (activity.outbound !== outbound) this.#renumber(activation, activity, outbound);
+    activation.flights?.delete(partner);
     activation.batch().addSent(activity);
     this.#parts.commit(activation);
+  }
+
+  /** What was in one stream is in another one now: its records have other names. */
+  #renumber(activation: Activation, { partner, outbound }: Activity, before: Outbound | undefined): void {
+    const { records } = activation.entity.changes;
+    for (const { seq } of before?.unacked ?? []) records.set(recordName.outbox(partner, seq), null);
+    for (const message of outbound?.unacked ?? [])
+      records.set(recordName.outbox(partner, message.seq), { partner, message });
+  }
+
+  /** Sessions of the other types are forgotten with each stay: there it is no news. */
+  #notice({ address, partition, behaviour }: Activation, partner: PartnerId): void {
+    if (behaviour.durability === 'turn') this.#parts.noticed({ entity: address, partition, partner });
   }
 
   /** The answer to a probe: the expired message was processed, or never will be (Q3, P7). */
@@ -309,7 +343,7 @@ export class Courier {
     if (
       outbound === undefined ||
       message === undefined ||
-      outbound.session !== envelope.session ||
+      frontOf(outbound) !== envelope.session ||
       now <= message.expires + limits.skewMaxMs
     )
       return;
@@ -321,25 +355,10 @@ export class Courier {
 
   /** The first message of a stream was not processed in its time: a dead letter, and the floor moves on (P7). */
   #expire(activation: Activation, partner: PartnerId, message: OutboxMessage): void {
-    const { entity } = activation;
     const { environment, limits } = this.#parts;
-    const now = environment.now();
-    const isSure = now <= message.expires + limits.doubtMs;
-    const letter: DeadLetter = {
-      id: `${entity.version + 1}`,
-      side: 'sender',
-      stack: '',
-      partner,
-      content: message.content,
-      reason: isSure
-        ? 'it expired before its receiver processed it'
-        : 'it expired, in doubt: its receiver cannot say whether it processed it',
-      at: now,
-      attempts: 0,
-    };
-    addPart(entity, 'dead', letter.id, letter);
-    entity.changes.records.set(recordName.dead(letter.id), letter);
-    const activity = entity.activities.get(partner);
+    const isSure = environment.now() <= message.expires + limits.doubtMs;
+    this.#bury(activation, partner, message, isSure ? 'it expired before its receiver processed it' : inDoubt);
+    const activity = activation.entity.activities.get(partner);
     const outbound = activity?.outbound;
     if (activity === undefined || outbound === undefined) return;
     this.#flightOf(activation, partner, outbound).expired.push(message.seq);
@@ -347,10 +366,27 @@ export class Courier {
       kind: 'ack',
       to: activation.address,
       from: partner,
-      session: outbound.session,
+      session: frontOf(outbound),
       number: message.seq,
     });
     activation.batch().addSent(activity);
     this.#parts.commit(activation);
+  }
+
+  /** It will not be sent again: a dead letter. */
+  #bury({ entity }: Activation, partner: PartnerId, { seq, content }: OutboxMessage, reason: string): void {
+    const letter: DeadLetter = {
+      // Several may be buried by one commit.
+      id: entity.dead.has(`${entity.version + 1}`) ? `${entity.version + 1}-${seq}` : `${entity.version + 1}`,
+      side: 'sender',
+      stack: '',
+      partner,
+      content,
+      reason,
+      at: this.#parts.environment.now(),
+      attempts: 0,
+    };
+    addPart(entity, 'dead', letter.id, letter);
+    entity.changes.records.set(recordName.dead(letter.id), letter);
   }
 }

@@ -71,7 +71,7 @@ export async function embed(options: EmbedOptions): Promise<Cluster> {
   const environment = options.environment ?? machineEnvironment(standardLog());
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const isOwnStore = typeof options.store === 'string';
-  const store = await openStore(options.store);
+  const store = await openStore(options.store, environment);
   try {
     return await compose(options, { environment, limits, store, isOwnStore });
   } catch (error) {
@@ -80,9 +80,9 @@ export async function embed(options: EmbedOptions): Promise<Cluster> {
   }
 }
 
-async function openStore(store: string | Store): Promise<Store> {
+async function openStore(store: string | Store, environment: Environment): Promise<Store> {
   if (typeof store !== 'string') return store;
-  return store === 'memory' ? new MemoryStore() : openLmdb(store);
+  return store === 'memory' ? new MemoryStore({ id: environment.newId() }) : openLmdb(store);
 }
 
 export function checkLimits(limits: Partial<Limits>): void {

@@ -20,6 +20,12 @@ export interface Environment {
   readonly log: Log;
 }
 
+/** For stores, which their callers' clocks do not reach. */
+export const machineNow = (): number => Date.now();
+
+/** A name that nobody else has. */
+export const newMachineId = (): string => randomBytes(12).toString('base64url');
+
 /** The machine's own clock, timers and chance. */
 export function machineEnvironment(log: Log): Environment {
   return {
@@ -30,7 +36,7 @@ export function machineEnvironment(log: Log): Environment {
     },
     soon: (run) => void setImmediate(run),
     random: Math.random,
-    newId: () => randomBytes(12).toString('base64url'),
+    newId: newMachineId,
     log,
   };
 }

@@ -15,13 +15,17 @@ import type { Carriage } from './carriage.ts';
 import type { Failure } from './commit.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import { LossReport } from './loss-report.ts';
 import type { Item } from './mailbox.ts';
 import type { Ownership } from './ownership.ts';
 import type { Pump } from './pump.ts';
 import type { Residents } from './residents.ts';
-import { type Partition, StoreAway } from './store.ts';
+import { type Loss, type Partition, type Store, StoreAway } from './store.ts';
 
 export interface FailuresParts {
+  /** The worker's. */
+  readonly name: string;
+  readonly store: Store;
   readonly environment: Environment;
   readonly limits: Limits;
   readonly residents: Residents;
@@ -42,11 +46,20 @@ export interface FailuresParts {
 
 export class Failures {
   readonly #parts: FailuresParts;
+  readonly losses: LossReport;
+  readonly #endLosses: () => void;
   /** Requests of which nobody knows whether they were committed. */
   readonly #doubtful = new WeakSet<Envelope>();
 
   constructor(parts: FailuresParts) {
     this.#parts = parts;
+    this.losses = new LossReport(parts.environment, parts.name);
+    this.#endLosses = parts.store.onLoss((loss) => this.#wentBack(loss));
+  }
+
+  close(): void {
+    this.#endLosses();
+    this.losses.close();
   }
 
   /** Whether a request may have been committed: only its answer may be told, no 'nothing was done' (C2). */
@@ -118,6 +131,18 @@ export class Failures {
     }
     if (!this.#parts.isStopped() && isStore)
       this.#parts.wakeBy(activation.address, this.#parts.environment.now() + this.#parts.limits.retryMsMax);
+  }
+
+  /** The store has gone back: what is in memory may be newer, and is dropped before anything more is said of it (P8). */
+  #wentBack(loss: Loss): void {
+    const { ownership, residents } = this.#parts;
+    const { partition, epoch } = loss;
+    if (partition === undefined) return this.losses.found(loss, 0);
+    if (!ownership.has(partition) || ownership.epochOf(partition) !== epoch) return;
+    let entities = 0;
+    for (const activation of residents.all()) if (activation.partition === partition) entities += 1;
+    this.losses.found(loss, entities);
+    ownership.lose(partition);
   }
 
   /** The partition is another worker's. */

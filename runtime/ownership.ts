@@ -8,11 +8,13 @@
  * - O2 A query is answered only after a check that began after it ran, of the epoch by which it ran, or with a commit that
  *   carries it.
  */
+import { type Lineage, lineageOf } from '../core/activity.ts';
 import type { Environment } from './environment.ts';
 import type { Epoch, Partition, Store } from './store.ts';
 
 interface Owned {
   readonly epoch: Epoch;
+  readonly lineage: Lineage;
   confirmedAt: number;
   readonly cautiousUntil: number;
 }
@@ -42,7 +44,8 @@ export class Ownership {
 
   /** `cautiousUntil`: where the owner before did not end in order (`caution.ts`), ms; 0: it did. */
   take(partition: Partition, epoch: Epoch, at: number, cautiousUntil = 0): void {
-    this.#owned.set(partition, { epoch, confirmedAt: at, cautiousUntil });
+    const lineage = lineageOf(this.#store.id, epoch);
+    this.#owned.set(partition, { epoch, lineage, confirmedAt: at, cautiousUntil });
   }
 
   /** The store said that somebody else has it. */
@@ -65,6 +68,11 @@ export class Ownership {
 
   epochOf(partition: Partition): Epoch {
     return this.#owned.get(partition)?.epoch ?? 0;
+  }
+
+  /** That of the present claim. */
+  lineageOf(partition: Partition): Lineage | undefined {
+    return this.#owned.get(partition)?.lineage;
   }
 
   confirmedAt(partition: Partition): number {

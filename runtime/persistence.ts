@@ -15,7 +15,7 @@
  * - F3 Activities that are few and small are in the head, all of them; else each is a record, and the head has none. Of what is
  *   in the head nothing leaves memory before the entity does.
  */
-import type { Activity, Inbound } from '../core/activity.ts';
+import type { Activity, Inbound, Outbound } from '../core/activity.ts';
 import { isEmpty } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { wholeBytesMax } from '../core/drafts.ts';
@@ -33,8 +33,8 @@ import { forgetChanges, recordName } from '../core/record.ts';
 import { contentColumns, encode, packContent } from './codec.ts';
 import { Packer } from './packing.ts';
 
-/** 2: a head may have activities. What 1 wrote is read. */
-export const formatVersion = 2;
+/** 2: a head may have activities. 3: a stream may have sealed sessions. What 1 and 2 wrote is read. */
+export const formatVersion = 3;
 
 const packer = new Packer();
 const undefinedBytes = new Uint8Array(encode(undefined));
@@ -356,14 +356,23 @@ function packActivity({ inbound, outbound, application }: Activity): void {
   if (inbound === undefined) packer.nothing();
   else packInbound(inbound);
   if (outbound === undefined) packer.nothing();
-  else {
-    packer.array(4);
-    packer.number(outbound.session);
-    packer.number(outbound.next);
-    packer.boolean(outbound.isClosing);
-    packer.number(outbound.activeAt);
-  }
+  else packOutbound(outbound);
   packer.encoded(application.value === undefined ? undefinedBytes : encode(application.value));
+}
+
+function packOutbound({ session, next, isClosing, activeAt, sealed }: Outbound): void {
+  packer.array(sealed.length === 0 ? 4 : 5);
+  packer.number(session);
+  packer.number(next);
+  packer.boolean(isClosing);
+  packer.number(activeAt);
+  if (sealed.length === 0) return;
+  packer.array(sealed.length);
+  for (const one of sealed) {
+    packer.array(2);
+    packer.number(one.session);
+    packer.number(one.end);
+  }
 }
 
 function packInbound({ session, through, keepUntil, closedAt, answers }: Inbound): void {

@@ -8,6 +8,7 @@
  * Owns a record, a clock that only `advance` moves, and a seeded chance. Turns are the real ones (`core/turn.ts`);
  * nothing is stored or sent: what a turn sent is in `sent`.
  */
+import { lineageOf } from '../core/activity.ts';
 import type { Behaviour, Effect, EffectOutcome } from '../core/behaviour.ts';
 import type { AnyEntity, Hold, InputArguments, StateOf } from '../core/entity.ts';
 import { codeOf, SkerryError, textOf } from '../core/errors.ts';
@@ -117,6 +118,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       ...defaultLimits,
       ...options.limits,
     });
+    this.#record.lineage = lineageOf('play', 1);
     this.#environment = {
       now: options.now ?? 0,
       random: chance(options.seed ?? 1),

@@ -10,7 +10,7 @@
  * - E2 Only an activation at rest is passivated: nothing that is not durable is forgotten.
  * - E3 What is read of an entity is of one version: no commit of it is written between the first read and the last.
  */
-import { newActivity } from '../core/activity.ts';
+import { type Lineage, lineageOfStay, newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyEntity } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
@@ -24,13 +24,17 @@ import { drain, newLayout } from './persistence.ts';
 import { rest } from './resting.ts';
 import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from './restoring.ts';
 import type { WarmEntity } from './signals.ts';
-import type { Commit, Epoch, Loaded, Partition, Store } from './store.ts';
+import type { Commit, Epoch, Loaded, Outcome, Partition, Store } from './store.ts';
 
 export interface ResidentParts {
   readonly store: Store;
   readonly environment: Environment;
   readonly limits: Limits;
   readonly epochOf: (partition: Partition) => Epoch;
+  /** Commits that are no activation's, in their turn. */
+  readonly commit: (commits: readonly Commit[]) => Promise<Outcome[]>;
+  /** Of the claim; undefined: it is not this worker's any more. */
+  readonly lineageOf: (partition: Partition) => Lineage | undefined;
   readonly behaviours: ReadonlyMap<string, Behaviour>;
   readonly carriage: Carriage;
   readonly ready: (activation: Activation) => void;
@@ -158,7 +162,7 @@ export class Residents {
     const loaded = await this.#parts.store.load(doubted);
     // Dropped meanwhile: the partition may be another's, or the worker stopped.
     if (doubted.some(({ phase }) => phase === 'dropped')) return this.#fence(activations, triesLeft);
-    const outcomes = await this.#parts.store.commit(
+    const outcomes = await this.#parts.commit(
       doubted.map((activation, index) => this.#fencing(activation, loaded[index])),
     );
     for (const [index, activation] of doubted.entries()) {
@@ -203,13 +207,14 @@ export class Residents {
       else if (loaded === undefined)
         activation.record = freshRecord(activation.address, activation.behaviour, this.#parts.limits);
       else await this.#restoreStored(activation, loaded, rows);
+      this.#begin(activation);
     } catch (error) {
       this.#parts.failed(activation, error);
       return;
     }
     // Dropped while its activities were read: it must not come back to life (V2).
     if (isDropped(activation)) return;
-    this.#startVolatile(activation);
+    if (activation.behaviour.durability !== 'turn') this.#parts.carriage.settled(activation.address);
     activation.phase = 'ready';
     this.#parts.ready(activation);
   }
@@ -287,11 +292,10 @@ export class Residents {
     }
   }
 
-  /** Versions name sessions; where a crash loses turns they must still grow, so they follow the clock. */
-  #startVolatile({ address, behaviour, entity }: Activation): void {
-    if (behaviour.durability === 'turn') return;
-    entity.version = Math.max(entity.version, Math.floor(this.#parts.environment.now()) * 1_000);
-    this.#parts.carriage.settled(address);
+  /** What was read may be less than was known: of a durable type when its partition was claimed, of the others each time (A6). */
+  #begin({ behaviour, entity, partition }: Activation): void {
+    const lineage = this.#parts.lineageOf(partition);
+    if (lineage !== undefined) entity.lineage = behaviour.durability === 'turn' ? lineage : lineageOfStay(lineage);
   }
 
   async #readInto(activation: Activation, record: EntityRecord, partners: readonly PartnerId[]): Promise<void> {

@@ -2,8 +2,16 @@
  * How an entity is read: from what a store loaded, or another worker passed on, back to a record. The format and what
  * promises that the two fit together are `persistence.ts`'s, which writes it.
  */
-import type { Activity, Content, Inbound, KeptAnswer, OutboxMessage } from '../core/activity.ts';
-import { newActivity } from '../core/activity.ts';
+import type {
+  Activity,
+  Content,
+  Inbound,
+  KeptAnswer,
+  Outbound,
+  OutboxMessage,
+  SealedSession,
+} from '../core/activity.ts';
+import { newActivity, newOutbound } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
@@ -245,7 +253,7 @@ function restoreOutbox(record: EntityRecord, row: Row): void {
   const partner = row.string();
   const message: OutboxMessage = { seq: row.number(), expires: row.number(), content: keptContent(row) };
   const activity = activityWith(record, partner);
-  activity.outbound ??= { session: 0, next: 0, unacked: [], isClosing: false, activeAt: 0 };
+  activity.outbound ??= newOutbound(0, 0);
   activity.outbound.unacked.push(message);
   record.outboxCount += 1;
 }
@@ -281,18 +289,22 @@ function readActivity(partner: PartnerId, row: Row): Activity {
   const inbound = row.any();
   if (inbound !== null) activity.inbound = readInbound(new Row(inbound));
   const outbound = row.any();
-  if (outbound !== null) {
-    const columns = new Row(outbound);
-    activity.outbound = {
-      session: columns.number(),
-      next: columns.number(),
-      unacked: [],
-      isClosing: columns.boolean(),
-      activeAt: columns.number(),
-    };
-  }
+  if (outbound !== null) activity.outbound = readOutbound(new Row(outbound));
   activity.application.value = row.any();
   return activity;
+}
+
+function readOutbound(row: Row): Outbound {
+  const session = row.number();
+  const next = row.number();
+  const isClosing = row.boolean();
+  const outbound = newOutbound(session, row.number());
+  outbound.next = next;
+  outbound.isClosing = isClosing;
+  // Formats 1 and 2 have no such column.
+  if (row.isAtEnd) return outbound;
+  outbound.sealed = row.rows().map((one): SealedSession => ({ session: one.number(), end: one.number() }));
+  return outbound;
 }
 
 function readInbound(row: Row): Inbound {

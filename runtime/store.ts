@@ -14,7 +14,8 @@
  * - S5 When `commit` rejects with effect 'none' nothing of the call was written; with 'unknown' each commit
  *   of it may or may not have been; never a part of one.
  * - S6 `claim` raises the epoch, for ever: an epoch is never given twice, so that a stale owner's commits are refused
- *   from the moment at which the claim resolves. By how much it is raised is the store's business.
+ *   from the moment at which the claim resolves. Where a store may go back (P8) epochs are at least the date, ms: what it has
+ *   forgotten is lower than what it gives then.
  * - S7 What is returned is the caller's to keep; what is passed in is not changed by the caller until the call settles.
  * - S8 A pin and the two epochs that it raises change in one step, and a claim lists the pins of that same moment: an epoch
  *   that was claimed before a pin is stale after it.
@@ -100,6 +101,16 @@ export interface Lease {
   readonly until: number;
 }
 
+/** Commits that were acknowledged and that the store no longer has (P8). */
+export interface Loss {
+  /** Undefined: any; they were gone when the store was opened. */
+  readonly partition: Partition | undefined;
+  /** By which this process has the partition. It is nobody's any more. */
+  readonly epoch: Epoch;
+  /** How many are gone, at least. */
+  readonly commits: number;
+}
+
 export interface Wake {
   readonly address: Address;
   readonly wakeAt: number;
@@ -119,6 +130,8 @@ export class StoreAway extends SkerryError {
 }
 
 export interface Store {
+  /** Random; made with the store and kept in it. */
+  readonly id: string;
   /** How many partitions this store was made for; fixed for its life. */
   readonly partitions: number;
   /** Largest record value, bytes; the runtime refuses larger states before the turn commits. */
@@ -134,6 +147,9 @@ export interface Store {
    * nothing else of it (S10). Undefined: the caller cannot know, since it lost an answer or waits for one.
    */
   markOf(partition: Partition, epoch: Epoch): Mark | undefined;
+
+  /** Have every loss told where it is found, once. What was found before is told at once. Returns the end of it. */
+  onLoss(tell: (loss: Loss) => void): () => void;
 
   /**
    * Take partitions over (S6), all or none. `owner` is for people: it is shown, never compared; an empty one is nobody: the

@@ -109,14 +109,7 @@ export class Turns {
       case 'ahead':
         return this.#hold(activation, envelope);
       case 'stale':
-        if (isEntityPartner(from))
-          this.#emit(activation, {
-            kind: 'stale',
-            to: from,
-            from: activation.address,
-            session: arrival.session,
-            number: inbound?.session ?? 0,
-          });
+        if (isEntityPartner(from)) this.#stale(activation, envelope, inbound?.session ?? 0);
         return;
       case 'expired':
         return;
@@ -146,7 +139,7 @@ export class Turns {
   }
 
   #reply(activation: Activation, call: MessageEnvelope, status: ReplyEnvelope['status'], bytes = noBytes): void {
-    this.#emit(activation, { kind: 'reply', to: call.replyTo, call: call.call, status, bytes });
+    this.#emit(activation, replyOf(call, status, bytes));
   }
 
   /** Run a turn; false if it is to be tried again. */
@@ -175,28 +168,29 @@ export class Turns {
 
   #answer(activation: Activation, batch: Batch, envelope: MessageEnvelope, answer: Uint8Array): void {
     batch.addRequest(envelope);
-    if (envelope.replyTo !== '')
-      batch.addEnvelope({
-        kind: 'reply',
-        to: envelope.replyTo,
-        call: envelope.call,
-        status: 'answer',
-        bytes: answer,
-      });
+    if (envelope.replyTo !== '') batch.addEnvelope(replyOf(envelope, 'answer', answer));
     else batch.addEnvelope(ackOf(activation, envelope));
   }
 
-  /** Processed before: the same answer (P5), or the acknowledgement again. */
+  /**
+   * Processed before: the same answer (P5), or the acknowledgement again. From memory, and so not without proof that the store
+   * still has it (P8, O2): the sender lets go of what it is told of.
+   */
   #duplicate(activation: Activation, envelope: MessageEnvelope): void {
     // The answer to its original is on its way to the store, and goes to where this one's would.
     if (activation.gathering?.hasRequest(envelope) === true || activation.flying?.hasRequest(envelope) === true) return;
     (activation.gathering ?? activation.flying)?.addCopy();
-    if (envelope.replyTo === '') return this.#emit(activation, ackOf(activation, envelope));
+    if (envelope.replyTo === '') return this.#emitProven(activation, ackOf(activation, envelope), undefined);
     const kept = keptAnswer(activation.entity.activities.get(envelope.from)?.inbound, envelope.arrival.seq);
     if (kept === undefined) return;
-    if (kept.request !== undefined && !isRequest(kept.request, envelope.content))
-      this.#reply(activation, envelope, 'not-run', encode(failedRow(otherRequest(envelope))));
-    else this.#reply(activation, envelope, 'answer', kept.bytes);
+    const isOther = kept.request !== undefined && !isRequest(kept.request, envelope.content);
+    const bytes = isOther ? encode(failedRow(otherRequest(envelope))) : kept.bytes;
+    this.#emitProven(activation, replyOf(envelope, isOther ? 'not-run' : 'answer', bytes), envelope);
+  }
+
+  /** It comes from an earlier session than the one that is known: if that is its sender's live one, history was lost (P8). */
+  #stale(activation: Activation, { from, arrival: { session } }: MessageEnvelope, number: number): void {
+    this.#emitProven(activation, { kind: 'stale', to: from, from: activation.address, session, number }, undefined);
   }
 
   #hold(activation: Activation, envelope: MessageEnvelope): void {
@@ -230,19 +224,19 @@ export class Turns {
     if (bytes === undefined) return;
     this.#ran(activation, query, '');
     const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes };
-    if (activation.behaviour.reads === 'local' || activation.behaviour.durability === 'none')
-      this.#emit(activation, reply);
+    if (activation.behaviour.reads === 'local') this.#emit(activation, reply);
     else this.#emitProven(activation, reply, query);
     (activation.gathering ?? activation.flying)?.addRequest(query);
   }
 
   /** Out, as soon as everything before it is durable and this worker is proven to have been the owner after now (O2). */
-  #emitProven(activation: Activation, envelope: Envelope, query: QueryEnvelope | undefined): void {
+  #emitProven(activation: Activation, envelope: Envelope, request: Unproven['request']): void {
+    if (activation.behaviour.durability === 'none') return this.#emit(activation, envelope);
     const { gathering, flying } = activation;
     // A commit that starts from now on proves it as well; the one under way may have been accepted before.
     if (gathering !== undefined) gathering.addEnvelope(envelope);
-    else if (flying !== undefined) flying.addUnproven({ envelope, query });
-    else this.#parts.confirm(activation, { envelope, query });
+    else if (flying !== undefined) flying.addUnproven({ envelope, request });
+    else this.#parts.confirm(activation, { envelope, request });
   }
 
   // ---- the other ends of streams
@@ -276,9 +270,7 @@ export class Turns {
       session,
       number: isProcessed ? inbound.through : -number,
     };
-    // What was processed stays so; that it was not, only the owner can know.
-    if (isProcessed) this.#emit(activation, probed);
-    else this.#emitProven(activation, probed, undefined);
+    this.#emitProven(activation, probed, undefined);
   }
 
   // ---- what the entity wants by itself
@@ -325,6 +317,14 @@ export class Turns {
     if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
     this.#attempt(activation, key, item, request);
   }
+}
+
+function replyOf(
+  { replyTo, call }: MessageEnvelope,
+  status: ReplyEnvelope['status'],
+  bytes: Uint8Array,
+): ReplyEnvelope {
+  return { kind: 'reply', to: replyTo, call, status, bytes };
 }
 
 function ackOf(activation: Activation, { from, arrival }: MessageEnvelope): StreamEnvelope {

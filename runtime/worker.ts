@@ -21,7 +21,7 @@ import { type Authorise, reasonToDeny } from './authorise.ts';
 import { Carriage, type Carried } from './carriage.ts';
 import { Closing } from './closing.ts';
 import { CommitQueue, type CommitSink } from './commit.ts';
-import { Courier } from './courier.ts';
+import { Courier, type Sign } from './courier.ts';
 import { Effects } from './effects.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -110,7 +110,8 @@ export class Worker {
       ...base,
       settled: (address, id, outcome) => this.#deliver(address, { kind: 'effect', id, outcome }),
     });
-    this.#courier = new Courier({ ...base, post, wakeBy, commit: commitAlone });
+    const noticed = (sign: Sign) => this.#failures.losses.noticed(sign);
+    this.#courier = new Courier({ ...base, post, wakeBy, noticed, commit: commitAlone });
     const ends = { courier: this.#courier, closing: new Closing({ ...base, courier: this.#courier, post, wakeBy }) };
     this.#forgetting = new Forgetting({ ...base, store, wakeBy, forgotten: commitAlone });
     this.#residents = this.#newResidents(base);
@@ -163,6 +164,7 @@ export class Worker {
 
   #newFailures(inside: InsideParts): Failures {
     return new Failures({
+      ...this.#options,
       ...inside,
       isStopped: () => this.#isStopped,
       deliver: (address, item) => this.#deliver(address, item),
@@ -180,6 +182,8 @@ export class Worker {
       store,
       behaviours: new Map(behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
       epochOf: (partition) => this.ownership.epochOf(partition),
+      lineageOf: (partition) => this.ownership.lineageOf(partition),
+      commit: (commits) => this.#commits.beside(commits),
       lost: (partition) => this.ownership.lose(partition),
       ready: (activation) => {
         this.#turns.caution.watch(activation);
@@ -289,6 +293,7 @@ export class Worker {
   /** Stop at once, as a crash would: nothing more is run, released or sent. */
   stop(): void {
     this.#isStopped = true;
+    this.#failures.close();
     this.#pump.stop();
     this.ownership.close();
     this.#cancelSweep?.();
@@ -424,7 +429,7 @@ export class Worker {
     this.#housekeeping.plan(activation);
   }
 
-  #confirm(activation: Activation, { envelope, query }: Unproven): void {
+  #confirm(activation: Activation, { envelope, request }: Unproven): void {
     const proved = this.#pump.prove(activation, sizeOfOutput(envelope));
     this.ownership.check(
       activation.partition,
@@ -434,7 +439,7 @@ export class Worker {
       },
       () => {
         proved();
-        if (query !== undefined) this.#refusals.reply(query, 'moved');
+        if (request !== undefined) this.#refusals.reply(request, 'moved');
       },
     );
   }

@@ -1,4 +1,8 @@
-/** The verdicts on arrivals and the forgetting of records: exhaustively over small domains, and as a model of one pair. */
+/**
+ * The verdicts on arrivals and the forgetting of records: exhaustively over small domains, and as a model of one pair.
+ *
+ * Longer than 400 lines because the models of both sides share their makers of arrivals and records.
+ */
 import {
   type Activity,
   type Arrival,
@@ -6,17 +10,23 @@ import {
   acknowledge,
   type Content,
   floorOf,
+  frontEndOf,
+  frontOf,
   type Inbound,
+  isBeyond,
   isOver,
   judge,
   keepAnswer,
   keepsTooMuch,
   keptAnswer,
+  lineageOf,
+  lineageOfStay,
   mayClose,
   mayForget,
   newActivity,
-  reopen,
+  overtaken,
   send,
+  sessionOf,
   type Verdict,
 } from '../core/activity.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
@@ -156,7 +166,7 @@ test('A3: an activity is over only when both streams and the application have le
   activity.application.value = { line: 'reserving' };
   assert.not.ok(isOver(activity, 11, limits));
   activity.application.value = undefined;
-  send(activity, content, 1, { now: 0, expires: 5 });
+  send(activity, content, lineageOf('s', 1), { now: 0, expires: 5 });
   assert.not.ok(isOver(activity, 11, limits));
 });
 
@@ -179,8 +189,9 @@ test('P5: an answer is kept until the floor has passed it or its call has given 
   assert.is(keptAnswer(undefined, 1), undefined);
 });
 
-const sendTo = (activity: Activity, session: number, now = 0) =>
-  send(activity, content, session, { now, expires: now + 1_000 });
+/** In a lineage after `start` of which the next session is this. */
+const sendTo = (activity: Activity, session: number, { now = 0, start = 0 } = {}) =>
+  send(activity, content, { name: '', start, opened: { session: session - 1 } }, { now, expires: now + 1_000 });
 
 test('A4: a stream keeps the session that it was opened with and counts from one', () => {
   const activity = newActivity('tally/a');
@@ -204,7 +215,7 @@ test('A4, A5: what is sent while a stream is closing goes into a new one, of a l
 test('A5: a stream may close only with nothing unacknowledged, and idle for as long as the limit says', () => {
   const activity = newActivity('tally/a');
   assert.not.ok(mayClose(undefined, 1_000, limits));
-  sendTo(activity, 7, 100);
+  sendTo(activity, 7, { now: 100 });
   assert.not.ok(mayClose(activity.outbound, 1_000, limits), 'unacknowledged');
   acknowledge(activity.outbound, 7, 1, 200);
   assert.not.ok(mayClose(activity.outbound, 239, limits), 'not yet idle');
@@ -234,19 +245,74 @@ test('P7: an acknowledgement takes out what is at most its number, once, and of 
   assert.is(floorOf(outbound), 5, 'with nothing unacknowledged the floor is the next number');
 });
 
-test('P8, A4: a stream whose history was rolled back goes on above the session that its partner knows', () => {
+test('A4: sessions of a later epoch are larger, whatever versions and sessions there were in the earlier', () => {
+  const [before, after] = [lineageOf('store', 1_700_000_000_000), lineageOf('store', 1_700_000_000_001)];
+  for (const _ of to(999)) before.opened.session += 1;
+  assert.ok(after.start > before.opened.session);
+  assert.ok(Number.isSafeInteger(lineageOf('store', 9_000_000_000_000).start), 'until the year 2255');
+  const [one, other] = [lineageOfStay(after), lineageOfStay(after)];
+  assert.ok(other.start > one.start, 'and those of a later stay than those of an earlier');
+  assert.is(new Set([before, after, one, other].map(({ name }) => name)).size, 4);
+});
+
+test('A6, P6: what was sent before the store went back goes on under its number, and what comes after it is a later session', () => {
   const activity = newActivity('tally/a');
   for (const _ of to(3)) sendTo(activity, 7);
-  acknowledge(activity.outbound, 7, 1, 0);
-  assert.ok(activity.outbound);
-  reopen(activity.outbound, 20);
-  assert.is(activity.outbound.session, 21);
+  const { outbound } = activity;
+  assert.ok(outbound);
+  acknowledge(outbound, 7, 1, 0);
+  assert.is(sendTo(activity, 20, { start: 19 }).seq, 4);
+  assert.equal([frontOf(outbound), frontEndOf(outbound)], [7, 4]);
   assert.equal(
-    activity.outbound.unacked.map(({ seq }) => seq),
-    [1, 2],
+    outbound.unacked.map(({ seq }) => [sessionOf(outbound, seq), seq]),
+    [
+      [7, 2],
+      [7, 3],
+      [20, 4],
+    ],
   );
-  assert.is(sendTo(activity, 22).seq, 3);
-  assert.is(judge(inboundOf({ session: 20, through: 50 }), arrivalOf({ session: 21 }), 0, limits), 'next');
+  assert.equal(acknowledge(outbound, 20, 4, 0), [], 'a later session is not sent before the earlier is drained');
+  assert.ok(isBeyond(outbound, 7, 4), 'the receiver has seen a fourth one, which is forgotten here');
+  assert.is(acknowledge(outbound, 7, 4, 0).length, 2, 'and it is not the one that has its number now');
+  assert.equal([frontOf(outbound), floorOf(outbound)], [20, 4]);
+  assert.is(
+    judge(inboundOf({ session: 7, through: 4 }), arrivalOf({ session: 20, seq: 4, floor: 4 }), 0, limits),
+    'next',
+  );
+});
+
+test('A6: a stream with nothing unacknowledged goes on in a later session at once', () => {
+  const activity = newActivity('tally/a');
+  sendTo(activity, 7);
+  acknowledge(activity.outbound, 7, 1, 0);
+  sendTo(activity, 20, { start: 19 });
+  sendTo(activity, 30, { start: 19 });
+  assert.ok(activity.outbound);
+  assert.equal([frontOf(activity.outbound), activity.outbound.sealed, activity.outbound.next], [20, [], 4]);
+});
+
+test('P8, P4: what is left of sessions before the one that the partner knows was settled in the history that is gone', () => {
+  const activity = newActivity('tally/a');
+  for (const _ of to(3)) sendTo(activity, 7);
+  const lineage = { name: '', start: 30, opened: { session: 30 } };
+  assert.equal(
+    overtaken(activity, 20, lineage, 0).map(({ seq }) => seq),
+    [1, 2, 3],
+  );
+  assert.equal([activity.outbound?.session, activity.outbound?.unacked], [20, []], 'it is the one to be closed');
+  send(activity, content, lineage, { now: 0, expires: 1_000 });
+  assert.is(activity.outbound?.session, 31);
+});
+
+test('P8, P7: what this lineage has sent itself, and its partner refused, goes on above the session that it knows', () => {
+  const activity = newActivity('tally/a');
+  const lineage = { name: '', start: 5, opened: { session: 5 } };
+  for (const _ of to(3)) send(activity, content, lineage, { now: 0, expires: 1_000 });
+  acknowledge(activity.outbound, 6, 1, 0);
+  assert.equal(overtaken(activity, 20, lineage, 0), []);
+  assert.ok(activity.outbound);
+  assert.equal([activity.outbound.session, activity.outbound.unacked.map(({ seq }) => seq)], [21, [1, 2]]);
+  assert.is(send(activity, content, lineage, { now: 0, expires: 1_000 }).seq, 3);
 });
 
 /** One session of three messages; the network keeps every copy that was ever sent and delivers any of them, again and again. */

@@ -1,10 +1,10 @@
 /** What comes to the courier of a worker that is behind: answers and acknowledgements that belong to another history. */
 import type { Content } from '../core/activity.ts';
-import { newActivity } from '../core/activity.ts';
+import { newActivity, newOutbound } from '../core/activity.ts';
 import { behaviour, command, defaultLimits, entity } from '../core/index.ts';
-import { recordName } from '../core/record.ts';
-import { Activation } from '../runtime/activation.ts';
-import { Courier } from '../runtime/courier.ts';
+import { activityWith, enqueueMessage, recordName } from '../core/record.ts';
+import { Activation, sentOf } from '../runtime/activation.ts';
+import { Courier, type Sign } from '../runtime/courier.ts';
 import type { Envelope } from '../runtime/envelope.ts';
 import { Ownership } from '../runtime/ownership.ts';
 import { freshRecord } from '../runtime/restoring.ts';
@@ -29,6 +29,7 @@ const content: Content = {
 function withOutbox(lifeMs = 1_000) {
   const environment = new HandEnvironment();
   const posted: Envelope[] = [];
+  const signs: Sign[] = [];
   const store = new MemoryStore({ partitions: 1 });
   const ownership = new Ownership(store, environment, () => undefined);
   const courier = new Courier({
@@ -37,6 +38,7 @@ function withOutbox(lifeMs = 1_000) {
     ownership,
     post: (envelope) => void posted.push(envelope),
     wakeBy: () => undefined,
+    noticed: (sign) => void signs.push(sign),
     commit: () => undefined,
   });
   const activation = new Activation('stock/near', 0, stock);
@@ -44,16 +46,19 @@ function withOutbox(lifeMs = 1_000) {
   const activity = newActivity(partner);
   const expires = environment.now() + lifeMs;
   const unacked = [1, 2].map((seq) => ({ seq, expires, content }));
-  activity.outbound = { session: 5, next: 3, unacked, isClosing: false, activeAt: 0 };
+  activity.outbound = { ...newOutbound(5, 0), next: 3, unacked };
   activation.record.activities.set(partner, activity);
   activation.record.outboxCount = 2;
-  return { environment, store, ownership, courier, activation, posted };
+  return { environment, store, ownership, courier, activation, posted, signs };
 }
 
 test('Q1: an acknowledgement lets nothing of a session go that is not durable here', () => {
   const { courier, activation, posted } = withOutbox();
   activation.flights = new Map([
-    [partner, { session: 3, durable: 9, expired: [], isClosing: false, transmitted: 1, attempts: 0, retryAt: 0 }],
+    [
+      partner,
+      { stream: newOutbound(3, 0), durable: 9, expired: [], isClosing: false, transmitted: 1, attempts: 0, retryAt: 0 },
+    ],
   ]);
   courier.acknowledged(activation, { kind: 'ack', to: 'stock/near', from: partner, session: 5, number: 1 });
   assert.equal(posted, []);
@@ -97,8 +102,8 @@ test('Q3, P12: when the floor passes an expired message, the one behind it is se
   for (const number of [-1, -2])
     courier.probed(activation, { kind: 'probed', to: 'stock/near', from: partner, session: 5, number });
   const activity = activation.record?.activities.get(partner);
-  if (activity === undefined) throw new Error('there is an activity');
-  courier.released(activation, activity, { session: 5, through: 100, floor: 3, isClosing: false });
+  if (activity?.outbound === undefined) throw new Error('there is a stream');
+  courier.released(activation, activity, { stream: activity.outbound, through: 100, floor: 3, isClosing: false });
   const again = posted
     .slice(100)
     .map((one) => (one.kind === 'message' ? [one.arrival.seq, one.arrival.floor] : one.kind));
@@ -107,13 +112,13 @@ test('Q3, P12: when the floor passes an expired message, the one behind it is se
 
 test('P8: that history was lost, and a session above it, is said only by who is the owner', async () => {
   for (const isOwner of [false, true]) {
-    const { environment, store, ownership, courier, activation } = withOutbox();
+    const { environment, store, ownership, courier, activation, signs } = withOutbox();
     const [claim] = await store.claim([0], 'this worker');
     if (!isOwner) await store.claim([0], 'another');
     ownership.take(0, claim?.epoch ?? 0, environment.now());
     courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
     await environment.advance(10);
-    assert.is(environment.logged.filter(({ level }) => level === 'error').length, isOwner ? 1 : 0);
+    assert.is(signs.length, isOwner ? 1 : 0);
     assert.is(activation.record?.activities.get(partner)?.outbound?.session, isOwner ? 9 : 5);
   }
 });
@@ -155,9 +160,56 @@ test('P7, P8: when history was lost, nothing of the old session stays in the out
     [false, false, true, true],
   );
   assert.equal(
-    outbound.unacked.map(({ seq }) => seq),
+    record.activities.get(partner)?.outbound?.unacked.map(({ seq }) => seq),
     [1, 2],
   );
+});
+
+/** The same entity as a later owner reads it: its session 5 is of an earlier lineage. */
+function readAgain() {
+  const late = withOutbox();
+  assert.ok(late.activation.record);
+  late.activation.record.lineage = { name: '', start: 1_000, opened: { session: 1_000 } };
+  return { ...late, record: late.activation.record };
+}
+
+test('A6, P8: an acknowledgement beyond what was sent is noticed, and takes out nothing that was sent since', async () => {
+  const { courier, activation, record, posted, signs } = readAgain();
+  courier.resume(activation);
+  enqueueMessage(record, activityWith(record, partner), content, { now: 0, expires: Number.MAX_SAFE_INTEGER });
+  const ack = { kind: 'ack', to: 'stock/near', from: partner } as const;
+  courier.acknowledged(activation, { ...ack, session: 5, number: 3 });
+  assert.equal(signs, [{ entity: 'stock/near', partition: 0, partner }]);
+  const { outbound } = activityWith(record, partner);
+  assert.equal([outbound?.unacked.map(({ seq }) => seq), outbound?.session], [[3], 1_001]);
+  assert.equal(posted, [], 'and what is not durable yet waits for that (Q1)');
+});
+
+test('A6, P6: a later session is sent when the earlier one is drained, and not before', async () => {
+  const { courier, activation, record, posted } = readAgain();
+  const activity = activityWith(record, partner);
+  enqueueMessage(record, activity, content, { now: 0, expires: Number.MAX_SAFE_INTEGER });
+  assert.ok(activity.outbound);
+  courier.released(activation, activity, sentOf(activity.outbound));
+  const sent = () => posted.map((one) => (one.kind === 'message' ? [one.arrival.session, one.arrival.seq] : []));
+  assert.equal(sent(), [
+    [5, 1],
+    [5, 2],
+  ]);
+  courier.acknowledged(activation, { kind: 'ack', to: 'stock/near', from: partner, session: 5, number: 2 });
+  assert.equal(sent().slice(2), [[1_001, 3]]);
+});
+
+test('P8, P7: what expired in a history that is gone becomes a dead letter; what did not was acknowledged there', async () => {
+  const { environment, store, ownership, courier, activation, record } = readAgain();
+  const { outbound } = activityWith(record, partner);
+  assert.ok(outbound);
+  outbound.unacked = outbound.unacked.map((one) => ({ ...one, expires: one.seq === 1 ? 0 : one.expires }));
+  const [claim] = await store.claim([0], 'this worker');
+  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
+  await environment.advance(10);
+  assert.equal([record.dead.size, record.outboxCount, outbound.session], [1, 0, 8]);
 });
 
 test.run();

@@ -99,9 +99,9 @@ function newStore(rates: Partial<FaultRates>, seed = 1) {
   return { time, errors, store, accepted };
 }
 
-const commitOf = (version: number): Commit => ({
+const commitOf = (version: number, epoch: number): Commit => ({
   partition: 0,
-  epoch: 1,
+  epoch,
   address: 'stock/tea',
   expected: version - 1,
   version,
@@ -114,11 +114,11 @@ const commitOf = (version: number): Commit => ({
 /** What one commit under faults says, and what was written of it in the end. */
 async function fateOf(rates: Partial<FaultRates>, seed: number): Promise<{ said: string; isWritten: boolean }> {
   const { time, store, accepted } = newStore(rates, seed);
-  await store.inner.claim([0], 'test');
+  const [claim] = await store.inner.claim([0], 'test');
   let said = 'nothing';
   store
     .handle(newNode('one'))
-    .commit([commitOf(1)])
+    .commit([commitOf(1, claim?.epoch ?? 0)])
     .then(
       () => {
         said = 'committed';

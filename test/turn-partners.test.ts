@@ -85,7 +85,7 @@ test('P6: messages go into the outbox in order, numbered per partner', () => {
     outbound?.unacked.map(({ seq }) => seq),
     [1, 2],
   );
-  assert.is(outbound?.session, one.record.version, 'the session is the version that opened it');
+  assert.is(outbound?.session, one.record.lineage.start + 1, 'the first session of its lineage');
   assert.is(one.record.outboxCount, 3);
 });
 

@@ -1,9 +1,9 @@
 /** What a worker may only say while it is the owner, and which proof of that the answer waits for. */
-import { newActivity } from '../core/activity.ts';
+import { type Content, newActivity } from '../core/activity.ts';
 import { behaviour, defaultLimits, entity, query, unchecked } from '../core/index.ts';
 import { newRecord } from '../core/record.ts';
 import { Activation, Batch, type Unproven } from '../runtime/activation.ts';
-import type { Envelope, QueryEnvelope, StreamEnvelope } from '../runtime/envelope.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from '../runtime/envelope.ts';
 import { Turns } from '../runtime/turns.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
@@ -12,6 +12,7 @@ const test = suite('turns-proof');
 
 const Stock = entity('stock', { initial: () => ({ count: 7 }), operations: { count: query(unchecked<number>()) } });
 const stock = behaviour(Stock, { count: ({ state }) => state.count });
+const nothing = new Uint8Array(0);
 const near = 'stock/near';
 const partner = 'stock/far';
 const count: QueryEnvelope = {
@@ -21,7 +22,7 @@ const count: QueryEnvelope = {
   call: 3,
   identity: '',
   operation: 'count',
-  payload: new Uint8Array(0),
+  payload: nothing,
   deadline: Number.POSITIVE_INFINITY,
 };
 const probe = (session: number, number: number): StreamEnvelope => ({
@@ -68,17 +69,53 @@ function withInbox() {
   return { turns, activation, posted, unproven };
 }
 
-test('Q3, P7: that a message was processed any worker may say; that it was not, only who is proven to be the owner', () => {
+test('Q3, P7, P8: what became of a message is said only by who is proven to be the owner of what it remembers', () => {
   const { turns, activation, posted, unproven } = withInbox();
-  turns.run(activation, probe(5, 2));
-  assert.equal([posted, unproven], [[probed(5, 3)], []]);
-  turns.run(activation, probe(5, 4));
-  turns.run(activation, probe(6, 1));
-  assert.is(posted.length, 1);
+  for (const one of [probe(5, 2), probe(5, 4), probe(6, 1)]) turns.run(activation, one);
+  assert.equal(posted, []);
   assert.equal(unproven, [
-    { envelope: probed(5, -4), query: undefined },
-    { envelope: probed(6, -1), query: undefined },
+    { envelope: probed(5, 3), request: undefined },
+    { envelope: probed(5, -4), request: undefined },
+    { envelope: probed(6, -1), request: undefined },
   ]);
+});
+
+test('P8, O2: a copy is answered from memory only with proof that the store has what memory says', () => {
+  const { turns, activation, posted, unproven } = withInbox();
+  const arrival = { session: 5, seq: 2, floor: 1, expires: Number.MAX_SAFE_INTEGER, sent: Number.MAX_SAFE_INTEGER };
+  const content: Content = { kind: 'operation', operation: '', payload: nothing, hold: '', wantsAnswer: false };
+  const copy: MessageEnvelope = {
+    kind: 'message',
+    to: near,
+    from: partner,
+    replyTo: '',
+    call: 0,
+    identity: '',
+    arrival: { ...arrival, keepMs: 0 },
+    content,
+  };
+  turns.run(activation, copy);
+  turns.run(activation, { ...copy, arrival: { ...copy.arrival, session: 4 } });
+  const key = newActivity('#key');
+  const answers = [{ seq: 1, bytes: nothing, until: Number.MAX_SAFE_INTEGER }];
+  key.inbound = { session: 1, through: 1, keepUntil: Number.MAX_SAFE_INTEGER, closedAt: 0, answers };
+  activation.record?.activities.set('#key', key);
+  const again: MessageEnvelope = {
+    ...copy,
+    from: '#key',
+    replyTo: 'c',
+    arrival: { ...copy.arrival, session: 1, seq: 1 },
+  };
+  turns.run(activation, again);
+  assert.equal(posted, []);
+  assert.equal(
+    unproven.map(({ envelope: { kind, to }, request }) => [kind, to, request]),
+    [
+      ['ack', partner, undefined],
+      ['stale', partner, undefined],
+      ['reply', 'c', again],
+    ],
+  );
 });
 
 test('O2, P9: the answer to a query waits for a newer proof than the commit that is under way when it is asked', () => {
@@ -88,7 +125,7 @@ test('O2, P9: the answer to a query waits for a newer proof than the commit that
   // The store may have accepted that commit before another worker became the owner.
   assert.equal(activation.flying.envelopes, []);
   const [waiting] = activation.flying.unproven ?? [];
-  assert.is(waiting?.query, count);
+  assert.is(waiting?.request, count);
   assert.is(waiting?.envelope.kind, 'reply');
   assert.equal([posted, unproven], [[], []], 'it may have seen what the commit makes durable');
 });

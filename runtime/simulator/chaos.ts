@@ -184,7 +184,9 @@ export class Chaos {
   #rollBack(): void {
     const { time, chance, keepStore } = this.#parts;
     const goBack = keepStore();
-    time.schedule(this.#node, chance.between(20, 2_500), 'the store goes back', () => goBack().catch(time.onError));
+    time.schedule(this.#node, chance.between(20, 2_500), 'the store goes back', () => {
+      if (this.#isOn) goBack().catch(time.onError);
+    });
   }
 
   #cutClient(): void {

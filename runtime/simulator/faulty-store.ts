@@ -58,6 +58,8 @@ const windDownMs = 5_000;
 export class FaultyStore {
   inner: MemoryStore;
   readonly #losses: Losses;
+  /** Epochs follow the server's clock, which does not go back with its data. */
+  readonly #now: () => number;
   /** The highest epoch that was ever given: a store that went back gives none of them again (S6). */
   #epochMax = 0;
   #wentBack = false;
@@ -68,7 +70,8 @@ export class FaultyStore {
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
-    this.inner = new MemoryStore({ partitions: parts.partitions });
+    this.#now = () => parts.time.now;
+    this.inner = new MemoryStore({ partitions: parts.partitions, now: this.#now });
     this.#losses = new Losses(parts.lossReported);
   }
 
@@ -96,12 +99,14 @@ export class FaultyStore {
   /** The store as one node sees it. */
   handle(node: SimulatedNode): Store {
     const read = <Value>(label: string, run: () => Promise<Value>) => this.#call(node, label, run);
-    const { partitions: count, valueBytesMax } = this.inner;
+    const { id, partitions: count, valueBytesMax } = this.inner;
     return {
+      id,
       partitions: count,
       valueBytesMax,
       groupsAtOnce: this.#parts.rates.rollback > 0 ? 1 : 2,
       markOf: (partition, epoch) => this.#losses.markOf(node, partition, epoch),
+      onLoss: (tell) => this.#losses.onLoss(node, tell),
       claim: (partitions, owner) => this.#claim(node, partitions, owner),
       pin: (address, partition, worker) => read('pin', () => this.#pin(address, partition, worker)),
       pins: () => read('pins', () => this.inner.pins()),
@@ -147,7 +152,7 @@ export class FaultyStore {
     return { claims, present: this.#losses.present(partitions, epochs) };
   }
 
-  /** Epochs follow the server's clock, which does not go back with its data. */
+  /** Two claims of one moment: the one that is forgotten may have been the later. */
   async #claimAbove(partition: Partition): Promise<Epoch> {
     let [epoch = 0] = await this.inner.epochs([partition]);
     while (epoch <= this.#epochMax)
@@ -183,7 +188,7 @@ export class FaultyStore {
     count.add(home === undefined ? 'store went back' : 'one partition went back');
     wentBack(this.#losses.goBack(counters, isGone), isGone);
     image.goBack(kept, { isGone, partitions });
-    this.inner = await storeOf(image, partitions);
+    this.inner = await storeOf(image, { partitions, now: this.#now });
     for (const partition of [...image.epochs.keys()])
       image.epochs.set(partition, (await this.inner.epochs([partition]))[0] ?? 0);
     this.#wentBack = true;

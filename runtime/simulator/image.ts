@@ -4,7 +4,7 @@
  * Owns the mirror of every accepted commit and the facts that stay true for ever: which message was processed, which was
  * in an outbox, which answer was stored. The checks compare what workers say with it.
  */
-import type { Activity, OutboxMessage } from '../../core/activity.ts';
+import { type Activity, type OutboxMessage, sessionOf } from '../../core/activity.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { DeadLetter, EntityRecord } from '../../core/record.ts';
@@ -54,6 +54,8 @@ export class Image {
   readonly pins = new Map<Address, string>();
   /** By receiver and sender. */
   readonly processed = new Map<string, Through>();
+  /** By receiver, sender and session: the highest number that was ever durably processed. */
+  readonly everThrough = new Map<string, number>();
   /** By sender, receiver, session and number: in an outbox at some time. */
   readonly everSent = new Map<string, OutboxMessage>();
   /** By sender, receiver and session: its closing is durable. */
@@ -75,6 +77,11 @@ export class Image {
   isProcessed(receiver: Address, sender: PartnerId, session: number, seq: number): boolean {
     const known = this.processed.get(this.pairKey(receiver, sender));
     return known !== undefined && (known.session > session || (known.session === session && known.through >= seq));
+  }
+
+  /** Whether this very message was ever processed. */
+  wasProcessed(receiver: Address, sender: PartnerId, session: number, seq: number): boolean {
+    return (this.everThrough.get(`${this.pairKey(receiver, sender)}\n${session}`) ?? 0) >= seq;
   }
 
   /** An activity as it is stored now. */
@@ -154,8 +161,9 @@ export class Image {
       const row = readOutbox(bytes ?? before);
       if (row === undefined) continue;
       const { partner: to, message } = row;
-      const session =
-        bytes === null ? this.#sessions.get(`${address}\n${name}`) : activities.get(to)?.outbound?.session;
+      const outbound = activities.get(to)?.outbound;
+      const sealed = outbound === undefined ? undefined : sessionOf(outbound, message.seq);
+      const session = bytes === null ? this.#sessions.get(`${address}\n${name}`) : sealed;
       if (session === undefined) continue;
       if (bytes === null) gone.push({ to, session, message });
       else {
@@ -181,6 +189,8 @@ export class Image {
     const key = this.pairKey(address, partner);
     const known = this.processed.get(key);
     const { session, through } = inbound;
+    const ever = `${key}\n${session}`;
+    this.everThrough.set(ever, Math.max(this.everThrough.get(ever) ?? 0, through));
     const isMore =
       known === undefined || session > known.session || (session === known.session && through > known.through);
     if (isMore) this.processed.set(key, { session, through });

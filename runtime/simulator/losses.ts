@@ -5,8 +5,8 @@
  * process finds a loss out is the rule of the Redis store, `redis-counters.ts`: this is where whole clusters try it.
  */
 import { pinnedPartition } from '../../placement/placement.ts';
-import type { Commit, Epoch, Mark, Outcome, Partition } from '../store.ts';
-import { MemoryStore } from '../stores/memory.ts';
+import type { Commit, Epoch, Loss, Mark, Outcome, Partition } from '../store.ts';
+import { type MemoryOptions, MemoryStore } from '../stores/memory.ts';
 import { type Known, RedisCounters } from '../stores/redis-counters.ts';
 import type { Image } from './image.ts';
 import type { SimulatedNode } from './virtual-time.ts';
@@ -86,6 +86,10 @@ export class Losses {
       if (this.#of(node).seen(partition, now, asked.get(partition)) !== undefined) this.#report(node, partition);
   }
 
+  onLoss(node: SimulatedNode, tell: (loss: Loss) => void): () => void {
+    return this.#of(node).onLoss(tell);
+  }
+
   claimed(node: SimulatedNode, present: Present, asked: Asked): void {
     this.heard(node, present, asked);
     for (const [partition, { epoch, counter }] of present) this.#of(node).claimed(partition, epoch, counter);
@@ -122,21 +126,18 @@ export class Losses {
   }
 }
 
-/** A store that holds what the image says. Epochs are those of the image, or higher where it takes a claim to get there. */
-export async function storeOf(image: Image, partitions: number): Promise<MemoryStore> {
-  const store = new MemoryStore({ partitions });
-  await store.claim(
-    Array.from({ length: partitions }, (_, home) => home),
-    'before',
-  );
+/** A store that holds what the image says, its epochs too. */
+export async function storeOf(
+  image: Image,
+  options: MemoryOptions & { readonly partitions: number },
+): Promise<MemoryStore> {
+  const { partitions } = options;
+  const store = new MemoryStore({ ...options, epochs: image.epochs });
   for (const { address, partition, version, head, wakeAt, records } of image.entities.values()) {
-    const commit = { partition: partition % partitions, epoch: 1, address, expected: 0, version, head };
+    const home = partition % partitions;
+    const commit = { partition: home, epoch: image.epochs.get(home) ?? 0, address, expected: 0, version, head };
     await store.commit([{ ...commit, records: [...records], wakeBefore: undefined, wakeAt }]);
   }
   for (const [address, worker] of image.pins) await store.pin(address, pinnedPartition(address, partitions), worker);
-  for (const [partition, epoch] of image.epochs) {
-    let [now = 0] = await store.epochs([partition]);
-    while (now < epoch) now = (await store.claim([partition], 'before'))[0]?.epoch ?? epoch;
-  }
   return store;
 }

@@ -1,6 +1,8 @@
 /**
  * The watch: holds everything that workers say and write against the image, as it happens.
  *
+ * Longer than 400 lines because each check sees what workers say, write and lose together.
+ *
  * Owns the checks that need no knowledge of the application, each under the number of the promise that it is about:
  * what leaves a worker is durable (P2), commits form one history (P3), no message is processed again (P4), a repeated
  * answer is the same (P5), nothing leaves an outbox unprocessed (P7), what is handed over is what is stored (TY2, HO1).
@@ -57,6 +59,8 @@ export class Watch {
   /** How often the store went back. */
   lossCount = 0;
   readonly #witnesses = new Map<string, Witness>();
+  /** Partitions of which a node has found that they went back, and that have not done so again. */
+  readonly #lossFound = new Map<SimulatedNode, Set<Partition>>();
   readonly #epochsGiven = new Map<Partition, Epoch>();
   /** By node: epochs of partitions that it has given away. */
   readonly #givenAway = new Map<SimulatedNode, Map<Partition, Epoch>>();
@@ -86,7 +90,7 @@ export class Watch {
   posted(node: SimulatedNode, envelope: Envelope): void {
     if (node.isStopped)
       this.violate('P2', `${node.name} sends ${envelope.kind} to ${envelope.to} though it was stopped`);
-    if (this.lossCount > 0) return;
+    if (this.lossCount > 0) return this.#postedAfterLoss(node, envelope);
     switch (envelope.kind) {
       case 'reply':
         return this.#answered(envelope);
@@ -101,6 +105,38 @@ export class Watch {
       default:
         return;
     }
+  }
+
+  /** Who has found a loss says nothing any more but what the store has (P8). */
+  #postedAfterLoss(node: SimulatedNode, envelope: Envelope): void {
+    const { image } = this.#parts;
+    if (envelope.kind === 'reply') {
+      const message = this.#calls.get(`${envelope.to}:${envelope.call}`);
+      if (message === undefined || envelope.status !== 'answer') return;
+      return this.#checkKept(node, message.to, message.from, message.arrival);
+    }
+    if (envelope.kind === 'ack' || (envelope.kind === 'probed' && envelope.number >= 0))
+      this.#checkKept(node, envelope.from, envelope.to, { session: envelope.session, seq: envelope.number });
+    else if (envelope.kind === 'close') this.#closed(envelope);
+    else if (envelope.kind === 'message' && this.#isDurable(envelope.from)) {
+      const { from, to, arrival } = envelope;
+      if (!image.everSent.has(image.messageKey(from, to, arrival.session, arrival.seq)))
+        this.violate('P2', `${from} sends ${to} ${arrival.session}.${arrival.seq} before it is in the durable outbox`);
+    }
+  }
+
+  #checkKept(
+    node: SimulatedNode,
+    entity: Address,
+    partner: PartnerId,
+    { session, seq }: { readonly session: number; readonly seq: number },
+  ): void {
+    if (!this.#isDurable(entity) || this.#lossFound.get(node)?.has(this.#partitionOf(entity)) !== true) return;
+    const inbound = this.#parts.image.activity(entity, partner)?.inbound;
+    const isKept =
+      inbound !== undefined && (inbound.session > session || (inbound.session === session && inbound.through >= seq));
+    if (!isKept)
+      this.violate('P8', `${entity} speaks of ${session}.${seq} of ${partner}, which ${node.name} knows to be lost`);
   }
 
   #answered({ to, call, status, bytes }: ReplyEnvelope): void {
@@ -242,6 +278,8 @@ export class Watch {
   /** The store has gone back. From here on nobody's history can be held against it, but those who own what is gone must find out. */
   wentBack(witnesses: readonly Witness[], isGone: (partition: Partition) => boolean): void {
     this.lossCount += 1;
+    for (const found of this.#lossFound.values())
+      for (const partition of [...found]) if (isGone(partition)) found.delete(partition);
     // To a copy that may be younger than that of the time before: what was gone is there again, and nobody can find it missing.
     for (const [key, { partition }] of this.#witnesses) if (isGone(partition)) this.#witnesses.delete(key);
     for (const witness of witnesses)
@@ -252,6 +290,7 @@ export class Watch {
   /** A node found that the store has lost commits of a partition. */
   lossFound(node: SimulatedNode, partition: Partition): void {
     this.#witnesses.delete(`${node.name} ${partition}`);
+    this.#lossFound.set(node, (this.#lossFound.get(node) ?? new Set()).add(partition));
     this.lossReported(node, `partition ${partition} went back`);
   }
 
@@ -278,6 +317,7 @@ export class Watch {
       if (outcomes[index] !== 'committed') continue;
       const change = image.changeOf(commit);
       this.#checkHistory(node, change);
+      this.#checkNumbers(change);
       if (this.#isDurable(commit.address) && this.lossCount === 0) {
         for (const [partner, activity] of change.activities)
           if (activity?.inbound !== undefined) this.#checkInbound(change, partner, activity.inbound);
@@ -304,6 +344,17 @@ export class Watch {
       );
     if (expected !== entity.version || version <= expected)
       this.violate('P3', `${address} goes from version ${entity.version} to ${version}, expecting ${expected}`);
+  }
+
+  /** No number of a session ever means two messages, also when the store went back (A6). */
+  #checkNumbers({ commit: { address }, sent }: Change): void {
+    const { image } = this.#parts;
+    if (!this.#isDurable(address)) return;
+    for (const { to, session, message } of sent) {
+      const before = image.everSent.get(image.messageKey(address, to, session, message.seq));
+      if (before === undefined || isEqual(before.content.payload, message.content.payload)) continue;
+      this.violate('P7', `${address} gives ${to} two messages ${session}.${message.seq}`);
+    }
   }
 
   /** The one partition by which an entity may be committed now. */
@@ -339,9 +390,7 @@ export class Watch {
     const letters = dead.filter(({ side }) => side === 'sender');
     for (const { to, session, message } of gone) {
       if (!isEntityPartner(to) || !this.#isDurable(to)) continue;
-      const known = image.processed.get(image.pairKey(to, address));
-      const isProcessed = known?.session === session && known.through >= message.seq;
-      if (isProcessed) continue;
+      if (image.wasProcessed(to, address, session, message.seq)) continue;
       const index = letters.findIndex(
         ({ partner, content }) => partner === to && isEqual(content.payload, message.content.payload),
       );

@@ -1,9 +1,10 @@
 /**
  * Who may open a data folder: its format, the processes that have it open, and what is said when it fails.
  *
- * Owns the two notes that the embedded store keeps inside the folder ('format' and 'users') and how a process is told
+ * Owns the two notes that the embedded store keeps inside the folder ('format' and 'users'), and how a process is told
  * from a later one with the same pid. Does not read or write them: the store does, in one write transaction, so that
- * of two processes that come at once one sees the other.
+ * of two processes that come at once one sees the other. Owns the note beside the folder, by which one that was put back is
+ * noticed, and writes it.
  *
  * Invariants:
  * - SF1 A folder is opened only in the format and with the partitions that it was made with; nothing is converted silently.
@@ -12,9 +13,10 @@
  * Processes in other containers are not seen and count as gone. That is harmless to the data (S2 refuses a stale owner).
  */
 import { readFileSync } from 'node:fs';
-import { open, statfs } from 'node:fs/promises';
+import { open, readFile, rename, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Effect, SkerryError } from '../../core/errors.ts';
+import type { Loss } from '../store.ts';
 
 /** One process that has a folder open. */
 export interface FolderUser {
@@ -64,6 +66,24 @@ export async function syncFolders(folder: string, topmost: string): Promise<void
     await file.sync().finally(() => file.close());
     if (path === end) return;
   }
+}
+
+/**
+ * Holds the number of a folder's last transaction against what was noted beside it, where no copy that is put back reaches, and notes what it has now. Returns
+ * what is missing. Where nothing may be written beside it nothing is noted, and nobody finds out.
+ */
+export async function witness(folder: string, id: string, transactions: number): Promise<Loss | undefined> {
+  const path = `${folder}.witness`;
+  const noted = await readFile(path).then(parseNote, () => undefined);
+  const { id: of, transactions: last } = isRecord(noted) ? noted : {};
+  const missing = of === id && typeof last === 'number' ? Math.max(0, last - transactions) : 0;
+  // Half a note is none: a crash in the middle of this leaves the one before, or none.
+  const draft = `${path}.${process.pid}`;
+  await writeFile(draft, noteOf({ id, transactions })).then(
+    () => rename(draft, path),
+    () => undefined,
+  );
+  return missing === 0 ? undefined : { partition: undefined, epoch: 0, commits: missing };
 }
 
 function absent(error: unknown): undefined {

@@ -21,19 +21,23 @@ interface Meta extends Ordered {
 /** What was acknowledged is never lost: an epoch says everything. */
 export const markOf = (): Mark => 0;
 
-export function claimOne(meta: Meta, partition: Partition, home: Partition, owner: string): Claim {
-  const { epoch, previous, before } = raise(meta, partition, owner);
+export function claimOne(
+  meta: Meta,
+  { partition, home, now }: { partition: Partition; home: Partition; now: number },
+  owner: string,
+): Claim {
+  const { epoch, previous, before } = raise(meta, partition, { now, owner });
   return { partition, epoch, previous, mark: markOf(), before, pins: pinsOf(meta, home) };
 }
 
 export function pin(
   meta: Meta,
-  { address, partition, home }: { address: Address; partition: Partition; home: Partition },
+  { address, partition, home, now }: { address: Address; partition: Partition; home: Partition; now: number },
   worker: string | undefined,
 ): void {
   if (worker === undefined) meta.removeSync(pinKey(home, address));
   else meta.putSync(pinKey(home, address), Buffer.from(worker));
-  for (const raised of new Set([home, partition])) raise(meta, raised, undefined);
+  for (const raised of new Set([home, partition])) raise(meta, raised, { now, owner: undefined });
 }
 
 /** The pins of one home, or all, in order of their addresses. */
@@ -51,14 +55,17 @@ export function lease(meta: Meta, name: string, holder: string, call: LeaseCall)
   return after;
 }
 
-/** Raises an epoch. Without a new owner the old one is still named as who had it. */
+/**
+ * Raises an epoch, at least to the date: a folder that was put back has forgotten only lower ones (S6). Without a new owner
+ * the old one is still named as who had it.
+ */
 function raise(
   meta: Meta,
   partition: Partition,
-  owner: string | undefined,
+  { now, owner }: { now: number; owner: string | undefined },
 ): { epoch: Epoch; previous: Epoch; before: string | undefined } {
   const held = epochOf(meta.getBinary(epochKey(partition)));
-  const epoch = held.epoch + 1;
+  const epoch = Math.max(held.epoch + 1, now);
   meta.putSync(epochKey(partition), epochValue(epoch, owner ?? held.owner));
   return { epoch, previous: held.epoch, before: held.owner };
 }

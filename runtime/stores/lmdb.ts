@@ -22,6 +22,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import { isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
+import { machineNow, newMachineId } from '../environment.ts';
 import type {
   Along,
   Claim,
@@ -29,6 +30,7 @@ import type {
   Epoch,
   Lease,
   Loaded,
+  Loss,
   Outcome,
   Partition,
   RecordName,
@@ -50,6 +52,7 @@ import {
   thisProcess,
   unknownFormat,
   unopenable,
+  witness,
 } from './lmdb-folder.ts';
 import {
   epochKey,
@@ -76,6 +79,8 @@ export interface LmdbOptions {
   readonly readOnly?: boolean;
   /** Who opens it: shown to whoever finds the folder in use. */
   readonly owner?: string;
+  /** For tests: the clock that epochs follow, ms. */
+  readonly now?: () => number;
   /** For tests: called between the steps of a group, inside its transaction; what it throws fails the group. */
   readonly onStep?: (step: LmdbStep) => void;
 }
@@ -90,6 +95,16 @@ interface Databases {
   readonly records: Bytes;
   readonly wakes: Bytes;
   readonly meta: Bytes;
+}
+
+interface Entered {
+  readonly id: string;
+  readonly partitions: number;
+}
+
+interface Opened extends LmdbOptions, Entered {
+  readonly partitions: number;
+  readonly loss: Loss | undefined;
 }
 
 const nothing = new Uint8Array();
@@ -123,7 +138,9 @@ async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
   try {
     await checkDataFile(path);
     databases = openDatabases(path, options.readOnly ?? false);
-    return new LmdbStore(path, databases, await enterOnce(path, databases, options), options);
+    const { id, partitions } = await enterOnce(path, databases, options);
+    const loss = options.readOnly ? undefined : await witness(path, id, lastTransaction(databases));
+    return new LmdbStore(path, databases, { ...options, id, partitions, loss });
   } catch (error) {
     await databases?.root.close();
     openFolders.delete(path);
@@ -132,6 +149,7 @@ async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
 }
 
 class LmdbStore implements Store {
+  readonly id: string;
   readonly partitions: number;
   readonly markOf = markOf;
   readonly valueBytesMax = 64 * 1024 * 1024;
@@ -145,24 +163,32 @@ class LmdbStore implements Store {
   #closing: Promise<void> | undefined;
   readonly #underway = new Set<Promise<unknown>>();
   readonly #writes: Writes;
+  /** Found when the folder was opened, and not told yet. */
+  #loss: Loss | undefined;
 
-  constructor(path: string, databases: Databases, partitions: number, options: LmdbOptions) {
+  constructor(path: string, databases: Databases, options: Opened) {
+    this.id = options.id;
+    this.#loss = options.loss;
     this.#path = path;
     this.#databases = databases;
-    this.partitions = partitions;
+    this.partitions = options.partitions;
     this.#options = options;
     this.#step = options.onStep ?? (() => {});
     this.#writes = new Writes(path, () => isWriting(this.#databases));
   }
 
+  onLoss(tell: (loss: Loss) => void): () => void {
+    if (this.#loss !== undefined) tell(this.#loss);
+    this.#loss = undefined;
+    return () => undefined;
+  }
+
   claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
-    return this.#transact(({ meta }) =>
-      partitions.map((partition) => claimOne(meta, partition, this.#home(partition), owner)),
-    );
+    return this.#transact(({ meta }) => partitions.map((partition) => claimOne(meta, this.#place(partition), owner)));
   }
 
   pin(address: Address, partition: Partition, worker: string | undefined): Promise<void> {
-    return this.#transact(({ meta }) => pin(meta, { address, partition, home: this.#home(partition) }, worker));
+    return this.#transact(({ meta }) => pin(meta, { address, ...this.#place(partition) }, worker));
   }
 
   pins(): Promise<Pin[]> {
@@ -233,7 +259,10 @@ class LmdbStore implements Store {
     try {
       // On a full disk the note that this process has the folder open stays; it holds as long as the process lives.
       const databases = this.#databases;
-      if (databases !== undefined && !this.#options.readOnly) await leave(this.#writes, databases).catch(causeOf);
+      if (databases !== undefined && !this.#options.readOnly) {
+        await leave(this.#writes, databases).catch(causeOf);
+        await witness(this.#path, this.id, lastTransaction(databases));
+      }
     } finally {
       await this.#databases?.root.close();
       this.#writes.close();
@@ -258,6 +287,10 @@ class LmdbStore implements Store {
     if (before.wakeAt !== commit.wakeAt) moveWake(wakes, this.#home(commit.partition), commit, before.wakeAt);
     this.#step('wake-written');
     return 'committed';
+  }
+
+  #place(partition: Partition): { partition: Partition; home: Partition; now: number } {
+    return { partition, home: this.#home(partition), now: (this.#options.now ?? machineNow)() };
   }
 
   #home(partition: Partition): Partition {
@@ -378,18 +411,18 @@ function moveWake(wakes: Bytes, home: Partition, { address, wakeAt }: Commit, be
   if (wakeAt !== undefined) wakes.putSync(wakeKey(home, { address, wakeAt }), nothing);
 }
 
-async function enterOnce(path: string, databases: Databases, options: LmdbOptions): Promise<number> {
+async function enterOnce(path: string, databases: Databases, options: LmdbOptions): Promise<Entered> {
   const writes = new Writes(path, () => isWriting(databases));
   return enter(writes, databases, options).finally(() => writes.close());
 }
 
-/** Checks the format and joins the folder's users, in one transaction; answers the number of partitions. */
-async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOptions): Promise<number> {
+/** Checks the format and joins the folder's users, in one transaction. */
+async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOptions): Promise<Entered> {
   const { path } = writes;
   if (options.readOnly) {
     const note = meta.getBinary('format');
     if (note === undefined) throw new SkerryError('not-found', `There is no data of Skerry in ${path}`);
-    return partitionsOf(path, note, options.partitions);
+    return { id: identityOf(meta), partitions: partitionsOf(path, note, options.partitions) };
   }
   const join = () => {
     const note = meta.getBinary('format');
@@ -400,9 +433,15 @@ async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOp
       joinUsers(path, meta.getBinary('users'), thisProcess(options.shared ?? false, options.owner ?? '')),
     );
     if (note === undefined) meta.putSync('format', formatNote(partitions));
-    return partitions;
+    if (identityOf(meta) === '') meta.putSync('id', Buffer.from(newMachineId()));
+    return { id: identityOf(meta), partitions };
   };
   return writes.run((write) => meta.childTransaction(write), join);
+}
+
+/** Of a folder that is only looked into, and that nobody has opened since stores have one: ''. */
+function identityOf(meta: Bytes): string {
+  return meta.getBinary('id')?.toString() ?? '';
 }
 
 async function leave(writes: Writes, { meta }: Databases): Promise<void> {

@@ -127,10 +127,22 @@ class Wakes {
   }
 }
 
+export interface MemoryOptions {
+  readonly id?: string;
+  readonly partitions?: number;
+  readonly valueBytesMax?: number;
+  /** For epochs that follow a clock, as those of a store that may go back do (S6). */
+  readonly now?: () => number;
+  /** What they are at first. */
+  readonly epochs?: ReadonlyMap<Partition, Epoch>;
+}
+
 export class MemoryStore implements Store {
+  readonly id: string;
   readonly partitions: number;
   readonly valueBytesMax: number;
   readonly groupsAtOnce = 2;
+  readonly #now: () => number;
   readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string | undefined }>();
   /** By their homes: worker of each pinned address. */
   readonly #pins = new Map<Partition, Map<Address, string>>();
@@ -139,7 +151,10 @@ export class MemoryStore implements Store {
   readonly #addresses = new Ordered();
   readonly #wakes = new Map<Partition, Wakes>();
 
-  constructor(options: { partitions?: number; valueBytesMax?: number } = {}) {
+  constructor(options: MemoryOptions = {}) {
+    this.id = options.id ?? 'memory';
+    this.#now = options.now ?? (() => 0);
+    for (const [partition, epoch] of options.epochs ?? []) this.#epochs.set(partition, { epoch, owner: undefined });
     this.partitions = options.partitions ?? 256;
     this.valueBytesMax = options.valueBytesMax ?? 64 * 1024 * 1024;
   }
@@ -147,6 +162,10 @@ export class MemoryStore implements Store {
   /** What was acknowledged is never lost: the epoch says everything. */
   markOf(): Mark {
     return 0;
+  }
+
+  onLoss(): () => void {
+    return () => undefined;
   }
 
   async claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
@@ -244,7 +263,7 @@ export class MemoryStore implements Store {
   }
 
   #raise(partition: Partition, owner: string | undefined): Epoch {
-    const epoch = (this.#epochs.get(partition)?.epoch ?? 0) + 1;
+    const epoch = Math.max((this.#epochs.get(partition)?.epoch ?? 0) + 1, Math.floor(this.#now()));
     this.#epochs.set(partition, { epoch, owner });
     return epoch;
   }

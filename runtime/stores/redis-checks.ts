@@ -5,6 +5,7 @@
  * Owns what is said about it. A server that does not let itself be asked is not refused: what it promises is then unknown.
  */
 import { isSkerryError, SkerryError } from '../../core/errors.ts';
+import { newMachineId } from '../environment.ts';
 import type { Log } from '../log.ts';
 import { formatKey, formatNote, partitionsOf } from './redis-layout.ts';
 import type { RedisLink, Reply } from './redis-link.ts';
@@ -16,6 +17,12 @@ export async function enter(link: RedisLink, prefix: string, wanted: number | un
   await link.write(key, ['SET', key, formatNote(wanted ?? 256), 'NX']);
   const note = await link.read(key, ['GET', key]);
   return partitionsOf(`${link.where} (prefix ${prefix})`, String(note), wanted);
+}
+
+/** The store's own, made by who opens it first. */
+export async function identityOf(link: RedisLink, key: string): Promise<string> {
+  await link.write(key, ['SET', key, newMachineId(), 'NX']);
+  return String(await link.read(key, ['GET', key]));
 }
 
 /** Throws `store-failed` with the commands that this user may not use. */

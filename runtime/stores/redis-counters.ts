@@ -11,14 +11,7 @@
  * - RC3 A mark is the counter of a server that has everything which was accepted by an epoch. All that a server can have of an
  *   epoch is among what its owner sent; if each of that was answered, a server that has as many has the same (S10).
  */
-import type { Epoch, Mark, Partition } from '../store.ts';
-
-export interface Loss {
-  readonly partition: Partition;
-  readonly epoch: Epoch;
-  /** How many commits are gone at least; 0 where only the claim is known to be gone. */
-  readonly commits: number;
-}
+import type { Epoch, Loss, Mark, Partition } from '../store.ts';
 
 /** Epoch and commit counter of a partition. */
 export interface Known {
@@ -41,6 +34,13 @@ interface ByEpoch {
 export class RedisCounters {
   readonly #had = new Map<Partition, Had>();
   readonly #lost = new Map<Partition, Epoch>();
+  readonly #tells = new Set<(loss: Loss) => void>();
+
+  /** Have losses told where they are seen; returns the end of it. */
+  onLoss(tell: (loss: Loss) => void): () => void {
+    this.#tells.add(tell);
+    return () => void this.#tells.delete(tell);
+  }
 
   get partitions(): Partition[] {
     return [...this.#had.keys()];
@@ -106,6 +106,8 @@ export class RedisCounters {
     // What is lost belongs to an earlier claim of this process: it has read everything again since.
     if (had.epoch !== asked.epoch || this.isLost(partition, had.epoch)) return undefined;
     this.#lost.set(partition, had.epoch);
-    return { partition, epoch: had.epoch, commits: Math.max(0, asked.counter - counter) };
+    const loss = { partition, epoch: had.epoch, commits: Math.max(0, asked.counter - counter) };
+    for (const tell of [...this.#tells]) tell(loss);
+    return loss;
   }
 }

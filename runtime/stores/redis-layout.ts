@@ -3,6 +3,7 @@
  * one script call can change them together and a Redis Cluster keeps them on one server.
  *
  *   prefix:format          JSON                               format, partitions
+ *   prefix:id              string                             the store's own
  *   prefix:lease:name      hash   h, t, u                     holder, term, until
  *   prefix{home}:o:number  hash   e, c, o                     epoch, commit counter and owner of one partition
  *   prefix{home}:e:address hash   '' → version, wakeAt, head; name → record       what a load reads, and nothing else
@@ -93,6 +94,10 @@ export class RedisLayout {
 
   pins(partition: Partition): string {
     return `${this.tag(partition)}p`;
+  }
+
+  get identity(): string {
+    return `${this.prefix}:id`;
   }
 
   lease(name: string): string {

@@ -8,9 +8,9 @@
  * Invariants:
  * - SR1 On one server a group, whose size is the caller's to bound, is one call; on a cluster it is one for each partition,
  *   all sent before the first is awaited.
- * - SR2 A server that is behind what it acknowledged is found out at the next commit, ownership check or connection: its
- *   partitions are reported with `(P8)`, and their epochs are stale here from then on, so that nothing in memory that is newer
- *   than the store meets it.
+ * - SR2 A server that is behind what it acknowledged is found out at the next commit, ownership check or connection. Who
+ *   listens is told of each of its partitions, and their epochs are stale here from then on, so that nothing in memory that is
+ *   newer than the store meets it.
  * - SR3 Epochs follow the server's clock, so that a server that forgot a claim does not give its epoch again (S6).
  *
  * As long as a claim of several partitions in a cluster is not one step, one that fails may have raised some of their epochs.
@@ -26,6 +26,7 @@ import type {
   Epoch,
   Lease,
   Loaded,
+  Loss,
   Mark,
   Outcome,
   Partition,
@@ -35,8 +36,8 @@ import type {
 } from '../store.ts';
 import type { LeaseCall } from './lease.ts';
 import { compareAddresses } from './memory.ts';
-import { checkRights, enter, sayWhatIsKept } from './redis-checks.ts';
-import { type Known, type Loss, RedisCounters } from './redis-counters.ts';
+import { checkRights, enter, identityOf, sayWhatIsKept } from './redis-checks.ts';
+import { type Known, RedisCounters } from './redis-counters.ts';
 import { checkPrefix, isLazy, lexRange, RedisLayout } from './redis-layout.ts';
 import { RedisLink, type Reply } from './redis-link.ts';
 import { type FetchAddresses, firstAddresses } from './redis-listing.ts';
@@ -106,6 +107,7 @@ export async function openRedis(options: RedisOptions): Promise<Store> {
     await checkRights(link, layout.lease('probe'));
     await sayWhatIsKept(link, log);
     return new RedisStore(link, layout, {
+      id: await identityOf(link, layout.identity),
       log,
       minReplicas: options.minReplicas ?? 0,
       waitMs: options.minReplicasMs ?? 1_000,
@@ -117,6 +119,7 @@ export async function openRedis(options: RedisOptions): Promise<Store> {
 }
 
 interface StoreOptions {
+  readonly id: string;
   readonly log: Log;
   readonly minReplicas: number;
   readonly waitMs: number;
@@ -128,6 +131,7 @@ interface Entity {
 }
 
 class RedisStore implements Store {
+  readonly id: string;
   readonly partitions: number;
   readonly valueBytesMax = valueBytesMax;
   readonly groupsAtOnce = 1;
@@ -142,6 +146,7 @@ class RedisStore implements Store {
     this.#link = link;
     this.#layout = layout;
     this.#options = options;
+    this.id = options.id;
     this.partitions = layout.partitions;
     link.onAgain = () => void this.#lookAgain();
   }
@@ -341,16 +346,10 @@ class RedisStore implements Store {
   // ---- what the server has lost (P8)
 
   #look(present: Present, known: Known | undefined): void {
-    const loss = this.#counters.seen(present.partition, present, known);
-    if (loss !== undefined) this.#report(loss);
+    this.#counters.seen(present.partition, present, known);
   }
 
-  #report({ partition, epoch, commits }: Loss): void {
-    this.#options.log.error(
-      { store: this.#link.where, partition, epoch, commits },
-      'Redis has lost commits that it had acknowledged: it was restarted from older data, or a replica that was behind took over; what this worker has of the partition in memory is dropped (P8)',
-    );
-  }
+  readonly onLoss = (tell: (loss: Loss) => void): (() => void) => this.#counters.onLoss(tell);
 
   /** There is a connection again: is it still the same server, with the same data (SR2)? */
   async #lookAgain(): Promise<void> {

@@ -160,7 +160,8 @@ function activitySample(): Uint8Array {
     closedAt: 0,
     answers: [{ seq: 9, bytes: encode(['done', 1]), until: 1e13 }],
   };
-  activity.outbound = { session: 2, next: 7, unacked: [], isClosing: true, activeAt: 1e12 };
+  const sealed = [{ session: 1, end: 3 }];
+  activity.outbound = { session: 2, next: 7, unacked: [], sealed, isClosing: true, activeAt: 1e12 };
   activity.application.value = { kept: [1, { b: new Uint8Array(4) }] };
   return new Uint8Array(encodeActivity(activity));
 }

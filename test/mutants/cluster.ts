@@ -6,8 +6,8 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'a claim raises no epoch',
     promise: 'P3',
     file: 'runtime/stores/memory.ts',
-    find: '    const epoch = (this.#epochs.get(partition)?.epoch ?? 0) + 1;\n',
-    replace: '    const epoch = this.#epochs.get(partition)?.epoch ?? 1;\n',
+    find: 'Math.max((this.#epochs.get(partition)?.epoch ?? 0) + 1, ',
+    replace: 'Math.max(this.#epochs.get(partition)?.epoch ?? 1, ',
     tests: ['stores'],
   },
   {

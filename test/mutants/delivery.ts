@@ -38,8 +38,8 @@ export const deliveryMutants: readonly Mutant[] = [
     name: 'the outbox of a lost history stays beside the new one',
     promise: 'P8',
     file: 'runtime/courier.ts',
-    find: '    for (const message of outbound.unacked) records.set(recordName.outbox(from, message.seq), null);\n    reopen',
-    replace: '    reopen',
+    find: '    for (const { seq } of before?.unacked ?? []) records.set(recordName.outbox(partner, seq), null);\n',
+    replace: '',
     tests: ['courier-late'],
   },
   {

@@ -161,9 +161,9 @@ export const mutants: readonly Mutant[] = [
     name: 'outputs are released before the store has accepted the commit',
     promise: 'P2',
     file: 'runtime/commit.ts',
-    find: '    this.#underWayCount += 1;\n',
+    find: '    this.#underWayCount += 1;\n    this.groupCount',
     replace:
-      '    this.#underWayCount += 1;\n    for (const { activation, batch } of flying) this.#sink.released(activation, batch);\n',
+      '    this.#underWayCount += 1;\n    for (const { activation, batch } of flying) this.#sink.released(activation, batch);\n    this.groupCount',
     tests: [],
   },
   {
@@ -218,8 +218,8 @@ export const mutants: readonly Mutant[] = [
     name: 'a query asks nobody whether the entity is still here',
     promise: 'P9',
     file: 'runtime/turns.ts',
-    find: "activation.behaviour.reads === 'local' ||",
-    replace: 'true ||',
+    find: "if (activation.behaviour.reads === 'local') this",
+    replace: 'if (true) this',
     tests: ['worker'],
   },
   {

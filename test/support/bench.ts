@@ -1,5 +1,5 @@
 /** One entity on a workbench: turns by `perform`, as the runtime runs them, with a clock and numbers of one's own. */
-import type { Arrival, Content } from '../../core/activity.ts';
+import { type Arrival, type Content, lineageOf } from '../../core/activity.ts';
 import type { Behaviour, EffectOutcome } from '../../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { addressOf, type PartnerId } from '../../core/message.ts';
@@ -31,6 +31,7 @@ export class Bench {
     this.behaviour = behaviour;
     const key = options.key ?? 'one';
     this.record = freshRecord(addressOf(behaviour.contract.type, key), behaviour);
+    this.record.lineage = lineageOf('bench', 1);
     this.limits = { ...defaultLimits, ...options.limits };
     this.#handlers = behaviour.instantiate(key);
   }

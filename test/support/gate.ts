@@ -10,6 +10,7 @@ import {
   type Epoch,
   type Lease,
   type Loaded,
+  type Loss,
   type Mark,
   type Outcome,
   type Partition,
@@ -41,6 +42,7 @@ function gate(): Gate {
 
 export class GateStore implements Store {
   readonly inner: Store;
+  readonly id: string;
   readonly partitions: number;
   readonly valueBytesMax: number;
   readonly groupsAtOnce: number;
@@ -61,6 +63,7 @@ export class GateStore implements Store {
 
   constructor(inner: Store = new MemoryStore({ partitions: 16 })) {
     this.inner = inner;
+    this.id = inner.id;
     this.partitions = inner.partitions;
     this.valueBytesMax = inner.valueBytesMax;
     this.groupsAtOnce = inner.groupsAtOnce;
@@ -93,6 +96,14 @@ export class GateStore implements Store {
       this.#epochGate = undefined;
       held.open();
     };
+  }
+
+  /** Who is told of losses. */
+  readonly tells = new Set<(loss: Loss) => void>();
+
+  onLoss(tell: (loss: Loss) => void): () => void {
+    this.tells.add(tell);
+    return () => void this.tells.delete(tell);
   }
 
   #knock(): void {

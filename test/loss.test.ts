@@ -1,0 +1,175 @@
+/** Lost history, as a worker deals with it: what is dropped, what is said of it, and what no loss can repeat. */
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { behaviour, command, effect, entity, settled, type Turn, unchecked } from '../core/index.ts';
+import { partitionOf } from '../placement/hash.ts';
+import { embed } from '../runtime/embed.ts';
+import { machineEnvironment } from '../runtime/environment.ts';
+import { openLmdb } from '../runtime/stores/lmdb.ts';
+import { MemoryStore } from '../runtime/stores/memory.ts';
+import { GateStore } from './support/gate.ts';
+import { assert, suite } from './support/suite.ts';
+import { watch, withTallies } from './support/tally.ts';
+
+const test = suite('loss');
+
+test('P8, LR1: what a store loses is dropped from memory where that is found, and said once for all partitions', () =>
+  withTallies({}, async ({ hand, gate, cluster, tally, during }) => {
+    const keys = ['a', 'b', 'c', 'd'];
+    for (const key of keys) await during(tally(key).add(1));
+    const [worker] = cluster.workers;
+    assert.ok(worker);
+    const lost = new Set(keys.map((key) => partitionOf(`tally/${key}`, gate.partitions)));
+    for (const partition of lost)
+      for (const tell of [...gate.tells]) tell({ partition, epoch: worker.ownership.epochOf(partition), commits: 2 });
+    for (const key of keys) assert.not.ok(worker.isActive(`tally/${key}`), 'it is gone before anything else happens');
+    await hand.advance(5_000);
+    const said = hand.logged.filter(({ message }) => message.includes('(P8)'));
+    assert.equal(
+      said.map(({ details }) => details),
+      [{ worker: worker.name, partitions: [...lost], commits: 2 * lost.size, entities: keys.length }],
+    );
+  }));
+
+test('P8: a loss of an earlier claim says nothing of the present one', () =>
+  withTallies({}, async ({ hand, gate, cluster, tally, during }) => {
+    await during(tally('a').add(1));
+    const [worker] = cluster.workers;
+    const partition = partitionOf('tally/a', gate.partitions);
+    for (const tell of [...gate.tells]) tell({ partition, epoch: 0, commits: 2 });
+    await hand.advance(5_000);
+    assert.ok(worker?.isActive('tally/a'));
+    assert.not.ok(hand.logged.some(({ message }) => message.includes('(P8)')));
+  }));
+
+/** One that takes one group at a time, as those do that may go back. */
+class OneAtATime extends GateStore {
+  override readonly groupsAtOnce = 1;
+  #underWay = 0;
+  most = 0;
+
+  override async commit(...given: Parameters<GateStore['commit']>): ReturnType<GateStore['commit']> {
+    this.#underWay += 1;
+    this.most = Math.max(this.most, this.#underWay);
+    return super.commit(...given).finally(() => {
+      this.#underWay -= 1;
+    });
+  }
+}
+
+test('G4, P8: a commit that ends a doubt waits for the group that is under way', async () => {
+  const gate = new OneAtATime(new MemoryStore({ partitions: 16 }));
+  await withTallies({ gate }, async ({ hand, tally }) => {
+    gate.faults.commit.push('lost after');
+    const lost = watch(tally('a').add(1));
+    await hand.advance(20);
+    const open = gate.holdCommits();
+    const other = watch(tally('b').add(1));
+    await hand.advance(2_000);
+    open();
+    await hand.advance(5_000);
+    assert.equal([lost.value, other.value, gate.most], [1, 1, 1]);
+  });
+});
+
+const Order = entity('order', {
+  initial: () => ({ paid: 0 }),
+  operations: { pay: command(unchecked<number>()) },
+});
+
+/** An app that pays by an effect, and what the provider was given: key and payment. */
+function payments() {
+  const paid: (readonly [string, number])[] = [];
+  const pay = effect('pay', async (id: number, { idempotencyKey }) => void paid.push([idempotencyKey, id]));
+  const order = behaviour(
+    Order,
+    {
+      pay: (turn: Turn<typeof Order>, id: number) => turn.perform(pay, id),
+    },
+    {
+      effects: [
+        settled(Order, pay, (turn) => {
+          turn.state.paid += 1;
+        }),
+      ],
+    },
+  );
+  return { paid, order };
+}
+
+async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const parent = await mkdtemp(join(tmpdir(), 'skerry-loss-'));
+  await body(join(parent, 'data')).finally(() => rm(parent, { recursive: true }));
+}
+
+let payment = 0;
+
+/** One life of the app in this process. */
+async function payIn(folder: string, count: number) {
+  const { paid, order } = payments();
+  const logged: string[] = [];
+  const log = {
+    info: () => undefined,
+    warn: () => undefined,
+    error: (_: object, text: string) => void logged.push(text),
+  };
+  const cluster = await embed({ behaviours: [order], store: folder, environment: machineEnvironment(log) });
+  const one = cluster.entity(Order, '1');
+  for (let pays = 0; pays < count; pays++) await one.pay(++payment);
+  await cluster.close();
+  return { paid, logged };
+}
+
+test('P4, P8: no two effects share a key: not of other stores, of a wiped folder, or of one that was put back', () =>
+  withFolder(async (folder) => {
+    const payments = new Map<string, number>();
+    const pay = async (count: number, where = folder) => {
+      // What had not settled when a copy was made is asked again from it, with its own key.
+      for (const [key, id] of (await payIn(where, count)).paid) {
+        assert.is(payments.get(key) ?? id, id, key);
+        payments.set(key, id);
+      }
+    };
+    await pay(3);
+    await cp(folder, `${folder}.kept`, { recursive: true });
+    await pay(3);
+    await rm(folder, { recursive: true });
+    await cp(`${folder}.kept`, folder, { recursive: true });
+    await pay(3);
+    await rm(folder, { recursive: true });
+    await pay(3);
+    await pay(3, `${folder}.another`);
+    assert.ok(payments.size > 5, 'and nothing was paid in vain');
+  }));
+
+test('P8, S6: a folder that was put back is said so, once, and gives no epoch again', () =>
+  withFolder(async (folder) => {
+    assert.equal((await payIn(folder, 3)).logged, []);
+    await cp(folder, `${folder}.kept`, { recursive: true });
+    const epochs = async () => {
+      const store = await openLmdb(folder);
+      const claims = await store.claim([0, 1, 300], 'tester');
+      await store.close();
+      return claims.map(({ epoch }) => epoch);
+    };
+    const before = await epochs();
+    assert.equal((await payIn(folder, 3)).logged, []);
+    await rm(folder, { recursive: true });
+    await cp(`${folder}.kept`, folder, { recursive: true });
+    const { logged } = await payIn(folder, 1);
+    assert.is(logged.length, 1, logged.join());
+    assert.match(logged[0] ?? '', /put back.*\(P8\)/);
+    const after = await epochs();
+    assert.ok(after.every((epoch, at) => epoch > (before[at] ?? 0)));
+    assert.equal((await payIn(folder, 1)).logged, [], 'and not again');
+  }));
+
+test('P8: a folder in the place of another store is not one that was put back', () =>
+  withFolder(async (folder) => {
+    await payIn(folder, 20);
+    await rm(folder, { recursive: true });
+    assert.equal((await payIn(folder, 1)).logged, []);
+  }));
+
+test.run();
