@@ -16,11 +16,13 @@
  * - A6 A session takes messages only in the lineage that opened it, and what was put into it before goes on under its number:
  *   so no number of a session ever means two messages, also when the sender's store went back. A later session is sent only
  *   when everything of the earlier ones was acknowledged or has become a dead letter (P6).
+ * - A7 Nothing is remembered for longer than lifeMsMax, and what doubt and clocks add, after it was processed.
  *
  * Why forgetting is safe (DESIGN.md section 5): every copy that a record guards against is refused by its own dates once
  * the record goes: (a) past keepUntil it is past `expires`, on every clock within skewMax; (b) a closed session's sender
  * can send nothing more of it, and a copy under way is older than sent + transitMax.
  */
+import { SkerryError } from './errors.ts';
 import type { Limits } from './limits.ts';
 import { isEntityPartner, type PartnerId } from './message.ts';
 
@@ -113,7 +115,8 @@ export interface Arrival {
   readonly keepMs: number;
 }
 
-export type Verdict = 'next' | 'duplicate' | 'ahead' | 'stale' | 'expired';
+/** `excessive`: it asks to be remembered for longer than anybody may ask. */
+export type Verdict = 'next' | 'duplicate' | 'ahead' | 'stale' | 'expired' | 'excessive';
 
 /** How many sessions fit between two epochs that follow each other; where epochs are milliseconds, far more than are opened. */
 const sessionsAnEpoch = 1_000;
@@ -140,14 +143,24 @@ export function newActivity(partner: PartnerId): Activity {
   return { partner, inbound: undefined, outbound: undefined, application: { value: undefined } };
 }
 
-/** What to do with an arrival (A1, A2, A4). */
+/** What to do with an arrival (A1, A2, A4, A7). */
 export function judge(inbound: Inbound | undefined, arrival: Arrival, now: number, limits: Limits): Verdict {
   if (now > arrival.expires || now > arrival.sent + limits.transitMaxMs) return 'expired';
+  if (arrival.expires > now + limits.lifeMsMax + limits.skewMaxMs || arrival.keepMs > limits.lifeMsMax)
+    return 'excessive';
   if (inbound === undefined || arrival.session > inbound.session)
     return arrival.seq === arrival.floor ? 'next' : 'ahead';
   if (arrival.session < inbound.session) return 'stale';
   if (arrival.seq <= inbound.through) return 'duplicate';
   return arrival.seq === Math.max(inbound.through + 1, arrival.floor) ? 'next' : 'ahead';
+}
+
+/** Why an arrival is excessive. */
+export function excess({ expires, keepMs }: Arrival, now: number, { lifeMsMax }: Limits): SkerryError {
+  return new SkerryError(
+    'invalid-input',
+    `It asks to be remembered for ${Math.max(expires - now, keepMs)} ms; lifeMsMax is ${lifeMsMax}`,
+  );
 }
 
 /** Remember that an arrival was processed; in the same commit as its turn. */

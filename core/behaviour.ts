@@ -5,6 +5,7 @@
  */
 import type { ActivityOf, AnyActivityOf, AnyEntity, Hold, Sender, StateOf } from './entity.ts';
 import { SkerryError } from './errors.ts';
+import { durationProblem } from './limits.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from './operation.ts';
 
 /**
@@ -266,6 +267,7 @@ export function behaviour<Contract extends AnyEntity>(
   checkHandlers(contract, isClass ? handlers.prototype : handlers, isClass);
   checkUpgrades(contract, options);
   checkEffects(contract, options);
+  checkDurations(contract, options);
   return {
     contract,
     instantiate: instantiate as Behaviour['instantiate'],
@@ -301,6 +303,17 @@ function checkHandlers(contract: AnyEntity, handlers: object, isClass: boolean):
       'invalid-definition',
       `The behaviour of '${contract.type}' lacks ${needed.length === 0 ? name : `${name} with its three functions ${needed.join(', ')}`}`,
     );
+  }
+}
+
+/** One that is none would be stored, and never be over. */
+function checkDurations(contract: AnyEntity, { horizonMs, historyMs, durability }: BehaviourOptions): void {
+  const intervalMs = typeof durability === 'object' ? durability.intervalMs : undefined;
+  for (const [name, ms] of Object.entries({ horizonMs, historyMs, intervalMs })) {
+    const isInterval = name === 'intervalMs' && typeof durability === 'object';
+    const problem = ms === undefined && !isInterval ? undefined : durationProblem(ms, name === 'historyMs' ? 0 : 1);
+    if (problem !== undefined)
+      throw new SkerryError('invalid-definition', `${name} of the behaviour of '${contract.type}' ${problem}`);
   }
 }
 

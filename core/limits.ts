@@ -61,6 +61,11 @@ export interface Limits {
   readonly skewMaxMs: number;
   /** For how long after a message expired its sender may ask the receiver whether it was processed, ms. */
   readonly doubtMs: number;
+  /**
+   * How long ahead anybody may ask that something be remembered, ms: a call's deadline, the life of an idempotency key, the
+   * horizon of a type's messages. No client decides for how long a server remembers.
+   */
+  readonly lifeMsMax: number;
   /** A call without its own deadline is given up after this, ms. */
   readonly deadlineMs: number;
   /** How long a tentative operation is held unless its contract says otherwise, ms. */
@@ -116,6 +121,7 @@ export const defaultLimits: Limits = {
   transitMaxMs: 120_000,
   skewMaxMs: 10_000,
   doubtMs: 600_000,
+  lifeMsMax: 2_678_400_000,
   deadlineMs: 30_000,
   holdMs: 60_000,
   closeIdleMs: 10_000,
@@ -129,3 +135,16 @@ export const defaultLimits: Limits = {
   groupCountMax: 2_048,
   groupBytesMax: 8_388_608,
 };
+
+/** The longest time that may be declared, ms: a hundred years. With it no date leaves the safe integers. */
+export const durationMsMax = 3_155_760_000_000;
+
+/** The last date of JavaScript, ms: nothing may be planned beyond it. */
+export const dateMsMax = 8_640_000_000_000_000;
+
+/** Why a value cannot be a duration; undefined: it can be one. Absent ones are their caller's business. */
+export function durationProblem(value: unknown, msMin = 0): string | undefined {
+  if (typeof value === 'number' && value >= msMin && value <= durationMsMax) return undefined;
+  const found = typeof value === 'number' ? String(value) : `a value of the type ${typeof value}`;
+  return `must be a number of milliseconds from ${msMin} to ${durationMsMax} (a hundred years), not ${found}`;
+}

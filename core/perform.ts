@@ -100,7 +100,7 @@ function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknow
   if (id.length === 0 || utf8Length(id) > holdIdBytesMax)
     throw new SkerryError('invalid-input', `A tentative operation needs the id of its hold`);
   if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} exists already`);
-  const until = scope.now + (operation.holdMs ?? scope.environment.limits.holdMs);
+  const until = Math.ceil(scope.now + (operation.holdMs ?? scope.environment.limits.holdMs));
   return { id, operation: content.operation, payload: retained(content.payload), until, isLapsed: false };
 }
 

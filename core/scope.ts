@@ -8,6 +8,7 @@ import type { Behaviour, Effect, Partner, When } from './behaviour.ts';
 import { Drafts } from './drafts.ts';
 import { type AnyEntity, checkedHold, type Hold } from './entity.ts';
 import { SkerryError } from './errors.ts';
+import { dateMsMax } from './limits.ts';
 import type { PartnerId } from './message.ts';
 import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
@@ -258,9 +259,13 @@ export class TurnScope {
   }
 
   #dueTime(when: When | undefined): number {
-    const due = when === undefined ? this.now : 'at' in when ? when.at : this.now + when.afterMs;
-    if (!Number.isFinite(due)) throw new SkerryError('invalid-input', 'A time must be a finite number of milliseconds');
-    return Math.max(due, this.now);
+    const due: unknown = when === undefined ? this.now : 'at' in when ? when.at : this.now + when.afterMs;
+    if (typeof due !== 'number' || !(Math.abs(due) <= dateMsMax))
+      throw new SkerryError(
+        'invalid-input',
+        `A time must be a finite number of milliseconds, and no date beyond ${dateMsMax}`,
+      );
+    return Math.max(Math.ceil(due), this.now);
   }
 
   cancelTimer(name: string): void {

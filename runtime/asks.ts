@@ -100,7 +100,7 @@ function columnsOf(ask: Ask): unknown[] {
 /** Throws an error that says what is wrong with it (AK1). */
 export function decodeAsk(bytes: Uint8Array): AskFrame {
   const row = versioned(bytes);
-  return { replyTo: row.string(), number: row.number(), ask: readAsk(row) };
+  return { replyTo: row.string(), number: row.count(), ask: readAsk(row) };
 }
 
 function versioned(bytes: Uint8Array): Row {
@@ -121,23 +121,23 @@ function readAsk(row: Row): Ask {
     case 'load':
       return { kind, address: row.string() };
     case 'scan':
-      return { kind, address: row.string(), prefix: row.string(), after: row.string(), limit: row.number() };
+      return { kind, address: row.string(), prefix: row.string(), after: row.string(), limit: row.count() };
     case 'list':
-      return { kind, type: row.string(), after: row.string(), limit: row.number() };
+      return { kind, type: row.string(), after: row.string(), limit: row.count() };
     case 'wakes':
       return {
         kind,
-        partition: row.number(),
+        partition: row.count(),
         wakeAt: row.number(),
         address: row.string(),
-        limit: row.number(),
+        limit: row.count(),
       };
     case 'epochs':
       return { kind, partitions: numbersOf(row.any()) };
     case 'pin':
       return { kind, address: row.string(), worker: row.string() };
     case 'more':
-      return { kind, index: row.number() };
+      return { kind, index: row.count() };
   }
 }
 
@@ -171,7 +171,7 @@ export function encodePart({ number, index, count, bytes }: AnswerPart): Uint8Ar
 /** Throws an error that says what is wrong with it (AK1). */
 export function decodePart(bytes: Uint8Array): AnswerPart {
   const row = versioned(bytes);
-  return { number: row.number(), index: row.number(), count: row.number(), bytes: row.bytes() };
+  return { number: row.count(), index: row.count(), count: row.count(), bytes: row.bytes() };
 }
 
 /** The whole of an answer, before it is divided: what was asked for, or the error of asking it. */

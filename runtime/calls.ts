@@ -391,10 +391,15 @@ function inputBytes({ content, query }: Call): number {
 
 /** What a caller asked for, if it can be sent. Throws `invalid-input`. */
 function checkedKey(options: CallOptions, { limits, identity }: ClientParts): PartnerId | undefined {
-  // NaN would never be over, and neither it nor Infinity can be sent.
-  for (const ms of [options.deadlineMs ?? 0, options.keyLifeMs ?? 0]) {
-    if (!Number.isFinite(ms) || ms < 0)
-      throw new SkerryError('invalid-input', `deadlineMs and keyLifeMs are finite numbers of milliseconds, not ${ms}`);
+  // NaN would never be over, neither it nor Infinity can be sent, and what is too long is refused where it arrives (A7).
+  for (const name of ['deadlineMs', 'keyLifeMs'] as const) {
+    const ms: unknown = options[name] ?? 0;
+    if (typeof ms === 'number' && ms >= 0 && ms <= limits.lifeMsMax) continue;
+    const found = typeof ms === 'number' ? String(ms) : `a value of the type ${typeof ms}`;
+    throw new SkerryError(
+      'invalid-input',
+      `${name} must be a finite number of milliseconds from 0 to lifeMsMax (${limits.lifeMsMax}), not ${found}`,
+    );
   }
   const key = options.idempotencyKey;
   if (key === undefined) return undefined;

@@ -143,5 +143,5 @@ export function slicesOf(all: readonly Carried[], bytesMax: number): Uint8Array[
 export function carriedIn(slices: readonly Uint8Array[]): Carried[] {
   return new Row([decode(Buffer.concat(slices))])
     .rows()
-    .map((row) => ({ ...readWarm(new Row(row.any())), partition: row.number(), isComplete: row.boolean() }));
+    .map((row) => ({ ...readWarm(new Row(row.any())), partition: row.count(), isComplete: row.boolean() }));
 }

@@ -12,7 +12,7 @@ import { LastText, Unpacker } from './unpacking.ts';
 /** Frames of another version are refused. */
 export const frameVersion = 1;
 
-const contentKinds: readonly Content['kind'][] = [
+export const contentKinds: readonly Content['kind'][] = [
   'operation',
   'confirm',
   'cancel',
@@ -21,8 +21,8 @@ const contentKinds: readonly Content['kind'][] = [
   'dead-drop',
   'effect',
 ];
-const streamKinds: readonly StreamEnvelope['kind'][] = ['ack', 'close', 'closed', 'stale', 'probe', 'probed'];
-const replyStatuses: readonly ReplyEnvelope['status'][] = [
+export const streamKinds: readonly StreamEnvelope['kind'][] = ['ack', 'close', 'closed', 'stale', 'probe', 'probed'];
+export const replyStatuses: readonly ReplyEnvelope['status'][] = [
   'answer',
   'overloaded',
   'store-failed',
@@ -206,6 +206,30 @@ export class Row {
     throw new Error(`column ${this.#next} is not a number`);
   }
 
+  /** A whole number from 0. */
+  count(): number {
+    const value = this.any();
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+    throw new Error(`column ${this.#next} is not a count`);
+  }
+
+  /**
+   * A date that was stored, ms, whatever it is: records that an earlier version wrote have dates that never come, and must be
+   * read all the same. What is no number is long past.
+   */
+  storedDate(): number {
+    const value = this.any();
+    if (typeof value !== 'number') throw new Error(`column ${this.#next} is not a date`);
+    return value >= 0 ? Math.min(value, Number.MAX_SAFE_INTEGER) : 0;
+  }
+
+  /** A count that was stored. One that nobody can have counted, which anybody could once send, counts nothing. */
+  storedCount(): number {
+    const value = this.any();
+    if (typeof value !== 'number') throw new Error(`column ${this.#next} is not a count`);
+    return Number.isSafeInteger(value) && value >= 0 ? value : 0;
+  }
+
   boolean(): boolean {
     return this.any() === true;
   }
@@ -302,7 +326,7 @@ function readEnvelope(frame: Unpacker, length: number, kind: number): Envelope {
     return {
       kind: 'reply',
       to: frame.text(last.client),
-      call: frame.number(),
+      call: frame.count(),
       status: frame.oneOf(replyStatuses),
       bytes: frame.bytes(),
     } satisfies ReplyEnvelope;
@@ -312,8 +336,8 @@ function readEnvelope(frame: Unpacker, length: number, kind: number): Envelope {
       kind: frame.oneOf(streamKinds),
       to: frame.text(),
       from: frame.text(),
-      session: frame.number(),
-      number: frame.number(),
+      session: frame.count(),
+      number: frame.whole(),
     } satisfies StreamEnvelope;
   }
   throw new Error(`an unknown envelope, of kind ${kind} and ${length} columns`);
@@ -324,11 +348,11 @@ function readQuery(frame: Unpacker): QueryEnvelope {
     kind: 'query',
     to: frame.text(),
     replyTo: frame.text(last.replyTo),
-    call: frame.number(),
+    call: frame.count(),
     identity: frame.text(last.identity),
     operation: frame.text(last.operation),
     payload: frame.bytes(),
-    deadline: frame.number(),
+    deadline: frame.date(),
   };
 }
 
@@ -338,15 +362,15 @@ function readMessage(frame: Unpacker): MessageEnvelope {
     to: frame.text(),
     from: frame.text(last.from),
     replyTo: frame.text(last.replyTo),
-    call: frame.number(),
+    call: frame.count(),
     identity: frame.text(last.identity),
     arrival: {
-      session: frame.number(),
-      seq: frame.number(),
-      floor: frame.number(),
-      expires: frame.number(),
-      sent: frame.number(),
-      keepMs: frame.number(),
+      session: frame.count(),
+      seq: frame.count(),
+      floor: frame.count(),
+      expires: frame.date(),
+      sent: frame.date(),
+      keepMs: frame.date(),
     },
     content: {
       kind: frame.oneOf(contentKinds),

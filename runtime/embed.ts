@@ -6,7 +6,7 @@
 import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { defaultLimits, type Limits } from '../core/limits.ts';
+import { defaultLimits, durationProblem, type Limits } from '../core/limits.ts';
 import { isIdentity, keyOf } from '../core/message.ts';
 import { Placement } from '../placement/placement.ts';
 import { type HostedType, viewOf } from '../placement/view.ts';
@@ -66,8 +66,8 @@ export interface Cluster {
  * Fails with `store-in-use`, `store-format`, `store-failed`, `invalid-definition`.
  */
 export async function embed(options: EmbedOptions): Promise<Cluster> {
-  checkBehaviours(options.behaviours);
   checkLimits(options.limits ?? {});
+  checkBehaviours(options.behaviours, options.limits);
   const environment = options.environment ?? machineEnvironment(standardLog());
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const isOwnStore = typeof options.store === 'string';
@@ -95,9 +95,15 @@ export function checkLimits(limits: Partial<Limits>): void {
     if (typeof value !== 'number' || !(value >= 0))
       throw new SkerryError(
         'invalid-definition',
-        `The limit '${name}' must be a number of at least 0, not ${String(value)}`,
+        `The limit '${name}' must be a number of at least 0, not ${typeof value === 'number' ? value : `a value of the type ${typeof value}`}`,
       );
+    const problem = /Ms(?:Max)?$/.test(name) ? durationProblem(value) : undefined;
+    if (problem !== undefined) throw new SkerryError('invalid-definition', `The limit '${name}' ${problem}`);
   }
+  const { lifeMsMax, deadlineMs, horizonMs } = { ...defaultLimits, ...limits };
+  for (const [name, ms] of Object.entries({ deadlineMs, horizonMs }))
+    if (ms > lifeMsMax)
+      throw new SkerryError('invalid-definition', `The limit '${name}' (${ms}) is over lifeMsMax (${lifeMsMax})`);
 }
 
 /** Throws `invalid-definition`. */
@@ -109,7 +115,14 @@ export function checkedIdentity(identity: string): string {
   );
 }
 
-export function checkBehaviours(behaviours: readonly Behaviour[]): void {
+export function checkBehaviours(behaviours: readonly Behaviour[], limits: Partial<Limits> = {}): void {
+  const { lifeMsMax } = { ...defaultLimits, ...limits };
+  for (const { contract, horizonMs = 0 } of behaviours)
+    if (horizonMs > lifeMsMax)
+      throw new SkerryError(
+        'invalid-definition',
+        `horizonMs of the behaviour of '${contract.type}' (${horizonMs}) is over lifeMsMax (${lifeMsMax})`,
+      );
   const types = behaviours.map((behaviour) => behaviour.contract.type);
   const twice = types.find((type, index) => types.indexOf(type) !== index);
   if (twice !== undefined) throw new SkerryError('invalid-definition', `Two behaviours are registered for '${twice}'`);

@@ -55,7 +55,13 @@ export class Packer {
     else this.#long(0xdd, length);
   }
 
+  /** A column's number. Throws for what no reader of columns takes: it would be unreadable for good. */
   number(value: number): void {
+    if (value >>> 0 !== value && !Number.isFinite(value)) throw new Error('a column’s number is none');
+    this.#number(value);
+  }
+
+  #number(value: number): void {
     this.#need(9);
     if (value >>> 0 === value) {
       if (value < 128) this.#bytes[this.#at++] = value;
@@ -125,7 +131,7 @@ export class Packer {
       case 'string':
         return this.text(value);
       case 'number':
-        return this.number(value);
+        return this.#number(value);
       case 'boolean':
         return this.boolean(value);
       case 'undefined':
@@ -149,7 +155,7 @@ export class Packer {
       this.array(length);
       for (let index = 0; index < length; index++) {
         const part: unknown = value[index];
-        if (typeof part === 'number') this.number(part);
+        if (typeof part === 'number') this.#number(part);
         else this.value(part, level + 1);
       }
       return;

@@ -1,5 +1,6 @@
 /**
- * How an entity is written: from the record's changes to a commit, and from what a store loaded back to a record.
+ * How an entity is written: from the record's changes to a commit. Longer than 400 lines because what is written, where, and
+ * in which columns is one format.
  *
  * Owns the format of heads and records (`formatVersion`); the names of records are `core/record.ts`, the store knows neither.
  *
@@ -14,6 +15,8 @@
  *   smaller than it, else as a new snapshot: what is written is in proportion to what changed.
  * - F3 Activities that are few and small are in the head, all of them; else each is a record, and the head has none. Of what is
  *   in the head nothing leaves memory before the entity does.
+ * - F4 What is written can be read: a number that is none is not written, and one that an earlier version wrote is read as a
+ *   date or count that can be.
  */
 import type { Activity, Inbound, Outbound } from '../core/activity.ts';
 import { isEmpty } from '../core/activity.ts';
@@ -23,6 +26,7 @@ import type { PartnerId } from '../core/message.ts';
 import type {
   DeadLetter,
   EntityRecord,
+  HeldOperation,
   HistoryItem,
   OutboxRow,
   RecordChange,
@@ -37,7 +41,6 @@ import { Packer } from './packing.ts';
 export const formatVersion = 3;
 
 const packer = new Packer();
-const undefinedBytes = new Uint8Array(encode(undefined));
 
 /** Patches that one activation replays at most. */
 const patchCountMax = 4_096;
@@ -289,11 +292,22 @@ function encodeChange(change: PartChange): Uint8Array | null {
   if (change === null) return null;
   if ('message' in change) return encodeOutbox(change);
   if ('due' in change) return encodeTimer(change);
-  if ('isLapsed' in change) return encode([change.id, change.operation, change.payload, change.until, change.isLapsed]);
+  if ('isLapsed' in change) return encodeHold(change);
   if ('side' in change) return encodeDead(change);
   if ('status' in change) return encodeHistory(change);
   if ('ends' in change) return encode([change.key, change.ends, change.epoch, change.at]);
   return encode([change.id, change.name, change.payload]);
+}
+
+function encodeHold({ id, operation, payload, until, isLapsed }: HeldOperation): Uint8Array {
+  packer.begin();
+  packer.array(5);
+  packer.text(id);
+  packer.text(operation);
+  packer.bytes(payload);
+  packer.number(until);
+  packer.boolean(isLapsed);
+  return packer.end();
 }
 
 function encodeTimer({ name, due, order, to, content }: Timer): Uint8Array {
@@ -331,18 +345,31 @@ function encodeOutbox({ partner, message }: OutboxRow): Uint8Array {
   return packer.end();
 }
 
-function encodeHistory(item: HistoryItem): Uint8Array {
-  return encode([
-    item.version,
-    item.at,
-    item.partner,
-    item.kind,
-    item.operation,
-    item.payload,
-    item.status,
-    item.sent.map((sent) => [sent.to, sent.kind, sent.operation]),
-    item.state,
-  ]);
+function encodeHistory({
+  version,
+  at,
+  partner,
+  kind,
+  operation,
+  payload,
+  status,
+  sent,
+  state,
+}: HistoryItem): Uint8Array {
+  packer.begin();
+  packer.array(9);
+  packer.number(version);
+  packer.number(at);
+  for (const text of [partner, kind, operation]) packer.text(text);
+  packer.bytes(payload);
+  packer.text(status);
+  packer.array(sent.length);
+  for (const one of sent) {
+    packer.array(3);
+    for (const text of [one.to, one.kind, one.operation]) packer.text(text);
+  }
+  packer.bytes(state);
+  return packer.end();
 }
 
 export function encodeActivity(activity: Activity): Uint8Array {
@@ -357,7 +384,7 @@ function packActivity({ inbound, outbound, application }: Activity): void {
   else packInbound(inbound);
   if (outbound === undefined) packer.nothing();
   else packOutbound(outbound);
-  packer.encoded(application.value === undefined ? undefinedBytes : encode(application.value));
+  packer.value(application.value);
 }
 
 function packOutbound({ session, next, isClosing, activeAt, sealed }: Outbound): void {

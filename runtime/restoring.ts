@@ -14,7 +14,7 @@ import type {
 import { newActivity, newOutbound } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
-import { defaultLimits, type Limits } from '../core/limits.ts';
+import { defaultLimits, durationMsMax, type Limits } from '../core/limits.ts';
 import { type Address, keyOf, type PartnerId } from '../core/message.ts';
 import { applyPatch, editsIn } from '../core/patch.ts';
 import type {
@@ -71,10 +71,10 @@ export function restoreStored(
   const stateVersion = head.number();
   const record = newRecord(address, undefined);
   record.version = loaded.version;
-  record.now = head.number();
+  record.now = head.storedDate();
   const [snapshotBytes, patchCount, patchBytes] = [head.number(), head.number(), head.number()];
   const inHead = head.bytesOrNull();
-  record.forgetAt = head.number();
+  record.forgetAt = head.storedDate();
   const activities = format > 1 ? head.bytesOrNull() : null;
   const layout: EntityLayout = {
     snapshotBytes,
@@ -214,7 +214,13 @@ function keptContent(row: Row): Content {
 }
 
 function readTimer(row: Row): Timer {
-  return { name: row.string(), due: row.number(), order: row.number(), to: row.string(), content: keptContent(row) };
+  return {
+    name: row.string(),
+    due: row.storedDate(),
+    order: row.storedCount(),
+    to: row.string(),
+    content: keptContent(row),
+  };
 }
 
 function readHold(row: Row): HeldOperation {
@@ -222,7 +228,7 @@ function readHold(row: Row): HeldOperation {
     id: row.string(),
     operation: row.string(),
     payload: retained(row.bytes()),
-    until: row.number(),
+    until: row.storedDate(),
     isLapsed: row.boolean(),
   };
 }
@@ -237,8 +243,8 @@ export function readDead(row: Row): DeadLetter {
     side: row.oneOfNames(['receiver', 'sender']),
     partner: row.string(),
     reason: row.string(),
-    at: row.number(),
-    attempts: row.number(),
+    at: row.storedDate(),
+    attempts: row.storedCount(),
   } as const;
   const content = keptContent(row);
   return { ...head, content, stack: row.isAtEnd ? '' : row.string() };
@@ -251,7 +257,9 @@ function readTrial(row: Row): Trial {
 /** Outbox records come before their activity is read: they wait in it, in order. */
 function restoreOutbox(record: EntityRecord, row: Row): void {
   const partner = row.string();
-  const message: OutboxMessage = { seq: row.number(), expires: row.number(), content: keptContent(row) };
+  const seq = row.storedCount();
+  const expires = ended(row.storedDate(), record.now);
+  const message: OutboxMessage = { seq, expires, content: keptContent(row) };
   const activity = activityWith(record, partner);
   activity.outbound ??= newOutbound(0, 0);
   activity.outbound.unacked.push(message);
@@ -273,8 +281,15 @@ export function restoreActivities(record: EntityRecord, packed: Uint8Array): voi
   }
 }
 
+/** Until when something is remembered: what an earlier version let ask for ever has an end, too (A7). */
+function ended(date: number, now: number): number {
+  return date > now + durationMsMax ? now + defaultLimits.lifeMsMax : date;
+}
+
 function place(record: EntityRecord, activity: Activity): void {
   const { partner, outbound } = activity;
+  const { inbound } = activity;
+  if (inbound !== undefined) inbound.keepUntil = ended(inbound.keepUntil, record.now);
   if (outbound !== undefined) outbound.unacked = record.activities.get(partner)?.outbound?.unacked ?? [];
   record.activities.set(partner, activity);
 }
@@ -295,38 +310,38 @@ function readActivity(partner: PartnerId, row: Row): Activity {
 }
 
 function readOutbound(row: Row): Outbound {
-  const session = row.number();
-  const next = row.number();
+  const session = row.storedCount();
+  const next = row.storedCount();
   const isClosing = row.boolean();
-  const outbound = newOutbound(session, row.number());
+  const outbound = newOutbound(session, row.storedDate());
   outbound.next = next;
   outbound.isClosing = isClosing;
   // Formats 1 and 2 have no such column.
   if (row.isAtEnd) return outbound;
-  outbound.sealed = row.rows().map((one): SealedSession => ({ session: one.number(), end: one.number() }));
+  outbound.sealed = row.rows().map((one): SealedSession => ({ session: one.storedCount(), end: one.storedCount() }));
   return outbound;
 }
 
 function readInbound(row: Row): Inbound {
   return {
-    session: row.number(),
-    through: row.number(),
-    keepUntil: row.number(),
-    closedAt: row.number(),
+    session: row.storedCount(),
+    through: row.storedCount(),
+    keepUntil: row.storedDate(),
+    closedAt: row.storedDate(),
     answers: row.rows().map(readAnswer),
   };
 }
 
 function readAnswer(row: Row): KeptAnswer {
-  const answer = { seq: row.number(), bytes: retained(row.bytes()), until: row.number() };
+  const answer = { seq: row.storedCount(), bytes: retained(row.bytes()), until: row.storedDate() };
   return row.isAtEnd ? answer : { ...answer, request: retained(row.bytes()) };
 }
 
 export function decodeHistory(bytes: Uint8Array): HistoryItem {
   const row = rowOf(bytes);
   return {
-    version: row.number(),
-    at: row.number(),
+    version: row.storedCount(),
+    at: row.storedDate(),
     partner: row.string(),
     kind: row.string(),
     operation: row.string(),

@@ -32,8 +32,9 @@ export class Schedule {
     return this.#dates.size;
   }
 
-  /** The key is due at `at` (ms), and not at the date that it had. */
+  /** The key is due at `at` (ms), and not at the date that it had. NaN is no date: it would stop the dates of all others. */
   set(key: string, at: number): void {
+    if (Number.isNaN(at)) return this.delete(key);
     const known = this.#dates.get(key);
     if (known?.at === at) return;
     const entry = { at, order: this.#order++, key };
@@ -46,7 +47,7 @@ export class Schedule {
   /** Like `set`, unless the key is due sooner already. */
   setEarlier(key: string, at: number): void {
     const known = this.#dates.get(key);
-    if (known === undefined || known.at > at) this.set(key, at);
+    if (known === undefined ? !Number.isNaN(at) : known.at > at) this.set(key, at);
   }
 
   delete(key: string): void {

@@ -68,8 +68,8 @@ export interface ServedWorker extends Cluster {
  * else's calls fail. Fails with `invalid-definition`.
  */
 export async function serve(options: ServeOptions): Promise<ServedWorker> {
-  checkBehaviours(options.behaviours);
   checkLimits(options.limits ?? {});
+  checkBehaviours(options.behaviours, options.limits);
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const environment = options.environment ?? machineEnvironment(standardLog());
   const entry = entryOf(options, environment);

@@ -174,7 +174,7 @@ function readSignal(kind: SignalKind, row: Row): Signal {
     case 'resolve':
       return { kind, replyTo: row.string() };
     case 'announce':
-      return { kind, entry: readEntry(new Row(row.any())), viewVersion: row.number(), sent: readStamp(row) };
+      return { kind, entry: readEntry(new Row(row.any())), viewVersion: row.count(), sent: readStamp(row) };
     case 'absent':
       return { kind, id: row.string(), by: row.string() };
     case 'ping':
@@ -182,31 +182,31 @@ function readSignal(kind: SignalKind, row: Row): Signal {
     case 'pong':
       return { kind, id: row.string(), mark: readMark(row), sent: readStamp(row) };
     case 'gone':
-      return { kind, id: row.string(), viewVersion: row.number() };
+      return { kind, id: row.string(), viewVersion: row.count() };
     case 'echo':
-      return { kind, number: row.number() };
+      return { kind, number: row.count() };
     case 'pinned':
       return { kind };
     case 'seek':
     case 'release':
-      return { kind, id: row.string(), view: readView(row), partitions: readNumbers(row), ask: row.number() };
+      return { kind, id: row.string(), view: readView(row), partitions: readNumbers(row), ask: row.count() };
     case 'none':
     case 'keeping':
-      return { kind, id: row.string(), partitions: readNumbers(row), ask: row.number() };
+      return { kind, id: row.string(), partitions: readNumbers(row), ask: row.count() };
     case 'boarded':
       return { kind, id: row.string(), partitions: readNumbers(row) };
     case 'released':
       return {
         kind,
         id: row.string(),
-        ask: row.number(),
-        partition: row.number(),
-        epoch: row.number(),
+        ask: row.count(),
+        partition: row.count(),
+        epoch: row.count(),
         mark: readOptional(row),
-        index: row.number(),
-        count: row.number(),
+        index: row.count(),
+        count: row.count(),
         entities: row.rows().map(readWarm),
-        carried: row.number(),
+        carried: row.count(),
       };
     case 'carried':
       return readCarried(kind, row);
@@ -218,17 +218,17 @@ function readCarried(kind: 'carried', row: Row): Signal {
     kind,
     id: row.string(),
     name: row.string(),
-    partition: row.number(),
-    batch: row.number(),
-    index: row.number(),
-    count: row.number(),
+    partition: row.count(),
+    batch: row.count(),
+    index: row.count(),
+    count: row.count(),
     isAll: row.boolean(),
     bytes: row.bytes(),
   };
 }
 
 function readMark(row: Row): PingMark {
-  return { term: row.number(), at: row.number() };
+  return { term: row.count(), at: row.number() };
 }
 
 /** Milliseconds of some clock. Beyond what a date may be it would make everything after it late for good. */
@@ -294,7 +294,7 @@ export function warmRow({ address, loaded, activities }: WarmEntity): unknown[] 
 
 export function readWarm(row: Row): WarmEntity {
   const address = row.string();
-  const version = row.number();
+  const version = row.count();
   const head = row.bytes();
   const wakeAt = readOptional(row);
   return {
@@ -315,7 +315,9 @@ function readNamed(row: Row): (readonly [string, Uint8Array])[] {
 
 function readOptional(row: Row): number | undefined {
   const value = row.any();
-  return typeof value === 'number' ? value : undefined;
+  if (value === null || value === undefined) return undefined;
+  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
+  throw new Error('neither a count nor nothing');
 }
 
 function readStrings(row: Row): string[] {

@@ -14,7 +14,7 @@
  * - N4 A call under an idempotency key is answered with the answer to its own request only; another one, and one that
  *   cannot be run, are turned away with nothing done and nothing remembered.
  */
-import { judge, keepsTooMuch, keptAnswer, mayForget } from '../core/activity.ts';
+import { excess, judge, keepsTooMuch, keptAnswer, mayForget } from '../core/activity.ts';
 import { isEntityPartner, isKeyPartner, type PartnerId } from '../core/message.ts';
 import { isUnread } from '../core/record.ts';
 import type { Request } from '../core/request.ts';
@@ -113,7 +113,18 @@ export class Turns {
         return;
       case 'expired':
         return;
+      case 'excessive':
+        return this.#refuseExcess(activation, envelope);
     }
+  }
+
+  /** Who calls is told; of an entity's message its sender hears when it expires there (A7). */
+  #refuseExcess(activation: Activation, envelope: MessageEnvelope): void {
+    const { environment, limits } = this.#parts;
+    const error = excess(envelope.arrival, environment.now(), limits);
+    const details = { entity: activation.address, from: envelope.from, error: error.message };
+    if (envelope.replyTo === '') environment.log.warn(details, 'a message was refused');
+    else this.#reply(activation, envelope, 'not-run', encode(failedRow(error)));
   }
 
   #next(activation: Activation, envelope: MessageEnvelope): void {

@@ -77,6 +77,20 @@ export class Unpacker {
     return value;
   }
 
+  /** A date, or a duration, in ms: from 0 to the largest whole number. */
+  date(): number {
+    const value = this.number();
+    if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER)) throw this.#wrong('a date');
+    return value;
+  }
+
+  /** A whole number that may be below 0. */
+  whole(): number {
+    const value = this.number();
+    if (!Number.isSafeInteger(value)) throw this.#wrong('a whole number');
+    return value;
+  }
+
   boolean(): boolean {
     const type = this.#type();
     if (type !== 0xc2 && type !== 0xc3) throw this.#wrong('a truth value');

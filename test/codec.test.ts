@@ -10,14 +10,15 @@ const test = suite('codec');
 
 const text = fc.string({ unit: 'grapheme', maxLength: 12 });
 const bytes = fc.uint8Array({ maxLength: 40 }).map((array) => new Uint8Array(array));
-const number = fc.oneof(fc.nat(), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), fc.constant(-1));
+const number = fc.oneof(fc.nat(), fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }));
+const date = fc.oneof(number, fc.constantFrom(0.5, 1_790_000_000_000.25));
 const arrival = fc.record({
   session: number,
   seq: number,
   floor: number,
-  expires: number,
-  sent: number,
-  keepMs: number,
+  expires: date,
+  sent: date,
+  keepMs: date,
 });
 const content = fc.record({
   kind: fc.constantFrom('operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop'),
@@ -29,7 +30,7 @@ const content = fc.record({
 const head = { to: text, replyTo: text, call: number, identity: text };
 const envelope = fc.oneof(
   fc.record({ kind: fc.constant('message'), ...head, from: text, arrival, content }),
-  fc.record({ kind: fc.constant('query'), ...head, operation: text, payload: bytes, deadline: number }),
+  fc.record({ kind: fc.constant('query'), ...head, operation: text, payload: bytes, deadline: date }),
   fc.record({
     kind: fc.constant('reply'),
     to: text,
@@ -42,7 +43,7 @@ const envelope = fc.oneof(
     to: text,
     from: text,
     session: number,
-    number,
+    number: fc.oneof(number, fc.constant(-1)),
   }),
 ) as fc.Arbitrary<Envelope>;
 
@@ -155,6 +156,29 @@ test('K1: a frame of another version, or whose rows have a column of another kin
       undefined,
       Buffer.from(frame as Uint8Array).toString('hex'),
     );
+});
+
+test('K1: numbers that no sender of ours would count or date by are refused with the frame', () => {
+  const wrong = [-1, 0.5, 2 ** 53, 1e308, Number.NaN, Number.POSITIVE_INFINITY, 2n ** 60n, '1', null];
+  const message = (at: number, value: unknown) => {
+    const columns = [0, 'stock/tea', '@c', 'skerry.client.c', 1, '', 1, 1, 1, 5, 1, 0, 0, 'add', encode(1), '', true];
+    return encode([frameVersion, 5, 0, columns.map((column, index) => (index === at ? value : column))]);
+  };
+  assert.is(decodeFrame(message(-1, 0)).envelopes.length, 1);
+  for (const at of [4, 6, 7, 8, 9, 10, 11])
+    for (const value of wrong)
+      if (at < 9 || value !== 0.5) assert.throws(() => decodeFrame(message(at, value)), undefined, `${at}: ${value}`);
+  for (const value of wrong) {
+    assert.throws(
+      () => decodeFrame(encode([frameVersion, 5, 0, [3, 0, 'a/b', 'c/d', value, 1]])),
+      undefined,
+      `${value}`,
+    );
+    const isNegative = value === -1;
+    if (!isNegative) assert.throws(() => decodeFrame(encode([frameVersion, 5, 0, [3, 0, 'a/b', 'c/d', 1, value]])));
+    if (value !== 0.5)
+      assert.throws(() => decodeFrame(encode([frameVersion, 5, 0, [1, 'a/b', 'c', 1, '', 'o', encode(1), value]])));
+  }
 });
 
 test('values come back equal: numbers of every size, bigints, bytes, undefined, any Unicode, nesting', () => {

@@ -1,7 +1,7 @@
 /** What an entity at rest keeps of its partners, and that it has all of it again. */
 import fc from 'fast-check';
 import { type Activity, newActivity } from '../core/activity.ts';
-import { defaultLimits } from '../core/limits.ts';
+import { defaultLimits, durationMsMax } from '../core/limits.ts';
 import { newRecord } from '../core/record.ts';
 import { Activation } from '../runtime/activation.ts';
 import { recall, rest } from '../runtime/resting.ts';
@@ -16,7 +16,7 @@ const whole = fc.integer({ min: 0, max: 2 ** 48 });
 const inbounds = fc.record({
   session: whole,
   through: whole,
-  keepUntil: whole,
+  keepUntil: fc.integer({ min: 0, max: durationMsMax }),
   closedAt: whole,
   answers: fc.array(fc.record({ seq: whole, bytes: fc.uint8Array({ maxLength: 40 }), until: whole }), { maxLength: 2 }),
 });

@@ -82,7 +82,7 @@ test('Q3, P7, P8: what became of a message is said only by who is proven to be t
 
 test('P8, O2: a copy is answered from memory only with proof that the store has what memory says', () => {
   const { turns, activation, posted, unproven } = withInbox();
-  const arrival = { session: 5, seq: 2, floor: 1, expires: Number.MAX_SAFE_INTEGER, sent: Number.MAX_SAFE_INTEGER };
+  const arrival = { session: 5, seq: 2, floor: 1, expires: 2_000_000, sent: 1_000_000 };
   const content: Content = { kind: 'operation', operation: '', payload: nothing, hold: '', wantsAnswer: false };
   const copy: MessageEnvelope = {
     kind: 'message',
