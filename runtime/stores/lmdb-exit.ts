@@ -15,21 +15,26 @@
 import { writeSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 
+/** A flush takes less, ms; and how often it is looked whether it has ended. */
+const flushMsMax = 2_000;
+const lookMs = 5;
+const nothing = new Int32Array(new SharedArrayBuffer(4));
+
 const open = new Set<Writes>();
 
 /** The transactions of one folder. */
 export class Writes {
   readonly #path: string;
-  readonly #isThreadAtWork: () => boolean;
+  readonly #transaction: () => number | undefined;
   /** Asked for, and not told what to write. */
   #waitingCount = 0;
-  /** Told what to write, and not on disk: LMDB's thread needs nobody any more. */
+  /** Told what to write, and not known to be on disk. */
   #writtenCount = 0;
 
-  /** `isThreadAtWork`: whether a transaction has been handed to LMDB's thread and is not over. */
-  constructor(path: string, isThreadAtWork: () => boolean) {
+  /** `transaction`: the number of LMDB's thread's, 0 when it has none open; undefined: nothing was handed to it. */
+  constructor(path: string, transaction: () => number | undefined) {
     this.#path = path;
-    this.#isThreadAtWork = isThreadAtWork;
+    this.#transaction = transaction;
     // A thread of the application's ends otherwise, and must not take the process with it.
     if (open.size === 0 && isMainThread) process.on('exit', endAtOnce);
     open.add(this);
@@ -57,9 +62,17 @@ export class Writes {
     if (open.size === 0) process.off('exit', endAtOnce);
   }
 
-  /** Whether LMDB's thread waits, or will, for what the main thread never says. */
-  get isStuck(): boolean {
-    return this.#waitingCount > 0 && this.#writtenCount === 0 && this.#isThreadAtWork();
+  /** Whether LMDB's thread waits, or will, for what the main thread never says. Waits until that is known. */
+  isStuck(): boolean {
+    if (this.#waitingCount === 0 || this.#transaction() === undefined) return false;
+    // Not begun, or begun: the first thing that it does is to ask.
+    if (this.#writtenCount === 0) return true;
+    // It flushes what it was told and is done; or it has taken up what came meanwhile, in the same transaction.
+    for (let waitedMs = 0; waitedMs < flushMsMax; waitedMs += lookMs) {
+      if (this.#transaction() === 0) return false;
+      Atomics.wait(nothing, 0, 0, lookMs);
+    }
+    return true;
   }
 
   get path(): string {
@@ -69,7 +82,7 @@ export class Writes {
 
 function endAtOnce(): void {
   for (const writes of open) {
-    if (!writes.isStuck) continue;
+    if (!writes.isStuck()) continue;
     writeSync(
       2,
       `The process ends while it writes to ${writes.path}, and would wait for ever: it is killed. close() first.\n`,

@@ -174,7 +174,7 @@ class LmdbStore implements Store {
     this.partitions = options.partitions;
     this.#options = options;
     this.#step = options.onStep ?? (() => {});
-    this.#writes = new Writes(path, () => isWriting(this.#databases));
+    this.#writes = new Writes(path, () => transactionOf(this.#databases));
   }
 
   onLoss(tell: (loss: Loss) => void): () => void {
@@ -412,7 +412,7 @@ function moveWake(wakes: Bytes, home: Partition, { address, wakeAt }: Commit, be
 }
 
 async function enterOnce(path: string, databases: Databases, options: LmdbOptions): Promise<Entered> {
-  const writes = new Writes(path, () => isWriting(databases));
+  const writes = new Writes(path, () => transactionOf(databases));
   return enter(writes, databases, options).finally(() => writes.close());
 }
 
@@ -451,12 +451,12 @@ async function leave(writes: Writes, { meta }: Databases): Promise<void> {
   );
 }
 
-/** Whether LMDB's thread has a transaction, which it was given in an earlier turn of the event loop. */
-function isWriting(databases: Databases | undefined): boolean {
+/** Which transaction LMDB's thread has open, 0: none; undefined: it was not given one in an earlier turn of the event loop. */
+function transactionOf(databases: Databases | undefined): number | undefined {
   try {
-    return databases !== undefined && databases.root.getWriteTxnId() >= 0;
+    return databases?.root.getWriteTxnId();
   } catch {
-    return false;
+    return undefined;
   }
 }
 
