@@ -10,7 +10,7 @@
  * Invariants:
  * - A1 A message is processed only as 'next': its number is max(through + 1, floor) of its session, or the floor of a new one.
  * - A2 What was processed once is never 'next' again while a copy of it could still be accepted.
- * - A3 An inbound record is forgotten only after keepUntil, or transitMax + skewMax after its session was closed.
+ * - A3 An inbound record is forgotten only after keepUntil, or transitMax + 2 skewMax after its session was closed.
  * - A4 Sessions of one pair only grow; a smaller one is stale and never processed.
  * - A5 An outbound session is closed only when nothing of it is unacknowledged in the store.
  * - A6 A session takes messages only in the lineage that opened it, and what was put into it before goes on under its number:
@@ -20,7 +20,8 @@
  *
  * Why forgetting is safe (DESIGN.md section 5): every copy that a record guards against is refused by its own dates once
  * the record goes: (a) past keepUntil it is past `expires`, on every clock within skewMax; (b) a closed session's sender
- * can send nothing more of it, and a copy under way is older than sent + transitMax.
+ * can send nothing more of it, and a copy under way is older than sent + transitMax: by two skews, since sender and receiver may
+ * differ when it is closed, and the receiver's next two owners when it is forgotten and when the copy comes.
  */
 import { SkerryError } from './errors.ts';
 import type { Limits } from './limits.ts';
@@ -337,7 +338,7 @@ export function mayForget(inbound: Inbound | undefined, now: number, limits: Lim
 /** From when on the receiver's side may go (A3), ms; Infinity: there is none. */
 export function forgetDate(inbound: Inbound | undefined, { transitMaxMs, skewMaxMs }: Limits): number {
   if (inbound === undefined) return Number.POSITIVE_INFINITY;
-  const closed = inbound.closedAt > 0 ? inbound.closedAt + transitMaxMs + skewMaxMs : Number.POSITIVE_INFINITY;
+  const closed = inbound.closedAt > 0 ? inbound.closedAt + transitMaxMs + 2 * skewMaxMs : Number.POSITIVE_INFINITY;
   return Math.min(closed, inbound.keepUntil) + 1;
 }
 

@@ -12,7 +12,7 @@ import type { Limits } from './limits.ts';
 import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.ts';
 import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
 import type { EntityRecord, HeldOperation } from './record.ts';
-import { recordName } from './record.ts';
+import { recordName, timeOf } from './record.ts';
 import { type AnswerRow, refusalOf, type TurnEnvironment } from './request.ts';
 import type { TurnScope } from './scope.ts';
 import { retained, storable } from './storable.ts';
@@ -264,7 +264,7 @@ function queryView(
   const handle: View<AnyEntity> = {
     key: record.key,
     state: seen.value as never,
-    now: Math.max(now, record.now),
+    now: timeOf(record, now, limits.skewMaxMs),
     refuse: (reason, detail) => {
       throw refusalOf(reason, detail, limits);
     },

@@ -224,6 +224,14 @@ export function addPart<Name extends keyof Tables>(
   tables[name].set(key, part);
 }
 
+/**
+ * The entity's time, ms: it does not go back with a clock that does (another worker's, a corrected one), but follows none that
+ * was further ahead than the clocks of workers may be: one turn under a wrong clock would make all later dates as wrong.
+ */
+export function timeOf({ now }: EntityRecord, clock: number, skewMaxMs: number): number {
+  return now > clock && now <= clock + skewMaxMs ? now : clock;
+}
+
 /** The sooner of two dates, of which 0 is none. */
 export function sooner(one: number, other: number): number {
   if (one === 0 || other === 0) return one + other;

@@ -14,7 +14,7 @@ import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.t
 import type { AnyOperation } from './operation.ts';
 import type { Parts } from './parts.ts';
 import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
-import { activityWith, addPart, enqueueMessage, isUnread, recordName, sooner } from './record.ts';
+import { activityWith, addPart, enqueueMessage, isUnread, recordName, sooner, timeOf } from './record.ts';
 import { References } from './reference.ts';
 import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
 import { retained, storable } from './storable.ts';
@@ -59,8 +59,7 @@ export class TurnScope {
     this.behaviour = behaviour;
     this.environment = environment;
     this.#drafts = new Drafts(record, behaviour, environment);
-    // A clock that went back (another worker's, a corrected one) must not take the entity's time back with it.
-    this.now = Math.max(environment.now, record.now);
+    this.now = timeOf(record, environment.now, environment.limits.skewMaxMs);
     this.partner = request.kind === 'message' ? request.partner : '';
   }
 

@@ -14,7 +14,7 @@ export class Absences {
 
   /** Whether it is time to tell of this one; if so, it counts as told. */
   isNews(id: string): boolean {
-    const now = this.#environment.now();
+    const now = this.#environment.steady();
     if (now - (this.#toldAt.get(id) ?? Number.NEGATIVE_INFINITY) < againMs) return false;
     for (const [other, at] of this.#toldAt) if (now - at >= againMs) this.#toldAt.delete(other);
     this.#toldAt.set(id, now);

@@ -251,6 +251,25 @@ export class Activation {
     );
   }
 
+  /** The clock was set back: what waits for a pause waits as long as it did. Returns when the first is over, or Infinity. */
+  setBack(ms: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    if (this.trimAt !== 0) {
+      this.trimAt -= ms;
+      next = this.trimAt;
+    }
+    for (const retry of this.retries?.values() ?? []) {
+      retry.at -= ms;
+      next = Math.min(next, retry.at);
+    }
+    for (const flight of this.flights?.values() ?? []) {
+      if (flight.retryAt === 0) continue;
+      flight.retryAt -= ms;
+      next = Math.min(next, flight.retryAt);
+    }
+    return next;
+  }
+
   batch(): Batch {
     if (this.gathering !== undefined) return this.gathering;
     this.gathering = new Batch();

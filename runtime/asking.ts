@@ -65,7 +65,7 @@ export class Asking {
     return new Promise((settle, fail) => {
       this.#number += 1;
       const number = this.#number;
-      const until = this.#parts.environment.now() + timeoutMs;
+      const until = this.#parts.environment.steady() + timeoutMs;
       const underWay = { id, number, ask, parts: [], settle, fail, timeoutMs, until, cancelRepeat: () => undefined };
       this.#underWay.set(number, underWay);
       this.#send(underWay);
@@ -75,7 +75,7 @@ export class Asking {
   #send(underWay: UnderWay): void {
     const { environment, transport, subjects } = this.#parts;
     underWay.cancelRepeat();
-    const leftMs = underWay.until - environment.now();
+    const leftMs = underWay.until - environment.steady();
     if (leftMs <= 0) return this.#settle(underWay, { status: 'silent' });
     underWay.cancelRepeat = environment.after(Math.min(repeatMs, leftMs), () => this.#send(underWay));
     const { number, parts } = underWay;
@@ -106,7 +106,7 @@ export class Asking {
     if (part.count === 1) return this.#end(underWay, part.bytes);
     if (part.index !== underWay.parts.length || part.count > partCountMax) return;
     underWay.parts.push(new Uint8Array(part.bytes));
-    underWay.until = this.#parts.environment.now() + underWay.timeoutMs;
+    underWay.until = this.#parts.environment.steady() + underWay.timeoutMs;
     if (underWay.parts.length === part.count) this.#end(underWay, Buffer.concat(underWay.parts));
     else this.#send(underWay);
   }

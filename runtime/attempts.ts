@@ -93,13 +93,9 @@ export class Attempts {
       if (fate === 'wait') return void activation.mailbox.unshift(item);
       if (fate === 'fatal') return this.#buryFatal(activation, asking);
     }
-    let result: TurnResult | undefined = perform(
-      entity,
-      behaviour,
-      this.handlers(activation),
-      request,
-      this.#turnEnvironment(),
-    );
+    const environment = this.#turnEnvironment();
+    if (entity.now > environment.now + environment.limits.skewMaxMs) this.#noteLead(activation, environment.now);
+    let result: TurnResult | undefined = perform(entity, behaviour, this.handlers(activation), request, environment);
     this.turnCount += 1;
     if (result.kind === 'needs') return this.#needs(activation, asking, result.partner);
     if (result.kind === 'threw') {
@@ -116,6 +112,14 @@ export class Attempts {
       this.#log(activation, request, result.thrown.error, 1);
     }
     return result;
+  }
+
+  /** An earlier turn ran under a clock that was wrong; from this one on the entity's time is right again. */
+  #noteLead({ address, entity }: Activation, now: number): void {
+    this.#parts.environment.log.warn(
+      { entity: address, aheadMs: Math.round(entity.now - now) },
+      'the last turn of an entity ran under a clock that was ahead of this one by more than it may be: its dates may be wrong, later ones are not',
+    );
   }
 
   #needs(activation: Activation, asking: Asking, partner: PartnerId): Concluded | TurnedAway | undefined {

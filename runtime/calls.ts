@@ -11,6 +11,7 @@
  * - C2 Effect 'none' is said only if nobody can have processed the call: it was sent once and turned away, or never sent.
  * - C3 A number that is given up is passed by the floor, and the first call behind it is sent again at once: with the floor it
  *   tells the entity, which then runs what it holds behind that one. One envelope for each that is given up, however many wait.
+ * - C5 A call takes as long as its deadline says, whatever becomes of the clocks; one that is refused since they differ says so.
  */
 import type { Content } from '../core/activity.ts';
 import type { CallOptions } from '../core/entity.ts';
@@ -19,6 +20,7 @@ import type { Limits } from '../core/limits.ts';
 import { type Address, isPartner, keyPartner, type PartnerId } from '../core/message.ts';
 import { readRow } from '../core/perform.ts';
 import type { AnswerRow } from '../core/request.ts';
+import { Clocks } from './clocks.ts';
 import { decode } from './codec.ts';
 import type { Envelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -59,8 +61,11 @@ interface Call {
   readonly address: Address;
   readonly content: Content | undefined;
   readonly query: { readonly operation: string; readonly payload: Uint8Array } | undefined;
+  /** Steady time, as all of its dates but `expires`: a clock that is set makes no call longer or shorter. */
   readonly startedAt: number;
   readonly deadline: number;
+  /** The same as the worker reads it, by the machine's clock. */
+  readonly expires: number;
   readonly stream: Stream | undefined;
   readonly seq: number;
   readonly from: string;
@@ -113,11 +118,13 @@ export class Calls {
   /** When all calls were last looked at, ms. */
   #rangAt = Number.NEGATIVE_INFINITY;
   readonly #patience: Patience;
+  readonly #clocks: Clocks;
 
   constructor(parts: ClientParts, partner: string) {
     this.#parts = parts;
     this.#partner = partner;
     this.#patience = new Patience(parts);
+    this.#clocks = new Clocks(parts);
   }
 
   /** How many are under way. */
@@ -145,9 +152,10 @@ export class Calls {
         'overloaded',
         `This client has clientCallCountMax (${clientCallCountMax}) calls under way, or clientCallBytesMax (${clientCallBytesMax}) of their inputs`,
       );
-    const now = environment.now();
+    const now = environment.steady();
     const keyed = checkedKey(options, this.#parts);
     const stream = content !== undefined && keyed === undefined ? this.#streamTo(address, now) : undefined;
+    const deadlineMs = options.deadlineMs ?? limits.deadlineMs;
     const call: Call = {
       id: ++this.#startedCount,
       address,
@@ -155,7 +163,8 @@ export class Calls {
       content,
       query,
       startedAt: now,
-      deadline: now + (options.deadlineMs ?? limits.deadlineMs),
+      deadline: now + deadlineMs,
+      expires: environment.now() + deadlineMs,
       stream,
       seq: stream === undefined ? 1 : stream.next++,
       from: keyed ?? this.#partner,
@@ -193,14 +202,14 @@ export class Calls {
   #send(call: Call, now: number): void {
     call.attempts += 1;
     this.#pause(call, now);
-    this.#parts.post(this.#envelopeOf(call, now));
+    this.#parts.post(this.#envelopeOf(call));
   }
 
   #pause(call: Call, now: number): void {
     this.#dueBy(call, now + this.#patience.pauseMs(call.pauses++));
   }
 
-  #envelopeOf(call: Call, now: number): Envelope {
+  #envelopeOf(call: Call): Envelope {
     const { subject, identity } = this.#parts;
     if (call.query !== undefined) {
       return {
@@ -210,7 +219,7 @@ export class Calls {
         call: call.id,
         identity,
         ...call.query,
-        deadline: call.deadline,
+        deadline: call.expires,
       };
     }
     const floor = call.stream === undefined ? 1 : this.#floorOf(call.stream);
@@ -225,8 +234,8 @@ export class Calls {
         session: call.stream?.session ?? 1,
         seq: call.seq,
         floor,
-        expires: call.deadline,
-        sent: now,
+        expires: call.expires,
+        sent: this.#parts.environment.now(),
         keepMs: call.keepMs,
       },
       content: call.content as Content,
@@ -235,7 +244,7 @@ export class Calls {
 
   /** Send calls again at once: those that wait for entities which are elsewhere now, or all after a lost connection. */
   again(isMoved: (address: Address) => boolean): void {
-    const now = this.#parts.environment.now();
+    const now = this.#parts.environment.steady();
     for (const call of [...this.#calls.values()]) {
       if (now >= call.deadline || !isMoved(call.address)) continue;
       // Others may hear of it later than this client, and what it sends until then is lost.
@@ -259,13 +268,13 @@ export class Calls {
     // Of many calls some are due at every moment: a look at all of them each time would be all that a client does.
     const at = Math.max(dueAt, this.#rangAt + Math.floor(this.#calls.size / looksPerMs));
     this.#alarmAt = at;
-    this.#cancelAlarm = this.#parts.environment.after(Math.max(0, at - this.#parts.environment.now()), () =>
+    this.#cancelAlarm = this.#parts.environment.after(Math.max(0, at - this.#parts.environment.steady()), () =>
       this.#ring(),
     );
   }
 
   #ring(): void {
-    const now = this.#parts.environment.now();
+    const now = this.#parts.environment.steady();
     this.#rangAt = now;
     // Nothing arms an alarm meanwhile: the next one is for all of them.
     this.#alarmAt = Number.NEGATIVE_INFINITY;
@@ -295,9 +304,27 @@ export class Calls {
     // The partition has moved or is moving: the retry finds it.
     if (envelope.status === 'moved') {
       this.#parts.onMoved?.();
-      return this.#dueBy(call, this.#parts.environment.now() + this.#parts.limits.retryMs / 5);
+      return this.#dueBy(call, this.#parts.environment.steady() + this.#parts.limits.retryMs / 5);
     }
+    if (envelope.status === 'expired') return this.#expired(call, envelope);
     this.#giveUp(call, this.#turnedAway(call, envelope));
+  }
+
+  /** Late by the worker's clock: a copy that was under way for long, or clocks of which one is wrong, and no try helps (C5). */
+  #expired(call: Call, { bytes }: ReplyEnvelope): void {
+    const theirs = Number(new TextDecoder().decode(bytes.subarray(0, reasonBytesMax)));
+    const apartMs = Number.isFinite(theirs) ? this.#clocks.apart(theirs) : 0;
+    if (apartMs === 0) return;
+    this.#clocks.heard(`a worker (of ${call.address})`, theirs);
+    const [seconds, side] = [(Math.abs(apartMs) / 1_000).toFixed(1), apartMs > 0 ? 'ahead of' : 'behind'];
+    this.#giveUp(
+      call,
+      new SkerryError(
+        'deadline',
+        `${call.address} refused ${call.name} as too late: its worker's clock is ${seconds} s ${side} this one; set both by the same time servers`,
+        { effect: call.attempts === 1 ? 'none' : 'unknown' },
+      ),
+    );
   }
 
   #turnedAway(call: Call, { status, bytes }: ReplyEnvelope): SkerryError {
@@ -306,7 +333,7 @@ export class Calls {
     if (status === 'not-loaded') return notRun(`${call.address} could not be made`, bytes, effect);
     if (status === 'not-run') return notRun(`${call.address} ${call.name}`, bytes, effect);
     const reason = new TextDecoder().decode(bytes.subarray(0, reasonBytesMax));
-    const code: ErrorCode = status === 'answer' || status === 'moved' ? 'failed' : status;
+    const code: ErrorCode = status === 'answer' || status === 'moved' || status === 'expired' ? 'failed' : status;
     const texts: Partial<Record<ErrorCode, string>> = {
       overloaded: `${call.address} or its worker has a full queue`,
       'store-failed': `${call.address}: the store failed: ${reason}`,
@@ -317,7 +344,7 @@ export class Calls {
   }
 
   #answered(call: Call, bytes: Uint8Array): void {
-    if (call.id % samplePeriod === 0) this.#patience.answered(this.#parts.environment.now() - call.startedAt);
+    if (call.id % samplePeriod === 0) this.#patience.answered(this.#parts.environment.steady() - call.startedAt);
     const wasFirst = call.stream?.calls[0] === call;
     this.#forget(call);
     // One behind this one had been given up before: only now can the floor pass it (C3).
@@ -347,7 +374,7 @@ export class Calls {
   /** The floor has moved past a number that was given up: what is behind it may be held for it, in order (C3). */
   #sendFirst({ calls }: Stream): void {
     const [first] = calls;
-    const now = this.#parts.environment.now();
+    const now = this.#parts.environment.steady();
     if (first !== undefined && now < first.deadline) this.#send(first, now);
   }
 

@@ -63,7 +63,7 @@ export class Carriage {
   put(carried: Carried): void {
     const known = this.#kept.get(carried.address);
     if (known !== undefined && known.carried.loaded.version > carried.loaded.version) return;
-    this.#kept.set(carried.address, { carried, since: this.#environment.now(), isForsaken: false });
+    this.#kept.set(carried.address, { carried, since: this.#environment.steady(), isForsaken: false });
   }
 
   get(address: Address): Carried | undefined {
@@ -102,7 +102,7 @@ export class Carriage {
   /** Let go of what nobody has asked for. What runs here is only waiting for the store. */
   sweep(isHere: (address: Address) => boolean): void {
     if (this.#kept.size === 0) return;
-    const until = this.#environment.now() - this.#carryMs;
+    const until = this.#environment.steady() - this.#carryMs;
     const gone: Address[] = [];
     for (const [address, { since }] of this.#kept) if (since <= until && !isHere(address)) gone.push(address);
     if (gone.length === 0) return;

@@ -82,7 +82,7 @@ export class Caution {
     if (ends === 0 && entity.trials.size >= noteCountMax) return 'run';
     if (ends > 0 && this.#isTaken(activation)) return this.#queue(activation);
     this.#note(activation, { key, ends, epoch, at: environment.now() });
-    if (ends > 0) this.#alone = { activation, since: environment.now(), batch: undefined };
+    if (ends > 0) this.#alone = { activation, since: environment.steady(), batch: undefined };
     else
       for (const other of waitingKeys(activation, environment.now()))
         if (!entity.trials.has(other)) this.#note(activation, { key: other, ends, epoch, at: environment.now() });
@@ -95,14 +95,14 @@ export class Caution {
   #mayRun(activation: Activation, { ends }: Trial): Fate {
     if (ends === 0) return 'run';
     if (this.#isTaken(activation)) return this.#queue(activation);
-    this.#alone = { activation, since: this.#parts.environment.now(), batch: undefined };
+    this.#alone = { activation, since: this.#parts.environment.steady(), batch: undefined };
     return 'run';
   }
 
   #isTaken(activation: Activation): boolean {
     if (this.#alone === undefined || this.#alone.activation.phase === 'dropped') return false;
     // It was not wanted any more when its note was durable, or the store does not answer.
-    if (this.#parts.environment.now() - this.#alone.since > aloneMsMax) return false;
+    if (this.#parts.environment.steady() - this.#alone.since > aloneMsMax) return false;
     // A turn of it that is not durable yet may be counted, if the next one ends the process.
     return this.#alone.activation !== activation || this.#alone.batch !== undefined;
   }

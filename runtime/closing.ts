@@ -83,7 +83,7 @@ export class Closing {
     if (inbound.closedAt > 0) return entity.changes.records.has(name) ? undefined : this.#say(activation, closed);
     const now = environment.now();
     inbound.closedAt = now;
-    const forgetAt = now + limits.transitMaxMs + limits.skewMaxMs + 1;
+    const forgetAt = now + limits.transitMaxMs + 2 * limits.skewMaxMs + 1;
     if (entity.forgetAt === 0 || entity.forgetAt > forgetAt) entity.forgetAt = forgetAt;
     entity.changes.records.set(name, 'activity');
     wakeBy(activation, forgetAt);

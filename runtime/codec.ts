@@ -31,6 +31,7 @@ export const replyStatuses: readonly ReplyEnvelope['status'][] = [
   'moved',
   'not-loaded',
   'not-run',
+  'expired',
 ];
 
 /** Of values alone: a row may be half written when a value is asked for. */

@@ -10,12 +10,13 @@ import { defaultLimits, type Limits } from '../core/limits.ts';
 import type { View } from '../placement/view.ts';
 import { Absences } from './absences.ts';
 import { Client } from './client.ts';
+import { Clocks } from './clocks.ts';
 import { checkedIdentity, checkLimits } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
 import { type Joining, loginOf, type Opened, openTransport } from './places.ts';
 import { Post } from './post.ts';
-import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
+import { decodeSignal, encodeSignal } from './signals.ts';
 import { anyWord, checkedCluster, type Party, Subjects, wordOf } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import { noView, Views } from './views.ts';
@@ -88,6 +89,7 @@ class Remote implements RemoteCluster {
   readonly #views: Views;
   readonly #cluster: string;
   readonly #absences: Absences;
+  readonly #clocks: Clocks;
   readonly #closers: (() => void)[] = [];
   readonly #clients = new Set<Client>();
   #clientCount = 0;
@@ -96,6 +98,7 @@ class Remote implements RemoteCluster {
   constructor(options: ConnectOptions, environment: Environment, transport: Opened<Transport>) {
     this.#environment = environment;
     this.#absences = new Absences(environment);
+    this.#clocks = new Clocks({ environment, limits: { ...defaultLimits, ...options.limits } });
     this.#opened = transport;
     this.#transport = transport.what;
     this.#cluster = checkedCluster(options.cluster ?? 'main');
@@ -179,9 +182,9 @@ class Remote implements RemoteCluster {
       this.#transport.onAbsent((subject) => this.#absent(subject)),
       this.#transport.onRestored(() => this.#restored()),
     );
-    const until = this.#environment.now() + timeoutMs;
+    const until = this.#environment.steady() + timeoutMs;
     while (!this.#views.isKnown) {
-      if (this.#environment.now() >= until) {
+      if (this.#environment.steady() >= until) {
         await this.close();
         throw new SkerryError(
           'transport-failed',
@@ -209,13 +212,15 @@ class Remote implements RemoteCluster {
   }
 
   #receive(bytes: Uint8Array): void {
-    let signal: Signal;
+    let signal: ReturnType<typeof decodeSignal>;
     try {
       signal = decodeSignal(bytes);
     } catch {
       return;
     }
-    if (signal.kind === 'view' && !this.#isClosed) this.#views.learn(signal.view);
+    if (signal.kind !== 'view' || this.#isClosed) return;
+    this.#clocks.heard('the worker that tells views', signal.sentAt);
+    this.#views.learn(signal.view);
   }
 
   #absent(subject: string): void {

@@ -47,7 +47,9 @@ export interface ReplyEnvelope {
     | 'denied'
     | 'moved'
     | 'not-loaded'
-    | 'not-run';
+    | 'not-run'
+    /** It came after its deadline by the worker's clock, which the bytes tell. */
+    | 'expired';
   readonly bytes: Uint8Array;
 }
 

@@ -7,8 +7,10 @@ import { randomBytes } from 'node:crypto';
 import type { Log } from './log.ts';
 
 export interface Environment {
-  /** Milliseconds since 1970. */
+  /** Milliseconds since 1970, as the machine's clock shows them: for dates. It may be wrong, and be set on or back. */
   now(): number;
+  /** Milliseconds since some moment: for durations. Nobody sets it; while the machine sleeps it may stand still. */
+  steady(): number;
   /** Run once after `ms`; the function that comes back cancels it. */
   after(ms: number, run: () => void): () => void;
   /** Run soon, after what is under way and after input that waits. */
@@ -30,6 +32,7 @@ export const newMachineId = (): string => randomBytes(12).toString('base64url');
 export function machineEnvironment(log: Log): Environment {
   return {
     now: Date.now,
+    steady: () => performance.now(),
     after: (ms, run) => {
       const timer = setTimeout(run, Math.min(ms, 2_147_483_647));
       return () => clearTimeout(timer);

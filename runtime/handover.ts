@@ -263,7 +263,7 @@ export class Handover {
   #leave(activation: Activation, warm: WarmEntity[] | undefined): void {
     if (activation.phase === 'dropped') return;
     const { residents, environment } = this.#parts;
-    const isRecent = activation.usedAt >= environment.now() - warmForMs;
+    const isRecent = activation.usedAt >= environment.steady() - warmForMs;
     if (warm !== undefined && isRecent && warm.length < warmCountMax) {
       if (activation.phase === 'ready') recall(activation);
       if (isWhole(activation)) warm.push(warmOf(activation));

@@ -20,13 +20,14 @@ import type { PingMark } from '../placement/service.ts';
 import type { WorkerEntry } from '../placement/view.ts';
 import { Absences } from './absences.ts';
 import type { Authorise } from './authorise.ts';
+import { Clocks } from './clocks.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { pinInStore } from './pinning.ts';
 import { Post } from './post.ts';
 import { Reception } from './reception.ts';
 import { ServiceHost } from './service-host.ts';
-import { listenForSignals, sendSignal } from './signalling.ts';
+import { type Heard, listenForSignals, sendSignal } from './signalling.ts';
 import type { Signal } from './signals.ts';
 import type { Store } from './store.ts';
 import type { Subjects } from './subjects.ts';
@@ -77,6 +78,7 @@ export class Member {
   #entry: WorkerEntry;
   readonly #closers: (() => void)[] = [];
   readonly #absences: Absences;
+  readonly #clocks: Clocks;
   #readers: (() => void)[] = [];
   #verifiedAt = Number.NEGATIVE_INFINITY;
   #verifyTurn = 0;
@@ -91,6 +93,7 @@ export class Member {
     const { environment, transport, subjects, store, limits, entry } = parts;
     this.#entry = entry;
     this.#absences = new Absences(environment);
+    this.#clocks = new Clocks(parts);
     const nothing = noView(store.partitions);
     const reach = { environment, transport, subjects, id: entry.id };
     const has = (partition: number) => this.worker.has(partition);
@@ -206,9 +209,9 @@ export class Member {
     const { environment, subjects } = this.#parts;
     if (this.#isStopped) return;
     this.#entry = { ...this.#entry, isLeaving: true };
-    const until = environment.now() + leaveMs;
+    const until = environment.steady() + leaveMs;
     this.#sayThere();
-    while (!this.#isStopped && this.#hasHeirs && environment.now() < until)
+    while (!this.#isStopped && this.#hasHeirs && environment.steady() < until)
       await new Promise<void>((resolve) => void environment.after(5, resolve));
     if (this.#isStopped) return;
     if (this.worker.partitions.length > 0) await this.worker.drain().then(() => this.worker.letGo());
@@ -247,7 +250,7 @@ export class Member {
 
   // ---- signals
 
-  #listen(subject: string, receive: (signal: Signal) => void): () => void {
+  #listen(subject: string, receive: (signal: Heard) => void): () => void {
     return listenForSignals(this.#parts, subject, (signal) => {
       if (!this.#isStopped) receive(signal);
     });
@@ -257,6 +260,7 @@ export class Member {
   #listenAsService(): () => void {
     const stop = this.#listen(this.#parts.subjects.service, (signal) => {
       // Who asks it for the view gets it as from any worker, and tells it a later one (VW2).
+      if (signal.kind === 'announce') this.#clocks.heard(`worker ${signal.entry.name}`, signal.sentAt);
       if (signal.kind === 'resolve' || signal.kind === 'view') this.#receive(signal);
       else this.#host.receive(signal);
     });
@@ -271,10 +275,11 @@ export class Member {
     return !this.#isStopped && sendSignal(this.#parts, subject, signal);
   }
 
-  #receive(signal: Signal): void {
+  #receive(signal: Heard): void {
     const { subjects } = this.#parts;
     switch (signal.kind) {
       case 'view':
+        this.#clocks.heard('the worker that tells views', signal.sentAt);
         this.views.learn(signal.view);
         if (this.views.isCredible(signal.view)) this.#host.heardView(signal.view, signal.sent);
         return;
@@ -312,7 +317,7 @@ export class Member {
       kind: 'pong',
       id: this.#entry.id,
       mark,
-      sent: this.#stamps.next(environment.now()),
+      sent: this.#stamps.next(environment.steady()),
     });
   }
 
@@ -346,7 +351,7 @@ export class Member {
   #sayThere(): void {
     const { environment, subjects } = this.#parts;
     const viewVersion = this.views.placement.view.version;
-    const sent = this.#stamps.next(environment.now());
+    const sent = this.#stamps.next(environment.steady());
     this.#signal(subjects.service, { kind: 'announce', entry: this.#entry, viewVersion, sent });
   }
 
@@ -355,7 +360,7 @@ export class Member {
    * the rest in turn: where nobody calls no commit tells, and there may be timers that wait for their owner.
    */
   #verify(): void {
-    const now = this.#parts.environment.now();
+    const now = this.#parts.environment.steady();
     if (now - this.#verifiedAt < verifyMs) return;
     this.#verifiedAt = now;
     const { placement } = this.views;
@@ -438,7 +443,7 @@ export class Member {
     const id = subjects.workerOf(subject);
     if (id === undefined || id === this.#entry.id) return;
     // The connections of others may take a little longer to be there again than this one's.
-    if (environment.now() - this.#restoredAt < restoredMs) return;
+    if (environment.steady() - this.#restoredAt < restoredMs) return;
     this.tenancy.absent(id);
     this.#host.workerAbsent(id);
     if (this.#absences.isNews(id)) this.#signal(subjects.service, { kind: 'absent', id, by: this.#entry.id });
@@ -446,7 +451,7 @@ export class Member {
 
   #restored(): void {
     if (this.#isStopped) return;
-    this.#restoredAt = this.#parts.environment.now();
+    this.#restoredAt = this.#parts.environment.steady();
     this.views.ask();
     this.worker.hasten(() => true);
     this.#parts.restored?.();

@@ -16,7 +16,7 @@ interface Owned {
   readonly epoch: Epoch;
   readonly lineage: Lineage;
   confirmedAt: number;
-  readonly cautiousUntil: number;
+  cautiousUntil: number;
 }
 
 interface Check {
@@ -86,6 +86,14 @@ export class Ownership {
   confirmed(partition: Partition, at: number): void {
     const owned = this.#owned.get(partition);
     if (owned !== undefined && owned.confirmedAt < at) owned.confirmedAt = at;
+  }
+
+  /** The clock was set back: by it, proofs of before are as old as they were. */
+  setBack(ms: number): void {
+    for (const owned of this.#owned.values()) {
+      owned.confirmedAt -= ms;
+      if (owned.cautiousUntil > 0) owned.cautiousUntil -= ms;
+    }
   }
 
   /** Ask the store whether the partition is still this worker's. One check serves everyone who waits by then (O2). */

@@ -52,14 +52,14 @@ export class Pace<Item> {
     this.#countMax = Math.max(1, countMin, Math.min(this.#countMax, countMax));
     const share = items.slice(0, this.#countMax);
     for (const item of share) this.#share.add(item);
-    this.#beganAt = this.#environment.now();
+    this.#beganAt = this.#environment.steady();
     return share;
   }
 
   /** It is here, or not expected any more. */
   end(item: Item): void {
     if (!this.#share.delete(item) || this.#share.size > 0) return;
-    const tookMs = this.#environment.now() - this.#beganAt;
+    const tookMs = this.#environment.steady() - this.#beganAt;
     if (tookMs * 2 <= shareMs) this.#countMax *= 2;
     else if (tookMs > shareMs) this.#countMax = Math.max(1, Math.floor(this.#countMax / 2));
     this.#rest(Math.min(restMsMax, tookMs * restFactor, restsMsMax - this.#restedMs));

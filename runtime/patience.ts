@@ -28,7 +28,7 @@ export class Patience {
     this.#environment = environment;
     this.#limits = limits;
     this.#copies = limits.retryBurstCountMax;
-    this.#copiesAt = environment.now();
+    this.#copiesAt = environment.steady();
   }
 
   /** A call was made. */

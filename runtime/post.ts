@@ -87,7 +87,7 @@ export class Post {
     this.#parts = parts;
     this.#placement = placement;
     this.#visitorAt = lastVisitor(parts.subjects);
-    this.#hints = new Hints(() => parts.environment.now());
+    this.#hints = new Hints(() => parts.environment.steady());
     this.#closers.add(parts.transport.onAbsent((subject) => this.#hints.forget(subject)));
   }
 

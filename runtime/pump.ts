@@ -250,7 +250,7 @@ export class Pump {
 
   #runSome(activation: Activation): number {
     activation.isListed = false;
-    activation.usedAt = this.#environment.now();
+    activation.usedAt = this.#environment.steady();
     let count = 0;
     while (count < turnsInARow && activation.phase === 'ready' && !this.#isHeldUp(activation)) {
       const item = activation.mailbox.shift();

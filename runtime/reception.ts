@@ -29,7 +29,7 @@ const secondMs = 1_000;
 export class Reception {
   readonly #parts: ReceptionParts;
   readonly #visitorAt: ReturnType<typeof lastVisitor>;
-  #encoded: { readonly version: number; readonly bytes: Uint8Array } | undefined;
+  #encoded: { readonly version: number; readonly at: number; readonly bytes: Uint8Array } | undefined;
   #since = Number.NEGATIVE_INFINITY;
   #bytes = 0;
 
@@ -61,11 +61,16 @@ export class Reception {
     const { environment, transport, views } = this.#parts;
     if (!views.isKnown) return;
     const { view } = views.placement;
-    if (this.#encoded?.version !== view.version)
-      this.#encoded = { version: view.version, bytes: encodeSignal({ kind: 'view', view, sent: 0 }) };
+    const now = environment.steady();
+    // It tells this clock, too.
+    if (this.#encoded?.version !== view.version || now - this.#encoded.at >= secondMs)
+      this.#encoded = {
+        version: view.version,
+        at: now,
+        bytes: encodeSignal({ kind: 'view', view, sent: 0 }, environment.now()),
+      };
     const { bytes } = this.#encoded;
-    const now = environment.now();
-    if (now - this.#since >= secondMs || now < this.#since) {
+    if (now - this.#since >= secondMs) {
       this.#since = now;
       this.#bytes = 0;
     }

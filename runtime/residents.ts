@@ -121,7 +121,7 @@ export class Residents {
     if (behaviour === undefined || this.#activations.has(address) || this.#doubted.has(address)) return;
     const activation = new Activation(address, partition, behaviour);
     this.#activations.set(address, activation);
-    activation.usedAt = this.#parts.environment.now();
+    activation.usedAt = this.#parts.environment.steady();
     void this.#restore(activation, loaded, rowsOf({ activities }));
   }
 
@@ -278,7 +278,7 @@ export class Residents {
       // Not at once: what is refused for good would be tried without a pause.
       activation.trimAt = this.#parts.environment.now() + Math.min(behaviour.durability.intervalMs, limits.retryMs);
     }
-    activation.usedAt = this.#parts.environment.now();
+    activation.usedAt = this.#parts.environment.steady();
     activation.record = record;
   }
 
@@ -331,7 +331,7 @@ export class Residents {
   /** Move the hand on: passivate what is at rest and idle, or beyond the bound. A bounded step. */
   sweep(stepCount: number): void {
     const { limits, environment } = this.#parts;
-    const now = environment.now();
+    const now = environment.steady();
     for (let step = 0; step < stepCount; step++) {
       this.#hand ??= this.#activations.values();
       const { value: activation, done } = this.#hand.next();

@@ -1,6 +1,9 @@
 /**
  * One alarm for many dates: a binary heap over the environment's `after`.
  *
+ * A date is the machine's clock's, which may be set, or stand still while the machine sleeps: it is looked at once a minute at
+ * least, so that nothing is late by more than that.
+ *
  * Owns when a key is due next; a key has one date, the last one set. What happens then is the caller's.
  */
 import type { Environment } from './environment.ts';
@@ -13,6 +16,8 @@ interface Entry {
 
 /** Replaced entries that are never worth clearing away. */
 const spareCount = 1_024;
+/** The clock is looked at so often, ms. */
+const lookMs = 60_000;
 
 export class Schedule {
   readonly #environment: Environment;
@@ -65,7 +70,8 @@ export class Schedule {
   #arm(at: number): void {
     this.#cancelAlarm?.();
     this.#alarmAt = at;
-    this.#cancelAlarm = this.#environment.after(Math.max(0, at - this.#environment.now()), () => this.#ring());
+    const ms = Math.min(lookMs, Math.max(0, at - this.#environment.now()));
+    this.#cancelAlarm = this.#environment.after(ms, () => this.#ring());
   }
 
   #ring(): void {

@@ -65,7 +65,7 @@ export class ServiceHost {
   constructor(parts: ServiceHostParts) {
     this.#parts = parts;
     const { id, limits, environment } = parts;
-    this.#election = new Election({ id, limits, random: () => environment.random(), now: environment.now() });
+    this.#election = new Election({ id, limits, random: () => environment.random(), now: environment.steady() });
   }
 
   get isServing(): boolean {
@@ -86,7 +86,7 @@ export class ServiceHost {
     if (this.#isOver) return;
     const { environment, store, id } = this.#parts;
     const wasServing = this.isServing;
-    this.#perform(this.#election.resign(environment.now()));
+    this.#perform(this.#election.resign(environment.steady()));
     this.crash();
     if (!wasServing) return;
     await store.lease(leaseName, id, { now: environment.now(), ms: 0 }).catch((error: unknown) => {
@@ -154,13 +154,13 @@ export class ServiceHost {
 
   #with(event: (now: number) => ElectionAction[]): void {
     if (this.#isOver) return;
-    this.#perform(event(this.#parts.environment.now()));
+    this.#perform(event(this.#parts.environment.steady()));
     this.#plan();
   }
 
   #serve(event: (service: PlacementService, now: number) => ServiceAction[]): void {
     if (this.#isOver || this.#service === undefined) return;
-    this.#act(event(this.#service, this.#parts.environment.now()));
+    this.#act(event(this.#service, this.#parts.environment.steady()));
     this.#plan();
   }
 
@@ -212,7 +212,7 @@ export class ServiceHost {
 
   #noteSplit(service: PlacementService, apart: Lease | undefined): void {
     const { environment } = this.#parts;
-    const now = environment.now();
+    const now = environment.steady();
     const isRenewed = this.#seenApart !== undefined && apart !== undefined && apart.until !== this.#seenApart.until;
     const [dispute] = service.disputes;
     if (apart !== undefined) this.#seenApart = apart;
@@ -227,7 +227,7 @@ export class ServiceHost {
   /** One line for a split, however long it lasts and whoever shows it. */
   #saySplit(what: string): void {
     const { environment } = this.#parts;
-    this.#splitAt = environment.now();
+    this.#splitAt = environment.steady();
     if (this.#split === '')
       environment.log.warn(
         { what },
@@ -272,7 +272,7 @@ export class ServiceHost {
     this.#endService();
     environment.log.info({ term }, 'the placement service runs here');
     const known = view();
-    const now = environment.now();
+    const now = environment.steady();
     this.#service = new PlacementService({ term, partitions: store.partitions, view: known, pins, limits, now });
     this.#stopListening = this.#parts.listen();
     this.#readPinsAgain(this.#service);
@@ -320,7 +320,8 @@ export class ServiceHost {
 
   #act(actions: readonly ServiceAction[]): void {
     for (const action of actions) {
-      if (action.kind === 'publish') this.#parts.publish(action.view, this.#stamps.next(this.#parts.environment.now()));
+      if (action.kind === 'publish')
+        this.#parts.publish(action.view, this.#stamps.next(this.#parts.environment.steady()));
       else this.#parts.signal(action.id, { kind: 'ping', mark: action.mark });
     }
   }
@@ -334,13 +335,13 @@ export class ServiceHost {
     this.#cancelTick?.();
     this.#tickAt = at;
     if (at === Number.POSITIVE_INFINITY) return;
-    this.#cancelTick = environment.after(Math.max(tickMsMin, Math.ceil(at - environment.now())), () => this.#tick());
+    this.#cancelTick = environment.after(Math.max(tickMsMin, Math.ceil(at - environment.steady())), () => this.#tick());
   }
 
   #tick(): void {
     if (this.#isOver) return;
     this.#tickAt = Number.POSITIVE_INFINITY;
-    const now = this.#parts.environment.now();
+    const now = this.#parts.environment.steady();
     if (now >= this.#election.nextTickAt) this.#perform(this.#election.tick(now));
     if (this.#service !== undefined && now >= this.#service.nextTickAt) this.#act(this.#service.tick(now));
     if (this.#service?.takeMinority() === true) this.#perform(this.#election.yield(now));

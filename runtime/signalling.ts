@@ -3,6 +3,8 @@ import type { Environment } from './environment.ts';
 import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
 import type { Transport } from './transport.ts';
 
+export type Heard = ReturnType<typeof decodeSignal>;
+
 interface Reach {
   readonly transport: Transport;
   readonly environment: Environment;
@@ -12,11 +14,11 @@ interface Reach {
 export function listenForSignals(
   { transport, environment }: Reach,
   subject: string,
-  receive: (signal: Signal) => void,
+  receive: (signal: Heard) => void,
 ): () => void {
   let hasSaid = false;
   return transport.listen(subject, (bytes) => {
-    let signal: Signal;
+    let signal: Heard;
     try {
       signal = decodeSignal(bytes);
     } catch (error) {
@@ -34,7 +36,7 @@ export function listenForSignals(
 
 /** False: no frame has room for it. That is said, and ends nobody's process. */
 export function sendSignal({ transport, environment }: Reach, subject: string, signal: Signal): boolean {
-  const bytes = encodeSignal(signal);
+  const bytes = encodeSignal(signal, environment.now());
   const { frameBytesMax } = transport;
   if (bytes.length <= frameBytesMax) {
     transport.send(subject, bytes);

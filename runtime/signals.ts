@@ -11,7 +11,7 @@ import type { HostedType, Pin, View, WorkerEntry } from '../placement/view.ts';
 import { encode, Row, rowOf } from './codec.ts';
 import type { Loaded } from './store.ts';
 
-export const signalVersion = 3;
+export const signalVersion = 4;
 
 /** The latest date there is, ms. */
 const stampMax = 8.64e15;
@@ -116,8 +116,9 @@ const kinds: readonly SignalKind[] = [
   'echo',
 ];
 
-export function encodeSignal(signal: Signal): Uint8Array {
-  return encode([signalVersion, kinds.indexOf(signal.kind), ...columnsOf(signal)]);
+/** `sentAt`: what the sender's clock shows, 0: it does not say. */
+export function encodeSignal(signal: Signal, sentAt = 0): Uint8Array {
+  return encode([signalVersion, kinds.indexOf(signal.kind), sentAt, ...columnsOf(signal)]);
 }
 
 function columnsOf(signal: Signal): unknown[] {
@@ -160,11 +161,13 @@ function columnsOf(signal: Signal): unknown[] {
 }
 
 /** Throws an error that says what is wrong with it. */
-export function decodeSignal(bytes: Uint8Array): Signal {
+export function decodeSignal(bytes: Uint8Array): Signal & { readonly sentAt: number } {
   const row = rowOf(bytes);
   const version = row.number();
   if (version !== signalVersion) throw new Error(`signal of version ${version}, not ${signalVersion}`);
-  return readSignal(row.oneOf(kinds), row);
+  const kind = row.oneOf(kinds);
+  const sentAt = row.number();
+  return { ...readSignal(kind, row), sentAt };
 }
 
 function readSignal(kind: SignalKind, row: Row): Signal {

@@ -137,7 +137,7 @@ export class Tenancy {
     );
     if (wanted.length === 0 || this.#placement === undefined) return;
     const others = this.#placement.view.workers.filter(({ id }) => id !== this.#parts.id).map(({ id }) => id);
-    const now = this.#parts.environment.now();
+    const now = this.#parts.environment.steady();
     for (const partition of wanted) {
       this.#coming.set(partition, {
         partition,
@@ -237,7 +237,7 @@ export class Tenancy {
     for (const coming of share) {
       coming.isWanted = true;
       coming.wantedBy = this.#askCount + 1;
-      coming.since = this.#parts.environment.now();
+      coming.since = this.#parts.environment.steady();
     }
     this.#askAgain(share);
   }
@@ -247,7 +247,7 @@ export class Tenancy {
     const { id, partition, isAll } = signal;
     const coming = this.#coming.get(partition);
     if (coming === undefined || coming.isClaiming || !coming.asked.has(id)) return;
-    coming.since = Math.max(coming.since, this.#parts.environment.now() - patienceMs + graceMs);
+    coming.since = Math.max(coming.since, this.#parts.environment.steady() - patienceMs + graceMs);
     if (addCargo(coming, signal) && isAll) this.none(id, [partition], coming.soughtBy);
   }
 
@@ -270,7 +270,7 @@ export class Tenancy {
   /** Claim what nobody has any more, ask again for the rest, and come again while there is any. */
   #advance(): void {
     const { environment } = this.#parts;
-    const now = environment.now();
+    const now = environment.steady();
     const again: Coming[] = [];
     for (const coming of this.#coming.values()) {
       if (coming.isClaiming) continue;
@@ -303,7 +303,7 @@ export class Tenancy {
   }
 
   #askAgain(comings: readonly Coming[]): void {
-    const now = this.#parts.environment.now();
+    const now = this.#parts.environment.steady();
     for (const coming of comings) coming.askedAt = now;
     for (const { kind, id, partitions } of asksOf(comings)) this.#ask(kind, id, partitions);
   }

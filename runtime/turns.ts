@@ -22,6 +22,7 @@ import { failedRow, type TurnResult } from '../core/turn.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import { type AttemptParts, Attempts } from './attempts.ts';
 import { Caution, type CautionParts, trialKey } from './caution.ts';
+import { Clocks } from './clocks.ts';
 import type { Closing } from './closing.ts';
 import { encode } from './codec.ts';
 import type { Courier } from './courier.ts';
@@ -49,9 +50,11 @@ export class Turns {
   readonly #parts: TurnParts;
   readonly #attempts: Attempts;
   readonly caution: Caution;
+  readonly #clocks: Clocks;
 
   constructor(parts: TurnParts) {
     this.#parts = parts;
+    this.#clocks = new Clocks(parts);
     this.caution = new Caution(parts);
     this.#attempts = new Attempts({ ...parts, caution: this.caution });
   }
@@ -98,6 +101,7 @@ export class Turns {
     const isAgain = activation.retries?.get(from)?.item === envelope;
     // It has arrived in time: here, and nowhere else, only its expiry counts from then on.
     const judged = isAgain ? { ...arrival, sent: arrival.expires } : arrival;
+    if (arrival.sent > now + this.#parts.limits.skewMaxMs) this.#clocks.heard(senderOf(envelope), arrival.sent);
     const verdict = judge(inbound, judged, now, this.#parts.limits);
     // A try again that is not wanted any more has no date any more either.
     if (verdict !== 'next' && isAgain) activation.retries?.delete(from);
@@ -112,7 +116,9 @@ export class Turns {
         if (isEntityPartner(from)) this.#stale(activation, envelope, inbound?.session ?? 0);
         return;
       case 'expired':
-        return;
+        if (envelope.replyTo === '' || isAgain) return;
+        this.#clocks.heard(senderOf(envelope), arrival.sent);
+        return this.#emit(activation, lateReply(envelope, now));
       case 'excessive':
         return this.#refuseExcess(activation, envelope);
     }
@@ -230,7 +236,8 @@ export class Turns {
 
   #query(activation: Activation, query: QueryEnvelope): void {
     // Nobody waits for it any more: what is late does not make the others late, too.
-    if (this.#parts.environment.now() > query.deadline) return;
+    const now = this.#parts.environment.now();
+    if (now > query.deadline) return this.#emit(activation, lateReply(query, now));
     const bytes = this.#attempts.query(activation, query);
     if (bytes === undefined) return;
     this.#ran(activation, query, '');
@@ -336,6 +343,16 @@ function replyOf(
   bytes: Uint8Array,
 ): ReplyEnvelope {
   return { kind: 'reply', to: replyTo, call, status, bytes };
+}
+
+/** A client whose clock is behind by more than its deadline would else never know why (C5). */
+function lateReply({ replyTo, call }: MessageEnvelope | QueryEnvelope, now: number): Envelope {
+  return { kind: 'reply', to: replyTo, call, status: 'expired', bytes: new TextEncoder().encode(String(now)) };
+}
+
+/** For people. */
+function senderOf({ from, replyTo, identity }: MessageEnvelope): string {
+  return replyTo === '' ? `the worker of ${from}` : `client ${identity || from}`;
 }
 
 function ackOf(activation: Activation, { from, arrival }: MessageEnvelope): StreamEnvelope {

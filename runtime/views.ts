@@ -109,8 +109,8 @@ export class Views {
     const isOther = view.version < before.view.version || isRival;
     const { told, environment } = this.#parts;
     if (isOther && told !== undefined) this.#tell(told);
-    if (isOther && (told !== undefined || environment.now() - this.#heardAt < elderMs)) return;
-    this.#heardAt = environment.now();
+    if (isOther && (told !== undefined || environment.steady() - this.#heardAt < elderMs)) return;
+    this.#heardAt = environment.steady();
     if (view.version === before.view.version && !isRival) return;
     this.#placement = new Placement(view);
     this.#parts.follow(this.#placement, before);
@@ -123,16 +123,16 @@ export class Views {
    */
   #tell(told: string): void {
     const { environment, transport } = this.#parts;
-    const now = environment.now();
+    const now = environment.steady();
     if (now - this.#toldAt < tellMs) return;
     this.#toldAt = now;
-    transport.send(told, encodeSignal({ kind: 'view', view: this.#placement.view, sent: 0 }));
+    transport.send(told, encodeSignal({ kind: 'view', view: this.#placement.view, sent: 0 }, environment.now()));
   }
 
   /** Something came from a later view, or nothing where something should have: ask the service, and a worker if one is known. */
   ask(): void {
     const { environment, transport, replyTo, whereToAsk, id } = this.#parts;
-    const now = environment.now();
+    const now = environment.steady();
     if (now - this.#askedAt < askMs) return;
     this.#askedAt = now;
     const question = encodeSignal({ kind: 'resolve', replyTo });

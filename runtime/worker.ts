@@ -63,6 +63,8 @@ type InsideParts = Pick<
 >;
 
 const sweepMs = 1_000;
+/** What is less is no step: clocks are corrected by a little all the time, ms. */
+const setBackMsMin = 1_000;
 const sweepSteps = 20_000;
 /** The hand passes every activation at least this often, in sweeps. */
 const sweepsARound = 16;
@@ -87,6 +89,8 @@ export class Worker {
   readonly #pump: Pump;
   readonly #housekeeping: Housekeeping;
   readonly #handover: Handover;
+  /** The clock minus steady time, when it was last looked at. */
+  #clockAhead = Number.NEGATIVE_INFINITY;
   #isStopped = false;
   #isDraining = false;
   #cancelSweep: (() => void) | undefined;
@@ -207,6 +211,7 @@ export class Worker {
 
   /** Begin, with these partitions if any, and resume what their entities have to do. Resolves when they are its own. */
   async start(partitions: readonly Partition[]): Promise<void> {
+    this.#checkClock();
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
     if (partitions.length === 0) return;
     const startedAt = this.#environment.now();
@@ -444,8 +449,23 @@ export class Worker {
     );
   }
 
+  /** A clock that was set back makes no pause longer, and no proof of ownership one of the future (O1). */
+  #checkClock(): void {
+    const ahead = this.#environment.now() - this.#environment.steady();
+    const backMs = this.#clockAhead - ahead;
+    this.#clockAhead = ahead;
+    if (backMs < setBackMsMin) return;
+    this.#environment.log.warn({ backMs: Math.round(backMs) }, 'the clock was set back');
+    this.ownership.setBack(backMs);
+    for (const activation of this.#residents.all()) {
+      const next = activation.setBack(backMs);
+      if (next < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, next);
+    }
+  }
+
   #sweep(): void {
     if (this.#isStopped) return;
+    this.#checkClock();
     this.#residents.sweep(Math.max(sweepSteps, this.#residents.count / sweepsARound));
     this.carriage.sweep((address) => this.ownership.has(this.#partitionOf(address)));
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());

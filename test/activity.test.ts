@@ -152,9 +152,26 @@ test('A3, A4: a later session takes over the date of the earlier, and is open', 
 test('A3: a record goes one millisecond after its date, closed or not, and not before', () => {
   assert.is(mayForget(inboundOf({ keepUntil: 700 }), 700, limits), false);
   assert.is(mayForget(inboundOf({ keepUntil: 700 }), 701, limits), true);
-  assert.is(mayForget(inboundOf({ closedAt: 300 }), 410, limits), false);
-  assert.is(mayForget(inboundOf({ closedAt: 300 }), 411, limits), true);
+  assert.is(mayForget(inboundOf({ closedAt: 300 }), 420, limits), false);
+  assert.is(mayForget(inboundOf({ closedAt: 300 }), 421, limits), true);
   assert.is(mayForget(undefined, 0, limits), true);
+});
+
+test('A2, A3: of a closed session no copy is accepted after its record is gone, though sender and three owners have clocks of their own', () => {
+  const { transitMaxMs, skewMaxMs } = limits;
+  const offsets = [-skewMaxMs / 2, 0, skewMaxMs / 2];
+  for (const sender of offsets)
+    for (const closing of offsets)
+      for (const forgetting of offsets)
+        for (const judging of offsets) {
+          // The proof is of the moment at which the session was closed: no copy can be younger.
+          const at = 1_000;
+          const copy = arrivalOf({ sent: at + sender, expires: 1e9 });
+          const record = inboundOf({ closedAt: at + closing, keepUntil: 2e9 });
+          let now = at + transitMaxMs;
+          while (!mayForget(record, now + forgetting, limits)) now += 1;
+          assert.is(judge(undefined, copy, now + judging, limits), 'expired');
+        }
 });
 
 test('A3: an activity is over only when both streams and the application have let go of it', () => {

@@ -69,7 +69,7 @@ test('P4: what a paused worker had tried before, and sends on when it wakes, is 
 test('a view that no process could compute, or get beyond, is not read', () => {
   const viewOf = (version: number, weight: number) => {
     const entry = ['a', 'a', weight, [], [['stock', []]], '', false];
-    return encode([signalVersion, 0, [version, 256, [entry], []], 0]);
+    return encode([signalVersion, 0, 1_000, [version, 256, [entry], []], 0]);
   };
   assert.is(decodeSignal(viewOf(1, 64)).kind, 'view');
   for (const weight of [0, 0.5, 65, 1e9]) assert.throws(() => decodeSignal(viewOf(1, weight)), /a weight/);

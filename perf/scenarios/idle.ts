@@ -38,7 +38,7 @@ async function run({ work, load }: Stand): Promise<Measured> {
     behaviours: [ten],
     store: new StoreOutside(),
     // Its clock can be put forward: nobody waits an hour for what is idle to leave.
-    environment: { ...machine, now: () => machine.now() + passedMs },
+    environment: { ...machine, now: () => machine.now() + passedMs, steady: () => machine.steady() + passedMs },
     limits: { activationCountMax: count + 1, idleMs },
   });
   const before = usedBytes(collect);

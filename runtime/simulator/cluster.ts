@@ -159,7 +159,8 @@ export class SimulatedCluster {
     const chance = new Chance(seed, `node ${node.name}`);
     let ids = 0;
     return {
-      now: () => time.now + node.offsetMs,
+      now: () => time.clockOf(node),
+      steady: () => time.now,
       after: (ms, run) => time.schedule(node, ms, 'timer', run),
       soon: (run) => void time.schedule(node, 0, 'soon', run),
       random: () => chance.next(),

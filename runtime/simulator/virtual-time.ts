@@ -15,8 +15,8 @@ import { everythingDone, promiseJobsDone } from '../environment.ts';
 /** Whatever has events of its own: a worker's process, a client's, the network, the store. */
 export interface SimulatedNode {
   readonly name: string;
-  /** Its clock minus the true time, ms. */
-  readonly offsetMs: number;
+  /** What its clock shows of the true time; `setClock` and `driftClock` change it. */
+  clock: SimulatedClock;
   /** Gone: nothing of it runs any more. */
   isDead: boolean;
   /** Its worker was told to stop, and must neither write nor send from there. */
@@ -37,10 +37,20 @@ interface Event {
   isCancelled: boolean;
 }
 
+/** A clock that was right, or off by so much, at a moment, and has been too fast (or slow) since. */
+export interface SimulatedClock {
+  readonly offsetMs: number;
+  readonly since: number;
+  /** Milliseconds a second. */
+  readonly drift: number;
+  /** By how much it was ahead at most (or, negative, behind at least). */
+  mostMs: number;
+}
+
 export function newNode(name: string, offsetMs = 0): SimulatedNode {
   return {
     name,
-    offsetMs,
+    clock: { offsetMs, since: startedAt, drift: 0, mostMs: offsetMs },
     isDead: false,
     isStopped: false,
     stoppedAt: Number.POSITIVE_INFINITY,
@@ -70,6 +80,24 @@ export class VirtualTime {
   constructor(onError: (error: unknown) => void, trace?: (line: string) => void) {
     this.onError = onError;
     this.#trace = trace;
+  }
+
+  /** What a node's clock shows. */
+  clockOf({ clock }: SimulatedNode): number {
+    const { offsetMs, since, drift } = clock;
+    const ahead = drift === 0 ? offsetMs : offsetMs + Math.round(((this.now - since) * drift) / 1_000);
+    if (ahead > clock.mostMs) clock.mostMs = ahead;
+    return this.now + ahead;
+  }
+
+  /** Set a node's clock on or (negative) back. */
+  setClock(node: SimulatedNode, ms: number): void {
+    node.clock = { ...node.clock, offsetMs: node.clock.offsetMs + ms };
+  }
+
+  /** From here on a node's clock is too fast or (negative) too slow by so many milliseconds a second. */
+  driftClock(node: SimulatedNode, drift: number): void {
+    node.clock = { ...node.clock, offsetMs: this.clockOf(node) - this.now, since: this.now, drift };
   }
 
   get elapsedMs(): number {

@@ -162,7 +162,8 @@ export class Watch {
     if (stored.expires !== arrival.expires || !isEqual(stored.content.payload, content.payload))
       this.violate('P1', `${text} otherwise than its outbox has it`);
     const supersededAt = this.#ownedUntil(node, from);
-    const sentAt = arrival.sent - node.offsetMs;
+    // By what its clock was ahead at most: the moment may be from before it was set back.
+    const sentAt = arrival.sent - node.clock.mostMs;
     if (sentAt > supersededAt)
       this.violate('P3', `${text} as its owner at ${sentAt}, which it was until ${supersededAt}`);
   }

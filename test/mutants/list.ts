@@ -65,7 +65,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a closed session is forgotten at once',
     promise: 'P4',
     file: 'core/activity.ts',
-    find: 'inbound.closedAt > 0 ? inbound.closedAt + transitMaxMs + skewMaxMs :',
+    find: 'inbound.closedAt > 0 ? inbound.closedAt + transitMaxMs + 2 * skewMaxMs :',
     replace: 'inbound.closedAt > 0 ? 0 :',
     tests: ['activity'],
   },

@@ -16,6 +16,8 @@ const promises = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export class HandEnvironment implements Environment {
   #now = 1_000_000;
+  /** The clock minus steady time, ms. */
+  #offset = 0;
   #order = 0;
   #ids = 0;
   #chance = 1;
@@ -31,7 +33,16 @@ export class HandEnvironment implements Environment {
   }
 
   now(): number {
+    return this.#now + this.#offset;
+  }
+
+  steady(): number {
     return this.#now;
+  }
+
+  /** Set the clock on, or (negative) back. */
+  setClock(ms: number): void {
+    this.#offset += ms;
   }
 
   after(ms: number, run: () => void): () => void {
@@ -60,7 +71,7 @@ export class HandEnvironment implements Environment {
     return this.#alarms.length;
   }
 
-  /** Move the clock without running what has become due: as a process that was paused, or a clock that was set. */
+  /** Move the clock without running what has become due: as a process that was paused. */
   jump(ms: number): void {
     this.#now += ms;
   }
