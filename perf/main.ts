@@ -2,6 +2,7 @@
 import { closeSync, existsSync, openSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../core/errors.ts';
+import { loginOf } from '../runtime/places.ts';
 import { compareText } from './compare.ts';
 import { failureText } from './failure.ts';
 import { helpText } from './help.ts';
@@ -76,7 +77,7 @@ async function measured(plan: Plan, watching: Pick<RunOptions, 'viewer' | 'kept'
   const transport = await openTransport(nats.url);
   let hired: Hired | undefined;
   try {
-    if (attach) await checkAttached(transport, cluster);
+    if (attach) await checkAttached(transport, cluster, { identity: loginOf({ nats: nats.url }) });
     hired = await hireAgents(transport, agents, watching);
     return await run(plan, { ...watching, isForking: true, remotes: hired.hands, machines: hired.machines });
   } finally {

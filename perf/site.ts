@@ -10,10 +10,11 @@ import type { AnyEntity, Caller } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { addressOf } from '../core/message.ts';
 import type { View } from '../placement/view.ts';
-import { connect } from '../runtime/connect.ts';
+import { type ConnectOptions, connect } from '../runtime/connect.ts';
 import { embed } from '../runtime/embed.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { standardLog } from '../runtime/log.ts';
+import { loginOf } from '../runtime/places.ts';
 import { type ServedWorker, serve } from '../runtime/serve.ts';
 import type { Store } from '../runtime/store.ts';
 import { openLmdb } from '../runtime/stores/lmdb.ts';
@@ -49,9 +50,13 @@ export async function openTransport(url: string): Promise<Transport> {
   return openNats({ servers: url, name: 'skerry-perf' }, environment);
 }
 
-/** Rejects unless the cluster that others started hosts what is measured. */
-export async function checkAttached(transport: Transport, cluster: string, timeoutMs = 5_000): Promise<void> {
-  const hosted = await hostedBy(transport, cluster, timeoutMs);
+/** Rejects unless the cluster that others started hosts what is measured. `identity`: of the login that the transport has. */
+export async function checkAttached(
+  transport: Transport,
+  cluster: string,
+  { identity = '', timeoutMs = 5_000 } = {},
+): Promise<void> {
+  const hosted = await hostedBy({ transport, cluster, identity, timeoutMs });
   if (ownTypes.every((type) => hosted.has(type))) return;
   throw new WorldError(
     `the cluster '${cluster}' has no worker that hosts the perf app: start one with skerry up/worker node_modules/skerry/dist/perf/app.js, or say which it is with --cluster`,
@@ -60,9 +65,9 @@ export async function checkAttached(transport: Transport, cluster: string, timeo
 
 const ownTypes = behaviours.map(({ contract }) => contract.type);
 
-async function hostedBy(transport: Transport, cluster: string, timeoutMs: number): Promise<ReadonlySet<string>> {
+async function hostedBy(options: ConnectOptions): Promise<ReadonlySet<string>> {
   try {
-    const remote = await connect({ transport, cluster, environment, timeoutMs });
+    const remote = await connect({ ...options, environment });
     const { workers } = remote.view;
     await remote.close();
     return new Set(workers.flatMap(({ types, isLeaving }) => (isLeaving ? [] : types.map(({ type }) => type))));
@@ -105,6 +110,7 @@ async function connected(site: Site, url: string): Promise<Post> {
   const transport = await openTransport(url);
   const remote = await connect({
     transport: countingTransport(transport, counts),
+    identity: loginOf({ nats: url }),
     cluster: site.cluster,
     environment,
     limits,

@@ -45,6 +45,11 @@ export class Subjects {
     this.#client = new RegExp(`^${start}\\.(?:client\\.[\\w=-]{1,128}|answers)(?:\\.[\\w-]{1,64}){1,2}$`);
   }
 
+  /** Everything of this cluster. */
+  get all(): string {
+    return `${this.#prefix}.>`;
+  }
+
   // ---- workers among themselves
 
   /** Frames from worker to worker, by the worker's id. */

@@ -9,6 +9,10 @@ import { join } from 'node:path';
 import { isAlive } from '../runtime/cli/cluster-note.ts';
 import { failureOf } from '../runtime/cli/failure.ts';
 import { requirePrograms, type ServerName } from '../runtime/cli/servers.ts';
+import { connect } from '../runtime/connect.ts';
+import { Subjects } from '../runtime/subjects.ts';
+import { openNats } from '../runtime/transports/nats.ts';
+import { comesTrue, Noted } from './support/noted.ts';
 import { appPath, type Going, type Ran, Skerry } from './support/skerry.ts';
 import { assert, suite } from './support/suite.ts';
 
@@ -74,12 +78,34 @@ cli('up starts workers and servers, and other commands find them by the folder',
 cli('what it notes and configures holds logins: nobody else may read it, and no command line shows them', async () => {
   for (const file of ['cluster.json', 'nats.conf', 'redis.conf'])
     assert.is((await stat(join(data, file))).mode & 0o777, 0o600, file);
-  const { nats } = JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { nats: string };
-  const secret = /\/\/([\w-]+)@/.exec(nats)?.[1] ?? '';
-  assert.ok(secret.length >= 16);
-  if (process.platform === 'linux')
-    assert.not.match(await readFile(`/proc/${await pidOf('worker-1')}/cmdline`, 'latin1'), new RegExp(secret));
+  const note = JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { nats: string; tools: string };
+  const secrets = [note.nats, note.tools].map((url) => /\/\/(?:app|tool):([\w-]+)@/.exec(url)?.[1] ?? '');
+  for (const secret of secrets) {
+    assert.ok(secret.length >= 16);
+    if (process.platform === 'linux')
+      assert.not.match(await readFile(`/proc/${await pidOf('worker-1')}/cmdline`, 'latin1'), new RegExp(secret));
+  }
 });
+
+cli(
+  'an app calls with the login that is noted, for itself and for its users, and is no worker and no tool',
+  async () => {
+    const { nats } = JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { nats: string };
+    const noted = new Noted();
+    const { environment } = noted;
+    for (const options of [{}, { as: 'gateway' } as const]) {
+      const remote = await connect({ nats, environment, ...options });
+      await remote.client.invoke('stock/tea', { name: 'available', kind: 'query' }, undefined);
+      await remote.close();
+    }
+    const subjects = new Subjects('main');
+    const transport = await openNats({ servers: nats }, environment);
+    for (const subject of [subjects.views, subjects.service, subjects.asks('w1')])
+      transport.send(subject, new Uint8Array(1));
+    await comesTrue('all are refused', () => noted.count(/does not let this user publish/) === 3);
+    await transport.close();
+  },
+);
 
 cli('P8: a worker that is killed comes back under its name; what was acknowledged is there', async () => {
   const before = await pidOf('worker-2');

@@ -153,7 +153,8 @@ perfAttach('attached to a cluster without workers, or without the perf app, it s
   const transport = await openTransport(server.url);
   const advice =
     /^the cluster '(?:nobody|office)' has no worker that hosts the perf app: start one with skerry up\/worker /;
-  const saidOf = async (cluster: string) => failureText(await checkAttached(transport, cluster, 1_000).catch((e) => e));
+  const saidOf = async (cluster: string) =>
+    failureText(await checkAttached(transport, cluster, { timeoutMs: 1_000 }).catch((e) => e));
   assert.match(await saidOf('nobody'), advice);
   // A part of it is not enough.
   const behaviours = {

@@ -1,5 +1,6 @@
 /**
- * The user's app: a module whose exports are searched for behaviours, and whose export `limits` changes limits.
+ * The user's app: a module whose exports are searched for behaviours, whose export `limits` changes limits, and whose export
+ * `authorise` decides who may do what.
  *
  * TypeScript is loaded through the tsx of the app's own project; Skerry does not depend on it.
  */
@@ -9,6 +10,7 @@ import { extname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Behaviour } from '../../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
+import type { Authorise } from '../authorise.ts';
 import { CliError } from './failure.ts';
 import { suggestion } from './suggest.ts';
 
@@ -17,6 +19,8 @@ export interface App {
   readonly path: string;
   readonly behaviours: readonly Behaviour[];
   readonly limits: Partial<Limits>;
+  /** Undefined: it exports none, and everybody may do everything. */
+  readonly authorise: Authorise | undefined;
 }
 
 const typeScript = new Set(['.ts', '.mts', '.cts', '.tsx']);
@@ -42,7 +46,8 @@ export async function loadApp(given: string): Promise<App> {
   if (typeScript.has(extname(path))) await loadTypeScript(path);
   const module = await importModule(path, name);
   const behaviours = behavioursOf(module);
-  if (behaviours.length > 0) return { path, behaviours, limits: limitsOf(module, name) };
+  if (behaviours.length > 0)
+    return { path, behaviours, limits: limitsOf(module, name), authorise: authoriseOf(module, name) };
   throw new CliError('invalid-definition', `${name} exports no behaviour`, {
     advice:
       'export what behaviour() returns: by itself, or several in an array; and have the project be of type module: npm pkg set type=module',
@@ -116,6 +121,22 @@ function isBehaviour(value: unknown): value is Behaviour {
     typeof contract === 'object' &&
     typeof contract?.type === 'string'
   );
+}
+
+/** The export `authorise`, if there is one. What is called so and decides nothing must not pass for one. */
+function authoriseOf(module: object, name: string): Authorise | undefined {
+  const authorise: unknown = 'authorise' in module ? module.authorise : undefined;
+  if (authorise === undefined || isHook(authorise)) return authorise;
+  throw new CliError('invalid-definition', `${name} exports an authorise that is not a function`);
+}
+
+function isHook(value: unknown): value is Authorise {
+  return typeof value === 'function';
+}
+
+/** What is to be said at start of an app that lets everybody do everything. */
+export function authorisationNote(path: string): string {
+  return `${shownPath(path)} exports no authorise: whoever reaches this cluster may call every operation`;
 }
 
 /** The export `limits`, if there is one. */

@@ -1,6 +1,6 @@
 /**
  * The note that `skerry up` leaves in its data folder: where the cluster is that runs there, for other commands of the
- * same user. It holds the login of that NATS: nobody else may read it.
+ * same user, and for its applications. It holds logins of that NATS: nobody else may read it.
  */
 import { existsSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +9,10 @@ import { CliError } from './failure.ts';
 export interface ClusterNote {
   /** Of `skerry up`. */
   readonly pid: number;
+  /** As applications log in. */
   readonly nats: string;
+  /** As commands do. */
+  readonly tools: string;
   readonly cluster: string;
   /** Absolute path of the app's module. */
   readonly app: string;
@@ -59,13 +62,20 @@ function parseNote(text: string): ClusterNote | undefined {
   } catch {
     return undefined;
   }
-  const { skerry, pid, nats, cluster, app, servers } = (note ?? {}) as Record<string, unknown>;
+  const { skerry, pid, nats, tools, cluster, app, servers } = (note ?? {}) as Record<string, unknown>;
   if (skerry !== noteFormat || typeof pid !== 'number' || typeof nats !== 'string') return undefined;
   if (typeof cluster !== 'string' || typeof app !== 'string') return undefined;
   const pids = Object.entries((servers ?? {}) as Record<string, unknown>).filter(
     (entry): entry is [string, number] => typeof entry[1] === 'number',
   );
-  return { pid, nats, cluster, app, servers: Object.fromEntries(pids) };
+  return {
+    pid,
+    nats,
+    tools: typeof tools === 'string' ? tools : nats,
+    cluster,
+    app,
+    servers: Object.fromEntries(pids),
+  };
 }
 
 /** Whether a process of this id runs, whoever's it is. */

@@ -17,6 +17,7 @@ import { log } from './log.ts';
 import { Output } from './output.ts';
 import { parse } from './parse.ts';
 import { handOver, perf } from './perf.ts';
+import { permissions } from './permissions.ts';
 import { pin, unpin } from './pin.ts';
 import { ready } from './ready.ts';
 import { run } from './run.ts';
@@ -43,6 +44,7 @@ const commands: readonly Command[] = [
   unpin,
   ready,
   doctor,
+  permissions,
   perf,
 ];
 

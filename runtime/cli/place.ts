@@ -67,7 +67,7 @@ export function clusterOf(given: Given): ClusterPlace | undefined {
       advice: 'try again in a moment',
     });
   const words = isFolderNamed ? ` --data ${shellWord(given.folder)}` : '';
-  return { nats: { servers: note.nats }, cluster: note.cluster, shown: withoutLogin(note.nats), words };
+  return { nats: { servers: note.tools }, cluster: note.cluster, shown: withoutLogin(note.nats), words };
 }
 
 /** The same for commands that have no use for a data folder. */

@@ -9,6 +9,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
+import { authorizationText, type Login } from '../permissions.ts';
 import { isAlive } from './cluster-note.ts';
 import { CliError } from './failure.ts';
 import { freePort, pathOf, programFolders } from './programs.ts';
@@ -32,11 +33,19 @@ export function requirePrograms(names: readonly ServerName[], folders: readonly 
   });
 }
 
+/** Who logs in to a NATS of our own: an app on this machine may call for its users. */
+const ownLogins = [
+  { party: 'worker', user: 'worker' },
+  { party: 'tool', user: 'tool' },
+  { party: 'gateway', user: 'app' },
+] as const;
+
 export class OwnServer {
   readonly name: ServerName;
-  /** With its login. */
+  /** With the login of workers. */
   readonly url: string;
   readonly #port: number;
+  readonly #logins: readonly Login[];
   readonly #secret: string;
   readonly #configuration: string;
   readonly #environment: Environment;
@@ -44,16 +53,24 @@ export class OwnServer {
   #child: ChildProcess | undefined;
   #isStopping = false;
 
-  private constructor(name: ServerName, port: number, { folder, environment, restarted }: OwnServerParts) {
+  private constructor(name: ServerName, port: number, { folder, cluster, environment, restarted }: OwnServerParts) {
     this.name = name;
     this.#port = port;
     this.#environment = environment;
     this.#restarted = restarted;
     this.#secret = environment.newId();
     this.#configuration = configurationPath(folder, name);
-    this.url =
-      name === 'nats' ? `nats://${this.#secret}@127.0.0.1:${port}` : `redis://:${this.#secret}@127.0.0.1:${port}`;
-    writeFileSync(this.#configuration, configurationOf(name, { port, secret: this.#secret, folder }), { mode: 0o600 });
+    this.#logins = ownLogins.map((login) => ({ ...login, password: JSON.stringify(environment.newId()) }));
+    this.url = name === 'nats' ? this.urlOf('worker') : `redis://:${this.#secret}@127.0.0.1:${port}`;
+    const users = authorizationText(this.#logins, cluster);
+    const text = configurationOf(name, { port, secret: this.#secret, folder, users });
+    writeFileSync(this.#configuration, text, { mode: 0o600 });
+  }
+
+  /** The address of NATS with the login of this party. */
+  urlOf(party: (typeof ownLogins)[number]['party']): string {
+    const login = this.#logins.find((one) => one.party === party);
+    return `nats://${login?.user}:${JSON.parse(login?.password ?? '""')}@127.0.0.1:${this.#port}`;
   }
 
   /** Resolves when it answers. Throws `failed` with what it said if it does not. */
@@ -120,6 +137,8 @@ export class OwnServer {
 
 export interface OwnServerParts {
   readonly folder: string;
+  /** Whose subjects the logins of NATS are for. */
+  readonly cluster: string;
   readonly environment: Environment;
   /** It had ended, and runs again as another process; the text is for people. */
   readonly restarted: (text: string) => void;
@@ -131,12 +150,12 @@ function configurationPath(folder: string, name: ServerName): string {
 
 function configurationOf(
   name: ServerName,
-  { port, secret, folder }: { port: number; secret: string; folder: string },
+  { port, secret, folder, users }: { port: number; secret: string; folder: string; users: string },
 ): string {
   if (name === 'nats')
     return [
       `listen: "127.0.0.1:${port}"`,
-      `authorization { token: "${secret}" }`,
+      users,
       `log_file: ${JSON.stringify(join(resolve(folder), 'nats.log'))}`,
       '',
     ].join('\n');

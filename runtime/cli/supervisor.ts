@@ -15,7 +15,13 @@ import type { FromWorker } from './worker.ts';
 
 export type SupervisorEvent =
   | { readonly kind: 'started'; readonly worker: string; readonly pid: number }
-  | { readonly kind: 'ready'; readonly worker: string; readonly pid: number; readonly partitions: number }
+  | {
+      readonly kind: 'ready';
+      readonly worker: string;
+      readonly pid: number;
+      readonly partitions: number;
+      readonly isAuthorising: boolean;
+    }
   | { readonly kind: 'line'; readonly worker: string; readonly text: string }
   | {
       readonly kind: 'crashed';
@@ -98,17 +104,17 @@ export class Supervisor {
     for (const stream of [child.stdout, child.stderr])
       if (stream !== null) linesOf(stream, (text) => tell({ kind: 'line', worker: name, text }));
     child.on('message', (said) => {
-      const { status, partitions } = said as Partial<FromWorker>;
-      if (status === 'ready') this.#ready(worker, Number(partitions));
+      const { status, partitions, isAuthorising } = said as Partial<FromWorker>;
+      if (status === 'ready') this.#ready(worker, Number(partitions), isAuthorising === true);
     });
     child.on('error', () => undefined);
     child.on('close', (code, signal) => this.#closed(worker, code, signal));
   }
 
-  #ready(worker: Worker, partitions: number): void {
+  #ready(worker: Worker, partitions: number, isAuthorising: boolean): void {
     this.#hasBeenReady = true;
     worker.readyAt = this.#parts.environment.now();
-    this.#parts.tell({ kind: 'ready', worker: worker.name, pid: worker.child?.pid ?? 0, partitions });
+    this.#parts.tell({ kind: 'ready', worker: worker.name, pid: worker.child?.pid ?? 0, partitions, isAuthorising });
   }
 
   #closed(worker: Worker, code: number | null, signal: NodeJS.Signals | null): void {

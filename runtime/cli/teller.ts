@@ -1,5 +1,5 @@
 /** What `skerry up` says of its workers: a coloured prefix on each line for people, JSON lines for machines. */
-import { shownPath } from './app.ts';
+import { authorisationNote, shownPath } from './app.ts';
 import type { Given } from './command.ts';
 import { shellWord, visible } from './escape.ts';
 import { logText, type Output, type Style } from './output.ts';
@@ -21,6 +21,7 @@ export class Teller {
   readonly #parts: TellerParts;
   readonly #ready = new Set<string>();
   #isComplete = false;
+  #isAuthorising = false;
 
   constructor(given: Given, parts: TellerParts) {
     this.#given = given;
@@ -38,6 +39,7 @@ export class Teller {
     else for (const text of textsOf(event)) this.#line(event.worker, text);
     if (event.kind !== 'ready') return;
     this.#ready.add(event.worker);
+    this.#isAuthorising = event.isAuthorising;
     if (this.#isComplete || this.#ready.size < this.#parts.names.length) return;
     this.#isComplete = true;
     this.#complete();
@@ -63,6 +65,7 @@ export class Teller {
       `${output.style('bold', shownPath(app))} runs on ${names.length === 1 ? '1 worker' : `${names.length} workers`} ${output.style('dim', `· cluster ${cluster} · process ${process.pid}`)}`,
     );
     output.line(output.style('dim', `${nats} · ${store}`));
+    if (!this.#isAuthorising) output.line(output.style('dim', authorisationNote(app)));
     const where = this.#given.options.data === undefined ? '' : ` --data ${shellWord(this.#given.folder)}`;
     output.line(output.style('dim', `From another terminal: skerry view${where}`));
     output.line(output.style('dim', `                       skerry call <type/key> <operation> [json]${where}`));

@@ -1,6 +1,7 @@
 /** `skerry up`: a cluster on this machine: workers as processes, looked after, and servers of its own where none are named. */
 import { existsSync, mkdirSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { checkedCluster } from '../subjects.ts';
 import { shownPath } from './app.ts';
 import { clusterNote, lastClusterNote, removeClusterNote, writeClusterNote } from './cluster-note.ts';
 import type { Command, Given } from './command.ts';
@@ -85,11 +86,12 @@ class Run {
 
   async #startServer(name: ServerName): Promise<void> {
     const { folder, environment, output } = this.#given;
+    const cluster = checkedCluster(setting(this.#given, 'cluster') ?? 'main');
     const restarted = (text: string) => {
       output.note(text);
       this.#note();
     };
-    this.#servers.push(await OwnServer.start(name, { folder, environment, restarted }));
+    this.#servers.push(await OwnServer.start(name, { folder, cluster, environment, restarted }));
   }
 
   #supervise(count: number, teller: Teller): Supervisor {
@@ -121,9 +123,11 @@ class Run {
 
   /** So that other commands find it by the folder; certificates and files of logins they must be given again. */
   #note(): void {
-    const { SKERRY_NATS: nats = '', SKERRY_CLUSTER: cluster = 'main' } = this.#variables;
+    const { SKERRY_NATS: given = '', SKERRY_CLUSTER: cluster = 'main' } = this.#variables;
+    const own = this.#servers.find(({ name }) => name === 'nats');
+    const [nats, tools] = [own?.urlOf('gateway') ?? given, own?.urlOf('tool') ?? given];
     const servers = Object.fromEntries(this.#servers.map(({ name, pid }) => [name, pid]));
-    writeClusterNote(this.#given.folder, { pid: process.pid, app: this.#app, cluster, nats, servers });
+    writeClusterNote(this.#given.folder, { pid: process.pid, app: this.#app, cluster, nats, tools, servers });
   }
 }
 

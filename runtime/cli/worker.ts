@@ -1,7 +1,7 @@
 /** `skerry worker`: one worker of a cluster, until it is told to stop, or drained from elsewhere. */
 import { type Environment, machineEnvironment } from '../environment.ts';
 import { type ServedWorker, serve } from '../serve.ts';
-import { type App, loadApp, shownPath } from './app.ts';
+import { type App, authorisationNote, loadApp, shownPath } from './app.ts';
 import type { Command, Given } from './command.ts';
 import { CliError } from './failure.ts';
 import { openTransport } from './live.ts';
@@ -57,6 +57,7 @@ async function runWorker(given: Given): Promise<number> {
         ...optionsOf(given, name),
         behaviours: app.behaviours,
         limits: app.limits,
+        ...(app.authorise === undefined ? {} : { authorise: app.authorise }),
         transport,
         store,
         environment,
@@ -93,6 +94,8 @@ function optionsOf(given: Given, name: string | undefined) {
 export interface FromWorker {
   readonly status: 'ready';
   readonly partitions: number;
+  /** Whether its app exports a hook that decides who may do what. */
+  readonly isAuthorising: boolean;
 }
 
 /** Whether `skerry up` started this process, and ends with it. */
@@ -160,7 +163,8 @@ function sayWhyNotReady({ after, log }: Environment, { name, id, view, member }:
 
 function tellReady({ output }: Given, { served, app, place }: Pick<Living, 'served' | 'app' | 'place'>): void {
   const partitions = served.member.worker.partitions.length;
-  if (isSupervised()) return void process.send?.({ status: 'ready', partitions } satisfies FromWorker);
+  const isAuthorising = app.authorise !== undefined;
+  if (isSupervised()) return void process.send?.({ status: 'ready', partitions, isAuthorising } satisfies FromWorker);
   if (output.isJson)
     return output.json({
       status: 'ready',
@@ -170,6 +174,7 @@ function tellReady({ output }: Given, { served, app, place }: Pick<Living, 'serv
       cluster: place.cluster,
       app: app.path,
       partitions,
+      isAuthorising,
       types: app.behaviours.map(({ contract: { type, operations } }) => ({
         type,
         operations: Object.keys(operations),
@@ -179,4 +184,5 @@ function tellReady({ output }: Given, { served, app, place }: Pick<Living, 'serv
   output.line(
     `${what} ${output.style('dim', `· ${shownPath(app.path)} · ${place.cluster} on ${place.shown} · process ${process.pid}`)}`,
   );
+  if (!isAuthorising) output.line(output.style('dim', authorisationNote(app.path)));
 }
