@@ -50,8 +50,14 @@ export class SkerryError extends Error {
 
 /** True for errors of Skerry, of the given code if one is named. */
 export function isSkerryError(error: unknown, code?: ErrorCode): error is SkerryError {
-  if (!(error instanceof Error) || !('code' in error) || !('effect' in error)) return false;
-  return Object.hasOwn(errorCodes, String(error.code)) && (code === undefined || error.code === code);
+  // Anything can be thrown, also what throws when it is looked at.
+  try {
+    if (!(error instanceof Error) || !('code' in error) || !('effect' in error)) return false;
+    const has: unknown = error.code;
+    return typeof has === 'string' && Object.hasOwn(errorCodes, has) && (code === undefined || has === code);
+  } catch {
+    return false;
+  }
 }
 
 /** A code that came from elsewhere; 'failed' for what is none of this version. */
@@ -62,6 +68,16 @@ export function codeOf(value: unknown): ErrorCode {
 /** A text that came from elsewhere; '' for what is none: nothing else of it is rendered. */
 export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
+}
+
+/** What was thrown, if it can be asked what it is; a proxy may throw again. */
+export function lookedAt(thrown: unknown): unknown {
+  try {
+    void (thrown instanceof Error);
+    return thrown;
+  } catch {
+    return new Error('something was thrown that cannot be looked at');
+  }
 }
 
 /** What an error says. Anything can be thrown, also what cannot be made a text: that must not throw again. */

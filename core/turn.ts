@@ -18,7 +18,7 @@
 import type { Activity, Content } from './activity.ts';
 import { accept, keepAnswer } from './activity.ts';
 import type { Behaviour } from './behaviour.ts';
-import { errorText, isSkerryError, SkerryError, stackText } from './errors.ts';
+import { errorText, isSkerryError, lookedAt, SkerryError, stackText } from './errors.ts';
 import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
@@ -64,7 +64,7 @@ export function perform(
     return conclude(scope, request, row, answer);
   } catch (error) {
     scope.undo();
-    return concludeUndone(scope, request, error);
+    return concludeUndone(scope, request, lookedAt(error));
   } finally {
     scope.end();
   }
@@ -186,7 +186,8 @@ export function answerQuery(
 ): Uint8Array {
   try {
     return encodeAnswer(runQuery(record, behaviour, handlers, request, environment), environment);
-  } catch (error) {
+  } catch (thrown) {
+    const error = lookedAt(thrown);
     if (!(error instanceof Refusal)) environment.threw?.(error);
     return environment.encode(error instanceof Refusal ? boundedRefusal(error, environment) : failedRow(error));
   }

@@ -165,14 +165,25 @@ export class CommitQueue {
       activation.flying = batch;
       const { version } = activation.entity;
       const wakeAt = wakeTime(activation.entity);
+      const commit = this.#written(activation, version, wakeAt);
+      if (commit === undefined) continue;
       flying.push({ activation, batch, version, wakeAt });
-      const commit = this.#commitOf(activation, version, wakeAt);
       commits.push(commit);
       bytes += commit.head.length;
       for (const [, record] of commit.records) bytes += record === null ? 0 : record.length;
     }
     this.#waiting = this.#waiting.slice(taken);
     return { flying, commits };
+  }
+
+  /** Undefined where it cannot be written: that is its entity's failure, and not that of all in its group. */
+  #written(activation: Activation, version: number, wakeAt: number | undefined): Commit | undefined {
+    try {
+      return this.#commitOf(activation, version, wakeAt);
+    } catch (error) {
+      this.#sink.failed(activation, 'store-refused', error);
+      return undefined;
+    }
   }
 
   #commitOf(activation: Activation, version: number, wakeAt: number | undefined): Commit {

@@ -309,6 +309,38 @@ test('T4: fields of any name go everywhere that data goes: refusals, queries, an
     );
   }));
 
+test('T4: whatever is thrown, its call fails and the next one runs', async () => {
+  const odder: { thrown: unknown } = { thrown: undefined };
+  const thrower = behaviour(Plain, {
+    add(): number {
+      throw odder.thrown;
+    },
+  });
+  const raise = () => {
+    throw new Error('looked at');
+  };
+  const things: unknown[] = [
+    null,
+    undefined,
+    Symbol('s'),
+    1n,
+    JSON.parse('{"toString":1,"constructor":1,"message":{"toString":2}}'),
+    Object.assign(new Error('x'), { code: { toString: 1 }, effect: 1 }),
+    Object.defineProperty(Object.assign(new Error('x'), { effect: 1 }), 'code', { get: raise }),
+    Object.defineProperty(new Error('x'), 'message', { get: raise }),
+    Object.defineProperty(new Error('x'), 'stack', { get: raise }),
+    Object.assign(new Error('x'), { stack: { toString: 1 }, message: ['y'], cause: odder }),
+    new Proxy(new Error('x'), { get: raise, has: raise, getPrototypeOf: raise }),
+    new Proxy({}, { get: raise, has: raise, getPrototypeOf: raise, getOwnPropertyDescriptor: raise }),
+  ];
+  await within({ behaviours: [thrower] }, async (cluster) => {
+    for (const thrown of things) {
+      odder.thrown = thrown;
+      await rejects(cluster.entity(Plain, 'x').add(), 'failed');
+    }
+  });
+});
+
 test('T4: data of any depth that can be stored goes under an idempotency key, too', () =>
   within({ behaviours: [oddOne] }, async (cluster) => {
     let given: unknown = odd();

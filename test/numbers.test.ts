@@ -7,6 +7,8 @@ import { newRecord, type RecordChange, recordName } from '../core/record.ts';
 import { decode, encode } from '../runtime/codec.ts';
 import { type EmbedOptions, embed } from '../runtime/embed.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
+import { machineEnvironment } from '../runtime/environment.ts';
+import { silentLog } from '../runtime/log.ts';
 import { drain, encodeActivity, newLayout } from '../runtime/persistence.ts';
 import { decodeActivity, decodeHistory, restoreActivity, restoreStored } from '../runtime/restoring.ts';
 import { Schedule } from '../runtime/schedule.ts';
@@ -174,10 +176,29 @@ test('F4: a date that is none stops no other date of a worker', async () => {
   schedule.set('none', Number.NaN);
   schedule.setEarlier('none', Number.NaN);
   schedule.set('a', hand.now() + 5);
-  schedule.set('a', hand.now() + 5);
   schedule.set('never', Number.POSITIVE_INFINITY);
   await hand.advance(10);
   assert.equal(rung, ['a']);
+});
+
+test('F4: what cannot be written fails its entity alone: the others of its group are committed', async () => {
+  const Other = entity('other', { initial: () => ({}), operations: { add: command(unchecked<unknown>()) } });
+  // No declaration lets this pass; it stands for a bug of ours.
+  const broken = { ...behaviour(Hold, handlers), version: Number.NaN };
+  const environment = machineEnvironment(silentLog);
+  const cluster = await embed({ behaviours: [broken, behaviour(Other, handlers)], store: 'memory', environment });
+  try {
+    const calls = [
+      cluster.entity(Hold, 'a').add(1),
+      cluster.entity(Other, 'b').add(1),
+      cluster.entity(Hold, 'c').add(1),
+    ];
+    const [one, two, three] = await Promise.allSettled(calls);
+    assert.equal([one?.status, two?.status, three?.status], ['rejected', 'fulfilled', 'rejected']);
+    assert.ok(one?.status === 'rejected' && isSkerryError(one.reason, 'store-failed'));
+  } finally {
+    await cluster.close();
+  }
 });
 
 // ---- what is written
@@ -267,7 +288,6 @@ const numbersIn = (value: unknown): number[] => {
   return Object.values(value).flatMap(numbersIn);
 };
 const isSound = (value: unknown) => numbersIn(value).every((one) => Number.isSafeInteger(one) && one >= 0);
-/** Dates and counts as they are read: bytes as plain ones. */
 const plain = (value: unknown): unknown => {
   if (value instanceof Uint8Array) return [...value];
   if (Array.isArray(value)) return value.map(plain);
