@@ -214,7 +214,7 @@ export class Residents {
     }
     // Dropped while its activities were read: it must not come back to life (V2).
     if (isDropped(activation)) return;
-    if (activation.behaviour.durability !== 'turn') this.#parts.carriage.settled(activation.address);
+    this.#startVolatile(activation);
     activation.phase = 'ready';
     this.#parts.ready(activation);
   }
@@ -290,6 +290,13 @@ export class Residents {
       after = page[pageSize - 1]?.[0];
       if (after === undefined) return rows;
     }
+  }
+
+  /** Versions tell the later of two images (CA2); where a crash loses turns they must still grow, so they follow the clock. */
+  #startVolatile({ address, behaviour, entity }: Activation): void {
+    if (behaviour.durability === 'turn') return;
+    entity.version = Math.max(entity.version, Math.floor(this.#parts.environment.now()) * 1_000);
+    this.#parts.carriage.settled(address);
   }
 
   /** What was read may be less than was known: of a durable type when its partition was claimed, of the others each time (A6). */

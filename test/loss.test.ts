@@ -2,13 +2,14 @@
 import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { behaviour, command, effect, entity, settled, type Turn, unchecked } from '../core/index.ts';
+import { behaviour, command, effect, entity, query, settled, type Turn, unchecked } from '../core/index.ts';
 import { partitionOf } from '../placement/hash.ts';
 import { embed } from '../runtime/embed.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { openLmdb } from '../runtime/stores/lmdb.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { GateStore } from './support/gate.ts';
+import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
 import { watch, withTallies } from './support/tally.ts';
 
@@ -97,6 +98,58 @@ function payments() {
   );
   return { paid, order };
 }
+
+const Book = entity('book', {
+  initial: () => ({ notes: [] as number[] }),
+  operations: { note: command(unchecked<number>()), notes: query(unchecked<readonly number[]>()) },
+});
+const Herald = entity('herald', { initial: () => ({}), operations: { tell: command(unchecked<number>()) } });
+const book = behaviour(Book, {
+  note(turn, n) {
+    turn.state.notes.push(n);
+  },
+  notes: ({ state }) => [...state.notes],
+});
+const heraldOf = (durability: 'none' | 'turn' | { intervalMs: number }) =>
+  behaviour(Herald, { tell: (turn, n) => turn.to(Book, 'b').note(n) }, { durability });
+
+for (const durability of ['none', { intervalMs: 300 }, 'turn'] as const)
+  test(`A6, P7: what an entity of durability ${JSON.stringify(durability)} sends after a crash, or a stay outside memory, comes once and in order`, async () => {
+    const hand = new HandEnvironment();
+    const store = new MemoryStore({ partitions: 4 });
+    const behaviours = [book, heraldOf(durability)];
+    let n = 0;
+    for (const end of ['leave memory', 'crash', 'crash', 'crash']) {
+      const starting = embed({
+        behaviours,
+        store,
+        environment: hand,
+        limits: { idleMs: 60_000, closeIdleMs: 600_000 },
+      });
+      await hand.advance(10);
+      const cluster = await starting;
+      const during = async <Value>(promise: Promise<Value>) => {
+        const settled = watch(promise);
+        await hand.advance(50);
+        return settled.value as Value;
+      };
+      for (const pause of [400, 0, 0]) {
+        await during(cluster.entity(Herald, 'a').tell(++n));
+        await hand.advance(pause);
+      }
+      if (end === 'leave memory') {
+        await hand.advance(80_000);
+        assert.not.ok(cluster.workers[0]?.isActive('herald/a'));
+        for (let more = 0; more < 3; more++) await during(cluster.entity(Herald, 'a').tell(++n));
+      }
+      await hand.advance(2_000);
+      assert.equal(
+        await during(cluster.entity(Book, 'b').notes()),
+        Array.from({ length: n }, (_, at) => at + 1),
+      );
+      cluster.workers[0]?.stop();
+    }
+  });
 
 async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const parent = await mkdtemp(join(tmpdir(), 'skerry-loss-'));

@@ -9,6 +9,7 @@ import { faults } from './real/faults.ts';
 import type { Asked } from './real/journal.ts';
 import { moves } from './real/moves.ts';
 import { countOf, type Numbers, note } from './real/numbers.ts';
+import { lose } from './real/rollback.ts';
 import type { Result } from './real/scenario.ts';
 import { assert, suite } from './support/suite.ts';
 
@@ -21,6 +22,7 @@ async function run(name: string, seconds: number): Promise<Result> {
   const scenario = scenarios.find((one) => one.name === name);
   assert.ok(scenario !== undefined, name);
   const result = await scenario.run({ seconds, say: (text) => console.log(`  ${name}: ${text}`) });
+  assert.ok(result.verdict !== undefined);
   const { operations, sent, failed, lost, doubled, wrong, stale, disordered } = result.verdict;
   assert.equal(result.problems, []);
   assert.equal([failed, lost, doubled, wrong, stale, disordered], [0, 0, 0, 0, 0, 0]);
@@ -88,6 +90,18 @@ real(
 real(
   'P4, P8: what Redis had acknowledged is there when it was killed and is back, and what was under way is done once',
   async () => void (await run('redis-restart', 1)),
+  unhurried,
+);
+
+real(
+  'P4, P7, P8: one server of a Redis Cluster goes back under load, and what is told after that comes once',
+  async () => {
+    const given = { seconds: undefined, say: (text: string) => console.log(`  rollback: ${text}`) };
+    const found = await lose({ where: 'cluster', streams: 'open', load: 'busy' }, 2, given);
+    const { missing, doubled, keysNotStored, reportedTwice, roundsUnreported, problems } = found;
+    assert.equal([missing, doubled, keysNotStored, reportedTwice, roundsUnreported, problems], [0, 0, 0, 0, 0, []]);
+    assert.ok(found.acknowledgedAfter > 60 && found.keysRepeated > 0, JSON.stringify(found));
+  },
   unhurried,
 );
 

@@ -307,14 +307,6 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     tests: ['turns-proof'],
   },
   {
-    name: 'a type that is not written with each turn goes on in the sessions of its last stay',
-    promise: 'P7',
-    file: 'runtime/residents.ts',
-    find: "behaviour.durability === 'turn' ? lineage : lineageOfStay(lineage)",
-    replace: 'lineage',
-    tests: ['residents'],
-  },
-  {
     name: 'what is in memory stays when the store is found to have gone back',
     promise: 'P8',
     file: 'runtime/failures.ts',

@@ -6,10 +6,11 @@ import { parseArgs } from 'node:util';
 import { build } from './cluster.ts';
 import { faults } from './faults.ts';
 import { moves } from './moves.ts';
+import { rollback } from './rollback.ts';
 import { scale } from './scale.ts';
 import { type Result, type Scenario, textOf } from './scenario.ts';
 
-const scenarios: readonly Scenario[] = [...faults, ...moves, scale];
+const scenarios: readonly Scenario[] = [...faults, ...moves, rollback, scale];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

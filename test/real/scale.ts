@@ -95,5 +95,5 @@ export const scale: Scenario = {
 };
 
 function sum(results: readonly Result[], what: 'lost' | 'doubled' | 'failed'): number {
-  return results.reduce((total, { verdict }) => total + verdict[what], 0);
+  return results.reduce((total, { verdict }) => total + (verdict?.[what] ?? 0), 0);
 }

@@ -28,7 +28,8 @@ export interface Result {
   readonly scenario: string;
   /** What was measured, in the order in which it is to be read; times in ms. */
   readonly measured: Measured;
-  readonly verdict: Verdict;
+  /** Undefined: the scenario compares for itself. */
+  readonly verdict: Verdict | undefined;
   /** Violations, of the scenario's own and of the comparison; empty: all is well. */
   readonly problems: readonly string[];
 }
