@@ -49,6 +49,8 @@ export interface Limits {
   readonly retryBurstCountMax: number;
   /** Tries of a message whose turn throws, before it becomes a dead letter. */
   readonly attemptsMax: number;
+  /** A turn that runs for longer is named in the log, by a thread beside it; 0: none is, and there is no thread. ms. */
+  readonly turnMsMax: number;
   /** Unclean ends of a worker's process while one message was under way in it, before it is not run any more. */
   readonly fatalEndsMax: number;
   /** After an unclean end of a partition's owner the next one notes what it runs for so long: repeats come within it, ms. */
@@ -115,6 +117,7 @@ export const defaultLimits: Limits = {
   retryShareMax: 0.25,
   retryBurstCountMax: 1_000,
   attemptsMax: 16,
+  turnMsMax: 5_000,
   fatalEndsMax: 3,
   cautionMs: 30_000,
   horizonMs: 86_400_000,

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Log } from './log.ts';
+import { type TurnWatch, watchTurns } from './watchdog.ts';
 
 export interface Environment {
   /** Milliseconds since 1970, as the machine's clock shows them: for dates. It may be wrong, and be set on or back. */
@@ -20,6 +21,8 @@ export interface Environment {
   /** A name that nobody else has. */
   newId(): string;
   readonly log: Log;
+  /** Have turns watched that run for longer than that, ms; where nobody can, nobody does. */
+  watchTurns?(limitMs: number): TurnWatch;
 }
 
 /** For stores, which their callers' clocks do not reach. */
@@ -30,7 +33,7 @@ export const newMachineId = (): string => randomBytes(12).toString('base64url');
 
 /** The machine's own clock, timers and chance. */
 export function machineEnvironment(log: Log): Environment {
-  return {
+  const environment: Environment = {
     now: Date.now,
     steady: () => performance.now(),
     after: (ms, run) => {
@@ -41,7 +44,9 @@ export function machineEnvironment(log: Log): Environment {
     random: Math.random,
     newId: newMachineId,
     log,
+    watchTurns: (limitMs) => watchTurns(limitMs, environment),
   };
+  return environment;
 }
 
 /**

@@ -16,6 +16,7 @@ import type { Activation } from './activation.ts';
 import type { Environment } from './environment.ts';
 import { Held } from './held.ts';
 import { type Item, sizeOf } from './mailbox.ts';
+import type { TurnWatch } from './watchdog.ts';
 
 /** Turns that one entity runs before others get theirs. */
 const turnsInARow = 64;
@@ -45,6 +46,7 @@ export class Pump {
   readonly #run: (activation: Activation, item: Item) => void;
   readonly #paused: () => void;
   readonly #registerFrom: number;
+  readonly #watch: TurnWatch | undefined;
   #list: Activation[] = [];
   #isPumping = false;
   #isStopped = false;
@@ -56,6 +58,8 @@ export class Pump {
     this.#limits = parts.limits;
     this.#run = parts.run;
     this.#paused = parts.paused;
+    const { turnMsMax } = parts.limits;
+    this.#watch = turnMsMax > 0 ? parts.environment.watchTurns?.(turnMsMax) : undefined;
     this.#registerFrom = Math.max(1, Math.ceil(parts.limits.mailboxCountMax * registerShare));
   }
 
@@ -225,6 +229,7 @@ export class Pump {
 
   stop(): void {
     this.#isStopped = true;
+    this.#watch?.close();
   }
 
   /** Run turns: some of each entity that has any, for a while; then let input and timers in. */
@@ -255,7 +260,9 @@ export class Pump {
     while (count < turnsInARow && activation.phase === 'ready' && !this.#isHeldUp(activation)) {
       const item = activation.mailbox.shift();
       if (item === undefined) break;
+      this.#watch?.begin(activation.address, item);
       this.#run(activation, item);
+      this.#watch?.end();
       count += 1;
     }
     if (activation.waitingCount * 2 < this.#registerFrom) activation.mailbox.registers(false);
