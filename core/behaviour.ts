@@ -149,7 +149,10 @@ export interface AnswersFrom {
   readonly handlers: Readonly<Record<string, AnyHandler | undefined>>;
 }
 
-/** What `contract`'s entities do with the answers that come from `from`'s. */
+/**
+ * What `contract`'s entities do with the answers that come from `from`'s. It may be their own type: what an entity asks
+ * itself by `turn.to` is then answered, too. What a timer asks is not.
+ */
 export function answers<Contract extends AnyEntity, From extends AnyEntity>(
   _contract: Contract,
   from: From,

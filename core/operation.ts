@@ -40,7 +40,7 @@ export type OperationMap = Readonly<Record<string, AnyOperation>>;
 /**
  * An operation that may change its entity.
  * @param input schema of its input; none: it takes no input
- * @param output schema of its output, for its type only: what a behaviour returns is not validated again
+ * @param output schema of its output: what a behaviour returns is validated and cut to it, so it must accept what it makes; none: no output
  */
 export function command(): Command<void, void, void>;
 export function command<Given, Input>(input: Schema<Given, Input>): Command<Given, Input, void>;
@@ -92,7 +92,33 @@ export function tentative(
 
 /** A schema that believes its callers: types without validation, for trusted callers and hot paths. */
 export function unchecked<Value>(): Schema<Value, Value> {
-  return { '~standard': { version: 1, vendor: 'skerry', validate: (value) => ({ value: value as Value }) } };
+  return { '~standard': { version: 1, vendor: believing, validate: (value) => ({ value: value as Value }) } };
+}
+
+const believing = 'skerry';
+
+/**
+ * Of an output what the operation's schema makes of it: mostly a copy without what it does not declare; `undefined` where it
+ * declares none. The error for one that does not fit names the place, and only its cause, which stays here, what was there.
+ */
+export function declaredOutput(operation: AnyOperation, value: unknown, name: string): unknown {
+  const { output } = operation;
+  if (output === undefined) return undefined;
+  if (output['~standard'].vendor === believing) return value;
+  const result = output['~standard'].validate(value);
+  if (result instanceof Promise) throw asynchronous(result, `the output of ${name}`);
+  if (result.issues === undefined) return result.value;
+  const places = result.issues.map(({ path }) => placeText(path) || 'the whole').join(', ');
+  const text = `'${name}' returned what its output schema does not accept: ${places}`;
+  throw new SkerryError('failed', text, { cause: new Error(issuesText(result.issues)) });
+}
+
+function asynchronous(result: Promise<unknown>, where: string): SkerryError {
+  result.catch(() => undefined);
+  return new SkerryError(
+    'invalid-definition',
+    `The schema of ${where} validates asynchronously; a turn is synchronous`,
+  );
 }
 
 /** The input as the operation's schema has it. Throws `invalid-input`. */
@@ -102,19 +128,21 @@ export function validateInput(operation: AnyOperation, value: unknown, where: st
     throw new SkerryError('invalid-input', `${where} takes no input`);
   }
   const result = operation.input['~standard'].validate(value);
-  if (result instanceof Promise) {
-    result.catch(() => undefined);
-    throw new SkerryError(
-      'invalid-definition',
-      `The schema of ${where} validates asynchronously; a turn is synchronous`,
-    );
-  }
+  if (result instanceof Promise) throw asynchronous(result, where);
   if (result.issues === undefined) return result.value;
-  const issues = result.issues.map((issue) => `${pathText(issue.path)}${issue.message}`).join('; ');
+  const issues = issuesText(result.issues);
   throw new SkerryError('invalid-input', `${where}: ${issues}`, { detail: issues });
 }
 
-function pathText(path: StandardSchemaV1.Issue['path']): string {
-  if (path === undefined || path.length === 0) return '';
-  return `${path.map((part) => String(typeof part === 'object' ? part.key : part)).join('.')}: `;
+function issuesText(issues: readonly StandardSchemaV1.Issue[]): string {
+  return issues
+    .map(({ path, message }) => {
+      const place = placeText(path);
+      return place === '' ? message : `${place}: ${message}`;
+    })
+    .join('; ');
+}
+
+function placeText(path: StandardSchemaV1.Issue['path']): string {
+  return (path ?? []).map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
 }

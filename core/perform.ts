@@ -10,7 +10,7 @@ import { type AnyEntity, type Hold, holdIdBytesMax } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import type { Limits } from './limits.ts';
 import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.ts';
-import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
+import { type AnyOperation, declaredOutput, type Query, type Tentative, validateInput } from './operation.ts';
 import type { EntityRecord, HeldOperation } from './record.ts';
 import { recordName, timeOf } from './record.ts';
 import { type AnswerRow, refusalOf, type TurnEnvironment } from './request.ts';
@@ -86,11 +86,11 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
   const input = decodeInput(scope, operation, content);
   const turn = new TurnHandle(scope);
   const { limits } = scope.environment;
-  if (operation.kind === 'command') {
-    return ['done', outputOf(functionOf(handlers, content.operation)(turn, input), content.operation, limits)];
-  }
+  const { operation: name } = content;
+  if (operation.kind === 'command')
+    return ['done', outputOf(functionOf(handlers, name)(turn, input), name, limits, operation)];
   const hold = newHold(scope, operation, content);
-  const output = outputOf(functionOf(handlers, content.operation, 'tentative')(turn, input), content.operation, limits);
+  const output = outputOf(functionOf(handlers, name, 'tentative')(turn, input), name, limits, operation);
   scope.keep(hold);
   return ['accepted', output];
 }
@@ -104,8 +104,11 @@ function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknow
   return { id, operation: content.operation, payload: retained(content.payload), until, isLapsed: false };
 }
 
-/** A turn is synchronous: a promise as its output is a mistake that must not be stored as `{}`. */
-function outputOf(output: unknown, operation: string, { messageBytesMax }: Limits): unknown {
+/**
+ * A turn is synchronous: a promise as its output is a mistake that must not be stored as `{}`. Of an operation's output only
+ * what its contract declares goes on.
+ */
+function outputOf(output: unknown, operation: string, { messageBytesMax }: Limits, declared?: AnyOperation): unknown {
   if (output instanceof Promise) {
     output.catch(() => undefined);
     throw new SkerryError(
@@ -113,7 +116,8 @@ function outputOf(output: unknown, operation: string, { messageBytesMax }: Limit
       `'${operation}' returned a promise: a turn is synchronous; use an effect for what must be waited for`,
     );
   }
-  return output === undefined ? undefined : storable(output, 'output', messageBytesMax);
+  const cut = declared === undefined ? output : declaredOutput(declared, output, operation);
+  return cut === undefined ? undefined : storable(cut, 'output', messageBytesMax);
 }
 
 function runResolution(
@@ -143,7 +147,10 @@ function runResolution(
 }
 
 /** An answer has come back: to the behaviour's handler for it, if it has one by now. */
-function runAnswer(scope: TurnScope, partner: PartnerId, content: Content): AnswerRow {
+function runAnswer(scope: TurnScope, sender: PartnerId, content: Content): AnswerRow {
+  // What came by a timer is of the entity itself, as a partner.
+  const partner = sender === '' ? scope.record.address : sender;
+  if (sender === '') scope.actAs(partner);
   const handlers = isEntityPartner(partner) ? scope.behaviour.answers.get(typeOf(partner)) : undefined;
   // Own ones only: the name comes from outside.
   const handler =
@@ -246,10 +253,8 @@ export function runQuery(
     const where = `${contract.type} ${request.operation}`;
     const given = givenIn(request.payload, where, environment);
     const input = validateInput(operation satisfies Query<unknown, unknown, unknown>, given, where);
-    return [
-      'done',
-      outputOf(functionOf(handlers, request.operation)(handle, input), request.operation, environment.limits),
-    ];
+    const output = functionOf(handlers, request.operation)(handle, input);
+    return ['done', outputOf(output, request.operation, environment.limits, operation)];
   } finally {
     end();
   }

@@ -46,6 +46,11 @@ export interface Timer {
   readonly content: Content;
 }
 
+/** Whether it is a message rather than a timer that the application has named. */
+export function isUnnamed(timer: string): boolean {
+  return timer.startsWith('~');
+}
+
 /** A tentative operation that was accepted. Once lapsed it is remembered to answer a late confirm. */
 export interface HeldOperation {
   readonly id: string;

@@ -1,7 +1,10 @@
 /**
  * One turn's scope: what its handler sees, and everything that it decides, until the turn is concluded.
  *
- * Owns the buffers of a turn's decisions and their limits; what it changes in place are `drafts.ts`. Does not own the record until `apply` (T2 in turn.ts).
+ * Owns the buffers of a turn's decisions and their limits; what it changes in place are `drafts.ts`. Does not own the record until
+ * `apply` (T2 in turn.ts).
+ *
+ * Longer than 400 lines because a handler sees one object, and all that it decides has to fail, or be taken back, together.
  */
 import type { Activity, Content } from './activity.ts';
 import type { Behaviour, Effect, Partner, When } from './behaviour.ts';
@@ -14,7 +17,7 @@ import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.t
 import type { AnyOperation } from './operation.ts';
 import type { Parts } from './parts.ts';
 import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
-import { activityWith, addPart, enqueueMessage, isUnread, recordName, sooner, timeOf } from './record.ts';
+import { activityWith, addPart, enqueueMessage, isUnnamed, isUnread, recordName, sooner, timeOf } from './record.ts';
 import { References } from './reference.ts';
 import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
 import { retained, storable } from './storable.ts';
@@ -154,7 +157,7 @@ export class TurnScope {
     if (
       name.length === 0 ||
       name.length > this.environment.limits.nameLengthMax ||
-      name.startsWith('~') ||
+      isUnnamed(name) ||
       !name.isWellFormed()
     ) {
       throw new SkerryError(
@@ -250,11 +253,19 @@ export class TurnScope {
   }
 
   #setTimer(to: PartnerId, options: { timer: string | undefined; when: When | undefined }, content: Content): void {
-    const due = this.#dueTime(options.when);
+    this.#addTimer(options.timer, { due: this.#dueTime(options.when), to, content });
+    this.#checkCount();
+  }
+
+  #addTimer(name: string | undefined, timer: Pick<Timer, 'due' | 'to' | 'content'>): void {
     this.#timers ??= [];
     const order = (this.record.version + 1) * 16_384 + this.#timers.length;
-    this.#timers.push({ name: options.timer ?? `~${this.#newId()}`, due, order, to, content });
-    this.#checkCount();
+    this.#timers.push({ name: name ?? `~${this.#newId()}`, order, ...timer });
+  }
+
+  /** At once, beside what the turn may decide: it takes the place of what asked for it. */
+  askItself(content: Content): void {
+    this.#addTimer(undefined, { due: this.now, to: '', content });
   }
 
   #dueTime(when: When | undefined): number {

@@ -22,7 +22,7 @@ import { errorText, isSkerryError, lookedAt, SkerryError, stackText } from './er
 import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
-import { activityWith, addPart, recordName } from './record.ts';
+import { activityWith, addPart, isUnnamed, recordName } from './record.ts';
 import { type AnswerRow, NeedActivity, Refusal, type Request, type TurnEnvironment } from './request.ts';
 import { TurnScope } from './scope.ts';
 
@@ -137,6 +137,7 @@ function encodeAnswer(row: AnswerRow, environment: TurnEnvironment): Uint8Array 
 /** The handler returned: everything it decided becomes the record (T2). */
 function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Uint8Array): Committed {
   const { record } = scope;
+  if (request.kind === 'timer') answerItself(scope, request.name, answer);
   record.version += 1;
   record.now = scope.now;
   scope.apply();
@@ -214,6 +215,13 @@ function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array): 
   } else if (content.wantsAnswer && content.kind !== 'answer') {
     scope.enqueue(activity, answerContent(content, answer));
   }
+}
+
+/** A message to itself is kept as a timer; who handles its own answers gets them as any partner would. What has a name is a date. */
+function answerItself(scope: TurnScope, name: string, answer: Uint8Array): void {
+  const timer = scope.record.timers.get(name);
+  if (timer === undefined || timer.to !== '' || !timer.content.wantsAnswer || !isUnnamed(name)) return;
+  scope.askItself(answerContent(timer.content, answer));
 }
 
 function answerContent(content: Content, answer: Uint8Array): Content {

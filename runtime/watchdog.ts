@@ -49,7 +49,7 @@ function look(ms) {
   const session = new Session();
   session.connectToMainThread();
   // What runs outside of JavaScript cannot be stopped, and so not asked.
-  const late = setTimeout(() => end({}), 1000);
+  const late = setTimeout(() => end({}), 10000);
   let isOver = false;
   function end(what) {
     if (isOver) return;

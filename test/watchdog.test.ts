@@ -30,7 +30,7 @@ async function spin(ms: number): Promise<{ lines: Record<string, unknown>[]; end
 }
 
 test('a turn that runs for longer than turnMsMax is named with its stack while it runs, and once more when it has ended', async () => {
-  const { lines, endedBefore, code } = await spin(4_000);
+  const { lines, endedBefore, code } = await spin(5_000);
   assert.is(code, 0);
   const during = lines.find(({ msg }) => String(msg).startsWith('a turn has been running for 400 ms'));
   assert.equal([during?.level, during?.entity, during?.operation], [50, 'loop/a', 'spin']);
