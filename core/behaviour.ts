@@ -186,6 +186,9 @@ export function effect<Given, Output>(
   run: (input: Given, context: EffectContext) => Promise<Output>,
   options: { attemptsMax?: number } = {},
 ): Effect<Given, Output> {
+  const { attemptsMax = 1 } = options;
+  if (!Number.isSafeInteger(attemptsMax) || attemptsMax < 1)
+    throw new SkerryError('invalid-definition', `attemptsMax of the effect '${name}' must be a whole number from 1`);
   return { name, run, attemptsMax: options.attemptsMax };
 }
 

@@ -5,7 +5,7 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { SkerryError } from './errors.ts';
-import { durationProblem } from './limits.ts';
+import { checkDurations } from './limits.ts';
 
 /** A schema of any Standard Schema library whose validation is synchronous. */
 export type Schema<Given = unknown, Input = Given> = StandardSchemaV1<Given, Input>;
@@ -85,8 +85,7 @@ export function tentative(
   input?: Schema,
   options: { holdMs?: number; output?: Schema } = {},
 ): Tentative<unknown, unknown, unknown> {
-  const problem = options.holdMs === undefined ? undefined : durationProblem(options.holdMs);
-  if (problem !== undefined) throw new SkerryError('invalid-definition', `holdMs of a tentative operation ${problem}`);
+  checkDurations('The option of a tentative operation', options);
   return { kind: 'tentative', input, output: options.output, holdMs: options.holdMs };
 }
 

@@ -191,6 +191,7 @@ export function decodeAnswer(bytes: Uint8Array): unknown {
   const row: unknown = decode(bytes);
   const [status, first, message, effect] = Array.isArray(row) ? (row as unknown[]) : [];
   if (status === 'done') return first;
+  if (status !== 'failed') throw new Error('an answer of unknown form');
   throw new SkerryError(codeOf(first), textOf(message), {
     effect: (effect === 'unknown' ? 'unknown' : 'none') satisfies Effect,
   });

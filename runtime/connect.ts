@@ -6,7 +6,7 @@
  */
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { defaultLimits, type Limits } from '../core/limits.ts';
+import { checkDurations, defaultLimits, type Limits } from '../core/limits.ts';
 import type { View } from '../placement/view.ts';
 import { Absences } from './absences.ts';
 import { Client } from './client.ts';
@@ -68,6 +68,7 @@ const askMs = 200;
  */
 export async function connect(options: ConnectOptions): Promise<RemoteCluster> {
   checkLimits(options.limits ?? {});
+  checkDurations('The option', options);
   const environment = options.environment ?? machineEnvironment(standardLog());
   const remote = new Remote(options, environment, await openTransport(options, environment));
   await remote.start(options.timeoutMs ?? 10_000);

@@ -6,7 +6,7 @@
 import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { defaultLimits, durationProblem, type Limits } from '../core/limits.ts';
+import { checkDurations, defaultLimits, type Limits } from '../core/limits.ts';
 import { isIdentity, keyOf } from '../core/message.ts';
 import { Placement } from '../placement/placement.ts';
 import { type HostedType, viewOf } from '../placement/view.ts';
@@ -97,9 +97,8 @@ export function checkLimits(limits: Partial<Limits>): void {
         'invalid-definition',
         `The limit '${name}' must be a number of at least 0, not ${typeof value === 'number' ? value : `a value of the type ${typeof value}`}`,
       );
-    const problem = /Ms(?:Max)?$/.test(name) ? durationProblem(value) : undefined;
-    if (problem !== undefined) throw new SkerryError('invalid-definition', `The limit '${name}' ${problem}`);
   }
+  checkDurations('The limit', limits);
   const { lifeMsMax, deadlineMs, horizonMs } = { ...defaultLimits, ...limits };
   for (const [name, ms] of Object.entries({ deadlineMs, horizonMs }))
     if (ms > lifeMsMax)

@@ -6,7 +6,7 @@
 import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { defaultLimits, type Limits } from '../core/limits.ts';
+import { checkDurations, defaultLimits, type Limits } from '../core/limits.ts';
 import { keyOf } from '../core/message.ts';
 import { isSoundEntry } from '../placement/announcement.ts';
 import { defaultPlacementLimits, type PlacementLimits } from '../placement/limits.ts';
@@ -69,6 +69,7 @@ export interface ServedWorker extends Cluster {
  */
 export async function serve(options: ServeOptions): Promise<ServedWorker> {
   checkLimits(options.limits ?? {});
+  checkDurations('The limit of placement', options.placementLimits ?? {});
   checkBehaviours(options.behaviours, options.limits);
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const environment = options.environment ?? machineEnvironment(standardLog());

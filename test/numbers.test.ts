@@ -1,10 +1,14 @@
-/** Numbers that are none: refused where they are declared and where they arrive, never written, and read where they were. */
+/**
+ * Numbers that are none: refused where they are declared and where they arrive, never written, and read where they were.
+ * Longer than 400 lines because each kind of record has its generator.
+ */
 import fc from 'fast-check';
 import { type Activity, judge, newActivity } from '../core/activity.ts';
-import { behaviour, command, entity, isSkerryError, tentative, unchecked } from '../core/index.ts';
+import { behaviour, command, effect, entity, isSkerryError, tentative, unchecked } from '../core/index.ts';
 import { dateMsMax, defaultLimits, durationMsMax, type Limits } from '../core/limits.ts';
 import { newRecord, type RecordChange, recordName } from '../core/record.ts';
 import { decode, encode } from '../runtime/codec.ts';
+import { connect } from '../runtime/connect.ts';
 import { type EmbedOptions, embed } from '../runtime/embed.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
@@ -12,7 +16,10 @@ import { silentLog } from '../runtime/log.ts';
 import { drain, encodeActivity, newLayout } from '../runtime/persistence.ts';
 import { decodeActivity, decodeHistory, restoreActivity, restoreStored } from '../runtime/restoring.ts';
 import { Schedule } from '../runtime/schedule.ts';
+import { serve } from '../runtime/serve.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
+import { openRedis } from '../runtime/stores/redis.ts';
+import { planOf } from '../runtime/transports/nats-options.ts';
 import { Worker } from '../runtime/worker.ts';
 import { Bench, contentOf } from './support/bench.ts';
 import { HandEnvironment } from './support/hand.ts';
@@ -66,7 +73,31 @@ test('a duration that is none is refused where it is declared: contracts, behavi
       assert.match(error.message, new RegExp(`'${name}'`));
     }
   }
+  for (const attemptsMax of [Number.NaN, 0, 0.5, Number.POSITIVE_INFINITY])
+    refused('invalid-definition', () => effect('e', async () => 1, { attemptsMax }), `attemptsMax ${attemptsMax}`);
   for (const holdMs of [0, 0.5, durationMsMax]) assert.is(tentative(undefined, { holdMs }).holdMs, holdMs);
+});
+
+test('a duration that is none is refused among options: of NATS, of Redis, of a connection, of placement', async () => {
+  const nats = { servers: 'nats://127.0.0.1:1' };
+  for (const ms of notDurations as number[]) {
+    refused('invalid-definition', () => planOf({ ...nats, askEveryMs: ms }), `askEveryMs ${typeof ms}`);
+    const attempts = [
+      openRedis({ url: 'redis://127.0.0.1:1', commandTimeoutMs: ms }),
+      connect({ cluster: 'c', transport: nats, timeoutMs: ms } as never),
+      serve({
+        cluster: 'c',
+        transport: nats,
+        store: 'memory',
+        behaviours: [],
+        placementLimits: { leaseMs: ms },
+      } as never),
+    ];
+    for (const attempt of await Promise.allSettled(attempts)) {
+      assert.ok(attempt.status === 'rejected' && isSkerryError(attempt.reason, 'invalid-definition'));
+      assert.match(attempt.reason.message, /must be a number of milliseconds/);
+    }
+  }
 });
 
 test('A7: no type and no default asks to be remembered for longer than lifeMsMax', async () => {

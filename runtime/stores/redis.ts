@@ -16,6 +16,7 @@
  * As long as a claim of several partitions in a cluster is not one step, one that fails may have raised some of their epochs.
  */
 import { isSkerryError, SkerryError } from '../../core/errors.ts';
+import { checkDurations } from '../../core/limits.ts';
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
 import { type Log, standardLog } from '../log.ts';
@@ -95,11 +96,11 @@ export interface RedisOptions {
 export async function openRedis(options: RedisOptions): Promise<Store> {
   const prefix = options.prefix ?? 'skerry';
   checkPrefix(prefix);
+  checkDurations('The option', options);
   const log = options.log ?? standardLog();
   const urls = typeof options.url === 'string' ? options.url.split(',') : options.url;
   const { user, password, tls, commandTimeoutMs = 5_000 } = options;
-  const isCluster = options.cluster === true;
-  const link = new RedisLink({ urls, isCluster, user, password, tls, commandTimeoutMs, log });
+  const link = new RedisLink({ urls, isCluster: options.cluster === true, user, password, tls, commandTimeoutMs, log });
   await link.connect();
   try {
     const partitions = await enter(link, prefix, options.partitions);

@@ -9,6 +9,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { errorText, SkerryError } from '../../core/errors.ts';
+import { checkDurations } from '../../core/limits.ts';
 
 export interface NatsOptions {
   /**
@@ -58,6 +59,7 @@ export interface NatsPlan {
 }
 
 export function planOf(options: NatsOptions): NatsPlan {
+  checkDurations('The option', options);
   const texts = typeof options.servers === 'string' ? options.servers.split(',') : options.servers;
   if (texts.length === 0) throw wrong('servers is empty');
   const urls = texts.map(parse);

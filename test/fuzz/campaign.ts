@@ -100,10 +100,10 @@ function slowness(target: Target, bytes: Uint8Array, tally: Tally, startedAt: nu
   return Reflect.ownKeys(Object.prototype).length === inherited ? undefined : 'it reached the prototype of objects';
 }
 
-/** A pause of the process is no slowness of the decoder: the least of three more. */
+/** A pause of the process is no slowness of the decoder: the least of ten more. */
 function again(target: Target, bytes: Uint8Array): number {
   let least = Number.POSITIVE_INFINITY;
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 10; round++) {
     const startedAt = performance.now();
     try {
       target.decode(bytes);

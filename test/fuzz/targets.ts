@@ -1,5 +1,6 @@
 /** Everything that decodes bytes which somebody else may have made, with honest samples of each. */
 import { newActivity } from '../../core/activity.ts';
+import { isSkerryError } from '../../core/errors.ts';
 import { answers, behaviour, command, effect, entity, settled, tentative, unchecked } from '../../core/index.ts';
 import {
   decodeAnswer,
@@ -295,11 +296,21 @@ export const targets: readonly Target[] = [
   {
     name: 'answer',
     samples: [copy(encodeAnswer({ a: 1 })), copy(encodeFailure(new Error('x')))],
-    decode: decodeAnswer,
+    decode: answerOrFailure,
   },
   ...entityTargets,
 ];
 
 function copy(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
+}
+
+/** A failure is an answer too: what the worker says of it is thrown. */
+function answerOrFailure(bytes: Uint8Array): unknown {
+  try {
+    return decodeAnswer(bytes);
+  } catch (error) {
+    if (isSkerryError(error)) return error;
+    throw error;
+  }
 }
