@@ -81,8 +81,9 @@ export class Election {
   /** The lease as it was last seen in another's hands, since it is watched. */
   #seen: SeenLease | undefined;
   #isApart = false;
-  /** Of the service of the highest term. */
+  /** Of the service of that term, which another process runs than that of the one before, with another clock. */
   #freshness = new Freshness();
+  #freshTerm = 0;
   #echoNumber = 0;
   /** What was the highest term known when the store was last asked. */
   #askedTerm = 0;
@@ -109,7 +110,9 @@ export class Election {
     const time = this.#step(now);
     const term = Math.floor(version / viewsPerTerm);
     if (term < this.#term || this.#state.kind === 'resigned') return [];
-    if (term > this.#term) this.#freshness = new Freshness();
+    // Its lease may have been seen before any view of it.
+    if (term > this.#freshTerm) this.#freshness = new Freshness();
+    this.#freshTerm = term;
     this.#term = term;
     if (sent > 0 && this.#freshness.hear(sent, time, this.#limits.suspectMs)) {
       this.#heardAt = time;
@@ -161,6 +164,7 @@ export class Election {
     this.#servingTerm = wasPutBack ? this.#term + 1 : term;
     this.#term = this.#servingTerm;
     this.#freshness = new Freshness();
+    this.#freshTerm = this.#term;
     this.#heardAt = time;
     return [...this.#join(), { kind: 'serve', term: this.#servingTerm }];
   }

@@ -317,7 +317,7 @@ export class Member {
       kind: 'pong',
       id: this.#entry.id,
       mark,
-      sent: this.#stamps.next(environment.steady()),
+      sent: this.#stamps.next(environment.now()),
     });
   }
 
@@ -351,7 +351,7 @@ export class Member {
   #sayThere(): void {
     const { environment, subjects } = this.#parts;
     const viewVersion = this.views.placement.view.version;
-    const sent = this.#stamps.next(environment.steady());
+    const sent = this.#stamps.next(environment.now());
     this.#signal(subjects.service, { kind: 'announce', entry: this.#entry, viewVersion, sent });
   }
 

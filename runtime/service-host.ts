@@ -320,8 +320,7 @@ export class ServiceHost {
 
   #act(actions: readonly ServiceAction[]): void {
     for (const action of actions) {
-      if (action.kind === 'publish')
-        this.#parts.publish(action.view, this.#stamps.next(this.#parts.environment.steady()));
+      if (action.kind === 'publish') this.#parts.publish(action.view, this.#stamps.next(this.#parts.environment.now()));
       else this.#parts.signal(action.id, { kind: 'ping', mark: action.mark });
     }
   }

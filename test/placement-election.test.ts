@@ -196,6 +196,19 @@ test('EL5: a service of an earlier term, one that is retold, late or doubled, ar
     at 3600 end`);
 });
 
+test('EL5: a service of a later term counts, though its clock is behind that of the one before, and its lease was seen first', () => {
+  holds(`
+    at 500 view 4
+    at 600 absent
+       625   try
+    at 640 leased you 5
+    at 700 view 5 60000
+    at 1700 view 5 60000
+    at 2700 view 5 60000
+    at 3700 view 5 60000
+    at 4600 end`);
+});
+
 test('EL3: who does not even hear itself does not try, however long', () => {
   holds(`
     at 500 view 4
