@@ -1,11 +1,13 @@
 /** The parts of the simulator: if time, store or network were unsound, a run would show nothing. */
 import { isSkerryError } from '../core/index.ts';
 import { encodeFrame } from '../runtime/codec.ts';
+import { encodeSignal } from '../runtime/signals.ts';
 import { Chance } from '../runtime/simulator/chance.ts';
-import { FaultCount, type FaultRates, noFaults } from '../runtime/simulator/faults.ts';
+import { Coverage, operationsOfGroup } from '../runtime/simulator/coverage.ts';
+import { type FaultRates, noFaults } from '../runtime/simulator/faults.ts';
 import { FaultyStore } from '../runtime/simulator/faulty-store.ts';
 import { Network } from '../runtime/simulator/network.ts';
-import { newNode, VirtualTime } from '../runtime/simulator/virtual-time.ts';
+import { Clock, newNode, VirtualTime } from '../runtime/simulator/virtual-time.ts';
 import type { Commit, Outcome } from '../runtime/store.ts';
 import { assert, suite } from './support/suite.ts';
 
@@ -52,6 +54,31 @@ simulator('VT2: nothing of a dead node runs, and nothing of a paused one before 
   assert.equal(seen, ['one', 'two']);
 });
 
+simulator('VT3: a clock is never off by more than its bound, and shows whole milliseconds', () => {
+  const chance = new Chance(1, 'clock');
+  const clock = new Clock(-30, 50);
+  let now = new VirtualTime(() => undefined).now;
+  let [backCount, aheadMs] = [0, Number.NEGATIVE_INFINITY];
+  for (let before = clock.at(now), step = 0; step < 5_000; step++) {
+    now += chance.between(0, 200);
+    if (chance.hits(0.02)) clock.drift(1 + (chance.next() - 0.5) / 10, now);
+    if (chance.hits(0.02)) clock.step(chance.between(-50, 50), now);
+    const shown = clock.at(now);
+    assert.ok(Number.isInteger(shown) && Math.abs(shown - now) <= 50, `${shown} at ${now}`);
+    if (shown < before) backCount += 1;
+    aheadMs = Math.max(aheadMs, shown - now);
+    before = shown;
+  }
+  assert.ok(backCount > 5, 'it was set back');
+  assert.is(clock.aheadMs, aheadMs);
+  clock.drift(1.25, now);
+  assert.is(clock.trueMs(100), 80);
+  const before = clock.steadyAt(now);
+  clock.step(-50, now);
+  assert.is(clock.steadyAt(now), before);
+  assert.is(Math.round(clock.steadyAt(now + 80) - before), 100);
+});
+
 simulator('an error in an event, and one in a promise job, are found', async () => {
   const { time, errors } = newTime();
   time.schedule(newNode('one'), 1, 'throws', () => {
@@ -85,7 +112,7 @@ function newStore(rates: Partial<FaultRates>, seed = 1) {
   const store = new FaultyStore({
     time,
     chance: new Chance(seed, 'store'),
-    count: new FaultCount(),
+    coverage: new Coverage(),
     partitions: 1,
     rates: { ...noFaults, ...rates },
     committed: (_node, _group, outcomes) => accepted.push(...outcomes),
@@ -145,6 +172,49 @@ simulator(
   },
 );
 
+simulator('VS2: a node for which the store hangs hears nothing more, neither answers nor failures', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const { time, store } = newStore({ storeRefuses: 0.3, storeUnknown: 0.3 }, seed);
+    await store.inner.claim([0], 'test');
+    const node = newNode('one');
+    const handle = store.handle(node);
+    let heardCount = 0;
+    const hear = () => {
+      heardCount += 1;
+    };
+    store.hang(node);
+    handle.commit([commitOf(1, 1)]).then(hear, hear);
+    handle.epochs([0]).then(hear, hear);
+    if (seed % 2 === 0) store.cut(node);
+    await time.run(60_000);
+    assert.is(heardCount, 0);
+    store.handle(newNode('another')).epochs([0]).then(hear, hear);
+    await time.run(60_000);
+    assert.is(heardCount, 1);
+  }
+});
+
+simulator('what a fault happens to is counted: each kind of envelope in a frame, each part of a commit', async () => {
+  const { time } = newTime();
+  const coverage = new Coverage();
+  const parts = { time, chance: new Chance(1, 'network'), coverage, transitMaxMs: 1_000, frameBytesMax: 1_048_576 };
+  const network = new Network({ ...parts, rates: { ...noFaults, drop: 1 } });
+  const ack = { kind: 'ack', to: 'stock/tea', from: 'stock/pot', session: 1, number: 1 } as const;
+  const frame = encodeFrame([ack, ack, { ...ack, kind: 'probe' }], { viewVersion: 1, hops: 0 });
+  network.transport(newNode('one')).send('a.worker.b', frame);
+  network.transport(newNode('one')).send('a.control.b', encodeSignal({ kind: 'pinned' }));
+  const pairs = { 'ack × frame dropped': 1, 'probe × frame dropped': 1, 'pinned × frame dropped': 1 };
+  assert.equal([coverage.faults, coverage.pairs], [{ 'frame dropped': 2 }, pairs]);
+  const commit = {
+    ...commitOf(2, 1),
+    records: [
+      ['o1', new Uint8Array([1])],
+      ['ta', null],
+    ],
+  } as const;
+  assert.equal([...operationsOfGroup([commit])].sort(), ['commit', 'outbox', 'timer that ended']);
+});
+
 simulator('VS2: what the store answers does not reach a dead node', async () => {
   const { time, store } = newStore({});
   const node = newNode('one');
@@ -164,7 +234,13 @@ simulator(
   'X2: each listener of a frame gets a copy of its own, also of a duplicate; who is cut off gets none',
   async () => {
     const { time } = newTime();
-    const parts = { time, chance: new Chance(1, 'network'), count: new FaultCount(), transitMaxMs: 1_000 };
+    const parts = {
+      time,
+      chance: new Chance(1, 'network'),
+      coverage: new Coverage(),
+      transitMaxMs: 1_000,
+      frameBytesMax: 1_048_576,
+    };
     const network = new Network({ ...parts, rates: { ...noFaults, duplicate: 1 } });
     const [sender, one, other] = [newNode('sender'), newNode('one'), newNode('other')];
     const frames: Uint8Array[] = [];
@@ -184,7 +260,13 @@ simulator(
 
 simulator('X5: the network tells a sender who is absent: the dead, not the paused or cut off', async () => {
   const { time } = newTime();
-  const parts = { time, chance: new Chance(1, 'network'), count: new FaultCount(), transitMaxMs: 1_000 };
+  const parts = {
+    time,
+    chance: new Chance(1, 'network'),
+    coverage: new Coverage(),
+    transitMaxMs: 1_000,
+    frameBytesMax: 1_048_576,
+  };
   const network = new Network({ ...parts, rates: noFaults });
   const [sender, cut, paused, dead] = [newNode('sender'), newNode('cut'), newNode('paused'), newNode('dead')];
   for (const node of [cut, paused, dead]) network.transport(node).listen(node.name, () => undefined);
@@ -206,7 +288,13 @@ simulator('X5: the network tells a sender who is absent: the dead, not the pause
 
 simulator('X5: a hint that somebody is absent may be lost, and is when the sender is cut off', async () => {
   const { time } = newTime();
-  const parts = { time, chance: new Chance(1, 'network'), count: new FaultCount(), transitMaxMs: 1_000 };
+  const parts = {
+    time,
+    chance: new Chance(1, 'network'),
+    coverage: new Coverage(),
+    transitMaxMs: 1_000,
+    frameBytesMax: 1_048_576,
+  };
   const network = new Network({ ...parts, rates: { ...noFaults, drop: 0.5 } });
   const sender = newNode('sender');
   const transport = network.transport(sender);
@@ -226,7 +314,13 @@ simulator('X5: a hint that somebody is absent may be lost, and is when the sende
 
 simulator('X6: when a cut ends its node is told, and what it listens to arrives', async () => {
   const { time } = newTime();
-  const parts = { time, chance: new Chance(1, 'network'), count: new FaultCount(), transitMaxMs: 1_000 };
+  const parts = {
+    time,
+    chance: new Chance(1, 'network'),
+    coverage: new Coverage(),
+    transitMaxMs: 1_000,
+    frameBytesMax: 1_048_576,
+  };
   const network = new Network({ ...parts, rates: noFaults });
   const [node, other] = [newNode('node'), newNode('other')];
   const told: string[] = [];

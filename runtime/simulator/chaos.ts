@@ -7,7 +7,8 @@
 import type { PlacementLimits } from '../../placement/limits.ts';
 import type { Chance } from './chance.ts';
 import type { SimulatedCluster, SimulatedWorker } from './cluster.ts';
-import type { FaultCount, FaultRates } from './faults.ts';
+import type { Coverage } from './coverage.ts';
+import type { FaultRates } from './faults.ts';
 import type { FaultyStore } from './faulty-store.ts';
 import type { Cut, Network } from './network.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
@@ -15,7 +16,7 @@ import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts
 export interface ChaosParts {
   readonly time: VirtualTime;
   readonly chance: Chance;
-  readonly count: FaultCount;
+  readonly coverage: Coverage;
   readonly network: Network;
   readonly store: FaultyStore;
   readonly cluster: SimulatedCluster;
@@ -54,7 +55,9 @@ export class Chaos {
     this.#isOn = false;
     const { time, network, store, cluster } = this.#parts;
     cluster.isHealed = true;
+    cluster.endHung();
     cluster.recall();
+    cluster.finishDeployment();
     network.mendAll();
     store.mendAll();
     for (const { node } of cluster.workers) if (node.isPaused) time.resume(node);
@@ -63,17 +66,22 @@ export class Chaos {
 
   #tick(): void {
     if (!this.#isOn) return;
+    const { cluster, chance } = this.#parts;
     const acts: readonly (readonly [keyof FaultRates, string, Act])[] = [
       ['pause', 'worker paused', (one) => this.#pause(one, this.#longMs())],
       ['cut', 'worker cut off', (one) => this.#cut(one.node, this.#longMs())],
       ['storeCut', 'worker cut off from the store', (one) => this.#cutStore(one, this.#longMs())],
-      ['kill', 'worker killed', (one) => this.#parts.cluster.crash(one, 'killed')],
+      ['storeHang', 'store hangs for good', (one) => this.#hangStore(one)],
+      ['clockStep', 'clock set', ({ node }) => cluster.misguide(node, chance, 'step')],
+      ['clockDrift', 'clock drifts', ({ node }) => cluster.misguide(node, chance, 'drift')],
+      ['kill', 'worker killed', (one) => cluster.crash(one, 'killed')],
       ['leave', 'worker leaves', (one) => this.#leave(one)],
       ['takeover', 'another process of one name', (one) => this.#takeOver(one)],
     ];
     for (const [kind, name, act] of acts) if (this.#isDue(kind)) this.#toOne(name, act);
     if (this.#isDue('join')) this.#join();
     if (this.#isDue('coup')) this.#coup();
+    if (this.#isDue('deploy') && cluster.deploy()) this.#parts.coverage.fault('next version deployed');
     if (this.#isDue('pin')) this.#pin();
     if (this.#isDue('clientCut')) this.#cutClient();
     if (this.#isDue('rollback')) this.#rollBack();
@@ -93,15 +101,16 @@ export class Chaos {
 
   #isSound({ node, isLeaving }: SimulatedWorker): boolean {
     const { network, store } = this.#parts;
-    return !isLeaving && !node.isPaused && !network.isCut(node) && !store.isCut(node);
+    return !isLeaving && !node.isPaused && !network.isCut(node) && !store.isCut(node) && !store.isHung(node);
   }
 
   #toOne(name: string, act: Act): void {
-    const { cluster, count, chance } = this.#parts;
+    const { cluster, coverage, chance } = this.#parts;
     const candidates = cluster.workers.filter((one) => this.#isSound(one));
     if (candidates.length === 0) return;
-    count.add(name);
-    act(chance.pick(candidates));
+    const one = chance.pick(candidates);
+    coverage.fault(name, cluster.underWayAt(one));
+    act(one);
   }
 
   // ---- acts
@@ -126,6 +135,16 @@ export class Chaos {
     time.schedule(this.#node, ms, `${node.name} has the store again`, () => store.mend(node));
   }
 
+  /** Often somebody notices, and ends it; sometimes nobody does before everything heals. */
+  #hangStore(one: SimulatedWorker): void {
+    const { time, store, cluster, chance } = this.#parts;
+    store.hang(one.node);
+    if (chance.hits(0.3)) return;
+    time.schedule(this.#node, chance.between(1_000, 8_000), `${one.node.name} is ended`, () => {
+      if (!one.node.isStopped) cluster.crash(one, 'its store hangs');
+    });
+  }
+
   #leave(one: SimulatedWorker): void {
     const { cluster, chance } = this.#parts;
     const isForGood = cluster.names.length > 2 && chance.hits(0.3);
@@ -133,9 +152,9 @@ export class Chaos {
   }
 
   #join(): void {
-    const { cluster, count } = this.#parts;
+    const { cluster, coverage } = this.#parts;
     if (cluster.names.length >= workerCountMax) return;
-    count.add('worker joins');
+    coverage.fault('worker joins');
     cluster.join();
   }
 
@@ -153,24 +172,24 @@ export class Chaos {
 
   /** Whoever runs the placement service hangs, or is not heard: soon there are two. */
   #coup(): void {
-    const { cluster, count, chance } = this.#parts;
+    const { cluster, coverage, chance } = this.#parts;
     const server = cluster.workers.find((one) => this.#isSound(one) && one.member.isServing);
     if (server === undefined) return;
-    count.add('placement service lost');
+    coverage.fault('placement service lost', cluster.underWayAt(server));
     if (chance.hits(0.5)) this.#pause(server, this.#longMs());
     else this.#cut(server.node, this.#longMs());
   }
 
   /** Some member is asked to pin an entity, or to end that. */
   #pin(): void {
-    const { cluster, count, chance, pinnable, time } = this.#parts;
+    const { cluster, coverage, chance, pinnable, time } = this.#parts;
     const addresses = pinnable();
     const asked = cluster.workers.filter((one) => this.#isSound(one));
     if (addresses.length === 0 || asked.length === 0) return;
     const isFull = this.#pinned.size >= pinCountMax;
     const address = chance.pick(isFull ? [...this.#pinned] : addresses);
     const worker = isFull || chance.hits(0.3) ? undefined : chance.pick(cluster.names);
-    count.add(worker === undefined ? 'unpinned' : 'pinned');
+    coverage.fault(worker === undefined ? 'unpinned' : 'pinned');
     if (worker === undefined) this.#pinned.delete(address);
     else this.#pinned.add(address);
     time.note(`${address} is pinned to ${worker}`);
@@ -190,10 +209,10 @@ export class Chaos {
   }
 
   #cutClient(): void {
-    const { cluster, network, count, chance } = this.#parts;
+    const { cluster, network, coverage, chance } = this.#parts;
     const nodes = cluster.clientNodes.filter((node) => !network.isCut(node));
     if (nodes.length === 0) return;
-    count.add('client cut off');
+    coverage.fault('client cut off');
     this.#cut(chance.pick(nodes), this.#longMs());
   }
 }

@@ -12,6 +12,7 @@ import type { Behaviour } from '../../core/behaviour.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { PlacementLimits } from '../../placement/limits.ts';
 import type { WorkerEntry } from '../../placement/view.ts';
+import type { Authorise } from '../authorise.ts';
 import type { Client } from '../client.ts';
 import { decodeFrame } from '../codec.ts';
 import { connect, type RemoteCluster } from '../connect.ts';
@@ -24,11 +25,11 @@ import { decodeSignal } from '../signals.ts';
 import { Subjects } from '../subjects.ts';
 import type { Transport } from '../transport.ts';
 import { Chance } from './chance.ts';
-import type { FaultCount } from './faults.ts';
+import { type Coverage, operationOf } from './coverage.ts';
 import type { FaultyStore } from './faulty-store.ts';
 import type { Network } from './network.ts';
 import { textOf } from './story.ts';
-import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
+import { Clock, newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 import type { Watch } from './watch.ts';
 
 /** What a worker is: it stays so over its restarts. */
@@ -48,10 +49,13 @@ export interface ClusterParts {
   readonly store: FaultyStore;
   /** By the number of the worker. */
   readonly kindOf: (number: number) => WorkerKind;
+  /** The same of the next version of the application; undefined: there is none. */
+  readonly nextKindOf: ((number: number) => WorkerKind) | undefined;
+  readonly authorise: Authorise | undefined;
   readonly limits: Limits;
   readonly placementLimits: PlacementLimits;
   readonly workers: number;
-  readonly count: FaultCount;
+  readonly coverage: Coverage;
   /** Whether the node is to crash, here and now. */
   readonly isCrashing: () => boolean;
 }
@@ -59,6 +63,7 @@ export interface ClusterParts {
 /** One process that is a worker. */
 export interface SimulatedWorker {
   readonly name: string;
+  readonly kind: WorkerKind;
   readonly node: SimulatedNode;
   readonly member: Member;
   isLeaving: boolean;
@@ -67,6 +72,8 @@ export interface SimulatedWorker {
 /** A client of the cluster, on a node of its own. */
 export interface SimulatedClient {
   readonly name: string;
+  /** Verified, '' for none. */
+  readonly identity: string;
   readonly client: Client;
   /** Chance for what this client does. */
   readonly chance: Chance;
@@ -77,13 +84,16 @@ export class SimulatedCluster {
   readonly #parts: ClusterParts;
   readonly #chance: Chance;
   readonly #node = newNode('cluster');
+  /** By its number, what a worker that starts now is. */
+  #kindOf: ClusterParts['kindOf'];
   /** Who is to run in the end. */
   readonly #roster = new Map<string, WorkerKind>();
   /** Who has left for good. */
   readonly #retired = new Map<string, WorkerKind>();
   readonly #workers = new Set<SimulatedWorker>();
   readonly #clients = new Map<SimulatedNode, RemoteCluster>();
-  readonly #offsets = new Map<string, number>();
+  /** One for each name: its processes run on one machine. */
+  readonly #clocks = new Map<string, Clock>();
   readonly #subjects = new Subjects('simulated');
   #workerCount = 0;
   #processCount = 0;
@@ -93,6 +103,7 @@ export class SimulatedCluster {
   constructor(parts: ClusterParts) {
     this.#parts = parts;
     this.#chance = new Chance(parts.seed, 'cluster');
+    this.#kindOf = parts.kindOf;
     for (let count = 0; count < parts.workers; count++) this.join();
   }
 
@@ -107,6 +118,20 @@ export class SimulatedCluster {
 
   get names(): readonly string[] {
     return [...this.#roster.keys()];
+  }
+
+  /** What a worker is in the middle of. */
+  underWayAt({ node, member, isLeaving }: SimulatedWorker): string[] {
+    const { queued, effects, activations } = member.worker.figures;
+    const all: readonly (readonly [string, boolean])[] = [
+      ['a commit under way', this.#parts.watch.isCommitting(node)],
+      ['messages that wait', queued > 0],
+      ['an effect that runs', effects > 0],
+      ['a handoff', isLeaving || !member.tenancy.isSettled],
+      ['the placement service', member.isServing],
+      ['entities in memory', activations > 0],
+    ];
+    return all.filter(([, isSo]) => isSo).map(([what]) => what);
   }
 
   get turns(): number {
@@ -144,14 +169,30 @@ export class SimulatedCluster {
 
   // ---- nodes
 
-  #offsetOf(name: string): number {
-    let offset = this.#offsets.get(name);
-    if (offset === undefined) {
-      const half = Math.floor(this.#parts.limits.skewMaxMs / 2);
-      offset = this.#chance.between(-half, half);
-      this.#offsets.set(name, offset);
+  #clockOf(name: string): Clock {
+    let clock = this.#clocks.get(name);
+    if (clock === undefined) {
+      clock = new Clock(this.#offset(), this.#offsetMsMax);
+      this.#clocks.set(name, clock);
     }
-    return offset;
+    return clock;
+  }
+
+  /** Two clocks are at most `skewMaxMs` apart. */
+  get #offsetMsMax(): number {
+    return Math.floor(this.#parts.limits.skewMaxMs / 2);
+  }
+
+  #offset(): number {
+    return this.#chance.between(-this.#offsetMsMax, this.#offsetMsMax);
+  }
+
+  /** Set the clock of a machine, or have it drift from here on. */
+  misguide({ clock, name }: SimulatedNode, chance: Chance, how: 'step' | 'drift'): void {
+    const { time } = this.#parts;
+    if (how === 'drift') clock.drift(1 + (chance.next() - 0.5) / 25, time.now);
+    else clock.step(chance.between(-this.#offsetMsMax, this.#offsetMsMax), time.now);
+    time.note(`the clock of ${name} ${how === 'step' ? 'is set' : 'drifts'}, and shows ${clock.at(time.now)}`);
   }
 
   #environment(node: SimulatedNode): Environment {
@@ -159,9 +200,9 @@ export class SimulatedCluster {
     const chance = new Chance(seed, `node ${node.name}`);
     let ids = 0;
     return {
-      now: () => time.clockOf(node),
-      steady: () => time.now,
-      after: (ms, run) => time.schedule(node, ms, 'timer', run),
+      now: () => node.clock.at(time.now),
+      steady: () => node.clock.steadyAt(time.now),
+      after: (ms, run) => time.schedule(node, node.clock.trueMs(ms), 'timer', run),
       soon: (run) => void time.schedule(node, 0, 'soon', run),
       random: () => chance.next(),
       newId: () => `${node.name}-${++ids}`,
@@ -170,9 +211,11 @@ export class SimulatedCluster {
   }
 
   #log(node: SimulatedNode): Log {
-    const { time, watch } = this.#parts;
-    const note = (details: object, message: string) =>
+    const { time, watch, coverage } = this.#parts;
+    const note = (details: object, message: string) => {
+      coverage.mechanism(`log: ${message}`);
       time.tell(() => `${node.name} log: ${message} ${JSON.stringify(details)}`);
+    };
     return {
       info: note,
       warn: note,
@@ -189,7 +232,7 @@ export class SimulatedCluster {
   join(): SimulatedWorker {
     const number = ++this.#workerCount;
     const name = `w${number}`;
-    this.#roster.set(name, this.#parts.kindOf(number));
+    this.#roster.set(name, this.#kindOf(number));
     return this.start(name);
   }
 
@@ -197,8 +240,8 @@ export class SimulatedCluster {
   start(name: string): SimulatedWorker {
     const kind = this.#roster.get(name);
     if (kind === undefined) throw new Error(`${name} is not on the roster`);
-    const { network, store, limits, placementLimits, watch } = this.#parts;
-    const node = newNode(`${name}-${++this.#processCount}`, this.#offsetOf(name));
+    const { network, store, limits, placementLimits, watch, coverage, authorise } = this.#parts;
+    const node = newNode(`${name}-${++this.#processCount}`, this.#clockOf(name));
     const member = new Member({
       environment: this.#environment(node),
       transport: this.#heard(node, network.transport(node)),
@@ -208,17 +251,19 @@ export class SimulatedCluster {
       limits,
       placementLimits,
       entry: entryOf(name, node.name, kind),
+      authorise,
       replaced: () => this.#gone(worker, 'replaced'),
       tap: {
         posted: (envelope) => {
           this.#tell(node, 'posts', envelope);
           watch.posted(node, envelope);
-          this.mayCrash(node, 'while releasing');
+          coverage.mechanism(`${operationOf(envelope)} sent`);
+          this.mayCrash(node, 'while releasing', () => [operationOf(envelope)]);
         },
         arrived: (envelope) => this.#tell(node, 'gets', envelope),
       },
     });
-    const worker: SimulatedWorker = { name, node, member, isLeaving: false };
+    const worker: SimulatedWorker = { name, kind, node, member, isLeaving: false };
     this.#workers.add(worker);
     member.start().catch(this.#parts.time.onError);
     return worker;
@@ -243,6 +288,23 @@ export class SimulatedCluster {
     };
   }
 
+  /** Have whoever starts from here on be of the next version; false: there is none, or it is so already. */
+  deploy(): boolean {
+    const { nextKindOf, time } = this.#parts;
+    if (nextKindOf === undefined || this.#kindOf === nextKindOf) return false;
+    time.note('the next version is deployed');
+    this.#kindOf = nextKindOf;
+    for (const kinds of [this.#roster, this.#retired])
+      for (const name of kinds.keys()) kinds.set(name, nextKindOf(Number(name.slice(1))));
+    return true;
+  }
+
+  /** Whoever still is of the version before leaves, and comes back as what its name is to be. */
+  finishDeployment(): void {
+    for (const worker of this.workers)
+      if (!worker.isLeaving && this.#roster.get(worker.name) !== worker.kind) this.leave(worker, false);
+  }
+
   /** Ends when everything has been handed off; then it starts again, unless it is off the roster. */
   leave(worker: SimulatedWorker, isForGood: boolean): void {
     const kind = this.#roster.get(worker.name);
@@ -256,11 +318,11 @@ export class SimulatedCluster {
   }
 
   /** Perhaps crash the worker of a node, here and now. */
-  mayCrash(node: SimulatedNode, point: string): void {
+  mayCrash(node: SimulatedNode, point: string, operations: () => Iterable<string>): void {
     if (node.isStopped || !this.#parts.isCrashing()) return;
     const victim = this.workers.find((one) => one.node === node);
     if (victim === undefined) return;
-    this.#parts.count.add(`crash: ${point}`);
+    this.#parts.coverage.fault(`crash: ${point}`, operations());
     this.crash(victim, point);
   }
 
@@ -296,6 +358,11 @@ export class SimulatedCluster {
     }
   }
 
+  /** A process whose store hangs for good answers no probe of liveness: it is started anew. */
+  endHung(): void {
+    for (const worker of this.workers) if (this.#parts.store.isHung(worker.node)) this.crash(worker, 'its store hangs');
+  }
+
   /** Of several processes with one name the latest stays. */
   endZombies(): void {
     for (const worker of this.workers) {
@@ -307,9 +374,9 @@ export class SimulatedCluster {
   // ---- clients
 
   /** A client that knows the view. Rejects if nobody tells it one for long. */
-  async connect(name: string): Promise<SimulatedClient> {
+  async connect(name: string, identity: string): Promise<SimulatedClient> {
     const { time, network, limits, watch, seed } = this.#parts;
-    const node = newNode(name, this.#offsetOf(name));
+    const node = newNode(name, this.#clockOf(name));
     const transport = network.transport(node);
     const mail = /^skerry\.simulated\.tool\./;
     const send = (subject: string, bytes: Uint8Array) => {
@@ -327,11 +394,12 @@ export class SimulatedCluster {
       as: 'tool',
       limits,
       environment: this.#environment(node),
+      identity,
       timeoutMs: 120_000,
     });
     this.#clients.set(node, remote);
     const sleep = (ms: number) => new Promise<void>((resolve) => void time.schedule(node, ms, 'sleep', resolve));
-    return { name, client: remote.client, chance: new Chance(seed, `client ${name}`), sleep };
+    return { name, identity, client: remote.client, chance: new Chance(seed, `client ${name}`), sleep };
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * The faults of one run: how often each kind happens, and how often it did.
+ * The faults of one run: how often each kind happens.
  *
  * Each seed turns on some kinds and leaves others out ("swarm testing": Groce et al., 2012), since a fault that is always
  * there hides what only shows without it.
@@ -31,11 +31,18 @@ export interface FaultRates {
   readonly clientCut: number;
   /** It reaches everybody but the store. */
   readonly storeCut: number;
+  /** Nothing that it asks the store is answered any more, until somebody ends it. */
+  readonly storeHang: number;
+  /** The clock of its machine is set, or gains or loses from here on; never so that two are more than `skewMaxMs` apart. */
+  readonly clockStep: number;
+  readonly clockDrift: number;
   /** It crashes at any moment. */
   readonly kill: number;
   /** It is told to leave; mostly it starts again. */
   readonly leave: number;
   readonly join: number;
+  /** From here on whoever starts is of the application's next version. */
+  readonly deploy: number;
   /** Another process with its name is started beside it. */
   readonly takeover: number;
   /** Who runs the placement service hangs or is cut off. */
@@ -60,9 +67,13 @@ export const noFaults: FaultRates = {
   cut: 0,
   clientCut: 0,
   storeCut: 0,
+  storeHang: 0,
+  clockStep: 0,
+  clockDrift: 0,
   kill: 0,
   leave: 0,
   join: 0,
+  deploy: 0,
   takeover: 0,
   coup: 0,
   pin: 0,
@@ -84,9 +95,13 @@ const most: FaultRates = {
   cut: 0.3,
   clientCut: 0.1,
   storeCut: 0.2,
+  storeHang: 0.06,
+  clockStep: 0.3,
+  clockDrift: 0.2,
   kill: 0.2,
   leave: 0.3,
   join: 0.2,
+  deploy: 0.15,
   takeover: 0.2,
   coup: 0.1,
   pin: 0.5,
@@ -101,13 +116,4 @@ export function drawFaults(chance: Chance): FaultRates {
     rates[kind] = isOn ? rate * strength : 0;
   }
   return { ...noFaults, ...rates };
-}
-
-/** What was injected, by kind. */
-export class FaultCount {
-  readonly counts: Record<string, number> = {};
-
-  add(kind: string): void {
-    this.counts[kind] = (this.counts[kind] ?? 0) + 1;
-  }
 }

@@ -7,13 +7,14 @@
  * Invariants:
  * - VS1 A failure says 'none' only if nothing of the call was or will be written; else 'unknown': each of its commits was
  *   written, is written later, or is not.
- * - VS2 Nothing that the store does reaches a node that is dead, or one that is paused before it goes on.
+ * - VS2 Nothing that the store does reaches a node that is dead, one that is paused before it goes on, or one for which it hangs.
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
 import { MemoryStore } from '../stores/memory.ts';
 import type { Chance } from './chance.ts';
-import type { FaultCount, FaultRates } from './faults.ts';
+import { type Coverage, operationsOfGroup, partsOf } from './coverage.ts';
+import type { FaultRates } from './faults.ts';
 import type { Image } from './image.ts';
 import { type Asked, Losses, type Present, storeOf, type Witness } from './losses.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
@@ -24,7 +25,7 @@ export type CrashPoint = 'before the store has it' | 'the store has it' | 'the a
 export interface StoreParts {
   readonly time: VirtualTime;
   readonly chance: Chance;
-  readonly count: FaultCount;
+  readonly coverage: Coverage;
   readonly partitions: number;
   rates: FaultRates;
   /** A node gives these to the store; the function that comes back is called when the node hears of it. */
@@ -39,7 +40,7 @@ export interface StoreParts {
   /** A node says loudly that the store has lost commits of a partition. */
   readonly lossReported: (node: SimulatedNode, partition: Partition) => void;
   /** May crash the node, here and now. */
-  readonly mayCrash: (node: SimulatedNode, point: CrashPoint) => void;
+  readonly mayCrash: (node: SimulatedNode, point: CrashPoint, operations: () => Iterable<string>) => void;
 }
 
 /** A group on its way, and what its sender knew of the partitions. */
@@ -67,6 +68,8 @@ export class FaultyStore {
   readonly #node = newNode('store');
   /** Nodes that nothing connects with the store. */
   readonly #cut = new Set<SimulatedNode>();
+  /** Nodes that are never answered any more. */
+  readonly #hung = new Set<SimulatedNode>();
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
@@ -86,6 +89,15 @@ export class FaultyStore {
   /** What is under way is lost: a call that has not got there, or its answer. What is asked meanwhile fails. */
   cut(node: SimulatedNode): void {
     this.#cut.add(node);
+  }
+
+  isHung(node: SimulatedNode): boolean {
+    return this.#hung.has(node);
+  }
+
+  /** From here it is told nothing, not even that something failed; what is under way may still be written. */
+  hang(node: SimulatedNode): void {
+    this.#hung.add(node);
   }
 
   mend(node: SimulatedNode): void {
@@ -122,10 +134,10 @@ export class FaultyStore {
     };
   }
 
-  #latency(): number {
-    const { chance, rates, count } = this.#parts;
+  #latency(operations: () => Iterable<string>): number {
+    const { chance, rates, coverage } = this.#parts;
     if (!chance.hits(rates.storeSlow)) return chance.between(0, 3);
-    count.add('store slow');
+    coverage.fault('store slow', operations());
     return chance.between(20, 800);
   }
 
@@ -181,11 +193,11 @@ export class FaultyStore {
   }
 
   async #goBack(kept: Image, counters: ReadonlyMap<Partition, number>, image: Image): Promise<void> {
-    const { time, chance, count, wentBack } = this.#parts;
+    const { time, chance, coverage, wentBack } = this.#parts;
     const { partitions } = this.inner;
     const home = chance.hits(0.5) ? undefined : chance.between(0, partitions - 1);
     const isGone = (partition: Partition) => home === undefined || partition % partitions === home;
-    count.add(home === undefined ? 'store went back' : 'one partition went back');
+    coverage.fault(home === undefined ? 'store went back' : 'one partition went back', goneParts(kept, image, isGone));
     wentBack(this.#losses.goBack(counters, isGone), isGone);
     image.goBack(kept, { isGone, partitions });
     this.inner = await storeOf(image, { partitions, now: this.#now });
@@ -213,22 +225,28 @@ export class FaultyStore {
   }
 
   #call<Value>(node: SimulatedNode, label: string, run: () => Promise<Value>): Promise<Value> {
-    const { time, chance, rates, count } = this.#parts;
+    const { time, chance, rates, coverage } = this.#parts;
     if (time.now > node.stoppedAt + windDownMs)
       time.onError(new Error(`${node.name} still asks the store for ${label} though it was stopped`));
     const isRefused = chance.hits(rates.storeRefuses);
-    const there = this.#latency();
-    const back = this.#latency();
+    const operations = () => [label];
+    const there = this.#latency(operations);
+    const back = this.#latency(operations);
     return new Promise((resolve, reject) => {
       const fail = (why: string) => reject(new SkerryError('store-failed', `simulated: ${label} ${why}`));
       const answer = (settle: () => void) =>
         void time.schedule(node, back, `store answers ${label}`, () =>
-          this.isCut(node) ? this.#loseAnswer(node, () => fail('got no answer')) : settle(),
+          this.isHung(node)
+            ? undefined
+            : this.isCut(node)
+              ? this.#loseAnswer(node, operations(), () => fail('got no answer'))
+              : settle(),
         );
       time.schedule(this.#node, there, `${node.name} ${label}`, () => {
-        if (this.isCut(node)) this.#loseAnswer(node, () => fail('did not get there'));
+        if (this.#swallows(node)) return;
+        if (this.isCut(node)) this.#loseAnswer(node, operations(), () => fail('did not get there'));
         else if (isRefused) {
-          count.add('store refuses');
+          coverage.fault('store refuses', operations());
           answer(() => fail('refused'));
         } else {
           run().then((value) => answer(() => resolve(value)), time.onError);
@@ -238,39 +256,49 @@ export class FaultyStore {
   }
 
   /** A caller finds out late, as it waits for an answer. */
-  #loseAnswer(node: SimulatedNode, fail: () => void): void {
-    const { time, chance, count } = this.#parts;
-    count.add('store not reached');
-    time.schedule(node, chance.between(10, 2_000), 'store does not answer', fail);
+  #loseAnswer(node: SimulatedNode, operations: Iterable<string>, fail: () => void): void {
+    const { time, chance, coverage } = this.#parts;
+    coverage.fault('store not reached', operations);
+    time.schedule(node, chance.between(10, 2_000), 'store does not answer', () => {
+      if (!this.isHung(node)) fail();
+    });
+  }
+
+  /** Whether a call of a node that is never answered has not even got there. */
+  #swallows(node: SimulatedNode): boolean {
+    return this.isHung(node) && this.#parts.chance.hits(0.5);
   }
 
   // ---- commits
 
   #commit(node: SimulatedNode, group: readonly Commit[]): Promise<Outcome[]> {
-    const { time, chance, rates, count, mayCrash, committing } = this.#parts;
+    const { time, chance, rates, coverage, mayCrash, committing } = this.#parts;
     if (node.isStopped) time.onError(new Error(`${node.name} commits though it was stopped`));
     const heard = committing(node, group);
     const sent = { node, group, asked: this.#losses.asked(node, new Set(group.map(({ partition }) => partition))) };
     this.#losses.sent(node, group);
-    mayCrash(node, 'before the store has it');
+    const operations = () => operationsOfGroup(group);
+    mayCrash(node, 'before the store has it', operations);
     // The crash came with the call: it was still sent, or not any more.
     if (node.isStopped && chance.hits(0.5)) return new Promise(() => undefined);
     const isRefused = chance.hits(rates.storeRefuses);
     const isUnknown = !isRefused && chance.hits(rates.storeUnknown);
     const outcome = new Promise<Outcome[]>((resolve, reject) => {
-      time.schedule(this.#node, this.#latency(), `${node.name} commit`, () => {
-        if (this.isCut(node)) return this.#loseAnswer(node, () => reject(lostConnection('cut')));
+      time.schedule(this.#node, this.#latency(operations), `${node.name} commit`, () => {
+        if (this.#swallows(node)) return;
+        if (this.isCut(node)) return this.#loseAnswer(node, operations(), () => reject(lostConnection('cut')));
         if (isRefused) {
-          count.add('store refuses');
-          return this.#answer(node, () => {
+          coverage.fault('store refuses', operations());
+          return this.#answer(sent, () => {
             this.#losses.answered(node, group, []);
             reject(new SkerryError('store-failed', 'simulated: disk full', { effect: 'none' }));
           });
         }
         if (isUnknown) return this.#lose(sent, reject);
         this.#write(sent, (outcomes, present) =>
-          this.#answer(node, () => {
-            if (this.isCut(node)) return this.#loseAnswer(node, () => reject(lostConnection('written, cut')));
+          this.#answer(sent, () => {
+            if (this.isCut(node))
+              return this.#loseAnswer(node, operations(), () => reject(lostConnection('written, cut')));
             this.#losses.heard(node, present, sent.asked);
             this.#losses.answered(node, group, outcomes);
             resolve([...outcomes]);
@@ -291,7 +319,7 @@ export class FaultyStore {
       for (const [index, { address, version }] of group.entries())
         time.note(`${address} ${version} ${outcomes[index]}`);
       committed(node, group, outcomes);
-      mayCrash(node, 'the store has it');
+      mayCrash(node, 'the store has it', () => operationsOfGroup(group));
       then(outcomes, present);
     }, time.onError);
   }
@@ -303,25 +331,32 @@ export class FaultyStore {
     const isBehind = group.map((commit) => this.#losses.isBehind(commit, asked));
     const written = await this.inner.commit(group.filter((_, index) => !isBehind[index]));
     const outcomes = isBehind.map((isRefused) => (isRefused ? 'stale-epoch' : (written.shift() as Outcome)));
-    for (const [index, commit] of group.entries()) if (outcomes[index] === 'committed') this.#losses.committed(commit);
+    const { coverage } = this.#parts;
+    for (const [index, commit] of group.entries()) {
+      if (outcomes[index] !== 'committed') continue;
+      this.#losses.committed(commit);
+      for (const operation of operationsOfGroup([commit])) coverage.mechanism(`${operation} committed`);
+    }
     const partitions = [...asked.keys()];
     return { outcomes, present: this.#losses.present(partitions, await this.inner.epochs(partitions)) };
   }
 
-  #answer(node: SimulatedNode, settle: () => void): void {
-    this.#parts.time.schedule(node, this.#latency(), 'store answers commit', () => {
+  #answer({ node, group }: Sent, settle: () => void): void {
+    const operations = () => operationsOfGroup(group);
+    this.#parts.time.schedule(node, this.#latency(operations), 'store answers commit', () => {
+      if (this.isHung(node)) return;
       // A crash here leaves a stopped worker whose continuation still runs: it must do nothing.
-      this.#parts.mayCrash(node, 'the answer is here');
+      this.#parts.mayCrash(node, 'the answer is here', operations);
       settle();
     });
   }
 
   #lose(sent: Sent, reject: (error: Error) => void): void {
     const { node, group } = sent;
-    const { time, chance, count } = this.#parts;
+    const { time, chance, coverage } = this.#parts;
     const fate: Unknown = chance.pick(['never written', 'written', 'written later', 'written in part']);
-    count.add(`commit ${fate}`);
-    const fail = () => this.#answer(node, () => reject(lostConnection(fate)));
+    coverage.fault(`commit ${fate}`, operationsOfGroup(group));
+    const fail = () => this.#answer(sent, () => reject(lostConnection(fate)));
     switch (fate) {
       case 'never written':
         return fail();
@@ -338,6 +373,18 @@ export class FaultyStore {
       }
     }
   }
+}
+
+/** What entities have now that are about to be what they were. */
+function goneParts(kept: Image, image: Image, isGone: (partition: Partition) => boolean): Set<string> {
+  const parts = new Set<string>();
+  for (const [address, { partition, version, records, inHead }] of image.entities) {
+    if (!isGone(partition) || kept.entities.get(address)?.version === version) continue;
+    for (const part of partsOf(records.keys())) parts.add(part);
+    for (const { outbound } of inHead?.values() ?? [])
+      if (outbound !== undefined) parts.add(outbound.isClosing ? 'stream that is closing' : 'open stream');
+  }
+  return parts;
 }
 
 function lostConnection(fate: string): SkerryError {

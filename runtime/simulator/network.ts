@@ -9,7 +9,8 @@ import { decodeFrame } from '../codec.ts';
 import { withAnyLast } from '../subjects.ts';
 import type { Transport } from '../transport.ts';
 import type { Chance } from './chance.ts';
-import type { FaultCount, FaultRates } from './faults.ts';
+import { type Coverage, operationsOfFrame } from './coverage.ts';
+import type { FaultRates } from './faults.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
 /** What a node that is cut off no longer does: sends, gets, or both. */
@@ -35,12 +36,12 @@ interface Listener {
 export interface NetworkParts {
   readonly time: VirtualTime;
   readonly chance: Chance;
-  readonly count: FaultCount;
+  readonly coverage: Coverage;
   readonly transitMaxMs: number;
+  /** As the server's `max_payload`. */
+  readonly frameBytesMax: number;
   rates: FaultRates;
 }
-
-const frameBytesMax = 1_048_576;
 
 export class Network {
   readonly #parts: NetworkParts;
@@ -66,7 +67,7 @@ export class Network {
     const end: End = { node, absent: new Set(), restored: new Set() };
     this.#ends.add(end);
     return {
-      frameBytesMax,
+      frameBytesMax: this.#parts.frameBytesMax,
       listen: (subject, receive) => this.#listen(subject, { node, receive }),
       send: (subject, frame) => this.#send(end, subject, frame),
       onAbsent: (tell) => added(end.absent, tell),
@@ -122,29 +123,31 @@ export class Network {
   }
 
   #send(end: End, subject: string, frame: Uint8Array): void {
-    const { chance, rates, count } = this.#parts;
+    const { chance, rates, coverage, frameBytesMax } = this.#parts;
     if (frame.length > frameBytesMax)
       throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${frameBytesMax})`);
     if (end.node.isDead || this.#isMute(end.node)) return;
-    if (chance.hits(rates.drop)) return count.add('frame dropped');
+    if (chance.hits(rates.drop)) return coverage.fault('frame dropped', operationsOfFrame(subject, frame));
     // Not slice(): that of a Buffer copies nothing, and the codec makes Buffers.
-    this.#deliverLater(end, { subject, frame: new Uint8Array(frame) }, this.#delay());
+    this.#deliverLater(end, { subject, frame: new Uint8Array(frame) }, this.#delay({ subject, frame }));
     if (!chance.hits(rates.duplicate)) return;
-    count.add('frame duplicated');
+    coverage.fault('frame duplicated', operationsOfFrame(subject, frame));
     this.#markDuplicated(subject, frame);
     const copies = chance.between(1, 2);
     for (let copy = 0; copy < copies; copy++)
       this.#deliverLater(end, { subject, frame: new Uint8Array(frame) }, this.#delay() + chance.between(0, 2_000));
   }
 
-  #delay(): number {
-    const { chance, rates, count, transitMaxMs } = this.#parts;
+  /** `sent`: where it is a frame that takes so long. */
+  #delay(sent?: Sent): number {
+    const { chance, rates, coverage, transitMaxMs } = this.#parts;
+    const operations = () => (sent === undefined ? [] : operationsOfFrame(sent.subject, sent.frame));
     if (chance.hits(rates.late)) {
-      count.add('frame late');
+      coverage.fault('frame late', operations());
       return transitMaxMs + chance.between(1, 2 * transitMaxMs);
     }
     if (!chance.hits(rates.delay)) return chance.between(0, 4);
-    count.add('frame delayed');
+    coverage.fault('frame delayed', operations());
     return chance.between(10, 1_500);
   }
 
@@ -176,9 +179,9 @@ export class Network {
 
   /** A view goes to many at once, and may be lost or late for some of them. Undefined: lost. */
   #viewDelay(subject: string): number | undefined {
-    const { chance, rates, count } = this.#parts;
+    const { chance, rates, coverage } = this.#parts;
     if (!subject.endsWith('.views') || !chance.hits(rates.view)) return 0;
-    count.add('view lost or late');
+    coverage.fault('view lost or late');
     return chance.hits(0.6) ? undefined : chance.between(10, 5_000);
   }
 

@@ -10,11 +10,13 @@ import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { Placement } from '../../placement/placement.ts';
 import { viewOf } from '../../placement/view.ts';
+import type { Authorise } from '../authorise.ts';
 import { hostedTypes } from '../embed.ts';
 import { Chance } from './chance.ts';
 import { Chaos } from './chaos.ts';
 import { type SimulatedClient, SimulatedCluster, type WorkerKind } from './cluster.ts';
-import { drawFaults, FaultCount, type FaultRates, noFaults } from './faults.ts';
+import { type Counts, Coverage } from './coverage.ts';
+import { drawFaults, type FaultRates, noFaults } from './faults.ts';
 import { type CrashPoint, FaultyStore } from './faulty-store.ts';
 import { Image, type StoredEntity } from './image.ts';
 import { Network } from './network.ts';
@@ -25,14 +27,18 @@ import { type Invariant, type Violation, Watch } from './watch.ts';
 export interface Stage {
   readonly seed: number;
   readonly limits: Limits;
-  /** A client on a node of its own. Resolves when it knows a view. */
-  connect(name: string): Promise<SimulatedClient>;
+  /** Of the transport. */
+  readonly frameBytesMax: number;
+  /** A client on a node of its own, of an identity or (by default) of none. Resolves when it knows a view. */
+  connect(name: string, identity?: string): Promise<SimulatedClient>;
   /** Chance for one concern: the same for the same seed and name. */
   chance(concern: string): Chance;
   /** True time, ms. */
   now(): number;
   /** Resolves after a while of virtual time: for effects. */
   sleep(ms: number): Promise<void>;
+  /** Note that the workload has reached something that must not go untried. */
+  covered(mechanism: string): void;
   /** Report what must not be. */
   violate(promise: string, text: string): void;
   /** Every entity as it is stored now. */
@@ -53,6 +59,13 @@ export interface Scenario {
    * only those workers have.
    */
   readonly later?: (stage: Stage) => readonly Behaviour[];
+  /**
+   * The same types as a next version of the application has them. From some moment on whoever starts runs it, beside those that
+   * run the first one; when everything heals the others are started anew.
+   */
+  readonly upgraded?: (stage: Stage) => readonly Behaviour[];
+  /** As a worker's `authorise`. */
+  readonly authorise?: Authorise;
   /** What clients do while faults happen; resolves when all of it has been answered or given up. */
   readonly workload: (stage: Stage) => Promise<void>;
   /** After everything has healed and finished. */
@@ -70,6 +83,8 @@ export interface SimulationOptions {
   readonly partitions?: number;
   readonly limits?: Partial<Limits>;
   readonly placementLimits?: Partial<PlacementLimits>;
+  /** Of the transport, default 1 MiB. */
+  readonly frameBytesMax?: number;
   /** Default: drawn from the seed. */
   readonly faults?: Partial<FaultRates>;
   /** For how long faults happen, and how long everything may take to finish after them, virtual ms. */
@@ -85,7 +100,10 @@ export interface SimulationReport {
   /** The same for the same seed, code and options. */
   readonly hash: string;
   readonly violations: readonly Violation[];
-  readonly faults: Readonly<Record<string, number>>;
+  readonly faults: Readonly<Counts>;
+  /** What each fault happened to, by `operation × fault`; and which mechanisms of the code under test ran. */
+  readonly pairs: Readonly<Counts>;
+  readonly mechanisms: Readonly<Counts>;
   readonly turns: number;
   readonly events: number;
   readonly virtualMs: number;
@@ -114,7 +132,7 @@ class Run {
   readonly #options: SimulationOptions;
   readonly #time: VirtualTime;
   readonly #image = new Image();
-  readonly #count = new FaultCount();
+  readonly #coverage = new Coverage();
   readonly #limits: Limits;
   readonly #network: Network;
   readonly #watch: Watch;
@@ -123,6 +141,7 @@ class Run {
   readonly #chaos: Chaos;
   readonly #store: FaultyStore;
   readonly #rates: FaultRates;
+  readonly #frameBytesMax: number;
   #isFaulty = false;
   readonly #director = newNode('director');
 
@@ -132,12 +151,14 @@ class Run {
     this.#time = new VirtualTime((error) => this.broken(error), options.trace);
     // It ends workers in the middle of turns that are not to blame, again and again, as no machine does.
     this.#limits = { ...defaultLimits, fatalEndsMax: 1_000, ...options.limits };
+    this.#frameBytesMax = options.frameBytesMax ?? 1_048_576;
     this.#rates = { ...drawFaults(new Chance(seed, 'faults')), ...options.faults };
     this.#network = new Network({
       time: this.#time,
-      count: this.#count,
+      coverage: this.#coverage,
       chance: new Chance(seed, 'network'),
       transitMaxMs: this.#limits.transitMaxMs,
+      frameBytesMax: this.#frameBytesMax,
       rates: this.#rates,
     });
     this.#stage = this.#newStage();
@@ -146,7 +167,11 @@ class Run {
     const partitions = options.partitions ?? 8;
     this.#watch = this.#newWatch([...behaviours, ...later], partitions);
     this.#store = this.#newStore(partitions);
-    this.#cluster = this.#newCluster(kindsOf(behaviours, later));
+    const upgraded = scenario.upgraded?.(this.#stage);
+    this.#cluster = this.#newCluster(
+      kindsOf(behaviours, later),
+      upgraded === undefined ? undefined : kindsOf(upgraded, later),
+    );
     this.#chaos = this.#newChaos();
   }
 
@@ -163,7 +188,7 @@ class Run {
   #newStore(partitions: number): FaultyStore {
     return new FaultyStore({
       time: this.#time,
-      count: this.#count,
+      coverage: this.#coverage,
       chance: new Chance(this.#options.seed, 'store'),
       partitions,
       rates: this.#rates,
@@ -173,21 +198,23 @@ class Run {
       pinned: (address, worker, raised) => this.#watch.pinned(address, worker, raised),
       wentBack: (witnesses, isGone) => this.#watch.wentBack(witnesses, isGone),
       lossReported: (node, partition) => this.#watch.lossFound(node, partition),
-      mayCrash: (node: SimulatedNode, point: CrashPoint) => this.#cluster.mayCrash(node, point),
+      mayCrash: (node: SimulatedNode, point: CrashPoint, operations) => this.#cluster.mayCrash(node, point, operations),
     });
   }
 
-  #newCluster(kindOf: (number: number) => WorkerKind): SimulatedCluster {
-    const { seed, workers = 3, placementLimits } = this.#options;
+  #newCluster(kindOf: KindOf, nextKindOf: KindOf | undefined): SimulatedCluster {
+    const { seed, scenario, workers = 3, placementLimits } = this.#options;
     const crashes = new Chance(seed, 'crashes');
     return new SimulatedCluster({
       seed,
       time: this.#time,
-      count: this.#count,
+      coverage: this.#coverage,
       watch: this.#watch,
       network: this.#network,
       store: this.#store,
       kindOf,
+      nextKindOf,
+      authorise: scenario.authorise,
       limits: this.#limits,
       placementLimits: { ...defaultPlacementLimits, ...placementLimits },
       workers,
@@ -199,7 +226,7 @@ class Run {
     const { seed, placementLimits } = this.#options;
     return new Chaos({
       time: this.#time,
-      count: this.#count,
+      coverage: this.#coverage,
       chance: new Chance(seed, 'chaos'),
       network: this.#network,
       store: this.#store,
@@ -216,11 +243,13 @@ class Run {
     return {
       seed,
       limits: this.#limits,
+      frameBytesMax: this.#frameBytesMax,
       image: this.#image,
-      connect: (name) => this.#cluster.connect(name),
+      connect: (name, identity = '') => this.#cluster.connect(name, identity),
       chance: (concern) => new Chance(seed, concern),
       now: () => this.#time.now,
       sleep: (ms) => new Promise((resolve) => void this.#time.schedule(this.#director, ms, 'sleep', resolve)),
+      covered: (mechanism) => this.#coverage.mechanism(mechanism),
       violate: (promise, text) => this.#watch.violate(promise, text),
       entities: () => [...this.#image.entities.values()].map((entity) => this.#image.decoded(entity)),
       lossCount: () => this.#watch.lossCount,
@@ -355,7 +384,9 @@ class Run {
       seed: this.#options.seed,
       hash: this.#time.hash,
       violations: this.#watch.violations,
-      faults: this.#count.counts,
+      faults: this.#coverage.faults,
+      pairs: this.#coverage.pairs,
+      mechanisms: this.#coverage.mechanisms,
       turns: this.#cluster.turns,
       events: this.#time.eventCount,
       virtualMs: this.#time.elapsedMs,
@@ -363,8 +394,10 @@ class Run {
   }
 }
 
+type KindOf = (number: number) => WorkerKind;
+
 /** Every other worker is of a later version, which has more types. */
-function kindsOf(behaviours: readonly Behaviour[], later: readonly Behaviour[]): (number: number) => WorkerKind {
+function kindsOf(behaviours: readonly Behaviour[], later: readonly Behaviour[]): KindOf {
   const labels = [...new Set(later.flatMap((one) => one.labels))].sort();
   return (number) =>
     later.length > 0 && number % 2 === 0

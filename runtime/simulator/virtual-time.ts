@@ -9,14 +9,15 @@
  * Invariants:
  * - VT1 Time never goes back; events of one time run in the order in which they were scheduled.
  * - VT2 Nothing of a dead node runs, and nothing of a paused one before it goes on.
+ * - VT3 A machine's clock is never off by more than its bound, however it was set and however it drifts.
  */
 import { everythingDone, promiseJobsDone } from '../environment.ts';
 
 /** Whatever has events of its own: a worker's process, a client's, the network, the store. */
 export interface SimulatedNode {
   readonly name: string;
-  /** What its clock shows of the true time; `setClock` and `driftClock` change it. */
-  clock: SimulatedClock;
+  /** That of its machine. */
+  readonly clock: Clock;
   /** Gone: nothing of it runs any more. */
   isDead: boolean;
   /** Its worker was told to stop, and must neither write nor send from there. */
@@ -37,20 +38,68 @@ interface Event {
   isCancelled: boolean;
 }
 
-/** A clock that was right, or off by so much, at a moment, and has been too fast (or slow) since. */
-export interface SimulatedClock {
-  readonly offsetMs: number;
-  readonly since: number;
-  /** Milliseconds a second. */
-  readonly drift: number;
-  /** By how much it was ahead at most (or, negative, behind at least). */
-  mostMs: number;
+/**
+ * A machine's clock: off by some ms, set again now and then (it steps), and too fast or too slow (it drifts), but never off by more
+ * than its bound. A steady timer of the machine drifts with it, and does not step.
+ */
+export class Clock {
+  readonly #offsetMsMax: number;
+  #offsetMs: number;
+  #rate = 1;
+  /** When the offset was set, true time. */
+  #setAt = startedAt;
+  /** What its steady count was when the rate was set, and when that was. */
+  #steadyMs = 0;
+  #steadySince = startedAt;
+  /** The furthest that it was ever ahead: what it said at any time was at most so much later than the truth. */
+  aheadMs: number;
+
+  constructor(offsetMs = 0, offsetMsMax = Math.abs(offsetMs)) {
+    this.#offsetMs = offsetMs;
+    this.#offsetMsMax = offsetMsMax;
+    this.aheadMs = offsetMs;
+  }
+
+  /** What it shows at a true time: whole ms, as `Date.now` does. */
+  at(trueMs: number): number {
+    const offsetMs = this.#offsetAt(trueMs);
+    if (offsetMs > this.aheadMs) this.aheadMs = offsetMs;
+    return trueMs + offsetMs;
+  }
+
+  #offsetAt(trueMs: number): number {
+    if (this.#rate === 1) return this.#offsetMs;
+    const offsetMs = this.#offsetMs + Math.round((trueMs - this.#setAt) * (this.#rate - 1));
+    return Math.max(-this.#offsetMsMax, Math.min(this.#offsetMsMax, offsetMs));
+  }
+
+  /** What nobody sets. */
+  steadyAt(trueMs: number): number {
+    return this.#steadyMs + (trueMs - this.#steadySince) * this.#rate;
+  }
+
+  /** True ms that its timer takes for so many of its own. */
+  trueMs(ms: number): number {
+    return ms / this.#rate;
+  }
+
+  step(offsetMs: number, trueMs: number): void {
+    this.#offsetMs = offsetMs;
+    this.#setAt = trueMs;
+  }
+
+  drift(rate: number, trueMs: number): void {
+    this.step(this.#offsetAt(trueMs), trueMs);
+    this.#steadyMs = this.steadyAt(trueMs);
+    this.#steadySince = trueMs;
+    this.#rate = rate;
+  }
 }
 
-export function newNode(name: string, offsetMs = 0): SimulatedNode {
+export function newNode(name: string, clock = new Clock()): SimulatedNode {
   return {
     name,
-    clock: { offsetMs, since: startedAt, drift: 0, mostMs: offsetMs },
+    clock,
     isDead: false,
     isStopped: false,
     stoppedAt: Number.POSITIVE_INFINITY,
@@ -80,24 +129,6 @@ export class VirtualTime {
   constructor(onError: (error: unknown) => void, trace?: (line: string) => void) {
     this.onError = onError;
     this.#trace = trace;
-  }
-
-  /** What a node's clock shows. */
-  clockOf({ clock }: SimulatedNode): number {
-    const { offsetMs, since, drift } = clock;
-    const ahead = drift === 0 ? offsetMs : offsetMs + Math.round(((this.now - since) * drift) / 1_000);
-    if (ahead > clock.mostMs) clock.mostMs = ahead;
-    return this.now + ahead;
-  }
-
-  /** Set a node's clock on or (negative) back. */
-  setClock(node: SimulatedNode, ms: number): void {
-    node.clock = { ...node.clock, offsetMs: node.clock.offsetMs + ms };
-  }
-
-  /** From here on a node's clock is too fast or (negative) too slow by so many milliseconds a second. */
-  driftClock(node: SimulatedNode, drift: number): void {
-    node.clock = { ...node.clock, offsetMs: this.clockOf(node) - this.now, since: this.now, drift };
   }
 
   get elapsedMs(): number {

@@ -163,7 +163,7 @@ export class Watch {
       this.violate('P1', `${text} otherwise than its outbox has it`);
     const supersededAt = this.#ownedUntil(node, from);
     // By what its clock was ahead at most: the moment may be from before it was set back.
-    const sentAt = arrival.sent - node.clock.mostMs;
+    const sentAt = arrival.sent - node.clock.aheadMs;
     if (sentAt > supersededAt)
       this.violate('P3', `${text} as its owner at ${sentAt}, which it was until ${supersededAt}`);
   }
@@ -256,6 +256,11 @@ export class Watch {
       commit.address === address && commit.partition === partition && commit.epoch === epoch;
     for (const group of this.#underWay.get(node) ?? []) if (group.some(isOfClaim)) return true;
     return false;
+  }
+
+  /** Whether a node has given something to the store of which it has not yet heard. */
+  isCommitting(node: SimulatedNode): boolean {
+    return (this.#underWay.get(node)?.size ?? 0) > 0;
   }
 
   #checkGivenAway(node: SimulatedNode, { address, partition, epoch, version }: Commit): void {

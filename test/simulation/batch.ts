@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
 import type { SimulationReport } from '../../runtime/testing.ts';
+import { expectedOf } from './expected.ts';
 
 export interface BatchOptions {
   readonly seeds: readonly number[];
@@ -11,6 +12,8 @@ export interface BatchOptions {
   readonly stopAtFirst?: boolean;
   readonly onReport?: (report: SimulationReport, done: number) => void;
 }
+
+type Counts = SimulationReport['faults'];
 
 export interface Batch {
   readonly reports: readonly SimulationReport[];
@@ -65,12 +68,9 @@ function give(child: ChildProcess, seed: number | undefined): void {
 export function summaryOf({ reports, seconds }: Batch): string[] {
   const sum = (pick: (report: SimulationReport) => number) =>
     reports.reduce((total, report) => total + pick(report), 0);
-  const faults = new Map<string, number>();
-  for (const report of reports)
-    for (const [kind, count] of Object.entries(report.faults)) faults.set(kind, (faults.get(kind) ?? 0) + count);
-  const injected = [...faults]
-    .sort(([one], [other]) => one.localeCompare(other))
-    .map(([kind, count]) => `  ${kind.padEnd(34)}${count.toLocaleString('en').padStart(10)}`);
+  const injected = sorted(total(reports.map(({ faults }) => faults))).map(
+    ([kind, count]) => `  ${kind.padEnd(34)}${count.toLocaleString('en').padStart(10)}`,
+  );
   const [turns, events, hours] = [
     sum((report) => report.turns),
     sum((report) => report.events),
@@ -85,6 +85,41 @@ export function summaryOf({ reports, seconds }: Batch): string[] {
     ...failed.flatMap(violationLines),
     `${failed.length} seeds with violations`,
   ];
+}
+
+function total(counts: readonly Counts[]): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const one of counts)
+    for (const [name, count] of Object.entries(one)) sums.set(name, (sums.get(name) ?? 0) + count);
+  return sums;
+}
+
+function sorted(counts: ReadonlyMap<string, number>): [string, number][] {
+  return [...counts].sort(([one], [other]) => (one < other ? -1 : 1));
+}
+
+/** What was exercised: each mechanism, and for each fault what it happened to. */
+export function coverageOf({ reports }: Batch): string[] {
+  const byFault = new Map<string, string[]>();
+  for (const [pair, count] of sorted(total(reports.map(({ pairs }) => pairs)))) {
+    const [operation = '', fault = ''] = pair.split(' × ');
+    byFault.set(fault, [...(byFault.get(fault) ?? []), `${operation} ${count}`]);
+  }
+  const mechanisms = sorted(total(reports.map((report) => report.mechanisms)));
+  return [
+    'mechanisms:',
+    ...mechanisms.map(([name, count]) => `  ${name.padEnd(90)}${count.toLocaleString('en').padStart(10)}`),
+    'what each fault happened to:',
+    ...[...byFault]
+      .sort(([one], [other]) => (one < other ? -1 : 1))
+      .map(([fault, met]) => `  ${fault}: ${met.join(', ')}`),
+  ];
+}
+
+/** What so many seeds must exercise and did not. */
+export function missingOf({ reports }: Batch): string[] {
+  const found = total(reports.flatMap(({ faults, mechanisms, pairs }) => [faults, mechanisms, pairs]));
+  return expectedOf(reports.length).filter((name) => !found.has(name));
 }
 
 export function violationLines({ seed, violations }: SimulationReport): string[] {

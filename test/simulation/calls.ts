@@ -53,8 +53,12 @@ export class Calls {
     if (turns !== undefined) this.#told.set(address, Math.max(this.#told.get(address) ?? 0, turns));
   }
 
-  /** A query: it must show every turn that a client was told of before it was issued, and nothing that is not stored. */
-  async look(address: string, ask: () => Promise<{ readonly turns: number }>): Promise<void> {
+  /** A query: it must show every turn that a client was told of before it was issued, unless it is local, and nothing that is not stored. */
+  async look(
+    address: string,
+    ask: () => Promise<{ readonly turns: number }>,
+    reads: 'current' | 'local' = 'current',
+  ): Promise<void> {
     const told = this.#told.get(address) ?? 0;
     const lossCount = this.#stage.lossCount();
     let seen: { readonly turns: number };
@@ -67,7 +71,7 @@ export class Calls {
     }
     // What was told before a loss is no measure any more; what is shown after it must be what is stored since.
     if (this.#stage.lossCount() > lossCount) return;
-    if (seen.turns < told && lossCount === 0)
+    if (seen.turns < told && lossCount === 0 && reads === 'current')
       this.#stage.violate('P9', `${address} shows turn ${seen.turns} after turn ${told} had been answered`);
     const stored = this.#stage.image.entities.get(address);
     const durable =

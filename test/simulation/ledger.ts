@@ -138,7 +138,7 @@ let nothing: unknown;
 
 /** One random thing that a client does with a ledger. */
 export async function useLedger(
-  { client, chance, name }: SimulatedClient,
+  { client, chance, name, identity }: SimulatedClient,
   calls: Calls,
   key: string,
   number: number,
@@ -151,8 +151,8 @@ export async function useLedger(
   if (which < 0.25) return calls.look(address, () => ref.look());
   if (which < 0.65) {
     const amount = chance.hits(0.1) ? -1 : chance.hits(0.05) ? 13 : chance.between(1, 9);
-    // One in four is a call that another client makes too, under one key.
-    const shared = chance.hits(0.25) ? `shared-${chance.between(1, 12)}.` : undefined;
+    // One in four is a call that another client of the same identity makes too, under one key.
+    const shared = chance.hits(0.25) ? `shared-${identity}${chance.between(1, 12)}.` : undefined;
     const list = [shared === undefined ? number : 7, shared === undefined ? 2 * number : 14];
     const input = { id: shared ?? id, amount: shared === undefined ? amount : 5, list };
     const asked = calls.make(address, input.id, () =>

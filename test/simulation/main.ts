@@ -1,9 +1,12 @@
 /**
  * npm run simulate -- [--seeds N] [--from S] [--jobs N] [--stop]     N seeds from S on; --stop at the first violation
  * npm run simulate -- --seed S [--trace]                            one seed again, with its trace
+ *
+ * Prints what the seeds exercised; fails when one has a violation, or when so many seeds did not exercise what they must
+ * (`expected.ts`).
  */
 import { parseArgs } from 'node:util';
-import { runBatch, summaryOf, violationLines } from './batch.ts';
+import { coverageOf, missingOf, runBatch, summaryOf, violationLines } from './batch.ts';
 import { runSeed } from './scenario.ts';
 
 const { values } = parseArgs({
@@ -45,8 +48,11 @@ async function many(): Promise<boolean> {
       if (done % 500 === 0) console.log(`${done} of ${count} seeds`);
     },
   });
-  for (const line of summaryOf(batch)) console.log(line);
-  return batch.reports.every((report) => report.violations.length === 0);
+  for (const line of [...coverageOf(batch), ...summaryOf(batch)]) console.log(line);
+  // A run that was stopped has not had its chance.
+  const missing = values.stop ? [] : missingOf(batch);
+  for (const name of missing) console.log(`NOT EXERCISED ${name}`);
+  return missing.length === 0 && batch.reports.every((report) => report.violations.length === 0);
 }
 
 const isFine = values.seed === undefined ? await many() : await one(numberOf('seed'));

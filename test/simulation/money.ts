@@ -241,11 +241,12 @@ export function checkMoney(stage: Stage, accounts: readonly StoredEntity[], tran
 }
 
 export async function useMoney(
-  { client, chance, name, sleep }: SimulatedClient,
+  one: SimulatedClient,
   calls: Calls,
   keys: readonly string[],
   number: number,
 ): Promise<void> {
+  const { client, chance, name } = one;
   const key = chance.pick(keys);
   const ref = client.entity(Account, key);
   const address = `account/${key}`;
@@ -265,7 +266,7 @@ export async function useMoney(
     };
     return void (await calls.make(`transfer/${id}`, id, () => client.entity(Transfer, id).start(given)));
   }
-  await withdrawSelf({ client, chance, name, sleep }, calls, key, id);
+  await withdrawSelf(one, calls, key, id);
 }
 
 /** A client's own hold, which it confirms, cancels, or forgets about. */
