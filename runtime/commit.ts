@@ -35,7 +35,7 @@ export interface CommitSink {
 
 /** Commits that are no activation's. */
 interface Beside {
-  readonly commits: readonly Commit[];
+  readonly make: () => readonly Commit[];
   readonly resolve: (outcomes: Outcome[]) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -86,10 +86,13 @@ export class CommitQueue {
     this.#schedule();
   }
 
-  /** Commits that are no activation's: a group of their own when it is their turn, before what waits (G4). */
-  beside(commits: readonly Commit[]): Promise<Outcome[]> {
+  /**
+   * Commits that are no activation's: a group of their own when it is their turn, before what waits (G4). They are made then: by
+   * that time the partition may have been given away (HO1), and there are none. Resolves with as many outcomes.
+   */
+  beside(make: () => readonly Commit[]): Promise<Outcome[]> {
     return new Promise((resolve, reject) => {
-      this.#beside.push({ commits, resolve, reject });
+      this.#beside.push({ make, resolve, reject });
       this.#schedule();
     });
   }
@@ -142,7 +145,12 @@ export class CommitQueue {
     );
   }
 
-  #sendBeside({ commits, resolve, reject }: Beside): void {
+  #sendBeside({ make, resolve, reject }: Beside): void {
+    const commits = make();
+    if (commits.length === 0) {
+      resolve([]);
+      return this.flush();
+    }
     this.#underWayCount += 1;
     const end = () => this.#end();
     this.#store.commit(commits).then(resolve, reject).then(end, end);

@@ -32,7 +32,7 @@ export interface ResidentParts {
   readonly limits: Limits;
   readonly epochOf: (partition: Partition) => Epoch;
   /** Commits that are no activation's, in their turn. */
-  readonly commit: (commits: readonly Commit[]) => Promise<Outcome[]>;
+  readonly commit: (make: () => readonly Commit[]) => Promise<Outcome[]>;
   /** Of the claim; undefined: it is not this worker's any more. */
   readonly lineageOf: (partition: Partition) => Lineage | undefined;
   readonly behaviours: ReadonlyMap<string, Behaviour>;
@@ -161,10 +161,11 @@ export class Residents {
     if (doubted.length === 0) return;
     const loaded = await this.#parts.store.load(doubted);
     // Dropped meanwhile: the partition may be another's, or the worker stopped.
-    if (doubted.some(({ phase }) => phase === 'dropped')) return this.#fence(activations, triesLeft);
-    const outcomes = await this.#parts.commit(
-      doubted.map((activation, index) => this.#fencing(activation, loaded[index])),
+    const isStillHere = () => doubted.every(({ phase }) => phase === 'loading');
+    const outcomes = await this.#parts.commit(() =>
+      isStillHere() ? doubted.map((activation, index) => this.#fencing(activation, loaded[index])) : [],
     );
+    if (outcomes.length === 0) return this.#fence(activations, triesLeft);
     for (const [index, activation] of doubted.entries()) {
       if (outcomes[index] === 'committed') this.#doubted.delete(activation.address);
       else if (outcomes[index] === 'stale-epoch') this.#parts.lost(activation.partition);

@@ -187,7 +187,7 @@ export class Worker {
       behaviours: new Map(behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
       epochOf: (partition) => this.ownership.epochOf(partition),
       lineageOf: (partition) => this.ownership.lineageOf(partition),
-      commit: (commits) => this.#commits.beside(commits),
+      commit: (make) => this.#commits.beside(make),
       lost: (partition) => this.ownership.lose(partition),
       ready: (activation) => {
         this.#turns.caution.watch(activation);

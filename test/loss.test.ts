@@ -74,6 +74,31 @@ test('G4, P8: a commit that ends a doubt waits for the group that is under way',
   });
 });
 
+test('HO1, G4: a commit that ends a doubt is not sent once its partition was given away while it waited', async () => {
+  const gate = new OneAtATime(new MemoryStore({ partitions: 16 }));
+  await withTallies({ gate }, async ({ hand, tally, cluster }) => {
+    gate.faults.commit.push('lost after');
+    watch(tally('a').add(1));
+    await hand.advance(20);
+    const open = gate.holdCommits();
+    watch(tally('b').add(1));
+    await hand.advance(1_000);
+    const before = gate.commits.length;
+    const giving = watch(
+      cluster.workers[0]?.give([partitionOf('tally/a', 16)]) ?? Promise.reject(new Error('no worker')),
+    );
+    await hand.advance(10);
+    assert.ok(giving.isSettled);
+    open();
+    await hand.advance(1_000);
+    const after = gate.commits.slice(before).flat();
+    assert.equal(
+      after.filter(({ address }) => address === 'tally/a'),
+      [],
+    );
+  });
+});
+
 const Order = entity('order', {
   initial: () => ({ paid: 0 }),
   operations: { pay: command(unchecked<number>()) },

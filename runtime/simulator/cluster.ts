@@ -2,7 +2,8 @@
  * A cluster on virtual time: whole members that join, leave, crash and come back, and clients on nodes of their own.
  *
  * Owns the life of processes: each start of a worker is a process of its own, with a node and an id that are never used
- * again. What is done to them is `chaos.ts`, frames are `network.ts`, store calls `faulty-store.ts`.
+ * again. What is done to them is `chaos.ts`, frames are `network.ts`, store calls `faulty-store.ts`. Longer than 400 lines because
+ * workers, clients and the machines on which they run share one clock, one roster and one end.
  *
  *     start ─▶ running ─┬─ leave ───────────────────────▶ gone ──┐
  *                       ├─ crash ───────────▶ dead or stopped ───┼▶ start under the same name, if it is on the roster

@@ -2,7 +2,8 @@
  * The simulated store: a memory store behind virtual latency and faults, with one handle per node.
  *
  * A call takes effect at one moment between its start and its answer; either way there may be lost. Owns the fate of each
- * call and the crash points around a commit; what is stored is the memory store's, and its image's.
+ * call and the crash points around a commit; what is stored is the memory store's, and its image's. Longer than 400 lines because
+ * every kind of call has its fate at the same few places.
  *
  * Invariants:
  * - VS1 A failure says 'none' only if nothing of the call was or will be written; else 'unknown': each of its commits was

@@ -4,6 +4,7 @@
  *     workload under faults ─▶ heal ─▶ everything finishes (or P7 is violated) ─▶ afterwards ─▶ forgetting (P10)
  *
  * Owns the phases and what it means that everything has finished. Who breaks what is `chaos.ts`, who notices `watch.ts`.
+ * Longer than 400 lines because what a scenario may say is documented here, where its users look.
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
