@@ -111,6 +111,8 @@ test('DO2: a call comes from a partner of its identity, and asks for holds of it
     ...['#ada.k', '@ada.c12.7', '@ada.c2.1', 'order/1.x'].map((hold) => call({ content: contentOf({ hold }) })),
   ];
   for (const one of forged) assert.equal(await taken('client', 'ada', [one]), [], JSON.stringify(one));
+  const asEve = { identity: 'eve', from: '@eve.c1' };
+  assert.equal((await taken('gateway', 'ada', [call(), call({ ...asEve, from: '@ada.c1' }), call(asEve)])).length, 2);
 });
 
 test('DO3: what comes back goes to who asked, and nowhere else', async () => {

@@ -6,6 +6,7 @@
 import { compare } from './real/check.ts';
 import { build } from './real/cluster.ts';
 import { faults } from './real/faults.ts';
+import { hostile } from './real/hostile.ts';
 import type { Asked } from './real/journal.ts';
 import { moves } from './real/moves.ts';
 import { countOf, type Numbers, note } from './real/numbers.ts';
@@ -16,7 +17,7 @@ import { assert, suite } from './support/suite.ts';
 const real = suite('real');
 /** A busy machine takes its time to start seven processes. */
 const unhurried = { timeoutMs: 120_000 };
-const scenarios = [...faults, ...moves];
+const scenarios = [...faults, ...moves, hostile];
 
 async function run(name: string, seconds: number): Promise<Result> {
   const scenario = scenarios.find((one) => one.name === name);
@@ -114,6 +115,12 @@ real(
 real(
   'P4: every worker is drained and started again under load, and no call fails',
   async () => void (await run('rolling', 0)),
+  unhurried,
+);
+
+real(
+  'P4, P12: hostile frames as client, tool and worker end no process and break no promise of who calls beside them',
+  async () => void (await run('hostile', 0)),
   unhurried,
 );
 

@@ -6,6 +6,7 @@ import { clusterMutants } from './mutants/cluster.ts';
 import { deliveryMutants } from './mutants/delivery.ts';
 import { foundMutants } from './mutants/found.ts';
 import { mutants } from './mutants/list.ts';
+import { trustMutants } from './mutants/trust.ts';
 import { citedBy, functionsOf, importsOf, invariantsOf, mask, packageOf, sizesOf } from './support/source.ts';
 import { assert, suite } from './support/suite.ts';
 import { allPaths, filesOf, machinePath, root, type SourceFile, textOf } from './support/tree.ts';
@@ -250,7 +251,7 @@ tidy('links between pages lead somewhere', () => {
 });
 
 tidy('what a mutant takes out stands in the source, once', () => {
-  const all = [...mutants, ...foundMutants, ...clusterMutants, ...deliveryMutants];
+  const all = [...mutants, ...foundMutants, ...clusterMutants, ...deliveryMutants, ...trustMutants];
   none(all.filter(({ file, find }) => textOf(file)?.split(find).length !== 2).map(({ name }) => name));
 });
 

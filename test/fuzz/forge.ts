@@ -252,7 +252,8 @@ export class Forge {
 
 type Six = [number, number, number, number, number, number];
 
-function columnsOf(envelope: Envelope): unknown[] {
+/** As rows are written, whatever the numbers are. */
+export function columnsOf(envelope: Envelope): unknown[] {
   switch (envelope.kind) {
     case 'message': {
       const { to, from, replyTo, call, identity, arrival, content } = envelope;

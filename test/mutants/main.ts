@@ -15,6 +15,7 @@ import { clusterMutants } from './cluster.ts';
 import { deliveryMutants } from './delivery.ts';
 import { foundMutants } from './found.ts';
 import { type Mutant, mutants } from './list.ts';
+import { trustMutants } from './trust.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 const copied = ['core', 'placement', 'runtime', 'test', 'examples', 'package.json', 'tsconfig.json'];
@@ -92,7 +93,7 @@ async function checkTree(chosen: readonly Mutant[]): Promise<void> {
 
 async function main(): Promise<void> {
   const words = process.argv.slice(2);
-  const chosen = [...mutants, ...clusterMutants, ...deliveryMutants, ...foundMutants].filter(
+  const chosen = [...mutants, ...clusterMutants, ...deliveryMutants, ...foundMutants, ...trustMutants].filter(
     ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
   );
   process.stdout.write(`${chosen.length} mutants; first, their tests without them\n`);

@@ -5,6 +5,7 @@
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { connect } from '../../runtime/connect.ts';
+import { loginOf } from '../../runtime/places.ts';
 import { openNats } from '../../runtime/transports/nats.ts';
 import { check } from './check.ts';
 import { environmentOf, openStore } from './connections.ts';
@@ -23,7 +24,8 @@ const { values } = parseArgs({
 const environment = environmentOf();
 const journal = new Journal();
 const transport = await openNats({ servers: values.nats, name: 'client' }, environment);
-const cluster = await connect({ transport, environment, timeoutMs: 30_000 });
+const identity = loginOf({ nats: values.nats });
+const cluster = await connect({ transport, environment, identity, timeoutMs: 30_000 });
 const load = new Load(cluster, journal, JSON.parse(values.load) as LoadOptions);
 
 function addressesAt(worker: string | undefined): string[] {

@@ -5,6 +5,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { authorizationText, type Login } from '../../runtime/permissions.ts';
 import { NatsServer } from '../support/nats-server.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
@@ -18,12 +19,18 @@ const checkMs = 120_000;
 /** Handing off takes a moment, waiting for another worker that is being killed takes longer. */
 const endMs = 60_000;
 
+const logins = (['worker', 'tool', 'client', 'mallory'] as const).map((user): Login => {
+  return { party: user === 'mallory' ? 'client' : user, user, password: '"secret"' };
+});
+
 export interface ClusterOptions {
   /** The first one is alone at first: the placement service runs there. */
   readonly workers: readonly string[];
   /** Only the worker of this name reaches NATS and the store through cables that can be cut. */
   readonly cabled?: string;
   readonly load: LoadOptions;
+  /** Whether NATS tells workers, tools and clients apart. */
+  readonly hasPermissions?: boolean;
 }
 
 interface Cables {
@@ -81,7 +88,8 @@ export class Cluster {
 
   static async start(options: ClusterOptions): Promise<Cluster> {
     // Every answer of this Redis is on disk.
-    const [nats, redis] = await Promise.all([NatsServer.start(), RedisServer.start()]);
+    const users = options.hasPermissions === true ? authorizationText(logins, 'main') : '';
+    const [nats, redis] = await Promise.all([NatsServer.start(users), RedisServer.start()]);
     const cables = { nats: await TcpProxy.to(nats.port), redis: await TcpProxy.to(redis.port) };
     const cluster = new Cluster(options, { nats, redis, cables });
     try {
@@ -108,7 +116,7 @@ export class Cluster {
 
   spawnWorker(name: string, version = '1'): Program {
     const isCabled = name === this.#options.cabled;
-    const nats = isCabled ? `nats://127.0.0.1:${this.cables.nats.port}` : this.nats.url;
+    const nats = isCabled ? `nats://127.0.0.1:${this.cables.nats.port}` : this.urlFor('worker');
     const store = isCabled ? `redis://127.0.0.1:${this.cables.redis.port}` : this.redis.url;
     const program = new Program(name, 'worker-main', [
       '--name',
@@ -122,6 +130,12 @@ export class Cluster {
     ]);
     this.workers.set(name, program);
     return program;
+  }
+
+  /** The address of NATS for who logs in by this name. */
+  urlFor(user: string): string {
+    if (this.#options.hasPermissions !== true) return this.nats.url;
+    return `nats://${user}:secret@127.0.0.1:${this.nats.port}`;
   }
 
   worker(name: string): Program {
@@ -151,7 +165,7 @@ export class Cluster {
 
   async #startClient(): Promise<void> {
     const { load } = this.#options;
-    const args = ['--nats', this.nats.url, '--store', this.redis.url, '--load', JSON.stringify(load)];
+    const args = ['--nats', this.urlFor('client'), '--store', this.redis.url, '--load', JSON.stringify(load)];
     this.#client = new Program('client', 'client-main', args);
     await this.#client.hear('ready', readyMs);
   }

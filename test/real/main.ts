@@ -1,24 +1,25 @@
 /**
- * `npm run faults -- [scenario …] [--seconds N] [--repeat N]`: clusters of real processes, servers and cables, and what a
+ * `npm run faults -- [scenario …] [--seconds N] [--frames N] [--repeat N]`: clusters of real processes, servers and cables, and what a
  * client outside sees of them when they fail. Ends with a table, and a line of JSON for each run.
  */
 import { parseArgs } from 'node:util';
 import { build } from './cluster.ts';
 import { faults } from './faults.ts';
+import { hostile } from './hostile.ts';
 import { moves } from './moves.ts';
 import { rollback } from './rollback.ts';
 import { scale } from './scale.ts';
 import { type Result, type Scenario, textOf } from './scenario.ts';
 
-const scenarios: readonly Scenario[] = [...faults, ...moves, rollback, scale];
+const scenarios: readonly Scenario[] = [...faults, ...moves, rollback, scale, hostile];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: 'string' }, repeat: { type: 'string', default: '1' } },
+  options: { seconds: { type: 'string' }, frames: { type: 'string' }, repeat: { type: 'string', default: '1' } },
 });
 
 function usage(): void {
-  console.error('usage: npm run faults -- [scenario …] [--seconds N] [--repeat N]\n');
+  console.error('usage: npm run faults -- [scenario …] [--seconds N] [--frames N] [--repeat N]\n');
   for (const { name, what } of scenarios) console.error(`  ${name.padEnd(14)} ${what}`);
 }
 
@@ -35,7 +36,8 @@ async function run({ name, what, run: perform }: Scenario): Promise<Result | und
   console.log(`\n${name}: ${what}`);
   const seconds = values.seconds === undefined ? undefined : Number(values.seconds);
   try {
-    return await perform({ seconds, say: (text) => console.log(`  ${text}`) });
+    const frames = values.frames === undefined ? undefined : Number(values.frames);
+    return await perform({ seconds, frames, say: (text) => console.log(`  ${text}`) });
   } catch (error) {
     console.log(`FAIL ${name}: ${error instanceof Error ? error.stack : String(error)}`);
     return undefined;

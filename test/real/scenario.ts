@@ -10,6 +10,8 @@ import { sleep } from './program.ts';
 
 export interface Given {
   readonly seconds: number | undefined;
+  /** Where hostile frames are sent: how many. */
+  readonly frames?: number | undefined;
   /** Says how it goes. */
   readonly say: (text: string) => void;
 }
