@@ -35,6 +35,8 @@ export interface Limits {
   readonly workerQueueCountMax: number;
   /** Bytes of those and of their answers: a part of the 2 GB and more that a process of Node may have. */
   readonly workerQueueBytesMax: number;
+  /** Entities whose messages a worker had no room for and that it tells when there is some; the others come again by themselves. */
+  readonly turnedAwayCountMax: number;
   /** Bytes of answers that an entity keeps for one client's calls; a further call is answered `overloaded` (P12). */
   readonly keptAnswerBytesMax: number;
   /** Messages of one stream that arrived ahead of their turn and are held. */
@@ -111,6 +113,7 @@ export const defaultLimits: Limits = {
   mailboxBytesMax: 67_108_864,
   workerQueueCountMax: 100_000,
   workerQueueBytesMax: 268_435_456,
+  turnedAwayCountMax: 200_000,
   keptAnswerBytesMax: 4_194_304,
   aheadCountMax: 1_024,
   windowCountMax: 256,

@@ -123,6 +123,8 @@ export interface Flight {
   /** Its closing is durable and may be told. */
   isClosing: boolean;
   transmitted: number;
+  /** Messages that may be on their way at once: fewer once some did not get through, and then again more. */
+  window: number;
   attempts: number;
   /** When to send again, ms; 0: nothing to send. */
   retryAt: number;
@@ -191,8 +193,10 @@ export class Activation {
     into.waiting = mailbox?.count ?? 0;
     into.queries =
       (mailbox?.queryCount ?? 0) + (gathering?.queryCount ?? 0) + (flying?.queryCount ?? 0) + into.provingCount;
+    into.signals = mailbox?.signalCount ?? 0;
     const all =
-      into.waiting +
+      (mailbox?.messageCount ?? 0) +
+      (mailbox?.queryCount ?? 0) +
       into.provingCount +
       (gathering === undefined ? 0 : gathering.requests.length + gathering.copyCount) +
       (flying === undefined ? 0 : flying.requests.length + flying.copyCount) +

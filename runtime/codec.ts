@@ -21,7 +21,15 @@ export const contentKinds: readonly Content['kind'][] = [
   'dead-drop',
   'effect',
 ];
-export const streamKinds: readonly StreamEnvelope['kind'][] = ['ack', 'close', 'closed', 'stale', 'probe', 'probed'];
+export const streamKinds: readonly StreamEnvelope['kind'][] = [
+  'ack',
+  'close',
+  'closed',
+  'stale',
+  'probe',
+  'probed',
+  'room',
+];
 export const replyStatuses: readonly ReplyEnvelope['status'][] = [
   'answer',
   'overloaded',

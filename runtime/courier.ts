@@ -4,6 +4,8 @@
  * Owns transmission: windows, back-off, probes of doubt. What is in an outbox and what an acknowledgement takes out of
  * it is `core/activity.ts`; when a stream that has gone quiet ends, `closing.ts`.
  *
+ * Longer than 400 lines because a flight's window, its pauses and its doubts are one state.
+ *
  * Invariants:
  * - Q1 Nothing is sent that is not durable: only numbers up to `durable` of its flight (P2).
  * - Q2 Every message that a durable outbox holds is sent until it is acknowledged or becomes a dead letter (P7).
@@ -30,6 +32,11 @@ export interface Sign {
   readonly partition: Partition;
   readonly partner: PartnerId;
 }
+
+/** Messages of a stream that are sent again at once; each acknowledgement doubles it. */
+const againCount = 16;
+/** Who has no room is asked again as if it had been asked so often: it will tell when it has. */
+const fullAttempts = 4;
 
 /** What an outbox held when it was read. */
 type Stored = readonly [Activity, Sent];
@@ -112,6 +119,7 @@ export class Courier {
         expired: [],
         isClosing: false,
         transmitted: 0,
+        window: this.#parts.limits.windowCountMax,
         attempts: 0,
         retryAt: 0,
       };
@@ -123,9 +131,8 @@ export class Courier {
   #transmit(activation: Activation, activity: Activity, flight: Flight): void {
     const { outbound } = activity;
     if (outbound === undefined) return;
-    const { environment, limits } = this.#parts;
-    const now = environment.now();
-    const last = Math.min(flight.durable, floorOf(outbound) + limits.windowCountMax - 1, frontEndOf(outbound) - 1);
+    const now = this.#parts.environment.now();
+    const last = Math.min(flight.durable, floorOf(outbound) + flight.window - 1, frontEndOf(outbound) - 1);
     for (const message of outbound.unacked) {
       if (message.seq > last) break;
       if (message.seq <= flight.transmitted) continue;
@@ -210,6 +217,20 @@ export class Courier {
     }
   }
 
+  /** The partner has room again for so many messages that it had none for: they are sent at once; 0: it has none, and will tell (CR1). */
+  invited(activation: Activation, { from, number }: StreamEnvelope): void {
+    const flight = activation.flights?.get(from);
+    if (flight === undefined || flight.retryAt === 0) return;
+    const { limits } = this.#parts;
+    const now = this.#parts.environment.now();
+    flight.window = Math.max(1, Math.min(number, limits.windowCountMax));
+    // To be told may be lost, so it comes again by itself all the same, later than it would have.
+    flight.attempts = number > 0 ? 0 : Math.max(flight.attempts, fullAttempts);
+    if (number === 0) return this.#planRetry(activation, flight, now);
+    flight.retryAt = now;
+    this.#parts.wakeBy(activation, now);
+  }
+
   /** The proof did not come: without a date of their own these would never be sent again (Q2). */
   #planAgain(activation: Activation, due: readonly (readonly [PartnerId, Flight])[]): void {
     if (activation.phase === 'dropped') return;
@@ -238,6 +259,8 @@ export class Courier {
       return this.#expire(activation, activity.partner, first);
     flight.attempts += 1;
     flight.transmitted = 0;
+    // Nobody may be there, or there is no room: a window again and again, from everybody, would leave room for nothing else.
+    flight.window = Math.min(flight.window, againCount);
     this.#transmit(activation, activity, flight);
   }
 
@@ -257,6 +280,7 @@ export class Courier {
     // A stream that is not durable yet has no flight; that of the one before it must not take off with its numbers (Q1).
     if (flight === undefined || flight.stream !== activity.outbound) return;
     flight.attempts = 0;
+    flight.window = Math.min(2 * flight.window, this.#parts.limits.windowCountMax);
     if (activity.outbound.unacked.length === 0) activation.flights?.delete(from);
     else this.#transmit(activation, activity, flight);
   }

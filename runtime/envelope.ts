@@ -55,11 +55,11 @@ export interface ReplyEnvelope {
 
 /**
  * Between the two ends of a stream. `number` is: the highest number processed (ack, probed), or the number asked about,
- * negative, if it was not processed (probed), the session that is known (stale), the number asked about (probe), unused
- * (close, closed).
+ * negative, if it was not processed (probed), the session that is known (stale), the number asked about (probe), for how many
+ * messages there is room, 0 if there is none and it will be told when there is (room), unused (close, closed).
  */
 export interface StreamEnvelope {
-  readonly kind: 'ack' | 'close' | 'closed' | 'stale' | 'probe' | 'probed';
+  readonly kind: 'ack' | 'close' | 'closed' | 'stale' | 'probe' | 'probed' | 'room';
   readonly to: PartnerId;
   readonly from: PartnerId;
   readonly session: number;

@@ -116,6 +116,8 @@ export class Held {
   /** Messages, in mailboxes or beside them, or under way to the store. */
   messages = 0;
   queries = 0;
+  /** Signals of streams. */
+  signals = 0;
   /** Of all of them, and of what they are answered. */
   bytes = 0;
   /** Of those whose turns have been run and whose answers wait. */

@@ -40,7 +40,10 @@ export class Mailbox {
   #first = 0;
   #register: Register | undefined;
   bytes = 0;
+  /** By kind; what else waits the entity wants itself, and has bounds of its own. */
+  messageCount = 0;
   queryCount = 0;
+  signalCount = 0;
 
   get count(): number {
     return this.#items.length - this.#first;
@@ -73,7 +76,7 @@ export class Mailbox {
       this.#first = 0;
     }
     this.bytes -= sizeOf(item);
-    if (item.kind === 'query') this.queryCount -= 1;
+    this.#add(item, -1);
     return this.#register === undefined ? item : taken(this.#register, item);
   }
 
@@ -90,7 +93,9 @@ export class Mailbox {
     this.#first = 0;
     this.#register = undefined;
     this.bytes = 0;
+    this.messageCount = 0;
     this.queryCount = 0;
+    this.signalCount = 0;
     return register === undefined ? items : items.map((item) => taken(register, item));
   }
 
@@ -111,7 +116,13 @@ export class Mailbox {
 
   #came(item: Item): void {
     this.bytes += sizeOf(item);
-    if (item.kind === 'query') this.queryCount += 1;
+    this.#add(item, 1);
+  }
+
+  #add({ kind }: Item, count: 1 | -1): void {
+    if (kind === 'message') this.messageCount += count;
+    else if (kind === 'query') this.queryCount += count;
+    else if (kind !== 'wake' && kind !== 'effect') this.signalCount += count;
   }
 }
 

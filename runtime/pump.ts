@@ -7,27 +7,29 @@
  * Invariants:
  * - W2 What an entity holds, and what all hold together, is bounded in messages and in bytes, from the arrival of each until its
  *   answer has left: what does not fit is not taken (P12).
- * - W5 Queries have a bound of their own beside that of messages: an entity that many write to can still be asked.
+ * - W5 Queries, and signals of streams, have bounds of their own beside that of messages: an entity that many write to can still
+ *   be asked, and one that many talk to written to.
  * - W6 A copy of what is held already is not turned away, and takes no place of its own in a mailbox where many wait.
  * - W7 No turn starts while the answers that wait for the store are past the bound in bytes.
  */
 import type { Limits } from '../core/limits.ts';
+import { isEntityPartner } from '../core/message.ts';
 import type { Activation } from './activation.ts';
+import { Crowds } from './crowds.ts';
+import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { Held } from './held.ts';
 import { type Item, sizeOf } from './mailbox.ts';
 import type { TurnWatch } from './watchdog.ts';
 
-/** Turns that one entity runs before others get theirs. */
-const turnsInARow = 64;
+/** Turns that one entity runs before others get theirs; where many wait a part of those, or it would fall behind for ever. */
+const turnsInARow = { least: 64, share: 1 / 32 };
 /** Turns before waiting input and timers get their chance: as many as a group of commits has room for. */
 const turnsAtOnce = 2_048;
 /** A mailbox that is full to this part knows who waits, and no longer when it is down to half of that. */
 const registerShare = 1 / 16;
 /** Part of the bounds that may be held ahead of its turn: what never comes to its turn must leave room for what does. */
 const aheadShare = 1 / 4;
-/** Signals of streams wait beside messages and queries, and only beyond their bounds together are they dropped: they come again. */
-const signalTimes = 2;
 
 /** `copy`: it is held already, here or as what it is a copy of. */
 export type Admission = 'taken' | 'copy' | 'full';
@@ -35,6 +37,7 @@ export type Admission = 'taken' | 'copy' | 'full';
 export interface PumpParts {
   readonly environment: Environment;
   readonly limits: Limits;
+  readonly post: (envelope: Envelope) => void;
   readonly run: (activation: Activation, item: Item) => void;
   /** Some turns have been run, and input gets its chance: what they decided may go to the store meanwhile. */
   readonly paused: () => void;
@@ -47,6 +50,7 @@ export class Pump {
   readonly #paused: () => void;
   readonly #registerFrom: number;
   readonly #watch: TurnWatch | undefined;
+  readonly #crowds: Crowds;
   #list: Activation[] = [];
   #isPumping = false;
   #isStopped = false;
@@ -60,6 +64,7 @@ export class Pump {
     this.#paused = parts.paused;
     const { turnMsMax } = parts.limits;
     this.#watch = turnMsMax > 0 ? parts.environment.watchTurns?.(turnMsMax) : undefined;
+    this.#crowds = new Crowds({ ...parts, roomFor: (activation) => this.#roomFor(activation) });
     this.#registerFrom = Math.max(1, Math.ceil(parts.limits.mailboxCountMax * registerShare));
   }
 
@@ -76,11 +81,28 @@ export class Pump {
       if (mailbox.renew(item)) return 'copy';
     }
     activation.held ??= new Held();
-    if (!this.#hasRoom(activation.held, item)) return isCopy(activation, item) ? 'copy' : 'full';
+    if (!this.#hasRoom(activation.held, item))
+      return isCopy(activation, item) ? 'copy' : this.#turnAway(activation, item);
     mailbox.push(item);
+    if (!this.#crowds.isEmpty && item.kind === 'message') this.#crowds.came(activation);
     this.#came(activation.held, item);
     this.enlist(activation);
     return 'taken';
+  }
+
+  #turnAway(activation: Activation, item: Item): 'full' {
+    // A client is told at once, and an entity when there is room again.
+    if (item.kind === 'message' && item.replyTo === '' && isEntityPartner(item.from))
+      this.#crowds.turnedAway(activation, item.from);
+    return 'full';
+  }
+
+  /** For how many more messages of an entity there is room. */
+  #roomFor({ held }: Activation): number {
+    const { mailboxCountMax, mailboxBytesMax, workerQueueCountMax, workerQueueBytesMax } = this.#limits;
+    const { messages, bytes } = this.held;
+    if ((held?.bytes ?? 0) >= mailboxBytesMax / 2 || bytes >= workerQueueBytesMax / 2) return 0;
+    return Math.min(mailboxCountMax - (held?.messages ?? 0), workerQueueCountMax - messages);
   }
 
   #hasRoom(held: Held, { kind }: Item): boolean {
@@ -105,7 +127,8 @@ export class Pump {
       case 'effect':
         return true;
       default:
-        return held.waiting < signalTimes * mailboxCountMax + 1 && all.waiting < signalTimes * workerQueueCountMax + 1;
+        // Signals of streams: they come again.
+        return held.signals <= mailboxCountMax && all.signals <= workerQueueCountMax;
     }
   }
 
@@ -119,9 +142,12 @@ export class Pump {
     if (item.kind === 'query') {
       held.queries += 1;
       this.held.queries += 1;
-    } else {
+    } else if (item.kind === 'message') {
       held.messages += 1;
       this.held.messages += 1;
+    } else if (item.kind !== 'wake' && item.kind !== 'effect') {
+      held.signals += 1;
+      this.held.signals += 1;
     }
   }
 
@@ -146,12 +172,14 @@ export class Pump {
     this.#add(activation.held);
     this.enlist(activation);
     if (this.#list.length > 0) this.#start();
+    if (!this.#crowds.isEmpty) this.#crowds.tell(activation);
   }
 
   /** The activation is dropped: nothing of it is held here any more. */
   forget(activation: Activation): void {
     const { held } = activation;
     activation.held = undefined;
+    if (!this.#crowds.isEmpty) this.#crowds.forget(activation);
     if (held !== undefined) this.#remove(held);
     if (this.#list.length > 0) this.#start();
   }
@@ -178,22 +206,24 @@ export class Pump {
     return () => this.#remove(parked);
   }
 
-  #remove({ waiting, messages, queries, bytes, pendingBytes, aheadCount, aheadBytes }: Held): void {
+  #remove({ waiting, messages, queries, signals, bytes, pendingBytes, aheadCount, aheadBytes }: Held): void {
     const all = this.held;
     all.waiting -= waiting;
     all.messages -= messages;
     all.queries -= queries;
+    all.signals -= signals;
     all.bytes -= bytes;
     all.pendingBytes -= pendingBytes;
     all.aheadCount -= aheadCount;
     all.aheadBytes -= aheadBytes;
   }
 
-  #add({ waiting, messages, queries, bytes, pendingBytes, aheadCount, aheadBytes }: Held): void {
+  #add({ waiting, messages, queries, signals, bytes, pendingBytes, aheadCount, aheadBytes }: Held): void {
     const all = this.held;
     all.waiting += waiting;
     all.messages += messages;
     all.queries += queries;
+    all.signals += signals;
     all.bytes += bytes;
     all.pendingBytes += pendingBytes;
     all.aheadCount += aheadCount;
@@ -230,6 +260,7 @@ export class Pump {
   stop(): void {
     this.#isStopped = true;
     this.#watch?.close();
+    this.#crowds.close();
   }
 
   /** Run turns: some of each entity that has any, for a while; then let input and timers in. */
@@ -257,7 +288,8 @@ export class Pump {
     activation.isListed = false;
     activation.usedAt = this.#environment.steady();
     let count = 0;
-    while (count < turnsInARow && activation.phase === 'ready' && !this.#isHeldUp(activation)) {
+    const most = Math.max(turnsInARow.least, activation.waitingCount * turnsInARow.share);
+    while (count < most && activation.phase === 'ready' && !this.#isHeldUp(activation)) {
       const item = activation.mailbox.shift();
       if (item === undefined) break;
       this.#watch?.begin(activation.address, item);

@@ -52,7 +52,7 @@ export interface ResidentParts {
 /** An entity with more partners than are loaded with it has the others looked through after this, ms: a stay may be short. */
 const firstSearchMs = 60_000;
 /** Messages that wait whose activities are read together with the one that is needed now. */
-const readAheadCount = 64;
+const readAheadCount = 256;
 /** After this long without a message an activation gives back all but its state, ms. */
 const restMs = 2_000;
 /** Activities that are read at a time where all are. */
@@ -321,7 +321,7 @@ export class Residents {
     const { entity } = activation;
     const partners = new Set([partner]);
     for (const item of activation.mailbox.peek(readAheadCount))
-      if (item.kind === 'message' && !entity.activities.has(item.from)) partners.add(item.from);
+      if ('from' in item && !entity.activities.has(item.from)) partners.add(item.from);
     this.#readInto(activation, entity, [...partners]).then(
       () => {
         if (activation.phase === 'dropped') return;
@@ -361,7 +361,7 @@ export class Residents {
   /** What came ahead of its turn goes with its date, and from an entity that nobody calls: it comes again (P12). */
   #dropAhead(activation: Activation, now: number): void {
     if (now - activation.usedAt >= restMs) activation.ahead = undefined;
-    else activation.ahead?.dropLate(now);
+    else activation.ahead?.dropLate(this.#parts.environment.now());
     this.#parts.changed(activation);
   }
 }

@@ -271,6 +271,8 @@ export class Turns {
         return courier.stale(activation, envelope);
       case 'probed':
         return courier.probed(activation, envelope);
+      case 'room':
+        return courier.invited(activation, envelope);
       case 'probe':
         return this.#probe(activation, envelope);
       case 'close':

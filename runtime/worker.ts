@@ -141,13 +141,13 @@ export class Worker {
       commits: this.#commits,
       commit,
     });
-    this.#pump = this.#newPump(base);
+    this.#pump = this.#newPump({ ...base, post });
     const inside = { ...base, residents: this.#residents, pump: this.#pump, commits: this.#commits };
     this.#failures = this.#newFailures(inside);
     this.#handover = this.#newHandover(inside);
   }
 
-  #newPump(base: Pick<PumpParts, 'environment' | 'limits'>): Pump {
+  #newPump(base: Pick<PumpParts, 'environment' | 'limits' | 'post'>): Pump {
     return new Pump({
       ...base,
       run: (activation, item) => this.#run(activation, item),

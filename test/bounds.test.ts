@@ -6,7 +6,7 @@ import { envelopeBytes } from '../runtime/mailbox.ts';
 import { contentOf } from './support/bench.ts';
 import type { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
-import { type Given, type Scripts, watch, withTallies } from './support/tally.ts';
+import { type Given, type Scripts, Tally, watch, withTallies } from './support/tally.ts';
 
 const test = suite('bounds');
 const codesOf = (calls: readonly { readonly error: unknown }[]) =>
@@ -229,7 +229,7 @@ test('P12: signals of streams that nobody can take yet are bounded too', () =>
     const { cluster } = given;
     for (let number = 1; number < 1_000; number++)
       cluster.workers[0]?.receive({ kind: 'ack', to: 'tally/a', from: 'tally/b', session: 1, number });
-    assert.is(heldOf(given).waiting, 7);
+    assert.equal([heldOf(given).signals, heldOf(given).messages], [4, 0]);
   }));
 
 test('HD1, P12: what waits for another try while the store is away counts', () =>
@@ -248,6 +248,44 @@ test('HD1, P12: what waits for another try while the store is away counts', () =
     assert.equal(calls[9]?.value, 10);
     assert.equal(heldOf(given), nothing);
   }));
+
+test('CR1: entities whose messages found no room are told when there is some, and wait for no pause to end', () => {
+  const scripts: Scripts = {
+    send: (turn) => {
+      for (let count = 0; count < 3; count++) turn.to(Tally, 'a').add(1);
+    },
+  };
+  const senders = 1_000;
+  return withTallies({ scripts, limits: { mailboxCountMax: 100 } }, async (given) => {
+    const { hand, gate, cluster, tally, during } = given;
+    // All at once: none is sent before all are in the store.
+    const open = gate.holdCommits();
+    const calls = times(senders, (sender) => watch(tally(`s${sender}`).run('send')));
+    await hand.advance(50);
+    open();
+    await hand.advance(300);
+    assert.ok(calls.every(({ isSettled }) => isSettled));
+    assert.is(await during(tally('a').count()), 3 * senders);
+    assert.ok((cluster.workers[0]?.overloadedCount ?? 0) > senders, 'there was no room');
+  });
+});
+
+test('CR2, P12: so many of them are remembered, and the others come again by themselves', () => {
+  const scripts: Scripts = { send: (turn) => void turn.to(Tally, 'a').add(1) };
+  const limits = { mailboxCountMax: 4, turnedAwayCountMax: 4 };
+  return withTallies({ scripts, limits }, async (given) => {
+    const { hand, gate, tally, during } = given;
+    const open = gate.holdCommits();
+    const calls = times(60, (sender) => watch(tally(`s${sender}`).run('send')));
+    await hand.advance(50);
+    open();
+    await hand.advance(200);
+    assert.ok(calls.every(({ isSettled }) => isSettled));
+    assert.ok((await during(tally('a').count())) < 60);
+    await hand.advance(60_000);
+    assert.is(await during(tally('a').count()), 60);
+  });
+});
 
 test('a query that nobody waits for any more is not run', () => {
   let runs = 0;

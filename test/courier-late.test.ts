@@ -57,7 +57,16 @@ test('Q1: an acknowledgement lets nothing of a session go that is not durable he
   activation.flights = new Map([
     [
       partner,
-      { stream: newOutbound(3, 0), durable: 9, expired: [], isClosing: false, transmitted: 1, attempts: 0, retryAt: 0 },
+      {
+        stream: newOutbound(3, 0),
+        durable: 9,
+        expired: [],
+        isClosing: false,
+        transmitted: 1,
+        window: 256,
+        attempts: 0,
+        retryAt: 0,
+      },
     ],
   ]);
   courier.acknowledged(activation, { kind: 'ack', to: 'stock/near', from: partner, session: 5, number: 1 });

@@ -278,8 +278,8 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     name: 'a later session is sent beside the earlier ones',
     promise: 'P6',
     file: 'runtime/courier.ts',
-    find: 'floorOf(outbound) + limits.windowCountMax - 1, frontEndOf(outbound) - 1)',
-    replace: 'floorOf(outbound) + limits.windowCountMax - 1)',
+    find: 'floorOf(outbound) + flight.window - 1, frontEndOf(outbound) - 1)',
+    replace: 'floorOf(outbound) + flight.window - 1)',
     tests: ['courier-late'],
   },
   {

@@ -258,8 +258,16 @@ export const mutants: readonly Mutant[] = [
     name: 'a copy of what waits is turned away where there is no room',
     promise: 'P12',
     file: 'runtime/pump.ts',
-    find: "return isCopy(activation, item) ? 'copy' : 'full';",
-    replace: "return 'full';",
+    find: "isCopy(activation, item) ? 'copy' : this.#turnAway(activation, item);",
+    replace: 'this.#turnAway(activation, item);',
+    tests: ['bounds'],
+  },
+  {
+    name: 'nobody is told that there is room again',
+    promise: 'P12',
+    file: 'runtime/crowds.ts',
+    find: "      post({ kind: 'room', to: partner, from: activation.address, session: 0, number: 1 });\n",
+    replace: '',
     tests: ['bounds'],
   },
   {
