@@ -2,7 +2,7 @@
  * What real workers run while they are killed, paused and cut off. Every entity knows the number of each operation that it
  * has performed, so that what happened twice, never, or out of order can be told afterwards, operation by operation.
  *
- * tally: a counter. account: pays other accounts by message. desk: buys from shelves by tentative operations.
+ * room: a game in memory that ticks. tally: a counter. account: pays other accounts by message. desk: buys from shelves by tentative operations.
  */
 import * as v from 'valibot';
 import { answers, type Behaviour, behaviour, command, entity, query, tentative, unchecked } from '../../core/index.ts';
@@ -154,8 +154,46 @@ const notice = behaviour(Notice, {
   report: (view) => view.state,
 });
 
+/** A game: how often it ticked, and how many ticks it came too late for. */
+export interface RoomReport {
+  readonly game: string;
+  readonly ticks: number;
+  readonly missed: number;
+}
+
+const tickMs = 50;
+
+export const Room = entity('room', {
+  initial: () => ({ game: '', ticks: 0, missed: 0, nextAt: 0 }),
+  operations: {
+    begin: command(v.object({ game: v.string() })),
+    tick: command(),
+    report: query(unchecked<RoomReport>()),
+  },
+});
+
+/** In memory alone: what a move does not carry is gone. */
+const room = behaviour(
+  Room,
+  {
+    begin(turn, { game }) {
+      turn.state = { game, ticks: 0, missed: 0, nextAt: turn.now + tickMs };
+      turn.timer('tick', { at: turn.state.nextAt }).tick();
+    },
+    tick(turn) {
+      const late = Math.floor((turn.now - turn.state.nextAt) / tickMs);
+      turn.state.ticks += 1;
+      turn.state.missed += late;
+      turn.state.nextAt += (late + 1) * tickMs;
+      turn.timer('tick', { at: turn.state.nextAt }).tick();
+    },
+    report: ({ state: { game, ticks, missed } }) => ({ game, ticks, missed }),
+  },
+  { durability: 'none' },
+);
+
 /** What a worker hosts, by the version of the app. */
 export const versions: Readonly<Record<string, readonly Behaviour[]>> = {
-  '1': [tally, account, shelf, desk],
-  '2': [tally, account, shelf, desk, notice],
+  '1': [tally, account, shelf, desk, room],
+  '2': [tally, account, shelf, desk, room, notice],
 };

@@ -150,6 +150,14 @@ export class Cluster {
     return (await program.hear('stats', 10_000)).stats as Awaited<ReturnType<Cluster['statsOf']>>;
   }
 
+  /** Have an entity hosted by a chosen worker: asked of any of them, resolves when the store knows it. */
+  async pin(asked: string, address: string, worker: string): Promise<void> {
+    const program = this.worker(asked);
+    program.tell(`pin ${address} ${worker}`);
+    const { pinned } = await program.hear('pinned', 10_000);
+    if (pinned !== address) throw new Error(`${address} was not pinned: ${String(pinned)}`);
+  }
+
   /** SIGTERM, and the wait for it to have handed everything off; how long that took, ms. */
   async drain(name: string): Promise<number> {
     const program = this.worker(name);

@@ -8,10 +8,11 @@ import { faults } from './faults.ts';
 import { hostile } from './hostile.ts';
 import { moves } from './moves.ts';
 import { rollback } from './rollback.ts';
+import { rooms } from './rooms.ts';
 import { scale } from './scale.ts';
 import { type Result, type Scenario, textOf } from './scenario.ts';
 
-const scenarios: readonly Scenario[] = [...faults, ...moves, rollback, scale, hostile];
+const scenarios: readonly Scenario[] = [...faults, ...moves, rollback, rooms, scale, hostile];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -2,7 +2,7 @@
  * A worker as a process: `worker-main --nats URL --store URL --name N [--version 1] [--cluster C]`.
  *
  * Says `{"ready":…}` in a line of standard output when it has committed with its own epochs, and answers a line `stats` with its
- * counts. SIGTERM hands everything off and ends it; so does the end of standard input, without handing off.
+ * counts, and `pin ADDRESS WORKER` when the store has the pin. SIGTERM hands everything off and ends it; so does the end of standard input, without handing off.
  */
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
@@ -45,7 +45,13 @@ process.on('SIGTERM', () => void end());
 void worker.closed.then((how) => {
   if (how === 'replaced') process.exit(4);
 });
-orders.on('line', () => {
+orders.on('line', (line) => {
+  const [order, address = '', to = ''] = line.split(' ');
+  if (order === 'pin')
+    return void worker.member.pin(address, to).then(
+      () => say({ pinned: address }),
+      (error: unknown) => say({ pinned: String(error) }),
+    );
   const { post, tenancy, worker: one, isServing } = worker.member;
   const counts = { partitions: one.partitions.length, forwarded: post.forwardedCount, moved: tenancy.movedCount };
   say({ stats: { ...counts, isServing, heapBytes: process.memoryUsage().heapUsed } });
