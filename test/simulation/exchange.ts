@@ -191,10 +191,12 @@ export class Exchange {
       );
   }
 
-  /** What was said by who is still there has come. */
+  /** At most once, whatever happened; and what was said by who is still there has come. */
   #checkVolatile(told: Told, notes: ReadonlyMap<string, number>): void {
     const start = `${told.key} ${told.call.id} `;
     const counts = [...notes].filter(([token]) => token.startsWith(start)).map(([, count]) => count);
+    if (counts.some((count) => count > 1) && this.#stage.lossCount() === 0)
+      this.#stage.violate('P4', `${told.address} said ${told.call.id} once, and it came ${Math.max(...counts)} times`);
     const life = (told.call.output as { life?: string } | undefined)?.life;
     const mayHaveExpired = this.#stage.limits.horizonMs < 60_000 && !told.call.id.startsWith('again');
     if (!this.#isOfNow(told) || mayHaveExpired || life !== this.#lives.get(told.address)) return;

@@ -249,6 +249,7 @@ function lossyScenario(): Scenario {
     finally: (stage) => {
       const entities = stage.entities();
       for (const one of entities) if (logged.has(typeOf(one))) calls.check(one.address, appliedBy(one));
+      talk.check(entities);
     },
   };
 }
