@@ -3,6 +3,8 @@
  *
  * Owns the types of handlers and the check that none is missing; `turn.ts` runs them.
  */
+
+import type { Effect, EffectOutcome, EffectStub } from './effect.ts';
 import type { ActivityOf, AnyActivityOf, AnyEntity, Hold, Sender, StateOf } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import { durationProblem } from './limits.ts';
@@ -161,45 +163,36 @@ export function answers<Contract extends AnyEntity, From extends AnyEntity>(
   return { type: from.type, handlers: handlers as Readonly<Record<string, AnyHandler | undefined>> };
 }
 
-export interface EffectContext {
-  /** The same in every try of this effect: pass it to the other side as its idempotency key. */
-  readonly idempotencyKey: string;
-  /** 1 for the first try since the worker started. */
-  readonly attempt: number;
-  /** The entity that asked. */
-  readonly address: string;
-}
-
-/** A named async function that a worker runs after the commit of the turn that asked for it, until it settles. */
-export interface Effect<Given, Output> {
-  readonly name: string;
-  readonly run: (input: Given, context: EffectContext) => Promise<Output>;
-  readonly attemptsMax: number | undefined;
-}
-
-/**
- * Declare an effect. A try that throws is repeated with back-off, `attemptsMax` times (default: the limit of that name).
- * At least once outside, once in effect inside.
- */
-export function effect<Given, Output>(
-  name: string,
-  run: (input: Given, context: EffectContext) => Promise<Output>,
-  options: { attemptsMax?: number } = {},
-): Effect<Given, Output> {
-  const { attemptsMax = 1 } = options;
-  if (!Number.isSafeInteger(attemptsMax) || attemptsMax < 1)
-    throw new SkerryError('invalid-definition', `attemptsMax of the effect '${name}' must be a whole number from 1`);
-  return { name, run, attemptsMax: options.attemptsMax };
-}
-
-export type EffectOutcome<Output> =
-  | { readonly status: 'done'; readonly output: Output }
-  | { readonly status: 'failed'; readonly message: string };
-
 export interface EffectHandler {
   // biome-ignore lint/suspicious/noExplicitAny: effects of every type are kept in one table
   readonly effect: Effect<any, any>;
   readonly settled: AnyHandler | undefined;
+  /** What runs in its place, in a test. */
+  readonly stub?: EffectStub;
+}
+
+/**
+ * The same behaviours with these functions in the place of their effects of those names, for tests on a cluster: what a stub throws or
+ * returns is the effect's. Throws `invalid-definition` for a name that no effect has.
+ */
+export function stubEffects<Some extends readonly Behaviour[]>(
+  behaviours: Some,
+  stubs: Readonly<Record<string, EffectStub>>,
+): Some {
+  const names = new Set(behaviours.flatMap(({ effects }) => [...effects.keys()]));
+  for (const name of Object.keys(stubs))
+    if (!names.has(name))
+      throw new SkerryError('invalid-definition', `No effect is called '${name}'; there are ${[...names].join(', ')}`);
+  const stubbed = behaviours.map((one) => ({
+    ...one,
+    effects: new Map(
+      [...one.effects].map(([name, handler]) => {
+        const stub = Object.hasOwn(stubs, name) ? stubs[name] : undefined;
+        return [name, stub === undefined ? handler : { ...handler, stub }];
+      }),
+    ),
+  }));
+  return stubbed as readonly Behaviour[] as Some;
 }
 
 /** Register an effect with a behaviour, and what its outcome does to the entity. */

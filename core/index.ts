@@ -13,10 +13,6 @@ export {
   type Declined,
   type DeepReadonly,
   type Durability,
-  type Effect as EffectOf,
-  type EffectContext,
-  type EffectOutcome,
-  effect,
   type Handlers,
   type Partner,
   settled,
@@ -24,6 +20,14 @@ export {
   type View,
   type When,
 } from './behaviour.ts';
+export {
+  type Effect as EffectOf,
+  type EffectContext,
+  type EffectOptions,
+  type EffectOutcome,
+  effect,
+  permanent,
+} from './effect.ts';
 export {
   type AcceptedHold,
   type ActivityOf,

@@ -53,6 +53,8 @@ export interface Limits {
   readonly retryBurstCountMax: number;
   /** Tries of a message whose turn throws, before it becomes a dead letter. */
   readonly attemptsMax: number;
+  /** A try of an effect that takes longer is given up, unless the effect has its own limit, ms. */
+  readonly effectMsMax: number;
   /** A turn that runs for longer is named in the log, by a thread beside it; 0: none is, and there is no thread. ms. */
   readonly turnMsMax: number;
   /** Unclean ends of a worker's process while one message was under way in it, before it is not run any more. */
@@ -122,6 +124,7 @@ export const defaultLimits: Limits = {
   retryShareMax: 0.25,
   retryBurstCountMax: 1_000,
   attemptsMax: 16,
+  effectMsMax: 600_000,
   turnMsMax: 5_000,
   fatalEndsMax: 3,
   cautionMs: 30_000,

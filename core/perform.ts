@@ -5,7 +5,8 @@
  * inputs, and the three steps of a tentative operation. What a step leaves behind is the scope's.
  */
 import type { Content } from './activity.ts';
-import type { EffectOutcome, View } from './behaviour.ts';
+import type { View } from './behaviour.ts';
+import type { EffectOutcome } from './effect.ts';
 import { type AnyEntity, type Hold, holdIdBytesMax } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import type { Limits } from './limits.ts';

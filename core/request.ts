@@ -3,7 +3,7 @@
  * handler that are no errors.
  */
 import type { Arrival, Content } from './activity.ts';
-import type { EffectOutcome } from './behaviour.ts';
+import type { EffectOutcome } from './effect.ts';
 import type { Limits } from './limits.ts';
 import type { PartnerId } from './message.ts';
 import { storable } from './storable.ts';

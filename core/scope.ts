@@ -7,8 +7,9 @@
  * Longer than 400 lines because a handler sees one object, and all that it decides has to fail, or be taken back, together.
  */
 import type { Activity, Content } from './activity.ts';
-import type { Behaviour, Effect, Partner, When } from './behaviour.ts';
+import type { Behaviour, Partner, When } from './behaviour.ts';
 import { Drafts } from './drafts.ts';
+import type { Effect } from './effect.ts';
 import { type AnyEntity, checkedHold, type Hold } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import { dateMsMax } from './limits.ts';

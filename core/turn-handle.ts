@@ -1,7 +1,8 @@
 /**
  * The turn as a handler sees it: the public `Turn` over one scope, and nothing else of the scope.
  */
-import type { Effect, Partner, When } from './behaviour.ts';
+import type { Partner, When } from './behaviour.ts';
+import type { Effect } from './effect.ts';
 import type { AnyEntity, Hold } from './entity.ts';
 import { refusalOf } from './request.ts';
 import type { TurnScope } from './scope.ts';

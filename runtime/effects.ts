@@ -7,8 +7,11 @@
  * Invariants:
  * - L1 An effect runs only after the turn that asked for it is durable (P2).
  * - L2 In one worker an effect runs once at a time, also while its entity leaves memory and returns.
+ * - L3 A try that is given up is told so by its signal: at its time limit, at the end of the worker, and when its entity is another
+ *   worker's, where nothing of it is tried again here.
  */
-import type { Behaviour, EffectOutcome } from '../core/behaviour.ts';
+import type { Behaviour, EffectHandler } from '../core/behaviour.ts';
+import { type EffectOutcome, effect, isPermanent } from '../core/effect.ts';
 import { errorText, isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Address } from '../core/message.ts';
@@ -23,9 +26,19 @@ export interface EffectParts {
   readonly settled: (address: Address, id: string, outcome: EffectOutcome<unknown>) => void;
 }
 
+/** An effect from its start until it settles, or is another worker's. */
+interface Running {
+  readonly address: Address;
+  readonly handler: EffectHandler;
+  readonly pending: PendingEffect;
+  attempt: number;
+  /** Of the try under way. */
+  controller: AbortController;
+}
+
 export class Effects {
   readonly #parts: EffectParts;
-  readonly #running = new Set<string>();
+  readonly #running = new Map<string, Running>();
   #isClosed = false;
 
   constructor(parts: EffectParts) {
@@ -40,46 +53,45 @@ export class Effects {
     return this.#running.has(effect.id);
   }
 
-  start(address: Address, behaviour: Behaviour, effect: PendingEffect): void {
-    if (this.#running.has(effect.id) || this.#isClosed) return;
-    this.#running.add(effect.id);
-    void this.#run(address, behaviour, effect, 1);
+  start(address: Address, behaviour: Behaviour, pending: PendingEffect): void {
+    if (this.#running.has(pending.id) || this.#isClosed) return;
+    const handler = behaviour.effects.get(pending.name) ?? noEffect;
+    const running: Running = { address, handler, pending, attempt: 0, controller: new AbortController() };
+    this.#running.set(pending.id, running);
+    void this.#run(running);
   }
 
-  async #run(address: Address, behaviour: Behaviour, pending: PendingEffect, attempt: number): Promise<void> {
-    const outcome = await this.#try(address, behaviour, pending, attempt);
-    if (this.#isClosed) return;
+  #isOver(running: Running): boolean {
+    return this.#isClosed || this.#running.get(running.pending.id) !== running;
+  }
+
+  async #run(running: Running): Promise<void> {
+    if (this.#isOver(running)) return;
+    running.attempt += 1;
+    running.controller = new AbortController();
+    const outcome = await this.#try(running);
+    if (this.#isOver(running)) return;
+    const { address, pending, attempt, handler } = running;
     if (outcome !== undefined) {
       this.#running.delete(pending.id);
       this.#parts.settled(address, pending.id, outcome);
       return;
     }
     const { environment, limits } = this.#parts;
-    const pause = Math.min(limits.retryMs * 2 ** (attempt - 1), limits.retryMsMax);
-    environment.after(
-      Math.ceil(pause * (0.75 + environment.random() / 2)),
-      () => void this.#run(address, behaviour, pending, attempt + 1),
-    );
+    const { retryMs = limits.retryMs, retryMsMax = limits.retryMsMax } = handler.effect.options;
+    const pause = Math.min(retryMs * 2 ** (attempt - 1), retryMsMax);
+    environment.after(Math.ceil(pause * (0.75 + environment.random() / 2)), () => void this.#run(running));
   }
 
   /** The outcome, or undefined: try again. */
-  async #try(
-    address: Address,
-    behaviour: Behaviour,
-    pending: PendingEffect,
-    attempt: number,
-  ): Promise<EffectOutcome<unknown> | undefined> {
-    const effect = behaviour.effects.get(pending.name)?.effect;
-    if (effect === undefined)
+  async #try(running: Running): Promise<EffectOutcome<unknown> | undefined> {
+    const { address, handler, pending, attempt } = running;
+    if (handler === noEffect)
       return { status: 'failed', message: `The behaviour has no effect '${pending.name}' any more` };
     const { environment, limits } = this.#parts;
     try {
-      const input = pending.payload.length === 0 ? undefined : decode(pending.payload);
-      const output = storable(
-        await effect.run(input, { idempotencyKey: pending.id, attempt, address }),
-        `output of effect ${pending.name}`,
-        limits.messageBytesMax,
-      );
+      const made = await this.#perform(running);
+      const output = storable(made, `output of effect ${pending.name}`, limits.messageBytesMax);
       const { length } = encode(output);
       if (length > limits.messageBytesMax)
         return {
@@ -88,10 +100,8 @@ export class Effects {
         };
       return { status: 'done', output };
     } catch (error) {
-      const isLast =
-        attempt >= (effect.attemptsMax ?? limits.attemptsMax) ||
-        isSkerryError(error, 'unstorable') ||
-        isSkerryError(error, 'too-large');
+      if (this.#isOver(running)) return undefined;
+      const isLast = isFinal(error) || attempt >= (handler.effect.options.attemptsMax ?? limits.attemptsMax);
       environment.log.warn(
         { entity: address, effect: pending.name, attempt, error: errorText(error) },
         isLast ? 'an effect failed for good' : 'an effect failed; it is tried again',
@@ -100,7 +110,45 @@ export class Effects {
     }
   }
 
+  /** One try, until it settles or is given up (L3). */
+  async #perform({ address, handler, pending, attempt, controller }: Running): Promise<unknown> {
+    const { environment, limits } = this.#parts;
+    const { signal } = controller;
+    const limitMs = handler.effect.options.timeoutMs ?? limits.effectMsMax;
+    const givenUp = new Promise<never>((_, reject) =>
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
+    );
+    const cancel = environment.after(limitMs, () =>
+      controller.abort(new Error(`It took longer than its limit of ${limitMs} ms`)),
+    );
+    try {
+      const input = pending.payload.length === 0 ? undefined : decode(pending.payload);
+      const run = handler.stub ?? handler.effect.run;
+      return await Promise.race([run(input, { idempotencyKey: pending.id, attempt, address, signal }), givenUp]);
+    } finally {
+      cancel();
+    }
+  }
+
+  /** These entities are another worker's, who runs their effects again. */
+  leave(isGone: (address: Address) => boolean): void {
+    for (const [id, { address, controller }] of this.#running) {
+      if (!isGone(address)) continue;
+      this.#running.delete(id);
+      controller.abort(new Error('Its entity is another worker’s'));
+    }
+  }
+
   close(): void {
     this.#isClosed = true;
+    for (const { controller } of this.#running.values()) controller.abort(new Error('The worker closes'));
   }
+}
+
+/** Stands for one that the behaviour no longer has. */
+const noEffect: EffectHandler = { effect: effect('none', async () => undefined), settled: undefined };
+
+/** What no other try can mend. */
+function isFinal(error: unknown): boolean {
+  return isPermanent(error) || isSkerryError(error, 'unstorable') || isSkerryError(error, 'too-large');
 }

@@ -8,7 +8,7 @@
  * - MX1 Once it registers who waits, one of a message's copies waits: the last that came, in the place of the first.
  */
 
-import type { EffectOutcome } from '../core/behaviour.ts';
+import type { EffectOutcome } from '../core/effect.ts';
 import type { PartnerId } from '../core/message.ts';
 import type { MessageEnvelope, QueryEnvelope, StreamEnvelope } from './envelope.ts';
 

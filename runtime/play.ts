@@ -9,7 +9,8 @@
  * nothing is stored or sent: what a turn sent is in `sent`.
  */
 import { lineageOf } from '../core/activity.ts';
-import type { Behaviour, Effect, EffectOutcome } from '../core/behaviour.ts';
+import type { Behaviour } from '../core/behaviour.ts';
+import type { Effect, EffectOutcome } from '../core/effect.ts';
 import type { AnyEntity, Hold, InputArguments, StateOf } from '../core/entity.ts';
 import { codeOf, SkerryError, textOf } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';

@@ -2,6 +2,8 @@
  * The public entry for tests of applications: entities on a stage of their own, and simulated clusters.
  */
 
+export { stubEffects } from '../core/behaviour.ts';
+export type { EffectStub } from '../core/effect.ts';
 export { decode } from './codec.ts';
 export { type Play, type PlayedAnswer, type PlayedHold, type Player, play, type SentMessage } from './play.ts';
 export { Chance } from './simulator/chance.ts';

@@ -175,7 +175,10 @@ export class Worker {
       wake: (address) => this.#wake(address),
       wakeBy: (address, at) => this.#dates.setEarlier(address, at),
       reply: (request, status, said) => this.#refusals.reply(request, status, said),
-      lost: (partition) => this.#options.lost?.(partition),
+      lost: (partition) => {
+        this.#leaveEffects();
+        this.#options.lost?.(partition);
+      },
     });
   }
 
@@ -231,8 +234,15 @@ export class Worker {
   }
 
   /** Finish and let go; see `Handover.give`. */
-  give(partitions: readonly Partition[]): Promise<Given[]> {
-    return this.#handover.give(partitions, (envelope, partition) => this.#astray(envelope, partition, 0));
+  async give(partitions: readonly Partition[]): Promise<Given[]> {
+    const given = await this.#handover.give(partitions, (envelope, partition) => this.#astray(envelope, partition, 0));
+    this.#leaveEffects();
+    return given;
+  }
+
+  /** Effects of entities that are not this worker's any more. */
+  #leaveEffects(): void {
+    this.#effects.leave((address) => !this.ownership.has(this.#partitionOf(address)));
   }
 
   isLeaving(partition: Partition): boolean {

@@ -1,5 +1,6 @@
 /** Messages between entities, on their way and off it: lost, repeated, expired, given up; and effects and timers. */
-import { effect, settled } from '../core/behaviour.ts';
+import { settled } from '../core/behaviour.ts';
+import { effect } from '../core/effect.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { MessageEnvelope } from '../runtime/envelope.ts';
 import { across, far, near, placement } from './support/across.ts';

@@ -5,8 +5,9 @@
  */
 import fc from 'fast-check';
 import { type Content, lineageOf } from '../core/activity.ts';
-import { behaviour, effect, settled, type Turn } from '../core/behaviour.ts';
+import { behaviour, settled, type Turn } from '../core/behaviour.ts';
 import { wholeBytesMax } from '../core/drafts.ts';
+import { effect } from '../core/effect.ts';
 import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';

@@ -1,5 +1,6 @@
 /** play(): what a user's unit test does with one entity on a stage of its own. */
-import { answers, behaviour, effect, settled, type Turn } from '../core/behaviour.ts';
+import { answers, behaviour, settled, type Turn } from '../core/behaviour.ts';
+import { effect } from '../core/effect.ts';
 import { entity, type Hold } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, query, tentative, unchecked } from '../core/operation.ts';

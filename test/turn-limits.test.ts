@@ -1,5 +1,6 @@
 /** Turns at the edges of their limits, turns that need an activity from the store, and turns that are given up. */
-import { answers, behaviour, effect, settled, type Turn } from '../core/behaviour.ts';
+import { answers, behaviour, settled, type Turn } from '../core/behaviour.ts';
+import { effect } from '../core/effect.ts';
 import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';

@@ -1,5 +1,6 @@
 /** Turns and partners: messages, answers, activities, tentative operations, timers, effects, dead letters, history. */
-import { answers, behaviour, effect, settled, type Turn } from '../core/behaviour.ts';
+import { answers, behaviour, settled, type Turn } from '../core/behaviour.ts';
+import { effect } from '../core/effect.ts';
 import { entity, type Hold } from '../core/entity.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';
 import { Bench, committed, contentOf, inputOf, rowOf } from './support/bench.ts';

@@ -1,5 +1,6 @@
 /** The way of a message through a worker: store first, then release; and all the ways in which that can fail. */
-import { effect, settled } from '../core/behaviour.ts';
+import { settled } from '../core/behaviour.ts';
+import { effect } from '../core/effect.ts';
 import { SkerryError } from '../core/errors.ts';
 import { partitionOf } from '../placement/hash.ts';
 import { contentOf } from './support/bench.ts';

@@ -1,6 +1,7 @@
 /** One entity on a workbench: turns by `perform`, as the runtime runs them, with a clock and numbers of one's own. */
 import { type Arrival, type Content, lineageOf } from '../../core/activity.ts';
-import type { Behaviour, EffectOutcome } from '../../core/behaviour.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import type { EffectOutcome } from '../../core/effect.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { addressOf, type PartnerId } from '../../core/message.ts';
 import type { EntityRecord } from '../../core/record.ts';

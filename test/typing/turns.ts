@@ -1,5 +1,6 @@
 /** What a turn can do to others, and what it gets back: sends, activities, holds, timers, effects, answers. */
-import { answers, behaviour, effect, settled, type Turn } from '../../core/behaviour.ts';
+import { answers, behaviour, settled, type Turn } from '../../core/behaviour.ts';
+import { effect } from '../../core/effect.ts';
 import type { Hold } from '../../core/entity.ts';
 import { Customer, Order, Stock } from './shop.ts';
 
