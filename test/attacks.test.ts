@@ -255,7 +255,8 @@ const Odd = entity('odd', {
   },
 });
 
-const oddities: { answers: unknown[] } = { answers: [] };
+const oddities: { answers: unknown[]; outcomes: unknown[] } = { answers: [], outcomes: [] };
+const fetchOdd = effect<unknown, unknown>('fetch', async (given) => [given, odd()]);
 const oddOne = behaviour(
   Odd,
   {
@@ -278,10 +279,12 @@ const oddOne = behaviour(
       other.refuse(given);
       other.keep(given);
       turn.timer('later', { afterMs: 1 }).keep(given);
+      turn.perform(fetchOdd, given);
     },
   },
   {
     historyMs: 60_000,
+    effects: [settled(Odd, fetchOdd, (_turn, outcome) => void oddities.outcomes.push(outcome))],
     answers: [
       answers(Odd, Odd, {
         refuse: (_turn, answer) => void oddities.answers.push(answer),
@@ -302,11 +305,13 @@ test('T4: fields of any name go everywhere that data goes: refusals, queries, an
     await rejects(one.fail(), 'failed');
     await one.send(given);
     assert.equal(await one.look(), { 0: given });
-    while (oddities.answers.length < 2) await new Promise((resolve) => setImmediate(resolve));
+    while (oddities.answers.length < 2 || oddities.outcomes.length < 1)
+      await new Promise((resolve) => setImmediate(resolve));
     assert.equal(
       oddities.answers.map((answer) => Object.values(answer as object).filter((part) => typeof part === 'object')[0]),
       [{ given }, { given }],
     );
+    assert.equal(oddities.outcomes, [{ status: 'done', output: [given, given] }]);
   }));
 
 test('T4: whatever is thrown, its call fails and the next one runs', async () => {

@@ -5,11 +5,13 @@ import { addressArgument, addressText, escapeText, shellWord, unescapeText } fro
 import { CliError } from '../runtime/cli/failure.ts';
 import { jsonText, parseJson, prettyJson } from '../runtime/cli/json.ts';
 import { parse } from '../runtime/cli/parse.ts';
+import { payloadText } from '../runtime/cli/parts.ts';
 import { variableOf, withoutLogin } from '../runtime/cli/place.ts';
 import { suggestion } from '../runtime/cli/suggest.ts';
 import { tableLines } from '../runtime/cli/table.ts';
 import { relative, span } from '../runtime/cli/time.ts';
 import { fitted, widthOf, wrapped } from '../runtime/cli/width.ts';
+import { encode } from '../runtime/codec.ts';
 import { assert, suite } from './support/suite.ts';
 
 const units = suite('cli units');
@@ -23,6 +25,17 @@ function failureOf(body: () => unknown): CliError['failure'] {
   }
   throw new Error('nothing was thrown');
 }
+
+units('payloads of any form are shown: fields of any name, answers of no form, bytes that are no data', () => {
+  const odd = JSON.parse('{"constructor":1,"toJSON":1,"toString":2,"length":-1}');
+  const text = '{"constructor":1,"toJSON":1,"toString":2,"length":-1}';
+  assert.is(payloadText(encode(odd), 'operation'), text);
+  assert.is(payloadText(encode(['done', odd]), 'answer'), `done ${text}`);
+  assert.is(payloadText(encode(['refused', { toString: 1 }]), 'answer'), '["refused",{"toString":1}]');
+  assert.is(payloadText(encode('x'), 'answer'), '"x"');
+  assert.is(payloadText(new Uint8Array([0xc1]), 'answer'), '{"unreadable":"wQ=="}');
+  assert.is(prettyJson(odd, 10), '{\n  "constructor": 1,\n  "toJSON": 1,\n  "toString": 2,\n  "length": -1\n}');
+});
 
 units('a key as it is printed is the key when it is given as an argument', () => {
   const key = fc.string({ unit: 'binary', minLength: 1, maxLength: 40 });

@@ -1,6 +1,7 @@
 /** Parts of entities that several commands show: payloads of messages, and what a message asks. Pure. */
 import type { Content } from '../../core/activity.ts';
 import { readRow } from '../../core/perform.ts';
+import type { AnswerRow } from '../../core/request.ts';
 import { decode } from '../codec.ts';
 import { jsonText } from './json.ts';
 
@@ -18,9 +19,19 @@ export function payloadValue(payload: Uint8Array): unknown {
 export function payloadText(payload: Uint8Array, kind: string): string {
   const value = payloadValue(payload);
   if (value === undefined) return '';
-  if (kind !== 'answer' || !Array.isArray(value)) return jsonText(value);
-  const [status, ...rest] = readRow(value);
+  const row = kind === 'answer' ? rowIn(value) : undefined;
+  if (row === undefined) return jsonText(value);
+  const [status, ...rest] = row;
   return [status, ...rest.filter((part) => part !== undefined && part !== null).map(jsonText)].join(' ');
+}
+
+/** A dead letter may be one because its answer is of no form that is known. */
+function rowIn(value: unknown): AnswerRow | undefined {
+  try {
+    return readRow(value);
+  } catch {
+    return undefined;
+  }
 }
 
 /** `reserve`, `confirm reserve`, `answer to reserve`. */
