@@ -157,4 +157,7 @@ function reportIn(path: string): Report {
   return report as Report;
 }
 
+// Whoever reads may go at any moment; servers and processes are taken down by what happens at the exit.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));
 process.exitCode = await main(process.argv.slice(2));

@@ -139,7 +139,10 @@ function onlyGiven(values: { [Name in keyof Plan]?: Plan[Name] | undefined }): P
 function withTimes(plan: Plan, given: Partial<Plan>): Plan {
   const atMost = (name: 'floorMs' | 'warmupMs') =>
     given[name] !== undefined || given.durationMs === undefined ? plan[name] : Math.min(plan[name], given.durationMs);
-  return { ...plan, floorMs: atMost('floorMs'), warmupMs: atMost('warmupMs') };
+  // Faults of the scenario's own are those that fit; none of them would make it another measurement.
+  const own = plan.faults.filter(({ atMs }) => atMs < plan.durationMs);
+  const faults = given.faults !== undefined || own.length === 0 ? plan.faults : own;
+  return { ...plan, faults, floorMs: atMost('floorMs'), warmupMs: atMost('warmupMs') };
 }
 
 function check(plan: Plan): void {

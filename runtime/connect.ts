@@ -14,7 +14,7 @@ import { Clocks } from './clocks.ts';
 import { checkedIdentity, checkLimits } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
-import { type Joining, loginOf, type Opened, openTransport } from './places.ts';
+import { type Joining, loginOf, type Opened, openTransport, whenThere } from './places.ts';
 import { Post } from './post.ts';
 import { decodeSignal, encodeSignal } from './signals.ts';
 import { anyWord, checkedCluster, type Party, Subjects, wordOf } from './subjects.ts';
@@ -37,7 +37,7 @@ export interface ConnectOptions extends Joining {
   readonly limits?: Partial<Limits>;
   /** Clock, chance and log; default: the machine's. */
   readonly environment?: Environment;
-  /** How long to wait for the first view before giving up, ms (default 10,000). */
+  /** How long to wait for NATS and the first view before giving up, ms (default 10,000). */
   readonly timeoutMs?: number;
 }
 
@@ -64,14 +64,17 @@ const askMs = 200;
 
 /**
  * Connect to a cluster. Resolves when its view is known. Rejects with `transport-failed` when nobody tells one within
- * `timeoutMs` (no worker runs under that cluster's name), or when NATS cannot be reached.
+ * `timeoutMs` (no worker runs under that cluster's name), when NATS is away for as long, and at once when it refuses the login.
  */
 export async function connect(options: ConnectOptions): Promise<RemoteCluster> {
   checkLimits(options.limits ?? {});
   checkDurations('The option', options);
   const environment = options.environment ?? machineEnvironment(standardLog());
-  const remote = new Remote(options, environment, await openTransport(options, environment));
-  await remote.start(options.timeoutMs ?? 10_000);
+  const { timeoutMs = 10_000 } = options;
+  const startedAt = environment.now();
+  const transport = await whenThere(() => openTransport(options, environment), environment, timeoutMs);
+  const remote = new Remote(options, environment, transport);
+  await remote.start(Math.max(askMs, timeoutMs - (environment.now() - startedAt)));
   return remote;
 }
 

@@ -3,12 +3,12 @@
  *
  * Owns which name means which transport or store, and who closes what was opened here.
  */
-import { SkerryError } from '../core/errors.ts';
+import { errorText, isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Environment } from './environment.ts';
-import type { Store } from './store.ts';
+import { type Store, StoreAway } from './store.ts';
 import { openLmdb } from './stores/lmdb.ts';
 import { openRedis, type RedisOptions } from './stores/redis.ts';
-import type { Transport } from './transport.ts';
+import { type Transport, TransportAway } from './transport.ts';
 import { type NatsOptions, openNats } from './transports/nats.ts';
 import { userIn } from './transports/nats-options.ts';
 
@@ -31,6 +31,63 @@ export function loginOf({ nats }: Joining): string {
   if (nats === undefined) return '';
   return userIn(typeof nats === 'string' ? { servers: nats } : nats);
 }
+
+/** Tried again, and said again, this often while it is away, ms. */
+const againMs = 500;
+const sayMs = 5_000;
+
+/**
+ * What `open` resolves with, however long a server is away that it needs: a process that starts during an outage is there when
+ * that is over. Says what it waits for. What waiting does not mend (a login, a format) is thrown at once, and after `forMs`
+ * everything.
+ */
+export async function whenThere<What>(
+  open: () => Promise<What>,
+  environment: Environment,
+  forMs = Number.POSITIVE_INFINITY,
+): Promise<What> {
+  const startedAt = environment.now();
+  for (let saidAt = Number.NEGATIVE_INFINITY; ; ) {
+    try {
+      return await open();
+    } catch (error) {
+      const now = environment.now();
+      if (!passesByItself(error) || now - startedAt + againMs > forMs) throw error;
+      if (now - saidAt >= sayMs) {
+        saidAt = now;
+        environment.log.warn(
+          { reason: errorText(error), waitedMs: now - startedAt },
+          'waiting for a server that is away',
+        );
+      }
+      await new Promise<void>((resolve) => void environment.after(againMs, resolve));
+    }
+  }
+}
+
+function passesByItself(error: unknown): boolean {
+  if (error instanceof StoreAway || error instanceof TransportAway) return true;
+  // As the command line words it.
+  if (error instanceof Error && !isSkerryError(error) && error.cause !== undefined) return passesByItself(error.cause);
+  // Lost in the middle of what is done when a store is opened: that can be done again.
+  return isSkerryError(error, 'store-failed') && error.effect === 'unknown';
+}
+
+/**
+ * Whether a store is this cluster's: the first that uses it gives it its name. Two clusters in one would run each other's
+ * entities. Throws `store-in-use`, `store-failed`.
+ */
+export async function enterCluster(store: Store, cluster: string, environment: Environment): Promise<void> {
+  const { holder } = await store.lease('cluster', cluster, { now: environment.now(), ms: foreverMs });
+  if (holder === cluster) return;
+  throw new SkerryError(
+    'store-in-use',
+    `This store belongs to the cluster '${holder}', not to '${cluster}': give each cluster a store of its own, or a prefix in one (redis://host?prefix=${cluster}), or use the name '${holder}'`,
+  );
+}
+
+/** Nobody else gets it. */
+const foreverMs = 4e15;
 
 /** Fails with `transport-failed`, `invalid-definition`. */
 export async function openTransport(

@@ -20,7 +20,7 @@ import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { Member } from './member.ts';
-import { type Joining, type Opened, openStore, openTransport } from './places.ts';
+import { enterCluster, type Joining, type Opened, openStore, openTransport, whenThere } from './places.ts';
 import type { Store } from './store.ts';
 import { checkedCluster, insider, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
@@ -64,8 +64,10 @@ export interface ServedWorker extends Cluster {
 }
 
 /**
- * Join a cluster. Resolves at once; `ready()` when the worker has its partitions. Closing it hands them off first: nobody
- * else's calls fail. Fails with `invalid-definition`.
+ * Join a cluster. Resolves when NATS and the store are there, however long they are away (the log says what is waited for);
+ * `ready()` when the worker has its partitions. Closing it hands them off first: nobody
+ * else's calls fail. Fails with `invalid-definition`, `store-in-use`, and with `transport-failed` and `store-failed` for what waiting
+ * does not mend.
  */
 export async function serve(options: ServeOptions): Promise<ServedWorker> {
   checkLimits(options.limits ?? {});
@@ -74,11 +76,14 @@ export async function serve(options: ServeOptions): Promise<ServedWorker> {
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const environment = options.environment ?? machineEnvironment(standardLog());
   const entry = entryOf(options, environment);
-  const transport = await openTransport(options, environment);
+  const cluster = checkedCluster(options.cluster ?? 'main');
+  const transport = await whenThere(() => openTransport(options, environment), environment);
   let store: Opened<Store> | undefined;
   try {
     checkFrames(limits, transport.what);
-    store = await openStore(options.store, { owner: entry.name, environment });
+    const opened = await whenThere(() => openStore(options.store, { owner: entry.name, environment }), environment);
+    store = opened;
+    await whenThere(() => enterCluster(opened.what, cluster, environment), environment);
     const served = new Served(options, { environment, limits, entry, transport, store });
     await served.member.start();
     return served;

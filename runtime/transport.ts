@@ -13,6 +13,8 @@
  * - X7 A subject whose last word is `*` is listened to with any last word; the handler is told the subject that a frame
  *   was sent to. Nothing can be sent to all of them.
  */
+import { SkerryError } from '../core/errors.ts';
+
 export interface Transport {
   /**
    * The largest frame, bytes; a larger one is refused by `send` with `too-large`. It may become smaller when a server comes
@@ -27,4 +29,11 @@ export interface Transport {
   /** Be told when the connection is there again after it was lost: what was sent meanwhile may be gone. */
   onRestored(tell: () => void): () => void;
   close(): Promise<void>;
+}
+
+/** Nobody is there for now, and may be soon: a server that is away, or whose name does not resolve yet. */
+export class TransportAway extends SkerryError {
+  constructor(message: string, cause?: unknown) {
+    super('transport-failed', message, { effect: 'none', cause });
+  }
 }

@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { isAlive } from '../runtime/cli/cluster-note.ts';
 import { controlPath, requestLengthMax } from '../runtime/cli/control.ts';
 import { lookInto } from '../runtime/cli/look.ts';
 import { Child } from './support/child.ts';
@@ -256,6 +257,26 @@ cli('the control socket bounds requests, and refuses what it does not know', asy
   assert.is((await ask('nonsense\n')).error.code, 'usage');
   assert.is((await ask('{"ask":"call","address":5}\n')).error.code, 'usage');
   assert.is((await ask('x'.repeat(requestLengthMax + 1))).error.code, 'too-large');
+});
+
+cli('an app that was started by npx ends in good order when that was ended', async () => {
+  const folder = join(temporary, 'by-npx');
+  const going = skerry.beginByNpx('run', appPath, '--data', folder);
+  const { pid } = await going.says({ status: 'running' });
+  const { out } = await going.end('SIGKILL');
+  assert.match(out, /\{"status":"closed"\}\n$/);
+  // Its output ends before it does.
+  while (isAlive(Number(pid))) await new Promise((resolve) => setTimeout(resolve, 10));
+});
+
+cli('when nobody reads its output any more, run closes in good order', async () => {
+  const folder = join(temporary, 'unread');
+  const going = skerry.begin('run', appPath, '--data', folder);
+  await going.says({ status: 'running' });
+  going.stopReading();
+  // It closes as always, and finds that nobody hears of it.
+  assert.is((await going.end('SIGTERM')).code, 0);
+  await (await skerry.start(appPath, folder)).end('SIGINT');
 });
 
 cli('SIGTERM closes in good order; then the remembered app is started for a call, also for two at once', async () => {

@@ -157,6 +157,36 @@ cli('an up that is killed takes its workers along; the next one ends the servers
   assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
 });
 
+cli('when nobody reads its output any more, up drains and ends what it started', async () => {
+  const servers = Object.values(await serverPids());
+  const workers = await Promise.all(['worker-1', 'worker-2', 'worker-3'].map(pidOf));
+  up.stopReading();
+  // What it has to say of that finds nobody.
+  process.kill(workers[0] ?? 0, 'SIGKILL');
+  const { code, err } = await up.end();
+  assert.is(code, 0, err);
+  await Promise.all([...servers, ...workers].map(untilGone));
+  up = begin();
+  await up.says({ status: 'running' });
+  assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+});
+
+cli(
+  'with Ctrl-C its reader may go first: up drains, ends the servers all the same, and keeps their ports',
+  async () => {
+    const servers = Object.values(await serverPids());
+    const natsPort = async () => /listen: .*:(\d+)/.exec(await readFile(join(data, 'nats.conf'), 'utf8'))?.[1];
+    const port = await natsPort();
+    up.stopReading();
+    const { code, err } = await up.end('SIGINT');
+    assert.is(code, 0, err);
+    assert.is(servers.some(isAlive), false);
+    up = begin();
+    await up.says({ status: 'running' });
+    assert.is(await natsPort(), port);
+  },
+);
+
 cli('an app that cannot run ends up at once, with the reason', async () => {
   const folder = join(temporary, 'other');
   const broken = join(temporary, 'broken.mjs');

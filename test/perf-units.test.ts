@@ -348,6 +348,16 @@ units('words become a plan, and what cannot be is refused with what can', () => 
   assert.equal([part.ratePart, part.ratePerS, part.durationMs], [0.7, undefined, 600_000]);
 });
 
+units(
+  'a scenario whose own faults come later than its end has those that fit, and none that was asked for is left out',
+  () => {
+    const faultsOf = (words: string) => askedOf(words.split(' ')).plan.faults.map(({ atMs }) => atMs);
+    assert.equal(faultsOf('failover --duration 40s'), [3_000, 8_000, 13_000, 18_000, 23_000, 28_000, 33_000, 38_000]);
+    assert.throws(() => askedOf('failover --duration 2s'.split(' ')), /kill@3s comes when all is over/);
+    assert.throws(() => askedOf('failover --faults kill@50s --duration 40s'.split(' ')), /kill@50s/);
+  },
+);
+
 units('what cannot be measured, or would be taken without having an effect, is refused in words', () => {
   const refused: readonly (readonly [words: string, why: RegExp])[] = [
     ['nothing', /there is no scenario 'nothing': echo, /],

@@ -1,6 +1,8 @@
 /**
  * What the store on Redis does when its server is killed, paused, set back, full, read-only or strange.
  *
+ * Longer than 400 lines because its faults all need a server, cables and clients of the same making.
+ *
  * Time limit: 120 s.
  */
 import { once } from 'node:events';
@@ -13,6 +15,7 @@ import { openRedis, type RedisOptions } from '../runtime/stores/redis.ts';
 import { commitOf } from './conformance/store-given.ts';
 import { RedisServer } from './support/redis-server.ts';
 import { assert, rejects, suite } from './support/suite.ts';
+import { TcpProxy } from './support/tcp-proxy.ts';
 
 const test = suite('redis: faults');
 
@@ -69,8 +72,20 @@ const about = (address: string) => ({ partition: 0, address });
 async function refusingWait(target: number): Promise<{ url: string; close(): void }> {
   const proxy = createServer((near) => {
     const far = createConnection({ host: '127.0.0.1', port: target });
-    near.on('data', (bytes) => (bytes.includes('WAIT') ? near.write('-BUSY a script runs\r\n') : far.write(bytes)));
-    far.on('data', (bytes) => near.write(bytes));
+    const busy = '-BUSY a script runs\r\n';
+    // It comes right behind a write, whose answer comes first.
+    let refuse = '';
+    near.on('data', (bytes) => {
+      const at = bytes.indexOf('*3\r\n$4\r\nWAIT');
+      if (at === 0) return void near.write(busy);
+      if (at > 0) refuse = busy;
+      far.write(at > 0 ? bytes.subarray(0, at) : bytes);
+    });
+    far.on('data', (bytes) => {
+      near.write(bytes);
+      if (refuse !== '') near.write(refuse);
+      refuse = '';
+    });
     for (const [one, other] of [
       [near, far],
       [far, near],
@@ -289,6 +304,26 @@ rule('minReplicas: without them nothing is acknowledged, though it may be writte
   const failure = await rejects(store.commit([commitOf({ address: 'order/1', epoch })]), 'store-failed', /minReplicas/);
   assert.is(failure.effect, 'unknown');
 });
+
+rule(
+  'minReplicas: how many replicas have it is asked right behind the write, not after its answer',
+  async ({ server, open }) => {
+    const proxy = await TcpProxy.to(server.port);
+    const store = await open({ url: `redis://127.0.0.1:${proxy.port}`, minReplicas: 1, minReplicasMs: 50 });
+    const epoch = await epochOf(store);
+    // The script is there from here on.
+    await store.commit([commitOf({ address: 'order/1', epoch })]).catch(() => undefined);
+    const asked = async () =>
+      Number(/cmdstat_wait:calls=(\d+)/.exec(await server.tell('INFO', 'commandstats'))?.[1] ?? 0);
+    const before = await asked();
+    proxy.holdAnswers();
+    const commit = store.commit([commitOf({ address: 'order/2', epoch })]).catch(() => undefined);
+    while ((await asked()) === before) await sleep(5);
+    await proxy.heal();
+    await commit;
+    await proxy.close();
+  },
+);
 
 rule(
   'minReplicas, P8: a commit that fails is told to who asked for it, and to nobody else',

@@ -402,6 +402,21 @@ if (run('strace', '-V'))
   });
 else test.skip('SL3: a commit is acknowledged after it was flushed to disk', 'strace is not installed');
 
+if (run('strace', '-V'))
+  rule(
+    'SL3: the name of a new data file is flushed to disk, also in a folder that was there before',
+    async (folder) => {
+      const trace = join(tmpdir(), `skerry-trace-${process.pid}`);
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder, { recursive: true });
+      const traced = child(['hold', folder], ['strace', '-f', '-y', '-e', 'trace=fsync', '-o', trace]);
+      assert.equal(await traced.finish(), ['open', 'closed']);
+      const text = await readFile(trace, 'utf8').finally(() => rm(trace));
+      assert.ok(new RegExp(`fsync\\(\\d+<${folder}>\\)`).test(text), text.slice(0, 500));
+    },
+  );
+else test.skip('SL3: the name of a new data file is flushed to disk', 'strace is not installed');
+
 /** Whether a command of the system could be run. */
 function run(command: string, ...args: string[]): boolean {
   return spawnSync(command, args, { stdio: 'ignore' }).status === 0;

@@ -20,13 +20,31 @@ export class Output {
   readonly isTerminal: boolean;
   readonly #hasColours: boolean;
   #liveText = '';
+  isReaderGone = false;
+  #end: (() => void) | undefined;
 
   constructor(isJson: boolean) {
     this.isJson = isJson;
     this.isTerminal = process.stdout.isTTY === true && !isJson;
     this.#hasColours = this.isTerminal && (process.env.NO_COLOR ?? '') === '' && process.env.TERM !== 'dumb';
-    // Whoever reads us has seen enough (`| head`): that is no failure.
-    process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+    // One listener, however often the output is made anew: an earlier one would end the process.
+    process.stdout.removeAllListeners('error').on('error', (error: NodeJS.ErrnoException) => this.#readerGone(error));
+    // What nobody reads is written for nobody: no reason to end.
+    process.stderr.removeAllListeners('error').on('error', () => undefined);
+  }
+
+  /** What is to happen when nobody reads any more, instead of the end of the process: what was started is ended first. */
+  whenReaderGone(end: () => void): void {
+    this.#end = end;
+    if (this.isReaderGone) end();
+  }
+
+  /** Whoever reads us has seen enough (`| head`), or ended with the same Ctrl-C (`| tee`): that is no failure. */
+  #readerGone({ code }: NodeJS.ErrnoException): void {
+    if (this.isReaderGone) return;
+    this.isReaderGone = true;
+    if (this.#end !== undefined) this.#end();
+    else process.exit(code === 'EPIPE' ? 0 : 1);
   }
 
   /** Columns to fill; without a terminal as many as a text needs. */
@@ -91,7 +109,7 @@ export class Output {
       process.stdout.write('\r\x1b[2K');
       this.#liveText = '';
     }
-    stream.write(text);
+    if (stream !== process.stdout || !this.isReaderGone) stream.write(text);
   }
 
   /** The runtime's log: lines for people on a terminal, else as everywhere. */
@@ -108,7 +126,9 @@ export class Output {
 
   /** Ends the process when everything is written; what the app left open does not keep it. */
   exit(code: number): void {
-    process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+    const end = () => process.stderr.write('', () => process.exit(code));
+    if (this.isReaderGone) end();
+    else process.stdout.write('', end);
   }
 }
 

@@ -50,6 +50,15 @@ export function freePort(): Promise<number> {
   });
 }
 
+/** Whether one can listen on a port of loopback. */
+export function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+}
+
 /** Whether somebody listens on a port of loopback. */
 export async function accepts(port: number): Promise<boolean> {
   const socket = createConnection({ host: '127.0.0.1', port });

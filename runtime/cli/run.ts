@@ -42,7 +42,7 @@ async function runApp(given: Given): Promise<number> {
       `${basename(other.app)} runs on the data in ${folder} already, in process ${other.pid}`,
       { advice: 'stop it first, or name another folder with --data' },
     );
-  const stopping = new Stopping(given.environment);
+  const stopping = new Stopping(given);
   const cluster = clusterNote(folder);
   if (cluster !== undefined)
     throw new CliError('store-in-use', `skerry up runs a cluster on ${shownPath(folder)}, in process ${cluster.pid}`, {

@@ -5,14 +5,14 @@
  * One that crashes is started again where it was. What an `up` that was killed left behind is ended before the next one starts.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
 import { authorizationText, type Login } from '../permissions.ts';
 import { isAlive } from './cluster-note.ts';
 import { CliError } from './failure.ts';
-import { freePort, pathOf, programFolders } from './programs.ts';
+import { freePort, isFree, pathOf, programFolders } from './programs.ts';
 
 /** For a large log of commits to be read. */
 const readyMs = 60_000;
@@ -76,7 +76,8 @@ export class OwnServer {
   /** Resolves when it answers. Throws `failed` with what it said if it does not. */
   static async start(name: ServerName, parts: OwnServerParts): Promise<OwnServer> {
     mkdirSync(parts.folder, { recursive: true, mode: 0o700 });
-    const server = new OwnServer(name, await freePort(), parts);
+    const port = (await lastPort(parts.folder, name)) ?? (await freePort());
+    const server = new OwnServer(name, port, parts);
     server.#spawn();
     await server.#untilReady();
     return server;
@@ -142,6 +143,14 @@ export interface OwnServerParts {
   readonly environment: Environment;
   /** It had ended, and runs again as another process; the text is for people. */
   readonly restarted: (text: string) => void;
+}
+
+/** That of the last `up` on this folder, so that what was told where it is finds it again; undefined if it is taken. */
+async function lastPort(folder: string, name: ServerName): Promise<number | undefined> {
+  const path = configurationPath(folder, name);
+  if (!existsSync(path)) return undefined;
+  const port = Number(/^(?:port |listen: "127\.0\.0\.1:)(\d+)/m.exec(readFileSync(path, 'utf8'))?.[1]);
+  return port > 0 && (await isFree(port)) ? port : undefined;
 }
 
 function configurationPath(folder: string, name: ServerName): string {

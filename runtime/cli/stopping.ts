@@ -31,16 +31,35 @@ export async function watch(
   cancel();
 }
 
+/** Whether a process that npm or npx started still has its parent is looked at this often, ms. */
+const parentMs = 500;
+
+/**
+ * Resolves when what started this process is gone, if that was npm or npx: ended by its process id it tells nobody. Any other
+ * parent may go, as a shell does after `nohup skerry run app.ts &`.
+ */
+function parentGone(environment: Environment): Promise<void> {
+  if (process.env.npm_lifecycle_event === undefined) return new Promise(() => undefined);
+  const { ppid } = process;
+  return new Promise((resolve) => {
+    const look = () => (process.ppid === ppid ? void environment.after(parentMs, look) : resolve());
+    look();
+  });
+}
+
 /** Below this a second signal is the first one again: npm and tsx pass on what the terminal sends to all, ms. */
 const sameSignalMs = 1_000;
 
-/** Waits for a signal from the start, so that none that comes while the app starts is lost; the second one ends at once. */
+/**
+ * Waits for a signal from the start, so that none that comes while the app starts is lost; the second one ends at once. Nobody
+ * who reads the output any more counts as a first signal: a process that ended with its output would leave behind what it started.
+ */
 export class Stopping {
   readonly asked: Promise<void>;
   #ask: () => void = () => undefined;
 
   /** `atOnce` is done before a second signal ends the process. */
-  constructor(environment: Environment, atOnce: () => void = () => undefined) {
+  constructor({ environment, output }: Pick<Given, 'environment' | 'output'>, atOnce: () => void = () => undefined) {
     this.asked = new Promise((resolve) => {
       this.#ask = resolve;
       let askedAt: number | undefined;
@@ -52,6 +71,8 @@ export class Stopping {
         askedAt ??= environment.now();
         resolve();
       };
+      output.whenReaderGone(resolve);
+      void parentGone(environment).then(resolve);
       process.on('SIGINT', stop(130)).on('SIGTERM', stop(143)).on('SIGHUP', stop(129));
     });
   }

@@ -63,8 +63,8 @@ class Run {
   }
 
   async run(own: readonly ServerName[], count: number): Promise<number> {
-    const { environment, output } = this.#given;
-    const stopping = new Stopping(environment, () => this.#endAtOnce());
+    const { output } = this.#given;
+    const stopping = new Stopping(this.#given, () => this.#endAtOnce());
     this.#note();
     try {
       for (const name of own) await this.#startServer(name);

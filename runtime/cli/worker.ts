@@ -1,5 +1,6 @@
 /** `skerry worker`: one worker of a cluster, until it is told to stop, or drained from elsewhere. */
 import { type Environment, machineEnvironment } from '../environment.ts';
+import { whenThere } from '../places.ts';
 import { type ServedWorker, serve } from '../serve.ts';
 import { type App, authorisationNote, loadApp, shownPath } from './app.ts';
 import type { Command, Given } from './command.ts';
@@ -45,13 +46,18 @@ async function runWorker(given: Given): Promise<number> {
   const place = placeOf(given, url);
   const weight = weightOf(given);
   const app = await loadApp(given.args[0] ?? '');
-  const stopping = new Stopping(given.environment);
+  const stopping = new Stopping(given);
   const environment = machineEnvironment(given.output.log(given.output.isTerminal || isSupervised() ? 'warn' : 'info'));
   const name = setting(given, 'name');
   const owner = `skerry worker ${name ?? ''}`.trim();
-  const transport = await openTransport(place, environment, owner);
+  // A signal ends the wait for servers that are away; what was opened goes with the process.
+  const isAsked = stopping.asked.then(() => undefined);
+  const waiting = <What>(open: () => Promise<What>) => Promise.race([whenThere(open, environment), isAsked]);
+  const transport = await waiting(() => openTransport(place, environment, owner));
+  if (transport === undefined) return 0;
   try {
-    const store = await openClusterStore(given, { owner, environment });
+    const store = await waiting(() => openClusterStore(given, { owner, environment }));
+    if (store === undefined) return 0;
     try {
       const served = await serve({
         ...optionsOf(given, name),

@@ -122,9 +122,12 @@ export async function openLmdb(folder: string, options: LmdbOptions = {}): Promi
   if (options.readOnly && !existsSync(join(folder, 'data.mdb')))
     throw new SkerryError('not-found', `There is no data in ${folder}`);
   try {
+    const file = join(folder, 'data.mdb');
+    const isNew = !existsSync(file);
     const made = mkdirSync(folder, { recursive: true });
     const store = await openOnce(realpathSync(folder), options);
-    if (made !== undefined) await syncFolders(folder, made);
+    // What is flushed into a file is lost with the file's name: that of a folder that was there already, too.
+    if (made !== undefined || isNew) await syncFolders(folder, made ?? file);
     return store;
   } catch (error) {
     throw isSkerryError(error) ? error : unopenable(folder, await causeOf(error));

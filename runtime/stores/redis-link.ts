@@ -102,6 +102,7 @@ export class RedisLink {
   readonly #log: Log;
   #trouble: string | undefined;
   #isClosed = false;
+  #hasBeenReady = false;
 
   constructor(options: LinkOptions) {
     this.where = options.urls.map(withoutSecrets).join(', ');
@@ -120,9 +121,9 @@ export class RedisLink {
     } catch (error) {
       const reason = this.#trouble ?? errorText(error);
       this.close();
-      throw new SkerryError('store-failed', `The store at ${this.where} could not be reached: ${explained(reason)}`, {
-        cause: error,
-      });
+      const message = `The store at ${this.where} could not be reached: ${explained(reason)}`;
+      if (isAway(reason, error)) throw new StoreAway(message, error);
+      throw new SkerryError('store-failed', message, { cause: error });
     }
   }
 
@@ -166,6 +167,30 @@ export class RedisLink {
     }
   }
 
+  /**
+   * The same, and right behind it the question how many replicas have it: one round trip for both. `WAIT` counts what its own
+   * connection wrote, so it is asked again where the script ran on another one, or later.
+   */
+  async runReplicated(
+    script: Script,
+    { key, request, minReplicas, waitMs }: { key: string; request: Buffer; minReplicas: number; waitMs: number },
+  ): Promise<{ readonly reply: Reply; readonly replicas: Promise<Reply> }> {
+    const wait = requestOf(['WAIT', minReplicas, waitMs]);
+    const [run, asked] = [new Sent('EVALSHA', request, key), new Sent('WAIT', wait, key)];
+    const [running, replicas] = [this.#send(run, 'write'), this.#send(asked, 'write')];
+    // Whoever hears of the script's failure does not wait for it.
+    replicas.catch(() => undefined);
+    let reply: Reply | undefined;
+    try {
+      reply = await running;
+    } catch (error) {
+      if (!isRefusal(error, 'NOSCRIPT')) throw error;
+    }
+    if (reply !== undefined && run.socket === asked.socket) return { reply, replicas };
+    reply ??= await this.runRequest(script, { key, request });
+    return { reply, replicas: this.#send(new Sent('WAIT', wait, key), 'write') };
+  }
+
   /** The same command to each server that has data. */
   readAll(parts: readonly Argument[]): Promise<Reply[]> {
     const nodes = this.#redis instanceof Cluster ? this.#redis.nodes('master') : [this.#redis];
@@ -205,7 +230,8 @@ export class RedisLink {
   #troubled(error: unknown): void {
     const isNew = this.#trouble === undefined;
     this.#trouble = errorText(error);
-    if (isNew && !this.#isClosed)
+    // Of a first connection whoever waits for it tells.
+    if (isNew && !this.#isClosed && this.#hasBeenReady)
       this.#log.warn(
         { store: this.where, reason: this.#trouble },
         'no connection to Redis; trying again until there is',
@@ -213,6 +239,7 @@ export class RedisLink {
   }
 
   #ready(): void {
+    this.#hasBeenReady = true;
     if (this.#trouble !== undefined) this.#log.info({ store: this.where }, 'connected to Redis again');
     this.#trouble = undefined;
     this.onAgain();
@@ -284,6 +311,17 @@ function codeOf(said: string): string {
 /** Whether the server answered with this code, having done nothing. */
 function isRefusal(error: unknown, code: string): boolean {
   return error instanceof SkerryError && error.cause instanceof Error && codeOf(error.cause.message) === code;
+}
+
+/** Whether a first connection failed for what passes by itself: nobody there, no such name yet, still loading. */
+function isAway(reason: string, error: unknown): boolean {
+  const last = error instanceof Error && 'lastNodeError' in error ? errorText(error.lastNodeError) : '';
+  const said = `${reason} ${last}`;
+  if (/WRONGPASS|NOAUTH|NOPERM|certificate|ERR_TLS|SSL/i.test(said)) return false;
+  return (
+    passing.has(codeOf(reason)) ||
+    /ECONN|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EHOST|ENETUNREACH|EPIPE|closed|timed out|None of startup nodes/i.test(said)
+  );
 }
 
 function explained(said: string): string {

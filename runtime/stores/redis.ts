@@ -5,6 +5,8 @@
  * the server does in one step, `redis-request.ts` writes commits for it, `redis-link.ts` is the connection,
  * `redis-counters.ts` finds out when the server has lost what it had, `redis-checks.ts` looks at it before the first commit.
  *
+ * Longer than 400 lines because the store is one interface, whose calls share what is known of the server.
+ *
  * Invariants:
  * - SR1 On one server a group, whose size is the caller's to bound, is one call; on a cluster it is one for each partition,
  *   all sent before the first is awaited.
@@ -237,7 +239,12 @@ class RedisStore implements Store {
     const request = commitRequest(this.#layout, group, shares);
     const known = shares.map(({ partition }) => this.#counters.known(partition));
     for (const share of shares) this.#counters.sent(share);
-    const reply = await this.#link.runRequest(commitScript, { key, request }).catch((error: unknown) => {
+    const { minReplicas, waitMs } = this.#options;
+    const running =
+      minReplicas === 0
+        ? this.#link.runRequest(commitScript, { key, request }).then((reply) => ({ reply, replicas: undefined }))
+        : this.#link.runReplicated(commitScript, { key, request, minReplicas, waitMs });
+    const { reply, replicas } = await running.catch((error: unknown) => {
       if (isSkerryError(error) && error.effect === 'none')
         for (const share of shares) this.#counters.answered(share, 0);
       throw error;
@@ -247,13 +254,13 @@ class RedisStore implements Store {
       const share = shares[at] as Share;
       this.#counters.answered(share, committedOf(share, outcomes));
     }
-    if (this.#options.minReplicas > 0) await this.#awaitReplicas(key);
+    if (replicas !== undefined) await this.#awaitReplicas(replicas);
   }
 
   /** What was written and is not replicated may be lost with its server: nobody is told of it. */
-  async #awaitReplicas(key: string): Promise<void> {
+  async #awaitReplicas(replicas: Promise<Reply>): Promise<void> {
     const { minReplicas, waitMs } = this.#options;
-    const count = await this.#link.write(key, ['WAIT', minReplicas, waitMs]).then(Number, (error: unknown) => {
+    const count = await replicas.then(Number, (error: unknown) => {
       // Not waited for, but written.
       throw isSkerryError(error)
         ? new SkerryError(error.code, error.message, { effect: 'unknown', cause: error })

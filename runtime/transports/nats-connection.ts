@@ -16,6 +16,7 @@ import {
 } from 'nats';
 import { errorText, SkerryError } from '../../core/errors.ts';
 import type { Environment } from '../environment.ts';
+import { TransportAway } from '../transport.ts';
 import { type NatsPlan, readNamed, type ServerAddress } from './nats-options.ts';
 import { type ServerRing, somebodyThere } from './nats-servers.ts';
 
@@ -23,6 +24,8 @@ export type { Msg, NatsConnection, NatsError, Status, Subscription };
 
 /** How long a server may take to say its first words, and again to let us in. */
 const dialMs = 3_000;
+/** What the library says of a server that went away again, or is not there yet. */
+const passing: ReadonlySet<string> = new Set(['TIMEOUT', 'CONNECTION_CLOSED', 'CONNECTION_REFUSED', 'DISCONNECT']);
 
 /** Connects to the next server of the ring; rejects with `transport-failed`. `more`: for who measures the library otherwise. */
 export async function dial(
@@ -33,10 +36,14 @@ export async function dial(
 ): Promise<NatsConnection> {
   const address = ring.next();
   const shown = `NATS at ${address.host}:${address.port}`;
+  await somebodyThere(address, dialMs, environment).catch((error: unknown) => {
+    throw new TransportAway(`${shown} could not be reached: ${errorText(error)}`, error);
+  });
   try {
-    await somebodyThere(address, dialMs, environment);
     return await connect({ ...(await connectionOptions(plan, address, ring.certifiedName(address))), ...more });
   } catch (error) {
+    if (error instanceof Error && 'code' in error && passing.has(String(error.code)))
+      throw new TransportAway(`${shown} could not be reached: ${errorText(error)}`, error);
     const isRefusal =
       error instanceof Error && 'code' in error && /^(?:AUTHORIZATION|AUTHENTICATION)/.test(`${error.code}`);
     const what = isRefusal ? 'refused the credentials' : 'could not be reached';

@@ -19,7 +19,7 @@
 import { errorText, isSkerryError, SkerryError } from '../../core/errors.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
 import { standardLog } from '../log.ts';
-import type { Transport } from '../transport.ts';
+import { type Transport, TransportAway } from '../transport.ts';
 import {
   dial,
   type Msg,
@@ -64,14 +64,17 @@ export async function openNats(
   const plan = planOf(options);
   const ring = new ServerRing(plan.servers, environment.random());
   const failures: string[] = [];
+  let isAway = true;
   for (let tries = ring.size; tries > 0; tries--) {
     try {
       return new NatsLink({ plan, ring, environment }, await dial(plan, ring, environment));
     } catch (error) {
       if (!isSkerryError(error, 'transport-failed')) throw error;
       failures.push(error.message);
+      isAway &&= error instanceof TransportAway;
     }
   }
+  if (isAway) throw new TransportAway(failures.join('; '));
   throw new SkerryError('transport-failed', failures.join('; '));
 }
 

@@ -85,6 +85,18 @@ export class Skerry {
     return new Going(this.#spawn([...words, '--json']));
   }
 
+  /** The same, as npx does: by a shell that waits for it, and that `end` ends. */
+  beginByNpx(...words: string[]): Going {
+    const script = '"$@" & wait';
+    const child = spawn('sh', ['-c', script, 'sh', process.execPath, this.#main, ...words, '--json'], {
+      env: { ...this.#environment, npm_lifecycle_event: 'npx' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#children.add(child);
+    child.on('close', () => this.#children.delete(child));
+    return new Going(child);
+  }
+
   endAll(): void {
     for (const child of this.#children) child.kill('SIGKILL');
   }
@@ -108,6 +120,11 @@ export class Going {
 
   get pid(): number {
     return this.#child.pid ?? 0;
+  }
+
+  /** Nobody reads what it says any more. */
+  stopReading(): void {
+    this.#child.stdout.destroy();
   }
 
   /** The next line that says this; fails if the command ends without it. */

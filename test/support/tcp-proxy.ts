@@ -52,6 +52,11 @@ export class TcpProxy {
     }
   }
 
+  /** Passes on what is sent, and no answer. */
+  holdAnswers(): void {
+    for (const { far } of this.#pairs) far.pause();
+  }
+
   /** As before the cut or the freeze; what was held passes now. */
   async heal(): Promise<void> {
     this.#isFrozen = false;
