@@ -192,7 +192,7 @@ class Remote implements RemoteCluster {
         await this.close();
         throw new SkerryError(
           'transport-failed',
-          `No worker of the cluster '${this.#cluster}' answered within ${timeoutMs} ms: start one with 'skerry worker', or check the cluster's name`,
+          `No worker of the cluster '${this.#cluster}' answered within ${timeoutMs} ms: start one with 'skerry worker', check the cluster's name, and that NATS lets this login be a ${this.#party} ('skerry permissions')`,
         );
       }
       this.#views.ask();

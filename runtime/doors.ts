@@ -80,14 +80,19 @@ export class Visitor {
   }
 }
 
-/** Who stands at a door, by its subject; the last one is remembered. */
-export function lastVisitor(subjects: Subjects): (party: Party, subject: string) => Visitor | undefined {
-  let known = '';
-  let visitor: Visitor | undefined;
+/** Visitors that are remembered: when there are more all are met anew. */
+const visitorCountMax = 4_096;
+
+/** Who stands at a door, by its subject. Those who came before are known. */
+export function visitorBook(subjects: Subjects): (party: Party, subject: string) => Visitor | undefined {
+  const known = new Map<string, Visitor>();
   return (party, subject) => {
-    if (subject === known) return visitor;
-    known = subject;
+    let visitor = known.get(subject);
+    if (visitor !== undefined) return visitor;
     visitor = Visitor.at(party, subject, subjects);
+    if (visitor === undefined) return undefined;
+    if (known.size >= visitorCountMax) known.clear();
+    known.set(subject, visitor);
     return visitor;
   };
 }

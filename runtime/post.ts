@@ -26,7 +26,7 @@ import {
   type Frame,
   type Whereabouts,
 } from './codec.ts';
-import { isSoundMessage, lastVisitor } from './doors.ts';
+import { isSoundMessage, visitorBook } from './doors.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { anyWord, type Party, parties, type Subjects } from './subjects.ts';
@@ -79,14 +79,14 @@ export class Post {
   /** The last ones that were looked at; none at first, not one without a name. */
   #soundPartner: string | undefined;
   #soundClient: string | undefined;
-  readonly #visitorAt: ReturnType<typeof lastVisitor>;
+  readonly #visitorAt: ReturnType<typeof visitorBook>;
   badFrameCount = 0;
   forwardedCount = 0;
 
   constructor(parts: PostParts, placement: Placement) {
     this.#parts = parts;
     this.#placement = placement;
-    this.#visitorAt = lastVisitor(parts.subjects);
+    this.#visitorAt = visitorBook(parts.subjects);
     this.#hints = new Hints(() => parts.environment.steady());
     this.#closers.add(parts.transport.onAbsent((subject) => this.#hints.forget(subject)));
   }

@@ -8,7 +8,7 @@
  * - RP1 At most `answerBytesMax` a second are answered, and one view; who got none asks again (P12).
  * - RP2 An answer goes to a subject of who asked (DO3).
  */
-import { lastVisitor } from './doors.ts';
+import { visitorBook } from './doors.ts';
 import type { Environment } from './environment.ts';
 import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
 import { anyWord, type Subjects } from './subjects.ts';
@@ -28,14 +28,14 @@ const secondMs = 1_000;
 
 export class Reception {
   readonly #parts: ReceptionParts;
-  readonly #visitorAt: ReturnType<typeof lastVisitor>;
+  readonly #visitorAt: ReturnType<typeof visitorBook>;
   #encoded: { readonly version: number; readonly at: number; readonly bytes: Uint8Array } | undefined;
   #since = Number.NEGATIVE_INFINITY;
   #bytes = 0;
 
   constructor(parts: ReceptionParts) {
     this.#parts = parts;
-    this.#visitorAt = lastVisitor(parts.subjects);
+    this.#visitorAt = visitorBook(parts.subjects);
   }
 
   /** Hear what is asked of a worker, or (undefined) of the service; the function that comes back ends that. */

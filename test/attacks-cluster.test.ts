@@ -1,10 +1,12 @@
 /** What an attack on the promises of a cluster once broke: each case is one of them, with as few parts as it takes. */
 import { defaultLimits } from '../core/limits.ts';
 import { pinnedPartition } from '../placement/placement.ts';
+import { viewsPerTerm } from '../placement/service.ts';
 import { encode } from '../runtime/codec.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
-import { decodeSignal, signalVersion } from '../runtime/signals.ts';
+import { decodeSignal, encodeSignal, signalVersion } from '../runtime/signals.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
+import { Subjects } from '../runtime/subjects.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
 import { Worker } from '../runtime/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
@@ -75,6 +77,25 @@ test('a view that no process could compute, or get beyond, is not read', () => {
   for (const weight of [0, 0.5, 65, 1e9]) assert.throws(() => decodeSignal(viewOf(1, weight)), /a weight/);
   for (const version of [-1, 1.5, 2 ** 53, 1e300]) assert.throws(() => decodeSignal(viewOf(version, 1)), /of version/);
 });
+
+test('VW4: where a server has no permissions, a view that anybody publishes costs moments, and never the cluster', () =>
+  withWorkers({}, async ({ hand, transport, tally, during, workers, remote }) => {
+    const { views } = new Subjects('main');
+    let count = 0;
+    for (const change of [
+      { version: 2 ** 53 - 1, workers: [] },
+      { version: 2 ** 53 - 1 },
+      { partitions: 65_536, version: remote.view.version + 5 },
+      { version: remote.view.version + viewsPerTerm * 2 ** 20, workers: [] },
+      { version: remote.view.version + viewsPerTerm * (2 ** 21 - 1), workers: [] },
+    ]) {
+      transport.send(views, encodeSignal({ kind: 'view', view: { ...remote.view, ...change }, sent: hand.now() }));
+      await hand.advance(20_000);
+      count += 1;
+      assert.is(await during(tally('x').add(1)), count, JSON.stringify(change));
+      for (const name of ['a', 'b']) assert.ok(workers.get(name)?.member.isReady, name);
+    }
+  }));
 
 test('P12: pins for which the view has no room are refused, and end no worker if they are in the store all the same', () =>
   withWorkers({ names: [], limits: { messageBytesMax: 4_096 } }, async ({ hand, gate, join, during }) => {
