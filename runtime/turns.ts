@@ -113,7 +113,7 @@ export class Turns {
       case 'ahead':
         return this.#hold(activation, envelope);
       case 'stale':
-        if (isEntityPartner(from)) this.#stale(activation, envelope, inbound?.session ?? 0);
+        if (isEntityPartner(from)) this.#stale(activation, from, arrival.session, inbound?.session ?? 0);
         return;
       case 'expired':
         if (envelope.replyTo === '' || isAgain) return;
@@ -206,8 +206,8 @@ export class Turns {
   }
 
   /** It comes from an earlier session than the one that is known: if that is its sender's live one, history was lost (P8). */
-  #stale(activation: Activation, { from, arrival: { session } }: MessageEnvelope, number: number): void {
-    this.#emitProven(activation, { kind: 'stale', to: from, from: activation.address, session, number }, undefined);
+  #stale(activation: Activation, to: PartnerId, session: number, number: number): void {
+    this.#emitProven(activation, { kind: 'stale', to, from: activation.address, session, number }, undefined);
   }
 
   #hold(activation: Activation, envelope: MessageEnvelope): void {
@@ -282,6 +282,9 @@ export class Turns {
 
   #probe(activation: Activation, { from, session, number }: StreamEnvelope): void {
     const inbound = activation.entity.activities.get(from)?.inbound;
+    // All of it was settled before the later one was sent, but how is not remembered here.
+    if (inbound !== undefined && inbound.session > session)
+      return this.#stale(activation, from, session, inbound.session);
     const isProcessed = inbound !== undefined && inbound.session === session && inbound.through >= number;
     const probed: StreamEnvelope = {
       kind: 'probed',

@@ -71,12 +71,14 @@ function withInbox() {
 
 test('Q3, P7, P8: what became of a message is said only by who is proven to be the owner of what it remembers', () => {
   const { turns, activation, posted, unproven } = withInbox();
-  for (const one of [probe(5, 2), probe(5, 4), probe(6, 1)]) turns.run(activation, one);
+  for (const one of [probe(5, 2), probe(5, 4), probe(6, 1), probe(4, 9)]) turns.run(activation, one);
   assert.equal(posted, []);
   assert.equal(unproven, [
     { envelope: probed(5, 3), request: undefined },
     { envelope: probed(5, -4), request: undefined },
     { envelope: probed(6, -1), request: undefined },
+    // Everything of an earlier session was settled before the later one was sent.
+    { envelope: { ...probed(4, 5), kind: 'stale' }, request: undefined },
   ]);
 });
 

@@ -167,12 +167,14 @@ class Site {
 
   /** Until no outbox holds anything. */
   async quiet(): Promise<boolean> {
-    return until(async () => {
-      const { inspector } = this.#first;
+    const { inspector } = this.#first;
+    const isQuiet = async () => {
       for await (const address of inspector.list('teller'))
         if (((await inspector.get(address, { activityCountMax: 0 }))?.outbox.length ?? 0) > 0) return false;
       return true;
-    }, quietMs);
+    };
+    // A server that has just come back may not answer yet.
+    return until(() => isQuiet().catch(() => false), quietMs);
   }
 
   async close(): Promise<void> {

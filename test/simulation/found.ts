@@ -11,6 +11,7 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   64: 'a timer that threw and was cancelled was tried again every millisecond',
   122: 'when the proof of ownership failed, a retransmission lost its date (P7)',
   150: 'a stream that was closing when its entity left memory was never closed (P10)',
+  168: 'a commit that was to end a doubt left after its partition had been given away (P3)',
   307: 'a retransmission of an old session took away the flight of the new one (P7)',
   326: 'a stale worker reported lost history, and reopened its streams (P8)',
   388: 'the late answer to an earlier probe made a dead letter of a message that had been processed (P7)',
