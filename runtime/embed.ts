@@ -17,7 +17,7 @@ import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { Post } from './post.ts';
-import type { Store } from './store.ts';
+import type { Partition, Store } from './store.ts';
 import { openLmdb } from './stores/lmdb.ts';
 import { MemoryStore } from './stores/memory.ts';
 import { Subjects } from './subjects.ts';
@@ -163,7 +163,25 @@ async function compose(options: EmbedOptions, composition: Composition): Promise
     return { name, post, worker };
   });
   for (const { name, worker } of nodes) await worker.start(placement.partitionsOf(name));
-  return new EmbeddedCluster({ ...composition, subjects }, nodes, transport);
+  const endLosses = store.onLoss(({ partition }) => {
+    const owner = partition === undefined ? undefined : placement.workerOf(partition)?.name;
+    const worker = nodes.find(({ name }) => name === owner)?.worker;
+    // The worker was told before, and has let go of it.
+    if (partition !== undefined && worker?.has(partition) === false) claimAgain(worker, partition, composition);
+  });
+  return new EmbeddedCluster({ ...composition, subjects, endLosses }, nodes, transport);
+}
+
+/** What the store has lost is nobody's (P8), and here no view has anybody claim it. */
+function claimAgain(
+  worker: Worker,
+  partition: Partition,
+  { environment, limits }: Pick<Composition, 'environment' | 'limits'>,
+): void {
+  worker.claim([partition]).catch((error: unknown) => {
+    environment.log.warn({ partition, error: String(error) }, 'a partition could not be claimed; tried again');
+    environment.after(limits.retryMs, () => claimAgain(worker, partition, { environment, limits }));
+  });
 }
 
 export function checkFrames(limits: Limits, transport: Transport): void {
@@ -174,8 +192,13 @@ export function checkFrames(limits: Limits, transport: Transport): void {
   );
 }
 
+interface Embedded extends Composition {
+  readonly subjects: Subjects;
+  readonly endLosses: () => void;
+}
+
 class EmbeddedCluster implements Cluster {
-  readonly #composition: Composition & { readonly subjects: Subjects };
+  readonly #composition: Embedded;
   readonly #nodes: readonly Node[];
   readonly #transport: Transport;
   readonly #clients = new Set<Client>();
@@ -184,11 +207,7 @@ class EmbeddedCluster implements Cluster {
   readonly workers: readonly Worker[];
   #closing: Promise<void> | undefined;
 
-  constructor(
-    composition: Composition & { readonly subjects: Subjects },
-    nodes: readonly Node[],
-    transport: Transport,
-  ) {
+  constructor(composition: Embedded, nodes: readonly Node[], transport: Transport) {
     this.#composition = composition;
     this.#nodes = nodes;
     this.#transport = transport;
@@ -233,6 +252,7 @@ class EmbeddedCluster implements Cluster {
   }
 
   async #close(): Promise<void> {
+    this.#composition.endLosses();
     for (const { worker } of this.#nodes) await worker.drain();
     for (const { worker } of this.#nodes) await worker.letGo();
     for (const client of [...this.#clients]) client.close();

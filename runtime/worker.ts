@@ -216,7 +216,12 @@ export class Worker {
   async start(partitions: readonly Partition[]): Promise<void> {
     this.#checkClock();
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
-    if (partitions.length === 0) return;
+    await this.claim(partitions);
+  }
+
+  /** Make these its own and resume what their entities have to do. */
+  async claim(partitions: readonly Partition[]): Promise<void> {
+    if (partitions.length === 0 || this.#isStopped) return;
     const startedAt = this.#environment.now();
     const claims = await this.#options.store.claim(partitions, this.name);
     for (const claim of claims) this.take(claim, startedAt);

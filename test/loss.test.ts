@@ -31,6 +31,7 @@ test('P8, LR1: what a store loses is dropped from memory where that is found, an
       said.map(({ details }) => details),
       [{ worker: worker.name, partitions: [...lost], commits: 2 * lost.size, entities: keys.length }],
     );
+    for (const key of keys) assert.is(await during(tally(key).add(1)), 2, 'it is claimed again, and read');
   }));
 
 test('P8: a loss of an earlier claim says nothing of the present one', () =>
