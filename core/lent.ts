@@ -52,8 +52,9 @@ function isSame(one: Uint8Array, other: Uint8Array): boolean {
   let from = 0;
   if (one.byteOffset % 4 === 0 && other.byteOffset % 4 === 0) {
     const words = length >> 2;
-    const [left, right] = [one, other].map(({ buffer, byteOffset }) => new Int32Array(buffer, byteOffset, words));
-    for (let index = 0; index < words; index++) if (left?.[index] !== right?.[index]) return false;
+    const left = new Int32Array(one.buffer, one.byteOffset, words);
+    const right = new Int32Array(other.buffer, other.byteOffset, words);
+    for (let index = 0; index < words; index++) if (left[index] !== right[index]) return false;
     from = words * 4;
   }
   for (let index = from; index < length; index++) if (one[index] !== other[index]) return false;

@@ -32,6 +32,7 @@ import type {
   RecordChange,
   RecordName,
   Timer,
+  Trial,
 } from '../core/record.ts';
 import { forgetChanges, recordName } from '../core/record.ts';
 import { contentColumns, encode, packContent } from './codec.ts';
@@ -295,7 +296,7 @@ function encodeChange(change: PartChange): Uint8Array | null {
   if ('isLapsed' in change) return encodeHold(change);
   if ('side' in change) return encodeDead(change);
   if ('status' in change) return encodeHistory(change);
-  if ('ends' in change) return encode([change.key, change.ends, change.epoch, change.at]);
+  if ('ends' in change) return encodeTrial(change);
   return encode([change.id, change.name, change.payload]);
 }
 
@@ -307,6 +308,14 @@ function encodeHold({ id, operation, payload, until, isLapsed }: HeldOperation):
   packer.bytes(payload);
   packer.number(until);
   packer.boolean(isLapsed);
+  return packer.end();
+}
+
+function encodeTrial({ key, ends, epoch, at }: Trial): Uint8Array {
+  packer.begin();
+  packer.array(4);
+  packer.text(key);
+  for (const number of [ends, epoch, at]) packer.number(number);
   return packer.end();
 }
 

@@ -263,6 +263,7 @@ const rows: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
     content,
     stack: text,
   }),
+  trial: fc.record({ key: text, ends: anyNumber, epoch: anyNumber, at: anyNumber }),
   history: fc.record({
     version: anyNumber,
     at: anyNumber,
@@ -334,6 +335,7 @@ function readBack(name: string, record: Uint8Array): unknown {
     holds,
     effects,
     dead,
+    trials,
     activities: read,
   } = restoreStored('hold/x', {
     version: 1,
@@ -343,7 +345,7 @@ function readBack(name: string, record: Uint8Array): unknown {
   }).record;
   const [[partner, activity] = []] = [...read];
   if (activity !== undefined) return { partner, message: activity.outbound?.unacked[0] };
-  return [...timers.values(), ...holds.values(), ...effects.values(), ...dead.values()][0];
+  return [...timers.values(), ...holds.values(), ...effects.values(), ...dead.values(), ...trials.values()][0];
 }
 
 const names = {
@@ -352,6 +354,7 @@ const names = {
   hold: 'xx',
   effect: 'fx',
   dead: 'dx',
+  trial: 'nx',
   history: 'h1',
 } as const;
 

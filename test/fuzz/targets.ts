@@ -2,6 +2,7 @@
 import { newActivity } from '../../core/activity.ts';
 import { isSkerryError } from '../../core/errors.ts';
 import { answers, behaviour, command, effect, entity, settled, tentative, unchecked } from '../../core/index.ts';
+import { addPart, recordName } from '../../core/record.ts';
 import {
   decodeAnswer,
   decodeAsk,
@@ -11,6 +12,7 @@ import {
   encodeFailure,
   encodePart,
 } from '../../runtime/asks.ts';
+import { carriedIn, slicesOf } from '../../runtime/carriage.ts';
 import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts } from '../../runtime/codec.ts';
 import type { Envelope } from '../../runtime/envelope.ts';
 import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/persistence.ts';
@@ -88,6 +90,9 @@ function writtenEntity(turns: number): { head: Uint8Array; records: (readonly [s
     commit();
   }
   bench.ask('hold', undefined, { hold: 'h1' });
+  const trial = { key: 'm@client', ends: 1, epoch: 3, at: 1_000 };
+  addPart(bench.record, 'trials', trial.key, trial);
+  bench.record.changes.records.set(recordName.trial(trial.key), trial);
   bench.bury(bench.request('peer/one', contentOf('fail')), new Error('never'));
   commit();
   return { head, records: [...records] };
@@ -112,7 +117,7 @@ const entityTargets: readonly Target[] = [
     decode: (head) => restoreStored(address, { version: 1, head, wakeAt: undefined, records: large.records }),
     check: checkEntity,
   },
-  ...['o', 't', 'x', 'f', 'd', 's', 'u'].map((table): Target => {
+  ...['o', 't', 'x', 'f', 'd', 'n', 's', 'u'].map((table): Target => {
     const records = [...small.records, ...large.records].filter(([name]) => name[0] === table);
     const others = large.records.filter(([name]) => name[0] === 's' && table === 'u');
     return {
@@ -222,6 +227,21 @@ const warm = {
   activities: [['peer/one', activitySample()]] as const,
 };
 const signals: readonly Signal[] = [
+  { kind: 'echo', number: 3 },
+  { kind: 'pinned' },
+  { kind: 'keeping', id: 'a-1', partitions: [1], ask: 3 },
+  { kind: 'boarded', id: 'a-1', partitions: [1] },
+  {
+    kind: 'carried',
+    id: 'a-1',
+    name: 'a',
+    partition: 1,
+    batch: 2,
+    index: 0,
+    count: 1,
+    isAll: true,
+    bytes: new Uint8Array(3),
+  },
   { kind: 'view', view, sent: 5 },
   { kind: 'resolve', replyTo: 'skerry.client.one' },
   { kind: 'announce', entry, viewVersion: 4, sent: 5 },
@@ -297,6 +317,11 @@ export const targets: readonly Target[] = [
     name: 'answer',
     samples: [copy(encodeAnswer({ a: 1 })), copy(encodeFailure(new Error('x')))],
     decode: answerOrFailure,
+  },
+  {
+    name: 'carriage',
+    samples: slicesOf([{ ...warm, partition: 3, isComplete: true }], 1_000_000).map(copy),
+    decode: (bytes) => carriedIn([bytes]),
   },
   ...entityTargets,
 ];
