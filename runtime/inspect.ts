@@ -5,18 +5,20 @@
 import type { Activity } from '../core/activity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, parseAddress, typeOf } from '../core/message.ts';
-import type {
-  DeadLetter,
-  EntityRecord,
-  HeldOperation,
-  HistoryItem,
-  OutboxRow,
-  PendingEffect,
-  Timer,
+import {
+  type DeadLetter,
+  type EntityRecord,
+  type HeldOperation,
+  type HistoryItem,
+  type OutboxRow,
+  type PendingEffect,
+  recordName,
+  type Timer,
 } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
-import { decodeActivity, decodeHistory, restoreStored } from './restoring.ts';
-import type { Partition, Store } from './store.ts';
+import { rowOf } from './codec.ts';
+import { decodeActivity, decodeHistory, readDead, restoreStored } from './restoring.ts';
+import type { Partition, RecordName, Store } from './store.ts';
 
 export interface Inspection {
   readonly address: Address;
@@ -86,19 +88,10 @@ export class Inspector {
     };
   }
 
-  /** The committed turns that a type with `historyMs` keeps, oldest first. */
-  async *history(address: Address): AsyncIterable<HistoryItem> {
-    const entity = this.#entity(address);
-    for (let after: string | undefined; ; ) {
-      const rows = await this.#store.scan(
-        entity,
-        'h',
-        after === undefined ? { limit: pageCount } : { after, limit: pageCount },
-      );
-      for (const [, bytes] of rows) yield decodeHistory(bytes);
-      after = rows[pageCount - 1]?.[0];
-      if (after === undefined) return;
-    }
+  /** The committed turns that a type with `historyMs` keeps, oldest first; those after a version, if one is given. */
+  async *history(address: Address, afterVersion?: number): AsyncIterable<HistoryItem> {
+    const from = afterVersion === undefined ? undefined : recordName.history(afterVersion);
+    for await (const [, bytes] of this.#records(address, 'h', from)) yield decodeHistory(bytes);
   }
 
   /** Addresses of a type, or of all types, in order of their bytes. */
@@ -116,9 +109,29 @@ export class Inspector {
 
   /** Dead letters, of one type or of all, with the entities that keep them. */
   async *dead(type?: string): AsyncIterable<{ readonly address: Address; readonly letter: DeadLetter }> {
-    for await (const address of this.list(type)) {
-      const found = await this.get(address, { activityCountMax: 0 });
-      for (const letter of found?.dead ?? []) yield { address, letter };
+    for await (const address of this.list(type))
+      for await (const [, bytes] of this.#records(address, 'd')) yield { address, letter: readDead(rowOf(bytes)) };
+  }
+
+  /** How many dead letters an entity keeps; nothing else of it is read. */
+  async deadCount(address: Address): Promise<number> {
+    let count = 0;
+    for await (const _ of this.#records(address, 'd')) count += 1;
+    return count;
+  }
+
+  /** An entity's records whose names begin so, in order, from one on. */
+  async *#records(address: Address, prefix: string, from?: RecordName) {
+    const entity = this.#entity(address);
+    for (let after = from; ; ) {
+      const rows = await this.#store.scan(
+        entity,
+        prefix,
+        after === undefined ? { limit: pageCount } : { after, limit: pageCount },
+      );
+      yield* rows;
+      after = rows[pageCount - 1]?.[0];
+      if (after === undefined) return;
     }
   }
 

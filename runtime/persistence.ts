@@ -253,30 +253,38 @@ function writeState(
   records: [RecordName, Uint8Array | null][],
 ): Uint8Array | null {
   const { changes } = record;
-  if (record.stateBytes <= wholeBytesMax) {
-    dropPatches(layout, records);
-    if (layout.snapshotBytes > 0) records.push([recordName.snapshot(), null]);
-    layout.snapshotBytes = 0;
-    return changes.whole ?? encode(record.state.value);
-  }
-  if (!changes.isStateChanged && layout.snapshotBytes > 0) return null;
   const patch = changes.patches === undefined ? undefined : joinPatches(changes.patches);
   const isWorth =
     patch !== undefined &&
     layout.patchCount < patchCountMax &&
     layout.patchBytes + patch.length <= layout.snapshotBytes;
-  if (isWorth) {
+  // Small patches may have made a large state small: seen at the 8th, the 16th, the 32nd, … so that looking costs little.
+  const seen = isWorth && isLookedAt(layout.patchCount) ? encode(record.state.value) : undefined;
+  if (seen !== undefined) record.stateBytes = seen.length;
+  if (record.stateBytes <= wholeBytesMax) {
+    dropPatches(layout, records);
+    if (layout.snapshotBytes > 0) records.push([recordName.snapshot(), null]);
+    layout.snapshotBytes = 0;
+    return seen ?? changes.whole ?? encode(record.state.value);
+  }
+  if (!changes.isStateChanged && layout.snapshotBytes > 0) return null;
+  if (isWorth && !(seen !== undefined && 2 * seen.length <= layout.snapshotBytes)) {
     records.push([recordName.patch(layout.patchCount), patch]);
     layout.patchCount += 1;
     layout.patchBytes += patch.length;
     return null;
   }
-  const whole = changes.whole ?? encode(record.state.value);
+  const whole = seen ?? changes.whole ?? encode(record.state.value);
   dropPatches(layout, records);
   records.push([recordName.snapshot(), whole]);
   record.stateBytes = whole.length;
   layout.snapshotBytes = whole.length;
   return null;
+}
+
+/** Whether the state is measured before the next patch. */
+function isLookedAt(patchCount: number): boolean {
+  return patchCount >= 8 && (patchCount & (patchCount - 1)) === 0;
 }
 
 function joinPatches(patches: readonly Uint8Array[]): Uint8Array {

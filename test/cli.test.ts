@@ -1,12 +1,22 @@
-/** The command line, with real processes: an app that runs, commands that ask it, and commands when nothing runs. */
+/**
+ * The command line, with real processes: an app that runs, commands that ask it, and commands when nothing runs.
+ *
+ * Longer than 400 lines because all of it shares one app that runs.
+ *
+ * Time limit: 300 s.
+ */
 import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { recordName } from '../core/record.ts';
+import { partitionOf } from '../placement/hash.ts';
 import { isAlive } from '../runtime/cli/cluster-note.ts';
 import { controlPath, requestLengthMax } from '../runtime/cli/control.ts';
 import { lookInto } from '../runtime/cli/look.ts';
+import { encode } from '../runtime/codec.ts';
+import { openLmdb } from '../runtime/stores/lmdb.ts';
 import { Child } from './support/child.ts';
 import { type App, appPath, type Ran, Skerry } from './support/skerry.ts';
 import { assert, suite } from './support/suite.ts';
@@ -18,14 +28,18 @@ let data: string;
 let skerry: Skerry;
 let app: App;
 
-cli.before(async () => {
-  temporary = await mkdtemp(join(tmpdir(), 'skerry-cli-'));
-  // controlPath() reads it, here as in the processes.
-  process.env.TMPDIR = temporary;
-  data = join(temporary, 'data');
-  skerry = new Skerry(temporary);
-  app = await skerry.start(appPath, data, '--workers', '2');
-});
+cli.before(
+  async () => {
+    temporary = await mkdtemp(join(tmpdir(), 'skerry-cli-'));
+    // controlPath() reads it, here as in the processes.
+    process.env.TMPDIR = temporary;
+    data = join(temporary, 'data');
+    skerry = new Skerry(temporary);
+    app = await skerry.start(appPath, data, '--workers', '2');
+  },
+  // It builds first.
+  { timeoutMs: 120_000 },
+);
 
 cli.after(async () => {
   skerry.endAll();
@@ -213,6 +227,25 @@ cli('dead letters: list, show, retry and drop; doctor finds them', async () => {
   assert.is((await dead('list')).out, '');
 });
 
+cli(
+  'dead letters: retry and drop for all of a type, or of a reason',
+  async () => {
+    const dead = (...words: string[]) => skerry.run('dead', ...words, '--data', data);
+    await call('counter/sick', 'break', 'true');
+    for (const amount of [1, 2]) await call('sender/x', 'send', `{"to":"sick","amount":${amount}}`);
+    while ((await skerry.lines('dead', 'list', '--data', data)).length < 2);
+    assert.equal(await dead('retry', '--all', '--reason', 'another reason'), { code: 0, out: '', err: '' });
+    const stuck = await dead('retry', '--all', 'counter');
+    assert.is(stuck.code, 1);
+    assert.is(stuck.err.match(/failed again, and stays/g)?.length, 2);
+    assert.is((await dead('retry', '--all', 'counter/sick')).code, 2);
+    await call('counter/sick', 'break', 'false');
+    const { code, out } = await dead('retry', '--all', '--reason', 'is broken');
+    assert.equal([code, out.match(/: retried\n/g)?.length, (await dead('list')).out], [0, 2, '']);
+  },
+  { timeoutMs: 60_000 },
+);
+
 cli('doctor: all is well, for people and for machines', async () => {
   const [shown, machine] = await Promise.all([
     skerry.run('doctor', '--data', data),
@@ -278,6 +311,56 @@ cli('when nobody reads its output any more, run closes in good order', async () 
   assert.is((await going.end('SIGTERM')).code, 0);
   await (await skerry.start(appPath, folder)).end('SIGINT');
 });
+
+/** A folder with one entity that has had many turns, each kept with an input of 1 KB. */
+async function longLog(folder: string, count: number): Promise<void> {
+  const store = await openLmdb(folder, { owner: 'test' });
+  const head = (await inspectedHead()) ?? new Uint8Array();
+  const partition = partitionOf('counter/long', store.partitions);
+  const [claim] = await store.claim([partition], 'test');
+  const input = encode('x'.repeat(1_000));
+  for (let version = 0; version < count; version += 1_000) {
+    const turns = Array.from({ length: 1_000 }, (_, at) => version + at + 1);
+    const records = turns.map(
+      (turn) =>
+        [
+          recordName.history(turn),
+          encode([turn, turn, '@c', 'operation', 'add', input, 'done', [], new Uint8Array()]),
+        ] as const,
+    );
+    const commit = { partition, epoch: claim?.epoch ?? 0, address: 'counter/long', head, records };
+    const wakes = { wakeBefore: undefined, wakeAt: undefined };
+    await store.commit([{ ...commit, ...wakes, expected: version, version: version + 1_000 }]);
+  }
+  await store.close();
+}
+
+async function inspectedHead(): Promise<Uint8Array | undefined> {
+  const store = await openLmdb(data, { readOnly: true });
+  const [loaded] = await store.load([{ partition: partitionOf('stock/tea', store.partitions), address: 'stock/tea' }]);
+  await store.close();
+  return loaded?.head;
+}
+
+cli(
+  'log streams: many turns need no memory, the last ones are read from the end, and a reader may leave',
+  async () => {
+    const folder = join(temporary, 'long');
+    await longLog(folder, 60_000);
+    const whole = await skerry.runWithin(40, 'log', 'counter/long', '--json', '--data', folder);
+    assert.equal([whole.code, whole.out.split('\n').length], [0, 60_001], whole.err);
+    const last = await skerry.lines('log', 'counter/long', '--last', '3', '--data', folder);
+    assert.equal(
+      last.map((turn) => (turn as { version: number }).version),
+      [59_998, 59_999, 60_000],
+    );
+    const left = skerry.begin('log', 'counter/long', '--data', folder);
+    await left.says({ version: 1 });
+    left.stopReading();
+    assert.is((await left.end()).code, 0);
+  },
+  { timeoutMs: 60_000 },
+);
 
 cli('SIGTERM closes in good order; then the remembered app is started for a call, also for two at once', async () => {
   const ended = await app.end('SIGTERM');

@@ -287,6 +287,31 @@ test('F2: when the patches outweigh the snapshot a new one is taken, and they go
   assert.ok(snapshots > 2 && snapshots < 20, `${snapshots}`);
 });
 
+test('F2: a large state that was emptied has its new size soon, however small the patches after it', () => {
+  const { bench, kept, commit } = given();
+  ask(bench, 'set', 'b', 100_000);
+  commit();
+  ask(bench, 'set', 'c', 9_000);
+  commit();
+  ask(bench, 'drop', 'b');
+  commit();
+  assert.ok((kept.records.get('s')?.length ?? 0) > 100_000);
+  for (let count = 0; count < 12; count++) {
+    ask(bench, 'set', 'a', count);
+    commit();
+    assert.equal(pictureOf(kept.restore().record), pictureOf(bench.record));
+  }
+  assert.ok((kept.records.get('s')?.length ?? 0) < 10_000);
+  ask(bench, 'drop', 'c');
+  commit();
+  for (let count = 0; count < 20; count++) {
+    ask(bench, 'set', 'a', count);
+    commit();
+    assert.equal(pictureOf(kept.restore().record), pictureOf(bench.record));
+  }
+  assert.equal([kept.names('s'), kept.names('u')], [[], []], 'it lies in the head again');
+});
+
 test('F2: a turn that changes no state writes none, however large it is', () => {
   const { bench, kept, commit } = given();
   ask(bench, 'set', 'a', 100_000);

@@ -1,14 +1,16 @@
 /** What `doctor` finds in what is stored: entities, dead letters, what is overdue and what waits. Reads every entity. */
 import { typeOf } from '../../core/message.ts';
+import { everythingDone } from '../environment.ts';
 import type { Reading } from '../inspect.ts';
 import type { Given } from './command.ts';
 import { type Finding, note, ok, plural, wrong } from './finding.ts';
-import type { Sight } from './look.ts';
+import { lotsOf, type Sight } from './look.ts';
 import { span } from './time.ts';
 
 /** A timer that is late by this, or a message that waits for this, while an app runs, is wrong, ms. */
 const lateMs = 60_000;
 const pageCount = 1_000;
+/** Several at a time, since each is a wait. */
 const lotCount = 16;
 
 export async function contents(given: Given, sight: Sight, isRunning: boolean): Promise<Finding[]> {
@@ -26,31 +28,21 @@ async function census({ output }: Given, { inspector }: Sight): Promise<{ counts
   const counts = new Map<string, number>();
   const dead = new Map<string, number>();
   let seen = 0;
-  for await (const addresses of lotsOf(inspector.list())) {
-    const found = await Promise.all(addresses.map((address) => inspector.get(address, { activityCountMax: 0 })));
+  for await (const addresses of lotsOf(inspector.list(), lotCount)) {
+    const found = await Promise.all(addresses.map((address) => inspector.deadCount(address)));
     for (const [index, address] of addresses.entries()) {
       const type = typeOf(address);
       counts.set(type, (counts.get(type) ?? 0) + 1);
-      const letters = found[index]?.dead.length ?? 0;
+      const letters = found[index] ?? 0;
       if (letters > 0) dead.set(type, (dead.get(type) ?? 0) + letters);
     }
     seen += addresses.length;
-    if (seen % 1_000 < lotCount) output.live(`looking at entity ${seen.toLocaleString('en')}`);
+    if (seen % 10_000 >= lotCount) continue;
+    output.progress(`looking at entity ${seen.toLocaleString('en')}`);
+    await everythingDone();
   }
-  output.live('');
+  output.progress('');
   return { counts, dead };
-}
-
-/** Several at a time, since each is a wait. */
-async function* lotsOf(addresses: AsyncIterable<string>): AsyncIterable<string[]> {
-  let lot: string[] = [];
-  for await (const address of addresses) {
-    lot.push(address);
-    if (lot.length < lotCount) continue;
-    yield lot;
-    lot = [];
-  }
-  if (lot.length > 0) yield lot;
 }
 
 function countsText(counts: Counts): string {

@@ -1,14 +1,14 @@
 /** `skerry dead`: the messages that will not be tried again by themselves. */
 import type { DeadLetter } from '../../core/record.ts';
-import type { Command, Given } from './command.ts';
+import { type Command, type Given, optionText } from './command.ts';
 import { addressArgument, addressText, escapeText, partnerText, visible } from './escape.ts';
-import { CliError } from './failure.ts';
+import { CliError, failureOf } from './failure.ts';
 import { prettyJson } from './json.ts';
-import { look, missing, requireType } from './look.ts';
+import { look, lotsOf, missing, requireType } from './look.ts';
 import type { Output } from './output.ts';
 import { askedText, contentText, contentValue, payloadValue } from './parts.ts';
 import { clusterNotes, clusterOptions } from './place.ts';
-import { reach } from './reach.ts';
+import { reach, reachAll } from './reach.ts';
 import { suggestion } from './suggest.ts';
 import { relative, timeText } from './time.ts';
 
@@ -18,13 +18,22 @@ export const dead: Command = {
   name: 'dead',
   parameters: '<action> [type/key] [id]',
   summary: 'dead letters: list, show, retry, drop',
-  options: clusterOptions,
+  options: [
+    { flag: '--all', description: 'retry or drop all of them, or those of a type' },
+    { flag: '--reason <text>', description: 'with --all: only those whose reason has this in it' },
+    ...clusterOptions,
+  ],
   notes: [
-    '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input, reason and stack\n  skerry dead retry <type/key> <id> try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it',
+    '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input, reason and stack\n  skerry dead retry <type/key> <id> try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it\n  skerry dead retry --all [type]    each of them, one after the other; drop alike',
     'list and show read the folder, also while an app runs. retry and drop ask the running app, or start the one that ran last.',
     ...clusterNotes,
   ],
-  examples: ['skerry dead list', 'skerry dead list order --json', 'skerry dead retry stock/tea 17'],
+  examples: [
+    'skerry dead list',
+    'skerry dead list order --json',
+    'skerry dead retry stock/tea 17',
+    "skerry dead retry --all order --reason 'connect ECONNREFUSED'",
+  ],
   run: async (given) => {
     const [action = ''] = given.args;
     if (Object.hasOwn(actions, action)) return actions[action as keyof typeof actions](given);
@@ -39,17 +48,22 @@ async function listLetters(given: Given): Promise<number> {
     throw new CliError('usage', 'dead list takes one type', { advice: 'usage: skerry dead list [type]' });
   return look(given, async (sight) => {
     if (type !== undefined) await requireType(sight, type);
-    const found: { address: string; letter: DeadLetter }[] = [];
-    for await (const one of sight.inspector.dead(type)) {
-      if (output.isJson) output.json(letterValue(one.address, one.letter));
-      else found.push(one);
+    let count = 0;
+    for await (const lot of lotsOf(sight.inspector.dead(type), lotCount)) {
+      count += lot.length;
+      if (!output.isJson) showLetters(lot, output, environment.now());
+      for (const { address, letter } of output.isJson ? lot : []) {
+        output.json(letterValue(address, letter));
+        await output.room();
+      }
     }
-    if (output.isJson) return 0;
-    if (found.length === 0) output.note('No dead letters');
-    else showLetters(found, output, environment.now());
+    if (count === 0) output.note('No dead letters');
     return 0;
   });
 }
+
+/** Rows of one table; more are another one. */
+const lotCount = 500;
 
 /** Oldest first. */
 function showLetters(found: readonly { address: string; letter: DeadLetter }[], output: Output, now: number): void {
@@ -128,13 +142,44 @@ async function showLetter(given: Given): Promise<number> {
 
 /** That it exists is looked up first: no app is started for a letter that is not there. */
 async function retryLetter(given: Given): Promise<number> {
+  if (given.options.all === true) return all(given, 'dead-retry');
   const { address, letter } = await letterOf(given);
   return told(given, address, letter, await reach(given, { ask: 'dead-retry', address, id: letter.id }));
 }
 
 async function dropLetter(given: Given): Promise<number> {
+  if (given.options.all === true) return all(given, 'dead-drop');
   const { address, letter } = await letterOf(given);
   return told(given, address, letter, await reach(given, { ask: 'dead-drop', address, id: letter.id }));
+}
+
+/** One after the other, so that nothing piles up; one that fails again is told of and stays. Exit code 1 if any did. */
+async function all(given: Given, ask: 'dead-retry' | 'dead-drop'): Promise<number> {
+  const { args, output } = given;
+  const [, type, ...rest] = args;
+  const reason = optionText(given, 'reason');
+  if (rest.length > 0 || type?.includes('/'))
+    throw new CliError('usage', '--all takes one type, or none', {
+      advice: `usage: skerry ${ask.replace('-', ' ')} --all [type]`,
+    });
+  const failed = await reachAll(given, async ({ request, inspector }) => {
+    let failedCount = 0;
+    for await (const { address, letter } of inspector.dead(type)) {
+      if (reason !== undefined && !letter.reason.includes(reason)) continue;
+      try {
+        told(given, address, letter, await request({ ask, address, id: letter.id }));
+      } catch (error) {
+        const failure = failureOf(error);
+        // Anything else would befall all the others, too.
+        if (failure.code !== 'failed' && failure.code !== 'not-found') throw error;
+        failedCount += 1;
+        output.fail(failure);
+      }
+      await output.room();
+    }
+    return failedCount;
+  });
+  return failed === 0 ? 0 : 1;
 }
 
 function told({ output, args }: Given, address: string, { id, content }: DeadLetter, answer: unknown): number {

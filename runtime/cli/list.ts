@@ -28,6 +28,7 @@ async function listEntities(given: Given): Promise<number> {
       count += 1;
       if (output.isJson) output.json({ address, type: typeOf(address), key: keyOf(address) });
       else output.line(addressText(address));
+      await output.room();
     }
     if (count === 0 && type !== undefined) await requireType(sight, type);
     if (count === 0) output.note(type === undefined ? 'Nothing is stored yet' : `No ${type} is stored yet`);

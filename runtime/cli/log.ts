@@ -6,7 +6,7 @@ import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
 import { addressArgument, addressText, partnerText } from './escape.ts';
 import { CliError } from './failure.ts';
-import { look, missing, type Sight } from './look.ts';
+import { look, lotsOf, missing, type Sight } from './look.ts';
 import { payloadText, payloadValue } from './parts.ts';
 import { clusterNotes, clusterOptions } from './place.ts';
 import { clockText } from './time.ts';
@@ -39,18 +39,42 @@ async function showLog(given: Given): Promise<number> {
   const address = addressArgument(args[0] ?? '');
   const last = lastOf(given);
   return look(given, async (sight) => {
-    if ((await sight.inspector.get(address, { activityCountMax: 0 })) === undefined)
-      throw await missing(sight, address);
-    const items: HistoryItem[] = [];
-    for await (const item of sight.inspector.history(address)) {
-      items.push(item);
-      if (items.length > last) items.shift();
+    const found = await sight.inspector.get(address, { activityCountMax: 0 });
+    if (found === undefined) throw await missing(sight, address);
+    const items = Number.isFinite(last)
+      ? await lastItems(sight, { address, version: found.version }, last)
+      : sight.inspector.history(address);
+    let count = 0;
+    for await (const lot of lotsOf(items, lotCount)) {
+      count += lot.length;
+      if (!output.isJson) showItems(given, lot);
+      for (const item of output.isJson ? lot : []) {
+        output.json(itemValue(address, item));
+        await output.room();
+      }
+      await output.room();
     }
-    if (items.length === 0) return nothingKept(given, sight, address);
-    if (output.isJson) for (const item of items) output.json(itemValue(address, item));
-    else showItems(given, items);
-    return 0;
+    return count === 0 ? nothingKept(given, sight, address) : 0;
   });
+}
+
+/** Rows of one table: more are another table, so that the first is seen soon and none is held. */
+const lotCount = 500;
+
+/** From the end: each turn has a version of its own, and not each has a record. */
+async function lastItems(
+  { inspector }: Sight,
+  { address, version }: { readonly address: Address; readonly version: number },
+  count: number,
+): Promise<HistoryItem[]> {
+  for (let span = count; ; span *= 4) {
+    let items: HistoryItem[] = [];
+    for await (const item of inspector.history(address, Math.max(0, version - span))) {
+      items.push(item);
+      if (items.length >= 2 * count) items = items.slice(-count);
+    }
+    if (items.length >= count || span >= version) return items.slice(-count);
+  }
 }
 
 /** What was sent has no column where nothing was. */

@@ -77,3 +77,15 @@ export async function missing(sight: Sight, address: Address): Promise<CliError>
     advice: `skerry list ${typeOf(address)} shows the keys that there are`,
   });
 }
+
+/** What comes one by one, several at a time. */
+export async function* lotsOf<Item>(items: AsyncIterable<Item> | Iterable<Item>, count: number): AsyncIterable<Item[]> {
+  let lot: Item[] = [];
+  for await (const item of items) {
+    lot.push(item);
+    if (lot.length < count) continue;
+    yield lot;
+    lot = [];
+  }
+  if (lot.length > 0) yield lot;
+}

@@ -4,6 +4,7 @@
  *
  * Owns the choice between text for people and JSON for machines, colours, the width, and the live line.
  */
+import { everythingDone } from '../environment.ts';
 import type { Log } from '../log.ts';
 import { standardLog } from '../log.ts';
 import { visible } from './escape.ts';
@@ -11,6 +12,9 @@ import type { Failure } from './failure.ts';
 import { jsonText } from './json.ts';
 import { type Column, tableLines } from './table.ts';
 import { fitted } from './width.ts';
+
+/** Lines that are written before what else waits has its turn. */
+const linesAtOnce = 200;
 
 const styles = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, magenta: 35, cyan: 36 } as const;
 export type Style = keyof typeof styles;
@@ -21,6 +25,7 @@ export class Output {
   readonly #hasColours: boolean;
   #liveText = '';
   isReaderGone = false;
+  #lineCount = 0;
   #end: (() => void) | undefined;
 
   constructor(isJson: boolean) {
@@ -58,6 +63,24 @@ export class Output {
 
   line(text = ''): void {
     this.#write(process.stdout, `${text}\n`);
+  }
+
+  /**
+   * To be waited for now and then by who writes much: until there is room for more, so that nothing piles up where the reader is
+   * slow, and everything else (a signal, a reader that has gone) comes to its turn.
+   */
+  async room(): Promise<void> {
+    this.#lineCount += 1;
+    if (this.#lineCount % linesAtOnce !== 0) return;
+    await everythingDone();
+    if (process.stdout.writableNeedDrain && !this.isReaderGone)
+      await new Promise<void>((resolve) => void process.stdout.once('drain', resolve));
+  }
+
+  /** How far it has come: on the terminal, also where the result goes elsewhere. */
+  progress(text: string): void {
+    if (process.stderr.isTTY !== true) return;
+    process.stderr.write(text === '' ? '\r\x1b[2K' : `\r\x1b[2K${text}`);
   }
 
   json(value: unknown): void {

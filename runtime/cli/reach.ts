@@ -8,14 +8,16 @@ import { existsSync } from 'node:fs';
 import { isSkerryError } from '../../core/errors.ts';
 import { embed } from '../embed.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
+import type { Inspector } from '../inspect.ts';
 import type { Store } from '../store.ts';
 import { openLmdb } from '../stores/lmdb.ts';
 import { type App, loadApp, shownPath } from './app.ts';
 import type { Given } from './command.ts';
-import { askApp } from './control-client.ts';
+import { askApp, greet } from './control-client.ts';
 import { CliError } from './failure.ts';
 import { remembered, requireFolder } from './folder.ts';
 import { type LiveCluster, withCluster } from './live.ts';
+import { lookInto } from './look.ts';
 import { clusterOf } from './place.ts';
 import { type AppRequest, answer, hostedApp } from './requests.ts';
 
@@ -35,11 +37,41 @@ export async function reach(given: Given, request: AppRequest): Promise<unknown>
   const until = environment.now() + waitMs;
   for (;;) {
     const store = await openUnlessInUse(folder, 'skerry call', environment.now() >= until);
-    if (store !== undefined) return embedded(given, { app, store, request });
+    if (store !== undefined) return embedded(given, { app, store }, ({ hosted }) => answer(hosted, request));
     await pause(environment);
     const started = await askApp(folder, request);
     if (started !== undefined) return started.answer;
   }
+}
+
+/** The app for many requests, and what is stored. */
+export interface Reached {
+  readonly request: (request: AppRequest) => Promise<unknown>;
+  readonly inspector: Inspector;
+}
+
+/** The same for many requests: the app is started once where none runs. */
+export async function reachAll<Result>(given: Given, body: (reached: Reached) => Promise<Result>): Promise<Result> {
+  const { folder, environment } = given;
+  const place = clusterOf(given);
+  if (place !== undefined)
+    return withCluster(given, place, (cluster) =>
+      body({ request: (request) => askCluster(cluster, request), inspector: cluster.inspector }),
+    );
+  if ((await greet(folder)) !== undefined)
+    return lookInto(folder, ({ inspector }) => body({ request: (request) => askRunning(folder, request), inspector }));
+  requireFolder(folder);
+  const app = await rememberedApp(folder);
+  const store = await openWaiting(folder, 'skerry dead', environment);
+  return embedded(given, { app, store }, ({ hosted, inspector }) =>
+    body({ request: (request) => answer(hosted, request), inspector }),
+  );
+}
+
+async function askRunning(folder: string, request: AppRequest): Promise<unknown> {
+  const told = await askApp(folder, request);
+  if (told === undefined) throw new CliError('closed', 'The app that ran on this folder has ended: ask again');
+  return told.answer;
 }
 
 /** As a client of the cluster: its hook decides, and what the input must be only the turn knows. */
@@ -64,15 +96,21 @@ async function rememberedApp(folder: string): Promise<App> {
   );
 }
 
-async function embedded(
+interface Hosted {
+  readonly hosted: ReturnType<typeof hostedApp>;
+  readonly inspector: Inspector;
+}
+
+async function embedded<Result>(
   given: Given,
-  { app, store, request }: { app: App; store: Store; request: AppRequest },
-): Promise<unknown> {
+  { app, store }: { app: App; store: Store },
+  body: (hosted: Hosted) => Promise<Result>,
+): Promise<Result> {
   try {
     const environment = machineEnvironment(given.output.log('error'));
     const cluster = await embed({ behaviours: app.behaviours, limits: app.limits, store, environment });
     try {
-      return await answer(hostedApp(cluster, app.behaviours, {}), request);
+      return await body({ hosted: hostedApp(cluster, app.behaviours, {}), inspector: cluster.inspector });
     } finally {
       await cluster.close();
     }
