@@ -43,7 +43,7 @@ export class LossReport {
   found({ partition, commits }: Loss, entities: number): void {
     if (partition === undefined) {
       this.#environment.log.error(
-        { worker: this.#worker, commits },
+        { worker: this.#worker },
         'the data folder was put back to what it held earlier: commits that were acknowledged are gone; all goes on from what the folder has (P8)',
       );
       return;

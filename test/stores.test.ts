@@ -23,7 +23,8 @@ storeSuite('memory', async () => {
 });
 
 storeSuite('lmdb', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'skerry-'));
+  const parent = await mkdtemp(join(tmpdir(), 'skerry-'));
+  const folder = join(parent, 'data');
   let store = await openLmdb(folder);
   const reopen = async (): Promise<Store> => {
     await store.close();
@@ -32,7 +33,7 @@ storeSuite('lmdb', async () => {
   };
   const close = async (): Promise<void> => {
     await store.close();
-    await rm(folder, { recursive: true });
+    await rm(parent, { recursive: true });
   };
   return { store, reopen, close };
 });

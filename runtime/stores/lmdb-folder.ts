@@ -16,7 +16,7 @@ import { readFileSync } from 'node:fs';
 import { open, readFile, rename, statfs, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Effect, SkerryError } from '../../core/errors.ts';
-import type { Loss } from '../store.ts';
+import { newMachineId } from '../environment.ts';
 
 /** One process that has a folder open. */
 export interface FolderUser {
@@ -68,22 +68,43 @@ export async function syncFolders(folder: string, topmost: string): Promise<void
   }
 }
 
+/** Who a store is, and how often it was opened or closed. */
+export interface Identity {
+  readonly id: string;
+  readonly uses: number;
+}
+
+/** Of a folder that is only looked into, and that nobody has opened since stores have one, the id is ''. */
+export function identityOf(note: Uint8Array | undefined): Identity {
+  const parsed = note === undefined ? undefined : parseNote(note);
+  const { id, uses } = isRecord(parsed) ? parsed : {};
+  return { id: typeof id === 'string' ? id : '', uses: typeof uses === 'number' ? uses : 0 };
+}
+
+/** It is used once more. */
+export function usedAgain({ id, uses }: Identity): Identity {
+  return { id: id === '' ? newMachineId() : id, uses: uses + 1 };
+}
+
+export function identityNote(identity: Identity): Uint8Array {
+  return noteOf(identity);
+}
+
 /**
- * Holds the number of a folder's last transaction against what was noted beside it, where no copy that is put back reaches, and notes what it has now. Returns
- * what is missing. Where nothing may be written beside it nothing is noted, and nobody finds out.
+ * Holds how often a folder was used, as it was found, against what was noted beside it, where no copy that is put back reaches, and
+ * notes what that is now. Returns whether the folder is older. Where nothing may be written beside it nothing is noted, and nobody
+ * finds out. It counts uses, not transactions of LMDB: a compacted copy begins those anew.
  */
-export async function witness(folder: string, id: string, transactions: number): Promise<Loss | undefined> {
+export async function witness(folder: string, now: Identity, found: number): Promise<boolean> {
   const path = `${folder}.witness`;
-  const noted = await readFile(path).then(parseNote, () => undefined);
-  const { id: of, transactions: last } = isRecord(noted) ? noted : {};
-  const missing = of === id && typeof last === 'number' ? Math.max(0, last - transactions) : 0;
+  const noted = identityOf(await readFile(path).catch(() => undefined));
   // Half a note is none: a crash in the middle of this leaves the one before, or none.
   const draft = `${path}.${process.pid}`;
-  await writeFile(draft, noteOf({ id, transactions })).then(
+  await writeFile(draft, noteOf(now)).then(
     () => rename(draft, path),
     () => undefined,
   );
-  return missing === 0 ? undefined : { partition: undefined, epoch: 0, commits: missing };
+  return noted.id === now.id && noted.uses > found;
 }
 
 function absent(error: unknown): undefined {

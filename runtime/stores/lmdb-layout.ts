@@ -4,7 +4,7 @@
  *   heads     address                              → version, wakeAt, head      one put and one read per small commit
  *   records   length of address, address, name     → bytes                      an entity's records lie side by side
  *   wakes     home, wakeAt, address                → nothing                    soonest first
- *   meta      'format' | 'users' | 'epoch/' number → JSON | JSON | epoch, owner
+ *   meta      'format' | 'users' | 'identity' | 'epoch/' number → JSON | JSON | JSON | epoch, owner
  *             'pin/' home, address | 'lease/' name → worker | JSON
  *
  * A change here that an older version would misread is a new format: raise `formatVersion` in `lmdb-folder.ts`.

@@ -22,7 +22,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import { isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
-import { machineNow, newMachineId } from '../environment.ts';
+import { machineNow } from '../environment.ts';
 import type {
   Along,
   Claim,
@@ -43,6 +43,9 @@ import {
   causeOf,
   checkDataFile,
   formatNote,
+  type Identity,
+  identityNote,
+  identityOf,
   inUse,
   joinUsers,
   leaveUsers,
@@ -52,6 +55,7 @@ import {
   thisProcess,
   unknownFormat,
   unopenable,
+  usedAgain,
   witness,
 } from './lmdb-folder.ts';
 import {
@@ -97,8 +101,8 @@ interface Databases {
   readonly meta: Bytes;
 }
 
-interface Entered {
-  readonly id: string;
+/** As it was found. */
+interface Entered extends Identity {
   readonly partitions: number;
 }
 
@@ -141,9 +145,11 @@ async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
   try {
     await checkDataFile(path);
     databases = openDatabases(path, options.readOnly ?? false);
-    const { id, partitions } = await enterOnce(path, databases, options);
-    const loss = options.readOnly ? undefined : await witness(path, id, lastTransaction(databases));
-    return new LmdbStore(path, databases, { ...options, id, partitions, loss });
+    const entered = await enterOnce(path, databases, options);
+    const { id, uses } = entered;
+    const isOlder = !options.readOnly && (await witness(path, { id, uses: uses + 1 }, uses));
+    const loss = isOlder ? { partition: undefined, epoch: 0, commits: 0 } : undefined;
+    return new LmdbStore(path, databases, { ...options, ...entered, loss });
   } catch (error) {
     await databases?.root.close();
     openFolders.delete(path);
@@ -263,8 +269,8 @@ class LmdbStore implements Store {
       // On a full disk the note that this process has the folder open stays; it holds as long as the process lives.
       const databases = this.#databases;
       if (databases !== undefined && !this.#options.readOnly) {
-        await leave(this.#writes, databases).catch(causeOf);
-        await witness(this.#path, this.id, lastTransaction(databases));
+        const left = await leave(this.#writes, databases).catch(() => undefined);
+        if (left !== undefined) await witness(this.#path, left, left.uses);
       }
     } finally {
       await this.#databases?.root.close();
@@ -425,7 +431,7 @@ async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOp
   if (options.readOnly) {
     const note = meta.getBinary('format');
     if (note === undefined) throw new SkerryError('not-found', `There is no data of Skerry in ${path}`);
-    return { id: identityOf(meta), partitions: partitionsOf(path, note, options.partitions) };
+    return { ...identityOf(meta.getBinary('identity')), partitions: partitionsOf(path, note, options.partitions) };
   }
   const join = () => {
     const note = meta.getBinary('format');
@@ -436,21 +442,23 @@ async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOp
       joinUsers(path, meta.getBinary('users'), thisProcess(options.shared ?? false, options.owner ?? '')),
     );
     if (note === undefined) meta.putSync('format', formatNote(partitions));
-    if (identityOf(meta) === '') meta.putSync('id', Buffer.from(newMachineId()));
-    return { id: identityOf(meta), partitions };
+    const found = identityOf(meta.getBinary('identity'));
+    const used = usedAgain(found);
+    meta.putSync('identity', identityNote(used));
+    return { id: used.id, uses: found.uses, partitions };
   };
   return writes.run((write) => meta.childTransaction(write), join);
 }
 
-/** Of a folder that is only looked into, and that nobody has opened since stores have one: ''. */
-function identityOf(meta: Bytes): string {
-  return meta.getBinary('id')?.toString() ?? '';
-}
-
-async function leave(writes: Writes, { meta }: Databases): Promise<void> {
-  await writes.run(
+async function leave(writes: Writes, { meta }: Databases): Promise<Identity> {
+  return writes.run(
     (write) => meta.childTransaction(write),
-    () => void meta.putSync('users', leaveUsers(meta.getBinary('users'), thisProcess(false, ''))),
+    () => {
+      const used = usedAgain(identityOf(meta.getBinary('identity')));
+      meta.putSync('identity', identityNote(used));
+      meta.putSync('users', leaveUsers(meta.getBinary('users'), thisProcess(false, '')));
+      return used;
+    },
   );
 }
 
