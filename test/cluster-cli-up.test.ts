@@ -71,7 +71,9 @@ cli('up starts workers and servers, and other commands find them by the folder',
     (workers as { name: string; state: string }[]).map(({ name, state }) => [name, state]),
     ['worker-1', 'worker-2', 'worker-3'].map((name) => [name, 'ready']),
   );
-  assert.is((await run('doctor')).code, 0);
+  const { code, out } = await run('doctor');
+  assert.is(code, 0, out);
+  assert.match(out, /ok +permissions +NATS keeps this login/);
   failed(await run('up', appPath), 4, /app\.ts is up on .* already, in process \d+\n/);
 });
 

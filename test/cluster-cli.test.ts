@@ -147,6 +147,7 @@ cli('doctor: all is well with a cluster, for people and machines', async () => {
     /ok +workers +2 ready/,
     /ok +clocks/,
     /ok +partitions +32 partitions/,
+    /note +permissions +this login may do all that workers may/,
   ])
     assert.match(shown.out, line);
   assert.match(shown.out, /note +versions +2 side by side: 1\.2, \(none\)\n/);

@@ -5,7 +5,7 @@ import type { Given } from './command.ts';
 import { contents } from './contents.ts';
 import { failureOf } from './failure.ts';
 import { type Finding, nodeVersion, note, ok, plural, wrong } from './finding.ts';
-import { type LiveCluster, type LiveWorker, withCluster } from './live.ts';
+import { isOpenToAll, type LiveCluster, type LiveWorker, withCluster } from './live.ts';
 import { partitionsOf, splitsOf, stateOf, versionText } from './owners.ts';
 import type { ClusterPlace } from './place.ts';
 
@@ -41,6 +41,7 @@ async function look(given: Given, cluster: LiveCluster): Promise<Finding[]> {
   found.push(
     ...workersFindings(workers),
     networkFinding(workers),
+    permissionsFinding(await isOpenToAll(place)),
     serviceFinding(workers),
     clocksFinding(given, workers),
     viewsFinding(workers),
@@ -96,6 +97,12 @@ function networkFinding(workers: readonly LiveWorker[]): Finding {
   return wrong('network', `the cluster is split: ${splits.join('; ')}: look at the routes between the NATS servers`, {
     splits,
   });
+}
+
+function permissionsFinding(isOpen: boolean): Finding {
+  if (!isOpen) return ok('permissions', 'NATS keeps this login from what only workers may', { isOpen });
+  const why = 'NATS has no permissions (skerry permissions prints them), or it is a worker’s';
+  return note('permissions', `this login may do all that workers may: ${why}`, { isOpen });
 }
 
 function serviceFinding(workers: readonly LiveWorker[]): Finding {

@@ -11,6 +11,7 @@ import type { Client } from '../client.ts';
 import { connect, type RemoteCluster } from '../connect.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
 import { Inspector } from '../inspect.ts';
+import { silentLog } from '../log.ts';
 import { RemoteStore } from '../remote-store.ts';
 import { type KnownType, type Report, readReport, readTypes } from '../report.ts';
 import { Subjects } from '../subjects.ts';
@@ -138,6 +139,22 @@ export async function withCluster<Result>(
       asking.close();
       await remote.close();
     }
+  } finally {
+    await transport.close();
+  }
+}
+
+/** Whether the server lets this login hear what is only for workers: then nobody is kept from anything, or it is a worker's. */
+export async function isOpenToAll(place: ClusterPlace): Promise<boolean> {
+  // To be refused is what is hoped for, and no error to be logged.
+  const transport = await openNats({ ...place.nats, name: 'skerry' }, machineEnvironment(silentLog));
+  try {
+    transport.listen(new Subjects(place.cluster).worker('doctor'), () => undefined);
+    await transport.ready();
+    return true;
+  } catch (error) {
+    if (isSkerryError(error, 'transport-failed')) return false;
+    throw error;
   } finally {
     await transport.close();
   }

@@ -23,7 +23,7 @@ import type { Environment } from '../environment.ts';
 import type { Log } from '../log.ts';
 import { Member } from '../member.ts';
 import { decodeSignal } from '../signals.ts';
-import { Subjects } from '../subjects.ts';
+import { type Party, Subjects } from '../subjects.ts';
 import type { Transport } from '../transport.ts';
 import { Chance } from './chance.ts';
 import { type Coverage, operationOf } from './coverage.ts';
@@ -375,11 +375,11 @@ export class SimulatedCluster {
   // ---- clients
 
   /** A client that knows the view. Rejects if nobody tells it one for long. */
-  async connect(name: string, identity: string): Promise<SimulatedClient> {
+  async connect(name: string, identity: string, as: Party): Promise<SimulatedClient> {
     const { time, network, limits, watch, seed } = this.#parts;
     const node = newNode(name, this.#clockOf(name));
     const transport = network.transport(node);
-    const mail = /^skerry\.simulated\.tool\./;
+    const mail = /^skerry\.simulated\.(?:call|gate|tool)\./;
     const send = (subject: string, bytes: Uint8Array) => {
       if (mail.test(subject))
         for (const envelope of decodeFrame(bytes).envelopes) {
@@ -391,8 +391,7 @@ export class SimulatedCluster {
     const remote = await connect({
       transport: { ...transport, send },
       cluster: 'simulated',
-      // It resolves dead letters besides.
-      as: 'tool',
+      as,
       limits,
       environment: this.#environment(node),
       identity,

@@ -196,7 +196,7 @@ export class Network {
 
   #markDuplicated(subject: string, frame: Uint8Array): void {
     // Only workers get calls; what else there is has no envelopes in it.
-    if (!/\.(?:worker|call|tool)\./.test(subject)) return;
+    if (!/\.(?:worker|call|gate|tool)\./.test(subject)) return;
     for (const envelope of decodeFrame(frame).envelopes) {
       if (envelope.kind === 'message' && envelope.call > 0)
         this.duplicatedInputs.push(Buffer.from(envelope.content.payload).toString('latin1'));

@@ -13,6 +13,7 @@ import { Placement } from '../../placement/placement.ts';
 import { viewOf } from '../../placement/view.ts';
 import type { Authorise } from '../authorise.ts';
 import { hostedTypes } from '../embed.ts';
+import type { Party } from '../subjects.ts';
 import { Chance } from './chance.ts';
 import { Chaos } from './chaos.ts';
 import { type SimulatedClient, SimulatedCluster, type WorkerKind } from './cluster.ts';
@@ -30,8 +31,11 @@ export interface Stage {
   readonly limits: Limits;
   /** Of the transport. */
   readonly frameBytesMax: number;
-  /** A client on a node of its own, of an identity or (by default) of none. Resolves when it knows a view. */
-  connect(name: string, identity?: string): Promise<SimulatedClient>;
+  /**
+   * A client on a node of its own, of an identity or (by default) of none; a tool unless it is said to be less. Resolves when it
+   * knows a view.
+   */
+  connect(name: string, identity?: string, as?: Party): Promise<SimulatedClient>;
   /** Chance for one concern: the same for the same seed and name. */
   chance(concern: string): Chance;
   /** True time, ms. */
@@ -246,7 +250,7 @@ class Run {
       limits: this.#limits,
       frameBytesMax: this.#frameBytesMax,
       image: this.#image,
-      connect: (name, identity = '') => this.#cluster.connect(name, identity),
+      connect: (name, identity = '', as = 'tool') => this.#cluster.connect(name, identity, as),
       chance: (concern) => new Chance(seed, concern),
       now: () => this.#time.now,
       sleep: (ms) => new Promise((resolve) => void this.#time.schedule(this.#director, ms, 'sleep', resolve)),

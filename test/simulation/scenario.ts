@@ -193,7 +193,7 @@ function scenario(): Scenario {
       calls = new Calls(stage);
       talk = new Exchange(stage, calls);
       const clients = await Promise.all(
-        [sealer, '', ''].map((identity, index) => stage.connect(`c${index + 1}`, identity)),
+        [sealer, '', ''].map((identity, index) => stage.connect(`c${index + 1}`, identity, 'client')),
       );
       const crowd = { stage, calls, exchange: talk, rings: ringKeys(stage.chance('rings').pick([3, 6, 10])) };
       await Promise.all(clients.map((client) => drive(stage, client, (number) => act(crowd, client, number))));
@@ -233,7 +233,7 @@ function lossyScenario(): Scenario {
       calls = new Calls(stage);
       talk = new Exchange(stage, calls);
       const clients = await Promise.all(
-        [sealer, '', ''].map((identity, index) => stage.connect(`c${index + 1}`, identity)),
+        [sealer, '', ''].map((identity, index) => stage.connect(`c${index + 1}`, identity, 'client')),
       );
       const use = (client: SimulatedClient, number: number) =>
         client.chance.hits(0.6)
