@@ -94,7 +94,7 @@ export type Recipient<Contract extends AnyEntity, To extends AnyEntity> = Sender
 };
 
 /** `void` that an async function does not satisfy: a turn never waits. */
-type Returned<Output> = 0 extends 1 & Output ? Output : [Output] extends [void] ? void | undefined : Output;
+type Returned<Output> = Output | (0 extends 1 & Output ? never : [Output] extends [void] ? undefined : never);
 
 export interface TentativeHandlers<Contract extends AnyEntity, Input, Output> {
   // Properties, not methods: a method's parameters are compared both ways, and a wrong input would compile.
@@ -107,7 +107,7 @@ type Handler<Contract extends AnyEntity, Operation extends AnyOperation> =
   Operation extends Command<infer _G, infer Input, infer Output>
     ? (turn: Turn<Contract>, input: Input) => Returned<Output>
     : Operation extends Query<infer _G, infer Input, infer Output>
-      ? (view: View<Contract>, input: Input) => Returned<DeepReadonly<Output>>
+      ? (view: View<Contract>, input: Input) => DeepReadonly<Output>
       : Operation extends Tentative<infer _G, infer Input, infer Output>
         ? TentativeHandlers<Contract, Input, Output>
         : never;

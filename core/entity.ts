@@ -50,15 +50,18 @@ export interface Hold {
   readonly id: string;
 }
 
+/** What a compiler says of it: a query is asked by clients, and a turn never waits. There is nothing of it to call. */
+export interface QueryCannotBeSentFromATurn {
+  readonly kind: 'query';
+}
+
 /** What a turn can send to another entity: recorded in the turn, sent after its commit. Queries are not among it. */
 export type Sender<Operations extends OperationMap> = {
-  readonly [Name in keyof Operations as Operations[Name] extends { kind: 'query' }
-    ? never
-    : Name]: Operations[Name] extends Command<infer Given, infer _I, infer _O>
+  readonly [Name in keyof Operations]: Operations[Name] extends Command<infer Given, infer _I, infer _O>
     ? (...input: InputArguments<Given>) => void
     : Operations[Name] extends Tentative<infer Given, infer _I, infer _O>
       ? (...input: InputArguments<Given>) => Hold
-      : never;
+      : QueryCannotBeSentFromATurn;
 };
 
 /** A tentative operation that was accepted, in the hands of a client. */
@@ -84,19 +87,26 @@ export interface CallOptions {
   readonly keyLifeMs?: number;
 }
 
+/** `(input, options?)` where the operation has an input; else `(options?)`, or, as for all others, `(undefined, options?)`. */
+export type CallArguments<Given> = 0 extends 1 & Given
+  ? [input?: Given, options?: CallOptions]
+  : [Given] extends [void]
+    ? [options?: CallOptions] | [input: undefined, options?: CallOptions]
+    : [...InputArguments<Given>, options?: CallOptions];
+
 /** What a client can ask of an entity. */
 export type Caller<Operations extends OperationMap> = {
   readonly [Name in keyof Operations]: Operations[Name] extends Command<infer Given, infer _I, infer Output>
-    ? (...input: [...InputArguments<Given>, options?: CallOptions]) => Promise<Output>
+    ? (...input: CallArguments<Given>) => Promise<Output>
     : Operations[Name] extends Query<infer Given, infer _I, infer Output>
-      ? (...input: [...InputArguments<Given>, options?: CallOptions]) => Promise<Output>
+      ? (...input: CallArguments<Given>) => Promise<Output>
       : Operations[Name] extends Tentative<infer Given, infer _I, infer Output>
-        ? (...input: [...InputArguments<Given>, options?: CallOptions]) => Promise<AcceptedHold<Output>>
+        ? (...input: CallArguments<Given>) => Promise<AcceptedHold<Output>>
         : never;
 };
 
 /** Names that every object has, or that make an object look like something else. */
-const reservedNames = new Set([
+const reserved = [
   'constructor',
   'prototype',
   'then',
@@ -105,7 +115,35 @@ const reservedNames = new Set([
   'toJSON',
   'valueOf',
   'hasOwnProperty',
-]);
+] as const;
+const reservedNames: ReadonlySet<string> = new Set(reserved);
+
+/** An error on the operation that has one of these names. */
+type WellNamed<Operations> = {
+  readonly [Name in keyof Operations & (typeof reserved)[number]]: `'${Name}' cannot name an operation`;
+};
+
+type Leaf = string | number | bigint | boolean | null | undefined | Uint8Array;
+
+/**
+ * A type as it can be stored: itself, but for what is no data, which has an error in its place. What may be anything at
+ * run time (`unknown`, `any`) is left to the check that is made there.
+ */
+export type Storable<Value> = Value extends Leaf
+  ? Value
+  : Value extends Date
+    ? 'a Date cannot be stored: store milliseconds'
+    : Value extends ReadonlyMap<unknown, unknown>
+      ? 'a Map cannot be stored: store an object or an array of pairs'
+      : Value extends ReadonlySet<unknown>
+        ? 'a Set cannot be stored: store an array'
+        : Value extends Promise<unknown>
+          ? 'a Promise cannot be stored: a turn does not wait'
+          : Value extends RegExp | Error | ArrayBuffer | symbol | ((...parameters: never) => unknown)
+            ? 'this cannot be stored: store plain data'
+            : Value extends object
+              ? { [Name in keyof Value]: Storable<Value[Name]> }
+              : Value;
 const operationPattern = /^[a-zA-Z][a-zA-Z0-9]{0,63}$/;
 
 /**
@@ -126,8 +164,8 @@ export function entity<
 >(
   type: Type,
   definition: {
-    readonly initial: (key: string) => State;
-    readonly operations: Operations;
+    readonly initial: (key: string) => State & Storable<NoInfer<State>>;
+    readonly operations: Operations & WellNamed<Operations>;
     readonly activities?: Activities;
   },
 ): Entity<Type, State, Operations, Activities> {

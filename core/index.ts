@@ -13,10 +13,14 @@ export {
   type Declined,
   type DeepReadonly,
   type Durability,
+  type EffectHandler,
   type Handlers,
   type Partner,
+  type Recipient,
   settled,
+  type TentativeHandlers,
   type Turn,
+  type Upgrade,
   type View,
   type When,
 } from './behaviour.ts';
@@ -30,21 +34,30 @@ export {
 } from './effect.ts';
 export {
   type AcceptedHold,
+  type ActivityMap,
   type ActivityOf,
+  type AnyActivityOf,
   type AnyEntity,
+  type CallArguments,
   type Caller,
   type CallOptions,
   type Entity,
   entity,
   type Hold,
+  type InputArguments,
+  type QueryCannotBeSentFromATurn,
+  type Sender,
   type StateOf,
+  type Storable,
 } from './entity.ts';
 export { type Effect, type ErrorCode, errorCodes, isSkerryError, SkerryError } from './errors.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export { type Address, addressOf, parseAddress } from './message.ts';
 export {
+  type AnyOperation,
   type Command,
   command,
+  type OperationMap,
   type Query,
   query,
   type Schema,

@@ -32,7 +32,7 @@ interface Target {
 
 const recipients = new References<Target>(
   ({ scope, to, timer, when }, name, operation, given) => scope.ask(to, { timer, when }, name, operation, given[0]),
-  (operation) => operation.kind !== 'query',
+  () => true,
 );
 
 interface Outgoing {
@@ -177,6 +177,11 @@ export class TurnScope {
     given: unknown,
   ): Hold | undefined {
     this.checkOpen();
+    if (operation.kind === 'query')
+      throw new SkerryError(
+        'invalid-definition',
+        `'${name}' of ${to} is a query: a turn cannot send it, since it never waits; an effect can ask`,
+      );
     const hold = operation.kind === 'tentative' ? { entity: to, operation: name, id: this.#newId() } : undefined;
     const content: Content = {
       kind: 'operation',

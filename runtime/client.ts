@@ -25,6 +25,7 @@ import { encode } from './codec.ts';
 import type { Envelope } from './envelope.ts';
 
 const nothing = new Uint8Array(0);
+const callOptions: ReadonlySet<string> = new Set<keyof CallOptions>(['deadlineMs', 'idempotencyKey', 'keyLifeMs']);
 
 export class Client {
   readonly #parts: ClientParts;
@@ -37,8 +38,7 @@ export class Client {
     this.#partner = clientPartner(parts.identity, parts.environment.newId());
     this.#calls = new Calls(parts, this.#partner);
     this.#references = new References<Address>(
-      (address, name, operation, given) =>
-        this.#perform(address, name, operation.kind, given[0], (given[1] ?? {}) as CallOptions),
+      (address, name, operation, given) => this.#ask(address, name, operation, given),
       () => true,
     );
   }
@@ -77,6 +77,18 @@ export class Client {
     const content: Content = { kind, operation, payload: encode(id), hold: '', wantsAnswer: false };
     const row = await this.#message(address, content, {});
     outputOf(address, kind, row);
+  }
+
+  /** Without an input the options may come first; what is none of them would be an input. */
+  #ask(address: Address, name: string, operation: AnyOperation, given: readonly unknown[]): Promise<unknown> {
+    const isAlone = operation.input === undefined && given.length === 1;
+    const [input, options = {}] = isAlone ? [undefined, given[0]] : given;
+    const known = typeof options === 'object' && options !== null ? (options as CallOptions) : undefined;
+    if (known !== undefined && (!isAlone || Object.keys(known).every((option) => callOptions.has(option))))
+      return this.#perform(address, name, operation.kind, input, known);
+    const what = isAlone ? 'takes no input, only options' : 'has wrong options';
+    const text = `${address} ${name} ${what}: { ${[...callOptions].join(', ')} }`;
+    return Promise.reject(new SkerryError('invalid-input', text));
   }
 
   #perform(

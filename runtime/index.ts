@@ -1,6 +1,9 @@
 /**
  * The public entry of the runtime: start a cluster, talk to it, look inside.
  */
+export type { Activity } from '../core/activity.ts';
+export type { DeadLetter, HeldOperation, HistoryItem, OutboxRow, PendingEffect, Timer } from '../core/record.ts';
+export type { View as PlacementView, WorkerEntry } from '../placement/view.ts';
 export type { Authorise } from './authorise.ts';
 export type { Client } from './client.ts';
 export { type ConnectOptions, connect, type RemoteCluster } from './connect.ts';

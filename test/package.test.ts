@@ -15,6 +15,9 @@ import { machinePath, root } from './support/tree.ts';
 
 const packed = suite('package');
 
+/** The oldest compiler that declarations are for; README says the same. */
+const oldest = '5.6';
+
 /** Where the tarball lies, and the user's project: made once, since installing takes longer than all the tests. */
 let folder: string;
 let project: string;
@@ -60,6 +63,7 @@ packed.before(
     project = await mkdtemp(join(folder, 'project-'));
     await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }));
     const others = await sameVersions('valibot', 'typescript', 'tsx', '@types/node');
+    others.push(`typescript-oldest@npm:typescript@~${oldest}.0`);
     await succeed(
       project,
       'npm',
@@ -140,15 +144,42 @@ packed("README's example compiles against the packed declarations, libraries che
       types: ['node'],
     };
     await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['quickstart.ts'] }));
-    await succeed(project, join(project, 'node_modules/.bin/tsc'), '-p', project, '--pretty', 'false');
+    // Two packages have a command of that name.
+    const tsc = join(project, 'node_modules/typescript/bin/tsc');
+    await succeed(project, process.execPath, tsc, '-p', project, '--pretty', 'false');
   }
 });
 
-packed("README's example runs", async () => {
-  await writeFile(join(project, 'quickstart.ts'), await quickstart());
-  const output = await succeed(project, process.execPath, '--import', 'tsx', 'quickstart.ts');
-  assert.ok(output.trim() !== '', 'it prints something');
-});
+packed(
+  'what an application infers can be named in its own declarations, by the newest compiler and the oldest supported',
+  async () => {
+    assert.match(await readFile(join(root, 'README.md'), 'utf8'), new RegExp(`TypeScript ${oldest} or later`));
+    await writeFile(join(project, 'exported.ts'), await readFile(join(root, 'test/support/exported.ts.txt'), 'utf8'));
+    const strict = { target: 'es2023', module: 'nodenext', strict: true, skipLibCheck: false, types: ['node'] };
+    const compilerOptions = { ...strict, declaration: true, outDir: 'out' };
+    await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['exported.ts'] }));
+    for (const compiler of ['typescript', 'typescript-oldest'])
+      await succeed(
+        project,
+        process.execPath,
+        join(project, 'node_modules', compiler, 'bin/tsc'),
+        '-p',
+        project,
+        '--pretty',
+        'false',
+      );
+  },
+);
+
+packed(
+  "README's example runs",
+  async () => {
+    await writeFile(join(project, 'quickstart.ts'), await quickstart());
+    const output = await succeed(project, process.execPath, '--import', 'tsx', 'quickstart.ts');
+    assert.ok(output.trim() !== '', 'it prints something');
+  },
+  { timeoutMs: 200_000 },
+);
 
 packed('npx skerry --help shows the commands', async () => {
   const output = await succeed(project, 'npx', '--no', '--', 'skerry', '--help');

@@ -61,7 +61,8 @@ export class Image {
   /** By sender, receiver and session: its closing is durable. */
   readonly everClosing = new Set<string>();
   /** By entity, client, session and number: the answer that was stored first. */
-  readonly answers = new Map<string, Uint8Array>();
+  // Spelled out: a compiler before 5.7 does not read what is inferred of it.
+  readonly answers: Map<string, Uint8Array> = new Map();
   /** By entity and id: effects that a durable turn asked for. */
   readonly everAsked = new Set<string>();
   readonly #sessions = new Map<string, number>();

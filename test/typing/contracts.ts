@@ -1,7 +1,19 @@
 /** What contracts infer: states, inputs before and after validation, outputs, activities, and what callers may call. */
-import type { AcceptedHold, ActivityOf, Caller, CallOptions, Hold, Sender, StateOf } from '../../core/entity.ts';
+
+import { behaviour, type DeepReadonly } from '../../core/behaviour.ts';
+import type {
+  AcceptedHold,
+  ActivityOf,
+  Caller,
+  CallOptions,
+  Hold,
+  QueryCannotBeSentFromATurn,
+  Sender,
+  StateOf,
+} from '../../core/entity.ts';
 import { entity } from '../../core/entity.ts';
-import { command, query, unchecked } from '../../core/operation.ts';
+import { command, query, type Schema, unchecked } from '../../core/operation.ts';
+import type { Cluster } from '../../runtime/embed.ts';
 import type { Customer, Order, Stock } from './shop.ts';
 
 type Equal<Left, Right> =
@@ -57,8 +69,10 @@ export async function callersTakeOptionsLast(stock: Caller<(typeof Stock)['opera
   await stock.note(undefined, options);
   // @ts-expect-error options come after the input
   await stock.receive(options);
-  // @ts-expect-error options are not an input
   await stock.clear(options);
+  await stock.available(options);
+  // @ts-expect-error it takes no input, and this is no option
+  await stock.clear({ units: 1 });
   // @ts-expect-error no such option
   await stock.receive({ units: 1 }, { timeoutMs: 1 });
 }
@@ -82,9 +96,9 @@ export async function callersRefuseWrongInput(stock: Caller<(typeof Stock)['oper
 }
 
 export function sendersCarryNoQueries(): void {
-  type Sendable = keyof Sender<(typeof Stock)['operations']>;
-  same<Sendable, 'receive' | 'count' | 'clear' | 'reserve' | 'inspect' | 'label' | 'note'>();
-  same<keyof Sender<(typeof Order)['operations']>, 'place'>();
+  type Stocks = Sender<(typeof Stock)['operations']>;
+  same<Stocks['available'], QueryCannotBeSentFromATurn>();
+  same<Sender<(typeof Order)['operations']>['state'], QueryCannotBeSentFromATurn>();
 }
 
 export function uncheckedSchemasKeepTheirTypes(): void {
@@ -95,4 +109,75 @@ export function uncheckedSchemasKeepTheirTypes(): void {
   type Plainly = Caller<(typeof Plain)['operations']>;
   same<Parameters<Plainly['put']>, [input: { value: number }, options?: CallOptions]>();
   same<ReturnType<Plainly['last']>, Promise<number>>();
+}
+
+export function whatCannotBeStoredIsAnErrorOnItsField(): void {
+  entity('plain', {
+    initial: () => ({
+      // @ts-expect-error milliseconds
+      at: new Date(),
+      // @ts-expect-error an object or pairs
+      map: new Map<string, number>(),
+      // @ts-expect-error an array
+      deep: { list: [{ set: new Set<string>() }] },
+      // @ts-expect-error a function
+      run: () => 1,
+      fine: {
+        text: '',
+        list: [1],
+        bytes: new Uint8Array(),
+        big: 1n,
+        none: null,
+        maybe: undefined as string | undefined,
+      },
+    }),
+    operations: {},
+  });
+  // @ts-expect-error one of a union
+  entity('plain', { initial: (): { at: Date | null } => ({ at: null }), operations: {} });
+  interface Tree {
+    readonly name: string;
+    readonly children: readonly Tree[];
+  }
+  const Forest = entity('forest', {
+    initial: (): { root: Tree; loose: unknown; by: Record<string, Tree> } => ({
+      root: { name: '', children: [] },
+      loose: 1,
+      by: {},
+    }),
+    operations: {},
+  });
+  same<StateOf<typeof Forest>, { root: Tree; loose: unknown; by: Record<string, Tree> }>();
+}
+
+export function reservedNamesAreErrorsOnTheirOperations(): void {
+  // @ts-expect-error every object has it
+  entity('plain', { initial: () => ({}), operations: { toJSON: command() } });
+  // @ts-expect-error a reference has an activity
+  entity('plain', { initial: () => ({}), operations: { fine: command(), activity: command() } });
+}
+
+/** A type made for any value: its operations may be of it, and are typed where it is used. */
+function register<Value>(type: string, schema: Schema<Value>) {
+  const Register = entity(type, {
+    initial: () => ({ values: [] as unknown[] }),
+    operations: { put: command(schema, schema), last: query(schema) },
+  });
+  const made = behaviour(Register, {
+    put(turn, value) {
+      turn.state.values.push(value);
+      return value;
+    },
+    last: (view) => view.state.values.at(-1) as DeepReadonly<Value>,
+  });
+  return { Register, made };
+}
+
+export async function genericTypesAreTypedWhereTheyAreUsed(cluster: Pick<Cluster, 'entity'>): Promise<void> {
+  const { Register } = register('texts', unchecked<string>());
+  const put: string = await cluster.entity(Register, 'a').put('x');
+  const last: string = await cluster.entity(Register, 'a').last({ deadlineMs: 1 });
+  // @ts-expect-error a text
+  await cluster.entity(Register, 'a').put(1);
+  return void [put, last];
 }
