@@ -9,6 +9,7 @@ import {
   accept,
   acknowledge,
   type Content,
+  excess,
   floorOf,
   frontEndOf,
   frontOf,
@@ -105,6 +106,15 @@ test('A2: a copy is refused past its own dates, and at their edges still taken, 
     assert.is.not(judge(inbound, arrivalOf({ sent: 20 }), 120, limits), 'expired');
     assert.is(judge(inbound, arrivalOf({ sent: 20 }), 121, limits), 'expired');
   }
+});
+
+test('A7: what asks to be remembered for longer than lifeMsMax, by its date or by its key, is excessive; at the edge it is not', () => {
+  const bounded = { ...limits, lifeMsMax: 5_000 };
+  const verdict = (change: Partial<Arrival>) => judge(undefined, arrivalOf(change), 50, bounded);
+  const edge = 50 + bounded.lifeMsMax + bounded.skewMaxMs;
+  assert.equal([verdict({ expires: edge }), verdict({ expires: edge + 1 })], ['next', 'excessive']);
+  assert.equal([verdict({ keepMs: 5_000 }), verdict({ keepMs: 5_001 })], ['next', 'excessive']);
+  assert.match(String(excess(arrivalOf({ expires: 9_050, keepMs: 7 }), 50, bounded)), / 9000 ms; lifeMsMax is 5000/);
 });
 
 test('P12: answers that nobody can ask for any more make no client hear of a full store', () => {

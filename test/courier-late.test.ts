@@ -1,7 +1,7 @@
 /** What comes to the courier of a worker that is behind: answers and acknowledgements that belong to another history. */
 import type { Content } from '../core/activity.ts';
 import { newActivity, newOutbound } from '../core/activity.ts';
-import { behaviour, command, defaultLimits, entity } from '../core/index.ts';
+import { behaviour, command, defaultLimits, entity, type Limits } from '../core/index.ts';
 import { activityWith, enqueueMessage, recordName } from '../core/record.ts';
 import { Activation, sentOf } from '../runtime/activation.ts';
 import { Courier, type Sign } from '../runtime/courier.ts';
@@ -26,7 +26,7 @@ const content: Content = {
 };
 
 /** A courier, and an entity with messages 1 and 2 of session 5 in its outbox, which expire at once, mostly. */
-function withOutbox(lifeMs = 1_000) {
+function withOutbox(lifeMs = 1_000, limits: Partial<Limits> = {}) {
   const environment = new HandEnvironment();
   const posted: Envelope[] = [];
   const signs: Sign[] = [];
@@ -34,7 +34,7 @@ function withOutbox(lifeMs = 1_000) {
   const ownership = new Ownership(store, environment, () => undefined);
   const courier = new Courier({
     environment,
-    limits: defaultLimits,
+    limits: { ...defaultLimits, ...limits },
     ownership,
     post: (envelope) => void posted.push(envelope),
     wakeBy: () => undefined,
@@ -219,6 +219,73 @@ test('P8, P7: what expired in a history that is gone becomes a dead letter; what
   courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
   await environment.advance(10);
   assert.equal([record.dead.size, record.outboxCount, outbound.session], [1, 0, 8]);
+});
+
+/** The same, taken off by its owner. */
+async function flying(lifeMs?: number, limits?: Partial<Limits>) {
+  const given = withOutbox(lifeMs, limits);
+  const { environment, store, ownership, courier, activation } = given;
+  const [claim] = await store.claim([0], 'this worker');
+  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  courier.resume(activation);
+  await environment.advance(10);
+  const retryAt = () => activation.flights?.get(partner)?.retryAt ?? 0;
+  return { ...given, retryAt };
+}
+
+test('P12: of one stream no more is on its way than a window, and an acknowledgement lets the next go', async () => {
+  const { courier, activation, posted } = await flying(60_000, { windowCountMax: 1 });
+  const seqs = () => posted.map((one) => (one.kind === 'message' ? one.arrival.seq : one.kind));
+  assert.equal(seqs(), [1]);
+  courier.acknowledged(activation, { kind: 'ack', to: 'stock/near', from: partner, session: 5, number: 1 });
+  assert.equal(seqs(), [1, 2]);
+});
+
+test('Q3, P7: a receiver is asked what became of a message only when it refuses every copy, also by its own clock', async () => {
+  const { environment, courier, activation, posted } = await flying(1_000);
+  const kindsAt = async (ms: number) => {
+    posted.length = 0;
+    await environment.advance(ms);
+    const flight = activation.flights?.get(partner);
+    if (flight !== undefined) flight.retryAt = environment.now();
+    courier.retry(activation, environment.now());
+    await environment.advance(10);
+    return posted.map(({ kind }) => kind);
+  };
+  assert.equal(await kindsAt(1_000), []);
+  assert.equal(await kindsAt(defaultLimits.skewMaxMs - 100), []);
+  assert.equal(await kindsAt(200), ['probe']);
+});
+
+test('P12: pauses between tries double, up to the longest', async () => {
+  const { environment, courier, activation, retryAt } = await flying(10_000_000);
+  const { retryMs, retryMsMax } = defaultLimits;
+  for (let attempts = 1; attempts < 10; attempts++) {
+    await environment.advance(retryAt() - environment.now());
+    courier.retry(activation, environment.now());
+    await environment.idle();
+    const expected = Math.min(retryMs * 2 ** attempts, retryMsMax);
+    const pause = retryAt() - environment.now();
+    assert.ok(pause >= 0.75 * expected - 1 && pause <= 1.25 * expected + 1, `${pause} after ${attempts} tries`);
+  }
+});
+
+test('P7: what went to where a partner was is sent again at once, and for the others nothing changes', async () => {
+  const { environment, courier, activation, retryAt } = await flying(60_000);
+  const before = retryAt();
+  courier.hasten(activation, (one) => one !== partner);
+  assert.is(retryAt(), before);
+  courier.hasten(activation, (one) => one === partner);
+  assert.is(retryAt(), environment.now());
+});
+
+test('V2, P8: an activation that was dropped while its owner was asked says nothing of lost history', async () => {
+  const { environment, courier, activation, signs } = await flying(60_000);
+  courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
+  activation.phase = 'dropped';
+  await environment.advance(10);
+  assert.equal(signs, []);
+  assert.is(activation.record?.activities.get(partner)?.outbound?.session, 5);
 });
 
 test.run();

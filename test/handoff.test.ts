@@ -153,6 +153,7 @@ test('E3, P9: what comes along with a partition is not believed of an entity who
       carried: [],
       released: undefined,
     });
+    assert.not(worker?.isActive(address));
     open();
     assert.is(await during(tally(key).count()), 2);
     await hand.advance(40_000);

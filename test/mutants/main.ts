@@ -2,23 +2,23 @@
  * `npm run mutants`: shows that the tests can fail. Each mutant is a small edit of the source that removes one mechanism;
  * it must be caught by the unit tests that it names, or by the simulator within 2,000 seeds.
  *
- *     npm run mutants [-- word …]      those with one of the words in their name; two at a time
+ *     npm run mutants [-- word …]                       those with one of the words in their name; two at a time
+ *     npm run mutants -- --generate <file> [--seeds N]  every small slip of one source file, see `slips.ts`
  *
  * Each is applied to a copy of the tree, never to the tree itself. An edit whose text is not there exactly once fails:
  * a list that has fallen behind the code proves nothing. Ends with `N caught, N missed`; exit code 1 if any was missed.
  */
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from '../support/job.ts';
+import { parseArgs } from 'node:util';
 import { clusterMutants } from './cluster.ts';
 import { deliveryMutants } from './delivery.ts';
 import { foundMutants } from './found.ts';
 import { type Mutant, mutants } from './list.ts';
+import { generate } from './slips.ts';
+import { codeOf, makeCopy, simulation, sourceOf } from './tree.ts';
 import { trustMutants } from './trust.ts';
 
-const root = join(import.meta.dirname, '..', '..');
-const copied = ['core', 'placement', 'runtime', 'test', 'examples', 'package.json', 'tsconfig.json'];
 const seedsMax = 2_000;
 const baselineSeeds = 30;
 const parallelMax = 2;
@@ -32,41 +32,23 @@ interface Outcome {
   readonly seconds: number;
 }
 
-function makeCopy(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'skerry-mutant-'));
-  for (const name of copied) cpSync(join(root, name), join(folder, name), { recursive: true });
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
-  return folder;
-}
-
 /** The source with the edit; throws if what it edits is not there exactly once. */
 function mutated(mutant: Mutant): string {
-  const source = readFileSync(join(root, mutant.file), 'utf8');
+  const source = sourceOf(mutant.file);
   const count = source.split(mutant.find).length - 1;
   if (count !== 1) throw new Error(`'${mutant.name}': the text to edit stands ${count} times in ${mutant.file}`);
   return source.replace(mutant.find, () => mutant.replace);
 }
 
-/** Only a verdict counts: a run that does not end in time says nothing, neither for nor against. */
-async function verdictOf(
-  folder: string,
-  parameters: readonly string[],
-  limitMs: number,
-): Promise<'passes' | 'fails' | 'no verdict'> {
-  const command = [process.execPath, '--import', 'tsx', ...parameters] as const;
-  const { how, exitCode } = await run({ command, folder, limitMs, closeMs: 1_000 });
-  if (how !== 'by itself') return 'no verdict';
-  return exitCode === 0 ? 'passes' : 'fails';
-}
-
-function simulation(seeds: number): string[] {
-  return ['test/simulation/main.ts', '--seeds', String(seeds), '--jobs', '1', '--stop'];
+/** Only a verdict counts: a run that does not end in time says nothing. */
+function isFailure(code: number | undefined): boolean {
+  return code !== undefined && code !== 0;
 }
 
 async function judge(mutant: Mutant, folder: string): Promise<string | undefined> {
   for (const name of mutant.tests)
-    if ((await verdictOf(folder, [`test/${name}.test.ts`], testLimitMs)) === 'fails') return `test/${name}.test.ts`;
-  return (await verdictOf(folder, simulation(seedsMax), simulationLimitMs)) === 'fails' ? 'the simulator' : undefined;
+    if (isFailure(await codeOf(folder, [`test/${name}.test.ts`], testLimitMs))) return `test/${name}.test.ts`;
+  return isFailure(await codeOf(folder, simulation(seedsMax), simulationLimitMs)) ? 'the simulator' : undefined;
 }
 
 async function tryMutant(mutant: Mutant, folder: string): Promise<Outcome> {
@@ -74,7 +56,7 @@ async function tryMutant(mutant: Mutant, folder: string): Promise<Outcome> {
   const path = join(folder, mutant.file);
   writeFileSync(path, mutated(mutant));
   const caughtBy = await judge(mutant, folder);
-  writeFileSync(path, readFileSync(join(root, mutant.file)));
+  writeFileSync(path, sourceOf(mutant.file));
   return { mutant, caughtBy, seconds: (performance.now() - startedAt) / 1_000 };
 }
 
@@ -83,16 +65,23 @@ async function checkTree(chosen: readonly Mutant[]): Promise<void> {
   for (const mutant of chosen) mutated(mutant);
   const folder = makeCopy();
   for (const name of new Set(chosen.flatMap(({ tests }) => tests))) {
-    if ((await verdictOf(folder, [`test/${name}.test.ts`], testLimitMs)) !== 'passes')
+    if ((await codeOf(folder, [`test/${name}.test.ts`], testLimitMs)) !== 0)
       throw new Error(`test/${name}.test.ts fails without any mutant`);
   }
-  if ((await verdictOf(folder, simulation(baselineSeeds), simulationLimitMs)) !== 'passes')
+  if ((await codeOf(folder, simulation(baselineSeeds), simulationLimitMs)) !== 0)
     throw new Error('the simulator finds violations without any mutant');
   rmSync(folder, { recursive: true });
 }
 
 async function main(): Promise<void> {
-  const words = process.argv.slice(2);
+  const { values, positionals: words } = parseArgs({
+    options: { generate: { type: 'string' }, seeds: { type: 'string', default: '20' } },
+    allowPositionals: true,
+  });
+  if (values.generate !== undefined) {
+    process.exitCode = (await generate(values.generate, Number(values.seeds))) ? 0 : 1;
+    return;
+  }
   const chosen = [...mutants, ...clusterMutants, ...deliveryMutants, ...foundMutants, ...trustMutants].filter(
     ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
   );
