@@ -98,6 +98,11 @@ export interface Limits {
   readonly groupCountMax: number;
   /** Bytes after which a group takes no further entity. */
   readonly groupBytesMax: number;
+  /**
+   * While entities have waited for longer than this until a group takes them, no further turns are run, ms: what waits in a
+   * mailbox can still be turned away in time, what waits for the store cannot.
+   */
+  readonly storeWaitMsMax: number;
 }
 
 export const defaultLimits: Limits = {
@@ -145,6 +150,7 @@ export const defaultLimits: Limits = {
   activityCountMax: 64,
   groupCountMax: 2_048,
   groupBytesMax: 8_388_608,
+  storeWaitMsMax: 500,
 };
 
 /** The longest time that may be declared, ms: a hundred years. With it no date leaves the safe integers. */

@@ -41,6 +41,8 @@ export class Batch {
   /** Activities whose outbox grew or closes, and what of it this batch makes durable. */
   sent: Map<Activity, Sent> | undefined;
   effects: PendingEffect[] | undefined;
+  /** Since when it waits for a group to take it, ms of the steady clock. */
+  since = 0;
   /** Of the requests and what they are answered. */
   bytes = 0;
   queryCount = 0;

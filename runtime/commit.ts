@@ -24,6 +24,11 @@ import type { Ownership } from './ownership.ts';
 import { drain } from './persistence.ts';
 import { type Commit, type Outcome, type Store, StoreAway } from './store.ts';
 
+/** However little the store has taken so far, so many may wait: else a burst would begin one by one. */
+const behindCountMin = 256;
+/** Weight of the last group in what the store takes. */
+const smoothing = 0.3;
+
 export type Failure = Exclude<Outcome, 'committed'> | 'store-refused' | 'store-away' | 'store-unknown';
 
 export interface CommitSink {
@@ -31,6 +36,8 @@ export interface CommitSink {
   released(activation: Activation, batch: Batch): void;
   /** The commit did not happen, or nobody knows: drop the activation. */
   failed(activation: Activation, failure: Failure, error: unknown): void;
+  /** A group has been concluded, and the next one is on its way. */
+  concluded(): void;
 }
 
 /** Commits that are no activation's. */
@@ -56,6 +63,10 @@ export class CommitQueue {
   #waiting: Activation[] = [];
   readonly #beside: Beside[] = [];
   #underWayCount = 0;
+  #waitedMs = 0;
+  /** Entities that the store has taken in a millisecond, smoothed; until it has taken some it may take any number. */
+  #takenPerMs = Number.POSITIVE_INFINITY;
+  #concludedAt = 0;
   #isScheduled = false;
   #idle: (() => void)[] = [];
   #nextConcluded: (() => void)[] = [];
@@ -82,6 +93,7 @@ export class CommitQueue {
   }
 
   #enqueue(activation: Activation): void {
+    if (activation.gathering !== undefined) activation.gathering.since = this.#environment.steady();
     this.#waiting.push(activation);
     this.#schedule();
   }
@@ -108,6 +120,20 @@ export class CommitQueue {
       if (this.#isBusy) this.#nextConcluded.push(resolve);
       else this.#environment.soon(resolve);
     });
+  }
+
+  /** Whether the store takes less than turns bring: more waits than it takes in `storeWaitMsMax`, or something for longer. */
+  get isBehind(): boolean {
+    const { length } = this.#waiting;
+    if (length === 0) return false;
+    if (length > Math.max(behindCountMin, this.#takenPerMs * this.#limits.storeWaitMsMax)) return true;
+    const since = this.#waiting[0]?.gathering?.since;
+    return since !== undefined && this.#environment.steady() - since > this.#limits.storeWaitMsMax;
+  }
+
+  /** How long the last entity that was concluded had waited, ms; 0 if none waits now. */
+  get waitMs(): number {
+    return this.#isBusy ? this.#waitedMs : 0;
   }
 
   get #isBusy(): boolean {
@@ -214,6 +240,8 @@ export class CommitQueue {
   }
 
   #conclude(flying: readonly Flying[], outcomes: readonly Outcome[], startedAt: number): void {
+    const since = flying[0]?.batch.since ?? 0;
+    this.#measure(flying.length, since, startedAt);
     for (let index = 0; index < flying.length; index++) {
       const { activation, batch, version, wakeAt } = flying[index] as Flying;
       if (activation.phase === 'dropped') continue;
@@ -233,11 +261,22 @@ export class CommitQueue {
     this.#end();
   }
 
+  #measure(count: number, since: number, startedAt: number): void {
+    const now = this.#environment.steady();
+    if (since > 0) this.#waitedMs = now - since;
+    const began = Math.max(this.#concludedAt, now - Math.max(0, this.#environment.now() - startedAt));
+    const perMs = count / Math.max(1, now - began);
+    if (this.#takenPerMs === Number.POSITIVE_INFINITY) this.#takenPerMs = perMs;
+    else this.#takenPerMs += (perMs - this.#takenPerMs) * smoothing;
+    this.#concludedAt = now;
+  }
+
   /** A group has been concluded, one way or the other. */
   #end(): void {
     this.#underWayCount -= 1;
     for (const resolve of this.#nextConcluded.splice(0)) resolve();
     this.flush();
+    this.#sink.concluded();
   }
 
   #fail(flying: readonly Flying[], error: unknown): void {

@@ -11,6 +11,8 @@
  *   be asked, and one that many talk to written to.
  * - W6 A copy of what is held already is not turned away, and takes no place of its own in a mailbox where many wait.
  * - W7 No turn starts while the answers that wait for the store are past the bound in bytes.
+ * - W8 While the store is behind, entities that need it run no turns: what waits can be turned away when it is late, and what
+ *   has been run cannot.
  */
 import type { Limits } from '../core/limits.ts';
 import { isEntityPartner } from '../core/message.ts';
@@ -39,6 +41,8 @@ export interface PumpParts {
   readonly limits: Limits;
   readonly post: (envelope: Envelope) => void;
   readonly run: (activation: Activation, item: Item) => void;
+  /** Whether more waits for the store than it takes in time. */
+  readonly isBehind: () => boolean;
   /** Some turns have been run, and input gets its chance: what they decided may go to the store meanwhile. */
   readonly paused: () => void;
 }
@@ -48,6 +52,9 @@ export class Pump {
   readonly #limits: Limits;
   readonly #run: (activation: Activation, item: Item) => void;
   readonly #paused: () => void;
+  readonly #isBehind: () => boolean;
+  /** Those with turns to run that wait until the store is no longer behind (W8). */
+  #behind: Activation[] = [];
   readonly #registerFrom: number;
   readonly #watch: TurnWatch | undefined;
   readonly #crowds: Crowds;
@@ -62,6 +69,7 @@ export class Pump {
     this.#limits = parts.limits;
     this.#run = parts.run;
     this.#paused = parts.paused;
+    this.#isBehind = parts.isBehind;
     const { turnMsMax } = parts.limits;
     this.#watch = turnMsMax > 0 ? parts.environment.watchTurns?.(turnMsMax) : undefined;
     this.#crowds = new Crowds({ ...parts, roomFor: (activation) => this.#roomFor(activation) });
@@ -246,6 +254,14 @@ export class Pump {
     this.#start();
   }
 
+  /** The store may have caught up: those that waited for it go on (W8). */
+  resume(): void {
+    if (this.#behind.length === 0 || this.#isBehind()) return;
+    this.#list = this.#behind.concat(this.#list);
+    this.#behind = [];
+    this.#start();
+  }
+
   #start(): void {
     if (this.#isPumping || this.#isStopped || this.held.pendingBytes >= this.#limits.workerQueueBytesMax) return;
     this.#isPumping = true;
@@ -285,6 +301,10 @@ export class Pump {
   }
 
   #runSome(activation: Activation): number {
+    if (activation.behaviour.durability === 'turn' && this.#isBehind()) {
+      this.#behind.push(activation);
+      return 0;
+    }
     activation.isListed = false;
     activation.usedAt = this.#environment.steady();
     let count = 0;

@@ -34,12 +34,17 @@ import { recall } from './resting.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
 
+/** A store that is faster than this is not what makes a call late, ms. */
+const lateMsMin = 50;
+
 export interface TurnParts extends Omit<AttemptParts, 'caution'>, CautionParts {
   readonly courier: Courier;
   readonly closing: Closing;
   readonly post: (envelope: Envelope) => void;
   /** The activation's batch waits for the store (or, for volatile types, may go at once). */
   readonly commit: (activation: Activation) => void;
+  /** How long what is run now will wait for the store, about, ms. */
+  readonly waitMs: () => number;
   /** Whether there is room to hold one more message ahead of its turn (N3). */
   readonly mayHold: (activation: Activation) => boolean;
   /** Send what needs a proof of ownership first (P9). */
@@ -138,7 +143,7 @@ export class Turns {
     const retry = activation.retries?.get(from);
     // Another copy of a message that threw: its own retry is planned already (N2).
     if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
-    if (this.#isFull(activation, envelope)) return;
+    if (this.#isFull(activation, envelope) || this.#isTooLate(activation, envelope)) return;
     const request: Request = { kind: 'message', partner: from, arrival, content };
     const isDone = this.#attempt(activation, from, envelope, request);
     if (isDone) this.#runAhead(activation, from);
@@ -151,6 +156,16 @@ export class Turns {
     const bytesMax = this.#parts.limits.keptAnswerBytesMax;
     const { floor } = envelope.arrival;
     if (!keepsTooMuch(inbound, { floor, now: this.#parts.environment.now(), bytesMax })) return false;
+    this.#reply(activation, envelope, 'overloaded');
+    return true;
+  }
+
+  /** What would be durable only after its caller has given up is not run: the store takes no more for it (W8). */
+  #isTooLate(activation: Activation, envelope: MessageEnvelope): boolean {
+    if (envelope.replyTo === '' || activation.behaviour.durability !== 'turn') return false;
+    // Twice, since it varies: who is served at the last moment is mostly served too late.
+    const waitMs = 2 * this.#parts.waitMs();
+    if (waitMs < lateMsMin || this.#parts.environment.now() + waitMs < envelope.arrival.expires) return false;
     this.#reply(activation, envelope, 'overloaded');
     return true;
   }

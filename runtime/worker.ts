@@ -129,7 +129,7 @@ export class Worker {
       ready: (activation) => this.#ready(activation),
       readActivity: (activation, partner) => this.#residents.readActivity(activation, partner),
       wakeBy,
-      mayHold: (activation) => this.#pump.mayHold(activation),
+      ...this.#limiting,
       confirm: (activation, unproven) => this.#confirm(activation, unproven),
     });
     this.#housekeeping = new Housekeeping({
@@ -147,11 +147,20 @@ export class Worker {
     this.#handover = this.#newHandover(inside);
   }
 
+  /** What turns ask before they take anything on. */
+  get #limiting() {
+    return {
+      waitMs: () => this.#commits.waitMs,
+      mayHold: (activation: Activation) => this.#pump.mayHold(activation),
+    };
+  }
+
   #newPump(base: Pick<PumpParts, 'environment' | 'limits' | 'post'>): Pump {
     return new Pump({
       ...base,
       run: (activation, item) => this.#run(activation, item),
       paused: () => this.#commits.flush(),
+      isBehind: () => this.#commits.isBehind,
     });
   }
 
@@ -207,6 +216,7 @@ export class Worker {
     return {
       released: (activation, batch) => this.#released(activation, batch),
       failed: (activation, failure, error) => this.#failures.failed(activation, failure, error),
+      concluded: () => this.#pump.resume(),
     };
   }
 

@@ -180,6 +180,38 @@ test('W7, P12: so do those of a worker’s other entities', () => {
   });
 });
 
+test('W8: while the store is behind no turns are run', () =>
+  withTallies({}, async (given) => {
+    const { hand, gate, cluster, tally, during } = given;
+    for (const key of ['a', 'b', 'c', 'd', 'e']) await during(tally(key).add(1));
+    const turns = cluster.workers[0]?.figures.turns ?? 0;
+    const open = gate.holdCommits();
+    const first = watch(tally('a').add(1));
+    await hand.advance(5);
+    // Two groups may be under way; what comes then waits for one of them.
+    const second = watch(tally('b').add(1));
+    await hand.advance(5);
+    const third = watch(tally('e').add(1));
+    await hand.advance(600);
+    const [late, long] = [watch(tally('c').add(1, { deadlineMs: 50 })), watch(tally('d').add(1))];
+    await hand.advance(100);
+    assert.is(cluster.workers[0]?.figures.turns, turns + 3);
+    open();
+    await hand.advance(100);
+    assert.equal([first.value, second.value, third.value, long.value], [2, 2, 2, 2]);
+    assert.equal(codesOf([late]), ['deadline'], 'it waited where it could still be left undone');
+    assert.is(await during(tally('c').count()), 1);
+    assert.equal(heldOf(given), nothing);
+  }));
+
+test('W8: what needs no store is run all the same', () =>
+  withTallies({ behaviour: { durability: 'none' } }, async ({ hand, gate, tally }) => {
+    gate.holdCommits();
+    const calls = times(600, (index) => watch(tally(`k${index}`).add(1)));
+    await hand.advance(1_000);
+    assert.ok(calls.every(({ value }) => value === 1));
+  }));
+
 test('N3, P12: what is held ahead of its turn takes a quarter of what an entity may hold, in messages and in bytes', async () => {
   for (const limits of [{ mailboxCountMax: 40 }, { mailboxBytesMax: 4 * 10 * (envelopeBytes + 100) }])
     await withTallies({ limits }, async (given) => {

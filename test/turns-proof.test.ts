@@ -41,7 +41,7 @@ const probed = (session: number, number: number): StreamEnvelope => ({
 });
 
 /** An entity that has processed messages 1 to 3 of session 5; what leaves at once, and what waits for a proof. */
-function withInbox() {
+function withInbox(waitMs = 0) {
   const posted: Envelope[] = [];
   const unproven: Unproven[] = [];
   const turns = new Turns({
@@ -57,6 +57,7 @@ function withInbox() {
     commit: () => undefined,
     readActivity: () => undefined,
     wakeBy: () => undefined,
+    waitMs: () => waitMs,
     mayHold: () => true,
     confirm: (_, one) => void unproven.push(one),
   });
@@ -80,6 +81,25 @@ test('Q3, P7, P8: what became of a message is said only by who is proven to be t
     // Everything of an earlier session was settled before the later one was sent.
     { envelope: { ...probed(4, 5), kind: 'stale' }, request: undefined },
   ]);
+});
+
+test('W8: a call that could not be durable in time is turned away, with nothing done; a message of an entity is not', () => {
+  const content: Content = { kind: 'operation', operation: 'none', payload: nothing, hold: '', wantsAnswer: false };
+  const runs = (waitMs: number, lifeMs: number, from: string) => {
+    const { turns, activation, posted } = withInbox(waitMs);
+    const replyTo = from === partner ? '' : 'client';
+    const arrival = { session: 9, seq: 1, floor: 1, expires: 1_000_000 + lifeMs, sent: 1_000_000, keepMs: 0 };
+    turns.run(activation, { kind: 'message', to: near, from, replyTo, call: 1, identity: '', arrival, content });
+    assert.equal(
+      posted.map((one) => (one.kind === 'reply' ? one.status : '')),
+      turns.turnCount === 0 ? ['overloaded'] : [],
+    );
+    return turns.turnCount;
+  };
+  assert.equal(
+    [runs(600, 1_000, '@c'), runs(600, 1_300, '@c'), runs(20, 30, '@c'), runs(600, 1_000, partner)],
+    [0, 1, 1, 1],
+  );
 });
 
 test('P8, O2: a copy is answered from memory only with proof that the store has what memory says', () => {

@@ -7,6 +7,7 @@ import { growth } from './growth.ts';
 import { idle } from './idle.ts';
 import { fanout, reserve } from './messages.ts';
 import { failover, move } from './moving.ts';
+import { overload } from './overload.ts';
 import { timers } from './timers.ts';
 
 export const scenarios: readonly Scenario[] = [
@@ -19,6 +20,7 @@ export const scenarios: readonly Scenario[] = [
   activate,
   timers,
   idle,
+  overload,
   move,
   failover,
   growth,

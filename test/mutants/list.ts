@@ -263,6 +263,14 @@ export const mutants: readonly Mutant[] = [
     tests: ['bounds'],
   },
   {
+    name: 'turns go on while the store is behind',
+    promise: 'P12',
+    file: 'runtime/pump.ts',
+    find: "activation.behaviour.durability === 'turn' && this.#isBehind()",
+    replace: 'activation.isSearching && this.#isBehind()',
+    tests: ['bounds'],
+  },
+  {
     name: 'nobody is told that there is room again',
     promise: 'P12',
     file: 'runtime/crowds.ts',
