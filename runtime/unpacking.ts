@@ -229,17 +229,16 @@ export class Unpacker {
   /** A text of a value. Names of fields come again and again: short ones are made once. */
   #word(length: number): string {
     const start = this.#take(length);
+    if (length === 0) return '';
     if (length > knownWordMax) return this.#bytes.toString('utf8', start, start + length);
-    let hash = length;
-    for (let at = start; at < start + length; at++) {
-      const byte = this.#bytes[at] as number;
-      if (byte > 127) return this.#bytes.toString('utf8', start, start + length);
-      hash = (hash * 31 + byte) | 0;
-    }
-    const slot = hash & (knownWordCount - 1);
+    const bytes = this.#bytes;
+    const first = bytes[start] as number;
+    const middle = bytes[start + (length >> 1)] as number;
+    const last = bytes[start + length - 1] as number;
+    const slot = (length * 61 + first * 17 + middle * 5 + last) & (knownWordCount - 1);
     const known = knownWords[slot] as string;
     if (this.#isText(known, start, length)) return known;
-    const word = this.#bytes.toString('latin1', start, start + length);
+    const word = bytes.toString('utf8', start, start + length);
     knownWords[slot] = word;
     return word;
   }
