@@ -13,7 +13,7 @@
  * - CA1 A planned move takes nothing from a volatile entity: state, activities, answers, outbox, timers, holds, effects and dead
  *   letters go along. Only a crash loses them.
  * - CA2 An image is used only if nobody has claimed the partition since the entity ran by it: another owner began anew, or had a
- *   later one. Of two images the later one is the entity.
+ *   later one. Of two images, and of an image and what is stored, the later one is the entity.
  * - CA3 An image is kept until an owner says that it has it, or `carryMs` have passed.
  */
 import type { Address } from '../core/message.ts';
@@ -31,6 +31,9 @@ export interface Carried extends WarmEntity {
   /** Whether all its activities are here: the store may have others of an `interval` type. */
   readonly isComplete: boolean;
 }
+
+/** Commits that change nothing but the version may come between, as many as end a doubt: an image is later than they are. */
+const fenceCountMax = 16;
 
 interface Kept {
   readonly carried: Carried;
@@ -79,8 +82,8 @@ export class Carriage {
   byPartition(partitionOf: (address: Address) => Partition): Map<Partition, Carried[]> {
     const found = new Map<Partition, Carried[]>();
     for (const { carried, isForsaken } of this.#kept.values()) {
-      if (isForsaken) continue;
       const partition = partitionOf(carried.address);
+      if (isForsaken && partition !== carried.partition) continue;
       const list = found.get(partition);
       if (list === undefined) found.set(partition, [carried]);
       else list.push(carried);
@@ -120,7 +123,7 @@ function carriedOf({ address, entity, layout, behaviour, partition, storedVersio
   const activities = entity.isComplete
     ? known
     : [...entity.activities.values()].map((one) => [one.partner, encodeActivity(one)] as const);
-  const version = Math.max(entity.version, storedVersion + 1);
+  const version = Math.max(entity.version, storedVersion) + fenceCountMax;
   return {
     address,
     loaded: { version, head, wakeAt: undefined, records },

@@ -191,6 +191,16 @@ export class Handover {
     }
   }
 
+  /**
+   * An entity belongs to another partition by a new view. Who has claimed that already, while its own view was old, has asked
+   * nobody for this entity: of one that is volatile somebody else may have more than the store (CA1), so it is claimed anew.
+   */
+  askAnew(address: Address): void {
+    const { ownership, residents, partitionOf } = this.#parts;
+    const partition = partitionOf(address);
+    if (residents.isVolatile(address) && ownership.has(partition)) ownership.lose(partition);
+  }
+
   /** Have the entities of a partition woken that have something to do by themselves. */
   async resume(partition: Partition): Promise<void> {
     const { store, partitionOf, wakeBy } = this.#parts;

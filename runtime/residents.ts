@@ -5,6 +5,8 @@
  * sweep that passivates what is idle or too much. The sweep is a clock hand over the table: what was not used since it
  * last passed goes first: close to least-recently-used, without a list to keep in order.
  *
+ * Longer than 400 lines because what an activation is made of depends on where it comes from: the store, another worker, an image.
+ *
  * Invariants:
  * - E1 An address has at most one activation that is not dropped.
  * - E2 Only an activation at rest is passivated: nothing that is not durable is forgotten.
@@ -81,6 +83,11 @@ export class Residents {
   /** Whether its type does, as this worker hosts it. */
   requiresLabels(address: Address): boolean {
     return this.#labelled.size > 0 && this.#labelled.has(typeOf(address));
+  }
+
+  isVolatile(address: Address): boolean {
+    const behaviour = this.#parts.behaviours.get(typeOf(address));
+    return behaviour !== undefined && behaviour.durability !== 'turn';
   }
 
   get count(): number {
@@ -203,7 +210,7 @@ export class Residents {
     if (activation.phase === 'dropped') return;
     try {
       const isVolatile = activation.behaviour.durability !== 'turn';
-      const carried = isVolatile ? this.#parts.carriage.get(activation.address) : undefined;
+      const carried = isVolatile ? this.#carriedOf(activation, loaded) : undefined;
       if (carried !== undefined) await this.#restoreCarried(activation, carried, loaded, rows);
       else if (loaded === undefined)
         activation.record = freshRecord(activation.address, activation.behaviour, this.#parts.limits);
@@ -254,6 +261,13 @@ export class Residents {
       { type, version, entity: address, misfits: misfits.slice(0, 8) },
       'a stored state does not look like what its contract has at first: if the shape has changed, raise its version and give an upgrade',
     );
+  }
+
+  /** Its image, unless another owner has written since: that it has the entity need not have been heard. */
+  #carriedOf({ address, behaviour }: Activation, stored: Loaded | undefined): Carried | undefined {
+    const carried = this.#parts.carriage.get(address);
+    const isOld = behaviour.durability !== 'none' && (stored?.version ?? 0) >= (carried?.loaded.version ?? 0);
+    return isOld ? undefined : carried;
   }
 
   /** It was in memory here or elsewhere, and is more than the store has of it (CA1). */

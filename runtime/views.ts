@@ -158,10 +158,14 @@ export function noView(partitions: number): Placement {
  */
 export function regrouped(before: Placement, after: Placement): readonly number[] | 'all' {
   if (requirementsOf(before) !== requirementsOf(after)) return 'all';
+  return repinned(before, after).flatMap((address) => [before.partitionOf(address), after.partitionOf(address)]);
+}
+
+/** Entities that are pinned by one of two views and not by the other. */
+export function repinned(before: Placement, after: Placement): string[] {
   const of = ({ view }: Placement) => new Set(view.pins.map(({ address }) => address));
   const [old, now] = [of(before), of(after)];
-  const changed = [...new Set([...old, ...now])].filter((address) => old.has(address) !== now.has(address));
-  return changed.flatMap((address) => [before.partitionOf(address), after.partitionOf(address)]);
+  return [...new Set([...old, ...now])].filter((address) => old.has(address) !== now.has(address));
 }
 
 function requirementsOf({ view }: Placement): string {

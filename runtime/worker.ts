@@ -292,6 +292,11 @@ export class Worker {
     for (const { address, item } of this.#handover.regroup()) this.#deliver(address, item);
   }
 
+  /** Entities that belong to other partitions by the view that holds from here on. */
+  askAnew(addresses: readonly Address[]): void {
+    for (const address of addresses) this.#handover.askAnew(address);
+  }
+
   /** Volatile entities that are not in memory here and may be another owner's, by partition. */
   get carried(): ReadonlyMap<Partition, readonly Carried[]> {
     return this.carriage.byPartition((address) => this.#partitionOf(address));
