@@ -40,8 +40,8 @@ export interface View<Contract extends AnyEntity> {
   refuse(reason: string, detail?: unknown): never;
 }
 
-/** When something is to happen: after a while, or at a time (ms since 1970). */
-export type When = { readonly afterMs: number } | { readonly at: number };
+/** When something is to happen: after a while, or at a time (ms since 1970); undefined: at once. */
+export type When = { readonly afterMs: number | undefined } | { readonly at: number | undefined };
 
 interface TurnWithoutActivity<Contract extends AnyEntity> {
   readonly key: string;
@@ -168,7 +168,7 @@ export interface EffectHandler {
   readonly effect: Effect<any, any>;
   readonly settled: AnyHandler | undefined;
   /** What runs in its place, in a test. */
-  readonly stub?: EffectStub;
+  readonly stub?: EffectStub | undefined;
 }
 
 /**
@@ -216,20 +216,20 @@ export type Durability = 'turn' | 'none' | { readonly intervalMs: number };
 export type Upgrade = (state: any) => NonNullable<unknown> | null;
 
 export interface BehaviourOptions {
-  readonly durability?: Durability;
-  readonly answers?: readonly AnswersFrom[];
-  readonly effects?: readonly EffectHandler[];
+  readonly durability?: Durability | undefined;
+  readonly answers?: readonly AnswersFrom[] | undefined;
+  readonly effects?: readonly EffectHandler[] | undefined;
   /** Version of the state's shape (default 1) and how to get there: `upgrades[n]` turns version n into n + 1. */
-  readonly version?: number;
-  readonly upgrades?: Readonly<Record<number, Upgrade>>;
+  readonly version?: number | undefined;
+  readonly upgrades?: Readonly<Record<number, Upgrade>> | undefined;
   /** How long this type's messages stay valid, ms; default: the limit `horizonMs`. */
-  readonly horizonMs?: number;
+  readonly horizonMs?: number | undefined;
   /** Keep every committed turn for this long, ms: who asked what, what changed, what was sent. */
-  readonly historyMs?: number;
+  readonly historyMs?: number | undefined;
   /** `current` (default, P9): a query sees every acknowledged turn. `local`: may be stale while ownership is in doubt. */
-  readonly reads?: 'current' | 'local';
+  readonly reads?: 'current' | 'local' | undefined;
   /** Labels that a worker must have to be given any of these entities (default none). */
-  readonly labels?: readonly string[];
+  readonly labels?: readonly string[] | undefined;
 }
 
 /** What workers run for one entity type. */
@@ -264,6 +264,7 @@ export function behaviour<Contract extends AnyEntity>(
   const isClass = typeof handlers === 'function';
   const instantiate = isClass ? (key: string) => new handlers(key) : () => handlers;
   checkHandlers(contract, isClass ? handlers.prototype : handlers, isClass);
+  checkChoices(contract, options);
   checkUpgrades(contract, options);
   checkEffects(contract, options);
   checkDurations(contract, options);
@@ -303,6 +304,25 @@ function checkHandlers(contract: AnyEntity, handlers: object, isClass: boolean):
       `The behaviour of '${contract.type}' lacks ${needed.length === 0 ? name : `${name} with its three functions ${needed.join(', ')}`}`,
     );
   }
+}
+
+/** What types refuse and JavaScript, or a setting that was read from somewhere, may give all the same. */
+function checkChoices(contract: AnyEntity, { durability, version, reads }: BehaviourOptions): void {
+  const choices: readonly (readonly [name: string, value: unknown, isSound: boolean, wanted: string])[] = [
+    ['durability', durability, isDurability(durability ?? 'turn'), "'turn', 'none' or { intervalMs }"],
+    ['version', version, Number.isSafeInteger(version ?? 1) && (version ?? 1) >= 1, 'a whole number from 1'],
+    ['reads', reads, ['current', 'local'].includes(reads ?? 'current'), "'current' or 'local'"],
+  ];
+  for (const [name, value, isSound, wanted] of choices)
+    if (!isSound)
+      throw new SkerryError(
+        'invalid-definition',
+        `${name} of the behaviour of '${contract.type}' is ${typeof value === 'string' ? `'${value}'` : String(value)}; it must be ${wanted}`,
+      );
+}
+
+function isDurability(value: unknown): boolean {
+  return value === 'turn' || value === 'none' || (typeof value === 'object' && value !== null);
 }
 
 /** One that is none would be stored, and never be over. */

@@ -76,15 +76,15 @@ export interface AcceptedHold<Output> {
 
 export interface CallOptions {
   /** Give up after this long, ms. */
-  readonly deadlineMs?: number;
+  readonly deadlineMs?: number | undefined;
   /**
    * A name for this request: every call of the entity with the same key, from any process, has the effect of one and gets
    * its answer, for `keyLifeMs` after the first of them. Another operation or input under it is refused with
    * `invalid-input`, also the confirm or cancel of a hold that was asked for under it.
    */
-  readonly idempotencyKey?: string;
+  readonly idempotencyKey?: string | undefined;
   /** How long the idempotency key is remembered at least, ms (default: the limit `horizonMs`). */
-  readonly keyLifeMs?: number;
+  readonly keyLifeMs?: number | undefined;
 }
 
 /** `(input, options?)` where the operation has an input; else `(options?)`, or, as for all others, `(undefined, options?)`. */
@@ -166,7 +166,7 @@ export function entity<
   definition: {
     readonly initial: (key: string) => State & Storable<NoInfer<State>>;
     readonly operations: Operations & WellNamed<Operations>;
-    readonly activities?: Activities;
+    readonly activities?: Activities | undefined;
   },
 ): Entity<Type, State, Operations, Activities> {
   if (!isTypeName(type))

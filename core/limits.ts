@@ -173,3 +173,18 @@ export function checkDurations(where: string, options: object): void {
     if (problem !== undefined) throw new SkerryError('invalid-definition', `${where} '${name}' ${problem}`);
   }
 }
+
+/** Limits as an application gives them: those that it leaves out, or gives as undefined, are the default ones. */
+export type GivenLimits = { readonly [Name in keyof Limits]?: Limits[Name] | undefined };
+
+export function limitsOf(given: GivenLimits = {}): Limits {
+  return withGiven(defaultLimits, given);
+}
+
+/** The defaults, and in their places what was given and is not undefined. */
+export function withGiven<Options extends object>(defaults: Options, given: object = {}): Options {
+  return Object.assign(
+    { ...defaults },
+    Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+  );
+}

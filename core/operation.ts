@@ -71,19 +71,19 @@ export function tentative(): Tentative<void, void, void>;
 export function tentative(input: undefined, options: { holdMs: number }): Tentative<void, void, void>;
 export function tentative<Output>(
   input: undefined,
-  options: { holdMs?: number; output: Schema<unknown, Output> },
+  options: { holdMs?: number | undefined; output: Schema<unknown, Output> },
 ): Tentative<void, void, Output>;
 export function tentative<Given, Input>(
   input: Schema<Given, Input>,
-  options?: { holdMs?: number },
+  options?: { holdMs?: number | undefined },
 ): Tentative<Given, Input, void>;
 export function tentative<Given, Input, Output>(
   input: Schema<Given, Input>,
-  options: { holdMs?: number; output: Schema<unknown, Output> },
+  options: { holdMs?: number | undefined; output: Schema<unknown, Output> },
 ): Tentative<Given, Input, Output>;
 export function tentative(
   input?: Schema,
-  options: { holdMs?: number; output?: Schema } = {},
+  options: { holdMs?: number | undefined; output?: Schema } = {},
 ): Tentative<unknown, unknown, unknown> {
   checkDurations('The option of a tentative operation', options);
   return { kind: 'tentative', input, output: options.output, holdMs: options.holdMs };

@@ -275,7 +275,8 @@ export class TurnScope {
   }
 
   #dueTime(when: When | undefined): number {
-    const due: unknown = when === undefined ? this.now : 'at' in when ? when.at : this.now + when.afterMs;
+    const due: unknown =
+      when === undefined ? this.now : 'at' in when ? (when.at ?? this.now) : this.now + (when.afterMs ?? 0);
     if (typeof due !== 'number' || !(Math.abs(due) <= dateMsMax))
       throw new SkerryError(
         'invalid-input',

@@ -1,3 +1,5 @@
+import { withGiven } from '../core/limits.ts';
+
 /** Every limit of placement: its name, unit, default and the reason for it. One home; tests stand at each edge. */
 export interface PlacementLimits {
   /** A worker announces itself this often, ms. Also bounds how soon it notices that nobody runs the service. */
@@ -70,3 +72,10 @@ export const defaultPlacementLimits: PlacementLimits = {
   workerNameLengthMax: 64,
   rememberedCountMax: 4_096,
 };
+
+/** As an application gives them: those that it leaves out, or gives as undefined, are the default ones. */
+export type GivenPlacementLimits = { readonly [Name in keyof PlacementLimits]?: PlacementLimits[Name] | undefined };
+
+export function placementLimitsOf(given: GivenPlacementLimits | undefined): PlacementLimits {
+  return withGiven(defaultPlacementLimits, given);
+}

@@ -6,7 +6,7 @@
  */
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { checkDurations, defaultLimits, type Limits } from '../core/limits.ts';
+import { checkDurations, type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import type { View } from '../placement/view.ts';
 import { Absences } from './absences.ts';
 import { Client } from './client.ts';
@@ -23,22 +23,22 @@ import { noView, Views } from './views.ts';
 
 export interface ConnectOptions extends Joining {
   /** Default `main`. */
-  readonly cluster?: string;
+  readonly cluster?: string | undefined;
   /**
    * Who calls: the server must let this login publish under that name (`skerry permissions` writes such rules). Default: the
    * user that logs in to NATS by name, else '', which is nobody.
    */
-  readonly identity?: string;
+  readonly identity?: string | undefined;
   /**
    * A `gateway` may open clients for other identities, as an API process does for its users; a `tool` may resolve dead
    * letters, too. The server must let this login be one. Default: a `client`, which calls as itself.
    */
-  readonly as?: Party;
-  readonly limits?: Partial<Limits>;
+  readonly as?: Party | undefined;
+  readonly limits?: GivenLimits | undefined;
   /** Clock, chance and log; default: the machine's. */
-  readonly environment?: Environment;
+  readonly environment?: Environment | undefined;
   /** How long to wait for NATS and the first view before giving up, ms (default 10,000). */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** A client of a cluster somewhere else. */
@@ -102,13 +102,13 @@ class Remote implements RemoteCluster {
   constructor(options: ConnectOptions, environment: Environment, transport: Opened<Transport>) {
     this.#environment = environment;
     this.#absences = new Absences(environment);
-    this.#clocks = new Clocks({ environment, limits: { ...defaultLimits, ...options.limits } });
+    this.#clocks = new Clocks({ environment, limits: limitsOf(options.limits) });
     this.#opened = transport;
     this.#transport = transport.what;
     this.#cluster = checkedCluster(options.cluster ?? 'main');
     const subjects = new Subjects(this.#cluster);
     this.#subjects = subjects;
-    this.#limits = { ...defaultLimits, ...options.limits };
+    this.#limits = limitsOf(options.limits);
     this.#party = options.as ?? 'client';
     const identity = options.identity ?? loginOf(options);
     const id = environment.newId();

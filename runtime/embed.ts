@@ -6,7 +6,7 @@
 import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { checkDurations, defaultLimits, type Limits } from '../core/limits.ts';
+import { checkDurations, defaultLimits, type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { isIdentity, keyOf } from '../core/message.ts';
 import { Placement } from '../placement/placement.ts';
 import { type HostedType, viewOf } from '../placement/view.ts';
@@ -17,7 +17,7 @@ import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { Post } from './post.ts';
-import type { Partition, Store } from './store.ts';
+import { checkedStore, type Partition, type Store } from './store.ts';
 import { openLmdb } from './stores/lmdb.ts';
 import { MemoryStore } from './stores/memory.ts';
 import { Subjects } from './subjects.ts';
@@ -30,12 +30,12 @@ export interface EmbedOptions {
   /** A folder of the embedded store, `'memory'`, or a store that is open already. */
   readonly store: string | Store;
   /** Workers side by side in this process (default 1). */
-  readonly workers?: number;
-  readonly limits?: Partial<Limits>;
-  readonly authorise?: Authorise;
+  readonly workers?: number | undefined;
+  readonly limits?: GivenLimits | undefined;
+  readonly authorise?: Authorise | undefined;
   /** Clock, chance and log; default: the machine's. */
-  readonly environment?: Environment;
-  readonly transport?: Transport;
+  readonly environment?: Environment | undefined;
+  readonly transport?: Transport | undefined;
 }
 
 /** The types that workers announce for what they run. */
@@ -69,7 +69,7 @@ export async function embed(options: EmbedOptions): Promise<Cluster> {
   checkLimits(options.limits ?? {});
   checkBehaviours(options.behaviours, options.limits);
   const environment = options.environment ?? machineEnvironment(standardLog());
-  const limits: Limits = { ...defaultLimits, ...options.limits };
+  const limits: Limits = limitsOf(options.limits);
   const isOwnStore = typeof options.store === 'string';
   const store = await openStore(options.store, environment);
   try {
@@ -80,26 +80,32 @@ export async function embed(options: EmbedOptions): Promise<Cluster> {
   }
 }
 
-async function openStore(store: string | Store, environment: Environment): Promise<Store> {
+async function openStore(given: string | Store, environment: Environment): Promise<Store> {
+  const store = checkedStore(given);
   if (typeof store !== 'string') return store;
+  if (/^rediss?(-cluster)?:/i.test(store))
+    throw new SkerryError(
+      'invalid-definition',
+      'store is the URL of a Redis: open it, and give embed() what openRedis({ url }) resolves with; serve() takes the URL',
+    );
   return store === 'memory' ? new MemoryStore({ id: environment.newId() }) : openLmdb(store);
 }
 
-export function checkLimits(limits: Partial<Limits>): void {
+export function checkLimits(limits: GivenLimits): void {
   for (const [name, value] of Object.entries(limits)) {
     if (!Object.hasOwn(defaultLimits, name))
       throw new SkerryError(
         'invalid-definition',
         `There is no limit '${name}'; there are ${Object.keys(defaultLimits).join(', ')}`,
       );
-    if (typeof value !== 'number' || !(value >= 0))
+    if (value !== undefined && !(typeof value === 'number' && value >= 0))
       throw new SkerryError(
         'invalid-definition',
         `The limit '${name}' must be a number of at least 0, not ${typeof value === 'number' ? value : `a value of the type ${typeof value}`}`,
       );
   }
   checkDurations('The limit', limits);
-  const { lifeMsMax, deadlineMs, horizonMs } = { ...defaultLimits, ...limits };
+  const { lifeMsMax, deadlineMs, horizonMs } = limitsOf(limits);
   for (const [name, ms] of Object.entries({ deadlineMs, horizonMs }))
     if (ms > lifeMsMax)
       throw new SkerryError('invalid-definition', `The limit '${name}' (${ms}) is over lifeMsMax (${lifeMsMax})`);
@@ -114,8 +120,8 @@ export function checkedIdentity(identity: string): string {
   );
 }
 
-export function checkBehaviours(behaviours: readonly Behaviour[], limits: Partial<Limits> = {}): void {
-  const { lifeMsMax } = { ...defaultLimits, ...limits };
+export function checkBehaviours(behaviours: readonly Behaviour[], limits: GivenLimits = {}): void {
+  const { lifeMsMax } = limitsOf(limits);
   for (const { contract, horizonMs = 0 } of behaviours)
     if (horizonMs > lifeMsMax)
       throw new SkerryError(

@@ -5,7 +5,7 @@
  */
 import { errorText, isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Environment } from './environment.ts';
-import { type Store, StoreAway } from './store.ts';
+import { checkedStore, type Store, StoreAway } from './store.ts';
 import { openLmdb } from './stores/lmdb.ts';
 import { openRedis, type RedisOptions } from './stores/redis.ts';
 import { type Transport, TransportAway } from './transport.ts';
@@ -15,9 +15,9 @@ import { userIn } from './transports/nats-options.ts';
 /** How a process reaches the workers of its cluster: one of the two. */
 export interface Joining {
   /** A server's address, as `nats://host:4222`, or more; the connection is closed with what uses it. */
-  readonly nats?: string | NatsOptions;
+  readonly nats?: string | NatsOptions | undefined;
   /** A transport that is open already; it stays open. */
-  readonly transport?: Transport;
+  readonly transport?: Transport | undefined;
 }
 
 /** Something that was opened, and how to close it: nothing, if somebody else opened it. */
@@ -122,6 +122,7 @@ export async function openStore(
   store: string | Store,
   { owner, environment }: { owner: string; environment: Environment },
 ): Promise<Opened<Store>> {
+  checkedStore(store);
   if (typeof store !== 'string') return { what: store, close: async () => undefined };
   const opened = isRedis(store)
     ? await openRedis({ ...redisOf(store), log: environment.log })

@@ -6,10 +6,10 @@
 import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { checkDurations, defaultLimits, type Limits } from '../core/limits.ts';
+import { checkDurations, type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { keyOf } from '../core/message.ts';
 import { isSoundEntry } from '../placement/announcement.ts';
-import { defaultPlacementLimits, type PlacementLimits } from '../placement/limits.ts';
+import { type GivenPlacementLimits, placementLimitsOf } from '../placement/limits.ts';
 import { weightMax } from '../placement/rendezvous.ts';
 import type { View, WorkerEntry } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
@@ -34,20 +34,20 @@ export interface ServeOptions extends Joining {
    */
   readonly store: string | Store;
   /** Clusters of different names on one NATS do not hear each other (default `main`). Each needs a store of its own, or a prefix in one. */
-  readonly cluster?: string;
+  readonly cluster?: string | undefined;
   /** Stable over restarts, unique in the cluster: its partitions follow it. Default: one that nobody else has. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** Its share of the partitions in proportion to the others', a whole number from 1 (default 1). */
-  readonly weight?: number;
+  readonly weight?: number | undefined;
   /** What this worker has that types may require. */
-  readonly labels?: readonly string[];
+  readonly labels?: readonly string[] | undefined;
   /** The application's version, for people. */
-  readonly version?: string;
-  readonly limits?: Partial<Limits>;
-  readonly placementLimits?: Partial<PlacementLimits>;
-  readonly authorise?: Authorise;
+  readonly version?: string | undefined;
+  readonly limits?: GivenLimits | undefined;
+  readonly placementLimits?: GivenPlacementLimits | undefined;
+  readonly authorise?: Authorise | undefined;
   /** Clock, chance and log; default: the machine's. */
-  readonly environment?: Environment;
+  readonly environment?: Environment | undefined;
 }
 
 /** A worker of a cluster, and a handle of that cluster. */
@@ -73,7 +73,7 @@ export async function serve(options: ServeOptions): Promise<ServedWorker> {
   checkLimits(options.limits ?? {});
   checkDurations('The limit of placement', options.placementLimits ?? {});
   checkBehaviours(options.behaviours, options.limits);
-  const limits: Limits = { ...defaultLimits, ...options.limits };
+  const limits: Limits = limitsOf(options.limits);
   const environment = options.environment ?? machineEnvironment(standardLog());
   const entry = entryOf(options, environment);
   const cluster = checkedCluster(options.cluster ?? 'main');
@@ -96,7 +96,7 @@ export async function serve(options: ServeOptions): Promise<ServedWorker> {
 
 function entryOf(options: ServeOptions, environment: Environment): WorkerEntry {
   const id = `w${environment.newId()}`;
-  const limits = { ...defaultPlacementLimits, ...options.placementLimits };
+  const limits = placementLimitsOf(options.placementLimits);
   const entry: WorkerEntry = {
     name: options.name ?? id,
     id,
@@ -155,7 +155,7 @@ class Served implements ServedWorker {
       behaviours,
       authorise: options.authorise,
       subjects: this.#subjects,
-      placementLimits: { ...defaultPlacementLimits, ...options.placementLimits },
+      placementLimits: placementLimitsOf(options.placementLimits),
       replaced: () => this.#ended('replaced'),
       followed: (isElsewhere) => {
         for (const client of this.#clients) client.again(isElsewhere);

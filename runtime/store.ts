@@ -211,3 +211,24 @@ export interface Store {
   /** Resolves when everything accepted is durable and nothing of the store is open any more. Idempotent. */
   close(): Promise<void>;
 }
+
+/** Throws `invalid-definition` for what is neither the name of a store nor a store, and would fail far from its cause. */
+export function checkedStore(store: unknown): string | Store {
+  if (typeof store === 'string' && store !== '') return store;
+  if (isStore(store)) return store;
+  const found =
+    store instanceof URL ? `a URL object: give its text, ${store.protocol}//…, as a string` : described(store);
+  throw new SkerryError(
+    'invalid-definition',
+    `store is ${found}; it must be a folder, 'memory' (embed), redis://… (serve), or a store that is open`,
+  );
+}
+
+function described(store: unknown): string {
+  if (store === '') return 'an empty text';
+  return store === undefined || store === null ? String(store) : `a value of the type ${typeof store}`;
+}
+
+function isStore(store: unknown): store is Store {
+  return typeof store === 'object' && store !== null && 'commit' in store && typeof store.commit === 'function';
+}

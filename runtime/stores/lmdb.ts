@@ -76,13 +76,13 @@ import { loadOne, page } from './lmdb-reading.ts';
 
 export interface LmdbOptions {
   /** Number of partitions, 256 unless given; fixed for a folder. */
-  readonly partitions?: number;
+  readonly partitions?: number | undefined;
   /** Several processes of this machine may have the folder open, if all of them say so. */
-  readonly shared?: boolean;
+  readonly shared?: boolean | undefined;
   /** For looking into a folder that may be open elsewhere: takes no lock and writes nothing. */
-  readonly readOnly?: boolean;
+  readonly readOnly?: boolean | undefined;
   /** Who opens it: shown to whoever finds the folder in use. */
-  readonly owner?: string;
+  readonly owner?: string | undefined;
   /** For tests: the clock that epochs follow, ms. */
   readonly now?: () => number;
   /** For tests: called between the steps of a group, inside its transaction; what it throws fails the group. */

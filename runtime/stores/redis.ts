@@ -73,21 +73,21 @@ export interface RedisOptions {
   /** `redis://[user:password@]host[:port][/number]`, `rediss:` with TLS; of a cluster any of its servers, or several. */
   readonly url: string | readonly string[];
   /** Whether it is a Redis Cluster (default false). */
-  readonly cluster?: boolean;
+  readonly cluster?: boolean | undefined;
   /** What all keys start with (default `skerry`): clusters of Skerry share a server by having prefixes of their own. */
-  readonly prefix?: string;
+  readonly prefix?: string | undefined;
   /** Fixed when the store is made (default 256). */
-  readonly partitions?: number;
-  readonly user?: string;
-  readonly password?: string;
+  readonly partitions?: number | undefined;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
   /** As `tls.connect` of Node takes them: `ca`, `cert`, `key`, … */
-  readonly tls?: object;
+  readonly tls?: object | undefined;
   /** Replicas that must have a commit before its outputs leave (default 0), and how long they are waited for, ms (1,000). */
-  readonly minReplicas?: number;
-  readonly minReplicasMs?: number;
+  readonly minReplicas?: number | undefined;
+  readonly minReplicasMs?: number | undefined;
   /** A server that does not answer for this long is taken for gone, ms (default 5,000). */
-  readonly commandTimeoutMs?: number;
-  readonly log?: Log;
+  readonly commandTimeoutMs?: number | undefined;
+  readonly log?: Log | undefined;
 }
 
 /**

@@ -18,22 +18,28 @@ export interface NatsOptions {
    */
   readonly servers: string | readonly string[];
   /** Shown by the server's monitoring. */
-  readonly name?: string;
-  readonly user?: string;
-  readonly password?: string;
-  readonly token?: string;
+  readonly name?: string | undefined;
+  readonly user?: string | undefined;
+  readonly password?: string | undefined;
+  readonly token?: string | undefined;
   /** `SU…` */
-  readonly nkeySeed?: string;
+  readonly nkeySeed?: string | undefined;
   /** A file with a JWT and its seed, as `nsc` writes it; read again at each connection. */
-  readonly credsFile?: string;
+  readonly credsFile?: string | undefined;
   /** TLS with these files, each of PEM and read again at each connection; `{}`: with the system's authorities. */
-  readonly tls?: { readonly caFile?: string; readonly certFile?: string; readonly keyFile?: string };
+  readonly tls?:
+    | {
+        readonly caFile?: string | undefined;
+        readonly certFile?: string | undefined;
+        readonly keyFile?: string | undefined;
+      }
+    | undefined;
   /** Bytes that may be on their way to the server; what does not fit is dropped (X3). */
-  readonly bufferBytesMax?: number;
+  readonly bufferBytesMax?: number | undefined;
   /** What this connection's own subject starts with, of which it hears who is absent. */
-  readonly inboxPrefix?: string;
+  readonly inboxPrefix?: string | undefined;
   /** How often at most the server is asked whether somebody listens to a subject, ms; 0: with each frame. */
-  readonly askEveryMs?: number;
+  readonly askEveryMs?: number | undefined;
 }
 
 export interface ServerAddress {
