@@ -216,6 +216,33 @@ test('P5: an answer is kept until the floor has passed it or its call has given 
   assert.is(keptAnswer(undefined, 1), undefined);
 });
 
+test('P5, P12: answers are full beyond their bytes, not at them, and one is asked for up to its deadline and from the floor on', () => {
+  const activity = newActivity('@c');
+  const keep = (seq: number, until: number) =>
+    keepAnswer(accept(activity, arrivalOf({ seq, floor: 1 }), 0, limits), { seq, bytes: new Uint8Array(10), until });
+  const full = (floor: number, now: number, bytesMax: number) =>
+    keepsTooMuch(activity.inbound, { floor, now, bytesMax });
+  for (const [seq, until] of [
+    [1, 10],
+    [2, 20],
+    [3, 30],
+  ] as const)
+    keep(seq, until);
+  assert.equal([full(1, 5, 30), full(1, 5, 29)], [false, true]);
+  // At their edges all three may still be asked for; one is not looked for until it matters.
+  assert.equal([full(1, 10, 29), full(1, 10, 30)], [true, false]);
+  assert.is(full(2, 20, 19), true);
+  assert.equal(
+    activity.inbound?.answers.map(({ seq }) => seq),
+    [2, 3],
+  );
+  assert.is(full(3, 21, 9), true);
+  assert.is(full(3, 21, 10), false);
+  // After what is over has gone it is exactly as much as may be.
+  keep(4, 22);
+  assert.is(full(3, 23, 10), false);
+});
+
 /** In a lineage after `start` of which the next session is this. */
 const sendTo = (activity: Activity, session: number, { now = 0, start = 0 } = {}) =>
   send(activity, content, { name: '', start, opened: { session: session - 1 } }, { now, expires: now + 1_000 });
@@ -227,6 +254,52 @@ test('A4: a stream keeps the session that it was opened with and counts from one
     [1, 2, 3],
   );
   assert.is(activity.outbound?.session, 7);
+});
+
+test('A6: a stream goes on in a later session once its own is of an earlier lineage, the last of that one included', () => {
+  for (const [start, expected] of [
+    [6, 7],
+    [7, 20],
+    [8, 20],
+  ] as const) {
+    const activity = newActivity('tally/a');
+    sendTo(activity, 7, { now: 5 });
+    sendTo(activity, 20, { now: 9, start });
+    // One message is unacknowledged: it goes in its own session.
+    assert.equal(activity.outbound?.sealed, expected === 7 ? [] : [{ session: 7, end: 2 }]);
+    assert.equal([activity.outbound?.session, activity.outbound?.activeAt], [expected, 9]);
+  }
+});
+
+test('P8, A6: a session that the partner knows and no later one settles nothing of itself; of all before it everything', () => {
+  const lineageAt = (start: number) => ({ name: '', start, opened: { session: start } });
+  const sentOf = (session: number) => {
+    const activity = newActivity('tally/a');
+    for (const _ of to(2)) sendTo(activity, session);
+    return activity;
+  };
+  assert.equal(overtaken(newActivity('tally/a'), 9, lineageAt(0), 0), []);
+  const same = sentOf(7);
+  const { outbound } = same;
+  assert.equal(overtaken(same, 7, lineageAt(7), 0), []);
+  assert.is(same.outbound, outbound);
+  assert.equal([outbound?.session, outbound?.unacked.length], [7, 2]);
+  // The last session of an earlier lineage is one of it.
+  const earlier = sentOf(7);
+  assert.is(overtaken(earlier, 9, lineageAt(7), 0).length, 2);
+  assert.equal([earlier.outbound?.session, earlier.outbound?.unacked.length], [9, 0]);
+  // 7 is sealed below 20: to know 7 is to have seen it, and nothing after it.
+  const sealed = sentOf(7);
+  sendTo(sealed, 20, { start: 19 });
+  assert.equal(overtaken(sealed, 7, lineageAt(19), 0), []);
+  assert.is(overtaken(sealed, 8, lineageAt(19), 0).length, 2);
+});
+
+test('P10: an acknowledgement that takes nothing out does not keep a stream from being quiet', () => {
+  const activity = newActivity('tally/a');
+  sendTo(activity, 7, { now: 5 });
+  assert.equal(acknowledge(activity.outbound, 7, 0, 99), []);
+  assert.is(activity.outbound?.activeAt, 5);
 });
 
 test('A4, A5: what is sent while a stream is closing goes into a new one, of a later session', () => {

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errorCodes } from '../core/errors.ts';
+import { argued } from './mutants/argued.ts';
 import { clusterMutants } from './mutants/cluster.ts';
 import { deliveryMutants } from './mutants/delivery.ts';
 import { foundMutants } from './mutants/found.ts';
@@ -248,6 +249,14 @@ function brokenLinks({ path, text }: SourceFile): string[] {
 
 tidy('links between pages lead somewhere', () => {
   none(pages.flatMap(brokenLinks));
+});
+
+tidy('a slip that is argued to be harmless is one of a line that is there', () => {
+  none(
+    argued
+      .filter(({ file, text }) => textOf(file)?.includes(text) !== true)
+      .map(({ file, text }) => `${file}: ${text}`),
+  );
 });
 
 tidy('what a mutant takes out stands in the source, once', () => {

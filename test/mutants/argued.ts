@@ -24,4 +24,46 @@ export const argued: readonly Argued[] = [
     what: ['+ for -'],
     because: 'the name is only to differ from all others, and does',
   },
+  {
+    file: 'core/activity.ts',
+    text: 'const keep = Math.max(known?.keepUntil ?? 0, keepUntil);',
+    what: ['1 for 0'],
+    because: 'every date is later than both',
+  },
+  {
+    file: 'core/activity.ts',
+    text: 'if (first !== undefined && (first.seq < arrival.floor || first.until < now)) dropAnswers(known, arrival.floor, now);',
+    what: ['<= for <'],
+    because: 'it only says when to look: what is dropped is decided there',
+  },
+  {
+    file: 'core/activity.ts',
+    text: 'if (inbound === undefined || bytesOf(inbound.answers) <= bytesMax) return false;',
+    what: ['< for <='],
+    because: 'it only says when to look: at the edge what comes after it says the same',
+  },
+  {
+    file: 'runtime/closing.ts',
+    text: 'if (entity.forgetAt === 0 || entity.forgetAt > forgetAt) entity.forgetAt = forgetAt;',
+    what: ['>= for >'],
+    because: 'the same date is written over itself',
+  },
+  {
+    file: 'runtime/closing.ts',
+    text: 'const isPatient = entity.activities.get(from)?.outbound?.isClosing === true && activation.address < from;',
+    what: ['<= for <'],
+    because: 'only what writes to itself has equal addresses, and then there is one side, which may wait or not',
+  },
+  {
+    file: 'core/activity.ts',
+    text: 'if (outbound.sealed.length > 0) {',
+    what: ['>= for >'],
+    because: 'of none there are none to let go of',
+  },
+  {
+    file: 'core/activity.ts',
+    text: 'const settled = takeOut(outbound, isAll ? outbound.next : (last?.end ?? 0), now);',
+    what: ['1 for 0'],
+    because: 'numbers begin with 1, so that nothing is below either',
+  },
 ];
