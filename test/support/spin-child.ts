@@ -1,21 +1,22 @@
-/** A process of its own whose turn spins for a while; says on standard output when it has ended. */
+/**
+ * A process of its own whose turn spins until a file exists (none: not at all); says on standard output when it has ended, and
+ * closes when the log has said the same.
+ */
+import { existsSync } from 'node:fs';
 import { behaviour } from '../../core/behaviour.ts';
 import { entity } from '../../core/entity.ts';
 import { command, unchecked } from '../../core/operation.ts';
 import { embed } from '../../runtime/embed.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
 
-const Loop = entity('loop', { initial: () => ({}), operations: { spin: command(unchecked<number>()) } });
+const [file = '', limit = ''] = process.argv.slice(2);
+const Loop = entity('loop', { initial: () => ({}), operations: { spin: command(unchecked<string>()) } });
 
-const turnMsMax = 400;
-
-function spinHere(ms: number): void {
-  const until = performance.now() + ms;
-  while (performance.now() < until);
+function spinHere(until: string): void {
+  while (until !== '' && !existsSync(until));
 }
 
-const loop = behaviour(Loop, { spin: (_turn, ms) => spinHere(ms) });
-const ms = Number(process.argv[2]);
+const loop = behaviour(Loop, { spin: (_turn, until) => spinHere(until) });
 let said: () => void = () => undefined;
 const mentioned = new Promise<void>((resolve) => {
   said = resolve;
@@ -25,8 +26,13 @@ const error = (details: object, msg: string) => {
   said();
 };
 const environment = machineEnvironment({ info: () => undefined, warn: error, error });
-const cluster = await embed({ behaviours: [loop], store: 'memory', environment, limits: { turnMsMax } });
-await cluster.entity(Loop, 'a').spin(ms);
+const cluster = await embed({
+  behaviours: [loop],
+  store: 'memory',
+  environment,
+  limits: { turnMsMax: Number(limit), deadlineMs: 300_000 },
+});
+await cluster.entity(Loop, 'a').spin(file);
 console.log('ended');
-if (ms > turnMsMax) await mentioned;
+if (file !== '' && limit !== '0') await mentioned;
 await cluster.close();
