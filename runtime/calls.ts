@@ -333,6 +333,11 @@ export class Calls {
     if (status === 'not-loaded') return notRun(`${call.address} could not be made`, bytes, effect);
     if (status === 'not-run') return notRun(`${call.address} ${call.name}`, bytes, effect);
     const reason = new TextDecoder().decode(bytes.subarray(0, reasonBytesMax));
+    // The turn was run, and is durable.
+    if (status === 'unsent')
+      return new SkerryError('too-large', `The answer of ${call.address} ${call.name} could not be sent: ${reason}`, {
+        effect: call.query === undefined ? 'unknown' : 'none',
+      });
     const code: ErrorCode = status === 'answer' || status === 'moved' || status === 'expired' ? 'failed' : status;
     const texts: Partial<Record<ErrorCode, string>> = {
       overloaded: `${call.address} or its worker has a full queue`,

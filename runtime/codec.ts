@@ -40,6 +40,7 @@ export const replyStatuses: readonly ReplyEnvelope['status'][] = [
   'not-loaded',
   'not-run',
   'expired',
+  'unsent',
 ];
 
 /** Of values alone: a row may be half written when a value is asked for. */

@@ -19,7 +19,7 @@ import type { Address, PartnerId } from '../core/message.ts';
 import type { DeadLetter } from '../core/record.ts';
 import { addPart, recordName } from '../core/record.ts';
 import { type Activation, type Flight, type Sent, sentOf } from './activation.ts';
-import type { Envelope, StreamEnvelope } from './envelope.ts';
+import type { Envelope, MessageEnvelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import type { Ownership } from './ownership.ts';
 import type { Partition } from './store.ts';
@@ -381,7 +381,21 @@ export class Courier {
   #expire(activation: Activation, partner: PartnerId, message: OutboxMessage): void {
     const { environment, limits } = this.#parts;
     const isSure = environment.now() <= message.expires + limits.doubtMs;
-    this.#bury(activation, partner, message, isSure ? 'it expired before its receiver processed it' : inDoubt);
+    this.#giveUp(activation, partner, message, isSure ? 'it expired before its receiver processed it' : inDoubt);
+  }
+
+  /** A message does not fit into a frame, and never will: a dead letter (P7). An earlier copy of it may have been small enough. */
+  unsendable(activation: Activation, { to, arrival }: MessageEnvelope, bytes: number): void {
+    const outbound = activation.entity.activities.get(to)?.outbound;
+    const [first] = outbound?.unacked ?? [];
+    // Not the first: it will be when those before it are acknowledged, and is found too large again.
+    if (outbound === undefined || first?.seq !== arrival.seq || frontOf(outbound) !== arrival.session) return;
+    const reason = `it takes ${bytes} bytes with its envelope, more than a frame may have since NATS came back with a smaller max_payload; if it was sent before, its receiver may have processed it`;
+    this.#giveUp(activation, to, first, reason);
+  }
+
+  #giveUp(activation: Activation, partner: PartnerId, message: OutboxMessage, reason: string): void {
+    this.#bury(activation, partner, message, reason);
     const activity = activation.entity.activities.get(partner);
     const outbound = activity?.outbound;
     if (activity === undefined || outbound === undefined) return;

@@ -49,7 +49,9 @@ export interface ReplyEnvelope {
     | 'not-loaded'
     | 'not-run'
     /** It came after its deadline by the worker's clock, which the bytes tell. */
-    | 'expired';
+    | 'expired'
+    /** There is an answer, and it does not fit into a frame. */
+    | 'unsent';
   readonly bytes: Uint8Array;
 }
 

@@ -24,7 +24,7 @@ import { Clocks } from './clocks.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { pinInStore } from './pinning.ts';
-import { Post } from './post.ts';
+import { Post, type PostParts } from './post.ts';
 import { Reception } from './reception.ts';
 import { ServiceHost } from './service-host.ts';
 import { type Heard, listenForSignals, sendSignal } from './signalling.ts';
@@ -97,7 +97,8 @@ export class Member {
     const nothing = noView(store.partitions);
     const reach = { environment, transport, subjects, id: entry.id };
     const has = (partition: number) => this.worker.has(partition);
-    this.post = new Post({ ...reach, has, onLaterView: () => this.views.ask() }, nothing);
+    const onUnsendable: PostParts['onUnsendable'] = (envelope, bytes) => this.worker.unsendable(envelope, bytes);
+    this.post = new Post({ ...reach, has, onUnsendable, onLaterView: () => this.views.ask() }, nothing);
     const follow = (placement: Placement, before: Placement) => this.#follow(placement, before);
     const signal = (id: string, one: Signal) => void this.#signal(subjects.control(id), one);
     this.views = new Views({ ...reach, ...asWorker(subjects, entry.id), follow }, nothing);

@@ -11,15 +11,20 @@
  * Invariants:
  * - M1 A frame that does not decode is counted, logged once per subject, and dropped.
  * - M2 A frame stays below the transport's `frameBytesMax`.
+ * - M8 What does not fit into one, since NATS came back with a smaller `max_payload`, ends in an error and not in silence: who waits for
+ *   it is told, and of an entity's message its sender.
  * - M3 What is forwarded has been forwarded fewer than `hopsMax` times: two views that disagree send nothing to and fro.
  * - M5 What is forwarded goes by the view, or to the worker that is known to keep it; never by a hint.
  * - M6 Of where partitions are, workers of the view are believed, about partitions that the view gives to neither this node nor them.
  * - M7 Who is no worker is heard at doors only (`doors.ts`), and has forwarded nothing.
  */
+import { SkerryError } from '../core/errors.ts';
 import { type Address, isAddress, isPartner } from '../core/message.ts';
+import { failedRow } from '../core/turn.ts';
 import type { Placement } from '../placement/placement.ts';
 import {
   decodeFrame,
+  encode,
   encodeFrame,
   encodeWhereabouts,
   envelopeOverheadBytes,
@@ -27,7 +32,7 @@ import {
   type Whereabouts,
 } from './codec.ts';
 import { isSoundMessage, visitorBook } from './doors.ts';
-import type { Envelope } from './envelope.ts';
+import type { Envelope, MessageEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { anyWord, type Party, parties, type Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
@@ -61,6 +66,8 @@ export interface PostParts {
   readonly id?: string;
   /** Whether this node's worker has a partition now. */
   readonly has?: (partition: number) => boolean;
+  /** A message of an entity does not fit into a frame. */
+  readonly onUnsendable?: (envelope: MessageEnvelope, bytes: number) => void;
   /** Where frames for a worker go, by its id; default: where workers send theirs. */
   readonly subjectOf?: (id: string) => string;
 }
@@ -72,6 +79,7 @@ export class Post {
   readonly #outgoing = new Map<string, Outgoing>();
   readonly #badSubjects = new Set<string>();
   #isScheduled = false;
+  #isTooLargeSaid = false;
   #placement: Placement;
   readonly #hints: Hints;
   /** Subject of each partition's worker by the view, as far as it was asked for; '': there is none. */
@@ -188,14 +196,15 @@ export class Post {
 
   #flush(): void {
     this.#isScheduled = false;
-    for (const outgoing of this.#outgoing.values()) this.#send(outgoing);
+    const all = [...this.#outgoing.values()];
     this.#outgoing.clear();
+    for (const outgoing of all) this.#send(outgoing);
   }
 
   #send(outgoing: Outgoing): void {
     const { envelopes, subject, hops } = outgoing;
     if (envelopes.length === 0) return;
-    const { transport, environment } = this.#parts;
+    const { transport } = this.#parts;
     // Emptied first: what cannot be sent must not be in the way of everything after it.
     outgoing.envelopes = [];
     outgoing.bytes = 0;
@@ -203,7 +212,32 @@ export class Post {
     if (frame.length <= transport.frameBytesMax) transport.send(subject, frame);
     else if (envelopes.length > 1)
       for (const envelope of envelopes) this.#send({ subject, hops, envelopes: [envelope], bytes: 0 });
-    else environment.log.error({ subject, bytes: frame.length }, 'an envelope larger than a frame may be was dropped');
+    else for (const envelope of envelopes) this.#tooLarge(envelope, subject, frame.length);
+  }
+
+  #tooLarge(envelope: Envelope, subject: string, bytes: number): void {
+    const { transport, environment, onUnsendable } = this.#parts;
+    const { frameBytesMax } = transport;
+    if (!this.#isTooLargeSaid)
+      environment.log.error(
+        { subject, kind: envelope.kind, bytes, frameBytesMax },
+        'something larger than a frame may be was not sent, and its sender is told; further ones are not logged',
+      );
+    this.#isTooLargeSaid = true;
+    const reason = `A message of ${bytes} bytes with its envelope is over frameBytesMax (${frameBytesMax}: max_payload of NATS)`;
+    if (envelope.kind === 'reply') {
+      const isTold = envelope.status === 'unsent';
+      if (!isTold) this.#tell({ ...envelope, status: 'unsent', bytes: new TextEncoder().encode(reason) });
+    } else if (envelope.kind === 'message' && envelope.replyTo === '') onUnsendable?.(envelope, bytes);
+    else if (envelope.kind === 'message' || envelope.kind === 'query') {
+      const row = encode(failedRow(new SkerryError('too-large', reason)));
+      this.#tell({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'not-run', bytes: row });
+    }
+  }
+
+  /** Not inside of what is posted just now: it may be to who posts. */
+  #tell(reply: ReplyEnvelope): void {
+    queueMicrotask(() => this.post(reply));
   }
 
   /** A frame for a subject that is listened to, or expected. */

@@ -23,7 +23,7 @@ import { Closing } from './closing.ts';
 import { CommitQueue, type CommitSink } from './commit.ts';
 import { Courier, type Sign } from './courier.ts';
 import { Effects } from './effects.ts';
-import type { Envelope } from './envelope.ts';
+import type { Envelope, MessageEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { Failures } from './failures.ts';
 import { Forgetting } from './forgetting.ts';
@@ -145,6 +145,12 @@ export class Worker {
     const inside = { ...base, residents: this.#residents, pump: this.#pump, commits: this.#commits };
     this.#failures = this.#newFailures(inside);
     this.#handover = this.#newHandover(inside);
+  }
+
+  /** A message of one of its entities does not fit into a frame. */
+  unsendable(envelope: MessageEnvelope, bytes: number): void {
+    const activation = this.#residents.get(envelope.from);
+    if (activation?.phase === 'ready') this.#courier.unsendable(activation, envelope, bytes);
   }
 
   /** What turns ask before they take anything on. */

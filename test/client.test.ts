@@ -1,4 +1,8 @@
-/** Calls from their start to their answer: identity, repeats, deadlines, and honest errors. */
+/**
+ * Calls from their start to their answer: identity, repeats, deadlines, and honest errors.
+ *
+ * Longer than 400 lines because one client with a post office of its own serves all of it.
+ */
 import type { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { Client } from '../runtime/client.ts';
@@ -380,6 +384,24 @@ test('an answer that cannot be read says so, with effect unknown', async () => {
     await hand.idle();
     assert.ok(call.error instanceof Error, String(decode(encode(1))));
   }
+});
+
+test('C2: an answer that does not fit into a frame says so, with effect unknown: its turn is durable', async () => {
+  const { hand, client, messages, posted, tally } = given();
+  const calls = [watch(tally.add(1)), watch(tally.count())];
+  for (const envelope of [messages()[0], posted.at(-1)])
+    client.receive({
+      kind: 'reply',
+      to: 's',
+      call: (envelope as MessageEnvelope).call,
+      status: 'unsent',
+      bytes: new TextEncoder().encode('too much'),
+    });
+  await hand.idle();
+  assert.equal(calls.map(codeOf), [
+    ['too-large', 'unknown'],
+    ['too-large', 'none'],
+  ]);
 });
 
 test('a query is asked without a stream, and carries the identity of its client', async () => {

@@ -5,7 +5,7 @@ import { behaviour, command, defaultLimits, entity, type Limits } from '../core/
 import { activityWith, enqueueMessage, recordName } from '../core/record.ts';
 import { Activation, sentOf } from '../runtime/activation.ts';
 import { Courier, type Sign } from '../runtime/courier.ts';
-import type { Envelope } from '../runtime/envelope.ts';
+import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
 import { Ownership } from '../runtime/ownership.ts';
 import { freshRecord } from '../runtime/restoring.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
@@ -71,6 +71,29 @@ test('Q1: an acknowledgement lets nothing of a session go that is not durable he
   ]);
   courier.acknowledged(activation, { kind: 'ack', to: 'stock/near', from: partner, session: 5, number: 1 });
   assert.equal(posted, []);
+});
+
+test('M8, P7: a message that does not fit into a frame any more is a dead letter that says so, and the next one follows', () => {
+  const { courier, activation } = withOutbox();
+  const envelope = (seq: number): MessageEnvelope => ({
+    kind: 'message',
+    to: partner,
+    from: 'stock/near',
+    replyTo: '',
+    call: 0,
+    identity: '',
+    arrival: { session: 5, seq, floor: 1, expires: 1, sent: 1, keepMs: 0 },
+    content,
+  });
+  courier.unsendable(activation, envelope(2), 5_000);
+  assert.is(activation.record?.dead.size, 0, 'it is not the first');
+  courier.unsendable(activation, envelope(1), 5_000);
+  const [letter] = activation.record?.dead.values() ?? [];
+  assert.ok(letter?.reason.includes('5000 bytes') && letter.reason.includes('max_payload'), letter?.reason);
+  assert.equal(
+    activation.record?.activities.get(partner)?.outbound?.unacked.map(({ seq }) => seq),
+    [2],
+  );
 });
 
 test('E3: what was read in several steps is sent only by who is the owner after them', async () => {

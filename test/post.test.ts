@@ -1,6 +1,7 @@
 /** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
 
 import {
+  decode,
   decodeFrame,
   encode,
   encodeFrame,
@@ -289,6 +290,39 @@ test('who has stopped listening gets nothing more; close ends everything, after 
   transport.send(subjects.worker('near'), encodeFrame([ack(at('near'))], head));
   await hand.idle();
   assert.equal([near.length, frames.length], [0, 1]);
+});
+
+test('M8: what does not fit into a frame is told to who waits for it, and a message of an entity to its sender', async () => {
+  const hand = new HandEnvironment();
+  const transport = new MemoryTransport(hand, { frameBytesMax: 2_000 });
+  const unsendable: string[] = [];
+  const onUnsendable = ({ from }: MessageEnvelope) => void unsendable.push(from);
+  const post = new Post({ transport, environment: hand, subjects, onUnsendable }, placement);
+  const [told, away]: [Envelope[], Uint8Array[]] = [[], []];
+  post.listen(subjects.client('c'), (envelope) => void told.push(envelope));
+  transport.listen(subjects.client('away'), (frame) => void away.push(frame));
+  const large = message(at('far'), 3_000);
+  post.post(large);
+  post.post({ ...large, from: 'order/1', replyTo: '', call: 0 });
+  const query = { kind: 'query', to: at('far'), replyTo: subjects.client('c'), call: 2, identity: '' } as const;
+  post.post({ ...query, operation: 'look', payload: new Uint8Array(3_000), deadline: 5 });
+  const reply = { kind: 'reply', to: subjects.client('away'), call: 3, status: 'answer' } as const;
+  post.post({ ...reply, bytes: new Uint8Array(3_000) });
+  assert.equal(told, [], 'not inside of the call');
+  await hand.idle();
+  assert.equal(
+    told.map((one) => (one.kind === 'reply' ? [one.call, one.status, (decode(one.bytes) as string[])[1]] : one.kind)),
+    [
+      [1, 'not-run', 'too-large'],
+      [2, 'not-run', 'too-large'],
+    ],
+  );
+  assert.equal(unsendable, ['order/1']);
+  assert.equal(
+    sentIn(away).map((one) => (one.kind === 'reply' ? [one.call, one.status] : one.kind)),
+    [[3, 'unsent']],
+  );
+  assert.is(hand.logged.filter(({ level }) => level === 'error').length, 1, 'said once');
 });
 
 test.run();
