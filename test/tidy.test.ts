@@ -179,6 +179,15 @@ tidy('names of files and folders say something', () => {
   none(allPaths().filter((path) => path.split('/').some((part) => emptyNames.includes(part.replace(/\..*$/, '')))));
 });
 
+tidy('each decision has a number of its own, and its heading says it', () => {
+  const decisions = filesOf(['docs/decisions/'], '.md').map(({ path, text }) => {
+    const [number = ''] = /\d{4}/.exec(path) ?? [];
+    return { path, number, isSaid: text.startsWith(`# ${number}`) };
+  });
+  const count = (number: string) => decisions.filter((one) => one.number === number).length;
+  none(decisions.filter(({ number, isSaid }) => count(number) > 1 || !isSaid).map(({ path }) => path));
+});
+
 tidy('folders nest one level', () => {
   none(product.map(({ path }) => path).filter((path) => path.split('/').length > 3));
 });
