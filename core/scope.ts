@@ -275,8 +275,10 @@ export class TurnScope {
   }
 
   #dueTime(when: When | undefined): number {
-    const due: unknown =
-      when === undefined ? this.now : 'at' in when ? (when.at ?? this.now) : this.now + (when.afterMs ?? 0);
+    // Undefined is absent; null, which says that somebody meant a time and had none, is not.
+    const at: unknown = when !== undefined && 'at' in when ? when.at : undefined;
+    const afterMs = when !== undefined && 'afterMs' in when ? when.afterMs : undefined;
+    const due = at !== undefined ? at : this.now + (afterMs !== undefined ? afterMs : 0);
     if (typeof due !== 'number' || !(Math.abs(due) <= dateMsMax))
       throw new SkerryError(
         'invalid-input',
