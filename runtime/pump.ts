@@ -43,6 +43,8 @@ export interface PumpParts {
   readonly run: (activation: Activation, item: Item) => void;
   /** Whether more waits for the store than it takes in time. */
   readonly isBehind: () => boolean;
+  /** Something is held of an activation of which nothing was: it does not rest any more. */
+  readonly woken: (activation: Activation) => void;
   /** Some turns have been run, and input gets its chance: what they decided may go to the store meanwhile. */
   readonly paused: () => void;
 }
@@ -52,6 +54,7 @@ export class Pump {
   readonly #limits: Limits;
   readonly #run: (activation: Activation, item: Item) => void;
   readonly #paused: () => void;
+  readonly #woken: (activation: Activation) => void;
   readonly #isBehind: () => boolean;
   /** Those with turns to run that wait until the store is no longer behind (W8). */
   #behind: Activation[] = [];
@@ -69,6 +72,7 @@ export class Pump {
     this.#limits = parts.limits;
     this.#run = parts.run;
     this.#paused = parts.paused;
+    this.#woken = parts.woken;
     this.#isBehind = parts.isBehind;
     const { turnMsMax } = parts.limits;
     this.#watch = turnMsMax > 0 ? parts.environment.watchTurns?.(turnMsMax) : undefined;
@@ -88,14 +92,20 @@ export class Pump {
       if (mailbox.count >= this.#registerFrom) mailbox.registers(true);
       if (mailbox.renew(item)) return 'copy';
     }
-    activation.held ??= new Held();
-    if (!this.#hasRoom(activation.held, item))
-      return isCopy(activation, item) ? 'copy' : this.#turnAway(activation, item);
+    const held = activation.held ?? this.#hold(activation);
+    if (!this.#hasRoom(held, item)) return isCopy(activation, item) ? 'copy' : this.#turnAway(activation, item);
     mailbox.push(item);
     if (!this.#crowds.isEmpty && item.kind === 'message') this.#crowds.came(activation);
-    this.#came(activation.held, item);
+    this.#came(held, item);
     this.enlist(activation);
     return 'taken';
+  }
+
+  #hold(activation: Activation): Held {
+    const held = new Held();
+    activation.held = held;
+    this.#woken(activation);
+    return held;
   }
 
   #turnAway(activation: Activation, item: Item): 'full' {
@@ -174,10 +184,10 @@ export class Pump {
   /** What is held of an entity has changed: count it anew, and run what may run now. */
   count(activation: Activation): void {
     if (activation.phase === 'dropped') return;
-    activation.held ??= new Held();
-    this.#remove(activation.held);
-    activation.measure(activation.held);
-    this.#add(activation.held);
+    const held = activation.held ?? this.#hold(activation);
+    this.#remove(held);
+    activation.measure(held);
+    this.#add(held);
     this.enlist(activation);
     if (this.#list.length > 0) this.#start();
     if (!this.#crowds.isEmpty) this.#crowds.tell(activation);
@@ -194,8 +204,7 @@ export class Pump {
 
   /** An answer waits for a proof of ownership. What comes back says that it has left. */
   prove(activation: Activation, bytes: number): () => void {
-    activation.held ??= new Held();
-    const { held } = activation;
+    const held = activation.held ?? this.#hold(activation);
     held.provingCount += 1;
     held.provingBytes += bytes;
     return () => {

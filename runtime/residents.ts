@@ -2,7 +2,8 @@
  * The entities that are in this worker's memory: how they get there and when they leave.
  *
  * Owns activation (one batch of reads for everything that was asked for in a tick), reading single activities, and the
- * sweep that passivates what is idle or too much. The sweep is a clock hand over the table: what was not used since it
+ * sweep that has entities rest, and passivates what is idle or too much. One clock hand goes over those that were used and
+ * do not rest yet. The other goes over the whole table, and only when the first of it is due: what was not used since it
  * last passed goes first: close to least-recently-used, without a list to keep in order.
  *
  * Longer than 400 lines because what an activation is made of depends on where it comes from: the store, another worker, an image.
@@ -11,6 +12,7 @@
  * - E1 An address has at most one activation that is not dropped.
  * - E2 Only an activation at rest is passivated: nothing that is not durable is forgotten.
  * - E3 What is read of an entity is of one version: no commit of it is written between the first read and the last.
+ * - E4 What rests costs no time until it is due to leave memory.
  */
 import { type Lineage, lineageOfStay, newActivity } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
@@ -57,6 +59,8 @@ const firstSearchMs = 60_000;
 const readAheadCount = 256;
 /** After this long without a message an activation gives back all but its state, ms. */
 const restMs = 2_000;
+/** Rounds over the whole table begin no more often than this part of `idleMs`: one entity after the other becomes due. */
+const roundShare = 1 / 16;
 /** Activities that are read at a time where all are. */
 const pageSize = 1_000;
 
@@ -70,7 +74,16 @@ export class Residents {
   /** States at first, by type, to compare the stored ones with; and the types that some stored one does not fit. */
   readonly #initials = new Map<string, unknown>();
   readonly #misfits = new Set<string>();
+  /** Those that do not rest; others too, until a hand passes them. */
+  readonly #awake = new Set<Activation>();
+  #awakeHand: IterableIterator<Activation> | undefined;
+  /** Over all of them, while a round is under way. */
   #hand: IterableIterator<Activation> | undefined;
+  /** When the next round begins, ms of the steady clock: nobody who rests is due before. */
+  #roundAt = Number.POSITIVE_INFINITY;
+  #roundBegunAt = Number.NEGATIVE_INFINITY;
+  /** How often a hand has passed an activation. */
+  passCount = 0;
 
   readonly #labelled: ReadonlySet<string>;
 
@@ -110,6 +123,7 @@ export class Residents {
     if (behaviour === undefined) return undefined;
     const activation = new Activation(address, partition, behaviour);
     this.#activations.set(address, activation);
+    this.wake(activation);
     const carried = behaviour.durability === 'none' ? this.#parts.carriage.get(address) : undefined;
     if (carried !== undefined) {
       // Nothing of it is in the store.
@@ -128,14 +142,21 @@ export class Residents {
     if (behaviour === undefined || this.#activations.has(address) || this.#doubted.has(address)) return;
     const activation = new Activation(address, partition, behaviour);
     this.#activations.set(address, activation);
+    this.wake(activation);
     activation.usedAt = this.#parts.environment.steady();
     void this.#restore(activation, loaded, rowsOf({ activities }));
+  }
+
+  /** Something is held of it again: it does not rest any more. */
+  wake(activation: Activation): void {
+    this.#awake.add(activation);
   }
 
   /** From here the activation runs nothing and releases nothing (V2). */
   drop(activation: Activation): void {
     activation.phase = 'dropped';
     this.#parts.dropped(activation);
+    this.#awake.delete(activation);
     if (this.#activations.get(activation.address) === activation) this.#activations.delete(activation.address);
   }
 
@@ -350,25 +371,51 @@ export class Residents {
     );
   }
 
-  /** Move the hand on: passivate what is at rest and idle, or beyond the bound. A bounded step. */
+  /** Move the hands on: have rest what nobody uses, and passivate what is idle, or beyond the bound. A bounded step. */
   sweep(stepCount: number): void {
-    const { limits, environment } = this.#parts;
-    const now = environment.steady();
+    const now = this.#parts.environment.steady();
+    this.#awakeHand = this.#pass(this.#awakeHand ?? this.#awake.values(), stepCount, now);
+    if (this.#hand === undefined) {
+      if (now < this.#roundAt && !this.#isCrowded) return;
+      this.#roundAt = Number.POSITIVE_INFINITY;
+      this.#roundBegunAt = now;
+    }
+    this.#hand = this.#pass(this.#hand ?? this.#activations.values(), stepCount, now);
+  }
+
+  get #isCrowded(): boolean {
+    return this.count > this.#parts.limits.activationCountMax;
+  }
+
+  /** Returns the hand where it stands, or undefined when it has passed the last. */
+  #pass(hand: IterableIterator<Activation>, stepCount: number, now: number): IterableIterator<Activation> | undefined {
     for (let step = 0; step < stepCount; step++) {
-      this.#hand ??= this.#activations.values();
-      const { value: activation, done } = this.#hand.next();
-      if (done || activation === undefined) {
-        this.#hand = undefined;
-        return;
-      }
-      if (activation.ahead !== undefined) this.#dropAhead(activation, now);
-      if (!activation.isAtRest || isBusy(activation)) continue;
-      if (now - activation.usedAt >= restMs) rest(activation, this.#parts);
-      const idleMs = this.count > limits.activationCountMax ? 0 : limits.idleMs;
-      if (now - activation.usedAt >= idleMs) {
-        this.drop(activation);
-        this.#parts.passivated(activation);
-      }
+      const { value: activation, done } = hand.next();
+      if (done || activation === undefined) return undefined;
+      this.passCount += 1;
+      if (activation.phase === 'dropped') this.#awake.delete(activation);
+      else this.#passOne(activation, now);
+    }
+    return hand;
+  }
+
+  #passOne(activation: Activation, now: number): void {
+    if (activation.ahead !== undefined) this.#dropAhead(activation, now);
+    if (!activation.isAtRest) return this.wake(activation);
+    const isStaying = isBusy(activation);
+    const unusedMs = now - activation.usedAt;
+    if (unusedMs >= restMs) {
+      rest(activation, this.#parts);
+      // What is looked through gives back the rest of it afterwards.
+      if (!activation.isSearching) this.#awake.delete(activation);
+    }
+    const { idleMs } = this.#parts.limits;
+    if (!isStaying && unusedMs >= (this.#isCrowded ? 0 : idleMs)) {
+      this.drop(activation);
+      this.#parts.passivated(activation);
+    } else if (!this.#awake.has(activation)) {
+      const dueAt = (isStaying ? now : activation.usedAt) + idleMs;
+      this.#roundAt = Math.min(this.#roundAt, Math.max(dueAt, this.#roundBegunAt + idleMs * roundShare));
     }
   }
 

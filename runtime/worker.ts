@@ -166,6 +166,7 @@ export class Worker {
       ...base,
       run: (activation, item) => this.#run(activation, item),
       paused: () => this.#commits.flush(),
+      woken: (activation) => this.#residents.wake(activation),
       isBehind: () => this.#commits.isBehind,
     });
   }
@@ -346,6 +347,11 @@ export class Worker {
   /** How much of all entities is held, as it was last counted (P12). */
   get held(): Readonly<Held> {
     return this.#pump.held;
+  }
+
+  /** How often the sweep has passed an activation (E4). */
+  get passCount(): number {
+    return this.#residents.passCount;
   }
 
   get figures() {

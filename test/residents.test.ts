@@ -55,6 +55,67 @@ test('E2, P12: beyond activationCountMax the idle ones leave, and all keep their
     for (let key = 0; key < 30; key++) assert.is(await during(tally(`${key}`).count()), key);
   }));
 
+const dayMs = 86_400_000;
+const tomorrow: Scripts = { plan: (turn) => turn.timer('tomorrow', { afterMs: dayMs }).add(1) };
+const fifty = Array.from({ length: 50 }, (_, key) => `${key}`);
+
+test('E4: what rests with a timer a day away is passed when it is due to leave memory, and not before or after', () =>
+  withTallies({ scripts: tomorrow }, async ({ hand, cluster, tally, during, stored }) => {
+    const [worker] = cluster.workers;
+    const passesOf = async (ms: number) => {
+      const before = worker?.passCount ?? 0;
+      await hand.advance(ms);
+      return (worker?.passCount ?? 0) - before;
+    };
+    for (const key of fifty) await during(tally(key).run('plan'));
+    await hand.advance(5_000);
+    assert.is(await passesOf(200_000), 0);
+    // One of them is used all the time: it alone is passed.
+    for (let second = 0; second < 30; second++) {
+      await during(tally('7').add(0));
+      assert.ok((await passesOf(1_000)) <= 2);
+    }
+    assert.ok((await passesOf(80_000)) <= 2 * fifty.length);
+    assert.is(worker?.figures.activations, 1);
+    await hand.advance(300_000);
+    assert.is(worker?.figures.activations, 0);
+    assert.is(await passesOf(dayMs / 2), 0);
+    await hand.advance(dayMs / 2);
+    for (const key of fifty) assert.is((await stored(key))?.count, 1);
+  }));
+
+test('E4: what is only in memory stays there for its timer, and is passed once in idleMs', () =>
+  withTallies({ scripts: tomorrow, behaviour: { durability: 'none' } }, async ({ hand, cluster, tally, during }) => {
+    const [worker] = cluster.workers;
+    for (const key of fifty) await during(tally(key).run('plan'));
+    await hand.advance(5_000);
+    const before = worker?.passCount ?? 0;
+    await hand.advance(3_000_000);
+    assert.is(worker?.figures.activations, fifty.length);
+    assert.ok((worker?.passCount ?? 0) - before <= 10 * fifty.length);
+    await hand.advance(dayMs - 3_010_000);
+    for (const key of fifty) assert.is(await during(tally(key).count()), 0);
+    await hand.advance(10_000);
+    for (const key of fifty) assert.is(await during(tally(key).count()), 1);
+  }));
+
+test('E4: where one becomes due after the other they leave in good time, in rounds that are apart', () =>
+  withTallies({ limits: { idleMs: 80_000 } }, async ({ hand, cluster, tally, during }) => {
+    const [worker] = cluster.workers;
+    for (let second = 0; second < 400; second++) {
+      await during(tally(`${second}`).add(1));
+      await hand.advance(1_000);
+    }
+    const before = worker?.passCount ?? 0;
+    for (let second = 400; second < 600; second++) {
+      await during(tally(`${second}`).add(1));
+      await hand.advance(1_000);
+      // Those of the last 80 s, and of the 5 s to the next round.
+      assert.ok((worker?.figures.activations ?? 0) <= 88);
+    }
+    assert.ok((worker?.passCount ?? 0) - before <= 200 * 4 + (200 / 5) * 88);
+  }));
+
 test('P4, P10: partners beyond activityCountMax are read when they write, and nothing is processed twice', async () => {
   const scripts: Scripts = { tell: (turn) => turn.to(Tally, 'hub').see(turn.key) };
   await withTallies(
