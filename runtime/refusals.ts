@@ -8,6 +8,7 @@
  *   it has calls under way.
  */
 import type { AnswerRow } from '../core/request.ts';
+import { type Authorise, hookFailures, reasonToDeny } from './authorise.ts';
 import { encode } from './codec.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -21,11 +22,21 @@ export interface RefusalParts {
 
 export class Refusals {
   readonly #parts: RefusalParts;
+  readonly #hookFailed: ReturnType<typeof hookFailures>;
   /** Until they leave. */
   #waiting: ReplyEnvelope[] = [];
 
   constructor(parts: RefusalParts) {
     this.#parts = parts;
+    this.#hookFailed = hookFailures(parts.environment);
+  }
+
+  /** Whether the hook denies a request; its sender is told so. */
+  denies(request: MessageEnvelope | QueryEnvelope, authorise: Authorise | undefined): boolean {
+    const reason = reasonToDeny(authorise, request, this.#hookFailed);
+    if (reason === undefined) return false;
+    this.reply(request, 'denied', reason);
+    return true;
   }
 
   reply(

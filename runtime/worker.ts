@@ -17,7 +17,7 @@ import { type Address, typeOf } from '../core/message.ts';
 import { forgetChanges } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
-import { type Authorise, reasonToDeny } from './authorise.ts';
+import type { Authorise } from './authorise.ts';
 import { Carriage, type Carried } from './carriage.ts';
 import { Closing } from './closing.ts';
 import { CommitQueue, type CommitSink } from './commit.ts';
@@ -372,8 +372,7 @@ export class Worker {
   receive(envelope: Envelope, hops = 0): void {
     if (this.#isStopped || envelope.kind === 'reply') return;
     const isCall = envelope.kind === 'message' || envelope.kind === 'query';
-    const denied = isCall ? reasonToDeny(this.#options.authorise, envelope) : undefined;
-    if (isCall && denied !== undefined) return this.#refusals.reply(envelope, 'denied', denied);
+    if (isCall && this.#refusals.denies(envelope, this.#options.authorise)) return;
     if (isCall && this.#isDraining) return;
     this.#deliver(envelope.to, envelope, hops);
   }

@@ -148,16 +148,28 @@ test('an authorised operation does not resolve another one’s hold', () =>
     },
   ));
 
-test('a hook that throws denies', () =>
-  within(
-    {
-      behaviours: [room],
-      authorise: () => {
-        throw new Error('no directory');
-      },
-    },
-    (cluster) => rejects(cluster.entity(Room, 'x').look(), 'denied').then(() => undefined),
-  ));
+test('AU2: a hook that throws, or returns no answer, denies, and the log says why, once for many', async () => {
+  const hooks: readonly (readonly [() => unknown, RegExp])[] = [
+    [() => raise(new Error('no directory')), /no directory/],
+    [() => Promise.resolve(true), /it returned a promise/],
+    [() => undefined, /it returned undefined/],
+  ];
+  for (const [hook, why] of hooks) {
+    const said: unknown[] = [];
+    const nothing = () => undefined;
+    const log = { info: nothing, warn: nothing, error: (details: object) => void said.push(details) };
+    const authorise = hook as () => boolean;
+    await within({ behaviours: [room], authorise, environment: machineEnvironment(log) }, async (cluster) => {
+      for (let call = 0; call < 3; call++) await rejects(cluster.entity(Room, 'x').look(), 'denied');
+    });
+    assert.is(said.length, 1);
+    assert.match(JSON.stringify(said), why);
+  }
+});
+
+function raise(error: Error): never {
+  throw error;
+}
 
 const list = effect<undefined, number[]>('list', async () => [1]);
 const Lister = entity('lister', {

@@ -1,5 +1,6 @@
 /** `skerry dead`: the messages that will not be tried again by themselves. */
 import type { DeadLetter } from '../../core/record.ts';
+import { identityOption } from './call.ts';
 import { type Command, type Given, optionText } from './command.ts';
 import { addressArgument, addressText, escapeText, partnerText, visible } from './escape.ts';
 import { CliError, failureOf } from './failure.ts';
@@ -21,6 +22,7 @@ export const dead: Command = {
   options: [
     { flag: '--all', description: 'retry or drop all of them, or those of a type' },
     { flag: '--reason <text>', description: 'with --all: only those whose reason has this in it' },
+    identityOption,
     ...clusterOptions,
   ],
   notes: [
