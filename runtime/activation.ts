@@ -10,6 +10,8 @@
  * - V1 `gathering` holds the outputs of turns that no commit carries yet, `flying` those of the commit under way;
  *   nothing of either has left (P2).
  * - V2 A dropped activation runs no turn and releases nothing any more.
+ * - V3 A delayed message of a type of durability interval leaves only once the store no longer has its timer: after a crash it
+ *   would be sent again, in a session in which its receiver cannot know it (P4).
  */
 import { type Activity, floorOf, type Outbound } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
@@ -46,6 +48,8 @@ export class Batch {
   /** Of the requests and what they are answered. */
   bytes = 0;
   queryCount = 0;
+  /** Of a volatile type: it leaves only once the store has it, like those of the others (V3). */
+  isHeld = false;
   /** Answers to copies, which wait with what they are copies of. */
   copyCount = 0;
 
@@ -239,6 +243,11 @@ export class Activation {
     return this.#mailbox?.peek(this.#mailbox.count).some((item) => item.kind === 'effect' && item.id === id) === true;
   }
 
+  /** Whether turns of a volatile type that wait for the store keep those after them waiting (V3). */
+  get isHeld(): boolean {
+    return this.gathering?.isHeld === true || this.flying?.isHeld === true;
+  }
+
   get isDurable(): boolean {
     return this.gathering === undefined && this.flying === undefined;
   }
@@ -274,6 +283,13 @@ export class Activation {
       next = Math.min(next, flight.retryAt);
     }
     return next;
+  }
+
+  /** What this record has to send leaves with the next write (V3). */
+  holdOutbox({ activities }: EntityRecord): void {
+    const batch = this.batch();
+    batch.isHeld = true;
+    for (const activity of activities.values()) batch.addSent(activity);
   }
 
   batch(): Batch {

@@ -91,13 +91,12 @@ export class Failures {
       for (const item of [...requests, ...waiting, ...held]) this.#parts.deliver(activation.address, item);
       return;
     }
-    if (failure === 'store-refused')
+    // Of a volatile type the turns stay: they are in what is kept, and asked again it answers from there.
+    const isGone = failure === 'store-refused' && activation.behaviour.durability === 'turn';
+    if (isGone)
       for (const request of requests)
         this.#parts.reply(request, 'store-failed', error instanceof Error ? error.message : String(error));
-    this.#again(
-      activation.address,
-      failure === 'store-refused' ? [...waiting, ...held] : [...requests, ...waiting, ...held],
-    );
+    this.#again(activation.address, isGone ? [...waiting, ...held] : [...requests, ...waiting, ...held]);
   }
 
   /** Run requests again on a fresh activation, after a pause: as their senders would, only sooner. */

@@ -268,6 +268,8 @@ export class Handover {
       return this.#parts.residents.drop(activation);
     }
     if (activation.phase === 'ready' && activation.trimAt !== 0) this.#parts.housekeeping.tidy(activation, true);
+    // What is held for the next write has it now (V3): a read that is under way would keep it from being tidied.
+    else if (activation.gathering !== undefined) this.#parts.commits.add(activation);
   }
 
   #leave(activation: Activation, warm: WarmEntity[] | undefined): void {

@@ -17,8 +17,8 @@ export type Item =
   | QueryEnvelope
   | StreamEnvelope
   | { readonly kind: 'effect'; readonly id: string; readonly outcome: EffectOutcome<unknown> }
-  /** Something of the entity's own is due: timers, holds, retransmission, housekeeping. */
-  | { readonly kind: 'wake' };
+  /** Something of the entity's own is due: timers, holds, retransmission, housekeeping. `isDelayed`: a message to another entity. */
+  | { readonly kind: 'wake'; readonly isDelayed?: true };
 
 /** Of an envelope in memory, besides its payload, bytes. */
 export const envelopeBytes = 512;

@@ -308,7 +308,9 @@ export class Residents {
       record.isComplete = carried.isComplete;
       const isAll = !carried.isComplete || some.length <= limits.activityCountMax;
       const rows = isAll ? some : await this.#allRows(activation);
-      activation.layout = overwrite(record, stored, rows);
+      const { layout: written, hasSent } = overwrite(record, stored, rows);
+      activation.layout = written;
+      if (hasSent) activation.holdOutbox(record);
       activation.storedVersion = stored?.version ?? 0;
       activation.storedWakeAt = stored?.wakeAt;
       // Not at once: what is refused for good would be tried without a pause.

@@ -91,14 +91,18 @@ export function restoreStored(
 
 /**
  * Have a record that came from memory be written whole over what the store has of its entity, at whatever version that is: the
- * layout to write it by. `rows`: the activities that the store has, as many as were asked for.
+ * layout to write it by, and whether the store still has a delayed message that the record has sent or is about to. `rows`: the
+ * activities that the store has, as many as were asked for.
  */
 export function overwrite(
   record: EntityRecord,
   stored: Loaded | undefined,
   rows: readonly (readonly [string, Uint8Array])[],
-): EntityLayout {
-  const layout = stored === undefined ? newLayout() : restoreStored(record.address, stored).layout;
+): { readonly layout: EntityLayout; readonly hasSent: boolean } {
+  const before = stored === undefined ? undefined : restoreStored(record.address, stored);
+  const hasSent = [...(before?.record.timers.values() ?? [])].some(
+    ({ name, to }) => to !== '' && !record.timers.has(name),
+  );
   record.version = Math.max(record.version, (stored?.version ?? 0) + 1);
   const { changes } = record;
   changes.isStateChanged = true;
@@ -116,7 +120,7 @@ export function overwrite(
   for (const hold of record.holds.values()) changes.records.set(recordName.hold(hold.id), hold);
   for (const effect of record.effects.values()) changes.records.set(recordName.effect(effect.id), effect);
   for (const letter of record.dead.values()) changes.records.set(recordName.dead(letter.id), letter);
-  return layout;
+  return { layout: before?.layout ?? newLayout(), hasSent };
 }
 
 function restoreState(record: EntityRecord, inHead: Uint8Array | undefined, records: Loaded['records']): void {

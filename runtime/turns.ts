@@ -51,6 +51,10 @@ export interface TurnParts extends Omit<AttemptParts, 'caution'>, CautionParts {
   readonly confirm: (activation: Activation, unproven: Unproven) => void;
 }
 
+/** What a due date asks with. */
+const wake: Item = { kind: 'wake' };
+const delayed: Item = { kind: 'wake', isDelayed: true };
+
 export class Turns {
   readonly #parts: TurnParts;
   readonly #attempts: Attempts;
@@ -192,6 +196,7 @@ export class Turns {
   /** The outputs of a turn, into the batch (N1). */
   #collect(activation: Activation, item: Item, result: Extract<TurnResult, { kind: 'committed' }>): void {
     const batch = activation.batch();
+    if (item.kind === 'wake' && item.isDelayed === true) batch.isHeld = true;
     if (item.kind === 'message') this.#answer(activation, batch, item, result.answer);
     for (const activity of result.sentTo) batch.addSent(activity);
     if (result.effects.length > 0) batch.effects = [...(batch.effects ?? []), ...result.effects];
@@ -326,11 +331,10 @@ export class Turns {
     // A turn before it may have replaced it: the new one's time may not have come.
     for (const timer of due)
       if (this.#isInPhase(activation) && (entity.timers.get(timer.name)?.due ?? Infinity) <= now)
-        this.#own(activation, `t:${timer.name}`, { kind: 'wake' }, { kind: 'timer', name: timer.name });
+        this.#own(activation, `t:${timer.name}`, timer.to === '' ? wake : delayed, { kind: 'timer', name: timer.name });
     const lapsed = [...entity.holds.values()].filter((hold) => hold.until <= now);
     for (const hold of lapsed)
-      if (this.#isInPhase(activation))
-        this.#own(activation, `x:${hold.id}`, { kind: 'wake' }, { kind: 'lapse', hold: hold.id });
+      if (this.#isInPhase(activation)) this.#own(activation, `x:${hold.id}`, wake, { kind: 'lapse', hold: hold.id });
     this.#dropRetries(activation, now);
   }
 

@@ -439,7 +439,7 @@ export class Worker {
 
   #commit(activation: Activation): void {
     const { durability } = activation.behaviour;
-    if (durability === 'turn') return this.#commits.add(activation);
+    if (durability === 'turn' || (durability !== 'none' && activation.isHeld)) return this.#commits.add(activation);
     // Volatile types: outputs go at once; `interval` types are written when their time has come.
     const batch = activation.gathering;
     activation.gathering = undefined;

@@ -6,9 +6,10 @@ import { behaviour, command, effect, entity, query, settled, type Turn, unchecke
 import { partitionOf } from '../placement/hash.ts';
 import { embed } from '../runtime/embed.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
+import type { Commit } from '../runtime/store.ts';
 import { openLmdb } from '../runtime/stores/lmdb.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
-import { GateStore } from './support/gate.ts';
+import { type Fault, GateStore } from './support/gate.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
 import { watch, withTallies } from './support/tally.ts';
@@ -129,7 +130,10 @@ const Book = entity('book', {
   initial: () => ({ notes: [] as number[] }),
   operations: { note: command(unchecked<number>()), notes: query(unchecked<readonly number[]>()) },
 });
-const Herald = entity('herald', { initial: () => ({}), operations: { tell: command(unchecked<number>()) } });
+const Herald = entity('herald', {
+  initial: () => ({}),
+  operations: { tell: command(unchecked<number>()), tellLater: command(unchecked<number>()) },
+});
 const book = behaviour(Book, {
   note(turn, n) {
     turn.state.notes.push(n);
@@ -137,7 +141,14 @@ const book = behaviour(Book, {
   notes: ({ state }) => [...state.notes],
 });
 const heraldOf = (durability: 'none' | 'turn' | { intervalMs: number }) =>
-  behaviour(Herald, { tell: (turn, n) => turn.to(Book, 'b').note(n) }, { durability });
+  behaviour(
+    Herald,
+    {
+      tell: (turn, n) => turn.to(Book, 'b').note(n),
+      tellLater: (turn, n) => turn.to(Book, 'b', { afterMs: 1_000 }).note(n),
+    },
+    { durability },
+  );
 
 for (const durability of ['none', { intervalMs: 300 }, 'turn'] as const)
   test(`A6, P7: what an entity of durability ${JSON.stringify(durability)} sends after a crash, or a stay outside memory, comes once and in order`, async () => {
@@ -176,6 +187,83 @@ for (const durability of ['none', { intervalMs: 300 }, 'turn'] as const)
       cluster.workers[0]?.stop();
     }
   });
+
+type HeraldFault = Fault | 'stuck';
+
+/** Where the next writes of the herald fail, or do not end; what else is in their groups is written. */
+class HeraldFaults extends GateStore {
+  override readonly groupsAtOnce = 2;
+  readonly next: HeraldFault[] = [];
+
+  override async commit(group: readonly Commit[]): ReturnType<GateStore['commit']> {
+    const others = group.filter(({ address }) => address !== 'herald/a');
+    const fault = others.length < group.length ? this.next.shift() : undefined;
+    if (fault === undefined) return super.commit(group);
+    if (fault === 'stuck') return super.commit(others).then(() => new Promise(() => undefined));
+    this.faults.commit.push(fault);
+    return super.commit(group);
+  }
+}
+
+async function withHerald(hand: HandEnvironment, gate: GateStore) {
+  return hand.during(embed({ behaviours: [book, heraldOf({ intervalMs: 600 })], store: gate, environment: hand }));
+}
+
+/** A herald that is written once its delayed message is set: it comes 100 ms later. Then its worker ends, and another comes. */
+async function delayed(untilEndMs: number, end: 'stop' | 'close', fault?: HeraldFault): Promise<number> {
+  const hand = new HandEnvironment();
+  const gate = new HeraldFaults(new MemoryStore({ partitions: 4 }));
+  const first = await withHerald(hand, gate);
+  await hand.during(first.entity(Herald, 'a').tellLater(1));
+  await hand.advance(900);
+  assert.is(gate.commits.flat().filter(({ address }) => address === 'herald/a').length, 1, 'it is written');
+  if (fault !== undefined) gate.next.push(fault);
+  // What other turns send goes at once, and takes nothing along that has to wait.
+  for (let ms = 0; ms < untilEndMs; ms += 10) {
+    watch(first.entity(Herald, 'a').tell(-1));
+    await hand.advance(10);
+  }
+  if (end === 'stop') first.workers[0]?.stop();
+  else await hand.during(first.close());
+  const second = await withHerald(hand, gate);
+  await hand.advance(60_000);
+  const notes = await hand.during(second.entity(Book, 'b').notes());
+  second.workers[0]?.stop();
+  return notes.filter((n) => n === 1).length;
+}
+
+test('V3, P4: a delayed message of an entity of durability interval comes at most once, whenever its worker crashes', async () => {
+  for (const fault of [undefined, 'refused', 'lost before', 'lost after', 'stuck'] as const)
+    for (const untilEndMs of [0, 50, 90, 100, 110, 120, 150, 300, 320, 700, 1_500]) {
+      const count = await delayed(untilEndMs, 'stop', fault);
+      assert.ok(count <= 1, `${fault} ${untilEndMs} ms: ${count} times`);
+    }
+});
+
+test('V3, CA1: a delayed message of an entity of durability interval comes once, whenever its worker ends in order', async () => {
+  for (const fault of [undefined, 'refused', 'lost before', 'lost after'] as const)
+    for (const untilEndMs of [0, 90, 100, 110, 150, 700, 1_500])
+      assert.is(await delayed(untilEndMs, 'close', fault), 1, `${fault} ${untilEndMs} ms`);
+});
+
+test('V3, C2: a call that waits behind a delayed message is answered though their write is refused, and both arrive', async () => {
+  const hand = new HandEnvironment();
+  const gate = new HeraldFaults(new MemoryStore({ partitions: 4 }));
+  const cluster = await withHerald(hand, gate);
+  await hand.during(cluster.entity(Herald, 'a').tellLater(1));
+  await hand.advance(900);
+  const open = gate.holdCommits();
+  gate.next.push('refused');
+  await hand.advance(150);
+  const call = watch(cluster.entity(Herald, 'a').tell(2));
+  await hand.advance(10);
+  assert.not.ok(call.isSettled);
+  open();
+  await hand.advance(2_000);
+  assert.is(call.error, undefined);
+  assert.equal(await hand.during(cluster.entity(Book, 'b').notes()), [1, 2]);
+  await hand.during(cluster.close());
+});
 
 async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
   const parent = await mkdtemp(join(tmpdir(), 'skerry-loss-'));
