@@ -50,7 +50,7 @@ export interface Inbound {
 
 /** What an entity asks of a partner, or answers it. */
 export interface Content {
-  readonly kind: 'operation' | 'confirm' | 'cancel' | 'answer' | 'dead-retry' | 'dead-drop' | 'effect';
+  readonly kind: 'operation' | 'confirm' | 'cancel' | 'answer' | 'dead-retry' | 'dead-drop' | 'effect' | 'outbox-drop';
   readonly operation: string;
   readonly payload: Uint8Array;
   /** Id of the hold that it is about; '' where it is about none. */
@@ -280,11 +280,27 @@ function takeOut(outbound: Outbound, end: number, now: number): OutboxMessage[] 
   if (count === 0) return [];
   outbound.activeAt = now;
   const removed = unacked.splice(0, count);
-  if (outbound.sealed.length > 0) {
-    const floor = floorOf(outbound);
-    outbound.sealed = outbound.sealed.filter((one) => floor < one.end);
-  }
+  unseal(outbound);
   return removed;
+}
+
+function unseal(outbound: Outbound): void {
+  if (outbound.sealed.length === 0) return;
+  const floor = floorOf(outbound);
+  outbound.sealed = outbound.sealed.filter((one) => floor < one.end);
+}
+
+/** The unacknowledged message of this number, if it is of this session. */
+export function unackedOf(outbound: Outbound | undefined, session: number, seq: number): OutboxMessage | undefined {
+  if (outbound === undefined || sessionOf(outbound, seq) !== session) return undefined;
+  return outbound.unacked.find((message) => message.seq === seq);
+}
+
+/** One message leaves the outbox, wherever in it; its number stays used, and those behind it keep theirs (A6). */
+export function withdraw(outbound: Outbound, message: OutboxMessage, now: number): void {
+  outbound.unacked = outbound.unacked.filter((one) => one !== message);
+  outbound.activeAt = now;
+  unseal(outbound);
 }
 
 /** Whether the partner acknowledges more than was ever sent, as far as this side remembers: history was lost (P8). */

@@ -4,7 +4,7 @@
  * Owns the look-up of handlers (own properties of contracts only: inherited names reach nothing), the validation of
  * inputs, and the three steps of a tentative operation. What a step leaves behind is the scope's.
  */
-import type { Content } from './activity.ts';
+import { type Content, unackedOf } from './activity.ts';
 import type { View } from './behaviour.ts';
 import type { EffectOutcome } from './effect.ts';
 import { type AnyEntity, type Hold, holdIdBytesMax } from './entity.ts';
@@ -35,6 +35,8 @@ export function runContent(scope: TurnScope, handlers: HandlerTable, partner: Pa
     case 'dead-retry':
     case 'dead-drop':
       return runDeadLetter(scope, handlers, content);
+    case 'outbox-drop':
+      return runOutboxDrop(scope, content);
     case 'effect':
       return runBuriedOutcome(scope, partner, content);
   }
@@ -233,6 +235,26 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
   scope.actAs(letter.partner);
   runContent(scope, handlers, letter.partner, letter.content);
   return ['done'];
+}
+
+/**
+ * A message of the outbox is not sent again, and becomes a dead letter (P7). The session is named as well, since a stream that
+ * begins anew counts from 1 (A6); and the operation, as of a dead letter.
+ */
+function runOutboxDrop(scope: TurnScope, content: Content): AnswerRow {
+  const { record, environment } = scope;
+  const given = givenIn(content.payload, content.kind, environment);
+  const [partner, session, seq] = Array.isArray(given) ? (given as unknown[]) : [];
+  if (typeof partner !== 'string' || typeof session !== 'number' || typeof seq !== 'number')
+    throw new SkerryError('invalid-input', 'A message of an outbox is named by its receiver, session and number');
+  // Where something is unacknowledged the activity is in memory.
+  const activity = record.activities.get(partner);
+  const { outbound } = activity ?? {};
+  const message = unackedOf(outbound, session, seq);
+  if (activity === undefined || outbound === undefined || message?.content.operation !== content.operation)
+    throw new SkerryError('not-found', `${record.address} has no such message in its outbox: ${seq} to ${partner}`);
+  scope.withdrawn = { activity, outbound, message };
+  return ['done', `${record.version + 1}`];
 }
 
 /** Run a query on what is in memory; the row is its answer. Changes nothing. */

@@ -9,8 +9,8 @@
  * - R1 Every change of a part since the last drain is in `changes`, so that one commit can carry it.
  * - R2 `version` grows by one with each change that is to be committed as a whole, and with nothing else.
  */
-import type { Activity, Content, Lineage, OutboxMessage } from './activity.ts';
-import { lineageOf, newActivity, send } from './activity.ts';
+import type { Activity, Content, Lineage, Outbound, OutboxMessage } from './activity.ts';
+import { lineageOf, newActivity, send, withdraw } from './activity.ts';
 import type { Address, PartnerId } from './message.ts';
 import { keyOf } from './message.ts';
 import { noParts, Parts } from './parts.ts';
@@ -69,7 +69,7 @@ export interface PendingEffect {
 /** A message that will not be tried again by itself, with the reason (P7). */
 export interface DeadLetter {
   readonly id: string;
-  /** 'receiver': its turn kept failing here. 'sender': it expired unacknowledged in this entity's outbox. */
+  /** 'receiver': its turn kept failing here. 'sender': it left this entity's outbox unacknowledged. */
   readonly side: 'receiver' | 'sender';
   readonly partner: PartnerId;
   readonly content: Content;
@@ -280,6 +280,41 @@ export function enqueueMessage(
   record.changes.records.set(recordName.outbox(activity.partner, message.seq), { partner: activity.partner, message });
   record.changes.records.set(recordName.activity(activity.partner), 'activity');
   return message;
+}
+
+/** What is never sent again by itself: a dead letter of its sender, named after the version that has it (P7). */
+export function buryUnsent(
+  record: EntityRecord,
+  partner: PartnerId,
+  { seq, content }: OutboxMessage,
+  { version, reason, at }: { version: number; reason: string; at: number },
+): DeadLetter {
+  // Several may be buried by one commit.
+  const id = record.dead.has(`${version}`) ? `${version}-${seq}` : `${version}`;
+  const letter: DeadLetter = { id, side: 'sender', stack: '', partner, content, reason, at, attempts: 0 };
+  addPart(record, 'dead', id, letter);
+  record.changes.records.set(recordName.dead(id), letter);
+  return letter;
+}
+
+/** A message that a turn takes out of an outbox. */
+export interface Withdrawal {
+  readonly activity: Activity;
+  readonly outbound: Outbound;
+  readonly message: OutboxMessage;
+}
+
+/** It leaves the outbox for the dead letters, in one commit (R1, P7). */
+export function withdrawMessage(
+  record: EntityRecord,
+  { activity: { partner }, outbound, message }: Withdrawal,
+  burial: { version: number; reason: string; at: number },
+): void {
+  withdraw(outbound, message, burial.at);
+  record.outboxCount -= 1;
+  record.changes.records.set(recordName.outbox(partner, message.seq), null);
+  record.changes.records.set(recordName.activity(partner), 'activity');
+  buryUnsent(record, partner, message, burial);
 }
 
 /** Have the activities that are not in memory looked through by then. */

@@ -17,8 +17,26 @@ import type { PartnerId } from './message.ts';
 import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
 import type { Parts } from './parts.ts';
-import type { EntityRecord, HeldOperation, HistoryItem, PendingEffect, RecordName, Timer } from './record.ts';
-import { activityWith, addPart, enqueueMessage, isUnnamed, isUnread, recordName, sooner, timeOf } from './record.ts';
+import type {
+  EntityRecord,
+  HeldOperation,
+  HistoryItem,
+  PendingEffect,
+  RecordName,
+  Timer,
+  Withdrawal,
+} from './record.ts';
+import {
+  activityWith,
+  addPart,
+  enqueueMessage,
+  isUnnamed,
+  isUnread,
+  recordName,
+  sooner,
+  timeOf,
+  withdrawMessage,
+} from './record.ts';
 import { References } from './reference.ts';
 import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
 import { retained, storable } from './storable.ts';
@@ -35,6 +53,8 @@ const recipients = new References<Target>(
   () => true,
 );
 
+const droppedInDoubt = 'dropped by an operator, in doubt: its receiver may have processed it, or still do';
+
 interface Outgoing {
   readonly to: PartnerId;
   readonly content: Content;
@@ -50,7 +70,9 @@ export class TurnScope {
   holds: HeldOperation[] | undefined;
   effects: PendingEffect[] | undefined;
   timerOperation: string | undefined;
-  /** Activities whose outbox grew. */
+  /** What it takes out of an outbox. */
+  withdrawn: Withdrawal | undefined;
+  /** Activities whose outbox changed. */
   sentTo: Set<Activity> | undefined;
   sentLog: HistoryItem['sent'][number][] | undefined;
   readonly #drafts: Drafts;
@@ -360,6 +382,7 @@ export class TurnScope {
     this.effects = undefined;
     this.removed = undefined;
     this.holds = undefined;
+    this.withdrawn = undefined;
   }
 
   /** Drafts and handle are dead from here. */
@@ -393,6 +416,14 @@ export class TurnScope {
     if (this.#outgoing !== undefined)
       for (const { to, content } of this.#outgoing) this.enqueue(activityWith(record, to), content);
     this.#outgoing = undefined;
+    if (this.withdrawn !== undefined) this.#withdraw(this.withdrawn);
+  }
+
+  #withdraw(withdrawn: Withdrawal): void {
+    const { record, now } = this;
+    withdrawMessage(record, withdrawn, { version: record.version, reason: droppedInDoubt, at: now });
+    this.sentTo ??= new Set();
+    this.sentTo.add(withdrawn.activity);
   }
 
   #remove(name: RecordName): void {

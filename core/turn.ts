@@ -21,7 +21,7 @@ import type { Behaviour } from './behaviour.ts';
 import { errorText, isSkerryError, lookedAt, SkerryError, stackText } from './errors.ts';
 import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
-import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
+import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect, Withdrawal } from './record.ts';
 import { activityWith, addPart, isUnnamed, recordName } from './record.ts';
 import { type AnswerRow, NeedActivity, Refusal, type Request, type TurnEnvironment } from './request.ts';
 import { TurnScope } from './scope.ts';
@@ -31,8 +31,10 @@ export type TurnResult =
       readonly kind: 'committed';
       /** The encoded answer, for the sender if it is a client. */
       readonly answer: Uint8Array;
-      /** Activities whose outbox grew. */
+      /** Activities whose outbox changed. */
       readonly sentTo: ReadonlySet<Activity>;
+      /** What has left an outbox for the dead letters. */
+      readonly withdrawn: Withdrawal | undefined;
       readonly effects: readonly PendingEffect[];
       /** The handler threw, and that is the answer: an actor class' instance may be half changed. */
       readonly thrown?: { readonly error: unknown };
@@ -143,7 +145,8 @@ function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Ui
   scope.apply();
   acceptMessage(scope, request, answer);
   keepHistory(scope, request, String(row[0]));
-  return { kind: 'committed', answer, sentTo: scope.sentTo ?? nobody, effects: scope.effects ?? nothing };
+  const { sentTo = nobody, effects = nothing, withdrawn } = scope;
+  return { kind: 'committed', answer, sentTo, withdrawn, effects };
 }
 
 /** The handler did not return. A refusal, and a client's failed call, are answers (T3); the rest is for the caller. */

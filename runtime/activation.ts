@@ -13,7 +13,7 @@
  * - V3 A delayed message of a type of durability interval leaves only once the store no longer has its timer: after a crash it
  *   would be sent again, in a session in which its receiver cannot know it (P4).
  */
-import { type Activity, floorOf, type Outbound } from '../core/activity.ts';
+import type { Activity, Outbound } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import type { Address } from '../core/message.ts';
 import type { EntityRecord, PendingEffect } from '../core/record.ts';
@@ -43,6 +43,8 @@ export class Batch {
   /** Activities whose outbox grew or closes, and what of it this batch makes durable. */
   sent: Map<Activity, Sent> | undefined;
   effects: PendingEffect[] | undefined;
+  /** Messages that left an outbox for the dead letters which this makes durable. */
+  buried: Buried[] | undefined;
   /** Since when it waits for a group to take it, ms of the steady clock. */
   since = 0;
   /** Of the requests and what they are answered. */
@@ -88,6 +90,11 @@ export class Batch {
     this.bytes += sizeOfOutput(unproven.envelope);
   }
 
+  addBuried(buried: Buried): void {
+    this.buried ??= [];
+    this.buried.push(buried);
+  }
+
   /** The activity's outbox becomes durable as it is now; by then it may be another stream (Q1). */
   addSent(activity: Activity): void {
     const { outbound } = activity;
@@ -108,15 +115,20 @@ export interface Sent {
   readonly stream: Outbound;
   /** Messages up to this number. */
   readonly through: number;
-  /** Those below it are acknowledged or dead letters. */
-  readonly floor: number;
   readonly isClosing: boolean;
 }
 
 /** A stream as it is now. */
 export function sentOf(stream: Outbound): Sent {
   const { next, isClosing } = stream;
-  return { stream, through: next - 1, floor: floorOf(stream), isClosing };
+  return { stream, through: next - 1, isClosing };
+}
+
+/** A message that became a dead letter, and the stream whose floor waits for that. */
+export interface Buried {
+  readonly activity: Activity;
+  readonly flight: Flight;
+  readonly seq: number;
 }
 
 /** Where one stream's transmission stands; nothing of it is durable, a new owner starts over. */
@@ -124,8 +136,8 @@ export interface Flight {
   readonly stream: Outbound;
   /** Messages up to this number are durable and may be sent. */
   durable: number;
-  /** Numbers that became dead letters which are not durable: until then the floor stays at the first of them (Q3). */
-  expired: number[];
+  /** Numbers that became dead letters which are not durable: until then the floor stays at the lowest of them (Q3). */
+  buried: number[];
   /** Its closing is durable and may be told. */
   isClosing: boolean;
   transmitted: number;

@@ -18,9 +18,9 @@ export interface AuthoriseCall {
   /** Who calls, as the server or a trusted process vouches for it; '' where the client has none. */
   readonly identity: string;
   readonly address: Address;
-  /** A query; an operation, or the confirm or cancel of what it holds; the retry or drop of a dead letter. */
+  /** A query; an operation, or the confirm or cancel of what it holds; the retry or drop of a dead letter; the drop of a message from an outbox. */
   readonly kind: 'query' | Content['kind'];
-  /** What runs if it is allowed; of a dead letter, the operation in it. */
+  /** What runs if it is allowed; of a dead letter or a message of an outbox, the operation in it. */
   readonly operation: string;
 }
 

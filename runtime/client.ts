@@ -16,7 +16,7 @@ import {
 import { codeOf, SkerryError, textOf } from '../core/errors.ts';
 import { type Address, addressOf, clientPartner, keyPartner, parseAddress } from '../core/message.ts';
 import type { AnyOperation } from '../core/operation.ts';
-import type { DeadLetter } from '../core/record.ts';
+import type { DeadLetter, OutboxRow } from '../core/record.ts';
 import { References } from '../core/reference.ts';
 import type { AnswerRow } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
@@ -26,6 +26,11 @@ import type { Envelope } from './envelope.ts';
 
 const nothing = new Uint8Array(0);
 const callOptions: ReadonlySet<string> = new Set<keyof CallOptions>(['deadlineMs', 'idempotencyKey', 'keyLifeMs']);
+
+/** A message of an outbox, and the session in which it goes. */
+export interface OutboxEntry extends OutboxRow {
+  readonly session: number;
+}
 
 export class Client {
   readonly #parts: ClientParts;
@@ -77,6 +82,19 @@ export class Client {
     const content: Content = { kind, operation, payload: encode(id), hold: '', wantsAnswer: false };
     const row = await this.#message(address, content, {});
     outputOf(address, kind, row);
+  }
+
+  /** Have an entity drop a message of its outbox. Resolves with the id of the dead letter; rejects with `not-found`. */
+  async dropMessage(address: Address, { partner, session, message: { seq, content } }: OutboxEntry): Promise<string> {
+    parseAddress(address);
+    const kind = 'outbox-drop';
+    const payload = encode([partner, session, seq]);
+    const row = await this.#message(
+      address,
+      { kind, operation: content.operation, payload, hold: '', wantsAnswer: false },
+      {},
+    );
+    return textOf(outputOf(address, kind, row));
   }
 
   /** Without an input the options may come first; what is none of them would be an input. */

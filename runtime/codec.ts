@@ -20,6 +20,7 @@ export const contentKinds: readonly Content['kind'][] = [
   'dead-retry',
   'dead-drop',
   'effect',
+  'outbox-drop',
 ];
 export const streamKinds: readonly StreamEnvelope['kind'][] = [
   'ack',

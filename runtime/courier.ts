@@ -10,15 +10,14 @@
  * - Q1 Nothing is sent that is not durable: only numbers up to `durable` of its flight (P2).
  * - Q2 Every message that a durable outbox holds is sent until it is acknowledged or becomes a dead letter (P7).
  * - Q3 The floor passes an expired message only once its receiver has said that it did not process it, or can no longer
- *   say, and the dead letter is durable: else a new owner would have neither (P7).
+ *   say, or an operator has dropped it, and the dead letter is durable: else a new owner would have neither (P7).
  */
 import type { Activity, Outbound, OutboxMessage } from '../core/activity.ts';
 import { acknowledge, floorOf, frontEndOf, frontOf, isBeyond, overtaken } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Address, PartnerId } from '../core/message.ts';
-import type { DeadLetter } from '../core/record.ts';
-import { addPart, recordName } from '../core/record.ts';
-import { type Activation, type Flight, type Sent, sentOf } from './activation.ts';
+import { buryUnsent, recordName, type Withdrawal } from '../core/record.ts';
+import { type Activation, type Buried, type Flight, type Sent, sentOf } from './activation.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import type { Ownership } from './ownership.ts';
@@ -61,21 +60,43 @@ export class Courier {
   }
 
   /** This has become durable: send what was not sent yet. A later turn may have opened another stream, which is not. */
-  released(activation: Activation, activity: Activity, { stream, through, floor, isClosing }: Sent): void {
+  released(activation: Activation, activity: Activity, { stream, through, isClosing }: Sent): void {
     const { outbound } = activity;
     if (outbound === undefined || outbound !== stream) return;
     const flight = this.#flightOf(activation, activity.partner, outbound);
     flight.durable = Math.max(flight.durable, through);
     flight.isClosing ||= isClosing;
-    if (flight.expired.length > 0) {
-      flight.expired = flight.expired.filter((seq) => seq >= floor);
-      const [first] = outbound.unacked;
-      // The floor has moved: the first message tells it, and what was sent behind that one is held for it. To send all of them
-      // again for each that expires would be a window for every message.
-      if (flight.expired.length === 0 && first !== undefined && first.seq <= flight.transmitted)
-        this.#send(activation, activity.partner, outbound, first, this.#parts.environment.now());
-    }
     this.#transmit(activation, activity, flight);
+  }
+
+  /** A turn has taken a message out of an outbox. */
+  withdrew(activation: Activation, { activity, outbound, message }: Withdrawal): void {
+    this.#holdFloor(activation, activity, outbound, message.seq);
+  }
+
+  /** It has become a dead letter, which is not durable yet (Q3). */
+  #holdFloor(activation: Activation, activity: Activity, outbound: Outbound, seq: number): void {
+    const flight = this.#flightOf(activation, activity.partner, outbound);
+    flight.buried.push(seq);
+    activation.batch().addBuried({ activity, flight, seq });
+  }
+
+  /** The dead letter is durable: the floor may pass its message (Q3). */
+  buried(activation: Activation, { activity, flight, seq }: Buried): void {
+    flight.buried = flight.buried.filter((one) => one !== seq);
+    const { outbound } = activity;
+    if (outbound === undefined || outbound !== flight.stream || floorOf(outbound) < seq) return;
+    this.#tellFloor(activation, activity.partner, outbound, flight);
+  }
+
+  /**
+   * The floor has moved to the first message, which was sent before: another copy tells it, and what was sent behind that one is
+   * held for it. To send all of them again for each that is buried would be a window for every message.
+   */
+  #tellFloor(activation: Activation, partner: PartnerId, outbound: Outbound, flight: Flight): void {
+    const [first] = outbound.unacked;
+    if (first === undefined || first.seq > flight.transmitted || toldFloor(outbound, flight) < first.seq) return;
+    this.#send(activation, partner, outbound, first, this.#parts.environment.now());
   }
 
   /** After activation: everything in the outbox is durable and nobody knows what of it was sent. */
@@ -116,7 +137,7 @@ export class Courier {
       flight = {
         stream: outbound,
         durable: 0,
-        expired: [],
+        buried: [],
         isClosing: false,
         transmitted: 0,
         window: this.#parts.limits.windowCountMax,
@@ -172,7 +193,7 @@ export class Courier {
       arrival: {
         session: frontOf(outbound),
         seq: message.seq,
-        floor: activation.flights?.get(partner)?.expired[0] ?? floorOf(outbound),
+        floor: toldFloor(outbound, activation.flights?.get(partner)),
         expires: message.expires,
         sent: this.#parts.ownership.confirmedAt(activation.partition),
         keepMs: 0,
@@ -281,8 +302,11 @@ export class Courier {
     if (flight === undefined || flight.stream !== activity.outbound) return;
     flight.attempts = 0;
     flight.window = Math.min(2 * flight.window, this.#parts.limits.windowCountMax);
-    if (activity.outbound.unacked.length === 0) activation.flights?.delete(from);
-    else this.#transmit(activation, activity, flight);
+    const [first] = activity.outbound.unacked;
+    if (first === undefined) return void activation.flights?.delete(from);
+    // Between the two there was one that an operator has dropped.
+    if (first.seq > number + 1) this.#tellFloor(activation, from, activity.outbound, flight);
+    this.#transmit(activation, activity, flight);
   }
 
   /** These have left the outbox. */
@@ -399,7 +423,7 @@ export class Courier {
     const activity = activation.entity.activities.get(partner);
     const outbound = activity?.outbound;
     if (activity === undefined || outbound === undefined) return;
-    this.#flightOf(activation, partner, outbound).expired.push(message.seq);
+    this.#holdFloor(activation, activity, outbound, message.seq);
     this.acknowledged(activation, {
       kind: 'ack',
       to: activation.address,
@@ -412,19 +436,13 @@ export class Courier {
   }
 
   /** It will not be sent again: a dead letter. */
-  #bury({ entity }: Activation, partner: PartnerId, { seq, content }: OutboxMessage, reason: string): void {
-    const letter: DeadLetter = {
-      // Several may be buried by one commit.
-      id: entity.dead.has(`${entity.version + 1}`) ? `${entity.version + 1}-${seq}` : `${entity.version + 1}`,
-      side: 'sender',
-      stack: '',
-      partner,
-      content,
-      reason,
-      at: this.#parts.environment.now(),
-      attempts: 0,
-    };
-    addPart(entity, 'dead', letter.id, letter);
-    entity.changes.records.set(recordName.dead(letter.id), letter);
+  #bury({ entity }: Activation, partner: PartnerId, message: OutboxMessage, reason: string): void {
+    buryUnsent(entity, partner, message, { version: entity.version + 1, reason, at: this.#parts.environment.now() });
   }
+}
+
+/** The floor as it may be told: it passes nothing that is in neither outbox nor dead letters of the store (Q3). */
+function toldFloor(outbound: Outbound, flight: Flight | undefined): number {
+  const floor = floorOf(outbound);
+  return flight === undefined || flight.buried.length === 0 ? floor : Math.min(floor, ...flight.buried);
 }

@@ -9,7 +9,7 @@
  * - DO1 The identity of a client's call is the one of the door; a gateway and a tool name any, since the server let them.
  * - DO2 The partner that a call comes from, and the hold that it asks for, are of its identity.
  * - DO3 What comes back goes to a subject of who asked.
- * - DO4 Dead letters are a tool's to resolve.
+ * - DO4 Dead letters are a tool's to resolve, and messages of outboxes a tool's to drop.
  */
 import type { Content } from '../core/activity.ts';
 import { identityWord, isEntityPartner, isIdentity } from '../core/message.ts';
@@ -18,7 +18,7 @@ import { identityIn, lastWordOf, type Party, type Subjects } from './subjects.ts
 
 /** What clients ask entities for. */
 const callKinds: ReadonlySet<Content['kind']> = new Set(['operation', 'confirm', 'cancel']);
-const toolKinds: ReadonlySet<Content['kind']> = new Set([...callKinds, 'dead-retry', 'dead-drop']);
+const toolKinds: ReadonlySet<Content['kind']> = new Set([...callKinds, 'dead-retry', 'dead-drop', 'outbox-drop']);
 /** What entities send each other. */
 const entityKinds: ReadonlySet<Content['kind']> = new Set([...callKinds, 'answer']);
 

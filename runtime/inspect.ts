@@ -2,9 +2,9 @@
  * Looking inside: an entity's stored state, activities, outbox, timers, dead letters and log, read from a store without
  * running anything. What a turn has decided and the store does not have yet is not shown.
  */
-import type { Activity } from '../core/activity.ts';
+import { type Activity, sessionOf } from '../core/activity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { type Address, parseAddress, typeOf } from '../core/message.ts';
+import { type Address, type PartnerId, parseAddress, typeOf } from '../core/message.ts';
 import {
   type DeadLetter,
   type EntityRecord,
@@ -16,6 +16,7 @@ import {
   type Timer,
 } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
+import type { OutboxEntry } from './client.ts';
 import { rowOf } from './codec.ts';
 import { decodeActivity, decodeHistory, readDead, restoreStored } from './restoring.ts';
 import type { Partition, RecordName, Store } from './store.ts';
@@ -133,6 +134,29 @@ export class Inspector {
       after = rows[pageCount - 1]?.[0];
       if (after === undefined) return;
     }
+  }
+
+  /** One message of an outbox, with its session. Throws `not-found`. */
+  async outboxMessage(address: Address, partner: PartnerId, seq: number): Promise<OutboxEntry> {
+    const entity = this.#entity(address);
+    const found = await this.#read(entity);
+    const waiting = found?.record.activities.get(partner)?.outbound?.unacked ?? [];
+    const message = waiting.find((one) => one.seq === seq);
+    const outbound = message === undefined ? undefined : await this.#outboundOf(entity, partner);
+    if (message !== undefined && outbound !== undefined) return { partner, message, session: sessionOf(outbound, seq) };
+    throw new SkerryError(
+      'not-found',
+      `${address} has no such message in its outbox: ${seq} to ${partner}. 'get ${address}' shows those that there are`,
+    );
+  }
+
+  async #outboundOf(entity: { readonly partition: Partition; readonly address: Address }, partner: PartnerId) {
+    const name = recordName.activity(partner);
+    const [row] = await this.#store.scan(entity, name, { limit: 1 });
+    // Small ones are in the head, and those that were larger have come back into it (F3): the head comes after the record.
+    const found = await this.#read(entity);
+    if (found?.layout.hasActivities === true) return found.record.activities.get(partner)?.outbound;
+    return row?.[0] === name ? decodeActivity(partner, row[1]).outbound : undefined;
   }
 
   /** One dead letter. Throws `not-found`. */

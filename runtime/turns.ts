@@ -198,6 +198,7 @@ export class Turns {
     const batch = activation.batch();
     if (item.kind === 'wake' && item.isDelayed === true) batch.isHeld = true;
     if (item.kind === 'message') this.#answer(activation, batch, item, result.answer);
+    if (result.withdrawn !== undefined) this.#parts.courier.withdrew(activation, result.withdrawn);
     for (const activity of result.sentTo) batch.addSent(activity);
     if (result.effects.length > 0) batch.effects = [...(batch.effects ?? []), ...result.effects];
     this.#parts.commit(activation);

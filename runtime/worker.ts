@@ -468,6 +468,7 @@ export class Worker {
   #release(activation: Activation, batch: Batch): void {
     for (const envelope of batch.envelopes) this.#post(envelope);
     if (batch.unproven !== undefined) for (const unproven of batch.unproven) this.#confirm(activation, unproven);
+    if (batch.buried !== undefined) for (const buried of batch.buried) this.#courier.buried(activation, buried);
     if (batch.sent !== undefined)
       for (const [activity, sent] of batch.sent) this.#courier.released(activation, activity, sent);
     if (batch.effects !== undefined && !this.#isDraining)

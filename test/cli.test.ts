@@ -227,6 +227,31 @@ cli('dead letters: list, show, retry and drop; doctor finds them', async () => {
   assert.is((await dead('list')).out, '');
 });
 
+cli('a message is dropped from an outbox once, and is a dead letter then', async () => {
+  for (const amount of [1, 2, 3]) await call('sender/stuck', 'haunt', String(amount));
+  const drop = (...words: string[]) => skerry.run('outbox', 'drop', 'sender/stuck', ...words, '--data', data);
+  const dropped = await drop('ghost/g', '2');
+  assert.match(dropped.out, /^sender\/stuck message 2 to ghost\/g: dropped, dead letter \d+\n$/);
+  const { outbox, dead } = (await skerry.json('get', 'sender/stuck', '--data', data)) as Record<string, unknown[]>;
+  assert.equal(
+    outbox?.map((one) => (one as { seq: number }).seq),
+    [1, 3],
+  );
+  const [letter] = dead as { reason: string }[];
+  assert.match(String(letter?.reason), /^dropped by an operator, in doubt: /);
+  failed(await drop('ghost/g', '2'), 3, /sender\/stuck has no such message in its outbox: 2 to ghost\/g/);
+  failed(await drop('ghost/other', '1'), 3, /no such message/);
+  for (const ran of await Promise.all([drop('ghost/g', '0'), drop('ghost/g', '1e3')]))
+    failed(ran, 2, /A message has a number from 1/);
+  failed(await skerry.run('outbox', 'list', 'sender/stuck', 'ghost/g', '1'), 2, /outbox has no action 'list'/);
+  const told = await skerry.json('outbox', 'drop', 'sender/stuck', 'ghost/g', '1', '--data', data);
+  const { letter: id, ...rest } = told as Record<string, unknown>;
+  assert.equal(rest, { status: 'dropped', address: 'sender/stuck', to: 'ghost/g', seq: 1 });
+  assert.is((await drop('ghost/g', '3')).code, 0);
+  assert.is(typeof id, 'string');
+  assert.is((await skerry.run('dead', 'drop', '--all', 'sender', '--data', data)).code, 0);
+});
+
 cli(
   'dead letters: retry and drop for all of a type, or of a reason',
   async () => {
@@ -257,7 +282,7 @@ cli('doctor: all is well, for people and for machines', async () => {
   assert.ok(machine.ok);
   assert.equal(machine.findings.find(({ check }) => check === 'entities')?.figures, {
     counter: 3,
-    sender: 1,
+    sender: 2,
     stock: 2,
   });
 });

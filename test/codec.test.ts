@@ -21,7 +21,7 @@ const arrival = fc.record({
   keepMs: date,
 });
 const content = fc.record({
-  kind: fc.constantFrom('operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop'),
+  kind: fc.constantFrom('operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop', 'outbox-drop'),
   operation: text,
   payload: bytes,
   hold: text,

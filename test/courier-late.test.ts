@@ -60,7 +60,7 @@ test('Q1: an acknowledgement lets nothing of a session go that is not durable he
       {
         stream: newOutbound(3, 0),
         durable: 9,
-        expired: [],
+        buried: [],
         isClosing: false,
         transmitted: 1,
         window: 256,
@@ -135,7 +135,8 @@ test('Q3, P12: when the floor passes an expired message, the one behind it is se
     courier.probed(activation, { kind: 'probed', to: 'stock/near', from: partner, session: 5, number });
   const activity = activation.record?.activities.get(partner);
   if (activity?.outbound === undefined) throw new Error('there is a stream');
-  courier.released(activation, activity, { stream: activity.outbound, through: 100, floor: 3, isClosing: false });
+  for (const buried of activation.gathering?.buried ?? []) courier.buried(activation, buried);
+  courier.released(activation, activity, { stream: activity.outbound, through: 100, isClosing: false });
   const again = posted
     .slice(100)
     .map((one) => (one.kind === 'message' ? [one.arrival.seq, one.arrival.floor] : one.kind));

@@ -134,10 +134,10 @@ test('DO3: what comes back goes to who asked, and nowhere else', async () => {
   }
 });
 
-test('DO4: dead letters are a tool’s to resolve; outcomes of effects and answers are nobody’s to send', async () => {
+test('DO4: dead letters are a tool’s to resolve, and messages of outboxes to drop; outcomes of effects and answers are nobody’s to send', async () => {
   const { taken } = given();
   const home = { replyTo: subjects.answers('c1.1') };
-  const kinds = ['dead-retry', 'dead-drop', 'answer', 'effect'] as const;
+  const kinds = ['dead-retry', 'dead-drop', 'outbox-drop', 'answer', 'effect'] as const;
   const asked = kinds.map((kind) => call({ content: contentOf({ kind }) }));
   assert.equal(await taken('client', 'ada', asked), []);
   assert.equal(await taken('gateway', 'ada', asked), []);
@@ -148,7 +148,7 @@ test('DO4: dead letters are a tool’s to resolve; outcomes of effects and answe
   );
   assert.equal(
     got.map((one) => one.kind === 'message' && one.content.kind),
-    ['dead-retry', 'dead-drop'],
+    ['dead-retry', 'dead-drop', 'outbox-drop'],
   );
 });
 

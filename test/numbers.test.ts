@@ -242,7 +242,7 @@ const anyNumber = fc.oneof(
 const bytes = fc.uint8Array({ maxLength: 9 }).map((array) => new Uint8Array(array));
 const text = fc.string({ unit: 'grapheme', maxLength: 9 });
 const content = fc.record({
-  kind: fc.constantFrom('operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop', 'effect'),
+  kind: fc.constantFrom('operation', 'confirm', 'cancel', 'answer', 'dead-retry', 'dead-drop', 'effect', 'outbox-drop'),
   operation: text,
   payload: bytes,
   hold: text,

@@ -124,7 +124,7 @@ async function showLetter(given: Given): Promise<number> {
   const rows = [
     ['asked', askedText(content)],
     side === 'receiver' ? ['from', partnerText(partner)] : ['to', partnerText(partner)],
-    ['why', side === 'receiver' ? `its turn failed ${attempts} times here` : 'it was not delivered in time'],
+    ['why', side === 'receiver' ? `its turn failed ${attempts} times here` : 'it left the outbox unacknowledged'],
     ['reason', visible(reason)],
     ['since', `${timeText(at)}, ${relative(at, environment.now())}`],
     ...(content.hold === '' ? [] : [['hold', escapeText(content.hold)]]),

@@ -14,6 +14,7 @@ import { helpOf, overview } from './help.ts';
 import { cancel, confirm } from './holds.ts';
 import { list } from './list.ts';
 import { log } from './log.ts';
+import { outbox } from './outbox.ts';
 import { Output } from './output.ts';
 import { parse } from './parse.ts';
 import { handOver, perf } from './perf.ts';
@@ -37,6 +38,7 @@ const commands: readonly Command[] = [
   log,
   list,
   dead,
+  outbox,
   view,
   where,
   drain,

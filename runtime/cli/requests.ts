@@ -27,7 +27,8 @@ export type AppRequest =
       readonly deadlineMs?: number;
     }
   | { readonly ask: 'confirm' | 'cancel'; readonly hold: Hold; readonly deadlineMs?: number }
-  | { readonly ask: 'dead-retry' | 'dead-drop'; readonly address: string; readonly id: string };
+  | { readonly ask: 'dead-retry' | 'dead-drop'; readonly address: string; readonly id: string }
+  | { readonly ask: 'outbox-drop'; readonly address: string; readonly partner: string; readonly seq: number };
 
 /** What is asked: an app of this process, or of a cluster somewhere else. */
 export interface AskedApp {
@@ -61,6 +62,8 @@ export async function answer(app: AskedApp, request: AppRequest): Promise<unknow
     case 'dead-retry':
     case 'dead-drop':
       return resolveDead(app, request);
+    case 'outbox-drop':
+      return dropMessage(app, request);
   }
 }
 
@@ -159,6 +162,16 @@ async function resolveDead(
   });
 }
 
+async function dropMessage(
+  { client, inspector, types }: AskedApp,
+  { address, partner, seq }: Extract<AppRequest, { ask: 'outbox-drop' }>,
+): Promise<unknown> {
+  knownType(types, parseAddress(address).type);
+  const entry = await inspector.outboxMessage(address, partner, seq);
+  const letter = await client.dropMessage(address, entry);
+  return { status: 'dropped', letter };
+}
+
 /** Checks what came through a socket. Throws a usage error. */
 export function requestOf(value: unknown): AppRequest {
   const given = (typeof value === 'object' && value !== null ? value : {}) as Readonly<Record<string, unknown>>;
@@ -183,6 +196,10 @@ export function requestOf(value: unknown): AppRequest {
     case 'dead-retry':
     case 'dead-drop':
       return { ask: given.ask, address: textOf(given.address), id: textOf(given.id) };
+    case 'outbox-drop': {
+      const { ask, address, partner, seq } = given;
+      return { ask, address: textOf(address), partner: textOf(partner), seq: numberOf(seq) };
+    }
     default:
       throw unreadable();
   }

@@ -56,12 +56,6 @@ export const argued: readonly Argued[] = [
   },
   {
     file: 'core/activity.ts',
-    text: 'if (outbound.sealed.length > 0) {',
-    what: ['>= for >'],
-    because: 'of none there are none to let go of',
-  },
-  {
-    file: 'core/activity.ts',
     text: 'const settled = takeOut(outbound, isAll ? outbound.next : (last?.end ?? 0), now);',
     what: ['1 for 0'],
     because: 'numbers begin with 1, so that nothing is below either',

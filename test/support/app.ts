@@ -19,10 +19,14 @@ const Counter = entity('counter', {
   },
 });
 
+/** Nobody hosts it: what is sent to one waits. */
+const Ghost = entity('ghost', { initial: () => ({}), operations: { add: command(v.number()) } });
+
 const Sender = entity('sender', {
   initial: () => ({ sent: 0 }),
   operations: {
     send: command(v.object({ to: v.string(), amount: v.number() })),
+    haunt: command(v.number()),
     remind: command(v.number()),
     take: command(v.unknown()),
   },
@@ -73,6 +77,9 @@ const sender = behaviour(Sender, {
     const receiver = turn.to(Counter, to);
     receiver.add(amount);
     receiver.activity = { told: (receiver.activity?.told ?? 0) + 1 };
+  },
+  haunt(turn, amount) {
+    turn.to(Ghost, 'g').add(amount);
   },
   remind(turn, afterMs) {
     turn.timer('reminder', { afterMs }).take('wake up');

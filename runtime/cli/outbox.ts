@@ -1,0 +1,45 @@
+/** `skerry outbox`: a message that is not to be sent any more. */
+import { identityOption } from './call.ts';
+import type { Command, Given } from './command.ts';
+import { addressArgument, addressText, escapeText } from './escape.ts';
+import { CliError } from './failure.ts';
+import { clusterNotes, clusterOptions } from './place.ts';
+import { reach } from './reach.ts';
+import { suggestion } from './suggest.ts';
+
+export const outbox: Command = {
+  name: 'outbox',
+  parameters: '<action> <type/key> <to> <seq>',
+  summary: 'drop a message from an outbox',
+  options: [identityOption, ...clusterOptions],
+  notes: [
+    '  skerry outbox drop <type/key> <to> <seq>  the message of this number to the entity <to> becomes a dead letter',
+    'get shows the outbox of an entity, with numbers and receivers. What was sent already may have been processed, or be on its way: the dead letter is in doubt, and its retry may be a second time. What is behind the message goes on without it.',
+    'The running app is asked, or the one that ran last is started.',
+    ...clusterNotes,
+  ],
+  examples: ['skerry get order/17', 'skerry outbox drop order/17 stock/tea 4'],
+  run: async (given) => {
+    const [action = ''] = given.args;
+    if (action === 'drop') return dropMessage(given);
+    throw new CliError('usage', `outbox has no action '${action}'`, { advice: suggestion(action, ['drop']) });
+  },
+};
+
+async function dropMessage(given: Given): Promise<number> {
+  const [, from = '', to = '', number = ''] = given.args;
+  const [address, partner] = [addressArgument(from), addressArgument(to)];
+  const seq = Number(number);
+  if (!/^[1-9]\d*$/.test(number) || !Number.isSafeInteger(seq))
+    throw new CliError('usage', `A message has a number from 1, not '${escapeText(number)}'`, {
+      advice: `skerry get ${addressText(address)} shows the numbers`,
+    });
+  const answer = (await reach(given, { ask: 'outbox-drop', address, partner, seq })) as { readonly letter: string };
+  const { output } = given;
+  if (output.isJson) output.json({ ...answer, address, to: partner, seq });
+  else
+    output.line(
+      `${addressText(address)} message ${seq} to ${addressText(partner)}: dropped, dead letter ${escapeText(answer.letter)}`,
+    );
+  return 0;
+}
