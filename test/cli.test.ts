@@ -5,7 +5,7 @@
  *
  * Time limit: 300 s.
  */
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -404,6 +404,24 @@ cli('P8: after a SIGKILL of the app what it acknowledged is there, and a call wo
   assert.match((await skerry.run('doctor', '--data', data)).out, /none runs; nobody has the folder open/);
 });
 
+cli('compact copies a folder without the room that was freed, once nobody has it open', async () => {
+  const [folder, small] = [join(temporary, 'grown'), join(temporary, 'small')];
+  const grown = await skerry.start(appPath, folder);
+  for (let amount = 1; amount <= 3; amount++)
+    await skerry.run('call', 'counter/kept', 'add', String(amount), '--data', folder);
+  failed(await skerry.run('compact', small, '--data', folder), 4, /is open in process/);
+  await grown.end('SIGINT');
+  failed(await skerry.run('compact', folder, '--data', folder), 2, /There is data in .* already/);
+  failed(await skerry.run('compact', small, '--data', join(temporary, 'none')), 3, /There is no folder/);
+  const said = (await skerry.json('compact', small, '--data', folder)) as Record<string, string | number>;
+  assert.is(said.status, 'compacted');
+  assert.ok(Number(said.after) < Number(said.before));
+  assert.is((await stat(String(said.to))).size, said.after);
+  await rename(String(said.to), String(said.from));
+  assert.equal(await skerry.json('call', 'counter/kept', 'total', '--data', folder), { status: 'done', output: 6 });
+  assert.match((await skerry.run('compact', small, '--data', folder)).out, /KiB before, .* after: .*small/);
+});
+
 cli('a folder that another program has open is said to be so', async () => {
   const folder = join(temporary, 'held');
   await (await skerry.start(appPath, folder)).end('SIGINT');
@@ -452,7 +470,7 @@ cli('help and version are on standard output', async () => {
     skerry.run('call', '--help'),
     skerry.run('--version'),
   ]);
-  for (const name of ['run', 'call', 'confirm', 'cancel', 'get', 'log', 'list', 'dead', 'doctor'])
+  for (const name of ['run', 'call', 'confirm', 'cancel', 'get', 'log', 'list', 'dead', 'doctor', 'compact'])
     assert.match(all.out, new RegExp(`^ {2}${name} +\\w`, 'm'));
   assert.match(all.out, /Exit codes\n {2}0 +done/);
   assert.match(one.out, /--idempotency-key <key>/);

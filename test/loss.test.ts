@@ -1,5 +1,6 @@
 /** Lost history, as a worker deals with it: what is dropped, what is said of it, and what no loss can repeat. */
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { behaviour, command, effect, entity, query, settled, type Turn, unchecked } from '../core/index.ts';
@@ -7,11 +8,11 @@ import { partitionOf } from '../placement/hash.ts';
 import { embed } from '../runtime/embed.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import type { Commit } from '../runtime/store.ts';
-import { openLmdb } from '../runtime/stores/lmdb.ts';
+import { compactLmdb, openLmdb } from '../runtime/stores/lmdb.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { type Fault, GateStore } from './support/gate.ts';
 import { HandEnvironment } from './support/hand.ts';
-import { assert, suite } from './support/suite.ts';
+import { assert, rejects, suite } from './support/suite.ts';
 import { watch, withTallies } from './support/tally.ts';
 
 const test = suite('loss');
@@ -337,6 +338,61 @@ test('P8: a folder in the place of another store is not one that was put back', 
     await payIn(folder, 20);
     await rm(folder, { recursive: true });
     assert.equal((await payIn(folder, 1)).logged, []);
+  }));
+
+/** Everything that is stored of an entity and of whom it belongs to, without a use of the folder. */
+async function contentsOf(folder: string) {
+  const store = await openLmdb(folder, { readOnly: true });
+  const partitions = Array.from({ length: store.partitions }, (_, partition) => partition);
+  const at = { partition: partitionOf('order/1', store.partitions), address: 'order/1' };
+  const found = {
+    id: store.id,
+    addresses: await store.list(undefined, { limit: 100 }),
+    loaded: await store.load([at], { table: 'p', limit: 100 }),
+    records: await store.scan(at, '', { limit: 1_000 }),
+    wakes: await store.wakes(at.partition, { limit: 100 }),
+    epochs: await store.epochs(partitions),
+  };
+  await store.close();
+  return found;
+}
+
+test('P8: a compacted copy in the place of its folder has everything, is smaller, and is not one that was put back', () =>
+  withFolder(async (folder) => {
+    const to = `${folder}.small`;
+    for (const round of [1, 2, 3]) {
+      assert.equal((await payIn(folder, 50)).logged, []);
+      const state = await contentsOf(folder);
+      // What a crash leaves of an earlier try is no data, and in nobody's way.
+      await mkdir(join(to, 'compacting'), { recursive: true });
+      await writeFile(join(to, 'compacting', 'data.mdb'), 'half');
+      const { before, after } = await compactLmdb(folder, to);
+      assert.ok(after < before, `round ${round}: ${after} of ${before}`);
+      assert.not.ok((await readdir(to)).includes('compacting'));
+      assert.equal(await contentsOf(to), state);
+      await rename(join(to, 'data.mdb'), join(folder, 'data.mdb'));
+      assert.equal(await contentsOf(folder), state);
+    }
+    assert.equal((await payIn(folder, 1)).logged, []);
+  }));
+
+test('P8: a compacted copy that came into its place after its folder was used is one that was put back', () =>
+  withFolder(async (folder) => {
+    await payIn(folder, 3);
+    await compactLmdb(folder, `${folder}.small`);
+    await payIn(folder, 3);
+    await rename(join(`${folder}.small`, 'data.mdb'), join(folder, 'data.mdb'));
+    assert.match((await payIn(folder, 1)).logged.join(), /put back/);
+  }));
+
+test('a folder that is open is not compacted, nor one into another that has data', () =>
+  withFolder(async (folder) => {
+    await payIn(folder, 1);
+    const store = await openLmdb(folder);
+    await rejects(compactLmdb(folder, `${folder}.small`), 'store-in-use');
+    assert.not.ok(existsSync(`${folder}.small`));
+    await store.close();
+    await rejects(compactLmdb(folder, folder), 'store-failed', /data in .* already/);
   }));
 
 test.run();

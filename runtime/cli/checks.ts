@@ -61,7 +61,7 @@ async function freeDisk(folder: string): Promise<Finding> {
     : wrong('disk', `${text}: make room before the store refuses`, { freeBytes, dataBytes });
 }
 
-function bytesText(bytes: number): string {
+export function bytesText(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
   const step = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
   const value = bytes / 1024 ** step;

@@ -5,6 +5,7 @@ import { machineEnvironment } from '../environment.ts';
 import { silentLog } from '../log.ts';
 import { call } from './call.ts';
 import type { Command } from './command.ts';
+import { compact } from './compact.ts';
 import { dead } from './dead.ts';
 import { doctor } from './doctor.ts';
 import { drain } from './drain.ts';
@@ -46,6 +47,7 @@ const commands: readonly Command[] = [
   unpin,
   ready,
   doctor,
+  compact,
   permissions,
   perf,
 ];

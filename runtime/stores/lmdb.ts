@@ -17,6 +17,7 @@
  *   which waits for the same thread. Between processes, `lmdb-folder.ts` is a convenience; against two owners S2 protects.
  */
 import { existsSync, mkdirSync, realpathSync } from 'node:fs';
+import { open as openFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { isSkerryError, SkerryError } from '../../core/errors.ts';
@@ -136,6 +137,42 @@ export async function openLmdb(folder: string, options: LmdbOptions = {}): Promi
   } catch (error) {
     throw isSkerryError(error) ? error : unopenable(folder, await causeOf(error));
   }
+}
+
+/**
+ * Writes what a folder holds into a new one, without the room that was freed: one moment of all entities. The copy gets its
+ * name when it is whole and on disk; what a crash leaves is no data, and the next try begins anew. It is the same store, used
+ * as often: in the place of the original it is not one that was put back, unless that was opened since. Returns both sizes, bytes.
+ *
+ * Fails like `openLmdb`, and with `store-failed` if there is data in `to`.
+ */
+export async function compactLmdb(folder: string, to: string): Promise<{ before: number; after: number }> {
+  if (existsSync(join(to, 'data.mdb')))
+    throw new SkerryError('store-failed', `There is data in ${to} already: name a new folder`);
+  // In use it would be old before it is done. This counts as a use; what follows does not.
+  await (await openLmdb(folder, { owner: 'skerry compact' })).close();
+  const partial = join(to, 'compacting');
+  try {
+    await rm(partial, { recursive: true, force: true });
+    const made = mkdirSync(partial, { recursive: true });
+    await copyCompacted(realpathSync(folder), partial);
+    const [original, copy] = [join(folder, 'data.mdb'), join(to, 'data.mdb')];
+    await rename(join(partial, 'data.mdb'), copy);
+    await rm(partial, { recursive: true });
+    await syncFolders(to, made ?? copy);
+    return { before: (await stat(original)).size, after: (await stat(copy)).size };
+  } catch (error) {
+    await rm(partial, { recursive: true, force: true }).catch(() => undefined);
+    throw isSkerryError(error) ? error : storeFailed(to, 'write', error, 'none');
+  }
+}
+
+/** Whole and on disk, or it throws. */
+async function copyCompacted(path: string, into: string): Promise<void> {
+  const { root } = openDatabases(path, true);
+  await root.backup(into, true).finally(() => root.close());
+  const file = await openFile(join(into, 'data.mdb'), 'r+');
+  await file.sync().finally(() => file.close());
 }
 
 async function openOnce(path: string, options: LmdbOptions): Promise<Store> {

@@ -1,0 +1,35 @@
+/** `skerry compact`: a copy of a data folder without the room that was freed in it, to be put in its place. */
+import { join } from 'node:path';
+import { compactLmdb } from '../stores/lmdb.ts';
+import { shownPath } from './app.ts';
+import { bytesText } from './checks.ts';
+import type { Command, Given } from './command.ts';
+import { CliError } from './failure.ts';
+import { hasData, requireFolder } from './folder.ts';
+
+export const compact: Command = {
+  name: 'compact',
+  parameters: '<new folder>',
+  summary: 'copy the data of a folder without the room that was freed in it',
+  options: [],
+  notes: [
+    'Only while no process has the folder open. What is stored in it stays as it is: the copy is one file, data.mdb, to be moved into its place before anything opens the folder again.',
+    'With --json: {"status":"compacted","from","to","before","after"}, sizes in bytes.',
+  ],
+  examples: ['skerry compact small && mv small/data.mdb .skerry/data.mdb'],
+  run: compactFolder,
+};
+
+async function compactFolder({ args, folder, output }: Given): Promise<number> {
+  requireFolder(folder);
+  const to = args[0] ?? '';
+  if (hasData(to)) throw new CliError('usage', `There is data in ${to} already`, { advice: 'name a new folder' });
+  const { before, after } = await compactLmdb(folder, to);
+  const [from, copy] = [join(folder, 'data.mdb'), join(to, 'data.mdb')];
+  if (output.isJson) output.json({ status: 'compacted', from, to: copy, before, after });
+  else {
+    output.line(`${bytesText(before)} before, ${bytesText(after)} after: ${shownPath(copy)}`);
+    output.line(`While no process has the folder open, move it to ${shownPath(from)}`);
+  }
+  return 0;
+}
