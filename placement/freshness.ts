@@ -39,16 +39,18 @@ export class Freshness {
   }
 }
 
-/** The stamps of one process: they rise strictly, as fast as its clock, and do not go back with it. */
+/**
+ * The stamps of one process: its clock as it was at the first of them, and from there on the time that has passed. A clock that
+ * is set back must not make them late: all others would take the process for silent.
+ */
 export class Stamps {
-  #now = Number.NEGATIVE_INFINITY;
+  #start: number | undefined;
   #last = Number.NEGATIVE_INFINITY;
-  #shift = 0;
 
-  next(now: number): number {
-    if (now < this.#now) this.#shift += this.#now - now;
-    this.#now = now;
-    this.#last = Math.max(now + this.#shift, this.#last + 1);
+  /** `now`: by the clock; `steady`: time that only passes, ms. */
+  next(now: number, steady: number): number {
+    this.#start ??= now - steady;
+    this.#last = Math.max(this.#start + steady, this.#last + 1);
     return this.#last;
   }
 }

@@ -5,7 +5,7 @@
  * of its own. The bounds (P12) are the pump's, since they are about all mailboxes of a worker too.
  *
  * Invariants:
- * - MX1 Once it registers who waits, one of a message's copies waits: the last that came, in the place of the first.
+ * - MX1 Once it registers who waits, one of a message's copies waits: the first, with the dates of the last.
  */
 
 import type { EffectOutcome } from '../core/effect.ts';
@@ -107,10 +107,14 @@ export class Mailbox {
     for (const item of this.peek(this.count)) if (item.kind === 'message') note(this.#register, item);
   }
 
-  /** If a copy of this message waits, have this one in its place: it has the later floor and dates. False: none is known. */
+  /**
+   * If a copy of this message waits, that one gets the later floor and dates. Its content stays, which has been counted: who
+   * sends something else under the same number gains nothing. False: none is known.
+   */
   renew(envelope: MessageEnvelope): boolean {
-    if (this.#register === undefined || found(this.#register, envelope) === undefined) return false;
-    note(this.#register, envelope);
+    const known = this.#register === undefined ? undefined : found(this.#register, envelope);
+    if (this.#register === undefined || known === undefined) return false;
+    note(this.#register, { ...known, arrival: envelope.arrival });
     return true;
   }
 

@@ -318,7 +318,7 @@ export class Member {
       kind: 'pong',
       id: this.#entry.id,
       mark,
-      sent: this.#stamps.next(environment.now()),
+      sent: this.#stamps.next(environment.now(), environment.steady()),
     });
   }
 
@@ -352,7 +352,7 @@ export class Member {
   #sayThere(): void {
     const { environment, subjects } = this.#parts;
     const viewVersion = this.views.placement.view.version;
-    const sent = this.#stamps.next(environment.now());
+    const sent = this.#stamps.next(environment.now(), environment.steady());
     this.#signal(subjects.service, { kind: 'announce', entry: this.#entry, viewVersion, sent });
   }
 

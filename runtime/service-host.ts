@@ -320,7 +320,11 @@ export class ServiceHost {
 
   #act(actions: readonly ServiceAction[]): void {
     for (const action of actions) {
-      if (action.kind === 'publish') this.#parts.publish(action.view, this.#stamps.next(this.#parts.environment.now()));
+      if (action.kind === 'publish')
+        this.#parts.publish(
+          action.view,
+          this.#stamps.next(this.#parts.environment.now(), this.#parts.environment.steady()),
+        );
       else this.#parts.signal(action.id, { kind: 'ping', mark: action.mark });
     }
   }

@@ -29,7 +29,7 @@ import type { Courier } from './courier.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
 import { isRequest, otherRequest } from './fingerprint.ts';
 import { Ahead } from './held.ts';
-import type { Item } from './mailbox.ts';
+import { type Item, sizeOf } from './mailbox.ts';
 import { recall } from './resting.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
@@ -235,8 +235,10 @@ export class Turns {
     activation.ahead ??= new Ahead();
     const { ahead } = activation;
     const hasRoom = ahead.countOf(envelope.from) < this.#parts.limits.aheadCountMax && this.#parts.mayHold(activation);
-    // One that is held already has its place: this copy of it may tell a later floor.
-    if (hasRoom || ahead.get(envelope) !== undefined) ahead.hold(envelope);
+    // One that is held already has its place: this copy of it may tell a later floor. Of a true copy the size is the same; what is
+    // larger under the same number would take room that there is not.
+    const held = ahead.get(envelope);
+    if (hasRoom || (held !== undefined && sizeOf(envelope) <= sizeOf(held))) ahead.hold(envelope);
   }
 
   /** What was held and may be next now goes back to the mailbox, to be judged again. */

@@ -256,6 +256,19 @@ test('N2, HD1, P12: messages whose turns throw count while they are to be tried 
   });
 });
 
+test('N3, P12: what is held ahead of its turn does not grow by larger messages under the same numbers', () =>
+  withTallies({ limits: { mailboxBytesMax: 40_000 } }, async (given) => {
+    const { hand, cluster, tally } = given;
+    for (const input of ['', 'x'.repeat(5_000)])
+      for (let seq = 2; seq <= 15; seq++) {
+        cluster.workers[0]?.receive(messageOf(hand, { from: 'tally/s', seq, input }));
+        await hand.idle();
+      }
+    // A quarter of the bound, and one more that was taken when there was room.
+    assert.ok((heldOf(given).aheadBytes ?? 0) < 10_000 + 6_000, `${heldOf(given).aheadBytes} bytes`);
+    assert.equal(codesOf([watch(tally('a').add(1))]), []);
+  }));
+
 test('P12: signals of streams that nobody can take yet are bounded too', () =>
   withTallies({ limits: { mailboxCountMax: 3 } }, async (given) => {
     const { cluster } = given;

@@ -116,6 +116,26 @@ test('a client whose clock is ahead by more than it may be is served, and both s
     await remote.close();
   }));
 
+test('EL2, FR1: whoever runs the placement service is heard though its clock is set back', () =>
+  withWorkers({ names: [] }, async ({ hand, join, transport }) => {
+    const offset: Record<string, number> = { a: 0, b: 0, c: 0 };
+    const workers = new Map<string, Awaited<ReturnType<typeof join>>>();
+    for (const name of Object.keys(offset)) {
+      // Real timers are late: a clock that is set back by no more than a pause between two stamps shows in none of them.
+      const late = (ms: number, run: () => void) => hand.after(ms + 3, run);
+      const environment = { ...off(hand, 0), now: () => hand.now() + (offset[name] ?? 0), after: late };
+      workers.set(name, await join(name, { environment, transport, behaviours: [tallyWith()] }));
+      await hand.advance(3_000);
+    }
+    await hand.advance(10_000);
+    for (const ms of [1_100, 5_000]) {
+      const [name = ''] = [...workers].find(([, { member }]) => member.isServing) ?? [];
+      offset[name] = (offset[name] ?? 0) - ms;
+      await hand.advance(7_000);
+      for (const { member } of workers.values()) assert.ok(member.worker.partitions.length > 0, `${ms} ms`);
+    }
+  }));
+
 test('a worker whose clock differs by more than it may is named by the placement service, and names the others', () =>
   withWorkers({ names: ['a'] }, async ({ hand, join, transport }) => {
     await join('b', { environment: off(hand, 60_000), transport, behaviours: [tallyWith()] });

@@ -81,6 +81,18 @@ test('MX1: a copy takes the place of its original, and tells its floor; another 
   assert.not.ok(mailbox.renew(messageOf('@a', 2, 2)), 'what was taken out has no place any more');
 });
 
+test('MX1, P12: a copy that is larger than its original brings its dates and no bytes', () => {
+  const mailbox = new Mailbox();
+  mailbox.registers(true);
+  mailbox.push(messageOf('@a', 1, 1));
+  const { bytes } = mailbox;
+  const copy = messageOf('@a', 1, 2);
+  assert.ok(mailbox.renew({ ...copy, content: { ...copy.content, payload: new Uint8Array(100_000) } }));
+  const item = mailbox.shift();
+  assert.equal(item?.kind === 'message' && [item.content.payload.length, item.arrival.floor], [1, 2]);
+  assert.equal([bytes, mailbox.bytes], [envelopeBytes + 1, 0]);
+});
+
 test('MX1: many of one sender and one of many, put in, renewed and taken out at random, are each once', () => {
   const act = fc.record({ sender: fc.nat(4), seq: fc.integer({ min: 1, max: 6 }), isTaken: fc.boolean() });
   const property = fc.property(fc.array(act, { maxLength: 120 }), (acts) => {
