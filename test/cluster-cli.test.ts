@@ -137,6 +137,10 @@ cli('dead letters of a cluster: list, retry, drop; doctor finds them', async () 
   await run('call', 'counter/sick', 'break', 'false');
   assert.is((await run('dead', 'retry', 'counter/sick', letter?.id ?? '')).code, 0);
   assert.equal(await json('call', 'counter/sick', 'total'), { status: 'done', output: 7 });
+  // What nobody takes is dropped from its outbox through the workers, too.
+  await run('call', 'sender/x', 'haunt', '1');
+  assert.match((await run('outbox', 'drop', 'sender/x', 'ghost/g', '1')).out, /: dropped, dead letter \d+\n$/);
+  assert.is((await run('dead', 'drop', '--all', 'sender')).code, 0);
 });
 
 cli('doctor: all is well with a cluster, for people and machines', async () => {
