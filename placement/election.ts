@@ -85,6 +85,8 @@ export class Election {
   #freshness = new Freshness();
   #freshTerm = 0;
   #echoNumber = 0;
+  /** While it watches on: the last echo has not come back. */
+  #isUnheard = false;
   /** What was the highest term known when the store was last asked. */
   #askedTerm = 0;
   /** When the service was last heard. */
@@ -132,6 +134,7 @@ export class Election {
   echoed(number: number, now: number): ElectionAction[] {
     const time = this.#step(now);
     if (number !== this.#echoNumber) return [];
+    this.#isUnheard = false;
     if (this.#state.kind === 'doubting') this.#pause();
     if (this.#state.kind !== 'serving') return [];
     this.#heardAt = time;
@@ -178,10 +181,14 @@ export class Election {
     if (this.#state.kind !== 'trying' && stopped.length === 0) return [];
     this.#seen = seen;
     this.#state = { kind: 'watching', until: time + this.#limits.lapseMs };
-    const isRenewed = before !== undefined && before.term === seen.term && before.until !== seen.until;
-    if (!isRenewed || this.#isApart) return stopped;
+    this.#isUnheard = false;
+    if (before === undefined) return stopped;
+    // It watches on, and may be cut off by now: only who still hears itself tries again (EL3).
+    this.#isUnheard = true;
+    const isRenewed = before.term === seen.term && before.until !== seen.until;
+    if (!isRenewed || this.#isApart) return [...stopped, this.#echo()];
     this.#isApart = true;
-    return [{ kind: 'apart', holder }];
+    return [{ kind: 'apart', holder }, this.#echo()];
   }
 
   /** The store could not be asked. A service goes on: if somebody else has the lease, its views will say so. */
@@ -210,13 +217,16 @@ export class Election {
     const { kind } = this.#state;
     if (time < this.#nextAt || kind === 'resigned') return [];
     const isHeard = time < this.#heardAt + this.#limits.silentMs;
+    const isUnsure = kind === 'following' || kind === 'doubting' || (kind === 'watching' && this.#isUnheard);
     if (kind === 'serving' && !isHeard) this.#state = { kind, until: time + this.#limits.graceMs };
-    else if (kind === 'following' || kind === 'doubting')
-      this.#state = { kind: 'doubting', until: time + this.#limits.graceMs };
+    else if (isUnsure) this.#state = { kind: 'doubting', until: time + this.#limits.graceMs };
     else return this.#try();
+    return kind === 'serving' ? [{ kind: 'look' }, this.#echo()] : [this.#echo()];
+  }
+
+  #echo(): ElectionAction {
     this.#echoNumber += 1;
-    const echo: ElectionAction = { kind: 'echo', number: this.#echoNumber };
-    return kind === 'serving' ? [{ kind: 'look' }, echo] : [echo];
+    return { kind: 'echo', number: this.#echoNumber };
   }
 
   get nextTickAt(): number {

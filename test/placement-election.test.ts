@@ -118,10 +118,15 @@ test('EL4: a service that renews its lease is not replaced, and who does not hea
       1480   try instead 4 50
     at 1640 leased other 4 60
       1640   apart from other
+      1640   echo
+    at 1641 echoed
       2090   try instead 4 60
     at 2250 leased other 4 70
+      2250   echo
+    at 2251 echoed
       2700   try instead 4 70
     at 2860 leased other 4 80
+      2860   echo
     at 3000 view 4
       3000   together
     at 3500 view 4
@@ -137,13 +142,36 @@ test('EL4, EL2: who is apart takes the lease when its holder is gone', () => {
       1480   try instead 4 50
     at 1640 leased other 4 60
       1640   apart from other
+      1640   echo
+    at 1641 echoed
       2090   try instead 4 60
     at 2250 leased other 4 60
+      2250   echo
+    at 2251 echoed
       2700   try instead 4 60
     at 2860 leased me 5
       2860   together
       2860   serve 5
     at 2900 end`);
+});
+
+test('EL3: who watches the lease and is cut off meanwhile tries no more until it hears itself', () => {
+  holds(`
+    at 0 view 4
+    at 1000 absent
+      1025   try
+    at 1030 leased other 4 50
+      1480   try instead 4 50
+    at 1640 leased other 4 60
+      1640   apart from other
+      1640   echo
+      2090   echo
+      2590   echo
+    at 2600 echoed
+      2625   try instead 4 60
+    at 2700 leased other 4 60
+      2700   echo
+    at 2800 end`);
 });
 
 test('EL4: a new holder that was faster is not replaced while it renews', () => {
@@ -154,9 +182,12 @@ test('EL4: a new holder that was faster is not replaced while it renews', () => 
     at 1030 leased other 4 50
       1480   try instead 4 50
     at 1640 leased other 5 90
+      1640   echo
+    at 1641 echoed
       2090   try instead 5 90
     at 2250 leased other 5 95
       2250   apart from other
+      2250   echo
     at 2300 view 5
       2300   together
     at 2400 end`);
@@ -312,6 +343,7 @@ test('EL1: who is told that another has the lease stops, and is apart if it does
        750   try instead 2 50
     at 910 leased other 2 60
        910   apart from other
+       910   echo
     at 1000 view 2
       1000   together
     at 1100 end`);
