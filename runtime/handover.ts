@@ -92,6 +92,8 @@ export class Handover {
   readonly #leaving = new Set<Partition>();
   /** The entities of its home that were pinned when a partition was claimed. A later pin makes the claim stale (S8). */
   readonly #pinned = new Map<Partition, ReadonlySet<Address>>();
+  /** Partitions that this process has claimed and not given away since. */
+  readonly #had = new Set<Partition>();
   readonly #disputes = new Map<Partition, Dispute>();
 
   constructor(parts: HandoverParts) {
@@ -164,7 +166,10 @@ export class Handover {
     if (this.#leaving.delete(partition)) this.#forget(partition);
     if (pins.length > 0) this.#pinned.set(partition, addressesOf(pins));
     else this.#pinned.delete(partition);
-    const isOrderly = before === undefined || released === previous;
+    // What this process itself had before it claims it again (a pin, a loss) no end of a process has left.
+    const isOwn = before === name && this.#had.has(partition);
+    const isOrderly = isOwn || before === undefined || released === previous;
+    this.#had.add(partition);
     ownership.take(partition, epoch, at, isOrderly ? 0 : environment.now() + limits.cautionMs);
     for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
     carriage.claimed(claim, name);
@@ -235,6 +240,7 @@ export class Handover {
    * does not answer it does not resolve.
    */
   async give(partitions: readonly Partition[], astray: Astray): Promise<Given[]> {
+    for (const partition of partitions) this.#had.delete(partition);
     const { ownership, store } = this.#parts;
     const leaving = new Set(
       partitions.filter((partition) => ownership.has(partition) && !this.#leaving.has(partition)),

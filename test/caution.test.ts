@@ -200,4 +200,17 @@ for (const [name, ask] of [
       await other.close();
     }));
 
+test('CN1: a partition that a worker claims again itself, for a pin of another entity, has seen no end: nothing is noted', () =>
+  withWorkers({ names: ['a'] }, async ({ hand, gate, during, workers, remote, tally }) => {
+    const worker = workers.get('a')?.member.worker;
+    await during(tally('x').add(1));
+    const { partition } = remote.where('tally/x');
+    await gate.pin('tally/other', partition + 16 * 999, 'a');
+    worker?.ownership.verify([partition]);
+    await hand.advance(2_000);
+    const before = gate.commits.length;
+    for (let call = 0; call < 10; call++) await during(tally('x').add(1));
+    assert.is(gate.commits.length - before, 10);
+  }));
+
 test.run();
