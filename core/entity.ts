@@ -126,7 +126,7 @@ type WellNamed<Operations> = {
 type Leaf = string | number | bigint | boolean | null | undefined | Uint8Array;
 
 /**
- * A type as it can be stored: itself, but for what is no data, which has an error in its place. What may be anything at
+ * A type as it can be stored. A part that is not data has an error in its place. What may be anything at
  * run time (`unknown`, `any`) is left to the check that is made there.
  */
 export type Storable<Value> = Value extends Leaf

@@ -55,7 +55,7 @@ export interface Limits {
   readonly attemptsMax: number;
   /** A try of an effect that takes longer is given up, unless the effect has its own limit, ms. */
   readonly effectMsMax: number;
-  /** A turn that runs for longer is named in the log, by a thread beside it; 0: none is, and there is no thread. ms. */
+  /** A turn that runs for longer is named in the log, by a thread beside it; 0 turns that off. ms. */
   readonly turnMsMax: number;
   /** Unclean ends of a worker's process while one message was under way in it, before it is not run any more. */
   readonly fatalEndsMax: number;

@@ -3,7 +3,7 @@
  *
  * An address is `type/key`: the type is `[a-z][a-z0-9-]*`, the key any well-formed Unicode of 1 to 512 UTF-8 bytes
  * (dots, spaces, wildcards, slashes and NUL included), so the first slash divides them.
- * A partner is whoever a stream comes from: an entity (its address), a client (`@identity.id`), or an idempotency key
+ * A partner is one end of a stream: an entity (its address), a client (`@identity.id`), or an idempotency key
  * (`#identity.key`); the first character tells, since no type starts with `@` or `#`. The identity is in the name so that
  * nobody can be, or use first, what is another one's.
  *
@@ -120,7 +120,7 @@ export function identityWord(identity: string): string {
   );
 }
 
-/** The identity of which this is the word; undefined: of none. */
+/** The identity that this word stands for; undefined if it stands for none. */
 export function identityOfWord(word: string): string | undefined {
   if (word.length > defaultLimits.identityBytesMax || !/^(?:[\w-]|=[0-9a-f]{2})*$/.test(word)) return undefined;
   if (!word.includes('=')) return word;

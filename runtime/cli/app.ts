@@ -136,7 +136,7 @@ function isHook(value: unknown): value is Authorise {
 
 /** What is to be said at start of an app that lets everybody do everything. */
 export function authorisationNote(path: string): string {
-  return `${shownPath(path)} exports no authorise: whoever reaches this cluster may call every operation`;
+  return `${shownPath(path)} exports no authorise: everybody who reaches this cluster may call every operation`;
 }
 
 /** The export `limits`, if there is one. */
