@@ -27,6 +27,7 @@ export interface Environment {
 
 /** For stores, which their callers' clocks do not reach. */
 export const machineNow = (): number => Date.now();
+export const machineSteady = (): number => performance.now();
 
 /** A name that nobody else has. */
 export const newMachineId = (): string => randomBytes(12).toString('base64url');
@@ -35,7 +36,7 @@ export const newMachineId = (): string => randomBytes(12).toString('base64url');
 export function machineEnvironment(log: Log): Environment {
   const environment: Environment = {
     now: Date.now,
-    steady: () => performance.now(),
+    steady: machineSteady,
     after: (ms, run) => {
       const timer = setTimeout(run, Math.min(ms, 2_147_483_647));
       return () => clearTimeout(timer);

@@ -3,8 +3,7 @@
  *
  * Owns the two notes that the embedded store keeps inside the folder ('format' and 'users'), and how a process is told
  * from a later one with the same pid. Does not read or write them: the store does, in one write transaction, so that
- * of two processes that come at once one sees the other. Owns the note beside the folder, by which one that was put back is
- * noticed, and writes it.
+ * of two processes that come at once one sees the other.
  *
  * Invariants:
  * - SF1 A folder is opened only in the format and with the partitions that it was made with; nothing is converted silently.
@@ -13,10 +12,9 @@
  * Processes in other containers are not seen and count as gone. That is harmless to the data (S2 refuses a stale owner).
  */
 import { readFileSync } from 'node:fs';
-import { open, readFile, rename, statfs, writeFile } from 'node:fs/promises';
+import { open, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type Effect, SkerryError } from '../../core/errors.ts';
-import { newMachineId } from '../environment.ts';
 
 /** One process that has a folder open. */
 export interface FolderUser {
@@ -59,52 +57,18 @@ async function requireRoom(folder: string): Promise<void> {
 
 /** Makes the names of new folders durable, from `folder` up to the one that `topmost` was made in. */
 export async function syncFolders(folder: string, topmost: string): Promise<void> {
-  if (process.platform === 'win32') return; // which has no such call, and needs none
   const end = dirname(resolve(topmost));
   for (let path = resolve(folder); path.startsWith(end); path = dirname(path)) {
-    const file = await open(path, 'r');
-    await file.sync().finally(() => file.close());
+    await syncFolder(path);
     if (path === end) return;
   }
 }
 
-/** Who a store is, and how often it was opened or closed. */
-export interface Identity {
-  readonly id: string;
-  readonly uses: number;
-}
-
-/** Of a folder that is only looked into, and that nobody has opened since stores have one, the id is ''. */
-export function identityOf(note: Uint8Array | undefined): Identity {
-  const parsed = note === undefined ? undefined : parseNote(note);
-  const { id, uses } = isRecord(parsed) ? parsed : {};
-  return { id: typeof id === 'string' ? id : '', uses: typeof uses === 'number' ? uses : 0 };
-}
-
-/** It is used once more. */
-export function usedAgain({ id, uses }: Identity): Identity {
-  return { id: id === '' ? newMachineId() : id, uses: uses + 1 };
-}
-
-export function identityNote(identity: Identity): Uint8Array {
-  return noteOf(identity);
-}
-
-/**
- * Holds how often a folder was used, as it was found, against what was noted beside it, where no copy that is put back reaches, and
- * notes what that is now. Returns whether the folder is older. Where nothing may be written beside it nothing is noted, and nobody
- * finds out. It counts uses, not transactions of LMDB: a compacted copy begins those anew.
- */
-export async function witness(folder: string, now: Identity, found: number): Promise<boolean> {
-  const path = `${folder}.witness`;
-  const noted = identityOf(await readFile(path).catch(() => undefined));
-  // Half a note is none: a crash in the middle of this leaves the one before, or none.
-  const draft = `${path}.${process.pid}`;
-  await writeFile(draft, noteOf(now)).then(
-    () => rename(draft, path),
-    () => undefined,
-  );
-  return noted.id === now.id && noted.uses > found;
+/** Makes durable which names are in a folder. */
+export async function syncFolder(path: string): Promise<void> {
+  if (process.platform === 'win32') return; // which has no such call, and needs none
+  const file = await open(path, 'r');
+  await file.sync().finally(() => file.close());
 }
 
 function absent(error: unknown): undefined {
@@ -211,11 +175,11 @@ function isUser(value: unknown): value is FolderUser {
   );
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
+export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-function parseNote(note: Uint8Array): unknown {
+export function parseNote(note: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder().decode(note));
   } catch {
@@ -223,7 +187,7 @@ function parseNote(note: Uint8Array): unknown {
   }
 }
 
-function noteOf(value: unknown): Uint8Array {
+export function noteOf(value: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value));
 }
 

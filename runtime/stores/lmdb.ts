@@ -23,7 +23,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import { isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
 import type { Pin } from '../../placement/view.ts';
-import { machineNow } from '../environment.ts';
+import { machineNow, machineSteady } from '../environment.ts';
 import type {
   Along,
   Claim,
@@ -44,9 +44,6 @@ import {
   causeOf,
   checkDataFile,
   formatNote,
-  type Identity,
-  identityNote,
-  identityOf,
   inUse,
   joinUsers,
   leaveUsers,
@@ -56,8 +53,6 @@ import {
   thisProcess,
   unknownFormat,
   unopenable,
-  usedAgain,
-  witness,
 } from './lmdb-folder.ts';
 import {
   epochKey,
@@ -74,6 +69,7 @@ import {
 } from './lmdb-layout.ts';
 import { claimOne, lease, markOf, pin, pinsOf } from './lmdb-owners.ts';
 import { loadOne, page } from './lmdb-reading.ts';
+import { type Identity, identityIn, isPutBack, noteUse, Raises, useAgain } from './lmdb-witness.ts';
 
 export interface LmdbOptions {
   /** Number of partitions, 256 unless given; fixed for a folder. */
@@ -86,6 +82,8 @@ export interface LmdbOptions {
   readonly owner?: string | undefined;
   /** For tests: the clock that epochs follow, ms. */
   readonly now?: () => number;
+  /** For tests: the clock of what is done now and then, ms. */
+  readonly steady?: () => number;
   /** For tests: called between the steps of a group, inside its transaction; what it throws fails the group. */
   readonly onStep?: (step: LmdbStep) => void;
 }
@@ -102,8 +100,10 @@ interface Databases {
   readonly meta: Bytes;
 }
 
-/** As it was found. */
-interface Entered extends Identity {
+/** As it was found, and is; one that is only looked into is not used. */
+interface Entered {
+  readonly found: Identity;
+  readonly used: Identity | undefined;
   readonly partitions: number;
 }
 
@@ -183,8 +183,8 @@ async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
     await checkDataFile(path);
     databases = openDatabases(path, options.readOnly ?? false);
     const entered = await enterOnce(path, databases, options);
-    const { id, uses } = entered;
-    const isOlder = !options.readOnly && (await witness(path, { id, uses: uses + 1 }, uses));
+    const isOlder = entered.used !== undefined && (await isPutBack(path, entered.found));
+    if (entered.used !== undefined) await noteUse(path, entered.used);
     const loss = isOlder ? { partition: undefined, epoch: 0, commits: 0 } : undefined;
     return new LmdbStore(path, databases, { ...options, ...entered, loss });
   } catch (error) {
@@ -209,11 +209,14 @@ class LmdbStore implements Store {
   #closing: Promise<void> | undefined;
   readonly #underway = new Set<Promise<unknown>>();
   readonly #writes: Writes;
+  readonly #raises: Raises;
+  #noted: Promise<void> = Promise.resolve();
   /** Found when the folder was opened, and not told yet. */
   #loss: Loss | undefined;
 
   constructor(path: string, databases: Databases, options: Opened) {
-    this.id = options.id;
+    this.id = (options.used ?? options.found).id;
+    this.#raises = new Raises(options.steady ?? machineSteady);
     this.#loss = options.loss;
     this.#path = path;
     this.#databases = databases;
@@ -247,13 +250,28 @@ class LmdbStore implements Store {
 
   async commit(group: readonly Commit[]): Promise<Outcome[]> {
     for (const commit of group) refuseTooLarge(commit, this.valueBytesMax);
-    return this.#transact((databases) => {
-      this.#step('begun');
-      const epochs = new Map<Partition, Epoch>();
-      const outcomes = group.map((commit) => this.#commitOne(databases, commit, epochs));
-      this.#step('group-written');
+    let used: Identity | undefined;
+    try {
+      const outcomes = await this.#transact((databases) => {
+        this.#step('begun');
+        const epochs = new Map<Partition, Epoch>();
+        const outcomes = group.map((commit) => this.#commitOne(databases, commit, epochs));
+        used = this.#raises.raise(databases.meta);
+        this.#step('group-written');
+        return outcomes;
+      });
+      if (used !== undefined) await this.#note(used);
       return outcomes;
-    });
+    } catch (error) {
+      if (used !== undefined) this.#raises.failed();
+      throw error;
+    }
+  }
+
+  /** One after the other: each says more than the one before. */
+  #note(used: Identity): Promise<void> {
+    this.#noted = this.#noted.then(() => noteUse(this.#path, used));
+    return this.#noted;
   }
 
   epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
@@ -307,8 +325,9 @@ class LmdbStore implements Store {
       const databases = this.#databases;
       if (databases !== undefined && !this.#options.readOnly) {
         const left = await leave(this.#writes, databases).catch(() => undefined);
-        if (left !== undefined) await witness(this.#path, left, left.uses);
+        if (left !== undefined) void this.#note(left);
       }
+      await this.#noted;
     } finally {
       await this.#databases?.root.close();
       this.#writes.close();
@@ -468,7 +487,7 @@ async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOp
   if (options.readOnly) {
     const note = meta.getBinary('format');
     if (note === undefined) throw new SkerryError('not-found', `There is no data of Skerry in ${path}`);
-    return { ...identityOf(meta.getBinary('identity')), partitions: partitionsOf(path, note, options.partitions) };
+    return { found: identityIn(meta), used: undefined, partitions: partitionsOf(path, note, options.partitions) };
   }
   const join = () => {
     const note = meta.getBinary('format');
@@ -479,10 +498,7 @@ async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOp
       joinUsers(path, meta.getBinary('users'), thisProcess(options.shared ?? false, options.owner ?? '')),
     );
     if (note === undefined) meta.putSync('format', formatNote(partitions));
-    const found = identityOf(meta.getBinary('identity'));
-    const used = usedAgain(found);
-    meta.putSync('identity', identityNote(used));
-    return { id: used.id, uses: found.uses, partitions };
+    return { ...useAgain(meta), partitions };
   };
   return writes.run((write) => meta.childTransaction(write), join);
 }
@@ -491,10 +507,8 @@ async function leave(writes: Writes, { meta }: Databases): Promise<Identity> {
   return writes.run(
     (write) => meta.childTransaction(write),
     () => {
-      const used = usedAgain(identityOf(meta.getBinary('identity')));
-      meta.putSync('identity', identityNote(used));
       meta.putSync('users', leaveUsers(meta.getBinary('users'), thisProcess(false, '')));
-      return used;
+      return useAgain(meta).used;
     },
   );
 }

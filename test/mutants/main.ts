@@ -16,6 +16,7 @@ import { deliveryMutants } from './delivery.ts';
 import { foundMutants } from './found.ts';
 import { type Mutant, mutants } from './list.ts';
 import { generate } from './slips.ts';
+import { storeMutants } from './stores.ts';
 import { codeOf, makeCopy, simulation, sourceOf } from './tree.ts';
 import { trustMutants } from './trust.ts';
 
@@ -82,9 +83,14 @@ async function main(): Promise<void> {
     process.exitCode = (await generate(values.generate, Number(values.seeds))) ? 0 : 1;
     return;
   }
-  const chosen = [...mutants, ...clusterMutants, ...deliveryMutants, ...foundMutants, ...trustMutants].filter(
-    ({ name }) => words.length === 0 || words.some((word) => name.includes(word)),
-  );
+  const chosen = [
+    ...mutants,
+    ...clusterMutants,
+    ...deliveryMutants,
+    ...foundMutants,
+    ...storeMutants,
+    ...trustMutants,
+  ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   process.stdout.write(`${chosen.length} mutants; first, their tests without them\n`);
   await checkTree(chosen);
   const waiting = [...chosen];

@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
+import { createInterface } from 'node:readline';
 import { isSkerryError } from '../../core/errors.ts';
 import type { Commit, Epoch, Store } from '../../runtime/store.ts';
 import { openLmdb } from '../../runtime/stores/lmdb.ts';
@@ -151,5 +152,31 @@ async function endInCommit(): Promise<void> {
   process.exit(3);
 }
 
-const deeds: Record<string, () => Promise<void>> = { commitForEver, increment, claimOnce, hold, fill, endInCommit };
+/**
+ * Commits when stdin says so, by a clock that stdin sets: 'commit', or 'at <ms>'. Says what it has done.
+ */
+async function obey(): Promise<void> {
+  let now = 0;
+  const store = await openLmdb(folder, { steady: () => now });
+  const epoch = await claimed(store);
+  let version = await versionOf(store, 'order/1');
+  say(`open at ${version}`);
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [order, ms] = line.split(' ');
+    if (order === 'at') now = Number(ms);
+    else await store.commit([commitOf('order/1', epoch, version++)]);
+    say(`version ${version}`);
+  }
+  await store.close();
+}
+
+const deeds: Record<string, () => Promise<void>> = {
+  commitForEver,
+  increment,
+  claimOnce,
+  hold,
+  fill,
+  endInCommit,
+  obey,
+};
 await deeds[what]?.();
