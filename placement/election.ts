@@ -20,7 +20,9 @@
  * - EL3 Who hears nothing, not even itself, does not try, and does not renew: it would keep the lease from those who hear each
  *   other.
  * - EL4 A lease that is renewed is never taken, by whomever its holder is not heard.
- * - EL5 Only a fresh view from the service itself shows that it lives (`freshness.ts`): not one that is late, doubled or retold.
+ * - EL5 Only a fresh view from the service itself (`freshness.ts`), or its answer to a question of now, shows that it lives: not a
+ *   view that is late, doubled or retold. So who hears the service is not apart from it for longer than a question takes, also
+ *   where the two clocks have come to differ.
  */
 import { Freshness } from './freshness.ts';
 import type { PlacementLimits } from './limits.ts';
@@ -36,7 +38,10 @@ export type ElectionAction =
   | { readonly kind: 'serve'; readonly term: number }
   /** End the service, if it runs. */
   | { readonly kind: 'stop' }
-  /** Send something to a subject of one's own, through the transport; when it is there: `echoed`, with the same number. */
+  /**
+   * Send something to a subject of one's own, through the transport; when it is there: `echoed`, with the same number. And ask
+   * the service, if another one runs it, whether it is there: `present`, with that number.
+   */
   | { readonly kind: 'echo'; readonly number: number }
   /** This worker is cut off from the service, which `holder` runs: it renews its lease, and is not heard. */
   | { readonly kind: 'apart'; readonly holder: string }
@@ -85,6 +90,7 @@ export class Election {
   #freshness = new Freshness();
   #freshTerm = 0;
   #echoNumber = 0;
+  #echoedAt = 0;
   /** While it watches on: the last echo has not come back. */
   #isUnheard = false;
   /** What was the highest term known when the store was last asked. */
@@ -112,15 +118,32 @@ export class Election {
     const time = this.#step(now);
     const term = Math.floor(version / viewsPerTerm);
     if (term < this.#term || this.#state.kind === 'resigned') return [];
-    // Its lease may have been seen before any view of it.
-    if (term > this.#freshTerm) this.#freshness = new Freshness();
-    this.#freshTerm = term;
-    this.#term = term;
+    this.#heed(term);
     if (sent > 0 && this.#freshness.hear(sent, time, this.#limits.suspectMs)) {
       this.#heardAt = time;
       if (this.#servingTerm === undefined) return this.#follow();
     }
     return this.#servingTerm !== undefined && term > this.#servingTerm ? this.#follow() : [];
+  }
+
+  /** Its lease may have been seen before any view of it. */
+  #heed(term: number): void {
+    if (term > this.#freshTerm) this.#freshness = new Freshness();
+    this.#freshTerm = term;
+    this.#term = term;
+  }
+
+  /** The service has answered the question that went with an echo. `sent`: its stamp, as of a view. */
+  present({ number, term, sent }: { number: number; term: number; sent: number }, now: number): ElectionAction[] {
+    const time = this.#step(now);
+    const isOfNow = number === this.#echoNumber && time <= this.#echoedAt + this.#limits.suspectMs;
+    const isOver = this.#servingTerm !== undefined || this.#state.kind === 'resigned';
+    if (!isOfNow || isOver || term !== this.#term) return [];
+    this.#heed(term);
+    // From here on its views are measured by this: their way has not become longer, but one of the two clocks was slower.
+    this.#freshness.prove(sent, time);
+    this.#heardAt = time;
+    return this.#follow();
   }
 
   /** Nobody listens at the subject of the service. */
@@ -226,6 +249,7 @@ export class Election {
 
   #echo(): ElectionAction {
     this.#echoNumber += 1;
+    this.#echoedAt = this.#clock.time;
     return { kind: 'echo', number: this.#echoNumber };
   }
 

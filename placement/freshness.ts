@@ -10,7 +10,10 @@
  * - FR2 A sign that was under way longer than the quickest by `lateMs` does not count, however the clocks differ.
  */
 
-/** Clocks of two machines drift apart by at most this share of the time that passes. */
+/**
+ * Clocks of two machines drift apart by about this share of the time that passes, mostly. One that is being corrected may run some
+ * per cent too fast, and one whose machine stood still is behind for good: then all signs seem late until an answer proves one.
+ */
 const driftShare = 0.001;
 
 export class Freshness {

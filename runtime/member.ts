@@ -124,6 +124,7 @@ export class Member {
         if (this.#signal(subjects.views, { kind: 'view', view, sent })) this.views.learn(view);
       },
       signal,
+      ask: (one) => void this.#signal(subjects.service, one),
       name: entry.name,
       apart: (holder) => this.#part(holder),
       together: () => this.#join(),
@@ -292,6 +293,8 @@ export class Member {
         return this.#pong(signal.mark);
       case 'echo':
         return this.#host.echoed(signal.number);
+      case 'present':
+        return this.#host.present(signal);
       case 'seek':
       case 'release':
         return this.#asked(signal);

@@ -31,6 +31,8 @@ export interface ServiceHostParts {
   readonly together: () => void;
   /** To a worker, by its id. */
   readonly signal: (id: string, signal: Signal) => void;
+  /** To the service, wherever it runs. */
+  readonly ask: (signal: Signal) => void;
   /** Hear what is sent to the service; the function that comes back ends that. */
   readonly listen: () => () => void;
 }
@@ -114,6 +116,10 @@ export class ServiceHost {
     this.#with((now) => this.#election.echoed(number, now));
   }
 
+  present(answer: Extract<Signal, { kind: 'present' }>): void {
+    this.#with((now) => this.#election.present(answer, now));
+  }
+
   serviceAbsent(): void {
     this.#with((now) => this.#election.serviceAbsent(now));
   }
@@ -134,6 +140,8 @@ export class ServiceHost {
         return this.#serve((service, now) => service.absent(signal.id, signal.by, now));
       case 'pong':
         return this.#serve((service, now) => service.ponged(signal.id, signal.mark, signal.sent, now));
+      case 'doubt':
+        return this.#reassure(signal.id, signal.number);
       case 'gone':
         return this.#serve((service, now) => service.gone(signal.id, now));
       case 'pinned':
@@ -142,6 +150,17 @@ export class ServiceHost {
       default:
         return;
     }
+  }
+
+  /** Who does not hear this service, or takes what it hears for late, asks whether it is there. */
+  #reassure(id: string, number: number): void {
+    if (this.#service === undefined) return;
+    this.#parts.signal(id, { kind: 'present', number, term: this.#service.term, sent: this.#stamp() });
+  }
+
+  #stamp(): number {
+    const { environment } = this.#parts;
+    return this.#stamps.next(environment.now(), environment.steady());
   }
 
   /** Who announces itself for nothing is told: it hung while another process got its place. */
@@ -170,10 +189,16 @@ export class ServiceHost {
       else if (action.kind === 'look') void this.#look();
       else if (action.kind === 'serve') void this.#begin(action.term);
       else if (action.kind === 'stop') this.#endService();
-      else if (action.kind === 'echo') this.#parts.signal(this.#parts.id, { kind: 'echo', number: action.number });
+      else if (action.kind === 'echo') this.#echo(action.number);
       else if (action.kind === 'apart') this.#part(action.holder);
       else this.#join();
     }
+  }
+
+  #echo(number: number): void {
+    const { id, signal, ask } = this.#parts;
+    signal(id, { kind: 'echo', number });
+    if (!this.isServing) ask({ kind: 'doubt', id, number });
   }
 
   // ---- a split cluster
@@ -320,11 +345,7 @@ export class ServiceHost {
 
   #act(actions: readonly ServiceAction[]): void {
     for (const action of actions) {
-      if (action.kind === 'publish')
-        this.#parts.publish(
-          action.view,
-          this.#stamps.next(this.#parts.environment.now(), this.#parts.environment.steady()),
-        );
+      if (action.kind === 'publish') this.#parts.publish(action.view, this.#stamp());
       else this.#parts.signal(action.id, { kind: 'ping', mark: action.mark });
     }
   }

@@ -37,6 +37,10 @@ export type Signal =
   | { readonly kind: 'pong'; readonly id: string; readonly mark: PingMark; readonly sent: number }
   /** What a candidate for the service tells itself: it comes back if the connection is sound. */
   | { readonly kind: 'echo'; readonly number: number }
+  /** A worker that hears no fresh view asks the service whether it is there. */
+  | { readonly kind: 'doubt'; readonly id: string; readonly number: number }
+  /** It is, under this term; with the number of the question, and its stamp. */
+  | { readonly kind: 'present'; readonly number: number; readonly term: number; readonly sent: number }
   /** A worker that leaves has handed everything off (0), or the service says by its view that a process is out for ever. */
   | { readonly kind: 'gone'; readonly id: string; readonly viewVersion: number }
   /** Pins have changed in the store. */
@@ -114,6 +118,8 @@ const kinds: readonly SignalKind[] = [
   'carried',
   'boarded',
   'echo',
+  'doubt',
+  'present',
 ];
 
 /** `sentAt`: what the sender's clock shows, 0: it does not say. */
@@ -139,6 +145,10 @@ function columnsOf(signal: Signal): unknown[] {
       return [signal.id, signal.viewVersion];
     case 'echo':
       return [signal.number];
+    case 'doubt':
+      return [signal.id, signal.number];
+    case 'present':
+      return [signal.number, signal.term, signal.sent];
     case 'pinned':
       return [];
     case 'seek':
@@ -188,6 +198,10 @@ function readSignal(kind: SignalKind, row: Row): Signal {
       return { kind, id: row.string(), viewVersion: row.count() };
     case 'echo':
       return { kind, number: row.count() };
+    case 'doubt':
+      return { kind, id: readName(row), number: row.count() };
+    case 'present':
+      return { kind, number: row.count(), term: row.count(), sent: readStamp(row) };
     case 'pinned':
       return { kind };
     case 'seek':
@@ -274,17 +288,22 @@ function entryRow({ name, id, weight, labels, types, version, isLeaving }: Worke
 /** Names and ids become parts of subjects, and are shown. */
 const namePattern = /^[A-Za-z0-9][\w-]{0,127}$/;
 
+function readName(row: Row): string {
+  const name = row.string();
+  if (!namePattern.test(name)) throw new Error('not a name of a worker');
+  return name;
+}
+
 function readEntry(row: Row): WorkerEntry {
   const entry: WorkerEntry = {
-    name: row.string(),
-    id: row.string(),
+    name: readName(row),
+    id: readName(row),
     weight: row.number(),
     labels: readStrings(row),
     types: row.rows().map((type): HostedType => ({ type: type.string(), labels: readStrings(type) })),
     version: row.string(),
     isLeaving: row.boolean(),
   };
-  if (!namePattern.test(entry.name) || !namePattern.test(entry.id)) throw new Error('not a name of a worker');
   // So many hashes does each partition take for the worker, in every process that follows the view.
   if (!Number.isInteger(entry.weight) || entry.weight < 1 || entry.weight > weightMax)
     throw new Error(`a weight of ${entry.weight}`);

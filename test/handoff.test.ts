@@ -209,6 +209,7 @@ test('PS3, SH1: the service tells a process that announces itself after another 
     together: () => undefined,
     publish: () => undefined,
     signal: (id, signal) => (signal.kind === 'gone' ? void told.push(id) : answerTo(host, id, hand, signal)),
+    ask: () => undefined,
     listen: () => () => undefined,
   });
   host.start();
@@ -225,6 +226,56 @@ test('PS3, SH1: the service tells a process that announces itself after another 
   announce('b1');
   assert.equal(told, ['b1']);
   await host.stop();
+});
+
+test('EL5, SH1: who takes the views of the service for late asks it, and is not taken for cut off', async () => {
+  const hand = new HandEnvironment();
+  const store = new MemoryStore({ partitions: 8 });
+  const hosts = new Map<string, ServiceHost>();
+  const view = viewOf(viewsPerTerm + 1, 8, ['a', 'b'], ['stock']);
+  const said: string[] = [];
+  let stoodStillMs = 0;
+  const join = (id: string, steady: () => number) => {
+    const environment = {
+      ...{ log: hand.log, newId: () => hand.newId(), random: () => hand.random(), steady },
+      now: () => hand.now(),
+      after: (ms: number, run: () => void) => hand.after(ms, run),
+      soon: (run: () => void) => hand.soon(run),
+    };
+    const host = new ServiceHost({
+      ...{ environment, store, limits: defaultPlacementLimits, id, name: id },
+      view: () => view,
+      apart: () => void said.push(`${id} is apart`),
+      together: () => undefined,
+      publish: (_, sent) => {
+        for (const one of hosts.values()) one.heardView(view, sent);
+      },
+      signal: (to, signal) => {
+        if (signal.kind === 'present') said.push(`present for ${to}`);
+        hand.after(1, () => {
+          const heard = hosts.get(to);
+          if (signal.kind === 'present') heard?.present(signal);
+          else if (heard !== undefined) answerTo(heard, to, environment, signal);
+        });
+      },
+      ask: (signal) => {
+        for (const one of hosts.values()) one.receive(signal);
+      },
+      listen: () => () => undefined,
+    });
+    hosts.set(id, host);
+    host.start();
+  };
+  join('a', () => hand.steady() - stoodStillMs);
+  await hand.advance(5_000);
+  assert.is(hosts.get('a')?.isServing, true);
+  join('b', () => hand.steady());
+  await hand.advance(5_000);
+  assert.equal(said, []);
+  stoodStillMs = 2_500;
+  await hand.advance(60_000);
+  assert.equal(said, ['present for b']);
+  for (const host of hosts.values()) await host.stop();
 });
 
 test('VW2, PS1: a service that hears a later view of its own term, or another of one number, numbers the next one above it', () => {

@@ -57,6 +57,10 @@ class Candidate {
         return election.viewHeard(Number(first) * viewsPerTerm + 1, 0, now);
       case 'echoed':
         return election.echoed(this.#echoNumber - Number(first ?? 0), now);
+      case 'present': {
+        const number = this.#echoNumber - Number(second ?? 0);
+        return election.present({ number, term: Number(first), sent: 90_000 + now - Number(third ?? 0) }, now);
+      }
       case 'yield':
         return election.yield(now);
       case 'leased':
@@ -225,6 +229,52 @@ test('EL5: a service of an earlier term, one that is retold, late or doubled, ar
     at 3100 view 5 2600
       3500   echo
     at 3600 end`);
+});
+
+test('EL5: a service that answers the question of now lives, however late its views seem since its machine stood still', () => {
+  holds(`
+    at 500 view 4
+    at 1500 view 4 2000
+    at 2500 view 4 2000
+      3500   echo
+    at 3501 present 4 0 2000
+    at 4500 view 4 2000
+    at 5500 view 4 2000
+    at 6500 view 4 2000
+    at 7500 view 4 2000
+    at 10400 end`);
+});
+
+test('EL5: who was taken for cut off hears by an answer that it is not', () => {
+  holds(`
+    at 0 view 4
+    at 500 view 4 1200
+    at 1000 absent
+      1025   try
+    at 1030 leased other 4 50
+      1480   try instead 4 50
+    at 1640 leased other 4 60
+      1640   apart from other
+      1640   echo
+    at 1641 present 4 0 1200
+      1641   together
+    at 2000 view 4 1200
+    at 4900 end`);
+});
+
+test('EL5: an answer to an earlier question, a late one, and one of an earlier term are no signs of life', () => {
+  holds(`
+    at 500 view 4
+      3500   echo
+    at 3600 present 3
+      4000   echo
+    at 4001 present 4 1
+      4500   echo
+    at 4600 echoed
+      4625   try
+    at 5600 present 4
+      7625   try
+    at 7700 end`);
 });
 
 test('EL5: a service of a later term counts, though its clock is behind that of the one before, and its lease was seen first', () => {

@@ -20,6 +20,8 @@ class Cluster {
   lease: Lease = { holder: '', term: 0, until: 0 };
   serveCount = 0;
   now = 0;
+  /** How far the steady clock of each is behind: its machine stood still for so long. */
+  readonly behind = new Map<string, number>();
   #seed: number;
 
   constructor(seed: number, count: number) {
@@ -60,12 +62,27 @@ class Cluster {
   #publish(from: string): void {
     const version = (this.members.get(from)?.servingTerm as number) * viewsPerTerm + 1;
     for (const [id, election] of this.members)
-      if (this.#hears(id, from)) this.#act(id, election.viewHeard(version, this.now + 1, this.now));
+      if (this.#hears(id, from)) this.#act(id, election.viewHeard(version, this.#stamp(from), this.now));
+  }
+
+  #stamp(id: string): number {
+    return this.now + 1_000_000 - (this.behind.get(id) ?? 0);
+  }
+
+  /** Whoever serves and hears the question says that it is there. */
+  #answer(id: string, number: number): void {
+    for (const from of this.serving) {
+      const term = this.members.get(from)?.servingTerm;
+      if (from === id || term === undefined || !this.#hears(id, from)) continue;
+      const answer = { number, term, sent: this.#stamp(from) };
+      this.#act(id, (this.members.get(id) as Election).present(answer, this.now));
+    }
   }
 
   #act(id: string, actions: readonly ElectionAction[]): void {
     const election = this.members.get(id) as Election;
     for (const action of actions) {
+      if (action.kind === 'echo') this.#answer(id, action.number);
       if (action.kind === 'echo' && !this.cut.has(id)) this.#act(id, election.echoed(action.number, this.now));
       if (action.kind === 'try') this.#act(id, election.leased(this.#ask(id, action.instead), this.now));
       if (action.kind === 'look') this.#act(id, election.leased(this.lease, this.now));
@@ -85,7 +102,7 @@ class Cluster {
 }
 
 const someFault = fc.record({
-  kind: fc.constantFrom('cut', 'heal', 'crash', 'put back'),
+  kind: fc.constantFrom('cut', 'heal', 'crash', 'put back', 'stand still'),
   of: fc.nat(4),
   afterMs: fc.integer({ min: 0, max: 800 }).map((steps) => steps * 5),
 });
@@ -100,6 +117,7 @@ test('EL1, EL2, EL3: through crashes, cuts and a store put back, in the end one 
         if (kind === 'cut') cluster.cut.add(id);
         if (kind === 'heal') cluster.cut.delete(id);
         if (kind === 'crash' && cluster.members.size > 2) cluster.members.delete(id);
+        if (kind === 'stand still') cluster.behind.set(id, (cluster.behind.get(id) ?? 0) + afterMs);
         if (kind === 'put back') cluster.lease = { ...cluster.lease, term: Math.max(0, cluster.lease.term - 3) };
       }
       const connected = [...cluster.members.keys()].filter((id) => !cluster.cut.has(id));
@@ -107,6 +125,8 @@ test('EL1, EL2, EL3: through crashes, cuts and a store put back, in the end one 
       const expected = connected.length === 0 ? 0 : 1;
       assert.is(cluster.heardServing.length, expected, `${connected} are connected, ${cluster.heardServing} serve`);
       if (expected === 1) assert.equal(cluster.serving, cluster.heardServing, 'who was replaced has stopped');
+      const alone = connected.filter((id) => cluster.apart.has(id));
+      assert.equal(alone, [], 'who hears the service is not apart from it');
     }),
     { numRuns: 200 },
   );
@@ -135,6 +155,21 @@ test('EL4: of a network that is cut in two the side of the holder keeps the serv
     cluster.beyond.clear();
     cluster.run(2_000);
     assert.equal([cluster.serving, cluster.serveCount, cluster.apart.size], [serving, 1, 0], `seed ${seed}`);
+  }
+});
+
+test('EL5: a service whose machine stood still for a while is heard again, and nobody is taken for cut off', () => {
+  for (let seed = 0; seed < 30; seed++) {
+    const cluster = new Cluster(seed, 4);
+    cluster.run(3_000);
+    const [holder] = cluster.serving as [string];
+    cluster.behind.set(holder, 2_000 + 100 * seed);
+    let apartCount = 0;
+    for (let second = 0; second < 30; second++) {
+      cluster.run(1_000);
+      apartCount += cluster.apart.size;
+    }
+    assert.equal([cluster.serving, cluster.serveCount, apartCount], [[holder], 1, 0], `seed ${seed}`);
   }
 });
 

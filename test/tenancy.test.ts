@@ -410,19 +410,17 @@ test('M3: what has been forwarded often enough is dropped; what belongs here is 
 /** One of each kind. */
 function allSignals(entry: WorkerEntry, pinned: View): Signal[] {
   const slice = { partition: 7, batch: 2, index: 0, count: 1 };
+  const labelled = { ...entry, labels: ['x'], types: [{ type: 'stock', labels: ['x'] }] };
   return [
     { kind: 'view', view: pinned, sent: 2 ** 41 + 0.5 },
     { kind: 'resolve', replyTo: 'x' },
-    {
-      kind: 'announce',
-      entry: { ...entry, labels: ['x'], types: [{ type: 'stock', labels: ['x'] }] },
-      viewVersion: 2 ** 40,
-      sent: 7.5,
-    },
+    { kind: 'announce', entry: labelled, viewVersion: 2 ** 40, sent: 7.5 },
     { kind: 'absent', id: 'a', by: 'b' },
     { kind: 'ping', mark: { term: 3, at: 1.5 } },
     { kind: 'pong', id: 'a', mark: { term: 3, at: 1.5 }, sent: 9 },
     { kind: 'echo', number: 4 },
+    { kind: 'doubt', id: 'a', number: 4 },
+    { kind: 'present', number: 4, term: 3, sent: 9.5 },
     { kind: 'gone', id: 'a', viewVersion: 2 ** 40 },
     { kind: 'pinned' },
     { kind: 'release', id: 'a', view, partitions: [1, 2 ** 45], ask: 8 },
@@ -498,6 +496,7 @@ test('SH1: the service acts only while the lease is this worker’s, under its t
     together: () => undefined,
     publish: ({ version }) => void published.push(version),
     signal: (id, signal) => answerTo(host, id, hand, signal),
+    ask: () => undefined,
     listen: () => {
       listenerCount += 1;
       return () => {

@@ -290,6 +290,7 @@ class Run {
     if (forgetMs !== undefined && !this.#isBroken) {
       const before = this.#time.eventCount;
       await this.#time.run(forgetMs, () => this.#isBroken);
+      this.#checkStill();
       this.#checkForgotten();
       const perSecond = (this.#time.eventCount - before) / (forgetMs / 1_000);
       if (perSecond > idleEventsMax)
@@ -341,6 +342,13 @@ class Run {
       'P7',
       `not finished ${settleMs} ms after everything had healed: ${[...open, ...this.#unfinished(4)].join('; ')}`,
     );
+  }
+
+  /** Nothing has happened since it had settled: whoever gave its partitions up did so for nothing, and nobody acts on their dates. */
+  #checkStill(): void {
+    const { unsettled } = this.#cluster;
+    if (unsettled !== undefined)
+      this.#watch.violate('PL2', `the cluster has not stayed settled, though nothing happens any more: ${unsettled}`);
   }
 
   #unfinished(limit: number): string[] {

@@ -228,6 +228,8 @@ const warm = {
 };
 const signals: readonly Signal[] = [
   { kind: 'echo', number: 3 },
+  { kind: 'doubt', id: 'a-1', number: 3 },
+  { kind: 'present', number: 3, term: 2, sent: 5 },
   { kind: 'pinned' },
   { kind: 'keeping', id: 'a-1', partitions: [1], ask: 3 },
   { kind: 'boarded', id: 'a-1', partitions: [1] },

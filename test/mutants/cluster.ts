@@ -291,4 +291,28 @@ export const clusterMutants: readonly Mutant[] = [
     replace: '',
     tests: ['tenancy'],
   },
+  {
+    name: 'who takes all views for late does not ask the service',
+    promise: 'EL5',
+    file: 'runtime/service-host.ts',
+    find: "    if (!this.isServing) ask({ kind: 'doubt', id, number });\n",
+    replace: '',
+    tests: ['handoff'],
+  },
+  {
+    name: 'an answer to an earlier question shows that the service lives',
+    promise: 'EL5',
+    file: 'placement/election.ts',
+    find: 'number === this.#echoNumber && time <=',
+    replace: 'time <=',
+    tests: ['placement-election'],
+  },
+  {
+    name: 'after an answer the views still count as late',
+    promise: 'EL5',
+    file: 'placement/election.ts',
+    find: '    this.#freshness.prove(sent, time);\n',
+    replace: '',
+    tests: ['placement-election'],
+  },
 ];

@@ -29,6 +29,9 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   2930: 'who pinned an entity whose hosts it did not see left its group its epoch (P3)',
   3352: 'a stale worker sent from a session that was never durable (P2)',
   5471: 'an entity that is written every now and then took a faster clock of its last owner for lost history',
+  396857787:
+    'one worker of three had all partitions, and the two others were apart from it for good: nobody acted on dates (P10)',
   7488: 'two services had one term, and numbered different views alike',
+  430: 'views of a service whose clock had drifted away counted as late for good, and who heard them gave everything up (P10)',
   910260: 'two hints of where a partition is sent everything for it round until it was dropped (P7)',
 };
