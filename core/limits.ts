@@ -25,8 +25,12 @@ export interface Limits {
   readonly turnOutputCountMax: number;
   /** Messages of one entity that are not yet acknowledged; a turn that would pass it fails with `overloaded` (P12). */
   readonly outboxCountMax: number;
+  /** Bytes of those, and of all that one turn may decide on: a turn that asks for more than that alone fails with `too-large`. */
+  readonly outboxBytesMax: number;
   /** Timers, and again holds, and again effects, of one entity at a time. */
   readonly timerCountMax: number;
+  /** Bytes of those, again of each: a turn that would pass it fails with `overloaded` (P12). */
+  readonly timerBytesMax: number;
   /** Messages, and again queries, that one entity has taken in and not answered, wherever they are (P12). */
   readonly mailboxCountMax: number;
   /** Bytes of those and of their answers; a queue of the largest messages is some seventy long. */
@@ -115,7 +119,9 @@ export const defaultLimits: Limits = {
   depthMax: 64,
   turnOutputCountMax: 10_000,
   outboxCountMax: 20_000,
+  outboxBytesMax: 67_108_864,
   timerCountMax: 200_000,
+  timerBytesMax: 67_108_864,
   mailboxCountMax: 10_000,
   mailboxBytesMax: 67_108_864,
   workerQueueCountMax: 100_000,

@@ -76,10 +76,12 @@ export class Parts<Key, Part> {
 }
 
 class NoParts extends Parts<never, never> {
+  readonly bytes = 0;
+
   override set(): never {
     throw new Error("Skerry bug, please report: these parts are everybody's");
   }
 }
 
 /** Of all that have none, which are most. */
-export const noParts: Parts<never, never> = new NoParts();
+export const noParts: Parts<never, never> & { readonly bytes: number } = new NoParts();

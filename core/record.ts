@@ -145,19 +145,20 @@ export interface EntityRecord {
   /** Where not: partners of which the store may have one beyond those. Undefined: any partner. */
   stored: PartnerFilter | undefined;
   // Added to by `addPart` alone.
-  timers: Parts<string, Timer>;
-  holds: Parts<string, HeldOperation>;
-  effects: Parts<string, PendingEffect>;
-  dead: Parts<string, DeadLetter>;
-  trials: Parts<string, Trial>;
+  timers: Table<Timer>;
+  holds: Table<HeldOperation>;
+  effects: Table<PendingEffect>;
+  dead: Table<DeadLetter>;
+  trials: Table<Trial>;
   /** When a quiet stream is next to be closed or a record forgotten, ms; 0: nothing waits for that. */
   forgetAt: number;
   /** When the activities that are not in memory are next looked through, ms; 0: not at all. `forgetAt` is no later. */
   searchAt: number;
   /** Activities that may be in the store and not in memory, at least. */
   unseenCount: number;
-  /** Messages not yet acknowledged, over all activities. */
+  /** Messages not yet acknowledged, over all activities, and the bytes of what they carry. */
   outboxCount: number;
+  outboxBytes: number;
   readonly changes: Changes;
 }
 
@@ -204,6 +205,7 @@ export function newRecord(address: Address, state: unknown, lineage = noLineage)
     searchAt: 0,
     unseenCount: 0,
     outboxCount: 0,
+    outboxBytes: 0,
     changes: { isStateChanged: false, whole: undefined, patches: noPatches, records: new Parts() },
   };
 }
@@ -215,7 +217,36 @@ export function isUnread(record: EntityRecord, partner: PartnerId): boolean {
 }
 
 type Tables = Pick<EntityRecord, 'timers' | 'holds' | 'effects' | 'dead' | 'trials'>;
-type PartOf<Table> = Table extends Parts<string, infer Part> ? Part : never;
+type PartOf<Of> = Of extends Parts<string, infer Part> ? Part : never;
+
+/** A table that knows how many bytes its parts carry. */
+export type Table<Part> = Parts<string, Part> & { readonly bytes: number };
+
+class Weighed<Part extends object> extends Parts<string, Part> {
+  bytes = 0;
+
+  override set(key: string, part: Part): void {
+    this.bytes += bytesOf(part) - bytesOf(this.get(key));
+    super.set(key, part);
+  }
+
+  override delete(key: string): boolean {
+    const left = this.bytes - bytesOf(this.get(key));
+    const isGone = super.delete(key);
+    this.bytes = left;
+    return isGone;
+  }
+
+  override clear(): void {
+    super.clear();
+    this.bytes = 0;
+  }
+}
+
+/** What something that a turn has decided on carries. */
+export function bytesOf(part: { readonly content?: Content; readonly payload?: Uint8Array } | undefined): number {
+  return (part?.content?.payload ?? part?.payload)?.length ?? 0;
+}
 
 /** Put a part into one of the tables that most entities have nothing in. */
 export function addPart<Name extends keyof Tables>(
@@ -224,8 +255,8 @@ export function addPart<Name extends keyof Tables>(
   key: string,
   part: PartOf<Tables[Name]>,
 ): void {
-  const tables: Record<Name, Parts<string, PartOf<Tables[Name]>>> = record as never;
-  if (tables[name] === noParts) tables[name] = new Parts();
+  const tables: Record<Name, Table<PartOf<Tables[Name]>>> = record as never;
+  if (tables[name] === noParts) tables[name] = new Weighed<PartOf<Tables[Name]>>();
   tables[name].set(key, part);
 }
 
@@ -268,6 +299,18 @@ export function activityWith(record: EntityRecord, partner: PartnerId): Activity
   return activity;
 }
 
+/** It is in an outbox of the entity. */
+export function joinOutbox(record: EntityRecord, message: OutboxMessage): void {
+  record.outboxCount += 1;
+  record.outboxBytes += bytesOf(message);
+}
+
+/** It is in none any more. */
+export function leaveOutbox(record: EntityRecord, message: OutboxMessage): void {
+  record.outboxCount -= 1;
+  record.outboxBytes -= bytesOf(message);
+}
+
 /** Number a message for a partner and put it into the outbox (R1). */
 export function enqueueMessage(
   record: EntityRecord,
@@ -276,7 +319,7 @@ export function enqueueMessage(
   dates: { now: number; expires: number },
 ): OutboxMessage {
   const message = send(activity, content, record.lineage, dates);
-  record.outboxCount += 1;
+  joinOutbox(record, message);
   record.changes.records.set(recordName.outbox(activity.partner, message.seq), { partner: activity.partner, message });
   record.changes.records.set(recordName.activity(activity.partner), 'activity');
   return message;
@@ -311,7 +354,7 @@ export function withdrawMessage(
   burial: { version: number; reason: string; at: number },
 ): void {
   withdraw(outbound, message, burial.at);
-  record.outboxCount -= 1;
+  leaveOutbox(record, message);
   record.changes.records.set(recordName.outbox(partner, message.seq), null);
   record.changes.records.set(recordName.activity(partner), 'activity');
   buryUnsent(record, partner, message, burial);

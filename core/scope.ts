@@ -16,19 +16,20 @@ import { dateMsMax } from './limits.ts';
 import type { PartnerId } from './message.ts';
 import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
-import type { Parts } from './parts.ts';
 import type {
   EntityRecord,
   HeldOperation,
   HistoryItem,
   PendingEffect,
   RecordName,
+  Table,
   Timer,
   Withdrawal,
 } from './record.ts';
 import {
   activityWith,
   addPart,
+  bytesOf,
   enqueueMessage,
   isUnnamed,
   isUnread,
@@ -79,6 +80,8 @@ export class TurnScope {
   #isEnded = false;
   #outgoing: Outgoing[] | undefined;
   #timers: Timer[] | undefined;
+  /** Of what it has decided on. */
+  #bytes = 0;
 
   constructor(record: EntityRecord, behaviour: Behaviour, request: Request, environment: TurnEnvironment) {
     this.record = record;
@@ -236,13 +239,10 @@ export class TurnScope {
         `Effect '${effect.name}' is not among the effects of the behaviour of '${this.behaviour.contract.type}': add settled(…) to its options`,
       );
     }
+    const payload = this.encodeMessage(input, `effect ${effect.name}`);
     this.effects ??= [];
-    this.effects.push({
-      id: this.#newId(),
-      name: effect.name,
-      payload: this.encodeMessage(input, `effect ${effect.name}`),
-    });
-    this.#checkCount();
+    this.effects.push({ id: this.#newId(), name: effect.name, payload });
+    this.#count(payload.length);
   }
 
   // ---- what it decides
@@ -277,12 +277,12 @@ export class TurnScope {
     this.#require(to);
     this.#outgoing ??= [];
     this.#outgoing.push({ to, content });
-    this.#checkCount();
+    this.#count(content.payload.length);
   }
 
   #setTimer(to: PartnerId, options: { timer: string | undefined; when: When | undefined }, content: Content): void {
     this.#addTimer(options.timer, { due: this.#dueTime(options.when), to, content });
-    this.#checkCount();
+    this.#count(content.payload.length);
   }
 
   #addTimer(name: string | undefined, timer: Pick<Timer, 'due' | 'to' | 'content'>): void {
@@ -314,9 +314,21 @@ export class TurnScope {
     if (this.record.timers.has(name)) this.remove(recordName.timer(name));
   }
 
+  /** One more was decided on. Checked at each: what is too much is not gathered first. */
+  #count(bytes: number): void {
+    this.#bytes += bytes;
+    this.#checkCount();
+  }
+
   #checkCount(): void {
     const count = (this.#outgoing?.length ?? 0) + (this.#timers?.length ?? 0) + (this.effects?.length ?? 0);
-    const { turnOutputCountMax } = this.environment.limits;
+    const { turnOutputCountMax, outboxBytesMax } = this.environment.limits;
+    if (this.#bytes > outboxBytesMax) {
+      throw new SkerryError(
+        'too-large',
+        `A turn of ${this.record.address} decides on ${this.#bytes} bytes of messages, timers and effects, over outboxBytesMax (${outboxBytesMax})`,
+      );
+    }
     if (count > turnOutputCountMax) {
       throw new SkerryError(
         'too-large',
@@ -334,41 +346,48 @@ export class TurnScope {
     // A handler may have caught what was thrown when it passed a limit or asked for an activity.
     if (this.#needed !== undefined) throw this.#needed;
     this.#checkCount();
-    if (record.outboxCount + (this.#outgoing?.length ?? 0) > limits.outboxCountMax) {
+    if (this.#outgoing !== undefined && record.outboxCount + this.#outgoing.length > limits.outboxCountMax) {
       throw new SkerryError(
         'overloaded',
         `${record.address} has ${record.outboxCount} messages unacknowledged, over outboxCountMax (${limits.outboxCountMax}) with this turn's`,
       );
     }
-    const largest = Math.max(
-      this.#sizeAfter(record.timers, recordName.timer, this.#timers, (timer) => timer.name),
-      this.#sizeAfter(record.holds, recordName.hold, this.holds, (hold) => hold.id),
-      this.#sizeAfter(record.effects, recordName.effect, this.effects, (effect) => effect.id),
-    );
-    if (largest > limits.timerCountMax) {
-      throw new SkerryError(
-        'overloaded',
-        `${record.address} has too many timers, holds or effects: timerCountMax is ${limits.timerCountMax}`,
-      );
-    }
+    if (this.#outgoing !== undefined) this.#checkOutbox(bytesOfAll(this.#outgoing));
+    this.#checkTable(record.timers, recordName.timer, this.#timers, (timer) => timer.name);
+    this.#checkTable(record.holds, recordName.hold, this.holds, (hold) => hold.id);
+    this.#checkTable(record.effects, recordName.effect, this.effects, (effect) => effect.id);
     this.#drafts.settle();
   }
 
-  /** How many there will be: what replaces another, or takes the place of what this turn consumes, is no more. */
-  #sizeAfter<Part>(
-    parts: Parts<string, Part>,
+  #checkOutbox(bytes: number): void {
+    const { address, outboxBytes } = this.record;
+    const { outboxBytesMax } = this.environment.limits;
+    if (outboxBytes + bytes > outboxBytesMax)
+      throw new SkerryError(
+        'overloaded',
+        `${address} has ${outboxBytes} bytes of messages unacknowledged, over outboxBytesMax (${outboxBytesMax}) with this turn's ${bytes}`,
+      );
+  }
+
+  /** Whether they have room. What replaces another, or takes the place of what this turn consumes, is no more. */
+  #checkTable<Part extends object>(
+    parts: Table<Part>,
     recordOf: (id: string) => RecordName,
     added: readonly Part[] | undefined,
     idOf: (part: Part) => string,
-  ): number {
-    if (added === undefined) return parts.size;
-    const isRoomy = parts.size + added.length <= this.environment.limits.timerCountMax;
-    if (isRoomy) return parts.size + added.length;
-    const ids = new Set(added.map(idOf));
+  ): void {
+    if (added === undefined) return;
+    const { timerCountMax, timerBytesMax } = this.environment.limits;
+    const isRoomy = (count: number, bytes: number) => count <= timerCountMax && bytes <= timerBytesMax;
+    if (isRoomy(parts.size + added.length, parts.bytes + bytesOfAll(added))) return;
+    const after = new Map(added.map((part) => [idOf(part), part]));
     const gone = new Set(this.removed);
-    let count = ids.size;
-    for (const id of parts.keys()) if (!ids.has(id) && !gone.has(recordOf(id))) count += 1;
-    return count;
+    for (const [id, part] of parts) if (!after.has(id) && !gone.has(recordOf(id))) after.set(id, part);
+    if (isRoomy(after.size, bytesOfAll(after.values()))) return;
+    throw new SkerryError(
+      'overloaded',
+      `${this.record.address} has too many timers, holds or effects: timerCountMax is ${timerCountMax}, timerBytesMax ${timerBytesMax}`,
+    );
   }
 
   undo(): void {
@@ -380,6 +399,7 @@ export class TurnScope {
     this.#outgoing = undefined;
     this.#timers = undefined;
     this.effects = undefined;
+    this.#bytes = 0;
     this.removed = undefined;
     this.holds = undefined;
     this.withdrawn = undefined;
@@ -446,4 +466,10 @@ export class TurnScope {
     this.sentTo ??= new Set();
     this.sentTo.add(activity);
   }
+}
+
+function bytesOfAll(parts: Iterable<object>): number {
+  let bytes = 0;
+  for (const part of parts) bytes += bytesOf(part);
+  return bytes;
 }

@@ -7,7 +7,7 @@
  * - AQ1 An ask settles once: with the answer, with what the worker failed with, or with 'absent' or 'silent'.
  */
 import { SkerryError } from '../core/errors.ts';
-import { type AnswerPart, type Ask, decodeAnswer, decodePart, encodeAsk } from './asks.ts';
+import { type AnswerPart, type Ask, answerBytesMax, decodeAnswer, decodePart, encodeAsk } from './asks.ts';
 import type { Environment } from './environment.ts';
 import type { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
@@ -29,6 +29,7 @@ interface UnderWay {
   readonly number: number;
   readonly ask: Ask;
   readonly parts: Uint8Array[];
+  bytes: number;
   readonly settle: (answered: Answered) => void;
   readonly fail: (error: unknown) => void;
   cancelRepeat: () => void;
@@ -40,8 +41,6 @@ interface UnderWay {
 /** Asked again for what was not answered after this, ms. */
 const repeatMs = 500;
 const timeoutDefaultMs = 5_000;
-/** Parts of one answer: with frames of the least that a server is set to, still more than a worker sends. */
-const partCountMax = 1_000_000;
 
 export class Asking {
   readonly #parts: AskingParts;
@@ -66,7 +65,18 @@ export class Asking {
       this.#number += 1;
       const number = this.#number;
       const until = this.#parts.environment.steady() + timeoutMs;
-      const underWay = { id, number, ask, parts: [], settle, fail, timeoutMs, until, cancelRepeat: () => undefined };
+      const underWay = {
+        id,
+        number,
+        ask,
+        parts: [],
+        bytes: 0,
+        settle,
+        fail,
+        timeoutMs,
+        until,
+        cancelRepeat: () => undefined,
+      };
       this.#underWay.set(number, underWay);
       this.#send(underWay);
     });
@@ -104,11 +114,20 @@ export class Asking {
     const underWay = this.#underWay.get(part.number);
     if (underWay === undefined) return;
     if (part.count === 1) return this.#end(underWay, part.bytes);
-    if (part.index !== underWay.parts.length || part.count > partCountMax) return;
+    if (part.index !== underWay.parts.length || part.bytes.length === 0) return;
+    underWay.bytes += part.bytes.length;
+    if (underWay.bytes > answerBytesMax) return this.#refuse(underWay);
     underWay.parts.push(new Uint8Array(part.bytes));
     underWay.until = this.#parts.environment.steady() + underWay.timeoutMs;
     if (underWay.parts.length === part.count) this.#end(underWay, Buffer.concat(underWay.parts));
     else this.#send(underWay);
+  }
+
+  /** No worker of this version sends so much. */
+  #refuse(underWay: UnderWay): void {
+    underWay.cancelRepeat();
+    this.#underWay.delete(underWay.number);
+    underWay.fail(new SkerryError('too-large', `The answer of ${underWay.id} has more than ${answerBytesMax} bytes`));
   }
 
   #end(underWay: UnderWay, bytes: Uint8Array): void {

@@ -154,6 +154,9 @@ export function textsOf(value: unknown): string[] {
 }
 
 /** One part of an answer, whose `count` parts in order are the encoded whole. */
+/** Bytes of one answer: the largest state, and as much beside it. */
+export const answerBytesMax = 33_554_432;
+
 export interface AnswerPart {
   readonly number: number;
   readonly index: number;

@@ -16,7 +16,7 @@ import type { Activity, Outbound, OutboxMessage } from '../core/activity.ts';
 import { acknowledge, floorOf, frontEndOf, frontOf, isBeyond, overtaken } from '../core/activity.ts';
 import type { Limits } from '../core/limits.ts';
 import type { Address, PartnerId } from '../core/message.ts';
-import { buryUnsent, recordName, type Withdrawal } from '../core/record.ts';
+import { buryUnsent, leaveOutbox, recordName, type Withdrawal } from '../core/record.ts';
 import { type Activation, type Buried, type Flight, type Sent, sentOf } from './activation.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -312,8 +312,10 @@ export class Courier {
   /** These have left the outbox. */
   #remove(activation: Activation, partner: PartnerId, removed: readonly OutboxMessage[]): void {
     const { entity } = activation;
-    entity.outboxCount -= removed.length;
-    for (const message of removed) entity.changes.records.set(recordName.outbox(partner, message.seq), null);
+    for (const message of removed) {
+      leaveOutbox(entity, message);
+      entity.changes.records.set(recordName.outbox(partner, message.seq), null);
+    }
     entity.changes.records.set(recordName.activity(partner), 'activity');
     this.wantTrim(activation, this.#parts.environment.now());
   }

@@ -15,6 +15,7 @@ import { partitionOf } from '../placement/hash.ts';
 import {
   type Ask,
   type AskFrame,
+  answerBytesMax,
   decodeAsk,
   encodeAnswer,
   encodeFailure,
@@ -41,8 +42,6 @@ export interface DeskParts {
 
 /** Asks that are being answered at once. */
 const underWayCountMax = 32;
-/** Bytes of one answer: the largest state, and as much beside it. */
-const answerBytesMax = 33_554_432;
 /** Rows and bytes of one page of what is stored. The rows are at most so many times a message's largest input. */
 const pageCountMax = 64;
 const pageBytesMax = 4_194_304;

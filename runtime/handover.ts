@@ -47,6 +47,11 @@ export interface Given {
   readonly warm: readonly WarmEntity[];
 }
 
+interface Leaving extends Given {
+  readonly warm: WarmEntity[];
+  warmBytes: number;
+}
+
 export interface HandoverParts {
   /** By which this worker claims. */
   readonly name: string;
@@ -83,6 +88,8 @@ interface Dispute {
 
 /** Activations that leave memory with one partition and go along, at most: the others are read from the store. */
 const warmCountMax = 2_000;
+/** And bytes of them, about: what a partition's next owner gets in one answer. */
+const warmBytesMax = 16_777_216;
 /** Entities that were used within this time go along, ms. */
 const warmForMs = 60_000;
 const pageSize = 1_000;
@@ -254,12 +261,12 @@ export class Handover {
     while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();
     const given = [...leaving]
       .filter((partition) => this.#leaving.has(partition) && ownership.has(partition))
-      .map((partition) => {
+      .map((partition): Leaving => {
         const epoch = ownership.epochOf(partition);
-        return { partition, epoch, mark: store.markOf(partition, epoch), warm: [] as WarmEntity[] };
+        return { partition, epoch, mark: store.markOf(partition, epoch), warm: [], warmBytes: 0 };
       });
     const byPartition = new Map(given.filter(({ mark }) => mark !== undefined).map((one) => [one.partition, one]));
-    for (const activation of activations) this.#leave(activation, byPartition.get(activation.partition)?.warm);
+    for (const activation of activations) this.#leave(activation, byPartition.get(activation.partition));
     for (const partition of leaving) this.#leaving.delete(partition);
     for (const { partition } of given) ownership.release(partition);
     return given;
@@ -278,14 +285,11 @@ export class Handover {
     else if (activation.gathering !== undefined) this.#parts.commits.add(activation);
   }
 
-  #leave(activation: Activation, warm: WarmEntity[] | undefined): void {
+  #leave(activation: Activation, leaving: Leaving | undefined): void {
     if (activation.phase === 'dropped') return;
     const { residents, environment } = this.#parts;
     const isRecent = activation.usedAt >= environment.steady() - warmForMs;
-    if (warm !== undefined && isRecent && warm.length < warmCountMax) {
-      if (activation.phase === 'ready') recall(activation);
-      if (isWhole(activation)) warm.push(warmOf(activation));
-    }
+    if (leaving !== undefined && isRecent && activation.phase === 'ready') goAlong(activation, leaving);
     if (!isWritten(activation)) this.#parts.carriage.keep(activation);
     residents.drop(activation);
   }
@@ -321,6 +325,22 @@ function isWritten({ storedVersion, record }: Activation): boolean {
     record.changes.records.size === 0 &&
     !record.changes.isStateChanged
   );
+}
+
+/** It goes along, if it is whole and there is room. */
+function goAlong(activation: Activation, leaving: Leaving): void {
+  const isFull = leaving.warm.length >= warmCountMax || leaving.warmBytes + activation.entity.stateBytes > warmBytesMax;
+  if (isFull) return;
+  recall(activation);
+  if (!isWhole(activation)) return;
+  const entity = warmOf(activation);
+  leaving.warmBytes += warmBytesOf(entity);
+  if (leaving.warmBytes <= warmBytesMax) leaving.warm.push(entity);
+}
+
+function warmBytesOf({ loaded, activities }: WarmEntity): number {
+  const rows = [...loaded.records, ...activities];
+  return rows.reduce((sum, [, bytes]) => sum + bytes.length, loaded.head.length);
 }
 
 function warmOf({ address, entity, layout, behaviour, storedVersion, storedWakeAt }: Activation): WarmEntity {

@@ -32,6 +32,8 @@ export interface Inspection {
   readonly hasMoreActivities: boolean;
   /** Every message not yet acknowledged, whether or not its activity is among those above. */
   readonly outbox: readonly OutboxRow[];
+  /** Of what those carry. */
+  readonly outboxBytes: number;
   readonly timers: readonly Timer[];
   readonly holds: readonly HeldOperation[];
   readonly effects: readonly PendingEffect[];
@@ -82,6 +84,7 @@ export class Inspector {
       activities: activities.slice(0, limit),
       hasMoreActivities: activities.length > limit,
       outbox: outboxOf(record),
+      outboxBytes: record.outboxBytes,
       timers: [...record.timers.values()],
       holds: [...record.holds.values()],
       effects: [...record.effects.values()],

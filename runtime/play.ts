@@ -283,6 +283,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
         this.#sent.push(sentMessage(activity.partner, content));
     }
     this.#record.outboxCount = 0;
+    this.#record.outboxBytes = 0;
     this.#record.changes.records.clear();
     return readRow(decode(result.answer));
   }

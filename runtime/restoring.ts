@@ -26,7 +26,7 @@ import type {
   Timer,
   Trial,
 } from '../core/record.ts';
-import { activityWith, addPart, newRecord, recordName } from '../core/record.ts';
+import { activityWith, addPart, joinOutbox, newRecord, recordName } from '../core/record.ts';
 import { retained, storable } from '../core/storable.ts';
 import { decode, encode, Row, rowOf } from './codec.ts';
 import { type EntityLayout, formatVersion, newLayout } from './persistence.ts';
@@ -267,7 +267,7 @@ function restoreOutbox(record: EntityRecord, row: Row): void {
   const activity = activityWith(record, partner);
   activity.outbound ??= newOutbound(0, 0);
   activity.outbound.unacked.push(message);
-  record.outboxCount += 1;
+  joinOutbox(record, message);
 }
 
 /** Put an activity that was read from the store into the record, with the unacknowledged messages that wait for it. */

@@ -232,6 +232,7 @@ cli('a message is dropped from an outbox once, and is a dead letter then', async
   const drop = (...words: string[]) => skerry.run('outbox', 'drop', 'sender/stuck', ...words, '--data', data);
   const dropped = await drop('ghost/g', '2');
   assert.match(dropped.out, /^sender\/stuck message 2 to ghost\/g: dropped, dead letter \d+\n$/);
+  assert.match((await skerry.run('get', 'sender/stuck', '--data', data)).out, /Outbox \(2, \d+ B\)/);
   const { outbox, dead } = (await skerry.json('get', 'sender/stuck', '--data', data)) as Record<string, unknown[]>;
   assert.equal(
     outbox?.map((one) => (one as { seq: number }).seq),

@@ -108,6 +108,39 @@ desk('DK1: an answer that is too large as a whole is an error that says so', () 
   }),
 );
 
+desk('DK1: a worker that answers without end is not listened to for longer', () =>
+  withWorkers({ names: ['a'] }, async ({ hand, transport, during }) => {
+    const asking = new Asking({ environment: hand, transport, subjects });
+    let sentBytes = 0;
+    transport.listen(subjects.asks('liar'), (bytes) => {
+      const { replyTo, number, ask } = decodeAsk(bytes);
+      const index = ask.kind === 'more' ? ask.index : 0;
+      const part = new Uint8Array(index === 5 ? 0 : 900_000);
+      sentBytes += part.length;
+      transport.send(replyTo, encodePart({ number, index, count: 1_000_000, bytes: part }));
+    });
+    const lied = asking.ask('liar', { kind: 'report' });
+    const answered = await during(lied);
+    assert.equal(
+      [answered, sentBytes < 20 * 900_000],
+      [{ status: 'silent' }, true],
+      'of nothing it is not asked for more',
+    );
+  }),
+);
+
+desk('DK1: an answer that has more than any may have is refused', () =>
+  withWorkers({ names: ['a'] }, async ({ hand, transport, during }) => {
+    const asking = new Asking({ environment: hand, transport, subjects });
+    transport.listen(subjects.asks('liar'), (bytes) => {
+      const { replyTo, number, ask } = decodeAsk(bytes);
+      const index = ask.kind === 'more' ? ask.index : 0;
+      transport.send(replyTo, encodePart({ number, index, count: 1_000_000, bytes: new Uint8Array(900_000) }));
+    });
+    await rejects(during(asking.ask('liar', { kind: 'report' })), 'too-large', /more than 33554432 bytes/);
+  }),
+);
+
 desk('DK2: past its bound a worker answers overloaded, and what was asked for before is still answered', () =>
   withWorkers({ names: ['a'] }, async (given) => {
     const { asking, idOf } = toolOf(given);

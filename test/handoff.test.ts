@@ -131,6 +131,18 @@ test('HO3, P3: a partition that comes back while it was about to leave runs noth
     assert.is(await during(tally(key).count()), 2);
   }));
 
+test('P12: no more than 16 MiB of warm entities go along with a partition; the others are read from the store', () =>
+  withWorkers({ names: ['a'], limits }, async ({ tally, workers, during }) => {
+    const partition = partitionOf('tally/0', 16);
+    const keys = Array.from({ length: 400 }, (_, at) => String(at))
+      .filter((key) => partitionOf(`tally/${key}`, 16) === partition)
+      .slice(0, 10);
+    for (const key of keys) for (let time = 0; time < 3; time++) await during(tally(key).see('x'.repeat(800_000)));
+    const [worker] = workers.get('a')?.workers ?? [];
+    const [given] = await during(worker?.give([partition]) ?? missing());
+    assert.is(given?.warm.length, 6);
+  }));
+
 test('E3, P9: what comes along with a partition is not believed of an entity whose own commit is still under way', () =>
   withWorkers({ limits }, async ({ hand, tally, workers, during, gate, keyAt }) => {
     const key = keyAt('a');

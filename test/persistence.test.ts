@@ -11,7 +11,7 @@ import { effect } from '../core/effect.ts';
 import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';
-import { type EntityRecord, forgetChanges } from '../core/record.ts';
+import { type EntityRecord, forgetChanges, leaveOutbox } from '../core/record.ts';
 import { decode, encode } from '../runtime/codec.ts';
 import {
   type Drained,
@@ -117,7 +117,7 @@ class Kept {
 function pictureOf(record: EntityRecord): unknown {
   const sorted = <Part>(parts: Iterable<[string, Part]>) =>
     [...parts].sort(([left], [right]) => (left < right ? -1 : 1));
-  const { version, state, now, timers, holds, effects, dead, outboxCount, forgetAt } = record;
+  const { version, state, now, timers, holds, effects, dead, outboxCount, outboxBytes, forgetAt } = record;
   const activities = sorted(record.activities).map(([partner, { inbound, outbound, application }]) => [
     partner,
     inbound,
@@ -125,7 +125,8 @@ function pictureOf(record: EntityRecord): unknown {
     application.value,
   ]);
   const parts = [timers, holds, effects, dead].map((table) => sorted(table as Iterable<[string, unknown]>));
-  return plain({ version, state: state.value, now, outboxCount, forgetAt, activities, parts });
+  const bytes = [timers, holds, effects, dead].map((table) => table.bytes);
+  return plain({ version, state: state.value, now, outboxCount, outboxBytes, forgetAt, activities, parts, bytes });
 }
 function plain(value: unknown): unknown {
   if (value instanceof Uint8Array) return { bytes: [...value] };
@@ -354,11 +355,12 @@ test('F3: partners leave the head when they are many or much, and come back when
   const { record } = bench;
   const forget = (from: number, to: number) => {
     for (let partner = from; partner < to; partner++) {
+      for (const message of record.activities.get(`vault/${partner}`)?.outbound?.unacked ?? [])
+        leaveOutbox(record, message);
       record.activities.delete(`vault/${partner}`);
       record.changes.records.set(`pvault/${partner}`, 'activity');
       for (const name of kept.names('o').filter((one) => one.startsWith(`ovault/${partner}\0`)))
         record.changes.records.set(name, null);
-      record.outboxCount -= 1;
     }
     record.version += 1;
     commit();

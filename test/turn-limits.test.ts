@@ -1,10 +1,15 @@
-/** Turns at the edges of their limits, turns that need an activity from the store, and turns that are given up. */
+/**
+ * Turns at the edges of their limits, turns that need an activity from the store, and turns that are given up.
+ *
+ * Longer than 400 lines because each limit is shown with the same entity, whose turns are scripts.
+ */
 import { answers, behaviour, settled, type Turn } from '../core/behaviour.ts';
 import { effect } from '../core/effect.ts';
 import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';
+import { leaveOutbox } from '../core/record.ts';
 import { encode } from '../runtime/codec.ts';
 import { Bench, committed, contentOf, inputOf, rowOf } from './support/bench.ts';
 import { assert, suite } from './support/suite.ts';
@@ -15,7 +20,7 @@ const Mill = entity('mill', {
   initial: () => ({ text: '', count: 0 }),
   operations: {
     run: command(unchecked<unknown>(), unchecked<unknown>()),
-    hold: tentative(unchecked<number>(), { holdMs: 100 }),
+    hold: tentative(unchecked<unknown>(), { holdMs: 100 }),
   },
   activities: { mill: () => '' },
 });
@@ -102,6 +107,86 @@ test('P12: an outbox holds outboxCountMax messages, over all its partners; ackno
   assert.is(runs(one, toThree(1)), 'overloaded');
   one.record.outboxCount -= 1;
   assert.is(runs(one, toThree(1)), 'done');
+});
+
+const ofBytes = (bytes: number) => Buffer.alloc(bytes - encode(Buffer.alloc(bytes)).length + bytes);
+const sendBytes = (key: string, bytes: number) => (turn: MillTurn) => void turn.to(Mill, key).run(ofBytes(bytes));
+
+test('P12: an outbox holds outboxBytesMax bytes, over all its partners; acknowledged ones make room', () => {
+  assert.is(defaultLimits.outboxBytesMax, 67_108_864);
+  const one = mills({ outboxBytesMax: 1_000 });
+  assert.is(runs(one, sendBytes('two', 600)), 'done');
+  assert.is(one.record.outboxBytes, 600);
+  const before = one.picture;
+  assert.is(runs(one, sendBytes('three', 401)), 'overloaded');
+  assert.equal(one.picture, before, 'and nothing of it is left');
+  assert.is(
+    runs(one, (turn) => turn.refuse('not now')),
+    'refused',
+    'a turn that sends nothing needs no room',
+  );
+  assert.is(runs(one, sendBytes('three', 400)), 'done');
+  assert.is(one.record.outboxBytes, 1_000);
+  const [message] = one.record.activities.get('mill/two')?.outbound?.unacked ?? [];
+  if (message !== undefined) leaveOutbox(one.record, message);
+  assert.is(one.record.outboxBytes, 400);
+  assert.is(runs(one, sendBytes('two', 600)), 'done');
+});
+
+test('P12: what one turn asks for is bounded in bytes while it asks: no later try would find room', () => {
+  const one = mills({ outboxBytesMax: 1_000 });
+  let asked = 0;
+  const greedy = (turn: MillTurn) => {
+    for (asked = 0; asked < 100; asked++) turn.to(Mill, `${asked}`).run(ofBytes(100));
+  };
+  assert.is(runs(one, greedy), 'too-large');
+  assert.is(asked, 10, 'it is ended by what passes the limit');
+  const mixed = (turn: MillTurn) => {
+    turn.to(Mill, 'two').run(ofBytes(400));
+    turn.timer('t', { afterMs: 1 }).run(ofBytes(400));
+    turn.perform(grind, ofBytes(201));
+  };
+  assert.is(runs(one, mixed), 'too-large');
+  assert.is(one.record.outboxBytes, 0);
+});
+
+test('P12: an entity has timerBytesMax of timers; what replaces another, or its own fired self, is no more than before', () => {
+  assert.is(defaultLimits.timerBytesMax, 67_108_864);
+  const one = mills({ timerBytesMax: 1_000 });
+  const set = (name: string, bytes: number) => (turn: MillTurn) =>
+    void turn.timer(name, { afterMs: 1 }).run(ofBytes(bytes));
+  assert.is(runs(one, set('a', 600)), 'done');
+  assert.is(runs(one, set('b', 401)), 'overloaded');
+  assert.is(runs(one, set('b', 400)), 'done');
+  assert.is(runs(one, set('a', 601)), 'overloaded');
+  assert.is(runs(one, set('a', 500)), 'done');
+  assert.is(one.record.timers.bytes, 900);
+  script = set('a', 600);
+  committed(one.timer('a'));
+  assert.is(one.record.timers.bytes, 1_000);
+  assert.is(
+    runs(one, (turn) => turn.cancelTimer('b')),
+    'done',
+  );
+  assert.is(one.record.timers.bytes, 600);
+  assert.is(
+    runs(one, (turn) => turn.cancelTimer('a')),
+    'done',
+  );
+  assert.is(one.record.timers.bytes, 0);
+});
+
+test('P12: effects and holds have bounds in bytes of their own', () => {
+  const one = mills({ timerBytesMax: 1_000 });
+  const grinds = (bytes: number) => (turn: MillTurn) => turn.perform(grind, ofBytes(bytes));
+  assert.is(runs(one, grinds(1_000)), 'done');
+  assert.is(runs(one, grinds(10)), 'overloaded');
+  const hold = (id: string, bytes: number) => one.ask('hold', ofBytes(bytes), { hold: id });
+  assert.is(rowOf(hold('a', 900))[0], 'accepted');
+  assert.is(hold('b', 101).kind, 'threw');
+  assert.is(rowOf(hold('b', 100))[0], 'accepted');
+  one.now += 100;
+  committed(one.lapse('a'));
 });
 
 test('P12: an entity has timerCountMax timers; one that replaces another, or its own fired self, is no more than before', () => {

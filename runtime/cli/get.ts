@@ -2,6 +2,7 @@
 import type { Activity } from '../../core/activity.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { Inspection } from '../inspect.ts';
+import { bytesText } from './checks.ts';
 import type { Command, Given } from './command.ts';
 import { addressArgument, addressText, escapeText, partnerText, visible } from './escape.ts';
 import { jsonText, prettyJson } from './json.ts';
@@ -57,6 +58,7 @@ function inspectionValue(found: Inspection): object {
       expires,
       ...contentValue(content),
     })),
+    outboxBytes: found.outboxBytes,
     timers: found.timers.map(({ name, due, to, content }) => ({
       name,
       due,
@@ -99,7 +101,8 @@ function show(found: Inspection, output: Output, now: number): void {
   const rows = partsOf(found, now);
   for (const { title, columns, rows: all } of rows) {
     if (all.length === 0) continue;
-    output.heading(`${title} (${all.length.toLocaleString('en')})`);
+    const size = title === 'Outbox' ? `, ${bytesText(found.outboxBytes)}` : '';
+    output.heading(`${title} (${all.length.toLocaleString('en')}${size})`);
     output.table(columns, all.slice(0, rowCountMax), '  ');
     more(all.length, output);
   }

@@ -22,8 +22,8 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'entities are handed over that are not as the store has them',
     promise: 'TY2',
     file: 'runtime/handover.ts',
-    find: 'if (isWhole(activation)) warm.push',
-    replace: "if (activation.phase === 'ready') warm.push",
+    find: 'if (!isWhole(activation)) return;',
+    replace: "if (activation.phase !== 'ready') return;",
     tests: [],
   },
   {

@@ -92,7 +92,7 @@ export class Bench {
 
   /** Everything of the record that a turn could have changed, as plain data; what it remembers of senders apart. */
   get picture(): unknown {
-    const { state, timers, holds, effects, dead, outboxCount, activities } = this.record;
+    const { state, timers, holds, effects, dead, outboxCount, outboxBytes, activities } = this.record;
     const applications = [...activities].flatMap(([partner, { application }]) =>
       application.value === undefined ? [] : [[partner, application.value]],
     );
@@ -100,7 +100,8 @@ export class Bench {
       .map(([partner]) => ({ partner, waiting: this.outbox(partner) }))
       .filter(({ waiting }) => waiting.length > 0);
     const parts = { timers: [...timers], holds: [...holds], effects: [...effects], dead: [...dead] };
-    return structuredClone({ state: state.value, outboxCount, applications, outboxes, ...parts });
+    const bytes = [outboxBytes, timers.bytes, holds.bytes, effects.bytes];
+    return structuredClone({ state: state.value, outboxCount, bytes, applications, outboxes, ...parts });
   }
 }
 
