@@ -2,13 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errorCodes } from '../core/errors.ts';
+import { allMutants } from './mutants/all.ts';
 import { argued } from './mutants/argued.ts';
-import { clusterMutants } from './mutants/cluster.ts';
-import { deliveryMutants } from './mutants/delivery.ts';
-import { foundMutants } from './mutants/found.ts';
-import { mutants } from './mutants/list.ts';
-import { storeMutants } from './mutants/stores.ts';
-import { trustMutants } from './mutants/trust.ts';
 import { citedBy, functionsOf, importsOf, invariantsOf, mask, packageOf, sizesOf } from './support/source.ts';
 import { assert, suite } from './support/suite.ts';
 import { allPaths, filesOf, machinePath, root, type SourceFile, textOf } from './support/tree.ts';
@@ -270,8 +265,7 @@ tidy('a slip that is argued to be harmless is one of a line that is there', () =
 });
 
 tidy('what a mutant takes out stands in the source, once', () => {
-  const all = [...mutants, ...foundMutants, ...clusterMutants, ...deliveryMutants, ...storeMutants, ...trustMutants];
-  none(all.filter(({ file, find }) => textOf(file)?.split(find).length !== 2).map(({ name }) => name));
+  none(allMutants.filter(({ file, find }) => textOf(file)?.split(find).length !== 2).map(({ name }) => name));
 });
 
 tidy.run();

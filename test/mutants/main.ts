@@ -11,14 +11,10 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { clusterMutants } from './cluster.ts';
-import { deliveryMutants } from './delivery.ts';
-import { foundMutants } from './found.ts';
-import { type Mutant, mutants } from './list.ts';
+import { allMutants } from './all.ts';
+import type { Mutant } from './list.ts';
 import { generate } from './slips.ts';
-import { storeMutants } from './stores.ts';
 import { codeOf, makeCopy, simulation, sourceOf } from './tree.ts';
-import { trustMutants } from './trust.ts';
 
 const seedsMax = 2_000;
 const baselineSeeds = 30;
@@ -83,14 +79,7 @@ async function main(): Promise<void> {
     process.exitCode = (await generate(values.generate, Number(values.seeds))) ? 0 : 1;
     return;
   }
-  const chosen = [
-    ...mutants,
-    ...clusterMutants,
-    ...deliveryMutants,
-    ...foundMutants,
-    ...storeMutants,
-    ...trustMutants,
-  ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
+  const chosen = allMutants.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   process.stdout.write(`${chosen.length} mutants; first, their tests without them\n`);
   await checkTree(chosen);
   const waiting = [...chosen];

@@ -1,0 +1,16 @@
+/** Every mutant, by what it is about. */
+import { clusterMutants } from './cluster.ts';
+import { deliveryMutants } from './delivery.ts';
+import { foundMutants } from './found.ts';
+import { type Mutant, mutants } from './list.ts';
+import { storeMutants } from './stores.ts';
+import { trustMutants } from './trust.ts';
+
+export const allMutants: readonly Mutant[] = [
+  ...mutants,
+  ...clusterMutants,
+  ...deliveryMutants,
+  ...foundMutants,
+  ...storeMutants,
+  ...trustMutants,
+];
