@@ -17,6 +17,8 @@
  *   in the head nothing leaves memory before the entity does.
  * - F4 What is written can be read: a number that is none is not written, and one that an earlier version wrote is read as a
  *   date or count that can be.
+ * - F5 What this version would lose when it writes an entity anew, since a later one wrote it (a format, a column, a kind of record), makes
+ *   the entity unreadable here: it is refused with `store-format`, and the store keeps it as it is.
  */
 import type { Activity, Inbound, Outbound } from '../core/activity.ts';
 import { isEmpty } from '../core/activity.ts';

@@ -76,6 +76,7 @@ export function restoreStored(
   const inHead = head.bytesOrNull();
   record.forgetAt = head.storedDate();
   const activities = format > 1 ? head.bytesOrNull() : null;
+  checkEnd(head);
   const layout: EntityLayout = {
     snapshotBytes,
     patchCount,
@@ -208,7 +209,18 @@ function restoreParts(record: EntityRecord, records: Loaded['records']): void {
     else if (name[0] === 'f') addPart(record, 'effects', name.slice(1), readEffect(row));
     else if (name[0] === 'd') addPart(record, 'dead', name.slice(1), readDead(row));
     else if (name[0] === 'n') addPart(record, 'trials', name.slice(1), readTrial(row));
+    else throw newer(`records '${name[0]}'`);
+    checkEnd(row);
   }
+}
+
+/** What this version would lose when it writes the record anew is not read at all (F5). */
+function checkEnd(row: Row): void {
+  if (!row.isAtEnd) throw newer(`${row.left} more columns`);
+}
+
+function newer(what: string): SkerryError {
+  return new SkerryError('store-format', `It was written by a newer Skerry, and has ${what} than this one knows`);
 }
 
 /** A content that stays in memory: without the page that it was read from. */
@@ -310,6 +322,7 @@ function readActivity(partner: PartnerId, row: Row): Activity {
   const outbound = row.any();
   if (outbound !== null) activity.outbound = readOutbound(new Row(outbound));
   activity.application.value = row.any();
+  checkEnd(row);
   return activity;
 }
 
@@ -322,23 +335,35 @@ function readOutbound(row: Row): Outbound {
   outbound.isClosing = isClosing;
   // Formats 1 and 2 have no such column.
   if (row.isAtEnd) return outbound;
-  outbound.sealed = row.rows().map((one): SealedSession => ({ session: one.storedCount(), end: one.storedCount() }));
+  outbound.sealed = row.rows().map(readSealed);
+  checkEnd(row);
   return outbound;
 }
 
+function readSealed(row: Row): SealedSession {
+  const sealed = { session: row.storedCount(), end: row.storedCount() };
+  checkEnd(row);
+  return sealed;
+}
+
 function readInbound(row: Row): Inbound {
-  return {
+  const inbound = {
     session: row.storedCount(),
     through: row.storedCount(),
     keepUntil: row.storedDate(),
     closedAt: row.storedDate(),
     answers: row.rows().map(readAnswer),
   };
+  checkEnd(row);
+  return inbound;
 }
 
 function readAnswer(row: Row): KeptAnswer {
   const answer = { seq: row.storedCount(), bytes: retained(row.bytes()), until: row.storedDate() };
-  return row.isAtEnd ? answer : { ...answer, request: retained(row.bytes()) };
+  if (row.isAtEnd) return answer;
+  const request = retained(row.bytes());
+  checkEnd(row);
+  return { ...answer, request };
 }
 
 export function decodeHistory(bytes: Uint8Array): HistoryItem {

@@ -99,7 +99,9 @@ function writtenEntity(turns: number): { head: Uint8Array; records: (readonly [s
 }
 
 const small = writtenEntity(1);
-const large = writtenEntity(12);
+export const large = writtenEntity(12);
+/** What a load brings of an entity that has something in each table. */
+export const loadedRecords = large.records.filter(([name]) => !'ph'.includes(name[0] as string));
 const address = 'vault/one';
 
 /** What another worker makes of it, must make the same of it again: nothing is read that cannot be written. */
@@ -114,7 +116,7 @@ const entityTargets: readonly Target[] = [
   {
     name: 'head',
     samples: [small.head, large.head],
-    decode: (head) => restoreStored(address, { version: 1, head, wakeAt: undefined, records: large.records }),
+    decode: (head) => restoreStored(address, { version: 1, head, wakeAt: undefined, records: loadedRecords }),
     check: checkEntity,
   },
   ...['o', 't', 'x', 'f', 'd', 'n', 's', 'u'].map((table): Target => {
