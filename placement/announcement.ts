@@ -9,7 +9,7 @@
 import { isTypeName } from '../core/message.ts';
 import type { PlacementLimits } from './limits.ts';
 import { weightMax } from './rendezvous.ts';
-import type { HostedType, WorkerEntry } from './view.ts';
+import { type HostedType, protocolOf, type WorkerEntry } from './view.ts';
 
 /** Part of subjects. */
 const idPattern = /^[A-Za-z0-9_-]+$/;
@@ -30,6 +30,7 @@ export function isSoundEntry(entry: WorkerEntry, limits: PlacementLimits): boole
     entry.weight >= 1 &&
     entry.weight <= weightMax &&
     typeof entry.isLeaving === 'boolean' &&
+    isProtocol(entry) &&
     areLabels(entry.labels, limits) &&
     areTypes(entry.types, limits)
   );
@@ -43,6 +44,7 @@ export function isSameEntry(one: WorkerEntry, other: WorkerEntry): boolean {
     one.weight === other.weight &&
     one.version === other.version &&
     one.isLeaving === other.isLeaving &&
+    isSameProtocol(one, other) &&
     isSameList(one.labels, other.labels) &&
     one.types.length === other.types.length &&
     one.types.every((hosted, index) => isSameType(hosted, other.types[index] as HostedType))
@@ -65,6 +67,17 @@ function areTypes(types: unknown, limits: PlacementLimits): boolean {
     (one) => typeof one?.type === 'string' && isTypeName(one.type) && areLabels(one.labels, limits),
   );
   return areHosted && new Set(types.map(({ type }) => type)).size === types.length;
+}
+
+function isProtocol(entry: WorkerEntry): boolean {
+  const { from, to } = protocolOf(entry);
+  return Number.isSafeInteger(from) && Number.isSafeInteger(to) && from >= 1 && to >= from;
+}
+
+function isSameProtocol(one: WorkerEntry, other: WorkerEntry): boolean {
+  const { from, to } = protocolOf(one);
+  const second = protocolOf(other);
+  return from === second.from && to === second.to;
 }
 
 function isRising(texts: readonly string[]): boolean {

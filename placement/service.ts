@@ -3,6 +3,7 @@
  *
  * A pure state machine: events with `now` in, actions out; `runtime/service-host.ts` drives it. It guards nothing: two of
  * them at once, or one that errs, cost time and never data, as ownership is the store's. Who runs it is `election.ts`'s.
+ * Longer than 400 lines because all that it hears changes one list.
  *
  *     announced, pinged ─ answers ─▶ in the view ─┬─ says that it leaves ─▶ leaving ─ has gone ─▶ out for ever
  *              ▲                                  ├─ a ping finds nobody ───────────┐
@@ -15,6 +16,7 @@
  * - PS3 Who announces itself and answers pings gets into the view and stays there; who has left or was replaced never does.
  * - PS4 A name changes hands only when its holder leaves, is dead, or is found absent: never while it answers.
  * - PS5 What it remembers is bounded, whatever it is told.
+ * - PS7 Who does not understand everybody in the view is not let in; who is there already stays.
  * - PS6 What is late or doubled shows nothing: only a fresh announcement of one that has answered this service, and the answer
  *   to a ping of the last `suspectMs`, are signs of life (`freshness.ts`).
  */
@@ -23,7 +25,7 @@ import { Applicants, Departed, type Present } from './departed.ts';
 import { Freshness } from './freshness.ts';
 import type { PlacementLimits } from './limits.ts';
 import { SteadyClock } from './steady.ts';
-import { isSameView, type Pin, type View, type WorkerEntry } from './view.ts';
+import { areCompatible, isSameView, type Pin, protocolOf, type View, type WorkerEntry } from './view.ts';
 
 export type ServiceAction =
   | { readonly kind: 'publish'; readonly view: View }
@@ -294,8 +296,17 @@ export class PlacementService {
     const member = isSound ? this.#members.get(entry.id) : undefined;
     const isItself = member === undefined || member.entry.name === entry.name;
     const hasRoom = member !== undefined || this.#hasRoom || this.#names.has(entry.name);
-    if (!isSound || !isItself || !hasRoom) this.refusedCount += 1;
-    return isSound && isItself && hasRoom && !this.#departed.isForEver(entry.id);
+    const isWelcome = isSound && isItself && hasRoom && this.#isUnderstood(entry);
+    if (!isWelcome) this.refusedCount += 1;
+    return isWelcome && !this.#departed.isForEver(entry.id);
+  }
+
+  /** By everybody but the one whose name it would take over (PS7). */
+  #isUnderstood(entry: WorkerEntry): boolean {
+    if (this.#members.has(entry.id)) return true;
+    return [...this.#members.values()].every(
+      (member) => member.entry.name === entry.name || areCompatible(protocolOf(member.entry), protocolOf(entry)),
+    );
   }
 
   #admit({ entry, sent }: Present): void {

@@ -10,6 +10,24 @@ export interface HostedType {
   readonly labels: readonly string[];
 }
 
+/** Versions of the protocol that a process reads and writes: whole numbers from 1, `from` <= `to`. */
+export interface ProtocolRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Whether two processes understand each other. */
+export function areCompatible(one: ProtocolRange, other: ProtocolRange): boolean {
+  return one.from <= other.to && other.from <= one.to;
+}
+
+/** What a worker speaks that does not say it. */
+const firstProtocol: ProtocolRange = { from: 1, to: 1 };
+
+export function protocolOf({ protocol }: { readonly protocol?: ProtocolRange | undefined }): ProtocolRange {
+  return protocol ?? firstProtocol;
+}
+
 /** A worker as it announces itself. */
 export interface WorkerEntry {
   /** Stable over restarts: partitions follow the name. At most one worker of a name is in a view. */
@@ -25,6 +43,8 @@ export interface WorkerEntry {
   readonly version: string;
   /** It is being drained: it answers, forwards and hands off, and gets no partition any more. */
   readonly isLeaving: boolean;
+  /** Default: of the first version alone. */
+  readonly protocol?: ProtocolRange | undefined;
 }
 
 /** An entity that is to be on a chosen worker. */

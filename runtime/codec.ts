@@ -1,16 +1,24 @@
 /**
- * Bytes: values as msgpack, and frames of envelopes as positional arrays.
+ * Bytes: values as msgpack, and frames of envelopes as positional arrays. Longer than 400 lines because the columns of each envelope
+ * are written and read side by side.
  *
  * Invariants:
- * - K1 What does not decode as a frame of this version is refused as a whole with an error, never half read.
+ * - K1 What does not decode as a frame of a version that is read here is refused as a whole with an error, never half read.
+ * - K6 An envelope of a kind, or with a kind of content or a status, that a later version gave a number is passed over, and
+ *   the others of its frame are read.
+ * - K7 A frame is of the earliest version that all of its readers need: 2 if anything in it has an extension, else 1.
  */
 import type { Content } from '../core/activity.ts';
+import type { ProtocolRange } from '../placement/view.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
+import { readExtension } from './extension.ts';
 import { Packer } from './packing.ts';
 import { LastText, Unpacker } from './unpacking.ts';
 
-/** Frames of another version are refused. */
-export const frameVersion = 1;
+/** Versions of frames that are read and written here. */
+export const protocol: ProtocolRange = { from: 1, to: 2 };
+/** The first that has extensions (K7). */
+export const extensionVersion = 2;
 
 export const contentKinds: readonly Content['kind'][] = [
   'operation',
@@ -83,10 +91,7 @@ export interface FrameHead {
   readonly hops: number;
 }
 
-/**
- * Where partitions are found that the view gives to somebody else: at the worker of this id. A frame of its own, with one row of a
- * kind that an older reader refuses with the whole frame (K1): it goes by its view, as before.
- */
+/** Where partitions are found that the view gives to somebody else: at the worker of this id. Alone in its frame. */
 export interface Whereabouts {
   readonly id: string;
   readonly partitions: readonly number[];
@@ -97,7 +102,7 @@ const packer = new Packer();
 export function encodeWhereabouts({ id, partitions }: Whereabouts, viewVersion: number): Uint8Array {
   packer.begin();
   packer.array(4);
-  packer.number(frameVersion);
+  packer.number(protocol.from);
   packer.number(viewVersion);
   packer.number(0);
   packer.array(2 + partitions.length);
@@ -108,21 +113,28 @@ export function encodeWhereabouts({ id, partitions }: Whereabouts, viewVersion: 
 }
 
 export function encodeFrame(envelopes: readonly Envelope[], { viewVersion, hops }: FrameHead): Uint8Array {
+  let version = protocol.from;
+  for (const { extension } of envelopes) if (extension !== undefined) version = extensionVersion;
   packer.begin();
   packer.array(3 + envelopes.length);
-  packer.number(frameVersion);
+  packer.number(version);
   packer.number(viewVersion);
   packer.number(hops);
-  for (const envelope of envelopes) packEnvelope(envelope);
+  for (const envelope of envelopes) {
+    const { extension } = envelope;
+    packColumns(envelope, extension === undefined ? 0 : 1);
+    if (extension !== undefined) packer.encoded(extension);
+  }
   return packer.end();
 }
 
-function packEnvelope(envelope: Envelope): void {
+/** `more`: columns that follow. */
+function packColumns(envelope: Envelope, more: number): void {
   switch (envelope.kind) {
     case 'message':
-      return packMessage(envelope);
+      return packMessage(envelope, more);
     case 'query':
-      packer.array(columns.query);
+      packer.array(columns.query + more);
       packer.number(1);
       packer.text(envelope.to);
       packer.text(envelope.replyTo);
@@ -132,14 +144,14 @@ function packEnvelope(envelope: Envelope): void {
       packer.bytes(envelope.payload);
       return packer.number(envelope.deadline);
     case 'reply':
-      packer.array(columns.reply);
+      packer.array(columns.reply + more);
       packer.number(2);
       packer.text(envelope.to);
       packer.number(envelope.call);
       packer.number(replyStatuses.indexOf(envelope.status));
       return packer.bytes(envelope.bytes);
     default:
-      packer.array(columns.stream);
+      packer.array(columns.stream + more);
       packer.number(3);
       packer.number(streamKinds.indexOf(envelope.kind));
       packer.text(envelope.to);
@@ -149,8 +161,8 @@ function packEnvelope(envelope: Envelope): void {
   }
 }
 
-function packMessage({ to, from, replyTo, call, identity, arrival, content }: MessageEnvelope): void {
-  packer.array(columns.message);
+function packMessage({ to, from, replyTo, call, identity, arrival, content }: MessageEnvelope, more: number): void {
+  packer.array(columns.message + more);
   packer.number(0);
   packer.text(to);
   packer.text(from);
@@ -181,6 +193,8 @@ const whereaboutsKind = 4;
 
 /** Of a row of a frame, its kind included. */
 const columns = { message: 12 + contentColumns, query: 8, reply: 5, stream: 6 } as const;
+/** The same by the number of the kind. */
+const columnsOf: readonly number[] = [columns.message, columns.query, columns.reply, columns.stream];
 
 /** A row being read column by column; every column is checked for what it must be. */
 export class Row {
@@ -297,28 +311,42 @@ const last = {
 };
 
 export interface Frame extends FrameHead {
+  readonly version: number;
   readonly envelopes: Envelope[];
-  readonly whereabouts?: Whereabouts;
+  readonly whereabouts: Whereabouts | undefined;
+  /** Envelopes that only a later version understands (K6). */
+  readonly skipped: number;
 }
 
-/** A frame's head, and its envelopes or what it says of whereabouts (K1). Throws an error that says what is wrong with it. */
-export function decodeFrame(bytes: Uint8Array): Frame {
+/**
+ * A frame's head, and its envelopes or what it says of whereabouts (K1). Throws an error that says what is wrong with it.
+ * `versions`: which are read.
+ */
+export function decodeFrame(bytes: Uint8Array, versions: ProtocolRange = protocol): Frame {
   const frame = new Unpacker(bytes);
   const count = frame.array() - 3;
   if (count < 0) throw new Error('a frame without its head');
   const version = frame.number();
-  if (version !== frameVersion) throw new Error(`frame of version ${version}, not ${frameVersion}`);
-  const head = { viewVersion: frame.count(), hops: frame.count() };
+  if (!(version >= versions.from && version <= versions.to))
+    throw new Error(`frame of version ${version}, not ${versions.from} to ${versions.to}`);
+  const viewVersion = frame.count();
+  const hops = frame.count();
   const envelopes: Envelope[] = [];
   let whereabouts: Whereabouts | undefined;
+  let skipped = 0;
   for (let index = 0; index < count; index++) {
     const length = frame.array();
     const kind = frame.number();
-    if (kind === whereaboutsKind && count === 1) whereabouts = readWhereabouts(frame, length);
-    else envelopes.push(readEnvelope(frame, length, kind));
+    if (kind === whereaboutsKind && count === 1) {
+      whereabouts = readWhereabouts(frame, length);
+      continue;
+    }
+    const envelope = readEnvelope(frame, length, kind);
+    if (envelope === undefined) skipped += 1;
+    else envelopes.push(envelope);
   }
   if (!frame.isAtEnd) throw new Error('something follows the frame');
-  return whereabouts === undefined ? { ...head, envelopes } : { ...head, envelopes, whereabouts };
+  return { version, viewVersion, hops, envelopes, skipped, whereabouts };
 }
 
 function readWhereabouts(frame: Unpacker, length: number): Whereabouts {
@@ -330,28 +358,37 @@ function readWhereabouts(frame: Unpacker, length: number): Whereabouts {
   return { id, partitions };
 }
 
-function readEnvelope(frame: Unpacker, length: number, kind: number): Envelope {
-  if (kind === 0 && length === columns.message) return readMessage(frame);
-  if (kind === 1 && length === columns.query) return readQuery(frame);
-  if (kind === 2 && length === columns.reply) {
-    return {
-      kind: 'reply',
-      to: frame.text(last.client),
-      call: frame.count(),
-      status: frame.oneOf(replyStatuses),
-      bytes: frame.bytes(),
-    } satisfies ReplyEnvelope;
+/** Undefined: it is of a later version (K6). */
+function readEnvelope(frame: Unpacker, length: number, kind: number): Envelope | undefined {
+  const known = columnsOf[kind];
+  if (length === known) return readColumns(frame, kind);
+  if (kind > whereaboutsKind && Number.isSafeInteger(kind)) return skipRow(frame, length);
+  if (known === undefined || length !== known + 1) throw new Error(`an envelope of kind ${kind} and ${length} columns`);
+  const envelope = readColumns(frame, kind);
+  const extension = readExtension(frame);
+  return envelope && { ...envelope, extension };
+}
+
+function skipRow(frame: Unpacker, length: number): undefined {
+  for (let index = 1; index < length; index++) frame.skip();
+}
+
+function readColumns(frame: Unpacker, kind: number): Envelope | undefined {
+  if (kind === 0) return readMessage(frame);
+  if (kind === 1) return readQuery(frame);
+  if (kind === 2) {
+    const to = frame.text(last.client);
+    const call = frame.count();
+    const status = frame.oneOf(replyStatuses);
+    const bytes = frame.bytes();
+    return status && ({ kind: 'reply', to, call, status, bytes } satisfies ReplyEnvelope);
   }
-  if (kind === 3 && length === columns.stream) {
-    return {
-      kind: frame.oneOf(streamKinds),
-      to: frame.text(),
-      from: frame.text(),
-      session: frame.count(),
-      number: frame.whole(),
-    } satisfies StreamEnvelope;
-  }
-  throw new Error(`an unknown envelope, of kind ${kind} and ${length} columns`);
+  const streamKind = frame.oneOf(streamKinds);
+  const to = frame.text();
+  const from = frame.text();
+  const session = frame.count();
+  const number = frame.whole();
+  return streamKind && ({ kind: streamKind, to, from, session, number } satisfies StreamEnvelope);
 }
 
 function readQuery(frame: Unpacker): QueryEnvelope {
@@ -367,28 +404,26 @@ function readQuery(frame: Unpacker): QueryEnvelope {
   };
 }
 
-function readMessage(frame: Unpacker): MessageEnvelope {
-  return {
-    kind: 'message',
-    to: frame.text(),
-    from: frame.text(last.from),
-    replyTo: frame.text(last.replyTo),
-    call: frame.count(),
-    identity: frame.text(last.identity),
-    arrival: {
-      session: frame.count(),
-      seq: frame.count(),
-      floor: frame.count(),
-      expires: frame.date(),
-      sent: frame.date(),
-      keepMs: frame.date(),
-    },
-    content: {
-      kind: frame.oneOf(contentKinds),
-      operation: frame.text(last.operation),
-      payload: frame.bytes(),
-      hold: frame.text(),
-      wantsAnswer: frame.boolean(),
-    },
+function readMessage(frame: Unpacker): MessageEnvelope | undefined {
+  const to = frame.text();
+  const from = frame.text(last.from);
+  const replyTo = frame.text(last.replyTo);
+  const call = frame.count();
+  const identity = frame.text(last.identity);
+  const arrival = {
+    session: frame.count(),
+    seq: frame.count(),
+    floor: frame.count(),
+    expires: frame.date(),
+    sent: frame.date(),
+    keepMs: frame.date(),
   };
+  const kind = frame.oneOf(contentKinds);
+  const operation = frame.text(last.operation);
+  const payload = frame.bytes();
+  const hold = frame.text();
+  const wantsAnswer = frame.boolean();
+  if (kind === undefined) return undefined;
+  const content = { kind, operation, payload, hold, wantsAnswer };
+  return { kind: 'message', to, from, replyTo, call, identity, arrival, content };
 }

@@ -14,6 +14,7 @@
 import type { Content } from '../core/activity.ts';
 import { identityWord, isEntityPartner, isIdentity } from '../core/message.ts';
 import type { Envelope, MessageEnvelope } from './envelope.ts';
+import { hasWorkerEntries } from './extension.ts';
 import { identityIn, lastWordOf, type Party, type Subjects } from './subjects.ts';
 
 /** What clients ask entities for. */
@@ -58,6 +59,7 @@ export class Visitor {
   /** Whether it may send this envelope, which is sound by itself. */
   maySend(envelope: Envelope): boolean {
     if (envelope.kind !== 'query' && envelope.kind !== 'message') return false;
+    if (envelope.extension !== undefined && hasWorkerEntries(envelope.extension)) return false;
     if (!this.#isIdentity(envelope.identity) || !this.isHome(envelope.replyTo)) return false;
     return envelope.kind === 'query' || this.#mayAsk(envelope);
   }

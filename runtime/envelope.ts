@@ -6,9 +6,15 @@
  */
 import type { Arrival, Content } from '../core/activity.ts';
 import type { Address, PartnerId } from '../core/message.ts';
+import type { Extension } from './extension.ts';
+
+interface Extensible {
+  /** What it says beside its columns; undefined: nothing. */
+  readonly extension?: Extension | undefined;
+}
 
 /** A message of a stream: from an entity, a client or an idempotency key, to an entity. */
-export interface MessageEnvelope {
+export interface MessageEnvelope extends Extensible {
   readonly kind: 'message';
   readonly to: Address;
   readonly from: PartnerId;
@@ -22,7 +28,7 @@ export interface MessageEnvelope {
 }
 
 /** A question: no stream, no identity; it changes nothing, so it may run any number of times. */
-export interface QueryEnvelope {
+export interface QueryEnvelope extends Extensible {
   readonly kind: 'query';
   readonly to: Address;
   readonly replyTo: string;
@@ -35,7 +41,7 @@ export interface QueryEnvelope {
 
 /** To a client. `answer`: its bytes are an encoded answer, which is kept. `not-loaded`, `not-run`: a row of the same form,
  * but nothing was done or kept. Else a code: nothing was done, and why. */
-export interface ReplyEnvelope {
+export interface ReplyEnvelope extends Extensible {
   readonly kind: 'reply';
   readonly to: string;
   readonly call: number;
@@ -60,7 +66,7 @@ export interface ReplyEnvelope {
  * negative, if it was not processed (probed), the session that is known (stale), the number asked about (probe), for how many
  * messages there is room, 0 if there is none and it will be told when there is (room), unused (close, closed).
  */
-export interface StreamEnvelope {
+export interface StreamEnvelope extends Extensible {
   readonly kind: 'ack' | 'close' | 'closed' | 'stale' | 'probe' | 'probed' | 'room';
   readonly to: PartnerId;
   readonly from: PartnerId;

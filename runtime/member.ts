@@ -17,7 +17,7 @@ import { Stamps } from '../placement/freshness.ts';
 import type { PlacementLimits } from '../placement/limits.ts';
 import type { Placement } from '../placement/placement.ts';
 import type { PingMark } from '../placement/service.ts';
-import type { WorkerEntry } from '../placement/view.ts';
+import { areCompatible, protocolOf, type WorkerEntry } from '../placement/view.ts';
 import { Absences } from './absences.ts';
 import type { Authorise } from './authorise.ts';
 import { Clocks } from './clocks.ts';
@@ -86,6 +86,7 @@ export class Member {
   #restoredAt = Number.NEGATIVE_INFINITY;
   #hasBeenReady = false;
   #hasBeenInView = false;
+  #isMisfitSaid = false;
   readonly #stamps = new Stamps();
 
   constructor(parts: MemberParts) {
@@ -98,7 +99,8 @@ export class Member {
     const reach = { environment, transport, subjects, id: entry.id };
     const has = (partition: number) => this.worker.has(partition);
     const onUnsendable: PostParts['onUnsendable'] = (envelope, bytes) => this.worker.unsendable(envelope, bytes);
-    this.post = new Post({ ...reach, has, onUnsendable, onLaterView: () => this.views.ask() }, nothing);
+    const { protocol } = entry;
+    this.post = new Post({ ...reach, has, protocol, onUnsendable, onLaterView: () => this.views.ask() }, nothing);
     const follow = (placement: Placement, before: Placement) => this.#follow(placement, before);
     const signal = (id: string, one: Signal) => void this.#signal(subjects.control(id), one);
     this.views = new Views({ ...reach, ...asWorker(subjects, entry.id), follow }, nothing);
@@ -389,12 +391,26 @@ export class Member {
     const namesake = placement.view.workers.find((worker) => worker.name === name);
     if (namesake?.id === id) this.#hasBeenInView = true;
     else if (namesake !== undefined && this.#hasBeenInView) return this.#replaced(namesake);
+    this.#checkProtocol(placement);
     const isElsewhere = this.post.follow(placement);
     this.worker.askAnew(repinned(before, placement));
     this.#regroup(regrouped(before, placement), placement);
     this.worker.hasten(isElsewhere);
     this.#parts.followed?.(isElsewhere);
     this.#noteReady();
+  }
+
+  /** Whether somebody is there who keeps this worker out of the view (PS7): it waits until that one has left. */
+  #checkProtocol({ view }: Placement): void {
+    const own = protocolOf(this.#entry);
+    const other = this.#isInView ? undefined : view.workers.find((one) => !areCompatible(protocolOf(one), own));
+    if (other === undefined || this.#isMisfitSaid) return;
+    this.#isMisfitSaid = true;
+    const { from, to } = protocolOf(other);
+    this.#parts.environment.log.error(
+      { worker: this.#entry.name, protocol: `${own.from} to ${own.to}`, other: other.name, theirs: `${from} to ${to}` },
+      'this worker joins only when a worker whose protocol it does not speak has left: deploy a version that speaks both first',
+    );
   }
 
   /** The service runs at `holder` and is not heard here: the others are on the side that stays. */

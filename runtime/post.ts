@@ -8,6 +8,8 @@
  * the worker that has its partition makes that worker tell the sender where it is: further messages go there at once
  * (`whereabouts.ts`).
  *
+ * Longer than 400 lines because what goes out and what comes in share the view, its hints and the handlers.
+ *
  * Invariants:
  * - M1 A frame that does not decode is counted, logged once per subject, and dropped.
  * - M2 A frame stays below the transport's `frameBytesMax`.
@@ -16,19 +18,23 @@
  * - M3 What is forwarded has been forwarded fewer than `hopsMax` times: two views that disagree send nothing to and fro.
  * - M5 What is forwarded goes by the view, or to the worker that is known to keep it; never by a hint.
  * - M6 Of where partitions are, workers of the view are believed, about partitions that the view gives to neither this node nor them.
+ * - M9 A worker that does not announce that it reads extensions gets envelopes without.
  * - M7 Who is no worker is heard at doors only (`doors.ts`), and has forwarded nothing.
  */
 import { SkerryError } from '../core/errors.ts';
 import { type Address, isAddress, isPartner } from '../core/message.ts';
 import { failedRow } from '../core/turn.ts';
 import type { Placement } from '../placement/placement.ts';
+import { type ProtocolRange, protocolOf } from '../placement/view.ts';
 import {
   decodeFrame,
   encode,
   encodeFrame,
   encodeWhereabouts,
   envelopeOverheadBytes,
+  extensionVersion,
   type Frame,
+  protocol,
   type Whereabouts,
 } from './codec.ts';
 import { isSoundMessage, visitorBook } from './doors.ts';
@@ -70,6 +76,8 @@ export interface PostParts {
   readonly onUnsendable?: (envelope: MessageEnvelope, bytes: number) => void;
   /** Where frames for a worker go, by its id; default: where workers send theirs. */
   readonly subjectOf?: (id: string) => string;
+  /** Versions of frames that this node reads and writes; default: all that there are. */
+  readonly protocol?: ProtocolRange | undefined;
 }
 
 export class Post {
@@ -88,7 +96,11 @@ export class Post {
   #soundPartner: string | undefined;
   #soundClient: string | undefined;
   readonly #visitorAt: ReturnType<typeof visitorBook>;
+  /** Subjects of workers that read extensions (M9). */
+  #extensible: ReadonlySet<string> = new Set();
   badFrameCount = 0;
+  /** Envelopes that only a later version understands. */
+  skippedCount = 0;
   forwardedCount = 0;
 
   constructor(parts: PostParts, placement: Placement) {
@@ -109,6 +121,9 @@ export class Post {
     const hinted = this.#hints.clear();
     this.#placement = placement;
     this.#subjectOf = new Map();
+    const { to } = this.#parts.protocol ?? protocol;
+    const readers = placement.view.workers.filter((worker) => Math.min(to, protocolOf(worker).to) >= extensionVersion);
+    this.#extensible = new Set(readers.map(({ id }) => this.#subjectFor(id)));
     return (address) => isElsewhere(address, before, placement) || hinted.has(before.partitionOf(address));
   }
 
@@ -185,13 +200,19 @@ export class Post {
       outgoing = { subject, hops, envelopes: [], bytes: 0 };
       this.#outgoing.set(key, outgoing);
     }
-    const bytes = envelopeOverheadBytes + payloadBytes(envelope);
+    const bytes = envelopeOverheadBytes + payloadBytes(envelope) + (envelope.extension?.length ?? 0);
     if (outgoing.bytes + bytes > this.#parts.transport.frameBytesMax) this.#send(outgoing);
-    outgoing.envelopes.push(envelope);
+    outgoing.envelopes.push(this.#readable(envelope, subject));
     outgoing.bytes += bytes;
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     queueMicrotask(() => this.#flush());
+  }
+
+  /** As whoever listens there can read it (M9). An entry of a reply answers one of the call. */
+  #readable(envelope: Envelope, subject: string): Envelope {
+    const isReadable = envelope.extension === undefined || envelope.kind === 'reply' || this.#extensible.has(subject);
+    return isReadable ? envelope : { ...envelope, extension: undefined };
   }
 
   #flush(): void {
@@ -256,7 +277,9 @@ export class Post {
   /** Undefined: it is none (M1). */
   #decode(subject: string, bytes: Uint8Array): Frame | undefined {
     try {
-      return decodeFrame(bytes);
+      const frame = decodeFrame(bytes, this.#parts.protocol);
+      this.skippedCount += frame.skipped;
+      return frame;
     } catch (error) {
       this.#bad(subject, String(error));
       return undefined;

@@ -14,6 +14,7 @@ import { weightMax } from '../placement/rendezvous.ts';
 import type { View, WorkerEntry } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
 import { Client } from './client.ts';
+import { protocol } from './codec.ts';
 import { Desk } from './desk.ts';
 import { type Cluster, checkBehaviours, checkedIdentity, checkFrames, checkLimits, hostedTypes } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
@@ -105,6 +106,7 @@ function entryOf(options: ServeOptions, environment: Environment): WorkerEntry {
     types: hostedTypes(options.behaviours),
     version: options.version ?? '',
     isLeaving: false,
+    protocol,
   };
   if (isSoundEntry(entry, limits)) return entry;
   const { name, weight, labels, version } = entry;

@@ -7,7 +7,7 @@
  */
 import { weightMax } from '../placement/rendezvous.ts';
 import type { PingMark } from '../placement/service.ts';
-import type { HostedType, Pin, View, WorkerEntry } from '../placement/view.ts';
+import { type HostedType, type Pin, protocolOf, type View, type WorkerEntry } from '../placement/view.ts';
 import { encode, Row, rowOf } from './codec.ts';
 import type { Loaded } from './store.ts';
 
@@ -281,8 +281,11 @@ function readView(from: Row): View {
   return { version, partitions, workers, pins };
 }
 
-function entryRow({ name, id, weight, labels, types, version, isLeaving }: WorkerEntry): unknown[] {
-  return [name, id, weight, labels, types.map(({ type, labels: needed }) => [type, needed]), version, isLeaving];
+function entryRow(entry: WorkerEntry): unknown[] {
+  const { name, id, weight, labels, types, version, isLeaving } = entry;
+  const { from, to } = protocolOf(entry);
+  const hosted = types.map(({ type, labels: needed }) => [type, needed]);
+  return [name, id, weight, labels, hosted, version, isLeaving, from, to];
 }
 
 /** Names and ids become parts of subjects, and are shown. */
@@ -303,6 +306,7 @@ function readEntry(row: Row): WorkerEntry {
     types: row.rows().map((type): HostedType => ({ type: type.string(), labels: readStrings(type) })),
     version: row.string(),
     isLeaving: row.boolean(),
+    protocol: row.isAtEnd ? undefined : { from: row.count(), to: row.count() },
   };
   // So many hashes does each partition take for the worker, in every process that follows the view.
   if (!Number.isInteger(entry.weight) || entry.weight < 1 || entry.weight > weightMax)

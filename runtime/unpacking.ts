@@ -15,6 +15,10 @@ const knownWordMax = 32;
 const knownWordCount = 1_024;
 const knownWords = new Array<string>(knownWordCount).fill('');
 
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}
+
 /** The last text of a column, in which most texts are the one before: then it is that very string, which is made once. */
 export class LastText {
   text = '';
@@ -73,7 +77,7 @@ export class Unpacker {
   /** A whole number from 0. */
   count(): number {
     const value = this.number();
-    if (!Number.isSafeInteger(value) || value < 0) throw this.#wrong('a count');
+    if (!isCount(value)) throw this.#wrong('a count');
     return value;
   }
 
@@ -248,10 +252,65 @@ export class Unpacker {
     return this.#bytes.subarray(start, start + length);
   }
 
-  oneOf<Value>(values: readonly Value[]): Value {
-    const value = values[this.number()];
-    if (value === undefined) throw this.#wrong('in range');
+  /** Undefined: a number that a later version gave. */
+  oneOf<Value>(values: readonly Value[]): Value | undefined {
+    const number = this.number();
+    const value = values[number];
+    if (value === undefined && !isCount(number)) throw this.#wrong('a count');
     return value;
+  }
+
+  /** How many bytes were read. */
+  get position(): number {
+    return this.#at;
+  }
+
+  /** What was read since that position: a view of the bytes that were given. */
+  since(position: number): Uint8Array {
+    return this.#bytes.subarray(position, this.#at);
+  }
+
+  /** Past one value of whatever form: nothing is made of it. Throws for what is no msgpack, or nested too deep. */
+  skip(level = 1): void {
+    const type = this.#type();
+    if (type < 0x80 || type >= 0xe0) return;
+    if (type < 0x90) return this.#skipParts(2 * (type & 0x0f), level);
+    if (type < 0xa0) return this.#skipParts(type & 0x0f, level);
+    if (type < 0xc0) return void this.#take(type & 0x1f);
+    if (type >= 0xca && type <= 0xd3) return void this.#numberOf(type);
+    // One byte says of which type an extension is.
+    if (type >= 0xd4 && type <= 0xd8) return void this.#take(1 + (1 << (type - 0xd4)));
+    switch (type) {
+      case 0xc0:
+      case 0xc2:
+      case 0xc3:
+        return;
+      case 0xc4:
+      case 0xc5:
+      case 0xc6:
+        return void this.#take(this.#unsigned(1 << (type - 0xc4)));
+      case 0xc7:
+      case 0xc8:
+      case 0xc9:
+        return void this.#take(this.#unsigned(1 << (type - 0xc7)) + 1);
+      case 0xd9:
+      case 0xda:
+      case 0xdb:
+        return void this.#take(this.#unsigned(1 << (type - 0xd9)));
+      case 0xdc:
+      case 0xdd:
+        return this.#skipParts(this.#unsigned(type === 0xdc ? 2 : 4), level);
+      case 0xde:
+      case 0xdf:
+        return this.#skipParts(2 * this.#unsigned(type === 0xde ? 2 : 4), level);
+      default:
+        throw this.#wrong('msgpack');
+    }
+  }
+
+  #skipParts(count: number, level: number): void {
+    this.#checkRoom(count, level);
+    for (let index = 0; index < count; index++) this.skip(level + 1);
   }
 
   #type(): number {

@@ -6,6 +6,7 @@ import { clientOf, identityOfWord, identityWord, isIdentity, isPartner, keyPartn
 import { reasonToDeny } from '../runtime/authorise.ts';
 import { encodeFrame, encodeWhereabouts } from '../runtime/codec.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope } from '../runtime/envelope.ts';
+import { extensionOf } from '../runtime/extension.ts';
 import { Post } from '../runtime/post.ts';
 import { Reception } from '../runtime/reception.ts';
 import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
@@ -113,6 +114,33 @@ test('DO2: a call comes from a partner of its identity, and asks for holds of it
   for (const one of forged) assert.equal(await taken('client', 'ada', [one]), [], JSON.stringify(one));
   const asEve = { identity: 'eve', from: '@eve.c1' };
   assert.equal((await taken('gateway', 'ada', [call(), call({ ...asEve, from: '@ada.c1' }), call(asEve)])).length, 2);
+});
+
+test('EX3: whoever calls says in an extension what anybody may say, and nothing that is a worker’s to say', async () => {
+  const { taken, post } = given();
+  const some = new Uint8Array([7]);
+  const free = {
+    ...query(),
+    extension: extensionOf([
+      [1, some],
+      [127, some],
+    ]),
+  };
+  assert.equal(
+    (await taken('client', 'ada', [free])).map(({ extension }) => [...(extension ?? [])]),
+    [[...free.extension]],
+  );
+  for (const party of ['client', 'gateway', 'tool'] as const)
+    for (const entries of [
+      [[128, some]],
+      [
+        [1, some],
+        [65_535, some],
+      ],
+    ] as const)
+      for (const one of [query({ replyTo: subjects.answers('ada.1') }), query(), call()])
+        assert.equal(await taken(party, 'ada', [{ ...one, extension: extensionOf(entries) }]), []);
+  assert.is(post.badFrameCount, 18);
 });
 
 test('DO3: what comes back goes to who asked, and nowhere else', async () => {

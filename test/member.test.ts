@@ -1,6 +1,8 @@
 /** Workers that join, leave, crash and are replaced, over the in-process transport: what a client sees of it. */
 import { partitionOf } from '../placement/hash.ts';
 import type { Placement } from '../placement/placement.ts';
+import type { WorkerEntry } from '../placement/view.ts';
+import { protocol } from '../runtime/codec.ts';
 import { connect } from '../runtime/connect.ts';
 import type { ServedWorker } from '../runtime/serve.ts';
 import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
@@ -285,6 +287,23 @@ test('PL2: a type that requires labels is on workers that have them, and waits w
     assert.is(remote.where('tally/x').worker, 'b');
   });
 });
+
+test('PS7: a worker announces what it speaks, and says once why it is kept out by one that it does not understand', () =>
+  withWorkers({ names: ['a'] }, async ({ hand, workers }) => {
+    const { member, view } = workers.get('a') as ServedWorker;
+    const [entry] = view.workers as [WorkerEntry];
+    assert.equal(entry.protocol, protocol);
+    const said = () => hand.logged.filter(({ message }) => /protocol/.test(message)).map(({ details }) => details);
+    const other = { ...entry, name: 'z', id: 'z-1' };
+    const withZ = (step: number, from: number, to: number) =>
+      member.views.learn({ ...view, version: view.version + step, workers: [{ ...other, protocol: { from, to } }] });
+    withZ(1, 2, 9);
+    assert.equal(said(), []);
+    withZ(2, protocol.to + 1, 9);
+    withZ(3, protocol.to + 2, 9);
+    const theirs = `${protocol.to + 1} to 9`;
+    assert.equal(said(), [{ worker: 'a', protocol: `${protocol.from} to ${protocol.to}`, other: 'z', theirs }]);
+  }));
 
 test('connect says which cluster nobody answers for, and closes', () =>
   withWorkers({ names: ['a'] }, async ({ hand, transport }) => {

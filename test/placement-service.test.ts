@@ -401,12 +401,39 @@ test('PS1: what a worker announces anew is in the next view', () => {
   const play = new ServicePlay();
   play.say(entryOf('a-1'), 0);
   play.until(100);
-  for (const change of [{ weight: 2 }, { labels: ['gpu'] }, { types: [{ type: 'game', labels: ['gpu'] }] }, {}]) {
+  for (const change of [
+    { weight: 2 },
+    { labels: ['gpu'] },
+    { types: [{ type: 'game', labels: ['gpu'] }] },
+    { protocol: { from: 1, to: 2 } },
+    {},
+  ]) {
     play.say(entryOf('a-1', change), play.now);
     play.until(play.now + 100);
     assert.equal(play.view?.workers, [entryOf('a-1', change)]);
   }
-  assert.is(play.views.length, 5);
+  assert.is(play.views.length, 6);
+});
+
+test('PS7: who does not understand everybody in the view is refused and counted, until those have left', () => {
+  const play = new ServicePlay();
+  const view = () => play.view?.workers.map(({ id }) => id);
+  play.say(entryOf('a-1'), 0);
+  play.say(entryOf('b-1', { protocol: { from: 1, to: 3 } }), 10);
+  play.until(100);
+  assert.equal(view(), ['a-1', 'b-1']);
+  const later = { protocol: { from: 2, to: 4 } };
+  play.say(entryOf('c-1', later), 110);
+  play.until(300);
+  assert.equal([view(), play.service.refusedCount], [['a-1', 'b-1'], 1]);
+  // One that takes its namesake's place need not understand it, only those that stay.
+  play.perform('at 300 crash a-1');
+  play.say(entryOf('a-2', later), 310);
+  play.until(500);
+  assert.equal(view(), ['a-2', 'b-1']);
+  play.say(entryOf('c-1', later), 510);
+  play.until(700);
+  assert.equal(view(), ['a-2', 'b-1', 'c-1']);
 });
 
 const small: Partial<PlacementLimits> = { workerCountMax: 3, rememberedCountMax: 2 };
@@ -457,10 +484,11 @@ test('PS5: further workers than workerCountMax are refused and counted, and get 
 test('PS5: an announcement that is not sound, or an id under a second name, changes nothing', () => {
   const play = new ServicePlay();
   play.say(entryOf('a-1'), 0);
-  for (const bad of [{ name: 'b' }, { weight: 0 }, { labels: ['b', 'a'] }]) play.say(entryOf('a-1', bad), 10);
+  for (const bad of [{ name: 'b' }, { weight: 0 }, { labels: ['b', 'a'] }, { protocol: { from: 2, to: 1 } }])
+    play.say(entryOf('a-1', bad), 10);
   play.until(100);
   assert.equal(play.view?.workers, [entryOf('a-1')]);
-  assert.is(play.service.refusedCount, 3);
+  assert.is(play.service.refusedCount, 4);
 });
 
 const ids = ['a-1', 'a-2', 'a-3', 'b-1', 'b-2', 'c-1'];

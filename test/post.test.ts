@@ -1,15 +1,17 @@
 /** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
 
+import { Placement } from '../placement/placement.ts';
 import {
   decode,
   decodeFrame,
   encode,
   encodeFrame,
   encodeWhereabouts,
-  frameVersion,
+  protocol,
   type Whereabouts,
 } from '../runtime/codec.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from '../runtime/envelope.ts';
+import { extensionOf } from '../runtime/extension.ts';
 import { Post } from '../runtime/post.ts';
 import { Subjects } from '../runtime/subjects.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
@@ -112,7 +114,7 @@ test('M1: a frame that cannot be read is counted, logged once per subject, and d
   const { hand, transport, post, near } = given();
   post.listen(subjects.client('c'), () => assert.unreachable());
   const good = encodeFrame([ack(at('near'))], head);
-  const bad = [new Uint8Array([0xc1]), new Uint8Array(0), encode([frameVersion + 1]), good.slice(0, -1)];
+  const bad = [new Uint8Array([0xc1]), new Uint8Array(0), encode([protocol.to + 1]), good.slice(0, -1)];
   for (const frame of bad) transport.send(subjects.worker('near'), frame);
   for (const frame of bad) transport.send(subjects.client('c'), frame);
   transport.send(subjects.worker('near'), good);
@@ -130,9 +132,61 @@ test('M1: a frame that cannot be read is counted, logged once per subject, and d
 
 test('M1: of a frame whose last envelope cannot be read nothing is handed on', async () => {
   const { hand, transport, post, near } = given();
-  transport.send(subjects.worker('near'), encode([frameVersion, 1, 0, [3, 0, at('near'), 'order/1', 1, 1], [99]]));
+  transport.send(subjects.worker('near'), encode([protocol.from, 1, 0, [3, 0, at('near'), 'order/1', 1, 1], [3]]));
   await hand.idle();
   assert.equal([near, post.badFrameCount], [[], 1]);
+});
+
+test('K6: an envelope of a later version is passed over and counted; those beside it are handed on', async () => {
+  const { hand, transport, post, near } = given();
+  transport.send(
+    subjects.worker('near'),
+    encode([protocol.from, 1, 0, [99, 'x'], [3, 0, at('near'), 'order/1', 1, 1]]),
+  );
+  await hand.idle();
+  assert.equal([near, post.badFrameCount, post.skippedCount], [[ack(at('near'))], 0, 1]);
+});
+
+test('M9, EX1: an extension goes to workers that announce that they read it, forwarded too, and to no others', async () => {
+  const { hand, transport, post, frames } = given();
+  const extension = extensionOf([[7, new Uint8Array([1, 2])]]);
+  const speaking = (to: number): Placement => {
+    const { version, ...view } = placement.view;
+    const workers = view.workers.map((entry) => ({ ...entry, protocol: { from: 1, to } }));
+    return new Placement({ ...view, version: version + to, workers });
+  };
+  const heard = async () => {
+    post.post({ ...ack(at('far')), extension });
+    post.forward({ ...message(at('far'), 3), extension }, 0);
+    await hand.idle();
+    return frames.splice(0).flatMap((frame) => decodeFrame(frame).envelopes.map((one) => [frame[1], one.extension]));
+  };
+  assert.equal(await heard(), [
+    [1, undefined],
+    [1, undefined],
+  ]);
+  post.follow(speaking(2));
+  const sent = await heard();
+  assert.equal(
+    sent.map(([version, one]) => [version, [...(one as Uint8Array)]]),
+    [
+      [2, [...extension]],
+      [2, [...extension]],
+    ],
+  );
+  post.follow(speaking(1));
+  assert.equal(
+    (await heard()).map(([version]) => version),
+    [1, 1],
+  );
+  const old = new Post({ transport, environment: hand, subjects, protocol: { from: 1, to: 1 } }, speaking(2));
+  old.follow(speaking(3));
+  old.post({ ...ack(at('far')), extension });
+  await hand.idle();
+  assert.equal(
+    frames.map((frame) => frame[1]),
+    [1],
+  );
 });
 
 test('M1: what comes from nobody, or asks nobody to be answered, is not handed on, not even first', async () => {

@@ -5,7 +5,7 @@
  * Knows msgpack and our limits, and nothing of who decodes what: that is `targets.ts`. `hostileEnvelope` is for campaigns
  * against a live cluster too.
  */
-import { contentKinds, encode, frameVersion, replyStatuses, streamKinds } from '../../runtime/codec.ts';
+import { contentKinds, encode, protocol, replyStatuses, streamKinds } from '../../runtime/codec.ts';
 import type { Envelope } from '../../runtime/envelope.ts';
 import { Chance } from '../../runtime/simulator/chance.ts';
 
@@ -242,7 +242,7 @@ export class Forge {
   /** A frame of such envelopes; not by `encodeFrame`, which writes no number that is none. */
   hostileFrame(where: Where): Uint8Array {
     const rows = Array.from({ length: this.chance.between(0, 4) }, () => columnsOf(this.hostileEnvelope(where)));
-    return new Uint8Array(encode([frameVersion, this.number(), this.number(), ...rows]));
+    return new Uint8Array(encode([protocol.to, this.number(), this.number(), ...rows]));
   }
 
   #either(known: readonly string[]): string {

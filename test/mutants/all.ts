@@ -5,6 +5,7 @@ import { foundMutants } from './found.ts';
 import { type Mutant, mutants } from './list.ts';
 import { storeMutants } from './stores.ts';
 import { trustMutants } from './trust.ts';
+import { wireMutants } from './wire.ts';
 
 export const allMutants: readonly Mutant[] = [
   ...mutants,
@@ -13,4 +14,5 @@ export const allMutants: readonly Mutant[] = [
   ...foundMutants,
   ...storeMutants,
   ...trustMutants,
+  ...wireMutants,
 ];

@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { clientPartner } from '../../core/message.ts';
 import { decodeAsk } from '../../runtime/asks.ts';
-import { decodeFrame, encode, encodeFrame, frameVersion } from '../../runtime/codec.ts';
+import { decodeFrame, encode, encodeFrame, protocol } from '../../runtime/codec.ts';
 import { connect } from '../../runtime/connect.ts';
 import type { Envelope } from '../../runtime/envelope.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
@@ -89,7 +89,7 @@ function frameFor(given: Attacker): Uint8Array {
   if (role === 'worker' || chance.hits(0.2)) return forge.hostileFrame(where);
   const one = forge.hostileEnvelope(where);
   const envelope = chance.hits(0.3) ? forged(given, one) : disguised(given, one);
-  if (chance.hits(0.3)) return new Uint8Array(encode([frameVersion, 0, 0, columnsOf(envelope)]));
+  if (chance.hits(0.3)) return new Uint8Array(encode([protocol.to, 0, 0, columnsOf(envelope)]));
   try {
     return new Uint8Array(encodeFrame([envelope], { viewVersion: chance.hits(0.9) ? 0 : 2 ** 53 - 1, hops: 0 }));
   } catch {
