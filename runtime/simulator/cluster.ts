@@ -12,10 +12,10 @@
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { PlacementLimits } from '../../placement/limits.ts';
-import type { WorkerEntry } from '../../placement/view.ts';
+import type { ProtocolRange, WorkerEntry } from '../../placement/view.ts';
 import type { Authorise } from '../authorise.ts';
 import type { Client } from '../client.ts';
-import { decodeFrame } from '../codec.ts';
+import { decodeFrame, extensionVersion, protocol } from '../codec.ts';
 import { connect, type RemoteCluster } from '../connect.ts';
 import { hostedTypes } from '../embed.ts';
 import type { Envelope } from '../envelope.ts';
@@ -28,6 +28,7 @@ import type { Transport } from '../transport.ts';
 import { Chance } from './chance.ts';
 import { type Coverage, operationOf } from './coverage.ts';
 import type { FaultyStore } from './faulty-store.ts';
+import { asLater, isMarkIntact, isReadableBy } from './later.ts';
 import type { Network } from './network.ts';
 import { textOf } from './story.ts';
 import { Clock, newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
@@ -40,6 +41,8 @@ export interface WorkerKind {
   readonly weight: number;
   /** The application's. */
   readonly version: string;
+  /** Of Skerry. */
+  readonly protocol: ProtocolRange;
 }
 
 export interface ClusterParts {
@@ -245,7 +248,7 @@ export class SimulatedCluster {
     const node = newNode(`${name}-${++this.#processCount}`, this.#clockOf(name));
     const member = new Member({
       environment: this.#environment(node),
-      transport: this.#heard(node, network.transport(node)),
+      transport: this.#heard(node, this.#spoken(node, kind.protocol, network.transport(node))),
       subjects: this.#subjects,
       store: store.handle(node),
       behaviours: kind.behaviours,
@@ -261,7 +264,11 @@ export class SimulatedCluster {
           coverage.mechanism(`${operationOf(envelope)} sent`);
           this.mayCrash(node, 'while releasing', () => [operationOf(envelope)]);
         },
-        arrived: (envelope) => this.#tell(node, 'gets', envelope),
+        arrived: (envelope) => {
+          this.#tell(node, 'gets', envelope);
+          if (!isMarkIntact(envelope)) watch.violate('EX1', `${node.name} got ${textOf(envelope)} with another’s mark`);
+          if (envelope.extension !== undefined) coverage.mechanism('an extension arrived');
+        },
       },
     });
     const worker: SimulatedWorker = { name, kind, node, member, isLeaving: false };
@@ -272,6 +279,30 @@ export class SimulatedCluster {
 
   #tell(node: SimulatedNode, verb: string, envelope: Envelope): void {
     this.#parts.time.tell(() => `${node.name} ${verb} ${textOf(envelope)}`);
+  }
+
+  /**
+   * The transport of a process, as if it were of a later release: beside what it says there is what only those understand that
+   * announce it. Nobody may be sent what it does not (M9).
+   */
+  #spoken(node: SimulatedNode, own: ProtocolRange, transport: Transport): Transport {
+    const { seed, watch, coverage } = this.#parts;
+    const chance = new Chance(seed, `later ${node.name}`);
+    return {
+      ...transport,
+      send: (subject, bytes) => {
+        const id = framed.exec(subject)?.[1];
+        const listener = id === undefined ? undefined : this.workers.find(({ member }) => member.entry.id === id);
+        if (listener === undefined) return transport.send(subject, bytes);
+        const { to } = listener.kind.protocol;
+        if (!isReadableBy(bytes, to)) watch.violate('M9', `${node.name} sends ${id} a frame that it does not read`);
+        const isLater = Math.min(own.to, to) >= extensionVersion;
+        const later = isLater ? asLater(bytes, chance) : undefined;
+        if (later !== undefined) coverage.mechanism('a later release’s frame');
+        if (own.to !== to) coverage.mechanism('a frame between two protocols');
+        transport.send(subject, later ?? bytes);
+      },
+    };
   }
 
   /** The transport of a worker, with what it hands over told to the watch. */
@@ -378,7 +409,7 @@ export class SimulatedCluster {
   async connect(name: string, identity: string, as: Party): Promise<SimulatedClient> {
     const { time, network, limits, watch, seed } = this.#parts;
     const node = newNode(name, this.#clockOf(name));
-    const transport = network.transport(node);
+    const transport = this.#spoken(node, protocol, network.transport(node));
     const mail = /^skerry\.simulated\.(?:call|gate|tool)\./;
     const send = (subject: string, bytes: Uint8Array) => {
       if (mail.test(subject))
@@ -403,6 +434,9 @@ export class SimulatedCluster {
   }
 }
 
-function entryOf(name: string, id: string, { behaviours, labels, weight, version }: WorkerKind): WorkerEntry {
-  return { name, id, weight, labels, types: hostedTypes(behaviours), version, isLeaving: false };
+/** Where frames for a worker go, with its id. */
+const framed = /^skerry\.simulated\.(?:worker|call|gate|tool)\.([\w-]+)/;
+
+function entryOf(name: string, id: string, { behaviours, ...kind }: WorkerKind): WorkerEntry {
+  return { name, id, ...kind, types: hostedTypes(behaviours), isLeaving: false };
 }

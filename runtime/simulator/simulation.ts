@@ -10,8 +10,9 @@ import type { Behaviour } from '../../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { Placement } from '../../placement/placement.ts';
-import { viewOf } from '../../placement/view.ts';
+import { type ProtocolRange, viewOf } from '../../placement/view.ts';
 import type { Authorise } from '../authorise.ts';
+import { protocol } from '../codec.ts';
 import { hostedTypes } from '../embed.ts';
 import type { Party } from '../subjects.ts';
 import { Chance } from './chance.ts';
@@ -173,9 +174,10 @@ class Run {
     this.#watch = this.#newWatch([...behaviours, ...later], partitions);
     this.#store = this.#newStore(partitions);
     const upgraded = scenario.upgraded?.(this.#stage);
+    const [first, next] = protocolsOf(new Chance(seed, 'protocols'));
     this.#cluster = this.#newCluster(
-      kindsOf(behaviours, later),
-      upgraded === undefined ? undefined : kindsOf(upgraded, later),
+      kindsOf(behaviours, later, first),
+      upgraded === undefined ? undefined : kindsOf(upgraded, later, next),
     );
     this.#chaos = this.#newChaos();
   }
@@ -409,11 +411,19 @@ class Run {
 
 type KindOf = (number: number) => WorkerKind;
 
+/** What workers speak before and after a deployment: mostly what all do, else a release before meets this one, or comes back. */
+function protocolsOf(chance: Chance): readonly [ProtocolRange, ProtocolRange] {
+  const before: ProtocolRange = { from: protocol.from, to: protocol.from };
+  return chance.pick([[protocol, protocol] as const, [before, protocol] as const, [protocol, before] as const]);
+}
+
 /** Every other worker is of a later version, which has more types. */
-function kindsOf(behaviours: readonly Behaviour[], later: readonly Behaviour[]): KindOf {
+function kindsOf(behaviours: readonly Behaviour[], later: readonly Behaviour[], spoken: ProtocolRange): KindOf {
   const labels = [...new Set(later.flatMap((one) => one.labels))].sort();
-  return (number) =>
-    later.length > 0 && number % 2 === 0
-      ? { behaviours: [...behaviours, ...later], labels, weight: 1 + (number % 3), version: '2' }
-      : { behaviours, labels: [], weight: 1 + (number % 3), version: '1' };
+  return (number) => {
+    const shared = { weight: 1 + (number % 3), protocol: spoken };
+    return later.length > 0 && number % 2 === 0
+      ? { ...shared, behaviours: [...behaviours, ...later], labels, version: '2' }
+      : { ...shared, behaviours, labels: [], version: '1' };
+  };
 }

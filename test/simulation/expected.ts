@@ -48,10 +48,13 @@ const faults: readonly string[] = [
 
 const mechanisms: readonly string[] = [
   'a call that is denied',
+  'a frame between two protocols',
+  'a later release’s frame',
   'ack sent',
   'acknowledgement committed',
   'activity committed',
   'activity that is forgotten committed',
+  'an extension arrived',
   'an input that is a byte too large',
   'an input that is as large as it may be',
   'answer sent',
