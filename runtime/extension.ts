@@ -18,7 +18,7 @@ import { Unpacker } from './unpacking.ts';
 export type Extension = Uint8Array & { readonly isExtension?: never };
 
 /** Bytes of one extension at most. */
-export const extensionBytesMax = 1_024;
+const extensionBytesMax = 1_024;
 /** Entries from here on are believed of workers only; below, of anybody. */
 const workerEntryMin = 128;
 /** The largest number that an entry may have. */
