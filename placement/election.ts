@@ -16,7 +16,7 @@
  * Invariants:
  * - EL1 Only who got the lease serves, under its term, until it hears of a later one or that it is another's.
  * - EL2 If nobody serves, a worker that can be heard serves `lapseMs` after it has found the service absent, or was silent to
- *   for `silentMs`.
+ *   for `silentMs`. One that leaves gives those who stay `graceMs` more: it would give the service away again at once.
  * - EL3 Who hears nothing, not even itself, does not try, and does not renew: it would keep the lease from those who hear each
  *   other.
  * - EL4 A lease that is renewed is never taken, by whomever its holder is not heard.
@@ -86,6 +86,7 @@ export class Election {
   /** The lease as it was last seen in another's hands, since it is watched. */
   #seen: SeenLease | undefined;
   #isApart = false;
+  #isLeaving = false;
   /** Of the service of that term, which another process runs than that of the one before, with another clock. */
   #freshness = new Freshness();
   #freshTerm = 0;
@@ -225,6 +226,11 @@ export class Election {
     return [];
   }
 
+  /** This worker is about to leave: of two who could serve it is not the one (EL2). */
+  leaving(): void {
+    this.#isLeaving = true;
+  }
+
   /** This worker leaves: it ends the service and never tries again. The caller gives the lease up. */
   resign(now: number): ElectionAction[] {
     this.#step(now);
@@ -281,7 +287,9 @@ export class Election {
   }
 
   #pause(): void {
-    this.#state = { kind: 'pausing', until: this.#clock.time + this.#random() * this.#limits.pauseMs };
+    const { pauseMs, graceMs } = this.#limits;
+    const pause = this.#random() * pauseMs + (this.#isLeaving ? graceMs : 0);
+    this.#state = { kind: 'pausing', until: this.#clock.time + pause };
   }
 
   /** The answer may never come: then it is asked for again. */

@@ -136,9 +136,7 @@ export function isOfPin(partition: number, partitions: number): boolean {
 /** By the hash of their labels; sets of labels that share a hash (a chance of 2^-32) are one group and require both. */
 function groupsOf(view: View): Group[] {
   const groups = new Map<number, Group>();
-  for (const type of new Set(view.workers.flatMap(({ types }) => types.map((hosted) => hosted.type)))) {
-    const labels = labelsOf(type, view);
-    if (labels.size === 0) continue;
+  for (const [type, labels] of labelsByType(view)) {
     const layer = groupLayer + hash([...labels].sort().join(','));
     const group = groups.get(layer) ?? { layer, labels: new Set(), types: new Set() };
     for (const label of labels) group.labels.add(label);
@@ -146,6 +144,19 @@ function groupsOf(view: View): Group[] {
     groups.set(layer, group);
   }
   return [...groups.values()];
+}
+
+/** Of the types that require any. */
+function labelsByType({ workers }: View): Map<string, Set<string>> {
+  const byType = new Map<string, Set<string>>();
+  for (const { types } of workers)
+    for (const { type, labels } of types) {
+      if (labels.length === 0) continue;
+      const known = byType.get(type) ?? new Set();
+      for (const label of labels) known.add(label);
+      byType.set(type, known);
+    }
+  return byType;
 }
 
 /** Labels that a type requires: of two versions of an application that do not agree, what either says. */

@@ -41,9 +41,11 @@ export function ownersOf<Worker extends Candidate>(
   if (workers.length === 0) return [];
   const sorted = [...workers].sort((one, other) => (one.name < other.name ? -1 : 1));
   const total = sorted.reduce((sum, { weight }) => sum + weight, 0);
+  const [first = 0] = partitions;
+  const scores = partitions.every((partition, index) => partition === first + index) ? knownScores : scoresOf;
   const bidders = sorted.map(({ name, weight }) => ({
     capacity: capacityOf(partitions.length, weight, total),
-    scores: scoresOf(partitions, name, weight),
+    scores: scores(partitions, name, weight),
     kept: [],
   }));
   return settle(partitions.length, bidders).map((bidder) => sorted[bidder] as Worker);
@@ -52,6 +54,29 @@ export function ownersOf<Worker extends Candidate>(
 /** In whole numbers: no two languages may round it differently. */
 function capacityOf(partitionCount: number, weight: number, total: number): number {
   return Math.floor((11 * partitionCount * weight + 10 * total - 1) / (10 * total));
+}
+
+/** Scores that are remembered, over all workers: 16 MB. */
+const knownCountMax = 4_194_304;
+const known = new Map<string, Uint32Array>();
+let knownCount = 0;
+
+/**
+ * Of numbers that follow each other, which is all that a view asks for. It differs from the one before in a worker or two, and
+ * hashing is nearly all that a placement costs: what was hashed for an earlier view is taken from there.
+ */
+function knownScores(partitions: readonly number[], name: string, weight: number): Uint32Array {
+  const key = `${partitions[0]} ${partitions.length} ${weight} ${name}`;
+  const remembered = known.get(key);
+  if (remembered !== undefined) return remembered;
+  const scores = scoresOf(partitions, name, weight);
+  if (knownCount + scores.length > knownCountMax) {
+    known.clear();
+    knownCount = 0;
+  }
+  known.set(key, scores);
+  knownCount += scores.length;
+  return scores;
 }
 
 /**

@@ -75,6 +75,8 @@ interface Member {
 const reportGapMs = 10_000;
 /** A worker that was told to be absent for this long and answers is disputed, ms: a reconnection takes less. */
 const disputedMs = 2_000;
+/** Workers that have left in order within this are left out by one view, ms. */
+const leftMs = 250;
 /** Workers that were lost within this were lost together, ms. */
 const lostMs = 6_000;
 
@@ -369,7 +371,8 @@ export class PlacementService {
     this.#departed.add(member.entry, heir !== undefined || whether === 'never again', time);
     if (heir !== undefined) this.#admit(heir);
     else if (whether === 'may return' && member.freshness !== undefined) this.#lost.push(time);
-    this.#publishBy(0);
+    // Who has left has nothing that anybody waits for, and often others leave with it: one view is told of all of them.
+    this.#publishBy(member.entry.isLeaving && whether === 'never again' && heir === undefined ? leftMs : 0);
   }
 
   #publishBy(ms: number): void {

@@ -213,6 +213,7 @@ export class Member {
     const { environment, subjects } = this.#parts;
     if (this.#isStopped) return;
     this.#entry = { ...this.#entry, isLeaving: true };
+    this.#host.leaving();
     const until = environment.steady() + leaveMs;
     this.#sayThere();
     while (!this.#isStopped && this.#hasHeirs && environment.steady() < until)

@@ -83,6 +83,11 @@ export class ServiceHost {
     this.#plan();
   }
 
+  /** This worker is about to leave. */
+  leaving(): void {
+    this.#election.leaving();
+  }
+
   /** End the service and give the lease up, so that another worker has it at once. */
   async stop(): Promise<void> {
     if (this.#isOver) return;

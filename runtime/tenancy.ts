@@ -58,6 +58,8 @@ type Released = Extract<Signal, { kind: 'released' }>;
 
 /** Asked again for what was not answered after this, ms. */
 const askAgainMs = 100;
+/** Whether somebody who keeps a partition until it is wanted still does is asked this often, ms. */
+const keptAskMs = 500;
 /** Whoever does not answer, or does not finish, for this long is not waited for any longer, ms. */
 const patienceMs = 2_000;
 /** So long it takes, at most, until something comes that need not be waited for at the other end, ms. */
@@ -277,7 +279,7 @@ export class Tenancy {
       const isOver = now - coming.since >= patienceMs && !isKept(coming);
       if (isOver && coming.keeper !== undefined) this.#giveUp(coming.keeper, now - patienceMs + graceMs);
       if (coming.asked.size === 0 || isOver) this.#claimSoon(coming);
-      else if (now - coming.askedAt >= askAgainMs) again.push(coming);
+      else if (now - coming.askedAt >= (isKept(coming) ? keptAskMs : askAgainMs)) again.push(coming);
     }
     this.#askAgain(again);
     this.#want();

@@ -143,6 +143,24 @@ test('EL2: after a crash of the holder the next one serves within an announcemen
   }
 });
 
+test('EL2: of those who leave nobody takes the service over while somebody stays', () => {
+  for (let seed = 0; seed < 30; seed++) {
+    const cluster = new Cluster(seed, 6);
+    cluster.run(3_000);
+    const [holder] = cluster.serving as [string];
+    const staying = [...cluster.members.keys()].find((id) => id !== holder) as string;
+    for (const [id, election] of cluster.members) if (id !== staying) election.leaving();
+    cluster.members.get(holder)?.resign(cluster.now);
+    cluster.lease = { ...cluster.lease, holder: '', until: 0 };
+    cluster.members.delete(holder);
+    cluster.run(limits.announceMs + limits.pauseMs + limits.lapseMs + 10);
+    assert.equal([cluster.serving, cluster.serveCount], [[staying], 2], `seed ${seed}`);
+    cluster.members.delete(staying);
+    cluster.run(limits.announceMs + limits.graceMs + limits.pauseMs + limits.lapseMs + 10);
+    assert.is(cluster.serving.length, 1, 'where all leave one of them serves');
+  }
+});
+
 test('EL4: of a network that is cut in two the side of the holder keeps the service, for as long as the cut lasts', () => {
   for (let seed = 0; seed < 30; seed++) {
     const cluster = new Cluster(seed, 5);

@@ -98,11 +98,29 @@ test('PS3: one that leaves stays until it has gone, and never returns; its name 
     at 400 leave b-1
        450   view 1.2: a-1, b-1 leaving
     at 700 gone b-1
-       700   view 1.3: a-1
     at 710 wake b-1
+       950   view 1.3: a-1
     at 1000 start b-2
       1000   ping b-2: pong
       1050   view 1.4: a-1, b-2
+    at 1200 end`);
+});
+
+test('PS3: those that leave together are left out by one view', () => {
+  holds(`
+    at 0 start a-1
+         0   ping a-1: pong
+    at 0 start b-1
+         0   ping b-1: pong
+    at 0 start c-1
+         0   ping c-1: pong
+        50   view 1.1: a-1, b-1, c-1
+    at 400 leave b-1
+    at 420 leave c-1
+       450   view 1.2: a-1, b-1 leaving, c-1 leaving
+    at 700 gone b-1
+    at 900 gone c-1
+       950   view 1.3: a-1
     at 1200 end`);
 });
 
