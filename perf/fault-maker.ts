@@ -1,7 +1,7 @@
 /** Faults, one after the other at their times: what happens to workers, and that generators hear of it. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Crew, Hand } from './crew.ts';
-import type { Mark } from './outcome.ts';
+import type { Mark, Traffic } from './outcome.ts';
 import type { Fault } from './plan.ts';
 import { restartMs } from './site.ts';
 
@@ -10,6 +10,7 @@ export interface FaultParts {
   readonly generators: readonly Hand[];
   readonly isEmbedded: boolean;
   readonly startWorker: (name: string) => Promise<Hand>;
+  readonly traffic: () => Promise<Traffic | undefined>;
 }
 
 export class FaultMaker {
@@ -22,6 +23,9 @@ export class FaultMaker {
   /** What is due after the load has ended is left out. */
   async make(faults: readonly Fault[], beganAt: number, ended: Promise<void>): Promise<Mark[]> {
     const marks: Mark[] = [];
+    const { traffic } = this.#parts;
+    const atFirst = faults.length === 0 ? undefined : await traffic();
+    const firstAt = performance.now();
     let isOver = false;
     void ended.then(() => {
       isOver = true;
@@ -29,9 +33,21 @@ export class FaultMaker {
     for (const [number, { kind, atMs }] of faults.entries()) {
       await Promise.race([ended, pause(Math.max(0, beganAt + atMs - performance.now()))]);
       if (isOver) break;
-      const madeMs = Math.round(performance.now() - beganAt);
+      const before = await traffic();
+      const startedAt = performance.now();
       const worker = await (this.#parts.isEmbedded ? this.#inside(kind, number) : this.#outside(kind, number));
-      marks.push({ kind, worker, atMs: madeMs, overMs: Math.round(performance.now() - beganAt) });
+      const mark = {
+        kind,
+        worker,
+        atMs: Math.round(startedAt - beganAt),
+        overMs: Math.round(performance.now() - beganAt),
+      };
+      const after = await traffic();
+      if (atFirst === undefined || before === undefined || after === undefined) marks.push(mark);
+      else {
+        const usualPerS = scaled(between(atFirst, before), 1_000 / Math.max(1, startedAt - firstAt));
+        marks.push({ ...mark, traffic: { during: between(before, after), usualPerS } });
+      }
     }
     return marks;
   }
@@ -43,6 +59,7 @@ export class FaultMaker {
 
   async #outside(kind: Fault['kind'], number: number): Promise<string> {
     const { crew, generators, startWorker } = this.#parts;
+    if (kind === 'drain' || kind === 'stall') return this.#all(kind);
     const workers = crew.hands
       .filter((hand) => hand.kind === 'worker')
       .sort((one, other) => one.name.localeCompare(other.name));
@@ -58,4 +75,27 @@ export class FaultMaker {
     await startWorker(name);
     return name;
   }
+
+  /** What happens in the one process of all workers. */
+  async #all(kind: 'drain' | 'stall'): Promise<string> {
+    const [workers] = this.#parts.crew.hands.filter((hand) => hand.kind === 'worker');
+    if (workers === undefined) throw new Error('there are no workers to which something could happen');
+    return workers.peer.ask<string>(kind);
+  }
 }
+
+const between = (before: Traffic, after: Traffic): Traffic => ({
+  messagesIn: after.messagesIn - before.messagesIn,
+  messagesOut: after.messagesOut - before.messagesOut,
+  bytesIn: after.bytesIn - before.bytesIn,
+  bytesOut: after.bytesOut - before.bytesOut,
+  slowConsumers: after.slowConsumers - before.slowConsumers,
+});
+
+const scaled = (traffic: Traffic, by: number): Traffic => ({
+  messagesIn: traffic.messagesIn * by,
+  messagesOut: traffic.messagesOut * by,
+  bytesIn: traffic.bytesIn * by,
+  bytesOut: traffic.bytesOut * by,
+  slowConsumers: traffic.slowConsumers * by,
+});

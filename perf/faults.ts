@@ -1,5 +1,5 @@
 /** What faults did: the same facts of every scenario that they were asked for, and which of them did not happen. Pure. */
-import type { Mark } from './outcome.ts';
+import type { Mark, Traffic } from './outcome.ts';
 import { type Fault, seriesMs } from './plan.ts';
 import { median, percentile } from './scenario.ts';
 
@@ -31,6 +31,7 @@ export function faultFacts(
   return {
     ...(isAsked('kill') ? killFacts(countOf('kill'), recoveryMs) : {}),
     ...(isAsked('move') ? moveFacts(countOf('move') === 0 ? [] : pauseMs, repeats) : {}),
+    ...(isAsked('drain') ? drainFacts(countOf('drain') === 0 ? [] : pauseMs, repeats) : {}),
   };
 }
 
@@ -48,6 +49,28 @@ function moveFacts(pauseMs: readonly number[] | undefined, repeats: readonly Cou
     pauseP50Ms: percentileOf(pauseMs ?? [], 50),
     pauseP99Ms: percentileOf(pauseMs ?? [], 99),
     ...dips(disturbed.filter(({ seriesPerS }) => median(seriesPerS) > 0)),
+  };
+}
+
+/** How long it took, and what it put on the wire beside what the load does by itself. Medians of those that happened. */
+function drainFacts(pauseMs: readonly number[] | undefined, repeats: readonly Course[]): Facts {
+  const marks = repeats.flatMap((repeat) => repeat.marks.filter(({ kind }) => kind === 'drain'));
+  const of = (value: (mark: Mark) => number | undefined) => {
+    const known = marks.map(value).filter((one) => one !== undefined);
+    return known.length === 0 ? null : Math.round(median(known));
+  };
+  const beyond = (name: keyof Traffic) => (mark: Mark) =>
+    mark.traffic && mark.traffic.during[name] - (mark.traffic.usualPerS[name] * (mark.overMs - mark.atMs)) / 1_000;
+  return {
+    drainMs: of(({ atMs, overMs }) => overMs - atMs),
+    natsMessagesOut: of(({ traffic }) => traffic?.during.messagesOut),
+    natsBytesOut: of(({ traffic }) => traffic?.during.bytesOut),
+    messagesBeyondLoad: of(beyond('messagesOut')),
+    bytesBeyondLoad: of(beyond('bytesOut')),
+    slowConsumers: of(({ traffic }) => traffic?.during.slowConsumers),
+    moved: pauseMs?.length ?? null,
+    pauseP50Ms: percentileOf(pauseMs ?? [], 50),
+    pauseP99Ms: percentileOf(pauseMs ?? [], 99),
   };
 }
 

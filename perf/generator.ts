@@ -11,7 +11,7 @@ import type { Duties } from './peer.ts';
 import type { Entries, Fault, Load, Measured, Site, Work } from './plan.ts';
 import type { Stand } from './scenario.ts';
 import { scenarioOf } from './scenarios/all.ts';
-import { openPost, type Post } from './site.ts';
+import { openPost, type Post, takeHolding } from './site.ts';
 import { ownUsage } from './usage.ts';
 
 export interface Part {
@@ -68,6 +68,7 @@ export class Generator {
       return check?.(this.#at({ work, load: idleLoad }), entries) ?? { lost: 0, doubled: 0, checked: 0 };
     },
     usage: () => ownUsage(this.#name, { ...this.#post?.counts, turns: this.#post?.turns() ?? 0 }),
+    extra: () => takeHolding(this.#post?.holding),
     progress: () => thingsSoFar(),
     close: async () => {
       await this.#post?.close();

@@ -16,7 +16,9 @@ ${rows(scenarios.map(({ name, summary }) => [name, summary]))}
 Options
 ${rows([
   ['--workers N', 'worker processes; embedded: workers in the one process (1)'],
+  ['--together', 'all workers in one process, on one store (drain, overload)'],
   ['--clients N', 'load generators, a process each (1)'],
+  ['--connections N', 'clients in each of them, each with a connection of its own (1; drain: 1000)'],
   ['--concurrency N', 'calls in flight over all clients (1024)'],
   ['--rate R', 'calls a second, counted from their intended start; 70%: of the maximum, found just before'],
   ['--duration 10s', 'of each repeat, 500ms or 10m; --warmup 2s before it, not counted (reserve: 20s)'],
@@ -25,7 +27,10 @@ ${rows([
   ['--skew zipf:0.99', 'how unevenly they are called (uniform)'],
   ['--store S', 'memory, lmdb[:FOLDER], redis (its own, everysec), redis://… (memory)'],
   ['--nats N', 'embedded, own (starts nats-server), nats://… (embedded; with redis: own)'],
-  ['--faults kill@10s,move@15s', 'kill workers, or have them leave and come back'],
+  [
+    '--faults kill@10s,move@15s',
+    'kill workers, or have them leave and come back; drain@5s: half of those --together leave at once',
+  ],
   ['--floors all|main|none', 'which floors are measured (all); --floor-duration 3s each, if --duration is not shorter'],
   [
     '--state-bytes N',

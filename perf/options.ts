@@ -15,6 +15,8 @@ export interface Asked {
 const flags = {
   workers: { type: 'string' },
   clients: { type: 'string' },
+  connections: { type: 'string' },
+  together: { type: 'boolean' },
   concurrency: { type: 'string' },
   rate: { type: 'string' },
   duration: { type: 'string' },
@@ -44,7 +46,9 @@ type Values = { [Name in keyof typeof flags]?: (typeof flags)[Name]['type'] exte
 
 const basis: Omit<Plan, 'scenario'> = {
   workers: 1,
+  isTogether: false,
   clients: 1,
+  connections: 1,
   concurrency: 1_024,
   warmupMs: 2_000,
   durationMs: 10_000,
@@ -75,7 +79,9 @@ export function askedOf(words: readonly string[]): Asked {
   // A store that several processes share needs something that joins them.
   const nats: Partial<Plan> = given.store?.kind === 'redis' ? { nats: { kind: 'own' } } : {};
   const cluster = given.attach === true ? { cluster: 'main' } : {};
-  const plan = withTimes({ ...basis, scenario: name, ...nats, ...cluster, ...scenario.defaults, ...given }, given);
+  const made = withTimes({ ...basis, scenario: name, ...nats, ...cluster, ...scenario.defaults, ...given }, given);
+  const faults = given.faults ?? scenario.faults?.(made.durationMs) ?? made.faults;
+  const plan = { ...made, faults };
   check(plan);
   checkFor(scenario, plan);
   checkGiven(scenario, given);
@@ -109,7 +115,9 @@ function parsed(words: readonly string[]): { values: Values; positionals: string
 function givenBy(values: Values): Partial<Plan> {
   return onlyGiven({
     workers: counted('workers', values.workers, 1),
+    isTogether: values.together,
     clients: counted('clients', values.clients, 1),
+    connections: counted('connections', values.connections, 1),
     concurrency: counted('concurrency', values.concurrency, 1),
     ...rateOf(values.rate),
     durationMs: span('duration', values.duration, 1),
@@ -146,13 +154,17 @@ function withTimes(plan: Plan, given: Partial<Plan>): Plan {
 }
 
 function check(plan: Plan): void {
-  const { nats, store, workers, attach, agents, faults, durationMs, scenario, concurrency, clients } = plan;
-  if (nats.kind !== 'embedded' && store.kind !== 'redis' && workers > 1 && !attach)
-    throw new UsageError(`several worker processes cannot share the store '${store.kind}': --store redis`);
+  const { nats, store, workers, attach, agents, faults, durationMs, scenario, concurrency, clients, isTogether } = plan;
+  if (nats.kind !== 'embedded' && store.kind !== 'redis' && workers > 1 && !attach && !isTogether)
+    throw new UsageError(
+      `several worker processes cannot share the store '${store.kind}': --store redis, or --together`,
+    );
   if (attach && nats.kind !== 'at') throw new UsageError('--attach needs to know where: --nats nats://host:4222');
   if (agents > 0 && nats.kind !== 'at') throw new UsageError('agents are found over NATS: --nats nats://host:4222');
   if (attach && faults.length > 0) throw new UsageError('workers that were not started here are not killed from here');
-  if (faults.length > 0 && workers < 2) throw new UsageError('faults need somebody who is left over: --workers 2');
+  if (faults.some(({ kind }) => kind !== 'stall') && workers < 2)
+    throw new UsageError('faults need somebody who is left over: --workers 2');
+  checkPlace(plan);
   const late = faults.find(({ atMs }) => atMs >= durationMs);
   if (late !== undefined)
     throw new UsageError(
@@ -161,6 +173,19 @@ function check(plan: Plan): void {
   if (scenario === 'idle' && nats.kind !== 'embedded')
     throw new UsageError('idle looks into its own process: --nats embedded');
   if (concurrency < clients) throw new UsageError('each client has at least one call in flight: raise --concurrency');
+}
+
+/** Where which faults are possible. */
+function checkPlace({ nats, faults, isTogether, storePerS, store, connections }: Plan): void {
+  const isOf = (...kinds: Fault['kind'][]) => faults.some(({ kind }) => kinds.includes(kind));
+  if (isTogether && isOf('kill', 'move')) throw new UsageError('kill and move are of processes: without --together');
+  if (nats.kind !== 'embedded' && !isTogether && isOf('drain'))
+    throw new UsageError('drain is of workers that share a process: --together');
+  if (isOf('stall') && storePerS === undefined) throw new UsageError('stall is of overload, whose store has a pace');
+  if (storePerS !== undefined && store.kind !== 'memory')
+    throw new UsageError('the store of overload has a pace of its own: without --store');
+  if (connections > 1 && nats.kind === 'embedded')
+    throw new UsageError('embedded there is one client: --connections needs --nats own or nats://…');
 }
 
 /** What would be taken without having an effect. */
@@ -252,7 +277,7 @@ function floorsOf(text: string): Plan['floors'] {
 
 function faultsOf(text: string): Fault[] {
   const faults = text.split(',').map((part) => {
-    const [, kind, at] = /^(kill|move)@(.+)$/.exec(part) ?? [];
+    const [, kind, at] = /^(kill|move|drain)@(.+)$/.exec(part) ?? [];
     if (kind === undefined || at === undefined) throw new UsageError(`--faults takes kill@10s,move@15s, not '${part}'`);
     return { kind: kind as Fault['kind'], atMs: spanOf('faults', at) };
   });

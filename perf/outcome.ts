@@ -1,5 +1,5 @@
 /** What came of a run, before it is a report: by repeat and step, with what each process used. */
-import type { Measured, Plan, Usage, Verdict } from './plan.ts';
+import type { Fault, Measured, Plan, Usage, Verdict } from './plan.ts';
 
 /** Looks at a process's memory, since the measured time began. */
 export interface MemorySeries {
@@ -29,11 +29,24 @@ export interface Paced {
 }
 
 export interface Mark {
-  readonly kind: 'kill' | 'move';
+  readonly kind: Fault['kind'];
+  /** To whom it happened. */
   readonly worker: string;
   readonly atMs: number;
   /** When everything was as before. */
   readonly overMs: number;
+  /** What went through the nats-server meanwhile, where it is the measurement's own; and in each second before. */
+  readonly traffic?: { readonly during: Traffic; readonly usualPerS: Traffic };
+}
+
+/** As a nats-server counts it. */
+export interface Traffic {
+  /** To the server, and from it. */
+  readonly messagesIn: number;
+  readonly messagesOut: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly slowConsumers: number;
 }
 
 export interface StepOutcome {
@@ -42,6 +55,8 @@ export interface StepOutcome {
   readonly processes: readonly ProcessUse[];
   readonly marks: readonly Mark[];
   readonly paced?: Paced;
+  /** Numbers that who hosts the entities took meanwhile, to be put together with those of the generators. */
+  readonly extra: Measured['extra'];
 }
 
 export interface FloorOutcome {
@@ -89,4 +104,16 @@ export function useBetween(
       memory: memoryOf(now),
     };
   });
+}
+
+/** Numbers of the same names put together. */
+export function joined(parts: readonly Measured['extra'][]): Record<string, number[]> {
+  const all: Record<string, number[]> = {};
+  for (const part of parts)
+    for (const [name, values] of Object.entries(part)) {
+      const known = all[name] ?? [];
+      for (const value of values) known.push(value);
+      all[name] = known;
+    }
+  return all;
 }

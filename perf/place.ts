@@ -2,7 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Plan, Site, Usage } from './plan.ts';
+import type { Traffic } from './outcome.ts';
+import { type Plan, type Site, stallMsOf, type Usage } from './plan.ts';
 import { type Server, startNats, startRedis } from './servers.ts';
 import { usageOf } from './usage.ts';
 
@@ -54,6 +55,10 @@ export class Place {
     return {
       cluster: plan.attach ? plan.cluster : `${plan.cluster}-${run}`,
       workers: plan.workers,
+      isTogether: plan.isTogether,
+      connections: plan.connections,
+      ...(plan.storePerS === undefined ? {} : { storePerS: plan.storePerS }),
+      stallMs: stallMsOf(plan.durationMs),
       store:
         plan.store.kind === 'redis'
           ? { kind: 'redis', url: this.#redisUrl, prefix: `perf-${run}` }
@@ -71,6 +76,11 @@ export class Place {
 
   get usages(): Usage[] {
     return this.#servers.map(({ name, pid }) => usageOf(name, pid)).filter((usage) => usage !== undefined);
+  }
+
+  /** Undefined where no nats-server of its own is part of it. */
+  async traffic(): Promise<Traffic | undefined> {
+    return this.#servers.find(({ traffic }) => traffic !== undefined)?.traffic?.();
   }
 
   get versions(): Record<string, string> {

@@ -16,8 +16,11 @@ export type NatsChoice =
   | { readonly kind: 'at'; readonly url: string };
 
 export interface Fault {
-  /** `kill`: SIGKILL, and a successor after a second. `move`: a worker leaves in order, and comes back. */
-  readonly kind: 'kill' | 'move';
+  /**
+   * `kill`: SIGKILL, and a successor after a second. `move`: a worker leaves in order, and comes back. `drain`: half of the
+   * workers leave in order, all at once, for good. `stall`: the store stands still for a while.
+   */
+  readonly kind: 'kill' | 'move' | 'drain' | 'stall';
   /** Since the measurement began. */
   readonly atMs: number;
 }
@@ -25,8 +28,12 @@ export interface Fault {
 export interface Plan {
   readonly scenario: string;
   readonly workers: number;
+  /** All workers in one process, on one store: more of them than a machine has room for processes. */
+  readonly isTogether: boolean;
   /** Load generators; embedded: clients in the one process. */
   readonly clients: number;
+  /** Of each load generator: so many clients in it, each with a connection of its own. */
+  readonly connections: number;
   /** Calls in flight over all clients; of an open loop the most there may be. */
   readonly concurrency: number;
   /** Calls per second over all clients, of an open loop; none: a closed loop. */
@@ -42,6 +49,8 @@ export interface Plan {
   /** Exponent of Zipf's law; 0: every key as often as the others. */
   readonly skew: number;
   readonly store: StoreChoice;
+  /** So many commits a second the store takes, and no more; none: as many as it can. */
+  readonly storePerS?: number;
   readonly nats: NatsChoice;
   readonly faults: readonly Fault[];
   readonly floors: 'all' | 'main' | 'none';
@@ -62,6 +71,9 @@ export interface Plan {
 export interface Site {
   readonly cluster: string;
   readonly workers: number;
+  readonly isTogether: boolean;
+  readonly connections: number;
+  readonly storePerS?: number;
   readonly store:
     | { readonly kind: 'memory' }
     | { readonly kind: 'lmdb'; readonly folder: string }
@@ -70,6 +82,8 @@ export interface Site {
   readonly natsUrl?: string;
   /** Whether workers come and go: then they are members of a cluster in one process, too. */
   readonly isMoving: boolean;
+  /** For how long a stall of the store lasts. */
+  readonly stallMs: number;
   readonly idleMs?: number;
 }
 
@@ -130,6 +144,9 @@ export interface Measured {
 }
 
 export const seriesMs = 100;
+
+/** How long a store stands still that is to: long, and not for most of the time that is measured. */
+export const stallMsOf = (durationMs: number): number => Math.min(5_000, durationMs / 4);
 
 /** Latencies over time: a slot a second, and as many as a page can show of a long run. */
 const slotCountMax = 60;

@@ -12,7 +12,7 @@ import { type LatencySeries, latencySeriesOf, type MemoryThirds, memoryThirdsOf 
 import { type Facts, faultFacts, type MissedFault, missedFaults } from './faults.ts';
 import { type GrowthByAxis, growthOf } from './growth.ts';
 import { type Histogram, merged, packed } from './histogram.ts';
-import type { Mark, Outcome, Paced, ProcessUse, StepOutcome } from './outcome.ts';
+import { joined, type Mark, type Outcome, type Paced, type ProcessUse, type StepOutcome } from './outcome.ts';
 import { type Measured, type Plan, seriesMs } from './plan.ts';
 import { median } from './scenario.ts';
 import { scenarioOf } from './scenarios/all.ts';
@@ -141,14 +141,7 @@ function figuresOf({ throughputPerS, p50Us, p90Us, p99Us, p999Us, maxUs }: Figur
 function stepFigures({ plan, repeats }: Outcome, name: string): StepFigures {
   const parts = repeats.flatMap(({ steps }) => steps.filter(({ step }) => step === name));
   const figures = parts.map(repeatFigures);
-  const extra: Record<string, number[]> = {};
-  for (const { measured } of parts)
-    for (const one of measured)
-      for (const [key, values] of Object.entries(one.extra)) {
-        const known = extra[key] ?? [];
-        for (const value of values) known.push(value);
-        extra[key] = known;
-      }
+  const extra = joined(parts.flatMap((part) => [part.extra, ...part.measured.map((one) => one.extra)]));
   const facts = { ...scenarioOf(plan.scenario).facts?.(extra), ...faultFacts(plan.faults, extra, figures) };
   return { step: name, ...medians(figures), facts, repeats: figures };
 }

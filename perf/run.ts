@@ -14,6 +14,7 @@ import { together } from './journal.ts';
 import { MemoryWatch } from './memory.ts';
 import {
   type FloorOutcome,
+  joined,
   type Mark,
   type Outcome,
   type Paced,
@@ -166,10 +167,10 @@ class Repeat {
 
   /** Workers first, then whoever calls them. */
   async #open(): Promise<readonly Hand[]> {
-    const { attach, workers, clients } = this.#plan;
+    const { attach, workers, clients, isTogether } = this.#plan;
     const isEmbedded = this.#site.natsUrl === undefined;
-    if (!isEmbedded && !attach)
-      await Promise.all(Array.from({ length: workers }, (_, index) => this.#worker(workerName(index + 1))));
+    const names = isTogether ? ['workers'] : Array.from({ length: workers }, (_, index) => workerName(index + 1));
+    if (!isEmbedded && !attach) await Promise.all(names.map(this.#worker));
     const remotes = this.#options.remotes ?? [];
     const own = Array.from({ length: isEmbedded ? 1 : clients }, (_, index) => `client-${index + 1}`);
     const generators = remotes.length > 0 ? remotes : own.map((name) => this.#crew.start('generator', name));
@@ -216,6 +217,7 @@ class Repeat {
 
   async #step(step: Step, generators: readonly Hand[]): Promise<StepOutcome> {
     await this.#prepare(step, generators);
+    await this.#extra(generators);
     const paced = await this.#paced(generators);
     const { viewer } = this.#options;
     const parts = this.#parts(step, generators.length, shareOf(paced?.ratePerS, generators.length));
@@ -241,7 +243,16 @@ class Repeat {
     const marks = await making;
     viewer.ends();
     const processes = useBetween([before, after], ms, (usage) => memory.of(usage));
-    return { step: step.name, measured, processes, marks, ...(paced === undefined ? {} : { paced }) };
+    const extra = await this.#extra(generators);
+    return { step: step.name, measured, processes, marks, extra, ...(paced === undefined ? {} : { paced }) };
+  }
+
+  /** What who hosts the entities has seen since the last time. */
+  async #extra(generators: readonly Hand[]): Promise<Measured['extra']> {
+    const workers = this.#crew.hands.filter(({ kind }) => kind === 'worker');
+    const hosts = this.#site.natsUrl === undefined ? generators : workers;
+    const told = await Promise.all(hosts.map(({ peer }) => peer.ask<Measured['extra']>('extra')));
+    return joined(told);
   }
 
   /** What a closed loop reaches on the same cluster, and the part of it that is asked for. */
@@ -279,6 +290,7 @@ class Repeat {
       generators,
       isEmbedded: this.#site.natsUrl === undefined,
       startWorker: this.#worker,
+      traffic: () => this.#options.place.traffic(),
     });
     return maker.make(this.#plan.faults, beganAt, ended);
   }

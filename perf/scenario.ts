@@ -5,7 +5,7 @@
  */
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import type { Journal } from './journal.ts';
-import type { Entries, Growth, Load, Measured, Plan, Verdict, Work } from './plan.ts';
+import type { Entries, Fault, Growth, Load, Measured, Plan, Verdict, Work } from './plan.ts';
 import type { Post } from './site.ts';
 
 /** What a scenario has in a generator. */
@@ -43,6 +43,8 @@ export interface Scenario {
   /** Whether its turns are to be durable. */
   readonly isDurable: boolean;
   readonly defaults: Partial<Plan>;
+  /** Faults that belong to it, at moments that depend on how long it is measured. */
+  readonly faults?: (durationMs: number) => readonly Fault[];
   /** Whether its calls are first ones, which no run before can find a maximum for. */
   readonly isOnce?: boolean;
   /** Measured one after the other, each for itself; the report's figures are the first's. */

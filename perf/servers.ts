@@ -6,20 +6,38 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { accepts, freePort, pathOf } from '../runtime/cli/programs.ts';
 import { WorldError } from './failure.ts';
+import type { Traffic } from './outcome.ts';
 
 export interface Server {
   readonly name: string;
   readonly url: string;
   readonly pid: number;
   readonly version: string;
+  /** Of a nats-server: what went through it so far. */
+  readonly traffic?: () => Promise<Traffic>;
   close(): Promise<void>;
 }
 
 const readyMs = 15_000;
 
 export async function startNats(folder: string): Promise<Server> {
-  const port = await freePort();
-  return start('nats-server', ['-a', '127.0.0.1', '-p', String(port)], { port, folder, scheme: 'nats' });
+  const [port, watchPort] = [await freePort(), await freePort()];
+  const words = ['-a', '127.0.0.1', '-p', String(port), '-m', String(watchPort)];
+  const server = await start('nats-server', words, { port, folder, scheme: 'nats' });
+  return { ...server, traffic: () => trafficAt(watchPort) };
+}
+
+async function trafficAt(port: number): Promise<Traffic> {
+  const answer = await fetch(`http://127.0.0.1:${port}/varz`);
+  const told = (await answer.json()) as Record<string, unknown>;
+  const of = (name: string) => Number(told[name] ?? 0);
+  return {
+    messagesIn: of('in_msgs'),
+    messagesOut: of('out_msgs'),
+    bytesIn: of('in_bytes'),
+    bytesOut: of('out_bytes'),
+    slowConsumers: of('slow_consumers'),
+  };
 }
 
 /** Persistent as Redis is by default once AOF is on: written at once, flushed every second. */

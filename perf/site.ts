@@ -9,6 +9,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { addressOf } from '../core/message.ts';
+import { hash } from '../placement/hash.ts';
 import type { View } from '../placement/view.ts';
 import { type ConnectOptions, connect } from '../runtime/connect.ts';
 import { embed } from '../runtime/embed.ts';
@@ -26,7 +27,8 @@ import { openNats } from '../runtime/transports/nats.ts';
 import behaviours from './app.ts';
 import { type Counts, countingStore, countingTransport, newCounts } from './counting.ts';
 import { WorldError } from './failure.ts';
-import type { Fault, Site } from './plan.ts';
+import { PacedStore } from './paced-store.ts';
+import { type Fault, type Measured, type Site, seriesMs } from './plan.ts';
 
 const environment = machineEnvironment(standardLog('error'));
 /** A call that outlives a fault is to be counted as slow, not as failed. */
@@ -35,10 +37,10 @@ const limits = { deadlineMs: 30_000, clientCallCountMax: 1_000_000 };
 export const restartMs = 1_000;
 
 export async function openStore(site: Site): Promise<Store> {
-  const { store } = site;
+  const { store, storePerS } = site;
   switch (store.kind) {
     case 'memory':
-      return new MemoryStore();
+      return storePerS === undefined ? new MemoryStore() : new PacedStore(storePerS);
     case 'lmdb':
       return openLmdb(store.folder);
     case 'redis':
@@ -90,6 +92,8 @@ export interface Reach {
 export interface Post extends Reach {
   readonly counts: Counts;
   readonly turns: () => number;
+  /** Embedded: what the workers hold, each time that somebody looked. */
+  readonly holding: Holding | undefined;
   /** Embedded: close the workers and start them again on the same store. */
   reopen(): Promise<void>;
   /** Embedded and on the move: what happens to a worker; `began` hears its name at once, and it resolves when all is as before. */
@@ -105,32 +109,73 @@ export async function openPost(site: Site): Promise<Post> {
 const nowhere = () => ({ partition: 0, worker: undefined });
 const cannot = () => Promise.reject(new Error('this is done by the workers'));
 
+/** Clients that connect at once. */
+const dialsAtOnce = 32;
+
 async function connected(site: Site, url: string): Promise<Post> {
   const counts = newCounts();
-  const transport = await openTransport(url);
-  const remote = await connect({
-    transport: countingTransport(transport, counts),
-    identity: loginOf({ nats: url }),
-    cluster: site.cluster,
-    environment,
-    limits,
-    timeoutMs: 30_000,
-  });
+  const ends: (() => Promise<void>)[] = [];
+  const open = async () => {
+    const transport = await openTransport(url);
+    const remote = await connect({
+      transport: countingTransport(transport, counts),
+      identity: loginOf({ nats: url }),
+      cluster: site.cluster,
+      environment,
+      limits,
+      timeoutMs: 30_000,
+    });
+    ends.push(async () => {
+      await remote.close();
+      await transport.close();
+    });
+    return remote;
+  };
+  const first = await open();
+  const remotes = [first];
+  while (remotes.length < site.connections) {
+    const more = Math.min(dialsAtOnce, site.connections - remotes.length);
+    remotes.push(...(await Promise.all(Array.from({ length: more }, open))));
+  }
+  // Each calls its own entities: one key is one client's.
+  const callerOf = (key: string) => remotes[hash(key) % remotes.length] ?? first;
   return {
-    entity: remote.entity,
-    where: (type, key) => remote.where(addressOf(type, key)),
+    entity: (contract, key) => callerOf(key).entity(contract, key),
+    where: (type, key) => first.where(addressOf(type, key)),
     get view() {
-      return remote.view;
+      return first.view;
     },
     counts,
     turns: () => 0,
+    holding: undefined,
     reopen: cannot,
     fault: cannot,
     close: async () => {
-      await remote.close();
-      await transport.close();
+      await Promise.all(ends.map((end) => end()));
     },
   };
+}
+
+export interface Holding {
+  /** Of messages and their answers, and of the whole heap. */
+  readonly heldBytes: number[];
+  readonly heapBytes: number[];
+}
+
+/** Looks at what workers hold, until it is stopped. */
+export function watchHolding(workers: () => readonly ServedWorker[]): { readonly holding: Holding; stop(): void } {
+  const holding: Holding = { heldBytes: [], heapBytes: [] };
+  const timer = setInterval(() => {
+    holding.heldBytes.push(workers().reduce((sum, { member }) => sum + member.worker.held.bytes, 0));
+    holding.heapBytes.push(process.memoryUsage().heapUsed);
+  }, seriesMs);
+  return { holding, stop: () => clearInterval(timer) };
+}
+
+/** What was seen since it was asked last. */
+export function takeHolding(holding: Holding | undefined): Measured['extra'] {
+  if (holding === undefined) return {};
+  return { heldBytes: holding.heldBytes.splice(0), heapBytes: holding.heapBytes.splice(0) };
 }
 
 async function embedded(site: Site): Promise<Post> {
@@ -150,6 +195,7 @@ async function embedded(site: Site): Promise<Post> {
     view: undefined,
     counts,
     turns: () => cluster.workers.reduce((sum, { figures }) => sum + figures.turns, 0),
+    holding: undefined,
     reopen: async () => {
       await end();
       if (!isKept) own = await openStore(site);
@@ -176,6 +222,7 @@ async function members(site: Site): Promise<Post> {
   const workers: ServedWorker[] = [];
   for (let number = 1; number <= site.workers; number++) workers.push(await join(workerName(number)));
   const remote = await connect({ transport, cluster: site.cluster, environment, limits });
+  const { holding, stop } = watchHolding(() => workers);
   return {
     entity: remote.entity,
     where: (type, key) => remote.where(addressOf(type, key)),
@@ -184,8 +231,14 @@ async function members(site: Site): Promise<Post> {
     },
     counts,
     turns: () => workers.reduce((sum, { member }) => sum + member.worker.figures.turns, 0),
+    holding,
     reopen: cannot,
     fault: async (kind, number, began) => {
+      if (kind === 'stall') {
+        began('the store');
+        return stall(own, site.stallMs);
+      }
+      if (kind === 'drain') return drain(workers, began);
       const at = number % workers.length;
       const name = workerName(at + 1);
       if (kind === 'kill') workers[at]?.member.stop();
@@ -195,12 +248,28 @@ async function members(site: Site): Promise<Post> {
       workers[at] = await join(name);
     },
     close: async () => {
+      stop();
       await remote.close();
       for (const { member } of workers) member.stop();
       await wire.close();
       await own.close();
     },
   };
+}
+
+/** Half of them leave in order, all at once. Resolves when they have. */
+export async function drain(workers: ServedWorker[], began: (names: string) => void): Promise<void> {
+  const leaving = workers.splice(0, Math.floor(workers.length / 2));
+  began(`${leaving.length} of ${leaving.length + workers.length} workers`);
+  await Promise.all(leaving.map((worker) => worker.close()));
+}
+
+/** Resolves when the store goes on. */
+export async function stall(store: Store, ms: number): Promise<void> {
+  if (!(store instanceof PacedStore))
+    throw new Error('only a store of the measurement’s own pace stands still when told');
+  store.stall(ms);
+  await pause(ms);
 }
 
 /** A name that nobody else has. */

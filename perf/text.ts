@@ -17,7 +17,7 @@ export function textOf(report: Report): string {
       ...report.floors.map((floor) => [`floor ${floor.name}`, ...cells(floor), ...ratios(floor)]),
     ]),
     '',
-    ...report.steps.flatMap(factLines),
+    ...factTable(report.steps),
     ...report.steps.flatMap(faultLines),
     ...report.faultsMissed.map(missedLine),
     ...growthLines(report),
@@ -59,6 +59,37 @@ const ratios = ({ ratio, p50Ratio }: FloorFigures) =>
 export function timeText(us: number): string {
   if (us < 1_000) return `${us.toFixed(0)} µs`;
   return us < 1_000_000 ? `${Number((us / 1_000).toPrecision(3))} ms` : `${Number((us / 1_000_000).toPrecision(3))} s`;
+}
+
+/** A row for each step where there are several with the same facts, and what each process took of a core. */
+function factTable(steps: readonly StepFigures[]): string[] {
+  const names = Object.keys(steps[0]?.facts ?? {});
+  const isAlike = steps.every(({ facts }) => Object.keys(facts).join() === names.join());
+  if (steps.length < 2 || names.length === 0 || !isAlike) return steps.flatMap(factLines);
+  const processes = (steps[0]?.repeats.at(-1)?.processes ?? []).map(({ name }) => name);
+  const cpuOf = ({ repeats }: StepFigures, of: string) =>
+    repeats.at(-1)?.processes.find(({ name }) => name === of)?.cpu ?? 0;
+  return [
+    ...table([
+      ['', ...names, ...processes.map((name) => `CPU ${name}`)],
+      ...steps.map((step) => [
+        step.step,
+        ...names.map((name) => step.facts[name]?.toLocaleString('en') ?? 'not measured'),
+        ...processes.map((name) => `${Math.round(cpuOf(step, name) * 100)} %`),
+      ]),
+    ]),
+    ...steps.flatMap(({ step, repeats }) => failureLine(step, repeats)),
+    '',
+  ];
+}
+
+function failureLine(step: string, repeats: StepFigures['repeats']): string[] {
+  const counts = new Map<string, number>();
+  for (const { errors } of repeats)
+    for (const [code, count] of Object.entries(errors)) counts.set(code, (counts.get(code) ?? 0) + count);
+  return counts.size === 0
+    ? []
+    : [`${step}: failed ${[...counts].map(([code, count]) => `${code} ${count}`).join(', ')}`];
 }
 
 function factLines({ step, facts }: StepFigures): string[] {

@@ -1,4 +1,4 @@
-/** A worker in a process of its own, of a cluster over NATS. */
+/** A worker in a process of its own, or all of them in one, of a cluster over NATS. */
 import { machineEnvironment } from '../runtime/environment.ts';
 import { standardLog } from '../runtime/log.ts';
 import { type ServedWorker, serve } from '../runtime/serve.ts';
@@ -8,13 +8,17 @@ import behaviours from './app.ts';
 import { countingStore, countingTransport, newCounts } from './counting.ts';
 import type { Duties } from './peer.ts';
 import type { Site } from './plan.ts';
-import { openStore, openTransport } from './site.ts';
+import { drain, openStore, openTransport, stall, takeHolding, watchHolding, workerName } from './site.ts';
 import { ownUsage } from './usage.ts';
 
 export class WorkerProcess {
   readonly #name: string;
   readonly #counts = newCounts();
-  #opened: { readonly worker: ServedWorker; readonly store: Store; readonly transport: Transport } | undefined;
+  readonly #workers: ServedWorker[] = [];
+  readonly #transports: Transport[] = [];
+  readonly #watch = watchHolding(() => this.#workers);
+  #store: Store | undefined;
+  #stallMs = 0;
 
   constructor(name: string) {
     this.#name = name;
@@ -23,36 +27,60 @@ export class WorkerProcess {
   readonly duties: Duties = {
     open: (site: Site) => this.#open(site),
     usage: () => ownUsage(this.#name, { ...this.#counts, turns: this.#turns }),
+    extra: () => takeHolding(this.#watch.holding),
+    drain: () => this.#drain(),
+    stall: () => this.#stall(),
     close: () => this.#close(),
   };
 
   get #turns(): number {
-    return this.#opened?.worker.member.worker.figures.turns ?? 0;
+    return this.#workers.reduce((sum, { member }) => sum + member.worker.figures.turns, 0);
+  }
+
+  async #drain(): Promise<string> {
+    let names = '';
+    await drain(this.#workers, (told) => {
+      names = told;
+    });
+    return names;
+  }
+
+  async #stall(): Promise<string> {
+    if (this.#store !== undefined) await stall(this.#store, this.#stallMs);
+    return 'the store';
   }
 
   async #open(site: Site): Promise<void> {
     if (site.natsUrl === undefined) throw new Error('a worker of its own needs NATS');
-    const store = await openStore(site);
-    const transport = await openTransport(site.natsUrl);
-    const worker = await serve({
-      behaviours,
-      store: countingStore(store, this.#counts),
-      transport: countingTransport(transport, this.#counts),
-      cluster: site.cluster,
-      name: this.#name,
-      environment: machineEnvironment(standardLog('error')),
-    });
-    this.#opened = { worker, store, transport };
-    await worker.ready();
+    this.#store = await openStore(site);
+    this.#stallMs = site.stallMs;
+    const store = countingStore(this.#store, this.#counts);
+    const names = site.isTogether
+      ? Array.from({ length: site.workers }, (_, index) => workerName(index + 1))
+      : [this.#name];
+    for (const name of names) {
+      const transport = await openTransport(site.natsUrl);
+      this.#transports.push(transport);
+      const worker = await serve({
+        behaviours,
+        store,
+        transport: countingTransport(transport, this.#counts),
+        cluster: site.cluster,
+        name,
+        environment: machineEnvironment(standardLog('error')),
+      });
+      this.#workers.push(worker);
+    }
+    await Promise.all(this.#workers.map((worker) => worker.ready()));
   }
 
   /** In good order: what it hosts goes to the others first. */
   async #close(): Promise<void> {
-    if (this.#opened === undefined) return;
-    const { worker, transport, store } = this.#opened;
-    await worker.close();
-    await transport.close();
-    await store.close();
-    this.#opened = undefined;
+    const [workers, transports, store] = [this.#workers.splice(0), this.#transports.splice(0), this.#store];
+    this.#store = undefined;
+    this.#watch.stop();
+    await Promise.all(workers.map((worker) => worker.close()));
+    await Promise.all(transports.map((transport) => transport.close()));
+    await store?.close();
   }
 }

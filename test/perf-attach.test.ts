@@ -33,6 +33,9 @@ const perfAttach = suite('perf attach');
 const siteAt = (natsUrl: string): Site => ({
   cluster: 'shop',
   workers: 1,
+  isTogether: false,
+  connections: 1,
+  stallMs: 0,
   store: { kind: 'memory' },
   natsUrl,
   isMoving: false,

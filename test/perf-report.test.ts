@@ -32,7 +32,7 @@ function outcomeOf(words: string, { marks = [], extra = {} }: Happened = {}): Ou
   };
   const steps = scenarioOf(plan.scenario)
     .steps(plan)
-    .map(({ name }) => ({ step: name, measured: [measured], processes: [], marks }));
+    .map(({ name }) => ({ step: name, measured: [measured], processes: [], marks, extra: {} }));
   const floors = [{ floor: 'in-process', measured: { ...measured, things: 6_000 } }];
   const verdict = { lost: 0, doubled: 0, checked: 1 };
   return {

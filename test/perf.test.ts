@@ -36,7 +36,21 @@ const words: Readonly<Record<string, readonly string[]>> = {
   reserve: ['--concurrency', '4', '--duration', '800ms'],
   move: ['--duration', '2500ms', '--faults', 'move@300ms'],
   failover: ['--duration', '2500ms', '--faults', 'kill@300ms'],
-  overload: ['--duration', '1s', '--warmup', '300ms'],
+  drain: [
+    '--duration',
+    '2s',
+    '--warmup',
+    '200ms',
+    '--workers',
+    '4',
+    '--connections',
+    '8',
+    '--rate',
+    '200',
+    '--floors',
+    'none',
+  ],
+  overload: ['--duration', '1s', '--warmup', '300ms', '--floors', 'none'],
 };
 const within: RunOptions = { viewer: noViewer, isForking: false };
 
@@ -51,7 +65,7 @@ let reports: ReadonlyMap<string, Report>;
 perf.before(
   async () => {
     // Most of their time these wait; the others want the thread for themselves.
-    const waiting = ['timers', 'idle', 'move', 'failover', 'overload'];
+    const waiting = ['timers', 'idle', 'move', 'drain', 'failover', 'overload'];
     const made = await Promise.all(waiting.map(async (name) => [name, await measured(name)] as const));
     for (const { name } of scenarios) if (!waiting.includes(name)) made.push([name, await measured(name)]);
     reports = new Map(made);
@@ -73,18 +87,23 @@ for (const { name } of scenarios)
       [],
     );
     assert.equal([report.lost, report.doubled], [0, 0]);
-    assert.ok(name === 'idle' || name === 'overload' || report.checked > 0);
+    assert.ok(name === 'idle' || report.checked > 0);
   });
 
 /** What they count is not one call, or workers come and go. */
-const unlike = new Set(['fanout', 'reserve', 'timers', 'idle', 'move', 'failover', 'overload']);
+const unlike = new Set(['fanout', 'reserve', 'timers', 'idle', 'move', 'failover']);
+/** Nothing bare is like them at all. */
+const bare = new Set(['drain', 'overload']);
 
 perf('a report has the ratio to its floor, what each process used, and where it was made', () => {
   for (const report of reports.values()) {
     const { scenario, floor } = report;
-    assert.ok(floor !== null && floor.throughputPerS > 0 && floor.p50Us > 0, scenario);
-    const expected = report.throughputPerS / floor.throughputPerS;
-    if (unlike.has(scenario)) assert.equal([report.ratio, floor.ratio, floor.p50Ratio], [null, null, null], scenario);
+    if (bare.has(scenario)) assert.is(floor, null);
+    else assert.ok(floor !== null && floor.throughputPerS > 0 && floor.p50Us > 0, scenario);
+    const expected = report.throughputPerS / (floor?.throughputPerS ?? 1);
+    if (bare.has(scenario)) assert.is(report.ratio, null);
+    else if (unlike.has(scenario))
+      assert.equal([report.ratio, floor?.ratio, floor?.p50Ratio], [null, null, null], scenario);
     else assert.ok(Math.abs((report.ratio ?? 0) / expected - 1) < 0.01, scenario);
     const [process] = report.steps[0]?.repeats[0]?.processes ?? [];
     assert.ok(process !== undefined && process.cpu > 0 && process.rssBytes > 0, scenario);
@@ -103,6 +122,25 @@ perf('failover and move tell how long keys were without an answer', () => {
     move?.steps[0]?.repeats[0]?.marks.map(({ kind }) => kind),
     ['move'],
   );
+});
+
+perf('drain tells how long it took and what it put on the wire, and overload what each process needed', () => {
+  const { drainMs, natsMessagesOut, natsBytesOut, slowConsumers, moved, steps } = reports.get('drain') as Report;
+  assert.ok(Number(drainMs) > 0 && Number(natsMessagesOut) > 0 && Number(natsBytesOut) > 0 && Number(moved) > 0);
+  assert.is(slowConsumers, 0);
+  assert.equal(
+    steps[0]?.repeats[0]?.marks.map(({ kind, worker }) => [kind, worker]),
+    [['drain', '2 of 4 workers']],
+  );
+  const overload = reports.get('overload') as Report;
+  for (const { facts, repeats } of overload.steps) {
+    assert.ok(Number(facts.heldBytesMost) > 0 && Number(facts.envelopesPerCall) >= 1, JSON.stringify(facts));
+    assert.equal(
+      repeats[0]?.marks.map(({ kind }) => kind),
+      ['stall'],
+    );
+  }
+  assert.match(textOf(overload), /\n +offeredPerS .* CPU workers +CPU client-1/);
 });
 
 perf('timers fire once each, idle entities are weighed, activations are fresh and stored', () => {

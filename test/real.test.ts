@@ -8,6 +8,7 @@ import { build } from './real/cluster.ts';
 import { faults } from './real/faults.ts';
 import { hostile } from './real/hostile.ts';
 import type { Asked } from './real/journal.ts';
+import { large } from './real/large.ts';
 import { moves } from './real/moves.ts';
 import { countOf, type Numbers, note } from './real/numbers.ts';
 import { lose } from './real/rollback.ts';
@@ -53,6 +54,16 @@ real('the comparison finds what is lost, what nobody asked for, and what was sai
     { lost: [1, 4], unknownHappened: 1, wrong: [10, 11, 6] },
   );
 });
+
+real(
+  'list, log and doctor read a folder of many entities whole, and end when nobody reads on',
+  async () => {
+    const { problems, measured } = await large.run({ seconds: undefined, entities: 2_000, say: () => undefined });
+    assert.equal(problems, []);
+    assert.match(String(measured.list), /first line .* 2,001 lines read/);
+  },
+  unhurried,
+);
 
 real('numbers of operations in any order become ranges, and one that comes twice is noticed', () => {
   const numbers: Numbers = [];

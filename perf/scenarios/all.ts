@@ -2,6 +2,7 @@
 import type { Scenario } from '../scenario.ts';
 import { activate } from './activate.ts';
 import { counter, hot } from './counter.ts';
+import { drain } from './drain.ts';
 import { echo, read } from './echo.ts';
 import { growth } from './growth.ts';
 import { idle } from './idle.ts';
@@ -22,6 +23,7 @@ export const scenarios: readonly Scenario[] = [
   idle,
   overload,
   move,
+  drain,
   failover,
   growth,
 ];

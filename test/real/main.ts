@@ -1,26 +1,32 @@
 /**
- * `npm run faults -- [scenario …] [--seconds N] [--frames N] [--repeat N]`: clusters of real processes, servers and cables, and what a
- * client outside sees of them when they fail. Ends with a table, and a line of JSON for each run.
+ * `npm run faults -- [scenario …] [--seconds N] [--frames N] [--entities N] [--repeat N]`: clusters of real processes, servers and
+ * cables, and what a client outside sees of them when they fail. Ends with a table, and a line of JSON for each run.
  */
 import { parseArgs } from 'node:util';
 import { build } from './cluster.ts';
 import { faults } from './faults.ts';
 import { hostile } from './hostile.ts';
+import { large } from './large.ts';
 import { moves } from './moves.ts';
 import { rollback } from './rollback.ts';
 import { rooms } from './rooms.ts';
 import { scale } from './scale.ts';
 import { type Result, type Scenario, textOf } from './scenario.ts';
 
-const scenarios: readonly Scenario[] = [...faults, ...moves, rollback, rooms, scale, hostile];
+const scenarios: readonly Scenario[] = [...faults, ...moves, rollback, rooms, scale, hostile, large];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { seconds: { type: 'string' }, frames: { type: 'string' }, repeat: { type: 'string', default: '1' } },
+  options: {
+    seconds: { type: 'string' },
+    frames: { type: 'string' },
+    entities: { type: 'string' },
+    repeat: { type: 'string', default: '1' },
+  },
 });
 
 function usage(): void {
-  console.error('usage: npm run faults -- [scenario …] [--seconds N] [--frames N] [--repeat N]\n');
+  console.error('usage: npm run faults -- [scenario …] [--seconds N] [--frames N] [--entities N] [--repeat N]\n');
   for (const { name, what } of scenarios) console.error(`  ${name.padEnd(14)} ${what}`);
 }
 
@@ -38,7 +44,8 @@ async function run({ name, what, run: perform }: Scenario): Promise<Result | und
   const seconds = values.seconds === undefined ? undefined : Number(values.seconds);
   try {
     const frames = values.frames === undefined ? undefined : Number(values.frames);
-    return await perform({ seconds, frames, say: (text) => console.log(`  ${text}`) });
+    const entities = values.entities === undefined ? undefined : Number(values.entities);
+    return await perform({ seconds, frames, entities, say: (text) => console.log(`  ${text}`) });
   } catch (error) {
     console.log(`FAIL ${name}: ${error instanceof Error ? error.stack : String(error)}`);
     return undefined;

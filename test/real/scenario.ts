@@ -12,6 +12,8 @@ export interface Given {
   readonly seconds: number | undefined;
   /** Where hostile frames are sent: how many. */
   readonly frames?: number | undefined;
+  /** Where a large folder is made: of how many. */
+  readonly entities?: number | undefined;
   /** Says how it goes. */
   readonly say: (text: string) => void;
 }

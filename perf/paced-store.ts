@@ -1,0 +1,27 @@
+/**
+ * A store in memory that takes so many commits a second and no more, and stands still when it is told to: what saturates is known,
+ * and leaves the generator room.
+ */
+import { setTimeout as pause } from 'node:timers/promises';
+import { MemoryStore } from '../runtime/stores/memory.ts';
+
+export class PacedStore extends MemoryStore {
+  readonly #perS: number;
+  #freeAt = 0;
+
+  constructor(perS: number) {
+    super();
+    this.#perS = perS;
+  }
+
+  /** Nothing is taken for so long. */
+  stall(ms: number): void {
+    this.#freeAt = Math.max(this.#freeAt, performance.now() + ms);
+  }
+
+  override async commit(group: Parameters<MemoryStore['commit']>[0]): ReturnType<MemoryStore['commit']> {
+    this.#freeAt = Math.max(this.#freeAt, performance.now()) + (group.length * 1_000) / this.#perS;
+    await pause(this.#freeAt - performance.now());
+    return super.commit(group);
+  }
+}
