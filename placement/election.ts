@@ -23,6 +23,8 @@
  * - EL5 Only a fresh view from the service itself (`freshness.ts`), or its answer to a question of now, shows that it lives: not a
  *   view that is late, doubled or retold. So who hears the service is not apart from it for longer than a question takes, also
  *   where the two clocks have come to differ.
+ * - EL6 A service that has published nothing that was heard here may be silent by its own choice, since it waits for workers
+ *   to announce themselves: who has heard nothing of a term is apart from its service only `silentMs` after it saw that term.
  */
 import { Freshness } from './freshness.ts';
 import type { PlacementLimits } from './limits.ts';
@@ -81,8 +83,10 @@ export class Election {
   readonly #random: () => number;
   readonly #clock: SteadyClock;
   #state: State = { kind: 'following' };
-  /** The highest term known, of the lease or of a view. */
+  /** The highest term known, of the lease or of a view; since when; and the one whose service was heard last. */
   #term = 0;
+  #termAt = 0;
+  #heardTerm = 0;
   /** The lease as it was last seen in another's hands, since it is watched. */
   #seen: SeenLease | undefined;
   #isApart = false;
@@ -119,19 +123,20 @@ export class Election {
     const time = this.#step(now);
     const term = Math.floor(version / viewsPerTerm);
     if (term < this.#term || this.#state.kind === 'resigned') return [];
-    this.#heed(term);
+    this.#heed(term, time);
     if (sent > 0 && this.#freshness.hear(sent, time, this.#limits.suspectMs)) {
       this.#heardAt = time;
+      this.#heardTerm = term;
       if (this.#servingTerm === undefined) return this.#follow();
     }
     return this.#servingTerm !== undefined && term > this.#servingTerm ? this.#follow() : [];
   }
 
   /** Its lease may have been seen before any view of it. */
-  #heed(term: number): void {
+  #heed(term: number, time: number): void {
     if (term > this.#freshTerm) this.#freshness = new Freshness();
     this.#freshTerm = term;
-    this.#term = term;
+    this.#learn(term, time);
   }
 
   /** The service has answered the question that went with an echo. `sent`: its stamp, as of a view. */
@@ -140,7 +145,8 @@ export class Election {
     const isOfNow = number === this.#echoNumber && time <= this.#echoedAt + this.#limits.suspectMs;
     const isOver = this.#servingTerm !== undefined || this.#state.kind === 'resigned';
     if (!isOfNow || isOver || term !== this.#term) return [];
-    this.#heed(term);
+    this.#heed(term, time);
+    this.#heardTerm = term;
     // From here on its views are measured by this: their way has not become longer, but one of the two clocks was slower.
     this.#freshness.prove(sent, time);
     this.#heardAt = time;
@@ -200,7 +206,7 @@ export class Election {
   #another(seen: SeenLease, holder: string): ElectionAction[] {
     const { time } = this.#clock;
     const before = this.#seen;
-    this.#term = Math.max(this.#term, seen.term);
+    this.#learn(seen.term, time);
     const stopped = this.#servingTerm === undefined ? [] : this.#follow();
     if (this.#state.kind !== 'trying' && stopped.length === 0) return [];
     this.#seen = seen;
@@ -210,7 +216,8 @@ export class Election {
     // It watches on, and may be cut off by now: only who still hears itself tries again (EL3).
     this.#isUnheard = true;
     const isRenewed = before.term === seen.term && before.until !== seen.until;
-    if (!isRenewed || this.#isApart) return [...stopped, this.#echo()];
+    const mayBeSilent = this.#heardTerm !== seen.term && time < this.#termAt + this.#limits.silentMs;
+    if (!isRenewed || mayBeSilent || this.#isApart) return [...stopped, this.#echo()];
     this.#isApart = true;
     return [{ kind: 'apart', holder }, this.#echo()];
   }
@@ -251,6 +258,11 @@ export class Election {
     else if (isUnsure) this.#state = { kind: 'doubting', until: time + this.#limits.graceMs };
     else return this.#try();
     return kind === 'serving' ? [{ kind: 'look' }, this.#echo()] : [this.#echo()];
+  }
+
+  #learn(term: number, time: number): void {
+    if (term > this.#term) this.#termAt = time;
+    this.#term = Math.max(this.#term, term);
   }
 
   #echo(): ElectionAction {

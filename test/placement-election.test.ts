@@ -190,11 +190,43 @@ test('EL4: a new holder that was faster is not replaced while it renews', () => 
     at 1641 echoed
       2090   try instead 5 90
     at 2250 leased other 5 95
-      2250   apart from other
       2250   echo
     at 2300 view 5
-      2300   together
     at 2400 end`);
+});
+
+test('EL6: who sees the lease of a service that has published nothing yet is not apart from it, until silentMs', () => {
+  holds(`
+    at 0 absent
+        25   try
+    at 30 leased other 6 50
+       480   try instead 6 50
+    at 500 leased other 6 60
+       500   echo
+    at 501 echoed
+       950   try instead 6 60
+    at 1000 leased other 6 70
+      1000   echo
+    at 1100 view 6
+    at 2100 view 6
+    at 2200 end`);
+  holds(`
+    at 0 absent
+        25   try
+    at 30 leased other 6 50
+       480   try instead 6 50
+    at 500 leased other 6 60
+       500   echo
+    at 501 echoed
+       950   try instead 6 60
+    at 3029 leased other 6 70
+      3029   echo
+    at 3029 echoed
+      3479   try instead 6 70
+    at 3480 leased other 6 80
+      3480   apart from other
+      3480   echo
+    at 3500 end`);
 });
 
 test('EL2: a service that is silent is looked for once the connection has proved to be sound', () => {
@@ -390,10 +422,14 @@ test('EL1: who is told that another has the lease stops, and is apart if it does
        230   try
     at 300 leased other 2 50
        300   stop
-       750   try instead 2 50
-    at 910 leased other 2 60
-       910   apart from other
-       910   echo
+    at 310 view 2
+    at 500 absent
+       525   try
+    at 530 leased other 2 60
+       980   try instead 2 60
+    at 990 leased other 2 70
+       990   apart from other
+       990   echo
     at 1000 view 2
       1000   together
     at 1100 end`);

@@ -22,6 +22,9 @@ class Cluster {
   now = 0;
   /** How far the steady clock of each is behind: its machine stood still for so long. */
   readonly behind = new Map<string, number>();
+  /** For how long a service that begins publishes nothing. */
+  silentMs = 0;
+  readonly #speaksAt = new Map<string, number>();
   #seed: number;
 
   constructor(seed: number, count: number) {
@@ -60,6 +63,7 @@ class Cluster {
   }
 
   #publish(from: string): void {
+    if (this.now < (this.#speaksAt.get(from) ?? 0)) return;
     const version = (this.members.get(from)?.servingTerm as number) * viewsPerTerm + 1;
     for (const [id, election] of this.members)
       if (this.#hears(id, from)) this.#act(id, election.viewHeard(version, this.#stamp(from), this.now));
@@ -87,7 +91,8 @@ class Cluster {
       if (action.kind === 'try') this.#act(id, election.leased(this.#ask(id, action.instead), this.now));
       if (action.kind === 'look') this.#act(id, election.leased(this.lease, this.now));
       if (action.kind === 'serve') this.serveCount += 1;
-      if (action.kind === 'serve' && !this.cut.has(id)) this.#publish(id);
+      if (action.kind === 'serve') this.#speaksAt.set(id, this.now + this.silentMs);
+      if (action.kind === 'serve' && !this.cut.has(id) && this.silentMs === 0) this.#publish(id);
       if (action.kind === 'apart') this.apart.add(id);
       if (action.kind === 'together') this.apart.delete(id);
     }
@@ -158,6 +163,19 @@ test('EL2: of those who leave nobody takes the service over while somebody stays
     cluster.members.delete(staying);
     cluster.run(limits.announceMs + limits.graceMs + limits.pauseMs + limits.lapseMs + 10);
     assert.is(cluster.serving.length, 1, 'where all leave one of them serves');
+  }
+});
+
+test('EL6: workers that all start anew over a lease that was left behind find no split', () => {
+  for (let seed = 0; seed < 60; seed++) {
+    const cluster = new Cluster(seed, 4);
+    cluster.lease = { holder: 'gone', term: 7, until: seed % 2 === 0 ? 100_000 : 0 };
+    cluster.silentMs = limits.suspectMs;
+    for (let steps = 0; steps < 10_000; steps += 5) {
+      cluster.run(5);
+      assert.equal([...cluster.apart], [], `seed ${seed}, at ${cluster.now}`);
+    }
+    assert.equal([cluster.serving.length, cluster.serveCount], [1, 1]);
   }
 });
 

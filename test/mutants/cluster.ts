@@ -3,6 +3,14 @@ import type { Mutant } from './list.ts';
 
 export const clusterMutants: readonly Mutant[] = [
   {
+    name: 'a service that has published nothing yet is taken for the other side of a cut network',
+    promise: 'EL6',
+    file: 'placement/election.ts',
+    find: ' || mayBeSilent',
+    replace: '',
+    tests: ['placement-election'],
+  },
+  {
     name: 'a claim raises no epoch',
     promise: 'P3',
     file: 'runtime/stores/memory.ts',
