@@ -23,7 +23,7 @@ export const errorCodes = {
   'store-in-use': 'Another live process has this data folder open.',
   'store-format': 'The data was written by a newer or unknown format, or for another number of partitions.',
   'transport-failed': 'NATS could not be reached, or refused the credentials; the message says which.',
-  denied: 'The authorisation hook said no.',
+  denied: "The authorisation hook, or the server's permissions, said no.",
   closed: 'The cluster handle, worker or store is closed.',
   'not-found': 'No such thing: a dead letter, data folder or running app that was named.',
 } as const;

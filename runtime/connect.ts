@@ -14,7 +14,7 @@ import { Clocks } from './clocks.ts';
 import { checkedIdentity, checkLimits } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
-import { type Joining, loginOf, type Opened, openTransport, whenThere } from './places.ts';
+import { admitted, type Joining, loginOf, type Opened, openTransport, whenThere } from './places.ts';
 import { Post } from './post.ts';
 import { decodeSignal, encodeSignal } from './signals.ts';
 import { anyWord, checkedCluster, type Party, Subjects, wordOf } from './subjects.ts';
@@ -64,7 +64,8 @@ const askMs = 200;
 
 /**
  * Connect to a cluster. Resolves when its view is known. Rejects with `transport-failed` when nobody tells one within
- * `timeoutMs` (no worker runs under that cluster's name), when NATS is away for as long, and at once when it refuses the login.
+ * `timeoutMs` (no worker runs under that cluster's name), when NATS is away for as long, and at once when it refuses the login;
+ * with `denied` when the server does not let this login be what it connects as.
  */
 export async function connect(options: ConnectOptions): Promise<RemoteCluster> {
   checkLimits(options.limits ?? {});
@@ -86,6 +87,7 @@ class Remote implements RemoteCluster {
   readonly #subjects: Subjects;
   readonly #limits: Limits;
   readonly #party: Party;
+  readonly #identity: string;
   /** As which it is known to the server, and where what comes back for it goes. */
   readonly #word: string;
   readonly #home: string;
@@ -111,6 +113,7 @@ class Remote implements RemoteCluster {
     this.#limits = limitsOf(options.limits);
     this.#party = options.as ?? 'client';
     const identity = options.identity ?? loginOf(options);
+    this.#identity = identity;
     const id = environment.newId();
     // Tools trust each other; their names are of no use to the server.
     this.#word = this.#party === 'tool' ? id : wordOf(checkedIdentity(identity));
@@ -187,17 +190,38 @@ class Remote implements RemoteCluster {
       this.#transport.onRestored(() => this.#restored()),
     );
     const until = this.#environment.steady() + timeoutMs;
+    await this.#admit(timeoutMs);
     while (!this.#views.isKnown) {
       if (this.#environment.steady() >= until) {
         await this.close();
         throw new SkerryError(
           'transport-failed',
-          `No worker of the cluster '${this.#cluster}' answered within ${timeoutMs} ms: start one with 'skerry worker', check the cluster's name, and that NATS lets this login be a ${this.#party} ('skerry permissions')`,
+          `No worker of the cluster '${this.#cluster}' answered within ${timeoutMs} ms: start one with 'skerry worker', or check the cluster's name`,
         );
       }
       this.#views.ask();
       const paused = new Promise<void>((resolve) => void this.#environment.after(askMs, resolve));
       await Promise.race([this.#views.known(), paused]);
+    }
+  }
+
+  /** Without the right to send where calls go they would end one by one at their deadlines, and nobody would know whether they ran. */
+  async #admit(timeoutMs: number): Promise<void> {
+    if (this.#transport.ready === undefined) return;
+    const who = this.#party === 'tool' || this.#identity === '' ? '' : ` that calls as '${this.#identity}'`;
+    const what = `a ${this.#party} of the cluster '${this.#cluster}'${who}`;
+    const asked = admitted(this.#transport, this.#subjects.noDoor(this.#party, this.#word), what);
+    let cancel: () => void = () => undefined;
+    const isOver = new Promise<void>((resolve) => {
+      cancel = this.#environment.after(timeoutMs, resolve);
+    });
+    try {
+      await Promise.race([asked, isOver]);
+    } catch (error) {
+      await this.close();
+      throw error;
+    } finally {
+      cancel();
     }
   }
 

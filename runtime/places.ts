@@ -89,6 +89,19 @@ export async function enterCluster(store: Store, cluster: string, environment: E
 /** Nobody else gets it. */
 const foreverMs = 4e15;
 
+/**
+ * Resolves when the server lets this login listen to all that is listened to, and send to `sendTo`. Throws `denied`: what it would send
+ * would reach nobody, and nothing was sent yet.
+ */
+export async function admitted(transport: Transport, sendTo: string, what: string): Promise<void> {
+  try {
+    await transport.ready?.(sendTo);
+  } catch (error) {
+    if (!isSkerryError(error, 'transport-failed')) throw error;
+    throw new SkerryError('denied', `This login may not be ${what}: ${error.message}`, { cause: error });
+  }
+}
+
 /** Fails with `transport-failed`, `invalid-definition`. */
 export async function openTransport(
   { nats, transport }: Joining,

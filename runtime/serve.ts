@@ -21,7 +21,7 @@ import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { Member } from './member.ts';
-import { enterCluster, type Joining, type Opened, openStore, openTransport, whenThere } from './places.ts';
+import { admitted, enterCluster, type Joining, type Opened, openStore, openTransport, whenThere } from './places.ts';
 import type { Store } from './store.ts';
 import { checkedCluster, insider, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
@@ -67,7 +67,7 @@ export interface ServedWorker extends Cluster {
 /**
  * Join a cluster. Resolves when NATS and the store are there, however long they are away (the log says what is waited for);
  * `ready()` when the worker has its partitions. Closing it hands them off first: nobody
- * else's calls fail. Fails with `invalid-definition`, `store-in-use`, and with `transport-failed` and `store-failed` for what waiting
+ * else's calls fail. Fails with `invalid-definition`, `store-in-use`, `denied` (this login may not be a worker), and with `transport-failed` and `store-failed` for what waiting
  * does not mend.
  */
 export async function serve(options: ServeOptions): Promise<ServedWorker> {
@@ -82,6 +82,7 @@ export async function serve(options: ServeOptions): Promise<ServedWorker> {
   let store: Opened<Store> | undefined;
   try {
     checkFrames(limits, transport.what);
+    await admittedAsWorker(transport.what, cluster, entry);
     const opened = await whenThere(() => openStore(options.store, { owner: entry.name, environment }), environment);
     store = opened;
     await whenThere(() => enterCluster(opened.what, cluster, environment), environment);
@@ -92,6 +93,17 @@ export async function serve(options: ServeOptions): Promise<ServedWorker> {
     await store?.close();
     await transport.close();
     throw error;
+  }
+}
+
+/** A client's login would join, hear nothing, and wait for ever. */
+async function admittedAsWorker(transport: Transport, cluster: string, { id, name }: WorkerEntry): Promise<void> {
+  const subjects = new Subjects(cluster);
+  const stops = [subjects.worker(id), subjects.views].map((subject) => transport.listen(subject, () => undefined));
+  try {
+    await admitted(transport, subjects.noWorker, `a worker ('${name}') of the cluster '${cluster}'`);
+  } finally {
+    for (const stop of stops) stop();
   }
 }
 

@@ -57,6 +57,11 @@ export class Subjects {
     return `${this.#prefix}.worker.${id}`;
   }
 
+  /** No worker's: who may send there is let be a worker. */
+  get noWorker(): string {
+    return this.worker(nobody);
+  }
+
   /** Signals for a worker itself, by its id. */
   control(id: string): string {
     return `${this.#prefix}.control.${id}`;
@@ -77,6 +82,11 @@ export class Subjects {
   /** Frames for a worker from who is none. `word`: of who sends, see `wordOf`. */
   door(party: Party, id: string, word: string): string {
     return `${this.#prefix}.${doorNames[party]}.${id}.${word}`;
+  }
+
+  /** A door of no worker: who may send there may send to those of all workers. */
+  noDoor(party: Party, word: string): string {
+    return this.door(party, nobody, word);
   }
 
   /** Questions for the view and hints of absent workers: for one worker, or (undefined) for the one that runs the service. */

@@ -28,6 +28,11 @@ export interface Transport {
   onAbsent(tell: (subject: string) => void): () => void;
   /** Be told when the connection is there again after it was lost: what was sent meanwhile may be gone. */
   onRestored(tell: () => void): () => void;
+  /**
+   * Resolves when the server knows of everything that is listened to. Rejects with `transport-failed` if it does not let this login
+   * listen to one of them, or send to `sendTo`. Absent: there are no logins, and nobody is refused anything.
+   */
+  ready?(sendTo?: string): Promise<void>;
   close(): Promise<void>;
 }
 

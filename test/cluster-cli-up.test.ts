@@ -3,7 +3,7 @@
  *
  * Time limit: 240 s.
  */
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isAlive } from '../runtime/cli/cluster-note.ts';
@@ -104,7 +104,7 @@ cli(
     const transport = await openNats({ servers: nats }, environment);
     for (const subject of [subjects.views, subjects.service, subjects.asks('w1')])
       transport.send(subject, new Uint8Array(1));
-    await comesTrue('all are refused', () => noted.count(/does not let this user publish/) === 3);
+    await comesTrue('all are refused', () => noted.count(/does not let this login publish/) === 3);
     await transport.close();
   },
 );
@@ -129,11 +129,47 @@ cli('servers that are killed come back, with what they kept', async () => {
   assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
 });
 
-cli('a worker that is drained stays away', async () => {
+cli('a worker that is drained stays away, and comes back when it is asked for', async () => {
   assert.is((await json('drain', 'worker-3')).status, 'drained');
   await up.says({ status: 'left', worker: 'worker-3' });
   assert.is(((await json('view')).workers as unknown[]).length, 2);
   assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+  // No other one is named in its place.
+  const again = await run('drain', 'worker-3');
+  failed(again, 3, /no worker 'worker-3'.*\n.*it may have left; there are: worker-1, worker-2\n/);
+  assert.not.match(again.err, /did you mean/);
+  failed(await run('start', 'worker-9'), 3, /no worker 'worker-9'/);
+  assert.is((await json('start', 'worker-1')).status, 'running');
+  const started = await json('start', 'worker-3');
+  assert.equal([started.status, started.worker], ['started', 'worker-3']);
+  assert.is((await up.says({ status: 'ready', worker: 'worker-3' })).pid, started.pid);
+  assert.is((await json('ready', '--name', 'worker-3')).isReady, true);
+  failed(await skerry.run('start', 'worker-3', '--data', join(temporary, 'none')), 3, /No skerry up runs on/);
+});
+
+cli('a login of an application is not taken for a sick cluster: each command says what it needs', async () => {
+  const { nats } = JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { nats: string };
+  for (const words of [
+    ['view'],
+    ['list'],
+    ['call', 'stock/tea', 'available'],
+    ['drain', 'worker-1'],
+    ['ready', '--name', 'x'],
+  ]) {
+    const ran = await skerry.run(...words, '--nats', nats);
+    failed(
+      ran,
+      1,
+      /^skerry: This login may not be a tool of the cluster 'main': NATS does not let .*\n +commands log in as a tool/,
+    );
+    assert.is(ran.err.split('\n').length, 3, ran.err);
+    assert.not.match(ran.err, /allow/);
+  }
+  const doctor = await skerry.run('doctor', '--nats', nats);
+  assert.is(doctor.code, 1);
+  assert.match(doctor.out, /WRONG +cluster +This login may not be a tool/);
+  const worker = await skerry.run('worker', appPath, '--nats', nats, '--store', join(temporary, 'store'));
+  failed(worker, 1, /This login may not be a worker/);
 });
 
 cli('Ctrl-C drains all and ends the servers; started again everything is there', async () => {
@@ -142,9 +178,40 @@ cli('Ctrl-C drains all and ends the servers; started again everything is there',
   assert.is(ended.code, 0, ended.err);
   assert.match(ended.out, /\{"status":"closed"\}\n$/);
   assert.is(servers.some(isAlive), false);
+  await saysHowToStart();
   up = begin();
   await up.says({ status: 'running' });
   assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+});
+
+/** What commands say of the folder of a cluster that has stopped: only its own Redis could read what is stored. */
+async function saysHowToStart(): Promise<void> {
+  assert.not.match(await readFile(join(data, 'cluster.json'), 'utf8'), /nats:\/\//);
+  for (const words of [
+    ['get', 'stock/tea'],
+    ['list'],
+    ['log', 'stock/tea'],
+    ['dead', 'list'],
+    ['call', 'stock/tea', 'available'],
+    ['doctor'],
+    ['view'],
+  ])
+    failed(
+      await run(...words),
+      4,
+      /The cluster of .*app\.ts on .* is stopped\n.*start it with skerry up .*app\.ts --data /,
+    );
+}
+
+cli('a folder of which both run and up have made use is that of the last one', async () => {
+  const both = join(temporary, 'both');
+  await mkdir(both);
+  const note = { skerry: 1, pid: 0, nats: '', tools: '', cluster: 'main', app: appPath, servers: {}, hasData: true };
+  await writeFile(join(both, 'cluster.json'), JSON.stringify(note), { mode: 0o600 });
+  failed(await skerry.run('list', '--data', both), 4, /is stopped/);
+  const app = await skerry.start(appPath, both);
+  await app.end('SIGTERM');
+  assert.is((await skerry.run('list', '--data', both)).code, 0);
 });
 
 cli('an up that is killed takes its workers along; the next one ends the servers that it left', async () => {
@@ -153,6 +220,7 @@ cli('an up that is killed takes its workers along; the next one ends the servers
   await up.end('SIGKILL');
   await Promise.all(workers.map(untilGone));
   assert.ok(servers.every(isAlive));
+  failed(await run('get', 'stock/tea'), 4, /is stopped/);
   up = begin();
   await up.says({ status: 'running' });
   assert.is(servers.some(isAlive), false);

@@ -180,7 +180,7 @@ cli('what is asked wrongly is said, with what there is instead', async () => {
     [['call', 'stock/tea', 'reserve', '{"units":99}'], 1, /stock\/tea refused reserve: not enough stock\n/],
     [['get', 'stock/nothing'], 3, /stock\/nothing is not stored/],
     [['list', 'stocks'], 3, /no entity type 'stocks' here\n.*'stock'/],
-    [['drain', 'tow'], 3, /no worker 'tow' in the cluster 'main'\n.*did you mean 'two'\? there are: one, two/],
+    [['drain', 'tow'], 3, /no worker 'tow' in the cluster 'main'\n.*it may have left; there are: one, two\n/],
     [['pin', 'stock/tea', 'three'], 3, /no worker 'three'/],
     [['pin', 'game/1', 'two'], 3, /two does not host 'game'\n.*counter, sender, stock/],
     [['unpin', 'stock/tea'], 3, /stock\/tea is not pinned\n/],

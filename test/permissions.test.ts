@@ -184,16 +184,32 @@ test('turn.from has the identity that the server vouches for; a gateway opens cl
     assert.is(await who(api, '1'), 'client api');
   }));
 
-test('PM1: a login that is no gateway’s, no tool’s or another’s reaches nobody, and its process is told what to allow', () =>
+test('PM1: a login that is no gateway’s, no tool’s, no worker’s or another’s is told so before it calls, and not to take more rights', () =>
   withCluster(async ({ enter }) => {
-    const options = [{ as: 'gateway' }, { identity: 'api' }, { as: 'tool' }] as const;
-    const calls = options.map(async (one) => {
-      const remote = await enter('ada', one);
-      return rejects(remote.entity(Tally, 'x').count(undefined, { deadlineMs: 500 }), 'deadline');
-    });
-    await Promise.all(calls);
-    for (const door of ['gate', 'call', 'tool'])
-      assert.match(noted.text, new RegExp(`does not let this user publish to 'skerry\\.main\\.${door}\\.`));
+    const before = noted.count(/does not let this login/);
+    for (const [user, one, what] of [
+      ['ada', { as: 'gateway' }, /may not be a gateway of the cluster 'main' that calls as 'ada'/],
+      ['ada', { identity: 'api' }, /may not be a client of the cluster 'main' that calls as 'api'/],
+      ['ada', { as: 'tool' }, /may not be a tool/],
+      ['api', { as: 'tool' }, /may not be a tool/],
+      ['tool', {}, /may not be a client/],
+      ['tool', { as: 'gateway' }, /may not be a gateway/],
+    ] as const) {
+      const error = await rejects(enter(user, one), 'denied', what);
+      assert.is(error.effect, 'none');
+      assert.not.match(error.message, /allow/);
+    }
+    const cluster = { behaviours: [tallyWith()], store: new MemoryStore({ partitions: 16 }), name: 'c' };
+    for (const user of ['ada', 'api', 'tool'] as const) {
+      const nats = { servers: server.url, user, password: `${user}-secret` };
+      const joining = serve({ ...cluster, nats, environment: noted.environment });
+      await rejects(joining, 'denied', /may not be a worker \('c'\) of the cluster 'main'/);
+    }
+    const elsewhere = { servers: server.url, user: 'ada', password: 'ada-secret' };
+    const other = connect({ nats: elsewhere, cluster: 'other', environment: noted.environment });
+    await rejects(other, 'denied', /may not be a client of the cluster 'other'/);
+    assert.not.match(noted.text, /allow it/);
+    assert.ok(noted.count(/does not let this login/) <= before + 12, 'the log says each thing once');
   }));
 
 test('P5: one key of two identities is two calls, whoever was first', () =>

@@ -89,7 +89,10 @@ function show(given: Given, { status, output: value, hold, holdMs }: Answer): vo
   if (value !== undefined && value !== null) output.line(prettyJson(value, output.width));
   const token = shellWord(jsonText(hold));
   const folder = given.options.data === undefined ? '' : ` --data ${shellWord(given.folder)}`;
-  const where = clusterOf(given)?.words ?? folder;
+  // The hold is this identity's: nobody else may end it.
+  const identity = optionText(given, 'identity');
+  const asWhom = identity === undefined ? '' : ` --identity ${shellWord(identity)}`;
+  const where = `${clusterOf(given)?.words ?? folder}${asWhom}`;
   output.line(
     `Accepted. Without one of these it is cancelled by itself after ${span(holdMs ?? defaultLimits.holdMs)}:`,
   );

@@ -1,13 +1,14 @@
 /**
  * The note that `skerry up` leaves in its data folder: where the cluster is that runs there, for other commands of the
- * same user, and for its applications. It holds logins of that NATS: nobody else may read it.
+ * same user, and for its applications. It holds logins of that NATS: nobody else may read it. When the cluster has stopped it
+ * says so, and what ran: its data is not where commands could read it.
  */
 import { existsSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { CliError } from './failure.ts';
 
 export interface ClusterNote {
-  /** Of `skerry up`. */
+  /** Of `skerry up`; 0: it has stopped. */
   readonly pid: number;
   /** As applications log in. */
   readonly nats: string;
@@ -18,6 +19,8 @@ export interface ClusterNote {
   readonly app: string;
   /** Servers that were started for it, by their names. */
   readonly servers: Readonly<Record<string, number>>;
+  /** Its entities are in this folder, in a Redis of its own. */
+  readonly hasData: boolean;
 }
 
 const noteFormat = 1;
@@ -37,10 +40,15 @@ export function removeClusterNote(folder: string): void {
   rmSync(notePath(folder), { force: true });
 }
 
+/** What is left of the note when the cluster stops: no logins. */
+export function noteStopped(folder: string, note: ClusterNote): void {
+  writeClusterNote(folder, { ...note, pid: 0, nats: '', tools: '', servers: {} });
+}
+
 /** The cluster that runs on this folder; undefined: none does. Throws for a note that is not this user's. */
 export function clusterNote(folder: string): ClusterNote | undefined {
   const note = lastClusterNote(folder);
-  return note !== undefined && isAlive(note.pid) ? note : undefined;
+  return note !== undefined && note.pid > 0 && isAlive(note.pid) ? note : undefined;
 }
 
 /** The note, also of a cluster that was killed. */
@@ -62,7 +70,7 @@ function parseNote(text: string): ClusterNote | undefined {
   } catch {
     return undefined;
   }
-  const { skerry, pid, nats, tools, cluster, app, servers } = (note ?? {}) as Record<string, unknown>;
+  const { skerry, pid, nats, tools, cluster, app, servers, hasData } = (note ?? {}) as Record<string, unknown>;
   if (skerry !== noteFormat || typeof pid !== 'number' || typeof nats !== 'string') return undefined;
   if (typeof cluster !== 'string' || typeof app !== 'string') return undefined;
   const pids = Object.entries((servers ?? {}) as Record<string, unknown>).filter(
@@ -75,6 +83,7 @@ function parseNote(text: string): ClusterNote | undefined {
     cluster,
     app,
     servers: Object.fromEntries(pids),
+    hasData: hasData === true,
   };
 }
 

@@ -15,7 +15,7 @@ export const drain: Command = {
     ...clusterOptions,
   ],
   notes: [
-    'Waits until it has left. No call fails: others take its partitions over, one after the other, with what is in memory. Whatever restarts ended processes restarts this one too; skerry up does not.',
+    'Waits until it has left. No call fails: others take its partitions over, one after the other, with what is in memory. Whatever restarts ended processes restarts this one too; skerry up does not, until skerry start asks it to.',
     'With --json: {"status":"drained","worker","partitions","ms"}.',
   ],
   examples: ['skerry drain worker-2'],

@@ -20,7 +20,6 @@ import { openNats } from '../transports/nats.ts';
 import type { Given } from './command.ts';
 import { CliError } from './failure.ts';
 import type { ClusterPlace } from './place.ts';
-import { suggestion } from './suggest.ts';
 
 /** For how long a view is waited for, and for the answer of one worker, ms. */
 const connectMs = 5_000;
@@ -62,12 +61,11 @@ export class LiveCluster {
   /** Throws `not-found`, with what there is. */
   worker(name: string): WorkerEntry {
     const found = this.view.workers.find((worker) => worker.name === name);
+    const names = this.view.workers.map((worker) => worker.name);
     if (found !== undefined) return found;
     throw new CliError('not-found', `There is no worker '${name}' in the cluster '${this.place.cluster}'`, {
-      advice: suggestion(
-        name,
-        this.view.workers.map((worker) => worker.name),
-      ),
+      // No name is guessed: the one that is meant may have left, and another one would be drained in its place.
+      advice: `it may have left; there ${names.length === 1 ? 'is' : 'are'}: ${names.join(', ')}`,
     });
   }
 
@@ -131,7 +129,11 @@ export async function withCluster<Result>(
   try {
     const identity = typeof given.options.identity === 'string' ? given.options.identity : '';
     const { cluster } = place;
-    const remote = await connect({ transport, environment, cluster, as: 'tool', identity, timeoutMs: connectMs });
+    const remote = await connect({ transport, environment, cluster, as: 'tool', identity, timeoutMs: connectMs }).catch(
+      (error: unknown) => {
+        throw notAdmitted(error);
+      },
+    );
     const asking = new Asking({ environment, transport, subjects: new Subjects(place.cluster) });
     try {
       return await body(new LiveCluster(place, remote, asking, environment));
@@ -142,6 +144,16 @@ export async function withCluster<Result>(
   } finally {
     await transport.close();
   }
+}
+
+/** An application's login, for instance, with which all workers would seem to be silent. */
+function notAdmitted(error: unknown): unknown {
+  if (!isSkerryError(error, 'denied')) return error;
+  return new CliError('denied', error.message, {
+    cause: error,
+    advice:
+      'commands log in as a tool: on the folder of skerry up without --nats, else with the login that skerry permissions calls tool',
+  });
 }
 
 /** Whether the server lets this login hear what is only for workers: then nobody is kept from anything, or it is a worker's. */

@@ -23,6 +23,7 @@ import { permissions } from './permissions.ts';
 import { pin, unpin } from './pin.ts';
 import { ready } from './ready.ts';
 import { run } from './run.ts';
+import { start } from './start.ts';
 import { up } from './up.ts';
 import { view } from './view.ts';
 import { where } from './where.ts';
@@ -43,6 +44,7 @@ const commands: readonly Command[] = [
   view,
   where,
   drain,
+  start,
   pin,
   unpin,
   ready,

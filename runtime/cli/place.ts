@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import type { NatsOptions } from '../transports/nats.ts';
 import { shownPath } from './app.ts';
-import { clusterNote } from './cluster-note.ts';
+import { type ClusterNote, clusterNote, lastClusterNote } from './cluster-note.ts';
 import type { Given, Option } from './command.ts';
 import { shellWord } from './escape.ts';
 import { CliError } from './failure.ts';
@@ -52,7 +52,7 @@ export function variableOf(name: string): string {
   return `SKERRY_${name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
 }
 
-/** Undefined: the data folder. Throws a usage error where both are named. */
+/** Undefined: the data folder. Throws a usage error where both are named, and `closed` where that folder is of a cluster that has stopped. */
 export function clusterOf(given: Given): ClusterPlace | undefined {
   const isFolderNamed = typeof given.options.data === 'string';
   const isClusterNamed = typeof given.options.nats === 'string';
@@ -61,13 +61,29 @@ export function clusterOf(given: Given): ClusterPlace | undefined {
   const url = isFolderNamed ? undefined : setting(given, 'nats');
   if (url !== undefined) return placeOf(given, url);
   const note = clusterNote(given.folder);
-  if (note === undefined) return undefined;
+  if (note === undefined) return requireNoneStopped(given);
   if (note.nats === '')
     throw new CliError('closed', `${shownPath(note.app)} is just starting on ${given.folder}`, {
       advice: 'try again in a moment',
     });
   const words = isFolderNamed ? ` --data ${shellWord(given.folder)}` : '';
   return { nats: { servers: note.tools }, cluster: note.cluster, shown: withoutLogin(note.nats), words };
+}
+
+/** What a cluster has stored only its own servers can read. */
+function requireNoneStopped({ folder }: Given): undefined {
+  const last = lastClusterNote(folder);
+  if (last === undefined) return undefined;
+  throw new CliError('closed', `The cluster of ${shownPath(last.app)} on ${shownPath(folder)} is stopped`, {
+    advice: last.hasData
+      ? `its entities are in the Redis of that folder: start it with ${upWords(last, folder)}, then ask again`
+      : `start it with skerry up as before, then ask again; or name the cluster with --nats`,
+  });
+}
+
+function upWords({ app, cluster }: ClusterNote, folder: string): string {
+  const name = cluster === 'main' ? '' : ` --cluster ${cluster}`;
+  return `skerry up ${shellWord(shownPath(app))} --data ${shellWord(folder)}${name}`;
 }
 
 /** The same for commands that have no use for a data folder. */

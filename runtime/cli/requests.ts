@@ -28,6 +28,7 @@ export type AppRequest =
     }
   | { readonly ask: 'confirm' | 'cancel'; readonly hold: Hold; readonly deadlineMs?: number }
   | { readonly ask: 'dead-retry' | 'dead-drop'; readonly address: string; readonly id: string }
+  | { readonly ask: 'start-worker'; readonly worker: string }
   | { readonly ask: 'outbox-drop'; readonly address: string; readonly partner: string; readonly seq: number };
 
 /** What is asked: an app of this process, or of a cluster somewhere else. */
@@ -64,6 +65,8 @@ export async function answer(app: AskedApp, request: AppRequest): Promise<unknow
       return resolveDead(app, request);
     case 'outbox-drop':
       return dropMessage(app, request);
+    case 'start-worker':
+      throw new CliError('usage', 'An app on a data folder has no workers to start: skerry up has');
   }
 }
 
@@ -196,6 +199,8 @@ export function requestOf(value: unknown): AppRequest {
     case 'dead-retry':
     case 'dead-drop':
       return { ask: given.ask, address: textOf(given.address), id: textOf(given.id) };
+    case 'start-worker':
+      return { ask: 'start-worker', worker: textOf(given.worker) };
     case 'outbox-drop': {
       const { ask, address, partner, seq } = given;
       return { ask, address: textOf(address), partner: textOf(partner), seq: numberOf(seq) };

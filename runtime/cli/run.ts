@@ -4,7 +4,7 @@ import { basename } from 'node:path';
 import { type Cluster, embed } from '../embed.ts';
 import { machineEnvironment } from '../environment.ts';
 import { type App, loadApp, shownPath } from './app.ts';
-import { clusterNote } from './cluster-note.ts';
+import { clusterNote, lastClusterNote, removeClusterNote } from './cluster-note.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
 import { greet } from './control-client.ts';
@@ -35,6 +35,7 @@ async function runApp(given: Given): Promise<number> {
   const { folder, output } = given;
   const workers = workerCount(given);
   const app = await loadApp(given.args[0] ?? '');
+  refuseCluster(folder);
   const other = await greet(folder);
   if (other !== undefined)
     throw new CliError(
@@ -43,16 +44,15 @@ async function runApp(given: Given): Promise<number> {
       { advice: 'stop it first, or name another folder with --data' },
     );
   const stopping = new Stopping(given);
-  const cluster = clusterNote(folder);
-  if (cluster !== undefined)
-    throw new CliError('store-in-use', `skerry up runs a cluster on ${shownPath(folder)}, in process ${cluster.pid}`, {
-      advice: 'call that one, or name another folder with --data',
-    });
+  if (lastClusterNote(folder)?.hasData === true)
+    output.note(`${shownPath(folder)} also holds entities of skerry up, in its Redis: this app has its own`);
   const store = await openWaiting(folder, 'skerry run', given.environment);
   try {
     const environment = machineEnvironment(output.log('warn'));
     const cluster = await embed({ behaviours: app.behaviours, limits: app.limits, store, workers, environment });
     remember(folder, app.path, app.behaviours);
+    // From here on the folder is this app's: commands look into it.
+    removeClusterNote(folder);
     const control = await startControl(given, cluster, app);
     announce(given, app, workers);
     await watch(given, cluster.workers, stopping.asked);
@@ -66,6 +66,14 @@ async function runApp(given: Given): Promise<number> {
   if (output.isJson) output.json({ status: 'closed' });
   else output.line('closed');
   return 0;
+}
+
+function refuseCluster(folder: string): void {
+  const cluster = clusterNote(folder);
+  if (cluster === undefined) return;
+  throw new CliError('store-in-use', `skerry up runs a cluster on ${shownPath(folder)}, in process ${cluster.pid}`, {
+    advice: 'call that one, or name another folder with --data',
+  });
 }
 
 function workerCount(given: Given): number {

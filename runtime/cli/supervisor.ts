@@ -2,26 +2,22 @@
  * The processes of `skerry up`: workers under stable names, started again when they crash.
  *
  *     starting ─▶ ready ─▶ crashed ─▶ pause, twice as long each time ─▶ starting …
- *                   └─▶ left (drained): stays away
+ *                   └─▶ left (drained): stays away, until it is brought back
  *
  * A worker that cannot even start for a reason that will not go away (an app that does not load, a wrong option) ends
  * everything, if none of them ever started.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Environment } from '../environment.ts';
+import { CliError } from './failure.ts';
 import { linesOf } from './lines.ts';
 import { nodeOptions } from './programs.ts';
+import { suggestion } from './suggest.ts';
 import type { FromWorker } from './worker.ts';
 
 export type SupervisorEvent =
   | { readonly kind: 'started'; readonly worker: string; readonly pid: number }
-  | {
-      readonly kind: 'ready';
-      readonly worker: string;
-      readonly pid: number;
-      readonly partitions: number;
-      readonly isAuthorising: boolean;
-    }
+  | { readonly kind: 'ready'; readonly worker: string; readonly pid: number; readonly isAuthorising: boolean }
   | { readonly kind: 'line'; readonly worker: string; readonly text: string }
   | {
       readonly kind: 'crashed';
@@ -104,17 +100,18 @@ export class Supervisor {
     for (const stream of [child.stdout, child.stderr])
       if (stream !== null) linesOf(stream, (text) => tell({ kind: 'line', worker: name, text }));
     child.on('message', (said) => {
-      const { status, partitions, isAuthorising } = said as Partial<FromWorker>;
-      if (status === 'ready') this.#ready(worker, Number(partitions), isAuthorising === true);
+      const { status, isAuthorising } = said as Partial<FromWorker>;
+      if (status === 'ready') this.#ready(worker, isAuthorising === true);
     });
     child.on('error', () => undefined);
     child.on('close', (code, signal) => this.#closed(worker, code, signal));
   }
 
-  #ready(worker: Worker, partitions: number, isAuthorising: boolean): void {
+  /** How many partitions it has is not said: the next one that gets ready takes some of them. */
+  #ready(worker: Worker, isAuthorising: boolean): void {
     this.#hasBeenReady = true;
     worker.readyAt = this.#parts.environment.now();
-    this.#parts.tell({ kind: 'ready', worker: worker.name, pid: worker.child?.pid ?? 0, partitions, isAuthorising });
+    this.#parts.tell({ kind: 'ready', worker: worker.name, pid: worker.child?.pid ?? 0, isAuthorising });
   }
 
   #closed(worker: Worker, code: number | null, signal: NodeJS.Signals | null): void {
@@ -137,6 +134,22 @@ export class Supervisor {
 
   #endIfAllLeft(): void {
     if (this.#workers.every(({ state }) => state === 'left')) this.#end(0);
+  }
+
+  /** Starts a worker again that has left. Throws `not-found`, `closed`. */
+  bringBack(name: string): { readonly status: 'started' | 'running'; readonly worker: string; readonly pid: number } {
+    const worker = this.#workers.find((one) => one.name === name);
+    if (worker === undefined) {
+      const advice = suggestion(name, this.#parts.names);
+      throw new CliError('not-found', `skerry up has no worker '${name}' here`, { advice });
+    }
+    if (this.#isStopping) throw new CliError('closed', 'skerry up is draining all workers, and ends');
+    const isNew = worker.state === 'left';
+    if (isNew) {
+      worker.crashCount = 0;
+      this.#start(worker);
+    }
+    return { status: isNew ? 'started' : 'running', worker: name, pid: worker.child?.pid ?? 0 };
   }
 
   /** Drain all; `ended` resolves when they have left. */

@@ -79,7 +79,7 @@ function textsOf(event: SupervisorEvent): string[] {
     case 'started':
       return [];
     case 'ready':
-      return [`ready: ${event.partitions} partitions · process ${event.pid}`];
+      return [`ready · process ${event.pid}`];
     case 'left':
       return ['left'];
     case 'crashed':

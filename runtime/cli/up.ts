@@ -1,13 +1,23 @@
 /** `skerry up`: a cluster on this machine: workers as processes, looked after, and servers of its own where none are named. */
 import { existsSync, mkdirSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { checkedCluster } from '../subjects.ts';
 import { shownPath } from './app.ts';
-import { clusterNote, lastClusterNote, removeClusterNote, writeClusterNote } from './cluster-note.ts';
+import {
+  type ClusterNote,
+  clusterNote,
+  lastClusterNote,
+  noteStopped,
+  removeClusterNote,
+  writeClusterNote,
+} from './cluster-note.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
-import { CliError } from './failure.ts';
+import { type Control, serveControl } from './control-server.ts';
+import { CliError, failureOf } from './failure.ts';
+import { hasData } from './folder.ts';
 import { clusterOptions, setting, variableOf } from './place.ts';
+import type { AppRequest } from './requests.ts';
 import { endLeftOvers, OwnServer, requirePrograms, type ServerName } from './servers.ts';
 import { Stopping } from './stopping.ts';
 import { partitionsOf, storeOptions } from './stores.ts';
@@ -28,7 +38,7 @@ export const up: Command = {
   ],
   notes: [
     'Without --nats and --store it starts a nats-server and a redis-server of its own, which must be installed: on free ports of this machine, with what they keep in the data folder (Redis writes its log every second), and ends them with itself. Other commands find the cluster by that folder.',
-    'Workers are called worker-1, worker-2, … One that crashes is started again, after a pause that doubles with each crash; one that was drained stays away. Ctrl-C drains all; a second one ends everything at once, which loses nothing that was acknowledged and flushed.',
+    'Workers are called worker-1, worker-2, … One that crashes is started again, after a pause that doubles with each crash; one that was drained stays away until skerry start brings it back. Ctrl-C drains all; a second one ends everything at once, which loses nothing that was acknowledged and flushed.',
   ],
   examples: ['skerry up app.ts --workers 4', 'skerry up app.ts --nats localhost --store redis://localhost'],
   run: runUp,
@@ -46,7 +56,7 @@ async function runUp(given: Given): Promise<number> {
     (name) => setting(given, name === 'nats' ? 'nats' : 'store') === undefined,
   );
   requirePrograms(own);
-  await takeFolder(given);
+  await takeFolder(given, own.includes('redis'));
   return new Run(given, app).run(own, count);
 }
 
@@ -56,6 +66,7 @@ class Run {
   readonly #app: string;
   readonly #servers: OwnServer[] = [];
   #supervisor: Supervisor | undefined;
+  #control: Control | undefined;
 
   constructor(given: Given, app: string) {
     this.#given = given;
@@ -71,16 +82,29 @@ class Run {
       this.#note();
       const teller = new Teller(this.#given, { names: namesOf(count), app: this.#app, variables: this.#variables });
       const supervisor = this.#supervise(count, teller);
+      await this.#startControl(supervisor);
       const code = await Promise.race([supervisor.ended, stopping.asked]);
       if (code === undefined) teller.say(`draining ${count === 1 ? '1 worker' : `${count} workers`} …`);
+      this.#control?.stop();
       supervisor.stop();
       const last = await supervisor.ended;
       if (output.isJson) output.json({ status: 'closed' });
       else output.line('closed');
       return code ?? last;
     } finally {
-      for (const server of this.#servers.reverse()) await server.stop();
-      removeClusterNote(this.#given.folder);
+      await this.#control?.close();
+      for (const server of [...this.#servers].reverse()) await server.stop();
+      this.#noteStopped();
+    }
+  }
+
+  /** Without its socket only `skerry start` does not work. */
+  async #startControl(supervisor: Supervisor): Promise<void> {
+    const { folder, output } = this.#given;
+    try {
+      this.#control = await serveControl(folder, async (request) => bringBack(supervisor, request));
+    } catch (error) {
+      output.note(`warning: skerry start cannot ask this process: ${failureOf(error).message}`);
     }
   }
 
@@ -107,7 +131,7 @@ class Run {
   #endAtOnce(): void {
     this.#supervisor?.kill();
     for (const server of this.#servers) server.kill();
-    removeClusterNote(this.#given.folder);
+    this.#noteStopped();
   }
 
   /** What a worker is told: through its environment, where no other user sees logins. */
@@ -123,12 +147,31 @@ class Run {
 
   /** So that other commands find it by the folder; certificates and files of logins they must be given again. */
   #note(): void {
+    writeClusterNote(this.#given.folder, this.#noteNow);
+  }
+
+  /** What has never run here leaves no note. */
+  #noteStopped(): void {
+    const note = this.#noteNow;
+    if (this.#supervisor === undefined && !note.hasData) removeClusterNote(this.#given.folder);
+    else noteStopped(this.#given.folder, note);
+  }
+
+  get #noteNow(): ClusterNote {
     const { SKERRY_NATS: given = '', SKERRY_CLUSTER: cluster = 'main' } = this.#variables;
     const own = this.#servers.find(({ name }) => name === 'nats');
     const [nats, tools] = [own?.urlOf('gateway') ?? given, own?.urlOf('tool') ?? given];
     const servers = Object.fromEntries(this.#servers.map(({ name, pid }) => [name, pid]));
-    writeClusterNote(this.#given.folder, { pid: process.pid, app: this.#app, cluster, nats, tools, servers });
+    const hasData = setting(this.#given, 'store') === undefined && existsSync(join(this.#given.folder, 'redis'));
+    return { pid: process.pid, app: this.#app, cluster, nats, tools, servers, hasData };
   }
+}
+
+/** What `skerry start` asks; everything else is asked of the workers. */
+function bringBack(supervisor: Supervisor, request: AppRequest): unknown {
+  if (request.ask !== 'start-worker')
+    throw new CliError('usage', 'skerry up answers start alone; its workers are asked over NATS');
+  return supervisor.bringBack(request.worker);
 }
 
 const passedOn = [
@@ -156,13 +199,15 @@ function workerCount(given: Given): number {
 }
 
 /** Nobody else's, and nothing left in it that still runs. */
-async function takeFolder({ folder, environment }: Given): Promise<void> {
+async function takeFolder({ folder, environment, output }: Given, isOwnStore: boolean): Promise<void> {
   const other = clusterNote(folder);
   if (other !== undefined)
     throw new CliError('store-in-use', `${shownPath(other.app)} is up on ${folder} already, in process ${other.pid}`, {
       advice: 'stop it first, or name another folder with --data',
     });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  if (hasData(folder) && isOwnStore)
+    output.note(`${shownPath(folder)} also holds entities of skerry run: the cluster has its own, in a Redis`);
   const last = lastClusterNote(folder);
   if (last !== undefined) await endLeftOvers(folder, last.servers, environment);
 }

@@ -99,7 +99,6 @@ function optionsOf(given: Given, name: string | undefined) {
 /** What a worker tells the `skerry up` that started it. */
 export interface FromWorker {
   readonly status: 'ready';
-  readonly partitions: number;
   /** Whether its app exports a hook that decides who may do what. */
   readonly isAuthorising: boolean;
 }
@@ -170,7 +169,7 @@ function sayWhyNotReady({ after, log }: Environment, { name, id, view, member }:
 function tellReady({ output }: Given, { served, app, place }: Pick<Living, 'served' | 'app' | 'place'>): void {
   const partitions = served.member.worker.partitions.length;
   const isAuthorising = app.authorise !== undefined;
-  if (isSupervised()) return void process.send?.({ status: 'ready', partitions, isAuthorising } satisfies FromWorker);
+  if (isSupervised()) return void process.send?.({ status: 'ready', isAuthorising } satisfies FromWorker);
   if (output.isJson)
     return output.json({
       status: 'ready',

@@ -14,7 +14,8 @@
  * - NT1 Nothing that was sent before a connection was lost is sent again, and what is sent while there is none is dropped.
  * - NT2 A connection that is lost is tried for until there is one again, whatever the reasons of failures.
  * - NT3 Nothing is sent to a subject with a space, an end of line or a wildcard: in the protocol it would be a command.
- * - NT4 What a server refuses to a connection is logged, with what to allow.
+ * - NT4 What a server refuses to a connection is told to who asks (`ready`), else logged. What is said never asks to give this login
+ *   more rights: mostly it is the wrong one.
  */
 import { errorText, isSkerryError, SkerryError } from '../../core/errors.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
@@ -29,14 +30,14 @@ import {
   type Subscription,
 } from './nats-connection.ts';
 import { isSubject, type NatsOptions, type NatsPlan, planOf } from './nats-options.ts';
+import { NatsRefusals } from './nats-refusals.ts';
 import { ServerRing } from './nats-servers.ts';
 import { Outflow } from './outflow.ts';
 
 export type { NatsOptions };
 
 export interface NatsTransport extends Transport {
-  /** Resolves when the server knows of everything that is listened to; rejects if it refuses one. */
-  ready(): Promise<void>;
+  ready(sendTo?: string): Promise<void>;
   /** Frames that were dropped, for want of a connection or of room. */
   readonly droppedCount: number;
 }
@@ -54,7 +55,7 @@ const pauseMs = { first: 50, most: 2_000 };
 const closeMs = 1_000;
 /** Of a frame on the wire, besides its bytes and subjects. */
 const overheadBytes = 32;
-const refusalCountMax = 100;
+const nothing = new Uint8Array(0);
 
 /** Connects; rejects with `transport-failed` if none of the servers can be reached or lets us in. */
 export async function openNats(
@@ -92,7 +93,7 @@ class NatsLink implements NatsTransport {
   readonly #restoredTellers = new Set<() => void>();
   /** Subjects of which it was asked in this while whether somebody listens. */
   readonly #asked = new Set<string>();
-  readonly #refusals = new Set<string>();
+  readonly #refusals: NatsRefusals;
   #connection: NatsConnection | undefined;
   #outflow: Outflow;
   #redialing: Promise<void> = Promise.resolve();
@@ -106,6 +107,7 @@ class NatsLink implements NatsTransport {
 
   constructor(parts: LinkParts, connection: NatsConnection) {
     this.#parts = parts;
+    this.#refusals = new NatsRefusals(parts.environment.log);
     this.#inbox = `${parts.plan.inboxPrefix}.${parts.environment.newId()}`;
     this.#outflow = new Outflow(parts.plan.bufferBytesMax);
     this.#frameBytesMax = Math.min(parts.plan.bufferBytesMax, connection.info?.max_payload ?? 0);
@@ -172,15 +174,28 @@ class NatsLink implements NatsTransport {
     return () => void this.#restoredTellers.delete(tell);
   }
 
-  async ready(): Promise<void> {
+  async ready(sendTo = ''): Promise<void> {
+    let unsendable: string | undefined;
+    this.#refusals.ask(sendTo);
+    try {
+      await this.#known(sendTo);
+    } finally {
+      unsendable = this.#refusals.answerOf(sendTo);
+    }
+    const refusal = [...this.#listenings].find((one) => one.refusal !== undefined)?.refusal ?? unsendable;
+    if (refusal !== undefined) throw new SkerryError('transport-failed', refusal);
+  }
+
+  async #known(sendTo: string): Promise<void> {
     for (;;) {
       if (this.#closing !== undefined) throw new SkerryError('closed', 'The connection to NATS is closed');
+      if (sendTo !== '') this.send(sendTo, nothing);
       const connection = this.#connection;
       if (connection === undefined) await this.#redialing;
       else if (await this.#isAnswered(connection)) break;
     }
-    const refused = [...this.#listenings].find(({ refusal }) => refusal !== undefined);
-    if (refused?.refusal !== undefined) throw new SkerryError('transport-failed', refused.refusal);
+    // What the library read before the answer it may hand out after it.
+    await new Promise<void>((resolve) => this.#parts.environment.soon(resolve));
   }
 
   close(): Promise<void> {
@@ -226,7 +241,7 @@ class NatsLink implements NatsTransport {
     this.#parts.ring.learn(connection.info?.connect_urls ?? []);
     connection.subscribe(`${this.#inbox}.>`, {
       callback: (error, message) => {
-        if (error !== null) this.#refused(error);
+        if (error !== null) this.#refused(error, false);
         else if (this.#isCurrent(connection)) this.#answeredAbout(message);
       },
     });
@@ -244,7 +259,7 @@ class NatsLink implements NatsTransport {
     listening.refusal = undefined;
     listening.subscription = connection.subscribe(listening.subject, {
       callback: (error, message) => {
-        if (error !== null) listening.refusal = this.#refused(error);
+        if (error !== null) listening.refusal = this.#refused(error, true);
         // A copy, since a slice would keep all that was read with it in memory.
         else if (this.#isCurrent(connection))
           this.#hand(() => listening.receive(new Uint8Array(message.data), message.subject));
@@ -365,20 +380,12 @@ class NatsLink implements NatsTransport {
       log.warn({ server: connection.getServer() }, 'this NATS server is about to stop; another is tried when it does');
     else if (status.type === 'error') {
       const { operation, subject } = status.permissionContext ?? {};
-      if (operation === 'publish') this.#sayRefused('publish to', subject ?? '');
+      if (operation === 'publish') this.#refusals.publish(subject ?? '');
       else if (operation === undefined) log.error({ code: status.data }, 'NATS reports an error');
     }
   }
 
-  #refused({ permissionContext }: NatsError): string {
-    return this.#sayRefused('subscribe to', permissionContext?.subject ?? 'a subject');
-  }
-
-  #sayRefused(what: string, subject: string): string {
-    const text = `NATS does not let this user ${what} '${subject}': allow it in the server's permissions`;
-    if (this.#refusals.has(text) || this.#refusals.size >= refusalCountMax) return text;
-    this.#refusals.add(text);
-    this.#parts.environment.log.error({ subject }, text);
-    return text;
+  #refused({ permissionContext }: NatsError, isListening: boolean): string {
+    return this.#refusals.subscribe(permissionContext?.subject ?? 'a subject', isListening);
   }
 }

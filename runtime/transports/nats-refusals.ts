@@ -1,0 +1,59 @@
+/**
+ * What a server does not permit to a login: told to who asks about it, else logged, once.
+ *
+ * Owns the words. They never ask to give this login more rights: mostly it is the wrong login, and who gave a client those of a
+ * gateway to be rid of the line would have it call in anybody's name.
+ */
+import type { Log } from '../log.ts';
+
+const countMax = 100;
+const advice = "log in as one that may: 'skerry permissions' prints who may do what";
+
+export class NatsRefusals {
+  readonly #log: Log;
+  readonly #said = new Set<string>();
+  /** Subjects of which somebody asks whether this login may send there, and what came of it. */
+  readonly #asked = new Map<string, string | undefined>();
+  #askerCount = 0;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Until `answerOf`, what is refused of this subject, and of what is listened to, is not logged. */
+  ask(subject: string): void {
+    this.#askerCount += 1;
+    if (subject !== '') this.#asked.set(subject, undefined);
+  }
+
+  /** Why nothing can be sent there; undefined: it can. */
+  answerOf(subject: string): string | undefined {
+    const answer = this.#asked.get(subject);
+    this.#asked.delete(subject);
+    this.#askerCount -= 1;
+    return answer;
+  }
+
+  publish(subject: string): void {
+    const text = textOf('publish to', subject);
+    if (this.#asked.has(subject)) this.#asked.set(subject, text);
+    else this.#say(text, subject);
+  }
+
+  /** `isListening`: who asks looks at what is listened to, too. */
+  subscribe(subject: string, isListening: boolean): string {
+    const text = textOf('subscribe to', subject);
+    if (!isListening || this.#askerCount === 0) this.#say(text, subject);
+    return text;
+  }
+
+  #say(text: string, subject: string): void {
+    if (this.#said.has(text) || this.#said.size >= countMax) return;
+    this.#said.add(text);
+    this.#log.error({ subject }, `${text}; ${advice}`);
+  }
+}
+
+function textOf(what: string, subject: string): string {
+  return `NATS does not let this login ${what} '${subject}'`;
+}
