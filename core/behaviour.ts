@@ -5,10 +5,30 @@
  */
 
 import type { Effect, EffectOutcome, EffectStub } from './effect.ts';
-import type { ActivityOf, AnyActivityOf, AnyEntity, Hold, Sender, StateOf } from './entity.ts';
+import {
+  type ActivityOf,
+  type AnyActivityOf,
+  type AnyEntity,
+  type Hold,
+  type Sender,
+  type StateOf,
+  typeIn,
+} from './entity.ts';
 import { SkerryError } from './errors.ts';
 import { durationProblem } from './limits.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from './operation.ts';
+import {
+  type Check,
+  checkOptions,
+  choice,
+  count,
+  described,
+  duration,
+  list,
+  type OptionTable,
+  record,
+  texts,
+} from './options.ts';
 
 /**
  * Who asked: another entity, a client (or an idempotency key) with its verified identity, '' for none, or the entity itself
@@ -160,7 +180,7 @@ export function answers<Contract extends AnyEntity, From extends AnyEntity>(
   from: From,
   handlers: AnswerHandlers<Contract, From>,
 ): AnswersFrom {
-  return { type: from.type, handlers: handlers as Readonly<Record<string, AnyHandler | undefined>> };
+  return { type: typeIn(from), handlers: handlers as Readonly<Record<string, AnyHandler | undefined>> };
 }
 
 export interface EffectHandler {
@@ -232,6 +252,23 @@ export interface BehaviourOptions {
   readonly labels?: readonly string[] | undefined;
 }
 
+const durability: Check = (value) =>
+  isDurability(value)
+    ? undefined
+    : `must be 'turn', 'none' or { intervalMs }, not ${typeof value === 'string' ? `'${value}'` : String(value)}`;
+
+const behaviourOptions: OptionTable<BehaviourOptions> = {
+  durability,
+  answers: list,
+  effects: list,
+  version: count(1),
+  upgrades: record,
+  horizonMs: duration,
+  historyMs: duration,
+  reads: choice('current', 'local'),
+  labels: texts,
+};
+
 /** What workers run for one entity type. */
 export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
   readonly contract: Contract;
@@ -261,10 +298,10 @@ export function behaviour<Contract extends AnyEntity>(
   handlers: Handlers<Contract> | (new (key: string) => Handlers<Contract>),
   options: BehaviourOptions = {},
 ): Behaviour<Contract> {
+  checkOptions(`the behaviour of '${typeIn(contract)}'`, options, behaviourOptions);
   const isClass = typeof handlers === 'function';
   const instantiate = isClass ? (key: string) => new handlers(key) : () => handlers;
   checkHandlers(contract, isClass ? handlers.prototype : handlers, isClass);
-  checkChoices(contract, options);
   checkUpgrades(contract, options);
   checkEffects(contract, options);
   checkDurations(contract, options);
@@ -286,7 +323,12 @@ export function behaviour<Contract extends AnyEntity>(
 }
 
 /** Fields of a class exist only on instances, so a class is checked for what its prototype can show. */
-function checkHandlers(contract: AnyEntity, handlers: object, isClass: boolean): void {
+function checkHandlers(contract: AnyEntity, handlers: unknown, isClass: boolean): void {
+  if (typeof handlers !== 'object' || handlers === null)
+    throw new SkerryError(
+      'invalid-definition',
+      `The behaviour of '${contract.type}' must be an object of functions or a class, not ${described(handlers)}`,
+    );
   for (const [name, operation] of Object.entries(contract.operations)) {
     const handler: unknown = Reflect.get(handlers, name);
     if (handler === undefined && isClass) continue;
@@ -306,21 +348,6 @@ function checkHandlers(contract: AnyEntity, handlers: object, isClass: boolean):
   }
 }
 
-/** What types refuse and JavaScript, or a setting that was read from somewhere, may give all the same. */
-function checkChoices(contract: AnyEntity, { durability, version, reads }: BehaviourOptions): void {
-  const choices: readonly (readonly [name: string, value: unknown, isSound: boolean, wanted: string])[] = [
-    ['durability', durability, isDurability(durability ?? 'turn'), "'turn', 'none' or { intervalMs }"],
-    ['version', version, Number.isSafeInteger(version ?? 1) && (version ?? 1) >= 1, 'a whole number from 1'],
-    ['reads', reads, ['current', 'local'].includes(reads ?? 'current'), "'current' or 'local'"],
-  ];
-  for (const [name, value, isSound, wanted] of choices)
-    if (!isSound)
-      throw new SkerryError(
-        'invalid-definition',
-        `${name} of the behaviour of '${contract.type}' is ${typeof value === 'string' ? `'${value}'` : String(value)}; it must be ${wanted}`,
-      );
-}
-
 function isDurability(value: unknown): boolean {
   return value === 'turn' || value === 'none' || (typeof value === 'object' && value !== null);
 }
@@ -334,6 +361,18 @@ function checkDurations(contract: AnyEntity, { horizonMs, historyMs, durability 
     if (problem !== undefined)
       throw new SkerryError('invalid-definition', `${name} of the behaviour of '${contract.type}' ${problem}`);
   }
+}
+
+/** By its form, since an application may have a copy of this package of its own. */
+export function isBehaviour(value: unknown): value is Behaviour {
+  if (typeof value !== 'object' || value === null) return false;
+  const { contract, instantiate, operations } = value as Partial<Behaviour>;
+  return (
+    typeof instantiate === 'function' &&
+    typeof operations === 'object' &&
+    typeof contract === 'object' &&
+    typeof contract?.type === 'string'
+  );
 }
 
 /** A recovered effect is found by its name. */

@@ -4,7 +4,7 @@
  * Owns what an effect is and how it may end; which run, and when again, is `runtime/effects.ts`.
  */
 import { SkerryError } from './errors.ts';
-import { durationProblem } from './limits.ts';
+import { checkOptions, count, described, duration, type OptionTable } from './options.ts';
 
 export interface EffectContext {
   /** The same in every try of this effect: pass it to the other side as its idempotency key. */
@@ -38,6 +38,13 @@ export interface EffectOptions {
   readonly retryMsMax?: number | undefined;
 }
 
+const effectOptions: OptionTable<EffectOptions> = {
+  attemptsMax: count(1),
+  timeoutMs: duration,
+  retryMs: duration,
+  retryMsMax: duration,
+};
+
 /**
  * Declare an effect. A try that throws is repeated with back-off, until its tries are used up or it throws what `permanent` made.
  * At least once outside, once in effect inside. Throws `invalid-definition` for options that cannot be.
@@ -47,12 +54,12 @@ export function effect<Given, Output>(
   run: (input: Given, context: EffectContext) => Promise<Output>,
   options: EffectOptions = {},
 ): Effect<Given, Output> {
-  for (const [option, value] of Object.entries(options)) {
-    if (value === undefined) continue;
-    const problem = option === 'attemptsMax' ? countProblem(value) : durationProblem(value);
-    if (problem !== undefined)
-      throw new SkerryError('invalid-definition', `${option} of the effect '${name}' ${problem}`);
-  }
+  if (typeof name !== 'string' || name === '' || typeof run !== 'function')
+    throw new SkerryError(
+      'invalid-definition',
+      `effect() takes a name and an async function, not ${described(name)} and ${described(run)}`,
+    );
+  checkOptions(`the effect '${name}'`, options, effectOptions);
   return { name, run, options };
 }
 
@@ -66,10 +73,6 @@ export function permanent(reason: string, options: { cause?: unknown } = {}): Er
 
 export function isPermanent(error: unknown): boolean {
   return error instanceof Error && Reflect.get(error, permanently) === true;
-}
-
-function countProblem(value: unknown): string | undefined {
-  return Number.isSafeInteger(value) && Number(value) > 0 ? undefined : 'must be a whole number from 1';
 }
 
 export type EffectOutcome<Output> =

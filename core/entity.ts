@@ -8,6 +8,7 @@ import { SkerryError } from './errors.ts';
 import { defaultLimits } from './limits.ts';
 import { isTypeName, parseAddress, utf8Length } from './message.ts';
 import type { Command, OperationMap, Query, Tentative } from './operation.ts';
+import { callable, checkOptions, described, record } from './options.ts';
 
 /** What an entity type remembers about its partners of each type, as it is at first. */
 export type ActivityMap = Readonly<Record<string, () => unknown>>;
@@ -169,11 +170,15 @@ export function entity<
     readonly activities?: Activities | undefined;
   },
 ): Entity<Type, State, Operations, Activities> {
-  if (!isTypeName(type))
+  if (typeof type !== 'string' || !isTypeName(type))
     throw new SkerryError(
       'invalid-definition',
-      `'${type}' cannot name an entity type: lower-case letters, digits and '-', at most 64`,
+      `'${String(type)}' cannot name an entity type: lower-case letters, digits and '-', at most 64`,
     );
+  const table = { initial: callable, operations: record, activities: record };
+  checkOptions(`entity('${type}')`, definition, table);
+  for (const name of ['initial', 'operations'] as const)
+    if (definition[name] === undefined) throw new SkerryError('invalid-definition', `entity('${type}') lacks ${name}`);
   for (const name of Object.keys(definition.operations)) {
     if (!operationPattern.test(name) || reservedNames.has(name)) {
       throw new SkerryError(
@@ -184,6 +189,18 @@ export function entity<
   }
   const activities = definition.activities ?? ({} as Activities);
   return Object.freeze({ type, initial: definition.initial, operations: definition.operations, activities });
+}
+
+/** The type that a contract is for. Throws `invalid-definition` for what is none: a behaviour, mostly, or an import that came to nothing. */
+export function typeIn(contract: AnyEntity): string {
+  const given: unknown = contract;
+  if (typeof given === 'object' && given !== null && 'type' in given && typeof given.type === 'string')
+    return given.type;
+  const isBehaviour = typeof given === 'object' && given !== null && 'contract' in given;
+  throw new SkerryError(
+    'invalid-definition',
+    `A contract is needed, as entity() makes it, not ${isBehaviour ? 'a behaviour: give its contract' : described(given)}`,
+  );
 }
 
 /** Bytes of UTF-8 in a hold's id: an address, a version and a number have room in it. */

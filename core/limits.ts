@@ -4,8 +4,6 @@
  * `embed({ limits })` may change them, but for `keyBytesMax`, `identityBytesMax`, `nameLengthMax` and `depthMax`, which are
  * part of what addresses, names and stored values are.
  */
-import { SkerryError } from './errors.ts';
-
 export interface Limits {
   /** Bytes of UTF-8 in an entity's key. Keys are parts of store keys, where LMDB allows 1,978 bytes for two of them. */
   readonly keyBytesMax: number;
@@ -170,14 +168,6 @@ export function durationProblem(value: unknown, msMin = 0): string | undefined {
   if (typeof value === 'number' && value >= msMin && value <= durationMsMax) return undefined;
   const found = typeof value === 'number' ? String(value) : `a value of the type ${typeof value}`;
   return `must be a number of milliseconds from ${msMin} to ${durationMsMax} (a hundred years), not ${found}`;
-}
-
-/** Throws `invalid-definition` for what is called a duration among options, and is none. */
-export function checkDurations(where: string, options: object): void {
-  for (const [name, value] of Object.entries(options)) {
-    const problem = value !== undefined && /Ms(?:Max)?$/.test(name) ? durationProblem(value) : undefined;
-    if (problem !== undefined) throw new SkerryError('invalid-definition', `${where} '${name}' ${problem}`);
-  }
 }
 
 /** Limits as an application gives them: those that it leaves out, or gives as undefined, are the default ones. */

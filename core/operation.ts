@@ -5,7 +5,7 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { SkerryError } from './errors.ts';
-import { checkDurations } from './limits.ts';
+import { checkOptions, duration, record } from './options.ts';
 
 /** A schema of any Standard Schema library whose validation is synchronous. */
 export type Schema<Given = unknown, Input = Given> = StandardSchemaV1<Given, Input>;
@@ -85,7 +85,7 @@ export function tentative(
   input?: Schema,
   options: { holdMs?: number | undefined; output?: Schema } = {},
 ): Tentative<unknown, unknown, unknown> {
-  checkDurations('The option of a tentative operation', options);
+  checkOptions('tentative()', options, { holdMs: duration, output: record });
   return { kind: 'tentative', input, output: options.output, holdMs: options.holdMs };
 }
 

@@ -10,12 +10,13 @@ import type { Activity, Content } from './activity.ts';
 import type { Behaviour, Partner, When } from './behaviour.ts';
 import { Drafts } from './drafts.ts';
 import type { Effect } from './effect.ts';
-import { type AnyEntity, checkedHold, type Hold } from './entity.ts';
+import { type AnyEntity, checkedHold, type Hold, typeIn } from './entity.ts';
 import { SkerryError } from './errors.ts';
 import { dateMsMax } from './limits.ts';
 import type { PartnerId } from './message.ts';
 import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
+import { described } from './options.ts';
 import type {
   EntityRecord,
   HeldOperation,
@@ -170,7 +171,7 @@ export class TurnScope {
   }
 
   to(contract: AnyEntity, key: string, when: When | undefined): object {
-    const to = addressOf(contract.type, key);
+    const to = addressOf(typeIn(contract), key);
     const reference = recipients.make(contract, { scope: this, to, timer: undefined, when });
     Object.defineProperty(reference, 'activity', {
       get: () => this.activityState(to),
@@ -181,6 +182,7 @@ export class TurnScope {
 
   timer(name: string, when: When): object {
     if (
+      typeof name !== 'string' ||
       name.length === 0 ||
       name.length > this.environment.limits.nameLengthMax ||
       isUnnamed(name) ||
@@ -188,7 +190,7 @@ export class TurnScope {
     ) {
       throw new SkerryError(
         'invalid-definition',
-        `'${name}' cannot name a timer: 1 to ${this.environment.limits.nameLengthMax} characters of well-formed Unicode, not starting with '~'`,
+        `'${String(name)}' cannot name a timer: 1 to ${this.environment.limits.nameLengthMax} characters of well-formed Unicode, not starting with '~'`,
       );
     }
     return recipients.make(this.behaviour.contract, { scope: this, to: this.record.address, timer: name, when });
@@ -297,10 +299,22 @@ export class TurnScope {
   }
 
   #dueTime(when: When | undefined): number {
+    if (when === undefined) return this.now;
+    const names = typeof when === 'object' && when !== null ? Object.keys(when) : ['?'];
+    if (names.length !== 1 || (names[0] !== 'afterMs' && names[0] !== 'at'))
+      throw new SkerryError(
+        'invalid-input',
+        'When something is to happen is said by { afterMs } or { at }, and nothing else',
+      );
     // Undefined is absent; null, which says that somebody meant a time and had none, is not.
-    const at: unknown = when !== undefined && 'at' in when ? when.at : undefined;
-    const afterMs = when !== undefined && 'afterMs' in when ? when.afterMs : undefined;
-    const due = at !== undefined ? at : this.now + (afterMs !== undefined ? afterMs : 0);
+    const at: unknown = 'at' in when ? when.at : undefined;
+    const afterMs: unknown = 'afterMs' in when ? when.afterMs : undefined;
+    if (afterMs !== undefined && !(typeof afterMs === 'number' && afterMs >= 0))
+      throw new SkerryError(
+        'invalid-input',
+        `afterMs must be a number of milliseconds from 0, not ${described(afterMs)}`,
+      );
+    const due = at !== undefined ? at : this.now + (afterMs ?? 0);
     if (typeof due !== 'number' || !(Math.abs(due) <= dateMsMax))
       throw new SkerryError(
         'invalid-input',

@@ -1,4 +1,5 @@
 import { withGiven } from '../core/limits.ts';
+import { checkOptions, count, duration } from '../core/options.ts';
 
 /** Every limit of placement: its name, unit, default and the reason for it. One home; tests stand at each edge. */
 export interface PlacementLimits {
@@ -72,6 +73,13 @@ export const defaultPlacementLimits: PlacementLimits = {
   workerNameLengthMax: 64,
   rememberedCountMax: 4_096,
 };
+
+/** Throws `invalid-definition` for a name that is none, and a value that is no number of at least 0. */
+export function checkPlacementLimits(given: object): void {
+  const names = Object.keys(defaultPlacementLimits) as (keyof PlacementLimits)[];
+  const table = Object.fromEntries(names.map((name) => [name, name.endsWith('Ms') ? duration : count(1)]));
+  checkOptions('placementLimits', given, table);
+}
 
 /** As an application gives them: those that it leaves out, or gives as undefined, are the default ones. */
 export type GivenPlacementLimits = { readonly [Name in keyof PlacementLimits]?: PlacementLimits[Name] | undefined };

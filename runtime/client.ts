@@ -12,6 +12,7 @@ import {
   type CallOptions,
   checkedHold,
   type Hold,
+  typeIn,
 } from '../core/entity.ts';
 import { codeOf, SkerryError, textOf } from '../core/errors.ts';
 import { type Address, addressOf, clientPartner, keyPartner, parseAddress } from '../core/message.ts';
@@ -55,7 +56,7 @@ export class Client {
   /** A reference to an entity, with a method per operation. Throws `invalid-address`. */
   entity<Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']> {
     // The reference has exactly the contract's operations; the compiler cannot see that of a prototype made at run time.
-    return this.#references.make(contract, addressOf(contract.type, key)) as Caller<Contract['operations']>;
+    return this.#references.make(contract, addressOf(typeIn(contract), key)) as Caller<Contract['operations']>;
   }
 
   /** Call an operation by its name: for tools that have no contract. Without its kind it is taken for a command. */

@@ -6,18 +6,19 @@
  */
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { checkDurations, type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
+import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
+import { anything, checkOptions, choice, duration, type OptionTable, record, text } from '../core/options.ts';
 import type { View } from '../placement/view.ts';
 import { Absences } from './absences.ts';
 import { Client } from './client.ts';
 import { Clocks } from './clocks.ts';
-import { checkedIdentity, checkLimits } from './embed.ts';
+import { checkedIdentity, checkLimits, clock, identityIn, openedTransport } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
 import { admitted, type Joining, loginOf, type Opened, openTransport, whenThere } from './places.ts';
 import { Post } from './post.ts';
 import { decodeSignal, encodeSignal } from './signals.ts';
-import { anyWord, checkedCluster, type Party, Subjects, wordOf } from './subjects.ts';
+import { anyWord, checkedCluster, type Party, parties, Subjects, wordOf } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import { noView, Views } from './views.ts';
 
@@ -40,6 +41,17 @@ export interface ConnectOptions extends Joining {
   /** How long to wait for NATS and the first view before giving up, ms (default 10,000). */
   readonly timeoutMs?: number | undefined;
 }
+
+const connectOptions: OptionTable<ConnectOptions> = {
+  nats: anything,
+  transport: openedTransport,
+  cluster: text,
+  identity: text,
+  as: choice(...parties),
+  limits: record,
+  environment: clock,
+  timeoutMs: duration,
+};
 
 /** A client of a cluster somewhere else. */
 export interface RemoteCluster {
@@ -68,8 +80,8 @@ const askMs = 200;
  * with `denied` when the server does not let this login be what it connects as.
  */
 export async function connect(options: ConnectOptions): Promise<RemoteCluster> {
+  checkOptions('connect()', options, connectOptions);
   checkLimits(options.limits ?? {});
-  checkDurations('The option', options);
   const environment = options.environment ?? machineEnvironment(standardLog());
   const { timeoutMs = 10_000 } = options;
   const startedAt = environment.now();
@@ -148,13 +160,14 @@ class Remote implements RemoteCluster {
     return `${this.#home}.view`;
   }
 
-  readonly connect = ({ identity }: { identity: string }): Client => {
+  readonly connect = (given: { identity: string }): Client => {
+    const identity = identityIn(given);
     if (this.#party === 'client')
       throw new SkerryError(
         'denied',
         "This connection calls as itself: to call for others, connect with { as: 'gateway' } and a login that may be one",
       );
-    return this.#open(checkedIdentity(identity));
+    return this.#open(identity);
   };
 
   #open(identity: string): Client {

@@ -3,11 +3,23 @@
  *
  * Owns the composition of workers, store, transport and client, and the handle that applications hold.
  */
-import type { Behaviour } from '../core/behaviour.ts';
+import { type Behaviour, isBehaviour } from '../core/behaviour.ts';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { checkDurations, defaultLimits, type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
+import { defaultLimits, type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { isIdentity, keyOf } from '../core/message.ts';
+import {
+  anything,
+  callable,
+  checkOptions,
+  count,
+  described,
+  duration,
+  type OptionTable,
+  record,
+  share,
+  withFunctions,
+} from '../core/options.ts';
 import { Placement } from '../placement/placement.ts';
 import { type HostedType, viewOf } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
@@ -38,6 +50,19 @@ export interface EmbedOptions {
   readonly transport?: Transport | undefined;
 }
 
+export const clock = withFunctions('an environment', 'now', 'steady', 'after', 'soon', 'random', 'newId');
+export const openedTransport = withFunctions('a transport that is open', 'listen', 'send', 'onAbsent', 'close');
+
+const embedOptions: OptionTable<EmbedOptions> = {
+  behaviours: anything,
+  store: anything,
+  workers: count(1),
+  limits: record,
+  authorise: callable,
+  environment: clock,
+  transport: openedTransport,
+};
+
 /** The types that workers announce for what they run. */
 export function hostedTypes(behaviours: readonly Behaviour[]): HostedType[] {
   return behaviours.map(({ contract, labels }) => ({ type: contract.type, labels }));
@@ -66,6 +91,7 @@ export interface Cluster {
  * Fails with `store-in-use`, `store-format`, `store-failed`, `invalid-definition`.
  */
 export async function embed(options: EmbedOptions): Promise<Cluster> {
+  checkOptions('embed()', options, embedOptions);
   checkLimits(options.limits ?? {});
   checkBehaviours(options.behaviours, options.limits);
   const environment = options.environment ?? machineEnvironment(standardLog());
@@ -91,24 +117,22 @@ async function openStore(given: string | Store, environment: Environment): Promi
   return store === 'memory' ? new MemoryStore({ id: environment.newId() }) : openLmdb(store);
 }
 
+const limitTable = Object.fromEntries(
+  Object.keys(defaultLimits).map((name) => [name, /Ms(?:Max)?$/.test(name) ? duration : share]),
+);
+
 export function checkLimits(limits: GivenLimits): void {
-  for (const [name, value] of Object.entries(limits)) {
-    if (!Object.hasOwn(defaultLimits, name))
-      throw new SkerryError(
-        'invalid-definition',
-        `There is no limit '${name}'; there are ${Object.keys(defaultLimits).join(', ')}`,
-      );
-    if (value !== undefined && !(typeof value === 'number' && value >= 0))
-      throw new SkerryError(
-        'invalid-definition',
-        `The limit '${name}' must be a number of at least 0, not ${typeof value === 'number' ? value : `a value of the type ${typeof value}`}`,
-      );
-  }
-  checkDurations('The limit', limits);
+  checkOptions('limits', limits, limitTable);
   const { lifeMsMax, deadlineMs, horizonMs } = limitsOf(limits);
   for (const [name, ms] of Object.entries({ deadlineMs, horizonMs }))
     if (ms > lifeMsMax)
       throw new SkerryError('invalid-definition', `The limit '${name}' (${ms}) is over lifeMsMax (${lifeMsMax})`);
+}
+
+/** Of the options of a handle's `connect`. Throws `invalid-definition`. */
+export function identityIn(options: { readonly identity: string }): string {
+  checkOptions('connect()', options, { identity: anything });
+  return checkedIdentity(options.identity);
 }
 
 /** Throws `invalid-definition`. */
@@ -121,6 +145,7 @@ export function checkedIdentity(identity: string): string {
 }
 
 export function checkBehaviours(behaviours: readonly Behaviour[], limits: GivenLimits = {}): void {
+  checkAreBehaviours(behaviours);
   const { lifeMsMax } = limitsOf(limits);
   for (const { contract, horizonMs = 0 } of behaviours)
     if (horizonMs > lifeMsMax)
@@ -132,6 +157,20 @@ export function checkBehaviours(behaviours: readonly Behaviour[], limits: GivenL
   const twice = types.find((type, index) => types.indexOf(type) !== index);
   if (twice !== undefined) throw new SkerryError('invalid-definition', `Two behaviours are registered for '${twice}'`);
   if (types.length === 0) throw new SkerryError('invalid-definition', 'A cluster needs at least one behaviour');
+}
+
+function checkAreBehaviours(given: unknown): void {
+  if (!Array.isArray(given))
+    throw new SkerryError(
+      'invalid-definition',
+      `behaviours must be an array of what behaviour() makes, not ${described(given)}`,
+    );
+  for (const [index, one] of (given as unknown[]).entries()) {
+    if (isBehaviour(one)) continue;
+    const isContract = typeof one === 'object' && one !== null && 'type' in one && 'operations' in one;
+    const found = isContract ? `the contract '${String(one.type)}': give what behaviour() makes of it` : described(one);
+    throw new SkerryError('invalid-definition', `behaviours[${index}] is ${found}`);
+  }
 }
 
 interface Composition {
@@ -228,7 +267,8 @@ class EmbeddedCluster implements Cluster {
 
   readonly list = (type: string): AsyncIterable<string> => this.#keysOf(type);
 
-  readonly connect = ({ identity }: { identity: string }): Client => {
+  readonly connect = (given: { identity: string }): Client => {
+    const identity = identityIn(given);
     const { environment, limits, subjects } = this.#composition;
     const { post } = this.#nodes[0] as Node;
     const subject = subjects.client(environment.newId());
@@ -236,7 +276,7 @@ class EmbeddedCluster implements Cluster {
       environment,
       limits,
       subject,
-      identity: checkedIdentity(identity),
+      identity,
       post: (envelope) => post.post(envelope),
       closed: () => {
         stop();

@@ -5,6 +5,7 @@
 import { type Activity, sessionOf } from '../core/activity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, type PartnerId, parseAddress, typeOf } from '../core/message.ts';
+import { checkOptions, count } from '../core/options.ts';
 import {
   type DeadLetter,
   type EntityRecord,
@@ -64,6 +65,7 @@ export class Inspector {
 
   /** What the store has of an entity; undefined: it was never committed. Throws `invalid-address`. */
   async get(address: Address, options: { activityCountMax?: number } = {}): Promise<Inspection | undefined> {
+    checkOptions('get()', options, { activityCountMax: count(0) });
     const entity = this.#entity(address);
     const limit = options.activityCountMax ?? 100;
     const first = await this.#read(entity);

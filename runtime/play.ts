@@ -9,13 +9,14 @@
  * nothing is stored or sent: what a turn sent is in `sent`.
  */
 import { lineageOf } from '../core/activity.ts';
-import type { Behaviour } from '../core/behaviour.ts';
+import { type Behaviour, isBehaviour } from '../core/behaviour.ts';
 import type { Effect, EffectOutcome } from '../core/effect.ts';
-import type { AnyEntity, Hold, InputArguments, StateOf } from '../core/entity.ts';
+import { type AnyEntity, type Hold, type InputArguments, type StateOf, typeIn } from '../core/entity.ts';
 import { codeOf, SkerryError, textOf } from '../core/errors.ts';
-import { defaultLimits, type Limits } from '../core/limits.ts';
+import { defaultLimits, durationProblem, type GivenLimits, limitsOf } from '../core/limits.ts';
 import { addressOf, type PartnerId } from '../core/message.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from '../core/operation.ts';
+import { checkOptions, finite, type OptionTable, record } from '../core/options.ts';
 import { readRow } from '../core/perform.ts';
 import type { EntityRecord } from '../core/record.ts';
 import { References } from '../core/reference.ts';
@@ -23,6 +24,7 @@ import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
 import { answerQuery, perform } from '../core/turn.ts';
 import { decode, encode } from './codec.ts';
+import { checkLimits } from './embed.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { freshRecord } from './restoring.ts';
 
@@ -54,6 +56,24 @@ export interface SentMessage {
   readonly hold: Hold | undefined;
 }
 
+/** An effect that a turn performed. */
+export interface PerformedEffect {
+  readonly name: string;
+  readonly input: unknown;
+  /** What its function would get as `idempotencyKey`. */
+  readonly id: string;
+}
+
+export interface PlayOptions {
+  /** Where its clock stands, ms since 1970 (default 0). */
+  readonly now?: number | undefined;
+  /** Of `turn.random` (default 1). */
+  readonly seed?: number | undefined;
+  readonly limits?: GivenLimits | undefined;
+}
+
+export const playOptions: OptionTable<PlayOptions> = { now: finite, seed: finite, limits: record };
+
 /** One entity on a stage of its own. */
 export interface Play<Contract extends AnyEntity> {
   /** Ask as a client. */
@@ -69,6 +89,8 @@ export interface Play<Contract extends AnyEntity> {
   ): void;
   /** Hand in the outcome of the oldest effect of that kind that waits. */
   settle<Output>(effect: Effect<never, Output>, outcome: EffectOutcome<Output>): void;
+  /** Effects that turns performed and that wait for their outcome (`settle`), in order. */
+  readonly effects: readonly PerformedEffect[];
   /** A copy of the state. */
   readonly state: StateOf<Contract>;
   /** A copy of the application's state about a partner. */
@@ -90,12 +112,16 @@ export type PlayedAnswer =
 
 const clientPartner = '@play';
 
-/** Put an entity on stage. `now` is ms since 1970 (default 0), `seed` that of `turn.random` (default 1). */
+/** Put an entity on stage. Throws `invalid-definition` for what is no behaviour, and for options that cannot be. */
 export function play<Contract extends AnyEntity>(
   behaviour: Behaviour<Contract>,
   key: string,
-  options: { now?: number; seed?: number; limits?: Partial<Limits> } = {},
+  options: PlayOptions = {},
 ): Play<Contract> {
+  if (!isBehaviour(behaviour))
+    throw new SkerryError('invalid-definition', 'play() takes what behaviour() makes, and a key');
+  checkOptions('play()', options, playOptions);
+  checkLimits(options.limits ?? {});
   return new Stage<Contract>(behaviour, key, options);
 }
 
@@ -109,16 +135,10 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   #sent: SentMessage[] = [];
   #holdCount = 0;
 
-  constructor(
-    behaviour: Behaviour<Contract>,
-    key: string,
-    options: { now?: number; seed?: number; limits?: Partial<Limits> },
-  ) {
+  constructor(behaviour: Behaviour<Contract>, key: string, options: PlayOptions) {
+    const limits = limitsOf(options.limits);
     this.#behaviour = behaviour;
-    this.#record = freshRecord(addressOf(behaviour.contract.type, key), behaviour, {
-      ...defaultLimits,
-      ...options.limits,
-    });
+    this.#record = freshRecord(addressOf(behaviour.contract.type, key), behaviour, limits);
     this.#record.lineage = lineageOf('play', 1);
     this.#environment = {
       now: options.now ?? 0,
@@ -126,7 +146,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       encode,
       decode,
       fingerprint: fingerprintOf,
-      limits: { ...defaultLimits, ...options.limits },
+      limits,
     };
     this.#references = new References<PartnerId>(
       (partner, name, operation, given) => this.#ask(partner, name, operation, given[0]),
@@ -139,9 +159,13 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   askFrom(contract: AnyEntity, key: string): Player<Contract['operations']> {
-    return this.#references.make(this.#behaviour.contract, addressOf(contract.type, key)) as Player<
+    return this.#references.make(this.#behaviour.contract, addressOf(typeIn(contract), key)) as Player<
       Contract['operations']
     >;
+  }
+
+  get effects(): readonly PerformedEffect[] {
+    return [...this.#record.effects.values()].map(({ id, name, payload }) => ({ name, input: inputOf(payload), id }));
   }
 
   get state(): StateOf<Contract> {
@@ -149,7 +173,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   activity(contract: AnyEntity, key: string): unknown {
-    const value = this.#record.activities.get(addressOf(contract.type, key))?.application.value;
+    const value = this.#record.activities.get(addressOf(typeIn(contract), key))?.application.value;
     return value === undefined ? undefined : decode(encode(value));
   }
 
@@ -210,7 +234,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     const row = answerRow(answer);
     const hold = 'hold' in answer ? (answer.hold?.id ?? '') : '';
     outputOf(
-      this.#message(addressOf(from.type, key), {
+      this.#message(addressOf(typeIn(from), key), {
         kind: 'answer',
         operation,
         payload: encode(storable(row, 'answer')),
@@ -227,6 +251,8 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   advance(ms: number): void {
+    const problem = durationProblem(ms);
+    if (problem !== undefined) throw new SkerryError('invalid-input', `What advance() takes ${problem}`);
     const until = this.#environment.now + ms;
     for (let request = this.#nextDue(until); request !== undefined; request = this.#nextDue(until)) {
       this.#environment.now = Math.max(this.#environment.now, request.at);
@@ -297,9 +323,13 @@ function sentMessage(
     to,
     kind: kind === 'confirm' || kind === 'cancel' || kind === 'answer' ? kind : 'operation',
     operation,
-    input: payload.length === 0 ? undefined : decode(payload),
+    input: inputOf(payload),
     hold: hold === '' ? undefined : { entity: to, operation, id: hold },
   };
+}
+
+function inputOf(payload: Uint8Array): unknown {
+  return payload.length === 0 ? undefined : decode(payload);
 }
 
 function answerRow(answer: PlayedAnswer): AnswerRow {

@@ -6,17 +6,27 @@
 import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { checkDurations, type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
+import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { keyOf } from '../core/message.ts';
+import { anything, callable, checkOptions, type OptionTable, record, text, texts } from '../core/options.ts';
 import { isSoundEntry } from '../placement/announcement.ts';
-import { type GivenPlacementLimits, placementLimitsOf } from '../placement/limits.ts';
+import { checkPlacementLimits, type GivenPlacementLimits, placementLimitsOf } from '../placement/limits.ts';
 import { weightMax } from '../placement/rendezvous.ts';
 import type { View, WorkerEntry } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
 import { Client } from './client.ts';
 import { protocol } from './codec.ts';
 import { Desk } from './desk.ts';
-import { type Cluster, checkBehaviours, checkedIdentity, checkFrames, checkLimits, hostedTypes } from './embed.ts';
+import {
+  type Cluster,
+  checkBehaviours,
+  checkFrames,
+  checkLimits,
+  clock,
+  hostedTypes,
+  identityIn,
+  openedTransport,
+} from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
@@ -51,6 +61,23 @@ export interface ServeOptions extends Joining {
   readonly environment?: Environment | undefined;
 }
 
+const serveOptions: OptionTable<ServeOptions> = {
+  nats: anything,
+  transport: openedTransport,
+  behaviours: anything,
+  store: anything,
+  cluster: text,
+  name: text,
+  // Its bounds are said with those of the name.
+  weight: anything,
+  labels: texts,
+  version: text,
+  limits: record,
+  placementLimits: record,
+  authorise: callable,
+  environment: clock,
+};
+
 /** A worker of a cluster, and a handle of that cluster. */
 export interface ServedWorker extends Cluster {
   readonly name: string;
@@ -71,8 +98,9 @@ export interface ServedWorker extends Cluster {
  * does not mend.
  */
 export async function serve(options: ServeOptions): Promise<ServedWorker> {
+  checkOptions('serve()', options, serveOptions);
   checkLimits(options.limits ?? {});
-  checkDurations('The limit of placement', options.placementLimits ?? {});
+  checkPlacementLimits(options.placementLimits ?? {});
   checkBehaviours(options.behaviours, options.limits);
   const limits: Limits = limitsOf(options.limits);
   const environment = options.environment ?? machineEnvironment(standardLog());
@@ -202,7 +230,8 @@ class Served implements ServedWorker {
 
   readonly list = (type: string): AsyncIterable<string> => this.#keysOf(type);
 
-  readonly connect = ({ identity }: { identity: string }): Client => {
+  readonly connect = (given: { identity: string }): Client => {
+    const identity = identityIn(given);
     const { environment, limits } = this.#composition;
     const { post, views } = this.member;
     const subject = this.#subjects.client(environment.newId(), insider);
@@ -210,7 +239,7 @@ class Served implements ServedWorker {
       environment,
       limits,
       subject,
-      identity: checkedIdentity(identity),
+      identity,
       post: (envelope) => post.post(envelope),
       onMoved: () => views.ask(),
       closed: () => {

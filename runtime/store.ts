@@ -25,6 +25,7 @@
  */
 import { SkerryError } from '../core/errors.ts';
 import type { Address } from '../core/message.ts';
+import { described } from '../core/options.ts';
 import type { RecordName } from '../core/record.ts';
 import type { Pin } from '../placement/view.ts';
 
@@ -222,11 +223,6 @@ export function checkedStore(store: unknown): string | Store {
     'invalid-definition',
     `store is ${found}; it must be a folder, 'memory' (embed), redis://… (serve), or a store that is open`,
   );
-}
-
-function described(store: unknown): string {
-  if (store === '') return 'an empty text';
-  return store === undefined || store === null ? String(store) : `a value of the type ${typeof store}`;
 }
 
 function isStore(store: unknown): store is Store {

@@ -5,7 +5,16 @@
 export { stubEffects } from '../core/behaviour.ts';
 export type { EffectStub } from '../core/effect.ts';
 export { decode } from './codec.ts';
-export { type Play, type PlayedAnswer, type PlayedHold, type Player, play, type SentMessage } from './play.ts';
+export {
+  type PerformedEffect,
+  type Play,
+  type PlayedAnswer,
+  type PlayedHold,
+  type Player,
+  type PlayOptions,
+  play,
+  type SentMessage,
+} from './play.ts';
 export { Chance } from './simulator/chance.ts';
 export type { SimulatedClient } from './simulator/cluster.ts';
 export { type FaultRates, noFaults } from './simulator/faults.ts';

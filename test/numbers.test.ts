@@ -84,10 +84,10 @@ test('a duration that is none is refused among options: of NATS, of Redis, of a 
     refused('invalid-definition', () => planOf({ ...nats, askEveryMs: ms }), `askEveryMs ${typeof ms}`);
     const attempts = [
       openRedis({ url: 'redis://127.0.0.1:1', commandTimeoutMs: ms }),
-      connect({ cluster: 'c', transport: nats, timeoutMs: ms } as never),
+      connect({ cluster: 'c', nats, timeoutMs: ms } as never),
       serve({
         cluster: 'c',
-        transport: nats,
+        nats,
         store: 'memory',
         behaviours: [],
         placementLimits: { leaseMs: ms },

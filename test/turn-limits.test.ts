@@ -318,7 +318,8 @@ test('keys, depths and names are bounded where a turn uses them', () => {
     ['invalid-definition', (turn) => turn.timer('\udc00', { afterMs: 1 }).run(0)],
     ['invalid-input', (turn) => turn.timer('t', { afterMs: Number.NaN }).run(0)],
     ['invalid-input', (turn) => turn.timer('t', { at: Number.POSITIVE_INFINITY }).run(0)],
-    ['done', (turn) => turn.timer('t', { afterMs: -5 }).run(0)],
+    ['invalid-input', (turn) => turn.timer('t', { afterMs: -5 }).run(0)],
+    ['done', (turn) => turn.timer('t', { at: turn.now - 5 }).run(0)],
   ];
   for (const [expected, body] of cases) assert.is(runs(one, body), expected, String(body));
   assert.is(one.record.timers.get('t')?.due, one.now, 'a time that has passed is now');

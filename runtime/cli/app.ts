@@ -8,7 +8,7 @@ import { existsSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { extname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Behaviour } from '../../core/behaviour.ts';
+import { type Behaviour, isBehaviour } from '../../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
 import type { Authorise } from '../authorise.ts';
 import { CliError } from './failure.ts';
@@ -109,18 +109,6 @@ function behavioursOf(module: object): Behaviour[] {
     Array.isArray(value) ? (value as unknown[]) : [value],
   );
   return [...new Set(exported.filter(isBehaviour))];
-}
-
-/** By its form, since the app may have a copy of Skerry of its own. */
-function isBehaviour(value: unknown): value is Behaviour {
-  if (typeof value !== 'object' || value === null) return false;
-  const { contract, instantiate, operations } = value as Partial<Behaviour>;
-  return (
-    typeof instantiate === 'function' &&
-    typeof operations === 'object' &&
-    typeof contract === 'object' &&
-    typeof contract?.type === 'string'
-  );
 }
 
 /** The export `authorise`, if there is one. What is called so and decides nothing must not pass for one. */

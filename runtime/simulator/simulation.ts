@@ -7,13 +7,24 @@
  * Longer than 400 lines because what a scenario may say is documented here, where its users look.
  */
 import type { Behaviour } from '../../core/behaviour.ts';
+import { SkerryError } from '../../core/errors.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
-import { defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
+import {
+  callable,
+  checkOptions,
+  count,
+  duration,
+  finite,
+  type OptionTable,
+  record,
+  share,
+} from '../../core/options.ts';
+import { checkPlacementLimits, defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { Placement } from '../../placement/placement.ts';
 import { type ProtocolRange, viewOf } from '../../placement/view.ts';
 import type { Authorise } from '../authorise.ts';
 import { protocol } from '../codec.ts';
-import { hostedTypes } from '../embed.ts';
+import { checkLimits, hostedTypes } from '../embed.ts';
 import type { Party } from '../subjects.ts';
 import { Chance } from './chance.ts';
 import { Chaos } from './chaos.ts';
@@ -101,6 +112,49 @@ export interface SimulationOptions {
   readonly trace?: (line: string) => void;
 }
 
+export const simulationOptions: OptionTable<SimulationOptions> = {
+  seed: finite,
+  scenario: record,
+  workers: count(1),
+  partitions: count(1),
+  limits: record,
+  placementLimits: record,
+  frameBytesMax: count(1),
+  faults: record,
+  faultMs: duration,
+  settleMs: duration,
+  forgetMs: duration,
+  trace: callable,
+};
+
+export const scenarioOptions: OptionTable<Scenario> = {
+  behaviours: callable,
+  later: callable,
+  upgraded: callable,
+  authorise: callable,
+  workload: callable,
+  afterwards: callable,
+  finally: callable,
+  invariants: record,
+};
+
+const rates = Object.fromEntries(Object.keys(noFaults).map((name) => [name, share]));
+
+/** Throws `invalid-definition`: a fault that is spelt wrong would never happen, and the run would find nothing. */
+function checkSimulation(options: SimulationOptions): void {
+  checkOptions('simulate()', options, simulationOptions);
+  checkOptions('the scenario', options.scenario, scenarioOptions);
+  for (const [name, needed] of Object.entries({
+    seed: options.seed,
+    behaviours: options.scenario.behaviours,
+    workload: options.scenario.workload,
+  }))
+    if (needed === undefined) throw new SkerryError('invalid-definition', `simulate() lacks ${name}`);
+  checkOptions('faults', options.faults ?? {}, rates);
+  checkLimits(options.limits ?? {});
+  checkPlacementLimits(options.placementLimits ?? {});
+}
+
 export interface SimulationReport {
   readonly seed: number;
   /** The same for the same seed, code and options. */
@@ -121,8 +175,9 @@ const restMs = 2_000;
 /** Events of virtual time, a second, that a cluster at rest may have. */
 const idleEventsMax = 130;
 
-/** Run one seed. Resolves with what was found; never rejects for what the code under test does. */
+/** Run one seed. Resolves with what was found; rejects with `invalid-definition` for wrong options, never for what the code under test does. */
 export async function simulate(options: SimulationOptions): Promise<SimulationReport> {
+  checkSimulation(options);
   const run = new Run(options);
   const onRejection = (error: unknown) => run.broken(error);
   process.on('unhandledRejection', onRejection);

@@ -22,6 +22,7 @@ import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { isSkerryError, SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
+import { callable, checkOptions, count, described, flag, type OptionTable, text } from '../../core/options.ts';
 import type { Pin } from '../../placement/view.ts';
 import { machineNow, machineSteady } from '../environment.ts';
 import type {
@@ -88,6 +89,16 @@ export interface LmdbOptions {
   readonly onStep?: (step: LmdbStep) => void;
 }
 
+const lmdbOptions: OptionTable<LmdbOptions> = {
+  partitions: count(1),
+  shared: flag,
+  readOnly: flag,
+  owner: text,
+  now: callable,
+  steady: callable,
+  onStep: callable,
+};
+
 export type LmdbStep = 'begun' | 'checked' | 'head-written' | 'record-written' | 'wake-written' | 'group-written';
 
 type Bytes = Database<Uint8Array, string>;
@@ -124,6 +135,9 @@ const openFolders = new Set<string>();
  * unknown format, or for another number of partitions), `not-found` (read-only, and nothing is there), `store-failed`.
  */
 export async function openLmdb(folder: string, options: LmdbOptions = {}): Promise<Store> {
+  if (typeof folder !== 'string' || folder === '')
+    throw new SkerryError('invalid-definition', `openLmdb() takes a folder, not ${described(folder)}`);
+  checkOptions('openLmdb()', options, lmdbOptions);
   if (options.readOnly && !existsSync(join(folder, 'data.mdb')))
     throw new SkerryError('not-found', `There is no data in ${folder}`);
   try {

@@ -13,6 +13,7 @@
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
+import { anything, callable, checkOptions, count, type OptionTable, text } from '../../core/options.ts';
 import type { Pin } from '../../placement/view.ts';
 import type {
   Claim,
@@ -137,6 +138,14 @@ export interface MemoryOptions {
   readonly epochs?: ReadonlyMap<Partition, Epoch>;
 }
 
+const memoryOptions: OptionTable<MemoryOptions> = {
+  id: text,
+  partitions: count(1),
+  valueBytesMax: count(1),
+  now: callable,
+  epochs: anything,
+};
+
 export class MemoryStore implements Store {
   readonly id: string;
   readonly partitions: number;
@@ -152,6 +161,7 @@ export class MemoryStore implements Store {
   readonly #wakes = new Map<Partition, Wakes>();
 
   constructor(options: MemoryOptions = {}) {
+    checkOptions('MemoryStore', options, memoryOptions);
     this.id = options.id ?? 'memory';
     this.#now = options.now ?? (() => 0);
     for (const [partition, epoch] of options.epochs ?? []) this.#epochs.set(partition, { epoch, owner: undefined });

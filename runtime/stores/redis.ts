@@ -18,8 +18,18 @@
  * As long as a claim of several partitions in a cluster is not one step, one that fails may have raised some of their epochs.
  */
 import { isSkerryError, SkerryError } from '../../core/errors.ts';
-import { checkDurations } from '../../core/limits.ts';
 import type { Address } from '../../core/message.ts';
+import {
+  checkOptions,
+  count,
+  duration,
+  flag,
+  type OptionTable,
+  record,
+  text,
+  textOrTexts,
+  withFunctions,
+} from '../../core/options.ts';
 import type { Pin } from '../../placement/view.ts';
 import { type Log, standardLog } from '../log.ts';
 import type {
@@ -90,15 +100,31 @@ export interface RedisOptions {
   readonly log?: Log | undefined;
 }
 
+const redisOptions: OptionTable<RedisOptions> = {
+  url: textOrTexts,
+  cluster: flag,
+  prefix: text,
+  partitions: count(1),
+  user: text,
+  password: text,
+  tls: record,
+  minReplicas: count(0),
+  minReplicasMs: duration,
+  commandTimeoutMs: duration,
+  log: withFunctions('a log', 'info', 'warn', 'error'),
+};
+
 /**
  * Open a store on Redis 7 or newer, or Valkey. Durable as the server is (P8): with `appendfsync always` what was
  * acknowledged survives a crash of the machine, with `everysec` of the process. What a server loses is detected and
  * reported. Rejects with `store-failed` (no connection, no rights), `store-format`, `invalid-definition`.
  */
 export async function openRedis(options: RedisOptions): Promise<Store> {
+  checkOptions('openRedis()', options, redisOptions);
+  if (options.url === undefined)
+    throw new SkerryError('invalid-definition', 'openRedis() needs a url, as redis://host:6379');
   const prefix = options.prefix ?? 'skerry';
   checkPrefix(prefix);
-  checkDurations('The option', options);
   const log = options.log ?? standardLog();
   const urls = typeof options.url === 'string' ? options.url.split(',') : options.url;
   const { user, password, tls, commandTimeoutMs = 5_000 } = options;

@@ -9,7 +9,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { errorText, SkerryError } from '../../core/errors.ts';
-import { checkDurations } from '../../core/limits.ts';
+import { checkOptions, count, duration, type OptionTable, record, text, textOrTexts } from '../../core/options.ts';
 
 export interface NatsOptions {
   /**
@@ -42,6 +42,20 @@ export interface NatsOptions {
   readonly askEveryMs?: number | undefined;
 }
 
+const natsOptions: OptionTable<NatsOptions> = {
+  servers: textOrTexts,
+  name: text,
+  user: text,
+  password: text,
+  token: text,
+  nkeySeed: text,
+  credsFile: text,
+  tls: record,
+  bufferBytesMax: count(1),
+  inboxPrefix: text,
+  askEveryMs: duration,
+};
+
 export interface ServerAddress {
   readonly host: string;
   readonly port: number;
@@ -65,7 +79,9 @@ export interface NatsPlan {
 }
 
 export function planOf(options: NatsOptions): NatsPlan {
-  checkDurations('The option', options);
+  checkOptions('NATS', options, natsOptions);
+  if (options.servers === undefined) throw wrong('servers is missing: give its address, as nats://host:4222');
+  checkOptions('tls of NATS', options.tls ?? {}, { caFile: text, certFile: text, keyFile: text });
   const texts = typeof options.servers === 'string' ? options.servers.split(',') : options.servers;
   if (texts.length === 0) throw wrong('servers is empty');
   const urls = texts.map(parse);
