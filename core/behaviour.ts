@@ -57,6 +57,7 @@ export interface View<Contract extends AnyEntity> {
   readonly state: DeepReadonly<StateOf<Contract>>;
   /** Commit time of the worker, ms since 1970; never goes back for one entity. */
   readonly now: number;
+  /** Decline to answer; see `Turn.refuse`. */
   refuse(reason: string, detail?: unknown): never;
 }
 
@@ -73,7 +74,10 @@ interface TurnWithoutActivity<Contract extends AnyEntity> {
   /** Chance of the turn: 0 <= random() < 1. */
   random(): number;
   readonly from: Partner;
-  /** Decline: nothing changes, the sender is answered, and a repeated call is refused again. */
+  /**
+   * Decline: nothing changes, the sender is answered, and a repeated call is refused again. It throws. Write `return turn.refuse(…)`: that
+   * also tells the compiler that nothing follows, which it does not see of a method of a parameter whose type it infers.
+   */
   refuse(reason: string, detail?: unknown): never;
   /** Another entity (or this one), to send to: sent after the commit, once in effect, in order. */
   to<To extends AnyEntity>(contract: To, key: string, when?: When): Recipient<Contract, To>;

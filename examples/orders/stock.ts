@@ -10,8 +10,8 @@ export const stock = behaviour(Stock, {
 
   reserve: {
     tentative(turn, { units }) {
-      if (turn.state.restocked === 0) turn.refuse('never stocked');
-      if (units > turn.state.free) turn.refuse('not enough units');
+      if (turn.state.restocked === 0) return turn.refuse('never stocked');
+      if (units > turn.state.free) return turn.refuse('not enough units');
       turn.state.free -= units;
       turn.state.held += units;
     },
@@ -26,7 +26,7 @@ export const stock = behaviour(Stock, {
   },
 
   takeBack(turn, { units }) {
-    if (units > turn.state.sold) turn.refuse('more than was sold');
+    if (units > turn.state.sold) return turn.refuse('more than was sold');
     turn.state.sold -= units;
     turn.state.free += units;
   },

@@ -1,7 +1,8 @@
 /** What a turn can do to others, and what it gets back: sends, activities, holds, timers, effects, answers. */
 import { answers, behaviour, settled, type Turn } from '../../core/behaviour.ts';
 import { effect } from '../../core/effect.ts';
-import type { Hold } from '../../core/entity.ts';
+import { entity, type Hold } from '../../core/entity.ts';
+import { command, query, tentative, unchecked } from '../../core/operation.ts';
 import { Customer, Order, Stock } from './shop.ts';
 
 export function sendsAreRecordedNotAwaited(turn: Turn<typeof Order>): void {
@@ -204,4 +205,45 @@ export function optionsAreClosed(): void {
   behaviour(Customer, handlers, { version: 3, upgrades: { 1: (state) => ({ ...state, added: 0 }), 2: rename } });
   // @ts-expect-error an upgrade returns the state, also where it changes it in place
   behaviour(Customer, handlers, { version: 2, upgrades: { 1: (state) => void state.list.push(0) } });
+}
+
+export function aRefusalThatIsReturnedNarrowsWhatFollows(): void {
+  const Cart = entity('cart', {
+    initial: () => ({ product: undefined as string | undefined }),
+    operations: {
+      order: command(unchecked<{ units?: number }>(), unchecked<number>()),
+      hold: tentative(unchecked<{ units?: number }>()),
+      product: query(unchecked<string>()),
+    },
+  });
+  behaviour(Cart, {
+    order(turn, { units }) {
+      if (units === undefined) return turn.refuse('how many?');
+      return units satisfies number;
+    },
+    hold: {
+      tentative(turn, { units }) {
+        if (units === undefined) return turn.refuse('how many?');
+        units satisfies number;
+      },
+      confirm() {},
+      cancel() {},
+    },
+    product(view) {
+      return view.state.product ?? view.refuse('none yet');
+    },
+  });
+  behaviour(Cart, {
+    order: () => 1,
+    hold: {
+      tentative(turn, { units }) {
+        if (units === undefined) turn.refuse('how many?');
+        // @ts-expect-error without `return` the compiler does not see that nothing follows
+        units satisfies number;
+      },
+      confirm() {},
+      cancel() {},
+    },
+    product: () => 'tea',
+  });
 }
