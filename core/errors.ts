@@ -92,6 +92,13 @@ export function errorText(error: unknown): string {
 /** Characters of a stack that are kept. */
 const stackLengthMax = 4_000;
 
+/** A text about something that is named by its address, with that in front unless it begins with it already. */
+export function aboutIt(address: string, what: string, text: string): string {
+  const start = text.slice(0, address.length + 1);
+  const isNamed = start === address || start === `${address} ` || start === `${address}:`;
+  return isNamed ? text : `${address} ${what}: ${text}`;
+}
+
 /** Where an error was thrown, and what caused it, for people who own the code. Never throws. */
 export function stackText(error: unknown): string {
   try {

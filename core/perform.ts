@@ -65,7 +65,7 @@ function decodeInput(
   operation: AnyOperation,
   content: { payload: Uint8Array; operation: string },
 ): unknown {
-  const where = `${scope.behaviour.contract.type} ${content.operation}`;
+  const where = `${scope.record.address} ${content.operation}`;
   return validateInput(operation, givenIn(content.payload, where, scope.environment), where);
 }
 
@@ -273,7 +273,7 @@ export function runQuery(
   try {
     if (operation?.kind !== 'query')
       throw new SkerryError('unknown-operation', `'${contract.type}' has no query '${request.operation}'`);
-    const where = `${contract.type} ${request.operation}`;
+    const where = `${record.address} ${request.operation}`;
     const given = givenIn(request.payload, where, environment);
     const input = validateInput(operation satisfies Query<unknown, unknown, unknown>, given, where);
     const output = functionOf(handlers, request.operation)(handle, input);

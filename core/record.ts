@@ -97,7 +97,9 @@ export interface HistoryItem {
   readonly partner: PartnerId;
   readonly kind: string;
   readonly operation: string;
+  /** The input; of an effect its outcome. */
   readonly payload: Uint8Array;
+  /** Of the answer; of an effect `done` or `failed`, unless its turn was refused. */
   readonly status: string;
   readonly sent: readonly { readonly to: PartnerId; readonly kind: string; readonly operation: string }[];
   /** The state after the turn if the turn changed it and it is small; else empty. */

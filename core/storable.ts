@@ -87,14 +87,23 @@ export function unstorable(where: Where, problem: string): SkerryError {
   return new SkerryError('unstorable', `${typeof where === 'string' ? where : where()} ${problem}`);
 }
 
+/** Steps of a path that are shown, from its start and from its end: a value that contains itself has as many as may be nested. */
+const shownSteps = { first: 8, last: 4 };
+/** Characters of a name in it. */
+const nameLengthMax = 64;
+
 /** `order`, `['lines', 3, 'when']` → `order.lines[3].when`. */
 export function pathText(where: Where, path: readonly Key[]): string {
-  let text = typeof where === 'string' ? where : where();
-  for (const key of path) {
-    if (typeof key === 'number') text += `[${key}]`;
-    else text += identifier.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
-  }
-  return text;
+  const { first, last } = shownSteps;
+  const start = `${typeof where === 'string' ? where : where()}`;
+  if (path.length <= first + last) return start + path.map(stepText).join('');
+  return `${start}${path.slice(0, first).map(stepText).join('')}…${path.slice(-last).map(stepText).join('')}`;
+}
+
+function stepText(key: Key): string {
+  if (typeof key === 'number') return `[${key}]`;
+  const name = key.length > nameLengthMax ? `${key.slice(0, nameLengthMax)}…` : key;
+  return identifier.test(key) ? `.${name}` : `[${JSON.stringify(name)}]`;
 }
 
 /** True where the level is one too many; how deep a value may be is one of the limits. */

@@ -235,14 +235,16 @@ function keepHistory(scope: TurnScope, request: Request, status: string): void {
   if (scope.behaviour.historyMs === undefined) return;
   const { record } = scope;
   const content = request.kind === 'message' ? request.content : undefined;
+  const outcome = request.kind === 'effect' ? request.outcome : undefined;
   const item: HistoryItem = {
     version: record.version,
     at: scope.now,
     partner: request.kind === 'message' ? request.partner : '',
     kind: content?.kind ?? request.kind,
     operation: content?.operation ?? scope.timerOperation ?? '',
-    payload: content?.payload ?? new Uint8Array(0),
-    status,
+    payload: content?.payload ?? (outcome === undefined ? new Uint8Array(0) : scope.environment.encode(outcome)),
+    // An effect that failed for good is not done because its entity has taken note of that.
+    status: status === 'done' && outcome !== undefined ? outcome.status : status,
     sent: scope.sentLog ?? [],
     state: scope.isStateChanged ? (record.changes.whole ?? new Uint8Array(0)) : new Uint8Array(0),
   };

@@ -15,7 +15,16 @@
  */
 import type { Content } from '../core/activity.ts';
 import type { CallOptions } from '../core/entity.ts';
-import { codeOf, type Effect, type ErrorCode, errorCodes, isSkerryError, SkerryError, textOf } from '../core/errors.ts';
+import {
+  aboutIt,
+  codeOf,
+  type Effect,
+  type ErrorCode,
+  errorCodes,
+  isSkerryError,
+  SkerryError,
+  textOf,
+} from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, isPartner, keyPartner, type PartnerId } from '../core/message.ts';
 import { readRow } from '../core/perform.ts';
@@ -330,8 +339,8 @@ export class Calls {
   #turnedAway(call: Call, { status, bytes }: ReplyEnvelope): SkerryError {
     // A copy that was sent before may still be processed: only a call that was sent once was certainly not (C2).
     const effect = call.attempts === 1 || call.query !== undefined ? 'none' : 'unknown';
-    if (status === 'not-loaded') return notRun(`${call.address} could not be made`, bytes, effect);
-    if (status === 'not-run') return notRun(`${call.address} ${call.name}`, bytes, effect);
+    if (status === 'not-loaded') return notRun(call.address, 'could not be made', { bytes, effect });
+    if (status === 'not-run') return notRun(call.address, call.name, { bytes, effect });
     const reason = new TextDecoder().decode(bytes.subarray(0, reasonBytesMax));
     // The turn was run, and is durable.
     if (status === 'unsent')
@@ -341,7 +350,7 @@ export class Calls {
     const code: ErrorCode = status === 'answer' || status === 'moved' || status === 'expired' ? 'failed' : status;
     const texts: Partial<Record<ErrorCode, string>> = {
       overloaded: `${call.address} or its worker has a full queue`,
-      'store-failed': `${call.address}: the store failed: ${reason}`,
+      'store-failed': aboutIt(call.address, call.name, reason === '' ? 'the store failed' : reason),
       'unknown-type': `No behaviour is registered for the type '${reason}'`,
       denied: reason === '' ? `The call of ${call.address} was denied` : reason,
     };
@@ -408,12 +417,16 @@ export class Calls {
 const reasonBytesMax = 2_000;
 
 /** Why nothing was run, as the worker tells it. */
-function notRun(what: string, bytes: Uint8Array, effect: Effect): SkerryError {
+function notRun(
+  address: Address,
+  what: string,
+  { bytes, effect }: { readonly bytes: Uint8Array; readonly effect: Effect },
+): SkerryError {
   try {
     const [, code, text] = readRow(decode(bytes));
-    return new SkerryError(codeOf(code), `${what}: ${textOf(text)}`, { effect });
+    return new SkerryError(codeOf(code), aboutIt(address, what, textOf(text)), { effect });
   } catch (cause) {
-    return new SkerryError('failed', `${what}: the reason cannot be read`, { effect, cause });
+    return new SkerryError('failed', `${address} ${what}: the reason cannot be read`, { effect, cause });
   }
 }
 

@@ -14,7 +14,7 @@ import {
   type Hold,
   typeIn,
 } from '../core/entity.ts';
-import { codeOf, SkerryError, textOf } from '../core/errors.ts';
+import { aboutIt, codeOf, SkerryError, textOf } from '../core/errors.ts';
 import { type Address, addressOf, clientPartner, keyPartner, parseAddress } from '../core/message.ts';
 import type { AnyOperation } from '../core/operation.ts';
 import type { DeadLetter, OutboxRow } from '../core/record.ts';
@@ -199,6 +199,6 @@ export class Client {
 function outputOf(address: Address, name: string, row: AnswerRow): unknown {
   const [status, first, second] = row;
   if (status === 'refused') throw new SkerryError('refused', textOf(first), { detail: second });
-  if (status === 'failed') throw new SkerryError(codeOf(first), `${address} ${name}: ${textOf(second)}`);
+  if (status === 'failed') throw new SkerryError(codeOf(first), aboutIt(address, name, textOf(second)));
   return first;
 }

@@ -1,6 +1,7 @@
 /** Effects: how a try ends, and which tries there are. */
 import { settled, stubEffects } from '../core/behaviour.ts';
 import { type EffectContext, effect, permanent } from '../core/effect.ts';
+import { decode } from '../runtime/codec.ts';
 import { GateStore } from './support/gate.ts';
 import { withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';
@@ -35,6 +36,25 @@ test('a permanent failure is the outcome at once, with its reason', async () => 
     await hand.advance(60_000);
     assert.equal((await stored('a'))?.seen, [{ status: 'failed', message: 'declined' }]);
     assert.is(tries.length, 1);
+  });
+});
+
+test('the history of an entity says what an effect came to, not that its entity has taken note of it', async () => {
+  const wayOf: Run = (_, { address }) =>
+    address === 'tally/good' ? Promise.resolve('paid') : Promise.reject(permanent('declined'));
+  const { tries: _, ...app } = given(wayOf);
+  const behaviour = { ...app.behaviour, historyMs: 1_000_000 };
+  await withTallies({ ...app, behaviour }, async ({ hand, tally, during, cluster }) => {
+    for (const key of ['good', 'bad']) await during(tally(key).run('call'));
+    await hand.advance(60_000);
+    const told: unknown[] = [];
+    for (const key of ['good', 'bad'])
+      for await (const { kind, status, payload } of cluster.inspector.history(`tally/${key}`))
+        if (kind === 'effect') told.push([key, status, decode(payload)]);
+    assert.equal(told, [
+      ['good', 'done', { status: 'done', output: 'paid' }],
+      ['bad', 'failed', { status: 'failed', message: 'declined' }],
+    ]);
   });
 });
 

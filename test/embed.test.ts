@@ -204,7 +204,12 @@ test('a schema that refuses, a behaviour that throws, returns or keeps what cann
       const error = await rejects(one.go(way), code, text);
       assert.is(error.effect, 'none', way);
     }
-    await rejects(one.put('seven' as never), 'invalid-input', /not a number/);
+    // Entity and operation are said once, whoever says what is wrong.
+    const wrong = await rejects(one.put('seven' as never), 'invalid-input', /^odd\/one put: .*not a number/);
+    assert.is(wrong.message.split('odd').length, 2, wrong.message);
+    const hold = { entity: 'odd/one', operation: 'put', id: '@x' };
+    const unknown = await rejects(cluster.client.resolve(hold, 'confirm'), 'hold-unknown');
+    assert.is(unknown.message.split('odd/one').length, 2, unknown.message);
     const found = await cluster.inspector.get('odd/one');
     assert.equal(
       [found?.state, found?.activities.some(({ outbound }) => outbound !== undefined)],

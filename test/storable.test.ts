@@ -185,6 +185,16 @@ rules('D3: nesting is refused past depthMax, so circles are', () => {
   const circle: unknown[] = [];
   circle.push(circle);
   fails('unstorable', /or contains itself/, () => storable(circle, 'x'));
+  // The path to it is as long as values may be deep: its start and end say enough, and names are cut.
+  try {
+    storable({ loop: circle, ['n'.repeat(1_000)]: 1 }, 'state');
+  } catch (error) {
+    const { message } = error as Error;
+    assert.ok(message.length < 300, message);
+    assert.match(message, /^state\.loop.*….* is nested deeper/);
+  }
+  const long = { ['n'.repeat(1_000)]: new Date(0) };
+  fails('unstorable', /^x\.n{64}… is a Date/, () => storable(long, 'x'));
 });
 
 rules('D2: a draft is copied as what it shows', () => {

@@ -4,8 +4,9 @@ import type { HistoryItem } from '../../core/record.ts';
 import { decode } from '../codec.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
-import { addressArgument, addressText, partnerText } from './escape.ts';
+import { addressArgument, addressText, partnerText, visible } from './escape.ts';
 import { CliError } from './failure.ts';
+import { jsonText } from './json.ts';
 import { look, lotsOf, missing, type Sight } from './look.ts';
 import { payloadText, payloadValue } from './parts.ts';
 import { clusterNotes, clusterOptions } from './place.ts';
@@ -113,6 +114,13 @@ function itemValue(address: Address, { state, payload, ...item }: HistoryItem): 
   return { address, ...item, input: payloadValue(payload), ...(state.length === 0 ? {} : { state: decode(state) }) };
 }
 
+/** What an effect came to: its output, or why it failed. The status has a column of its own. */
+function outcomeText(payload: Uint8Array): string {
+  const { output, message } = (payloadValue(payload) ?? {}) as { readonly output?: unknown; readonly message?: string };
+  if (message !== undefined) return visible(message);
+  return output === undefined || output === null ? '' : jsonText(output);
+}
+
 function itemRow(item: HistoryItem, now: number): string[] {
   const { version, at, partner, kind, operation, payload, status, sent } = item;
   const what = kind === 'operation' ? operation : `${kind} ${operation}`.trim();
@@ -124,7 +132,7 @@ function itemRow(item: HistoryItem, now: number): string[] {
     String(version),
     clockText(at, now),
     partnerText(partner),
-    `${what} ${payloadText(payload, kind)}`.trim(),
+    `${what} ${kind === 'effect' ? outcomeText(payload) : payloadText(payload, kind)}`.trim(),
     status,
     targets.join(', '),
   ];
