@@ -87,7 +87,8 @@ export interface Trial {
   readonly ends: number;
   /** Of the claim by which it was noted. */
   readonly epoch: number;
-  readonly at: number;
+  /** From then on nobody asks for it again, ms: the note goes. */
+  readonly until: number;
 }
 
 /** One committed turn as `history` keeps it. */
@@ -288,6 +289,8 @@ export function ownTime(record: EntityRecord): number | undefined {
     for (const timer of record.timers.values()) if (soonest === undefined || timer.due < soonest) soonest = timer.due;
   if (record.holds.size > 0)
     for (const hold of record.holds.values()) if (soonest === undefined || hold.until < soonest) soonest = hold.until;
+  if (record.trials.size > 0)
+    for (const { until } of record.trials.values()) if (soonest === undefined || until < soonest) soonest = until;
   return soonest;
 }
 

@@ -19,7 +19,7 @@ import { isKeyPartner, type PartnerId } from '../core/message.ts';
 import type { Request, TurnEnvironment } from '../core/request.ts';
 import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../core/turn.ts';
 import type { Activation } from './activation.ts';
-import { type Caution, trialKey } from './caution.ts';
+import type { Caution } from './caution.ts';
 import { decode, encode } from './codec.ts';
 import type { QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
@@ -89,7 +89,7 @@ export class Attempts {
     const { entity, behaviour } = activation;
     const { key, item, request } = asking;
     if (activation.isCautious) {
-      const fate = this.#parts.caution.ask(activation, trialKey(item, key));
+      const fate = this.#parts.caution.ask(activation, item, key);
       if (fate === 'wait') return void activation.mailbox.unshift(item);
       if (fate === 'fatal') return this.#buryFatal(activation, asking);
     }
@@ -181,7 +181,7 @@ export class Attempts {
     const { entity, behaviour } = activation;
     // An entity that nobody has written is not made to exist by a question.
     if (activation.isCautious && activation.storedVersion > 0) {
-      const fate = this.#parts.caution.ask(activation, trialKey(query, ''));
+      const fate = this.#parts.caution.ask(activation, query, '');
       if (fate === 'wait') return void activation.mailbox.unshift(query);
       if (fate === 'fatal') return encode(failedRow(this.#fatal(activation, { operation: query.operation })));
     }

@@ -13,8 +13,11 @@
  *   by this claim is durable; what has a note runs by a note of this claim only, whenever it comes.
  * - CN2 A note counts one end more only where an earlier claim's note of it is found and that claim ended uncleanly. What has an
  *   end runs alone in its worker, so that nothing else is blamed for it; after `fatalEndsMax` ends it is buried.
+ * - CN3 A note goes when nobody can ask for its turn again, though nobody calls. However many there are, none runs for want of room
+ *   without one.
  */
 import type { Limits } from '../core/limits.ts';
+import { isKeyPartner } from '../core/message.ts';
 import { addPart, recordName, type Trial } from '../core/record.ts';
 import type { Activation, Batch } from './activation.ts';
 import type { Environment } from './environment.ts';
@@ -41,6 +44,7 @@ const notesAtOnce = 64;
 const noteCountMax = 256;
 /** A process that ends each time is started again within this, ms. */
 const noteMs = 3_600_000;
+const never = Number.POSITIVE_INFINITY;
 /** Whoever waits to run alone looks again after this, ms: mostly it is told. */
 const aloneMs = 100;
 /** Whoever runs alone is not waited for longer than this, ms. */
@@ -65,31 +69,69 @@ export class Caution {
       activation.entity.trials.size > 0 || environment.now() < ownership.cautiousUntil(activation.partition);
   }
 
-  /** Whether it may run now. If not it has been noted, or has to wait for its turn to run alone, and is asked for again. */
-  ask(activation: Activation, key: string): Fate {
+  /**
+   * Whether it may run now. If not it has been noted, or has to wait for its turn to run alone, and is asked for again. `own`: its
+   * key, if it is no message and no query.
+   */
+  ask(activation: Activation, item: Item, own: string): Fate {
     const { ownership, environment, limits } = this.#parts;
+    const key = trialKey(item, own);
     const { entity, partition } = activation;
     const epoch = ownership.epochOf(partition);
     const known = entity.trials.get(key);
     if (known?.epoch === epoch) return this.#mayRun(activation, known);
     const isCautious = environment.now() < ownership.cautiousUntil(partition);
     if (known === undefined && !isCautious) {
-      this.#prune(activation);
+      this.prune(activation);
       return 'run';
     }
     const ends = known === undefined ? 0 : known.ends + (ownership.cautiousUntil(partition) > 0 ? 1 : 0);
     if (ends >= limits.fatalEndsMax) return 'fatal';
-    if (ends === 0 && entity.trials.size >= noteCountMax) return 'run';
     if (ends > 0 && this.#isTaken(activation)) return this.#queue(activation);
-    this.#note(activation, { key, ends, epoch, at: environment.now() });
+    if (known === undefined) this.#makeRoom(activation, epoch);
+    this.#note(activation, { key, ends, epoch, until: this.#untilOf(item) });
     if (ends > 0) this.#alone = { activation, since: environment.steady(), batch: undefined };
-    else
-      for (const other of waitingKeys(activation, environment.now()))
-        if (!entity.trials.has(other)) this.#note(activation, { key: other, ends, epoch, at: environment.now() });
+    else this.#noteWaiting(activation, epoch);
     activation.phase = 'reading';
     this.#parts.commitAlone(activation);
     activation.noting = activation.gathering;
     return 'wait';
+  }
+
+  /** What waits beside it is noted with it, as far as there is room. */
+  #noteWaiting(activation: Activation, epoch: number): void {
+    const { trials } = activation.entity;
+    for (const [key, item] of waitingFor(activation, this.#parts.environment.now())) {
+      if (trials.size >= noteCountMax) return;
+      if (!trials.has(key)) this.#note(activation, { key, ends: 0, epoch, until: this.#untilOf(item) });
+    }
+  }
+
+  /**
+   * Nothing runs without a note because there are many (CN1): what was noted by this claim and has not run is noted again when it is
+   * asked for. Else one goes that an end has counted for least; that is said.
+   */
+  #makeRoom(activation: Activation, epoch: number): void {
+    const { trials } = activation.entity;
+    if (trials.size >= noteCountMax) this.prune(activation);
+    if (trials.size < noteCountMax) return;
+    const worth = (trial: Trial) => trial.ends + (trial.epoch === epoch && trial.ends === 0 ? 0 : 1);
+    let least: Trial | undefined;
+    for (const trial of trials.values())
+      if (least === undefined || worth(trial) < worth(least)) least = trial;
+    if (least === undefined) return;
+    this.#drop(activation, least.key);
+    if (worth(least) > 0)
+      this.#parts.environment.log.warn(
+        { entity: activation.address, notes: noteCountMax, ends: least.ends },
+        'an entity has more messages that may have ended a process than are noted: of one the ends are counted anew',
+      );
+  }
+
+  /** From then on it is not run any more, whoever asks: by its own date, or since a process that ends is started again sooner. */
+  #untilOf(item: Item | undefined): number {
+    const { environment, limits } = this.#parts;
+    return Math.ceil(Math.min(environment.now() + noteMs, lastOf(item) + limits.skewMaxMs));
   }
 
   #mayRun(activation: Activation, { ends }: Trial): Fate {
@@ -174,11 +216,11 @@ export class Caution {
     this.#parts.ready(activation);
   }
 
-  /** Notes of what never came again go; without any, and after its time, the entity runs as every other. */
-  #prune(activation: Activation): void {
+  /** Notes of what cannot come again go; without any, and after its time, the entity runs as every other. */
+  prune(activation: Activation): void {
     const { environment, ownership } = this.#parts;
     const now = environment.now();
-    for (const [key, { at }] of activation.entity.trials) if (at < now - noteMs) this.#drop(activation, key);
+    for (const [key, { until }] of activation.entity.trials) if (until <= now) this.#drop(activation, key);
     activation.isCautious = activation.entity.trials.size > 0 || now < ownership.cautiousUntil(activation.partition);
   }
 }
@@ -191,12 +233,18 @@ export function trialKey(item: Item, own: string): string {
   return `m:${item.from}\0${session}.${seq}`;
 }
 
+/** Until when it may be run, ms. A call under an idempotency key comes again with other dates. */
+function lastOf(item: Item | undefined): number {
+  if (item?.kind === 'query') return item.deadline;
+  return item?.kind === 'message' && !isKeyPartner(item.from) ? item.arrival.expires : never;
+}
+
 /** What waits for the same entity, or is due, will be asked for next. */
-function waitingKeys({ mailbox, entity }: Activation, now: number): string[] {
-  const keys: string[] = [];
+function waitingFor({ mailbox, entity }: Activation, now: number): (readonly [string, Item | undefined])[] {
+  const found: (readonly [string, Item | undefined])[] = [];
   for (const item of mailbox.peek(notesAtOnce))
-    if (item.kind === 'message' || item.kind === 'query') keys.push(trialKey(item, ''));
-  for (const { name, due } of entity.timers.values()) if (due <= now) keys.push(`t:${name}`);
-  for (const { id, until } of entity.holds.values()) if (until <= now) keys.push(`x:${id}`);
-  return keys.slice(0, notesAtOnce);
+    if (item.kind === 'message' || item.kind === 'query') found.push([trialKey(item, ''), item]);
+  for (const { name, due } of entity.timers.values()) if (due <= now) found.push([`t:${name}`, undefined]);
+  for (const { id, until } of entity.holds.values()) if (until <= now) found.push([`x:${id}`, undefined]);
+  return found.slice(0, notesAtOnce);
 }

@@ -64,12 +64,13 @@ export class Housekeeping {
   }
 
   #nextOwn(activation: Activation): number {
-    const { forgetAt, timers, holds } = activation.entity;
+    const { forgetAt, timers, holds, trials } = activation.entity;
     const now = this.#parts.environment.now();
     let next = forgetAt > now ? forgetAt : Number.POSITIVE_INFINITY;
     // What throws is tried again at its own date, not at the one that it missed.
     if (timers.size > 0) for (const { due } of timers.values()) if (due > now) next = Math.min(next, due);
     if (holds.size > 0) for (const { until } of holds.values()) if (until > now) next = Math.min(next, until);
+    if (trials.size > 0) for (const { until } of trials.values()) if (until > now) next = Math.min(next, until);
     for (const retry of activation.retries?.values() ?? []) next = Math.min(next, retry.at);
     return next;
   }

@@ -321,11 +321,11 @@ function encodeHold({ id, operation, payload, until, isLapsed }: HeldOperation):
   return packer.end();
 }
 
-function encodeTrial({ key, ends, epoch, at }: Trial): Uint8Array {
+function encodeTrial({ key, ends, epoch, until }: Trial): Uint8Array {
   packer.begin();
   packer.array(4);
   packer.text(key);
-  for (const number of [ends, epoch, at]) packer.number(number);
+  for (const number of [ends, epoch, until]) packer.number(number);
   return packer.end();
 }
 

@@ -267,7 +267,7 @@ export function readDead(row: Row): DeadLetter {
 }
 
 function readTrial(row: Row): Trial {
-  return { key: row.string(), ends: row.storedCount(), epoch: row.storedCount(), at: row.storedDate() };
+  return { key: row.string(), ends: row.storedCount(), epoch: row.storedCount(), until: row.storedDate() };
 }
 
 /** Outbox records come before their activity is read: they wait in it, in order. */

@@ -323,6 +323,7 @@ export class Turns {
 
   /** Run everything that is due: tries again, timers, holds. Housekeeping is the worker's, after this. */
   #wake(activation: Activation): void {
+    if (activation.isCautious) this.caution.prune(activation);
     const now = this.#parts.environment.now();
     for (const retry of [...(activation.retries?.values() ?? [])])
       if (retry.at <= now && retry.item.kind !== 'wake' && this.#isInPhase(activation))

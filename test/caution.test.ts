@@ -1,4 +1,5 @@
 /** Messages that end their worker's process: counted over its lives, and in the end not run any more. */
+import { partitionOf } from '../placement/hash.ts';
 import type { RemoteCluster } from '../runtime/connect.ts';
 import type { Cluster } from '../runtime/embed.ts';
 import { GateStore } from './support/gate.ts';
@@ -147,6 +148,49 @@ test('CN1, P12: what waits together is noted together', async () => {
     assert.ok(calls.every(({ value }) => value !== undefined));
     assert.ok(gate.commits.flat().length - before <= 6, `${gate.commits.flat().length - before} commits`);
   });
+});
+
+/** Lives that end while so many calls wait for `a`, of which none comes again; the keys of their notes. */
+async function notesOf(lives: Lives, lifeCount: number): Promise<string[]> {
+  for (let life = 0; life < lifeCount; life++)
+    await lives.live(({ tally }) => {
+      watch(tally('a').run('die'));
+      for (let call = 0; call < 63; call++) watch(tally('a').add(1));
+    });
+  return notesIn(lives);
+}
+
+async function notesIn({ gate }: Lives): Promise<string[]> {
+  const address = 'tally/a';
+  const [loaded] = await gate.inner.load([{ partition: partitionOf(address, gate.partitions), address }]);
+  return (loaded?.records ?? []).map(([name]) => name).filter((name) => name.startsWith('n'));
+}
+
+test('CN3, P10: notes of calls that nobody waits for any more go, though nobody asks', async () => {
+  const lives = new Lives(poison);
+  assert.is((await notesOf(lives, 3)).length, 128);
+  await lives.live(async ({ hand, tally, during }) => {
+    await hand.advance(39_000);
+    assert.is((await notesIn(lives)).length, 128);
+    await hand.advance(3_000);
+    assert.equal(await notesIn(lives), []);
+    assert.is(await during(tally('a').add(1)), 1);
+  });
+});
+
+test('CN1, CN3: what ends its process is counted also where as many notes as one entity may have are taken', async () => {
+  const lives = new Lives(poison);
+  assert.is((await notesOf(lives, 6)).length, 256);
+  let last: ReturnType<typeof watch> | undefined;
+  const hands: HandEnvironment[] = [];
+  const starts = await lives.restart(({ hand, tally }) => {
+    hands.push(hand);
+    last = watch(tally('a').run('die', { idempotencyKey: 'k' }));
+  });
+  assert.is(starts, 4);
+  assert.match(String(last?.error), /process ended 3 times while this was under way/);
+  const warnings = hands.map(({ logged }) => logged.filter(({ message }) => message.includes('counted anew')).length);
+  assert.equal(warnings, [1, 0, 0, 0], 'one made room, and it is said');
 });
 
 test('CN2: a turn that throws, or a store that is away, is no end of a process', async () => {

@@ -263,7 +263,7 @@ const rows: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
     content,
     stack: text,
   }),
-  trial: fc.record({ key: text, ends: anyNumber, epoch: anyNumber, at: anyNumber }),
+  trial: fc.record({ key: text, ends: anyNumber, epoch: anyNumber, until: anyNumber }),
   history: fc.record({
     version: anyNumber,
     at: anyNumber,

@@ -90,7 +90,7 @@ function writtenEntity(turns: number): { head: Uint8Array; records: (readonly [s
     commit();
   }
   bench.ask('hold', undefined, { hold: 'h1' });
-  const trial = { key: 'm@client', ends: 1, epoch: 3, at: 1_000 };
+  const trial = { key: 'm@client', ends: 1, epoch: 3, until: 1_000 };
   addPart(bench.record, 'trials', trial.key, trial);
   bench.record.changes.records.set(recordName.trial(trial.key), trial);
   bench.bury(bench.request('peer/one', contentOf('fail')), new Error('never'));
