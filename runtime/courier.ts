@@ -134,16 +134,7 @@ export class Courier {
     activation.flights ??= new Map();
     let flight = activation.flights.get(partner);
     if (flight === undefined || flight.stream !== outbound) {
-      flight = {
-        stream: outbound,
-        durable: 0,
-        buried: [],
-        isClosing: false,
-        transmitted: 0,
-        window: this.#parts.limits.windowCountMax,
-        attempts: 0,
-        retryAt: 0,
-      };
+      flight = newFlight(outbound, this.#parts.limits);
       activation.flights.set(partner, flight);
     }
     return flight;
@@ -365,9 +356,19 @@ export class Courier {
       for (const message of settled) if (now > message.expires) this.#bury(activation, partner, message, inDoubt);
     }
     if (activity.outbound !== outbound) this.#renumber(activation, activity, outbound);
-    activation.flights?.delete(partner);
+    this.#land(activation, activity);
     activation.batch().addSent(activity);
     this.#parts.commit(activation);
+  }
+
+  /** What goes on takes off anew when it is durable. Of the same stream dead letters may still be on their way to the store (Q3). */
+  #land(activation: Activation, { partner, outbound }: Activity): void {
+    const flight = activation.flights?.get(partner);
+    activation.flights?.delete(partner);
+    if (flight === undefined || outbound === undefined || flight.stream !== outbound) return;
+    const { stream, buried } = flight;
+    if (buried.length > 0)
+      activation.flights?.set(partner, Object.assign(flight, { ...newFlight(stream, this.#parts.limits), buried }));
   }
 
   /** What was in one stream is in another one now: its records have other names. */
@@ -441,6 +442,19 @@ export class Courier {
   #bury({ entity }: Activation, partner: PartnerId, message: OutboxMessage, reason: string): void {
     buryUnsent(entity, partner, message, { version: entity.version + 1, reason, at: this.#parts.environment.now() });
   }
+}
+
+function newFlight(stream: Outbound, { windowCountMax }: Limits): Flight {
+  return {
+    stream,
+    durable: 0,
+    buried: [],
+    isClosing: false,
+    transmitted: 0,
+    window: windowCountMax,
+    attempts: 0,
+    retryAt: 0,
+  };
 }
 
 /** The floor as it may be told: it passes nothing that is in neither outbox nor dead letters of the store (Q3). */

@@ -245,6 +245,33 @@ test('P8, P7: what expired in a history that is gone becomes a dead letter; what
   assert.equal([record.dead.size, record.outboxCount, outbound.session], [1, 0, 8]);
 });
 
+test('Q3, P7: the floor waits for a dead letter that is not durable also when a later session goes on meanwhile', async () => {
+  const { environment, store, ownership, courier, activation, record, posted } = readAgain();
+  const [claim] = await store.claim([0], 'this worker');
+  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  courier.resume(activation);
+  const activity = activityWith(record, partner);
+  enqueueMessage(record, activity, content, { now: 0, expires: Number.MAX_SAFE_INTEGER });
+  const { outbound } = activity;
+  assert.ok(outbound);
+  const underWay = sentOf(outbound);
+  await environment.advance(1_000 + defaultLimits.skewMaxMs + 1);
+  // The first of three becomes a dead letter; the second was settled in a session that the partner knows of.
+  courier.probed(activation, { kind: 'probed', to: 'stock/near', from: partner, session: 5, number: -1 });
+  courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 900 });
+  await environment.advance(10);
+  assert.equal(
+    outbound.unacked.map(({ seq }) => seq),
+    [3],
+  );
+  posted.length = 0;
+  const told = () => posted.map((one) => (one.kind === 'message' ? [one.arrival.seq, one.arrival.floor] : one.kind));
+  courier.released(activation, activity, underWay);
+  assert.equal(told(), [[3, 1]], 'a commit of before has the third, and not the dead letter');
+  for (const buried of activation.gathering?.buried ?? []) courier.buried(activation, buried);
+  assert.equal(told().slice(1), [[3, 3]]);
+});
+
 /** The same, taken off by its owner. */
 async function flying(lifeMs?: number, limits?: Partial<Limits>) {
   const given = withOutbox(lifeMs, limits);
