@@ -117,8 +117,7 @@ export class Caution {
     if (trials.size < noteCountMax) return;
     const worth = (trial: Trial) => trial.ends + (trial.epoch === epoch && trial.ends === 0 ? 0 : 1);
     let least: Trial | undefined;
-    for (const trial of trials.values())
-      if (least === undefined || worth(trial) < worth(least)) least = trial;
+    for (const trial of trials.values()) if (least === undefined || worth(trial) < worth(least)) least = trial;
     if (least === undefined) return;
     this.#drop(activation, least.key);
     if (worth(least) > 0)

@@ -82,10 +82,9 @@ export class Failures {
         { entity: activation.address, failure, error: error === undefined ? undefined : String(error) },
         'a commit did not happen; the activation is dropped and read again',
       );
-    if (failure === 'store-unknown') {
-      this.#parts.residents.doubt(activation.address);
+    if (failure === 'store-unknown') this.#parts.residents.doubt(activation.address);
+    if (failure === 'store-unknown' || activation.behaviour.durability !== 'turn')
       for (const request of requests) this.#doubtful.add(request);
-    }
     if (failure === 'stale-epoch') {
       this.#parts.ownership.lose(activation.partition);
       for (const item of [...requests, ...waiting, ...held]) this.#parts.deliver(activation.address, item);
@@ -111,13 +110,14 @@ export class Failures {
     });
   }
 
-  /** An entity could not be read or made. */
+  /** An entity could not be read or made, or something of one that is in memory: then the turns before are as after `failed`. */
   notLoaded(activation: Activation, error: unknown): void {
     const waiting = this.#parts.pump.takeAll(activation);
-    // A read that failed between turns leaves their commit on its way.
-    if (activation.flying !== undefined) this.#parts.residents.doubt(activation.address);
+    const run = this.#interrupted(activation);
+    this.#parts.carriage.keep(activation);
     this.#parts.residents.drop(activation);
-    if (error instanceof StoreAway) return this.#again(activation.address, waiting);
+    if (error instanceof StoreAway) return this.#again(activation.address, [...run, ...waiting]);
+    if (run.length > 0) this.#again(activation.address, run);
     const message = errorText(error);
     this.#parts.environment.log.warn({ entity: activation.address, error: message }, 'an entity could not be read');
     // What the application's code threw (an initial state, an upgrade) is no failure of the store, and no pause helps.
@@ -130,6 +130,15 @@ export class Failures {
     }
     if (!this.#parts.isStopped() && isStore)
       this.#parts.wakeBy(activation.address, this.#parts.environment.now() + this.#parts.limits.retryMsMax);
+  }
+
+  /** What asked for turns that no commit has made durable, if a read between them has failed: to be asked again. */
+  #interrupted({ address, flying, gathering, behaviour }: Activation): Item[] {
+    const isKept = behaviour.durability !== 'turn';
+    for (const request of flying?.requests ?? []) this.#doubtful.add(request);
+    if (isKept) for (const request of gathering?.requests ?? []) this.#doubtful.add(request);
+    if (flying !== undefined) this.#parts.residents.doubt(address);
+    return [...(flying?.requests ?? []), ...(gathering?.requests ?? [])];
   }
 
   /** The store has gone back: what is in memory may be newer, and is dropped before anything more is said of it (P8). */

@@ -289,4 +289,35 @@ test('an error of a volatile turn leaves its state as it was', async () => {
   });
 });
 
+test('P4: turns that no commit carries yet are run again when a read between them fails; nobody has to ask twice', () =>
+  withTallies(
+    { limits: { activityCountMax: 8, idleMs: 5_000, retryMs: 60_000, retryMsMax: 60_000 } },
+    async (given) => {
+      const { hand, tally, gate, during } = given;
+      for (let key = 0; key < 40; key++) await during(tally('a').add(1, { idempotencyKey: `${key}` }));
+      await hand.advance(60_000);
+      assert.is(await during(tally('a').add(1)), 41);
+      const open = gate.holdCommits();
+      const calls = [watch(tally('a').add(1))];
+      await hand.advance(10);
+      calls.push(watch(tally('a').add(1)));
+      await hand.advance(10);
+      const read = gate.read.bind(gate);
+      gate.read = () => {
+        gate.read = read;
+        return Promise.reject(new SkerryError('store-failed', 'cannot read', { effect: 'none' }));
+      };
+      const failed = watch(tally('a').add(1, { idempotencyKey: '7' }));
+      await hand.advance(10);
+      open();
+      await hand.advance(20_000);
+      assert.match(String(failed.error), /cannot read/);
+      assert.equal(
+        calls.map(({ value }) => value),
+        [42, 43],
+      );
+      assert.is(await during(tally('a').count()), 43);
+    },
+  ));
+
 test.run();

@@ -2,11 +2,13 @@
 
 import { behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
+import { SkerryError } from '../core/errors.ts';
 import { command } from '../core/operation.ts';
 import { decodeSignal, type Signal } from '../runtime/signals.ts';
+import { StoreAway } from '../runtime/store.ts';
 import { type ServedGiven, withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';
-import { Tally, type TallyTurn, tallyWith, watch } from './support/tally.ts';
+import { Tally, type TallyTurn, tallyWith, watch, withTallies } from './support/tally.ts';
 
 const test = suite('volatile');
 const Ledger = entity('ledger', { initial: () => ({}), operations: { note: command() } });
@@ -224,5 +226,38 @@ test("E2: an entity of durability 'none' that has something to do stays in memor
 function partitionIn(signal: Signal | undefined): number | undefined {
   return signal !== undefined && 'partition' in signal ? signal.partition : undefined;
 }
+
+for (const [what, failure] of [
+  ['fails', new SkerryError('store-failed', 'cannot read', { effect: 'none' })],
+  ['finds the store away', new StoreAway('not connected')],
+  ['throws what nobody expects', new Error('what is this')],
+] as const)
+  test(`CA1: a read between turns that ${what} takes nothing from an entity of durability interval that lives on`, () =>
+    withTallies(
+      { limits: { activityCountMax: 8, idleMs: 5_000 }, behaviour: { durability: { intervalMs: 20_000 } } },
+      async (given) => {
+        const { hand, tally, gate, during } = given;
+        for (let key = 0; key < 40; key++) await during(tally('a').add(1, { idempotencyKey: `${key}` }));
+        await hand.advance(60_000);
+        const loadCount = gate.loadCount;
+        // Not written for 20 s; nor is what the next one asks for in memory.
+        assert.is(await during(tally('a').add(100)), 140);
+        assert.ok(gate.loadCount > loadCount, 'it had left memory');
+        const read = gate.read.bind(gate);
+        let failureCount = 0;
+        gate.read = () => {
+          failureCount += 1;
+          gate.read = read;
+          return Promise.reject(failure);
+        };
+        const again = watch(tally('a').add(1, { idempotencyKey: '7' }));
+        await hand.advance(2_000);
+        assert.is(failureCount, 1);
+        assert.is(again.isSettled, true);
+        assert.is(await during(tally('a').count()), 140);
+        await hand.advance(60_000);
+        assert.is((await given.stored('a'))?.count, 140);
+      },
+    ));
 
 test.run();

@@ -306,4 +306,28 @@ export const deliveryMutants: readonly Mutant[] = [
     replace: 'doubted.length > 0 ?',
     tests: ['loss'],
   },
+  {
+    name: 'a session that goes on forgets which dead letters are not durable',
+    promise: 'P7',
+    file: 'runtime/courier.ts',
+    find: '    this.#land(activation, activity);\n',
+    replace: '    activation.flights?.delete(partner);\n',
+    tests: ['courier-late'],
+  },
+  {
+    name: 'an interval entity of which a read fails goes with what it has not written',
+    promise: 'CA1',
+    file: 'runtime/failures.ts',
+    find: '    const run = this.#interrupted(activation);\n    this.#parts.carriage.keep(activation);\n',
+    replace: '    const run = this.#interrupted(activation);\n',
+    tests: ['volatile'],
+  },
+  {
+    name: 'turns that wait for the store are forgotten when a read between them fails',
+    promise: 'P7',
+    file: 'runtime/failures.ts',
+    find: '    if (run.length > 0) this.#again(activation.address, run);\n',
+    replace: '',
+    tests: ['residents'],
+  },
 ];
