@@ -68,10 +68,11 @@ export class CommitQueue {
   #takenPerMs = Number.POSITIVE_INFINITY;
   #concludedAt = 0;
   #isScheduled = false;
-  #idle: (() => void)[] = [];
   #nextConcluded: (() => void)[] = [];
   groupCount = 0;
   commitCount = 0;
+  /** Groups of which the store has said what became of them. */
+  concludedCount = 0;
 
   constructor(
     store: Store,
@@ -109,15 +110,10 @@ export class CommitQueue {
     });
   }
 
-  /** Resolves when nothing waits for the store any more. */
-  async settled(): Promise<void> {
-    while (this.#isBusy) await new Promise<void>((resolve) => this.#idle.push(resolve));
-  }
-
   /** Resolves when the group that is under way, or the next one, has been concluded; soon if nothing waits. */
   concluded(): Promise<void> {
     return new Promise<void>((resolve) => {
-      if (this.#isBusy) this.#nextConcluded.push(resolve);
+      if (this.isBusy) this.#nextConcluded.push(resolve);
       else this.#environment.soon(resolve);
     });
   }
@@ -133,10 +129,11 @@ export class CommitQueue {
 
   /** How long the last entity that was concluded had waited, ms; 0 if none waits now. */
   get waitMs(): number {
-    return this.#isBusy ? this.#waitedMs : 0;
+    return this.isBusy ? this.#waitedMs : 0;
   }
 
-  get #isBusy(): boolean {
+  /** Whether anything waits for the store. */
+  get isBusy(): boolean {
     return this.#underWayCount > 0 || this.#waiting.length > 0 || this.#beside.length > 0;
   }
 
@@ -157,8 +154,6 @@ export class CommitQueue {
     const { flying, commits } = this.#takeGroup();
     if (flying.length === 0) {
       if (this.#waiting.length > 0) return this.#schedule();
-      if (this.#underWayCount > 0) return;
-      for (const resolve of this.#idle.splice(0)) resolve();
       return;
     }
     this.#underWayCount += 1;
@@ -274,6 +269,7 @@ export class CommitQueue {
   /** A group has been concluded, one way or the other. */
   #end(): void {
     this.#underWayCount -= 1;
+    this.concludedCount += 1;
     for (const resolve of this.#nextConcluded.splice(0)) resolve();
     this.flush();
     this.#sink.concluded();

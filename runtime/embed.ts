@@ -299,8 +299,8 @@ class EmbeddedCluster implements Cluster {
 
   async #close(): Promise<void> {
     this.#composition.endLosses();
-    for (const { worker } of this.#nodes) await worker.drain();
-    for (const { worker } of this.#nodes) await worker.letGo();
+    await Promise.all(this.#nodes.map(({ worker }) => worker.drain()));
+    await Promise.all(this.#nodes.map(({ worker }) => worker.letGo()));
     for (const client of [...this.#clients]) client.close();
     for (const { worker, post } of this.#nodes) {
       worker.stop();

@@ -11,6 +11,7 @@ import { Stamps } from '../placement/freshness.ts';
 import type { PlacementLimits } from '../placement/limits.ts';
 import { PlacementService, type ServiceAction } from '../placement/service.ts';
 import type { View } from '../placement/view.ts';
+import { briefly } from './ending.ts';
 import type { Environment } from './environment.ts';
 import type { Signal } from './signals.ts';
 import type { Lease, Store } from './store.ts';
@@ -96,12 +97,13 @@ export class ServiceHost {
     this.#perform(this.#election.resign(environment.steady()));
     this.crash();
     if (!wasServing) return;
-    await store.lease(leaseName, id, { now: environment.now(), ms: 0 }).catch((error: unknown) => {
+    const given = store.lease(leaseName, id, { now: environment.now(), ms: 0 }).catch((error: unknown) => {
       environment.log.warn(
         { error: String(error) },
         'the lease of the placement service could not be given up; it lapses',
       );
     });
+    await briefly(environment, given);
   }
 
   crash(): void {

@@ -23,6 +23,7 @@ import { Closing } from './closing.ts';
 import { CommitQueue, type CommitSink } from './commit.ts';
 import { Courier, type Sign } from './courier.ts';
 import { Effects } from './effects.ts';
+import { briefly, ends, stillMs } from './ending.ts';
 import type { Envelope, MessageEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { Failures } from './failures.ts';
@@ -313,15 +314,26 @@ export class Worker {
     return this.#options.partitionOf?.(address) ?? partitionOf(address, this.#options.store.partitions);
   }
 
-  /** Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. */
+  /**
+   * Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. A store
+   * that does not answer is not waited for (EN1): what it has not written is gone, as after a crash.
+   */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    // Not 'soon', which takes all time while something waits for the store.
-    while (this.#pump.waitingCount > 0 && !this.#isStopped)
-      await new Promise<void>((resolve) => void this.#environment.after(1, resolve));
+    const isRun = await this.#ends(() => this.#pump.waitingCount === 0);
     for (const activation of this.#residents.all())
       if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeeping.tidy(activation, true);
-    await this.#commits.settled();
+    if (isRun && (await this.#ends(() => !this.#commits.isBusy))) return;
+    const unwritten = [...this.#residents.all()].filter(({ isDurable }) => !isDurable).length;
+    this.#environment.log.error(
+      { worker: this.name, waiting: this.#pump.waitingCount, unwritten, afterMs: stillMs },
+      'the store does not answer, and this worker does not wait for it any longer: its last turns may not be written, and who asked for them tries again',
+    );
+  }
+
+  #ends(isOver: () => boolean): Promise<boolean> {
+    const progress = () => `${this.#pump.waitingCount} ${this.#turns.turnCount} ${this.#commits.concludedCount}`;
+    return ends(this.#environment, { isOver: () => this.#isStopped || isOver(), progress });
   }
 
   /** After `drain`, where nobody takes over: the next owner of what is here shall know that this one ended in order. */
@@ -329,7 +341,7 @@ export class Worker {
     const { partitions } = this;
     if (partitions.length === 0 || this.#isStopped) return;
     // Where the store does not take it, the next one is careful without need.
-    await this.#options.store.claim(partitions, '').catch(() => undefined);
+    await briefly(this.#environment, this.#options.store.claim(partitions, ''));
   }
 
   /** Stop at once, as a crash would: nothing more is run, released or sent. */

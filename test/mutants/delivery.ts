@@ -330,4 +330,20 @@ export const deliveryMutants: readonly Mutant[] = [
     replace: '',
     tests: ['residents'],
   },
+  {
+    name: 'who ends waits for a store that does not answer',
+    promise: 'EN1',
+    file: 'runtime/ending.ts',
+    find: 'else if (now - since >= stillMs) return false;',
+    replace: 'else if (now - since >= 10 * stillMs) return false;',
+    tests: ['ending'],
+  },
+  {
+    name: 'who ends does not wait for a slow store',
+    promise: 'EN1',
+    file: 'runtime/ending.ts',
+    find: '    if (present !== last) since = now;\n    else if',
+    replace: '    if',
+    tests: ['ending'],
+  },
 ];
