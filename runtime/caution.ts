@@ -66,7 +66,7 @@ export class Caution {
     if (activation.behaviour.durability !== 'turn') return;
     const { environment, ownership } = this.#parts;
     activation.isCautious =
-      activation.entity.trials.size > 0 || environment.now() < ownership.cautiousUntil(activation.partition);
+      activation.entity.trials.size > 0 || environment.steady() < ownership.cautiousUntil(activation.partition);
   }
 
   /**
@@ -80,7 +80,7 @@ export class Caution {
     const epoch = ownership.epochOf(partition);
     const known = entity.trials.get(key);
     if (known?.epoch === epoch) return this.#mayRun(activation, known);
-    const isCautious = environment.now() < ownership.cautiousUntil(partition);
+    const isCautious = environment.steady() < ownership.cautiousUntil(partition);
     if (known === undefined && !isCautious) {
       this.prune(activation);
       return 'run';
@@ -217,10 +217,9 @@ export class Caution {
 
   /** Notes of what cannot come again go; without any, and after its time, the entity runs as every other. */
   prune(activation: Activation): void {
-    const { environment, ownership } = this.#parts;
-    const now = environment.now();
+    const now = this.#parts.environment.now();
     for (const [key, { until }] of activation.entity.trials) if (until <= now) this.#drop(activation, key);
-    activation.isCautious = activation.entity.trials.size > 0 || now < ownership.cautiousUntil(activation.partition);
+    this.watch(activation);
   }
 }
 

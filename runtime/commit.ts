@@ -19,7 +19,7 @@ import { isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { wakeTime } from '../core/record.ts';
 import type { Activation, Batch } from './activation.ts';
-import type { Environment } from './environment.ts';
+import { type Environment, type Moment, momentOf } from './environment.ts';
 import type { Ownership } from './ownership.ts';
 import { drain } from './persistence.ts';
 import { type Commit, type Outcome, type Store, StoreAway } from './store.ts';
@@ -159,7 +159,7 @@ export class CommitQueue {
     this.#underWayCount += 1;
     this.groupCount += 1;
     this.commitCount += commits.length;
-    const startedAt = this.#environment.now();
+    const startedAt = momentOf(this.#environment);
     this.#store.commit(commits).then(
       (outcomes) => this.#conclude(flying, outcomes, startedAt),
       (error: unknown) => this.#fail(flying, error),
@@ -234,9 +234,9 @@ export class CommitQueue {
     };
   }
 
-  #conclude(flying: readonly Flying[], outcomes: readonly Outcome[], startedAt: number): void {
+  #conclude(flying: readonly Flying[], outcomes: readonly Outcome[], startedAt: Moment): void {
     const since = flying[0]?.batch.since ?? 0;
-    this.#measure(flying.length, since, startedAt);
+    this.#measure(flying.length, since, startedAt.steady);
     for (let index = 0; index < flying.length; index++) {
       const { activation, batch, version, wakeAt } = flying[index] as Flying;
       if (activation.phase === 'dropped') continue;
@@ -259,7 +259,7 @@ export class CommitQueue {
   #measure(count: number, since: number, startedAt: number): void {
     const now = this.#environment.steady();
     if (since > 0) this.#waitedMs = now - since;
-    const began = Math.max(this.#concludedAt, now - Math.max(0, this.#environment.now() - startedAt));
+    const began = Math.max(this.#concludedAt, startedAt);
     const perMs = count / Math.max(1, now - began);
     if (this.#takenPerMs === Number.POSITIVE_INFINITY) this.#takenPerMs = perMs;
     else this.#takenPerMs += (perMs - this.#takenPerMs) * smoothing;

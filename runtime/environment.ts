@@ -25,6 +25,24 @@ export interface Environment {
   watchTurns?(limitMs: number): TurnWatch;
 }
 
+/** A moment, by both. */
+export interface Moment {
+  readonly now: number;
+  readonly steady: number;
+}
+
+export function momentOf(environment: Environment): Moment {
+  return { now: environment.now(), steady: environment.steady() };
+}
+
+/**
+ * When a moment was by the clock as it is set now, ms: never later than it was. The clock alone would say too late where it was set
+ * back since; steady time alone, where it stood still while the machine slept.
+ */
+export function dateOf(moment: Moment, environment: Environment): number {
+  return Math.min(moment.now, Math.floor(moment.steady + environment.now() - environment.steady()));
+}
+
 /** For stores, which their callers' clocks do not reach. */
 export const machineNow = (): number => Date.now();
 export const machineSteady = (): number => performance.now();

@@ -21,7 +21,7 @@ import type { Activation } from './activation.ts';
 import type { Carriage, Carried } from './carriage.ts';
 import type { CommitQueue } from './commit.ts';
 import type { Envelope } from './envelope.ts';
-import type { Environment } from './environment.ts';
+import type { Environment, Moment } from './environment.ts';
 import type { Housekeeping } from './housekeeping.ts';
 import type { Item } from './mailbox.ts';
 import type { Ownership } from './ownership.ts';
@@ -167,7 +167,7 @@ export class Handover {
   }
 
   /** The partition is this worker's from now on. `at`: when the claim began (O1). */
-  take(claim: Claim, at: number, { warm, carried, released }: Arrived): void {
+  take(claim: Claim, at: Moment, { warm, carried, released }: Arrived): void {
     const { ownership, residents, carriage, name, environment, limits } = this.#parts;
     const { partition, epoch, previous, before, pins } = claim;
     if (this.#leaving.delete(partition)) this.#forget(partition);
@@ -177,7 +177,7 @@ export class Handover {
     const isOwn = before === name && this.#had.has(partition);
     const isOrderly = isOwn || before === undefined || released === previous;
     this.#had.add(partition);
-    ownership.take(partition, epoch, at, isOrderly ? 0 : environment.now() + limits.cautionMs);
+    ownership.take(partition, epoch, at, isOrderly ? 0 : environment.steady() + limits.cautionMs);
     for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
     carriage.claimed(claim, name);
     for (const one of carried) carriage.put(one);

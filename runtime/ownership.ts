@@ -4,19 +4,20 @@
  * Owns the proof of ownership that messages carry as `sent` and that queries wait for (P9). Claiming is the worker's.
  *
  * Invariants:
- * - O1 `confirmedAt` is never later than a moment at which the store had this worker's epoch.
+ * - O1 `confirmedAt` is never later than a moment at which the store had this worker’s epoch, however the clock was set since.
  * - O2 A query is answered only after a check that began after it ran, of the epoch by which it ran, or with a commit that
  *   carries it.
  */
 import { type Lineage, lineageOf } from '../core/activity.ts';
-import type { Environment } from './environment.ts';
+import { dateOf, type Environment, type Moment, momentOf } from './environment.ts';
 import type { Epoch, Partition, Store } from './store.ts';
 
 interface Owned {
   readonly epoch: Epoch;
   readonly lineage: Lineage;
-  confirmedAt: number;
-  cautiousUntil: number;
+  confirmed: Moment;
+  /** Steady time. */
+  readonly cautiousUntil: number;
 }
 
 interface Check {
@@ -42,10 +43,10 @@ export class Ownership {
     this.#onLost = onLost;
   }
 
-  /** `cautiousUntil`: where the owner before did not end in order (`caution.ts`), ms; 0: it did. */
-  take(partition: Partition, epoch: Epoch, at: number, cautiousUntil = 0): void {
+  /** `at`: when the claim began. `cautiousUntil`: where the owner before did not end in order (`caution.ts`), ms of steady time; 0: it did. */
+  take(partition: Partition, epoch: Epoch, at: Moment, cautiousUntil = 0): void {
     const lineage = lineageOf(this.#store.id, epoch);
-    this.#owned.set(partition, { epoch, lineage, confirmedAt: at, cautiousUntil });
+    this.#owned.set(partition, { epoch, lineage, confirmed: at, cautiousUntil });
   }
 
   /** The store said that somebody else has it. */
@@ -75,25 +76,20 @@ export class Ownership {
     return this.#owned.get(partition)?.lineage;
   }
 
+  /** By the clock as it is set now, ms (O1). */
   confirmedAt(partition: Partition): number {
-    return this.#owned.get(partition)?.confirmedAt ?? 0;
+    const owned = this.#owned.get(partition);
+    return owned === undefined ? 0 : dateOf(owned.confirmed, this.#environment);
   }
 
   cautiousUntil(partition: Partition): number {
     return this.#owned.get(partition)?.cautiousUntil ?? 0;
   }
 
-  confirmed(partition: Partition, at: number): void {
+  /** `at`: when what shows it was begun. */
+  confirmed(partition: Partition, at: Moment): void {
     const owned = this.#owned.get(partition);
-    if (owned !== undefined && owned.confirmedAt < at) owned.confirmedAt = at;
-  }
-
-  /** The clock was set back: by it, proofs of before are as old as they were. */
-  setBack(ms: number): void {
-    for (const owned of this.#owned.values()) {
-      owned.confirmedAt -= ms;
-      if (owned.cautiousUntil > 0) owned.cautiousUntil -= ms;
-    }
+    if (owned !== undefined && owned.confirmed.steady < at.steady) owned.confirmed = at;
   }
 
   /** Ask the store whether the partition is still this worker's. One check serves everyone who waits by then (O2). */
@@ -121,7 +117,7 @@ export class Ownership {
       const checks = this.#waiting;
       this.#waiting = [];
       const partitions = [...new Set(checks.map((check) => check.partition))];
-      const startedAt = this.#environment.now();
+      const startedAt = momentOf(this.#environment);
       this.#store.epochs(partitions).then(
         (epochs) =>
           this.#conclude(
@@ -134,7 +130,7 @@ export class Ownership {
     });
   }
 
-  #conclude(checks: readonly Check[], epochs: ReadonlyMap<Partition, Epoch>, startedAt: number): void {
+  #conclude(checks: readonly Check[], epochs: ReadonlyMap<Partition, Epoch>, startedAt: Moment): void {
     for (const { partition, epoch, owned, lost } of checks) {
       const isStill = this.#owned.get(partition)?.epoch === epochs.get(partition);
       if (isStill) this.confirmed(partition, startedAt);

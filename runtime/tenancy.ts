@@ -28,7 +28,7 @@ import type { Limits } from '../core/limits.ts';
 import type { Placement } from '../placement/placement.ts';
 import type { Carried } from './carriage.ts';
 import { type Asked, addCargo, asksOf, type Coming, cargoOf, hasCargo, isAsReleased, isKept } from './coming.ts';
-import type { Environment } from './environment.ts';
+import { type Environment, type Moment, momentOf } from './environment.ts';
 import { Giving } from './giving.ts';
 import type { Forwarded } from './handover.ts';
 import { sizeOf } from './mailbox.ts';
@@ -322,7 +322,7 @@ export class Tenancy {
     const claimed = this.#toClaim;
     this.#toClaim = [];
     const { environment, store, name, limits } = this.#parts;
-    const startedAt = environment.now();
+    const startedAt = momentOf(environment);
     let claims: Claim[];
     try {
       claims = await store.claim(
@@ -350,7 +350,7 @@ export class Tenancy {
     if (this.isSettled) this.#parts.settled();
   }
 
-  #take(coming: Coming, claim: Claim, startedAt: number): void {
+  #take(coming: Coming, claim: Claim, startedAt: Moment): void {
     const { worker } = this.#parts;
     const { partition, released, waiting } = coming;
     if (!this.#isMine(partition)) return this.#abandon(coming);

@@ -25,7 +25,7 @@ import { Courier, type Sign } from './courier.ts';
 import { Effects } from './effects.ts';
 import { briefly, ends, stillMs } from './ending.ts';
 import type { Envelope, MessageEnvelope } from './envelope.ts';
-import type { Environment } from './environment.ts';
+import { type Environment, type Moment, momentOf } from './environment.ts';
 import { Failures } from './failures.ts';
 import { Forgetting } from './forgetting.ts';
 import { type Arrived, type Forwarded, type Given, Handover, type HandoverParts, nothingArrived } from './handover.ts';
@@ -240,14 +240,14 @@ export class Worker {
   /** Make these its own and resume what their entities have to do. */
   async claim(partitions: readonly Partition[]): Promise<void> {
     if (partitions.length === 0 || this.#isStopped) return;
-    const startedAt = this.#environment.now();
+    const startedAt = momentOf(this.#environment);
     const claims = await this.#options.store.claim(partitions, this.name);
     for (const claim of claims) this.take(claim, startedAt);
     for (const partition of partitions) await this.resume(partition);
   }
 
   /** A partition that was claimed is this worker's, with what came along; see `Handover.take`. */
-  take(claim: Claim, at: number, arrived: Arrived = nothingArrived): void {
+  take(claim: Claim, at: Moment, arrived: Arrived = nothingArrived): void {
     if (!this.#isStopped) this.#handover.take(claim, at, arrived);
   }
 
@@ -503,14 +503,13 @@ export class Worker {
     );
   }
 
-  /** A clock that was set back makes no pause longer, and no proof of ownership one of the future (O1). */
+  /** A clock that was set back makes no pause longer. */
   #checkClock(): void {
     const ahead = this.#environment.now() - this.#environment.steady();
     const backMs = this.#clockAhead - ahead;
     this.#clockAhead = ahead;
     if (backMs < setBackMsMin) return;
     this.#environment.log.warn({ backMs: Math.round(backMs) }, 'the clock was set back');
-    this.ownership.setBack(backMs);
     for (const activation of this.#residents.all()) {
       const next = activation.setBack(backMs);
       if (next < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, next);

@@ -6,6 +6,7 @@ import { activityWith, enqueueMessage, recordName } from '../core/record.ts';
 import { Activation, sentOf } from '../runtime/activation.ts';
 import { Courier, type Sign } from '../runtime/courier.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
+import { momentOf } from '../runtime/environment.ts';
 import { Ownership } from '../runtime/ownership.ts';
 import { freshRecord } from '../runtime/restoring.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
@@ -101,7 +102,7 @@ test('E3: what was read in several steps is sent only by who is the owner after 
   for (const isOwner of [false, true]) {
     const [claim] = await store.claim([0], 'this worker');
     if (!isOwner) await store.claim([0], 'another');
-    ownership.take(0, claim?.epoch ?? 0, environment.now());
+    ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
     courier.resume(activation);
     await environment.advance(10);
     assert.is(posted.length, isOwner ? 2 : 0);
@@ -123,7 +124,7 @@ test('Q3: the answer to an earlier probe, late, makes no dead letter of the mess
 test('Q3, P12: when the floor passes an expired message, the one behind it is sent again, and not all of the window', async () => {
   const { environment, store, ownership, courier, activation, posted } = withOutbox();
   const [claim] = await store.claim([0], 'this worker');
-  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
   const outbound = activation.record?.activities.get(partner)?.outbound;
   const expires = environment.now() + 60_000;
   for (let seq = 3; seq <= 100; seq++) outbound?.unacked.push({ seq, expires, content });
@@ -148,7 +149,7 @@ test('P8: that history was lost, and a session above it, is said only by who is 
     const { environment, store, ownership, courier, activation, signs } = withOutbox();
     const [claim] = await store.claim([0], 'this worker');
     if (!isOwner) await store.claim([0], 'another');
-    ownership.take(0, claim?.epoch ?? 0, environment.now());
+    ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
     courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
     await environment.advance(10);
     assert.is(signs.length, isOwner ? 1 : 0);
@@ -160,7 +161,7 @@ test('O1, P7: what is sent again renews its proof of ownership before a copy is 
   const { transitMaxMs, retryMsMax } = defaultLimits;
   const { environment, store, ownership, courier, activation, posted } = withOutbox(10 * transitMaxMs);
   const [claim] = await store.claim([0], 'this worker');
-  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
   courier.resume(activation);
   await environment.advance(10);
   for (let waitedMs = 0; waitedMs < 3 * transitMaxMs; waitedMs += 2 * retryMsMax) {
@@ -184,7 +185,7 @@ test('P7, P8: when history was lost, nothing of the old session stays in the out
   outbound.unacked = outbound.unacked.map((message) => ({ ...message, seq: message.seq + 2 }));
   outbound.next = 5;
   const [claim] = await store.claim([0], 'this worker');
-  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
   courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
   await environment.advance(10);
   const rows = [1, 2, 3, 4].map((seq) => record.changes.records.get(recordName.outbox(partner, seq)));
@@ -239,7 +240,7 @@ test('P8, P7: what expired in a history that is gone becomes a dead letter; what
   assert.ok(outbound);
   outbound.unacked = outbound.unacked.map((one) => ({ ...one, expires: one.seq === 1 ? 0 : one.expires }));
   const [claim] = await store.claim([0], 'this worker');
-  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
   courier.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
   await environment.advance(10);
   assert.equal([record.dead.size, record.outboxCount, outbound.session], [1, 0, 8]);
@@ -248,7 +249,7 @@ test('P8, P7: what expired in a history that is gone becomes a dead letter; what
 test('Q3, P7: the floor waits for a dead letter that is not durable also when a later session goes on meanwhile', async () => {
   const { environment, store, ownership, courier, activation, record, posted } = readAgain();
   const [claim] = await store.claim([0], 'this worker');
-  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
   courier.resume(activation);
   const activity = activityWith(record, partner);
   enqueueMessage(record, activity, content, { now: 0, expires: Number.MAX_SAFE_INTEGER });
@@ -277,7 +278,7 @@ async function flying(lifeMs?: number, limits?: Partial<Limits>) {
   const given = withOutbox(lifeMs, limits);
   const { environment, store, ownership, courier, activation } = given;
   const [claim] = await store.claim([0], 'this worker');
-  ownership.take(0, claim?.epoch ?? 0, environment.now());
+  ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
   courier.resume(activation);
   await environment.advance(10);
   const retryAt = () => activation.flights?.get(partner)?.retryAt ?? 0;

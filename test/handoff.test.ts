@@ -3,6 +3,7 @@ import { partitionOf } from '../placement/hash.ts';
 import { defaultPlacementLimits } from '../placement/limits.ts';
 import { PlacementService, type ServiceAction, viewsPerTerm } from '../placement/service.ts';
 import { viewOf } from '../placement/view.ts';
+import { momentOf } from '../runtime/environment.ts';
 import { ServiceHost } from '../runtime/service-host.ts';
 import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
@@ -123,7 +124,7 @@ test('HO3, P3: a partition that comes back while it was about to leave runs noth
     assert.ok(worker?.isActive(`tally/${key}`) && !giving.isSettled);
     const [claim] = await gate.inner.claim([partition], 'a');
     if (claim === undefined) return missing();
-    worker?.take(claim, hand.now());
+    worker?.take(claim, momentOf(hand));
     assert.not.ok(worker?.isActive(`tally/${key}`));
     open();
     await hand.advance(40_000);
@@ -160,7 +161,7 @@ test('E3, P9: what comes along with a partition is not believed of an entity who
     const [claim] = await gate.inner.claim([partition], 'a');
     if (claim === undefined) return missing();
     // As it was before the commit of which nobody has heard yet.
-    worker?.take(claim, hand.now(), {
+    worker?.take(claim, momentOf(hand), {
       warm: [{ address, loaded: before, activities: [] }],
       carried: [],
       released: undefined,

@@ -1,4 +1,5 @@
 /** Proofs of ownership: what an answer of the store about epochs proves, and to whom. */
+import { momentOf } from '../runtime/environment.ts';
 import { Ownership } from '../runtime/ownership.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { HandEnvironment } from './support/hand.ts';
@@ -13,7 +14,7 @@ async function given() {
   const ownership = new Ownership(store, hand, (partition) => void lost.push(partition));
   const claim = async () => {
     const [claimed] = await store.claim([0], 'a');
-    ownership.take(0, claimed?.epoch ?? 0, hand.now());
+    ownership.take(0, claimed?.epoch ?? 0, momentOf(hand));
   };
   await claim();
   const said: string[] = [];

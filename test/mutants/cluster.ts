@@ -128,7 +128,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/tenancy.ts',
     find: '    this.#toClaim.push(coming);\n',
     replace:
-      '    this.#toClaim.push(coming);\n    this.#parts.worker().take({ partition: coming.partition, epoch: coming.released?.epoch ?? 1, previous: 0, before: undefined, pins: [] }, this.#parts.environment.now(), []);\n',
+      '    this.#toClaim.push(coming);\n    this.#parts.worker().take({ partition: coming.partition, epoch: coming.released?.epoch ?? 1, previous: 0, before: undefined, pins: [] }, momentOf(this.#parts.environment), { warm: [], carried: [], released: undefined });\n',
     tests: [],
   },
   {
@@ -246,9 +246,9 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'who drains leaves no time to the store',
     promise: 'MB2',
-    file: 'runtime/worker.ts',
-    find: 'this.#environment.after(1, resolve));',
-    replace: 'this.#environment.soon(resolve));',
+    file: 'runtime/ending.ts',
+    find: 'environment.after(1, resolve));',
+    replace: 'environment.soon(resolve));',
     tests: [],
   },
   {
@@ -322,5 +322,21 @@ export const clusterMutants: readonly Mutant[] = [
     find: '    this.#freshness.prove(sent, time);\n',
     replace: '',
     tests: ['placement-election'],
+  },
+  {
+    name: 'a proof of ownership is of the future when the clock was set back',
+    promise: 'O1',
+    file: 'runtime/environment.ts',
+    find: 'return Math.min(moment.now, Math.floor(moment.steady + environment.now() - environment.steady()));',
+    replace: 'return moment.now;',
+    tests: ['clocks'],
+  },
+  {
+    name: 'a proof of ownership is fresh when the machine has slept',
+    promise: 'O1',
+    file: 'runtime/environment.ts',
+    find: 'return Math.min(moment.now, Math.floor(moment.steady + environment.now() - environment.steady()));',
+    replace: 'return Math.floor(moment.steady + environment.now() - environment.steady());',
+    tests: ['clocks'],
   },
 ];
