@@ -11,7 +11,10 @@ export interface Limits {
   readonly identityBytesMax: number;
   /** Characters of a type's, operation's, timer's or effect's name. */
   readonly nameLengthMax: number;
-  /** Bytes of one encoded input or output. Below NATS' default max_payload of 1 MiB, envelope and frame included. */
+  /**
+   * Bytes of one encoded input or output. Below NATS' default max_payload of 1 MiB, envelope and frame included; lowered to what
+   * a NATS that takes less has room for.
+   */
   readonly messageBytesMax: number;
   /** Bytes of one encoded state. */
   readonly stateBytesMax: number;

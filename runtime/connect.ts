@@ -14,6 +14,7 @@ import { Client } from './client.ts';
 import { Clocks } from './clocks.ts';
 import { checkedIdentity, checkLimits, clock, identityIn, openedTransport } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
+import { limitsOver } from './frames.ts';
 import { standardLog } from './log.ts';
 import { admitted, type Joining, loginOf, type Opened, openTransport, whenThere } from './places.ts';
 import { Post } from './post.ts';
@@ -84,11 +85,24 @@ export async function connect(options: ConnectOptions): Promise<RemoteCluster> {
   checkLimits(options.limits ?? {});
   const environment = options.environment ?? machineEnvironment(standardLog());
   const { timeoutMs = 10_000 } = options;
-  const startedAt = environment.now();
+  const startedAt = environment.steady();
   const transport = await whenThere(() => openTransport(options, environment), environment, timeoutMs);
-  const remote = new Remote(options, environment, transport);
-  await remote.start(Math.max(askMs, timeoutMs - (environment.now() - startedAt)));
+  const remote = await remoteOver(transport, options, environment);
+  await remote.start(Math.max(askMs, timeoutMs - (environment.steady() - startedAt)));
   return remote;
+}
+
+async function remoteOver(
+  transport: Opened<Transport>,
+  options: ConnectOptions,
+  environment: Environment,
+): Promise<Remote> {
+  try {
+    return new Remote(options, environment, transport);
+  } catch (error) {
+    await transport.close();
+    throw error;
+  }
 }
 
 class Remote implements RemoteCluster {
@@ -122,7 +136,7 @@ class Remote implements RemoteCluster {
     this.#cluster = checkedCluster(options.cluster ?? 'main');
     const subjects = new Subjects(this.#cluster);
     this.#subjects = subjects;
-    this.#limits = limitsOf(options.limits);
+    this.#limits = limitsOver(this.#transport, options.limits, environment);
     this.#party = options.as ?? 'client';
     const identity = options.identity ?? loginOf(options);
     this.#identity = identity;

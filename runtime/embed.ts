@@ -24,8 +24,8 @@ import { Placement } from '../placement/placement.ts';
 import { type HostedType, viewOf } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
 import { Client } from './client.ts';
-import { envelopeOverheadBytes } from './codec.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
+import { checkFrames } from './frames.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { Post } from './post.ts';
@@ -227,14 +227,6 @@ function claimAgain(
     environment.log.warn({ partition, error: String(error) }, 'a partition could not be claimed; tried again');
     environment.after(limits.retryMs, () => claimAgain(worker, partition, { environment, limits }));
   });
-}
-
-export function checkFrames(limits: Limits, transport: Transport): void {
-  if (limits.messageBytesMax + envelopeOverheadBytes <= transport.frameBytesMax) return;
-  throw new SkerryError(
-    'invalid-definition',
-    `messageBytesMax (${limits.messageBytesMax}) is too much for this transport: with its envelope of up to ${envelopeOverheadBytes} bytes a message must fit into a frame of ${transport.frameBytesMax}`,
-  );
 }
 
 interface Embedded extends Composition {

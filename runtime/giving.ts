@@ -18,7 +18,7 @@ export interface GivingParts {
   readonly worker: () => Worker;
   readonly signal: (id: string, signal: Signal) => void;
   /** Bytes that one signal may have. */
-  readonly signalBytesMax: number;
+  readonly signalBytesMax: () => number;
   /** Id of who has it by the view that holds. */
   readonly workerOf: (partition: Partition) => string | undefined;
 }
@@ -65,7 +65,7 @@ export class Giving {
   }
 
   #slicesOf(carried: readonly Carried[] = []): Uint8Array[] {
-    return slicesOf(carried, this.#parts.signalBytesMax - overheadBytes);
+    return slicesOf(carried, this.#parts.signalBytesMax() - overheadBytes);
   }
 
   /** Send volatile entities; they stay here until their new owner says that it has them (CA3). Returns in how many slices. */
@@ -86,7 +86,7 @@ export class Giving {
   }
 
   #tell(id: string, { ask, partition, epoch, mark, warm }: Given & { readonly ask: number }, carried: number): void {
-    const bundles = bundlesOf(warm, this.#parts.signalBytesMax);
+    const bundles = bundlesOf(warm, this.#parts.signalBytesMax());
     for (const [index, entities] of bundles.entries()) {
       const at = { ask, partition, epoch, mark, index, count: bundles.length };
       this.#parts.signal(id, { kind: 'released', id: this.#parts.id, ...at, entities, carried });

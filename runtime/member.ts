@@ -114,7 +114,7 @@ export class Member {
       signal,
       forward: (envelope, hops, to) => this.post.forward(envelope, hops, to),
       settled: () => this.#noteReady(),
-      signalBytesMax: transport.frameBytesMax,
+      signalBytesMax: () => transport.frameBytesMax,
     });
     this.worker = this.#newWorker();
     this.#host = new ServiceHost({

@@ -6,7 +6,7 @@
 import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
-import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
+import type { GivenLimits, Limits } from '../core/limits.ts';
 import { keyOf } from '../core/message.ts';
 import { anything, callable, checkOptions, type OptionTable, record, text, texts } from '../core/options.ts';
 import { isSoundEntry } from '../placement/announcement.ts';
@@ -20,7 +20,6 @@ import { Desk } from './desk.ts';
 import {
   type Cluster,
   checkBehaviours,
-  checkFrames,
   checkLimits,
   clock,
   hostedTypes,
@@ -28,6 +27,7 @@ import {
   openedTransport,
 } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
+import { limitsOver } from './frames.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { Member } from './member.ts';
@@ -102,14 +102,13 @@ export async function serve(options: ServeOptions): Promise<ServedWorker> {
   checkLimits(options.limits ?? {});
   checkPlacementLimits(options.placementLimits ?? {});
   checkBehaviours(options.behaviours, options.limits);
-  const limits: Limits = limitsOf(options.limits);
   const environment = options.environment ?? machineEnvironment(standardLog());
   const entry = entryOf(options, environment);
   const cluster = checkedCluster(options.cluster ?? 'main');
   const transport = await whenThere(() => openTransport(options, environment), environment);
   let store: Opened<Store> | undefined;
   try {
-    checkFrames(limits, transport.what);
+    const limits = limitsOver(transport.what, options.limits, environment);
     await admittedAsWorker(transport.what, cluster, entry);
     const opened = await whenThere(() => openStore(options.store, { owner: entry.name, environment }), environment);
     store = opened;

@@ -51,7 +51,7 @@ export interface TenancyParts {
   /** Everything that the view gives to this worker is its own. */
   readonly settled: () => void;
   /** Bytes that one signal may have. */
-  readonly signalBytesMax: number;
+  readonly signalBytesMax: () => number;
 }
 
 type Released = Extract<Signal, { kind: 'released' }>;

@@ -64,7 +64,7 @@ function given(limits = defaultLimits) {
     signal: (id, signal) => void said.push([id, signal]),
     forward: (envelope) => void forwarded.push(envelope),
     settled: () => undefined,
-    signalBytesMax: 1_000_000,
+    signalBytesMax: () => 1_000_000,
   });
   const mine = placement.partitionsOf('a');
   const [first = -1] = mine;

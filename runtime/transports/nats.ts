@@ -121,7 +121,7 @@ class NatsLink implements NatsTransport {
       this.#frameBytesMax = serverMax;
       this.#parts.environment.log.error(
         { frameBytesMax: serverMax },
-        'NATS takes smaller frames than before (max_payload); larger messages are refused with too-large from now on',
+        'NATS takes smaller frames than before (max_payload): messageBytesMax is lowered, and larger messages are refused with too-large from now on',
       );
     }
     return this.#frameBytesMax;

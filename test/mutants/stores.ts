@@ -81,4 +81,12 @@ export const storeMutants: readonly Mutant[] = [
     replace: '  leaving.warmBytes = 0;\n  leaving.warm.push(entity);',
     tests: ['handoff'],
   },
+  {
+    name: 'turns go by their own limit, whatever NATS takes',
+    promise: 'M8',
+    file: 'runtime/frames.ts',
+    find: 'get: () => Math.min(limits.messageBytesMax, transport.frameBytesMax - envelopeOverheadBytes),',
+    replace: 'get: () => limits.messageBytesMax,',
+    tests: ['nats-payload'],
+  },
 ];
