@@ -16,9 +16,15 @@ export function sizeOfOutput(envelope: Envelope): number {
   return envelope.kind === 'reply' ? envelopeBytes + envelope.bytes.length : envelopeBytes;
 }
 
+/** Of one partner, by number. */
+class Gathered extends Map<number, MessageEnvelope> {
+  /** Since when none of them came to its turn, ms of steady time; undefined: nobody has looked since one did. */
+  since: number | undefined;
+}
+
 /** Messages of one entity that came before their turn, by partner and number. */
 export class Ahead {
-  readonly #byPartner = new Map<PartnerId, Map<number, MessageEnvelope>>();
+  readonly #byPartner = new Map<PartnerId, Gathered>();
   count = 0;
   bytes = 0;
 
@@ -39,7 +45,7 @@ export class Ahead {
     const { from, arrival } = envelope;
     let held = this.#byPartner.get(from);
     if (held === undefined) {
-      held = new Map();
+      held = new Gathered();
       this.#byPartner.set(from, held);
     }
     const before = held.get(arrival.seq);
@@ -54,6 +60,7 @@ export class Ahead {
     const held = this.#byPartner.get(partner);
     if (held === undefined) return undefined;
     const next = held.get(through + 1);
+    held.since = undefined;
     if (next !== undefined) this.#remove(held, next);
     // Numbers that a floor has passed: mostly there are none, and then nothing is looked through.
     else for (const envelope of held.values()) if (envelope.arrival.seq <= through) this.#remove(held, envelope);
@@ -61,10 +68,15 @@ export class Ahead {
     return next;
   }
 
-  /** A partner that went away leaves what it never completed: a busy entity would hold that for ever (P10). */
-  dropLate(now: number): void {
+  /**
+   * A partner that went away leaves what it never completed: a busy entity would hold that until its dates (P10), which may be a month
+   * away, and have no room for others. `since`: so long, in steady time, anybody would have sent again what is missing, and the rest with it.
+   */
+  dropLate(now: number, steady: number, since: number): void {
     for (const [partner, held] of this.#byPartner) {
-      for (const envelope of held.values()) if (envelope.arrival.expires < now) this.#remove(held, envelope);
+      held.since ??= steady;
+      const isStuck = held.since <= since;
+      for (const envelope of held.values()) if (isStuck || envelope.arrival.expires < now) this.#remove(held, envelope);
       if (held.size === 0) this.#byPartner.delete(partner);
     }
   }
@@ -78,7 +90,7 @@ export class Ahead {
     return all;
   }
 
-  #remove(held: Map<number, MessageEnvelope>, envelope: MessageEnvelope): void {
+  #remove(held: Gathered, envelope: MessageEnvelope): void {
     held.delete(envelope.arrival.seq);
     this.count -= 1;
     this.bytes -= sizeOf(envelope);

@@ -423,8 +423,9 @@ export class Residents {
 
   /** What came ahead of its turn goes with its date, and from an entity that nobody calls: it comes again (P12). */
   #dropAhead(activation: Activation, now: number): void {
+    const { environment, limits } = this.#parts;
     if (now - activation.usedAt >= restMs) activation.ahead = undefined;
-    else activation.ahead?.dropLate(this.#parts.environment.now());
+    else activation.ahead?.dropLate(environment.now(), now, now - 2 * limits.retryMsMax);
     this.#parts.changed(activation);
   }
 }

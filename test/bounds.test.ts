@@ -1,4 +1,8 @@
-/** What a worker holds, wherever it holds it, is bounded in messages and in bytes (P12). */
+/**
+ * What a worker holds, wherever it holds it, is bounded in messages and in bytes (P12).
+ *
+ * Longer than 400 lines because each way to fill a worker has its test, and they share their senders.
+ */
 import type { SkerryError } from '../core/errors.ts';
 import type { MessageEnvelope, QueryEnvelope } from '../runtime/envelope.ts';
 import { Ahead, Held } from '../runtime/held.ts';
@@ -239,6 +243,27 @@ test('N3, P10: what is held ahead of its turn goes when its date has passed, als
     assert.is(heldOf(given).aheadCount, 1);
   }));
 
+test('N3, P12: what is held ahead of its turn goes when its stream does not go on, however late its date', () =>
+  withTallies({ limits: { mailboxCountMax: 40 } }, async (given) => {
+    const { hand, cluster, tally } = given;
+    const worker = cluster.workers[0];
+    const monthMs = 30 * 86_400_000;
+    for (let seq = 2; seq < 20; seq++) worker?.receive(messageOf(hand, { from: 'tally/gone', seq, lifeMs: monthMs }));
+    await hand.idle();
+    assert.is(heldOf(given).aheadCount, 10);
+    for (let second = 0; second < 80; second++) {
+      watch(tally('a').add(1));
+      await hand.advance(1_000);
+      if (second === 50) assert.is(heldOf(given).aheadCount, 10);
+    }
+    assert.is(heldOf(given).aheadCount, 0, 'there is room for others');
+    // It comes again, and then what is missing.
+    for (const seq of [2, 1]) worker?.receive(messageOf(hand, { from: 'tally/gone', seq, lifeMs: monthMs }));
+    await hand.advance(100);
+    assert.is(heldOf(given).aheadCount, 0);
+    assert.is((await given.stored('a'))?.seen.length, 2);
+  }));
+
 test('N2, HD1, P12: messages whose turns throw count while they are to be tried again', () => {
   const see = () => {
     throw new Error('not yet');
@@ -371,8 +396,15 @@ test('HD1: what is held ahead is counted exactly, whatever comes and goes', asyn
     assert.is(ahead.takeNext('tally/a', 2)?.arrival.seq, 3);
     assert.is(ahead.takeNext('tally/a', 7), undefined);
     assert.equal([ahead.count, ahead.bytes], [2, bytes(of('tally/a', 9), of('tally/b', 2))], 'passed by a floor');
-    ahead.dropLate(hand.now() + 11);
+    ahead.dropLate(hand.now() + 11, 0, -1);
     assert.equal([ahead.count, ahead.has('tally/b')], [1, false]);
+    // Of a stream that goes on nothing is dropped, however long.
+    for (const steady of [500, 900]) {
+      assert.is(ahead.takeNext('tally/a', 7), undefined);
+      ahead.dropLate(hand.now(), steady, steady - 450);
+      ahead.dropLate(hand.now(), steady + 440, steady - 10);
+    }
+    assert.is(ahead.count, 1);
     assert.is(ahead.takeAll().length, 1);
     assert.equal([ahead.count, ahead.bytes], [0, 0]);
   });

@@ -254,8 +254,8 @@ export const deliveryMutants: readonly Mutant[] = [
     name: 'what came ahead of its turn is held for ever',
     promise: 'P12',
     file: 'runtime/held.ts',
-    find: 'if (envelope.arrival.expires < now) this.#remove',
-    replace: 'if (envelope.arrival.expires < 0) this.#remove',
+    find: 'envelope.arrival.expires < now) this.#remove',
+    replace: 'envelope.arrival.expires < 0) this.#remove',
     tests: ['bounds'],
   },
   {
@@ -345,5 +345,13 @@ export const deliveryMutants: readonly Mutant[] = [
     find: '    if (present !== last) since = now;\n    else if',
     replace: '    if',
     tests: ['ending'],
+  },
+  {
+    name: 'what is held ahead of its turn stays until its date',
+    promise: 'P12',
+    file: 'runtime/held.ts',
+    find: 'if (isStuck || envelope',
+    replace: 'if (envelope',
+    tests: ['bounds'],
   },
 ];
