@@ -3,9 +3,11 @@ import { type Activity, newActivity } from '../core/activity.ts';
 import type { BehaviourOptions } from '../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { newRecord, recordName } from '../core/record.ts';
-import { Activation } from '../runtime/activation.ts';
+import { Activation, type Flight } from '../runtime/activation.ts';
 import { encode } from '../runtime/codec.ts';
 import { Forgetting } from '../runtime/forgetting.ts';
+import { PartnerSet, partnerCountMax } from '../runtime/partner-set.ts';
+import { rest } from '../runtime/resting.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
@@ -50,6 +52,7 @@ function withPartners({ activities = [newActivity(partner)], limits = {}, behavi
   return { environment, forgetting, activation, entity: activation.record, woken, stored, store, counts };
 }
 
+const openStream = () => ({ session: 1, next: 1, unacked: [], sealed: [], isClosing: false, activeAt: 0 });
 const inboundOf = (keepUntil: number, closedAt = 0) => ({ session: 3, through: 4, keepUntil, closedAt, answers: [] });
 const activityOf = (name: string, inbound: ReturnType<typeof inboundOf>): Activity => ({
   ...newActivity(name),
@@ -99,7 +102,7 @@ test('P10, P4: activities beyond the bound leave memory, but for open streams, w
   const { forgetting, activation, entity } = withPartners({ activities, limits: { activityCountMax: 3 } });
   const open = entity.activities.get('open');
   assert.ok(open);
-  open.outbound = { session: 1, next: 1, unacked: [], sealed: [], isClosing: false, activeAt: 0 };
+  open.outbound = openStream();
   entity.changes.records.set(recordName.activity('changed'), 'activity');
   forgetting.trimActivities(activation);
   assert.equal([...entity.activities.keys()], ['open', 'changed', 'c']);
@@ -165,6 +168,197 @@ test('P10: a type that is only in memory has its partners looked through now and
   assert.equal([entity.forgetAt, woken], [environment.now() + 60_000, [environment.now() + 60_000]]);
   forgetting.planVolatile(activation);
   assert.is(woken.length, 1);
+});
+
+test('P10: one beyond the bound is enough for one to leave memory, with what is known of its way; what has no date plans no search', () => {
+  const activities = ['a', 'b'].map((name) => newActivity(name));
+  const { forgetting, activation, entity } = withPartners({ activities, limits: { activityCountMax: 1 } });
+  activation.flights = new Map(['a', 'b'].map((name) => [name, {} as Flight]));
+  forgetting.trimActivities(activation);
+  assert.equal([[...entity.activities.keys()], [...activation.flights.keys()]], [['b'], ['b']]);
+  assert.equal([entity.searchAt, entity.forgetAt], [0, 0]);
+  forgetting.trimActivities(activation);
+  assert.is(entity.activities.size, 1);
+});
+
+test('P10: what rests is left at rest until something of it may be forgotten, or is planned', () => {
+  const { environment, forgetting, activation, entity } = withPartners();
+  const now = environment.now();
+  const inbound = inboundOf(now + 300_000);
+  entity.activities.set(partner, activityOf(partner, inbound));
+  rest(activation, { environment, limits: defaultLimits });
+  assert.ok(activation.rested !== undefined);
+  assert.is(forgetting.forget(activation, now, never), false);
+  assert.ok(activation.rested !== undefined, 'nothing is due');
+  entity.forgetAt = now + 1;
+  assert.is(forgetting.forget(activation, now, never), false);
+  assert.ok(activation.rested !== undefined, 'what is planned is not due yet');
+  assert.is(forgetting.forget(activation, now + 1, never), false);
+  assert.is(activation.rested, undefined);
+  assert.equal(entity.activities.get(partner)?.inbound, inbound);
+});
+
+test('A3: of what is forgotten an empty activity stays where the store has others, and where the application has something', () => {
+  const { environment, forgetting, activation, entity } = withPartners();
+  const now = environment.now();
+  entity.activities.set(partner, activityOf(partner, inboundOf(now - 1)));
+  entity.isComplete = false;
+  assert.is(forgetting.forget(activation, now, never), true);
+  assert.is(entity.activities.get(partner)?.inbound, undefined);
+  assert.ok(entity.activities.has(partner), 'else the store’s would be read again');
+  const other = withPartners();
+  const kept = { ...activityOf(partner, inboundOf(now - 1)), outbound: openStream() };
+  other.entity.activities.set(partner, kept);
+  assert.is(other.forgetting.forget(other.activation, now, never), true);
+  assert.equal([kept.inbound, other.entity.activities.get(partner)], [undefined, kept]);
+});
+
+test('P10: a search begins when it is due, not before, not without a date, and not twice', async () => {
+  const { environment, forgetting, activation, entity, store } = withPartners({ activities: [] });
+  const now = environment.now();
+  const scan = store.scan.bind(store);
+  let scanCount = 0;
+  store.scan = (...given) => {
+    scanCount += 1;
+    return scan(...given);
+  };
+  const after = (searchAt: number, isComplete = false) => {
+    Object.assign(entity, { searchAt, isComplete });
+    forgetting.forget(activation, now, never);
+    return scanCount;
+  };
+  assert.is(after(0), 0);
+  assert.is(after(now + 1), 0);
+  assert.is(after(now, true), 0, 'nothing is in the store alone');
+  assert.is(after(now), 1);
+  assert.is(after(now), 1, 'it is under way');
+  await environment.idle();
+  assert.not(activation.isSearching);
+});
+
+/** Rows of so many partners, with this for each. */
+const rowsOf = (count: number, row: Uint8Array) =>
+  Array.from(
+    { length: count },
+    (_, index) => [`ptally/${String(index).padStart(6, '0')}`, row] as [string, Uint8Array],
+  );
+
+test('P10: a search goes through all pages, counts what it saw, and changes nothing that is not over', async () => {
+  const given = withPartners({ activities: [] });
+  const { environment, forgetting, activation, entity, stored, counts, woken } = given;
+  const now = environment.now();
+  const known = activityOf('tally/000299', inboundOf(now + 1));
+  entity.activities.set(known.partner, known);
+  const [last] = rowsOf(300, rowOf(inboundOf(now - 1))).slice(-1);
+  await stored([...rowsOf(299, rowOf(inboundOf(now + 500))), ...(last === undefined ? [] : [last])]);
+  Object.assign(entity, { isComplete: false, searchAt: now, forgetAt: now, unseenCount: 1_000 });
+  forgetting.forget(activation, now, never);
+  await environment.idle();
+  assert.not(activation.isSearching);
+  assert.is(entity.unseenCount, 300);
+  assert.is(entity.stored?.count, 300);
+  assert.equal([...entity.activities.values()], [known], 'what is in memory is later than what the store has');
+  assert.is(entity.changes.records.size, 0);
+  assert.equal([entity.searchAt, entity.forgetAt], [now + 60_000, now + 60_000], 'no sooner than a minute later');
+  assert.equal([counts(), woken], [{ forgotten: 0, woken: 1 }, [now + 60_000]]);
+});
+
+test('P10: a search that leaves nothing with a date plans no other one, and one whose entity has left memory does nothing', async () => {
+  const found = withPartners({ activities: [] });
+  const now = found.environment.now();
+  await found.stored([['ptally/open', encode([null, [7, 1, false, 0, []], null])]]);
+  Object.assign(found.entity, { isComplete: false, searchAt: now, forgetAt: now });
+  found.forgetting.forget(found.activation, now, never);
+  await found.environment.idle();
+  assert.is(found.entity.searchAt, 0);
+  const dropped = withPartners({ activities: [] });
+  await dropped.stored([['ptally/old', rowOf(inboundOf(now - 1))]]);
+  Object.assign(dropped.entity, { isComplete: false, searchAt: now, forgetAt: now });
+  dropped.forgetting.forget(dropped.activation, now, never);
+  dropped.activation.phase = 'dropped';
+  await dropped.environment.idle();
+  assert.equal([dropped.entity.changes.records.size, dropped.counts()], [0, { forgotten: 0, woken: 0 }]);
+});
+
+test('P10: a search notes who is in the store up to a bound, and beyond it nobody: never all but one', async () => {
+  const names: string[] = [];
+  const noted = new PartnerSet();
+  for (let index = 0; noted.count <= partnerCountMax; index++) {
+    noted.add(`p${index}`);
+    names.push(`p${index}`);
+  }
+  const row = rowOf(inboundOf(9_000_000));
+  const searched = async (count: number) => {
+    const { environment, forgetting, activation, entity, store } = withPartners({ activities: [] });
+    const now = environment.now();
+    let at = 0;
+    store.scan = async () => {
+      const page = names.slice(at, Math.min(count, at + 256)).map((name) => [`p${name}`, row] as [string, Uint8Array]);
+      at += 256;
+      return page;
+    };
+    Object.assign(entity, { isComplete: false, searchAt: now, forgetAt: now });
+    forgetting.forget(activation, now, never);
+    while (activation.isSearching) await environment.idle();
+    return entity.stored;
+  };
+  assert.is((await searched(names.length - 1))?.count, partnerCountMax);
+  assert.is(await searched(names.length), undefined);
+});
+
+/** A turn of that moment, as `persistence.ts` writes it into history. */
+const turnAt = (at: number) =>
+  encode([1, at, partner, 'operation', 'add', new Uint8Array(0), 'answer', [], new Uint8Array(0)]);
+
+test('P10: history is looked through at its times: of what is older than is kept nothing stays, and what is not is not touched', async () => {
+  const { environment, forgetting, activation, entity, store, counts } = withPartners({
+    behaviour: { historyMs: 3_200_000 },
+  });
+  let page: [string, Uint8Array][] = [];
+  let scanCount = 0;
+  store.scan = async () => {
+    scanCount += 1;
+    return page;
+  };
+  const look = async () => {
+    forgetting.trimHistory(activation);
+    await environment.idle();
+  };
+  const oldest = environment.now() + 4_000_000 - 3_200_000;
+  await environment.advance(4_000_000);
+  const dueAt = environment.now() + 200_000;
+  page = [['h1', turnAt(oldest)]];
+  await look();
+  assert.equal([counts().forgotten, entity.changes.records.size, activation.historyDueAt], [0, 0, dueAt]);
+  page = [
+    ['h1', turnAt(oldest)],
+    ['h2', turnAt(oldest + 200_000)],
+  ];
+  await environment.advance(199_999);
+  await look();
+  assert.is(scanCount, 1, 'a sixteenth of the time that it is kept has not passed');
+  await environment.advance(1);
+  await look();
+  assert.equal([scanCount, counts().forgotten, [...entity.changes.records]], [2, 1, [['h1', null]]]);
+  assert.is(activation.historyDueAt, environment.now() + 200_000, 'there was no full page of it');
+  await environment.advance(200_000);
+  page = Array.from({ length: 256 }, (_, index) => [`h${index}`, turnAt(oldest)]);
+  await look();
+  assert.equal([entity.changes.records.size, activation.historyDueAt], [256, environment.now()]);
+  await look();
+  assert.is(scanCount, 4, 'there may be more of it');
+  entity.changes.records.clear();
+  forgetting.trimHistory(activation);
+  activation.phase = 'dropped';
+  await environment.idle();
+  assert.equal([entity.changes.records.size, counts().forgotten], [0, 3]);
+});
+
+test('P10: history that is kept for a short time is looked through once a minute', async () => {
+  const { environment, forgetting, activation } = withPartners({ behaviour: { historyMs: 1_000 } });
+  forgetting.trimHistory(activation);
+  await environment.idle();
+  assert.is(activation.historyDueAt, environment.now() + 60_000);
 });
 
 test('P10: history goes when its type need not keep it any longer, and not before', () =>

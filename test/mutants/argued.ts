@@ -60,4 +60,46 @@ export const argued: readonly Argued[] = [
     what: ['1 for 0'],
     because: 'numbers begin with 1, so that nothing is below either',
   },
+  {
+    file: 'runtime/forgetting.ts',
+    text: "if (excess <= 0 || activation.isSearching || activation.behaviour.durability !== 'turn') return;",
+    what: ['< for <='],
+    because: 'with nothing in excess the first look at an activity ends it',
+  },
+  {
+    file: 'runtime/forgetting.ts',
+    text: 'const isPlanned = entity.forgetAt > 0 && entity.forgetAt <= now;',
+    what: ['1 for 0'],
+    because: 'it is a date or 0, never 1',
+  },
+  {
+    file: 'runtime/forgetting.ts',
+    text: '} else if (activity.inbound.closedAt > 0) {',
+    what: ['1 for 0'],
+    because: 'it is a date or 0, never 1',
+  },
+  {
+    file: 'runtime/forgetting.ts',
+    text: 'const isSearchDue = !entity.isComplete && entity.searchAt > 0 && entity.searchAt <= now && !activation.isSearching;',
+    what: ['1 for 0'],
+    because: 'it is a date or 0, never 1',
+  },
+  {
+    file: 'runtime/forgetting.ts',
+    text: 'planSearch(entity, environment.now() + sweepPauseMs);',
+    what: ['nothing'],
+    because: 'the one that has failed began by planning the next one, and nothing takes that date away',
+  },
+  {
+    file: 'runtime/forgetting.ts',
+    text: 'entity.forgetAt = sooner(entity.forgetAt, entity.searchAt);',
+    what: ['nothing'],
+    because: 'the search began by planning one no later than this, and is looked at again then',
+  },
+  {
+    file: 'runtime/forgetting.ts',
+    text: 'else if (entity.forgetAt > 0) this.#parts.wakeBy(activation, entity.forgetAt);',
+    what: ['>= for >', '1 for 0'],
+    because: 'it is a date where a search has ended, which began by planning the next one',
+  },
 ];
