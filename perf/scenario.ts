@@ -40,6 +40,8 @@ export interface Scenario {
   readonly unit: string;
   /** Whether one of its unit is something else than one call of a floor, so that their ratio would say nothing. */
   readonly hasOtherUnit?: boolean;
+  /** Where neither `--concurrency` nor `--rate` says what is called: what does. */
+  readonly ownLoad?: string;
   /** Whether its turns are to be durable. */
   readonly isDurable: boolean;
   readonly defaults: Partial<Plan>;

@@ -3,6 +3,7 @@ import type { Thirds } from './course.ts';
 import type { MissedFault } from './faults.ts';
 import { axisTexts, type GrowthByAxis, type GrowthFigures } from './growth.ts';
 import type { Figures, FloorFigures, Report, StepFigures } from './report.ts';
+import { scenarioOf } from './scenarios/all.ts';
 
 export function textOf(report: Report): string {
   const { plan } = report;
@@ -35,7 +36,9 @@ function repeatsText({ plan, steps }: Report): string {
   return `medians of ${count} × ${plan.durationMs / 1_000} s${asked}`;
 }
 
-function loadOf({ plan }: Report): string {
+function loadOf({ plan, scenario }: Report): string {
+  const { ownLoad } = scenarioOf(scenario);
+  if (ownLoad !== undefined) return ownLoad;
   if (plan.ratePart !== undefined) return `${Math.round(plan.ratePart * 100)} % of the maximum`;
   return plan.ratePerS === undefined ? `${plan.concurrency} in flight` : `${plan.ratePerS}/s`;
 }

@@ -78,6 +78,7 @@ export const overload: Scenario = {
   summary: `calls at 0.5 to 5 times what a store takes (${capacityPerS} commits a second), which stands still for 5 s`,
   unit: 'calls',
   hasOtherUnit: true,
+  ownLoad: `${offered[0]} to ${offered.at(-1)} times ${capacityPerS}/s`,
   isDurable: true,
   defaults: {
     keys: 100_000,
