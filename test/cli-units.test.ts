@@ -1,9 +1,11 @@
 /** The pure parts of the command line: escapes, JSON, tables, the command line itself. */
 import fc from 'fast-check';
 import type { Command } from '../runtime/cli/command.ts';
+import { contents } from '../runtime/cli/contents.ts';
 import { addressArgument, addressText, escapeText, shellWord, unescapeText } from '../runtime/cli/escape.ts';
 import { CliError } from '../runtime/cli/failure.ts';
 import { jsonText, parseJson, prettyJson } from '../runtime/cli/json.ts';
+import { aheadText, clocksOf } from '../runtime/cli/owners.ts';
 import { parse } from '../runtime/cli/parse.ts';
 import { payloadText } from '../runtime/cli/parts.ts';
 import { variableOf, withoutLogin } from '../runtime/cli/place.ts';
@@ -13,6 +15,7 @@ import { relative, span } from '../runtime/cli/time.ts';
 import { fitted, widthOf, wrapped } from '../runtime/cli/width.ts';
 import { encode } from '../runtime/codec.ts';
 import { assert, suite } from './support/suite.ts';
+import { type TallyTurn, withTallies } from './support/tally.ts';
 
 const units = suite('cli units');
 
@@ -55,6 +58,51 @@ units('a key as it is printed is the key when it is given as an argument', () =>
 units('what is no escape, or no address, is refused', () => {
   for (const text of ['a/\\q', 'a/b\\', 'a/\\x1', 'a/\\u{110000}', 'plain'])
     assert.is(failureOf(() => addressArgument(text)).code, 'usage');
+});
+
+units(
+  'B14: clocks are compared with the one in the middle, and a wrong one here is not taken for wrong ones there',
+  () => {
+    const workers = (...ahead: (number | undefined)[]) =>
+      ahead.map((aheadMs, index) => ({ entry: { id: `w${index}` }, report: undefined, aheadMs })) as never;
+    const { aheadMs, skewMs, hereMs } = clocksOf(workers(-60_000, -60_010.4, -48_000, undefined));
+    assert.equal(
+      [...aheadMs],
+      [
+        ['w0', 0],
+        ['w1', -10],
+        ['w2', 12_000],
+      ],
+    );
+    assert.equal([skewMs, hereMs], [12_010, 60_000]);
+    assert.equal(clocksOf(workers()), { aheadMs: new Map(), skewMs: 0, hereMs: 0 });
+    assert.equal([0, 12, -999, 12_345, -60_000].map(aheadText), ['0 ms', '+12 ms', '-999 ms', '+12.3 s', '-60.0 s']);
+  },
+);
+
+units('doctor counts timers and holds that are due, and no housekeeping', async () => {
+  const app = {
+    limits: { closeIdleMs: 1_000 },
+    scripts: { later: (turn: TallyTurn) => turn.timer('t', { afterMs: 30 * 60_000 }).add(1) },
+  };
+  await withTallies(app, async ({ tally, during, hand, cluster, gate }) => {
+    await during(tally('quiet').add(1));
+    await during(tally('timed').run('later'));
+    await during(tally('held').add(5));
+    await during(tally('held').take(1));
+    await hand.advance(10);
+    const sight = { store: gate, inspector: cluster.inspector, remembered: [] };
+    const timersAt = async (now: number) => {
+      const given = { environment: { ...hand, now: () => now }, output: { progress: () => undefined } } as never;
+      const found = await during(contents(given, sight, true));
+      return found.find(({ check }) => check === 'timers');
+    };
+    // A day later nobody has woken them: of the first only its partners are to be forgotten.
+    const late = await timersAt(hand.now() + 24 * 3_600_000);
+    assert.is(late?.verdict, 'wrong');
+    assert.match(late?.text ?? '', /^1 timer and 1 hold of 2 entities, due for up to (?:23 h|1 d)$/);
+    assert.is((await timersAt(hand.now()))?.text, 'none overdue');
+  });
 });
 
 units('a word for the shell', () => {

@@ -6,7 +6,7 @@ import { contents } from './contents.ts';
 import { failureOf } from './failure.ts';
 import { type Finding, nodeVersion, note, ok, plural, wrong } from './finding.ts';
 import { isOpenToAll, type LiveCluster, type LiveWorker, withCluster } from './live.ts';
-import { partitionsOf, splitsOf, stateOf, versionText } from './owners.ts';
+import { aheadText, clocksOf, partitionsOf, splitsOf, stateOf, versionText } from './owners.ts';
 import type { ClusterPlace } from './place.ts';
 
 /** What is moving gets this long to arrive, ms. */
@@ -43,7 +43,7 @@ async function look(given: Given, cluster: LiveCluster): Promise<Finding[]> {
     networkFinding(workers),
     permissionsFinding(await isOpenToAll(place)),
     serviceFinding(workers),
-    clocksFinding(given, workers),
+    clocksFinding(workers),
     viewsFinding(workers),
   );
   if (workers.every(({ report }) => report === undefined)) return found;
@@ -118,16 +118,23 @@ function serviceFinding(workers: readonly LiveWorker[]): Finding {
 }
 
 /** Clocks that differ by more than the limit void promises: what is too old is judged by them. */
-function clocksFinding({ environment }: Given, workers: readonly LiveWorker[]): Finding {
-  const times = workers.flatMap(({ report }) => (report === undefined ? [] : [report.now]));
-  const here = environment.now();
-  const skewMs = times.length === 0 ? 0 : Math.max(...times) - Math.min(...times);
-  const figures = { skewMs, fromHereMs: times.map((time) => time - here) };
+function clocksFinding(workers: readonly LiveWorker[]): Finding {
+  const { aheadMs, skewMs, hereMs } = clocksOf(workers);
+  const named = workers.map(({ entry }) => [entry.name, aheadMs.get(entry.id) ?? 0] as const);
+  const figures = { skewMs, hereMs, aheadMs: Object.fromEntries(named) };
   const { skewMaxMs } = defaultLimits;
+  const isFar = (ms: number) => Math.abs(ms) > skewMaxMs / 2;
+  const far = named.filter(([, ms]) => isFar(ms)).map(([name, ms]) => `${name} ${aheadText(ms)}`);
+  const here = isFar(hereMs) ? `; this machine ${aheadText(hereMs)}` : '';
+  const whose = `${far.length === 0 ? '' : ` (${far.join(', ')})`}${here}`;
   if (skewMs > skewMaxMs)
-    return wrong('clocks', `they differ by ${skewMs} ms, over skewMaxMs (${skewMaxMs}): synchronise them now`, figures);
-  if (skewMs > skewMaxMs / 2)
-    return note('clocks', `they differ by ${skewMs} ms; at most ${skewMaxMs} are allowed`, figures);
+    return wrong(
+      'clocks',
+      `workers differ by ${skewMs} ms${whose}, over skewMaxMs (${skewMaxMs}): synchronise them now`,
+      figures,
+    );
+  if (skewMs > skewMaxMs / 2 || here !== '')
+    return note('clocks', `workers differ by ${skewMs} ms${whose}; at most ${skewMaxMs} are allowed`, figures);
   return ok('clocks', `within ${skewMs} ms of each other`, figures);
 }
 

@@ -1,7 +1,7 @@
 /** What `doctor` finds in what is stored: entities, dead letters, what is overdue and what waits. Reads every entity. */
 import { typeOf } from '../../core/message.ts';
 import { everythingDone } from '../environment.ts';
-import type { Reading } from '../inspect.ts';
+import type { Inspection, Reading } from '../inspect.ts';
 import type { Given } from './command.ts';
 import { type Finding, note, ok, plural, wrong } from './finding.ts';
 import { lotsOf, type Sight } from './look.ts';
@@ -64,29 +64,34 @@ function deadLetters(dead: Counts): Finding {
   );
 }
 
-/** What entities have still to do by themselves, from the store's list of those that want to be woken. */
+/**
+ * What entities have still to do by themselves, from the store's list of those that want to be woken. Most of those only want to
+ * forget partners and history: that is housekeeping, and nobody waits for it.
+ */
 async function unfinished({ environment }: Given, sight: Sight, isRunning: boolean): Promise<Finding[]> {
   const now = environment.now();
-  const late = { count: 0, ms: 0 };
+  const late = { timers: 0, holds: 0, entities: 0, ms: 0 };
   const waiting = { messages: 0, effects: 0, entities: 0, ms: 0 };
-  for await (const { address, wakeAt } of allWakes(sight.store)) {
-    if (wakeAt > now) continue;
-    if (wakeAt > 0) {
-      late.count += 1;
-      late.ms = Math.max(late.ms, now - wakeAt);
-      continue;
+  for await (const lot of lotsOf(dueWakes(sight.store, now), lotCount)) {
+    const all = await Promise.all(lot.map((address) => sight.inspector.get(address, { activityCountMax: 0 })));
+    for (const found of all) {
+      if (found === undefined) continue;
+      noteLate(late, found, now);
+      if (found.outbox.length + found.effects.length === 0) continue;
+      waiting.entities += 1;
+      waiting.messages += found.outbox.length;
+      waiting.effects += found.effects.length;
+      waiting.ms = Math.max(waiting.ms, now - found.at);
     }
-    const found = await sight.inspector.get(address, { activityCountMax: 0 });
-    if (found === undefined || found.outbox.length + found.effects.length === 0) continue;
-    waiting.entities += 1;
-    waiting.messages += found.outbox.length;
-    waiting.effects += found.effects.length;
-    waiting.ms = Math.max(waiting.ms, now - found.at);
   }
   // While nothing runs, nothing can be on time.
   const verdict = (ms: number) => (isRunning && ms > lateMs ? wrong : note);
   const rest = isRunning ? '' : ': done when the app runs';
-  const lateText = `${plural(late.count, 'entity has', 'entities have')} something due, for up to ${span(late.ms)}${rest}`;
+  const lateKinds = [
+    ...(late.timers > 0 ? [plural(late.timers, 'timer', 'timers')] : []),
+    ...(late.holds > 0 ? [plural(late.holds, 'hold', 'holds')] : []),
+  ];
+  const lateText = `${lateKinds.join(' and ')} of ${plural(late.entities, 'entity', 'entities')}, due for up to ${span(late.ms)}${rest}`;
   const kinds = [
     ...(waiting.messages > 0 ? [plural(waiting.messages, 'message', 'messages')] : []),
     ...(waiting.effects > 0 ? [plural(waiting.effects, 'effect', 'effects')] : []),
@@ -94,9 +99,27 @@ async function unfinished({ environment }: Given, sight: Sight, isRunning: boole
   const whose = plural(waiting.entities, 'entity', 'entities');
   const waitingText = `${kinds.join(' and ')} of ${whose}, waiting for at least ${span(waiting.ms)}${rest}`;
   return [
-    late.count === 0 ? ok('timers', 'none overdue', late) : verdict(late.ms)('timers', lateText, late),
+    late.entities === 0 ? ok('timers', 'none overdue', late) : verdict(late.ms)('timers', lateText, late),
     waiting.entities === 0 ? ok('outboxes', 'empty', waiting) : verdict(waiting.ms)('outboxes', waitingText, waiting),
   ];
+}
+
+function noteLate(
+  late: { timers: number; holds: number; entities: number; ms: number },
+  { timers, holds }: Inspection,
+  now: number,
+): void {
+  const due = timers.filter((timer) => timer.due <= now).map((timer) => timer.due);
+  const over = holds.filter(({ isLapsed, until }) => !isLapsed && until <= now).map(({ until }) => until);
+  if (due.length + over.length === 0) return;
+  late.timers += due.length;
+  late.holds += over.length;
+  late.entities += 1;
+  for (const at of [...due, ...over]) late.ms = Math.max(late.ms, now - at);
+}
+
+async function* dueWakes(store: Reading, now: number): AsyncIterable<string> {
+  for await (const { address, wakeAt } of allWakes(store)) if (wakeAt <= now) yield address;
 }
 
 async function* allWakes(store: Reading): AsyncIterable<{ readonly address: string; readonly wakeAt: number }> {

@@ -29,6 +29,8 @@ export interface LiveWorker {
   readonly entry: WorkerEntry;
   /** Undefined: it is in the view, and does not answer. */
   readonly report: Report | undefined;
+  /** By how much its clock is ahead of this machine's, give or take half the time that its answer took, ms. */
+  readonly aheadMs?: number | undefined;
 }
 
 export class LiveCluster {
@@ -96,7 +98,15 @@ export class LiveCluster {
   }
 
   reports(): Promise<LiveWorker[]> {
-    return Promise.all(this.view.workers.map(async (entry) => ({ entry, report: await this.report(entry) })));
+    const { now, steady } = this.#environment;
+    return Promise.all(
+      this.view.workers.map(async (entry) => {
+        const [asked, since] = [now(), steady()];
+        const report = await this.report(entry);
+        const aheadMs = report === undefined ? undefined : report.now - (asked + (steady() - since) / 2);
+        return { entry, report, aheadMs };
+      }),
+    );
   }
 
   /** The types of all workers, from one of each kind; of two versions of one type, that of the first. */

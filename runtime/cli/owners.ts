@@ -31,6 +31,33 @@ export function splitsOf(workers: readonly LiveWorker[]): string[] {
   return [...new Set(said)];
 }
 
+export interface ClockSkew {
+  /** By how much each worker's clock is ahead of that in the middle, ms, by the worker's id. */
+  readonly aheadMs: ReadonlyMap<string, number>;
+  /** The largest difference of two workers. */
+  readonly skewMs: number;
+  /** By how much this machine's is ahead of that in the middle. */
+  readonly hereMs: number;
+}
+
+/** The clocks of workers against the one in the middle, so that one that is wrong does not make all others look so. */
+export function clocksOf(workers: readonly LiveWorker[]): ClockSkew {
+  const heard = workers.flatMap(({ entry, aheadMs }) => (aheadMs === undefined ? [] : [[entry.id, aheadMs] as const]));
+  const sorted = heard.map(([, ms]) => ms).sort((one, other) => one - other);
+  const middle = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
+  return {
+    aheadMs: new Map(heard.map(([id, ms]) => [id, Math.round(ms - middle)])),
+    skewMs: Math.round((sorted.at(-1) ?? 0) - (sorted[0] ?? 0)),
+    hereMs: Math.round(-middle),
+  };
+}
+
+/** `+12.3 s`; what an answer's way takes is no difference of clocks. */
+export function aheadText(ms: number): string {
+  if (Math.abs(ms) < 1_000) return `${ms > 0 ? '+' : ''}${ms} ms`;
+  return `${ms > 0 ? '+' : ''}${(ms / 1_000).toFixed(1)} s`;
+}
+
 export function handoffsOf(placement: Placement, workers: readonly LiveWorker[]): Handoff[] {
   const holders = new Map<number, { readonly name: string; readonly epoch: number }>();
   const coming = new Map<number, string>();

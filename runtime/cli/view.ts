@@ -1,4 +1,5 @@
 /** `skerry view`: which workers there are, what each of them has, and what is moving. */
+import { defaultLimits } from '../../core/limits.ts';
 import { Placement } from '../../placement/placement.ts';
 import type { Pin, View } from '../../placement/view.ts';
 import type { Command, Given } from './command.ts';
@@ -6,6 +7,8 @@ import { addressText, visible } from './escape.ts';
 import { type LiveCluster, type LiveWorker, withCluster } from './live.ts';
 import type { Output, Style } from './output.ts';
 import {
+  aheadText,
+  clocksOf,
   type Handoff,
   handoffsOf,
   type OwnedPartition,
@@ -31,6 +34,7 @@ export const view: Command = {
   notes: [
     'A worker is joining until everything that the view gives to it is claimed in the store, leaving while it hands off, and silent when it is in the view and does not answer.',
     'A cluster is split when workers reach the store and not each other: look at the routes between the NATS servers.',
+    'clock is by how much a worker’s clock is ahead of the one in the middle: two may differ by skewMaxMs.',
     'With --json: one document, or with --watch one a line.',
   ],
   examples: ['skerry view', 'skerry view --watch', 'skerry view --epochs --json | jq .partitions'],
@@ -84,12 +88,13 @@ async function look(cluster: LiveCluster, hasEpochs: boolean): Promise<Seen> {
 }
 
 function seenValue({ place }: LiveCluster, { view: present, workers, handoffs, partitions }: Seen): object {
+  const { aheadMs: clocks } = clocksOf(workers);
   return {
     cluster: place.cluster,
     version: present.version,
     partitionCount: present.partitions,
     service: workers.find(({ report }) => report?.isServing === true)?.entry.name ?? null,
-    workers: workers.map(({ entry, report }) => ({
+    workers: workers.map(({ entry, report, aheadMs }) => ({
       name: entry.name,
       id: entry.id,
       state: stateOf({ entry, report }),
@@ -103,6 +108,7 @@ function seenValue({ place }: LiveCluster, { view: present, workers, handoffs, p
       partitions: report?.partitions.length ?? null,
       coming: report?.coming.length ?? null,
       figures: report?.figures ?? null,
+      clockMs: aheadMs === undefined ? null : (clocks.get(entry.id) ?? 0),
       split: report?.split || null,
     })),
     handoffs,
@@ -111,7 +117,7 @@ function seenValue({ place }: LiveCluster, { view: present, workers, handoffs, p
   };
 }
 
-function show({ output, environment }: Given, { place }: LiveCluster, seen: Seen): void {
+function show({ output }: Given, { place }: LiveCluster, seen: Seen): void {
   const { view: present, workers, handoffs, partitions } = seen;
   const service = workers.find(({ report }) => report?.isServing === true)?.entry.name;
   const facts = [
@@ -123,15 +129,16 @@ function show({ output, environment }: Given, { place }: LiveCluster, seen: Seen
   output.line(`${output.style('bold', place.cluster)} ${output.style('dim', `· ${facts.join(' · ')}`)}`);
   for (const line of splitsOf(workers)) output.line(output.style('red', `split: ${line}`));
   output.line();
-  showWorkers(output, workers, environment.now());
+  showWorkers(output, workers);
   showHandoffs(output, handoffs);
   showPins(output, present.pins, workers);
   if (partitions !== undefined) showPartitions(output, partitions);
 }
 
-function showWorkers(output: Output, workers: readonly LiveWorker[], now: number): void {
+function showWorkers(output: Output, workers: readonly LiveWorker[]): void {
   const hasLabels = workers.some(({ entry }) => entry.labels.length > 0);
   const hasVersions = workers.some(({ entry }) => entry.version !== '');
+  const { aheadMs } = clocksOf(workers);
   const count = (value: number | undefined) => (value === undefined ? '?' : value.toLocaleString('en'));
   const columns: Column[] = [
     { title: 'worker' },
@@ -140,6 +147,7 @@ function showWorkers(output: Output, workers: readonly LiveWorker[], now: number
     { title: 'entities', isNumber: true },
     { title: 'queued', isNumber: true },
     { title: 'up' },
+    { title: 'clock', isNumber: true },
     ...(hasVersions ? [{ title: 'version', isFlexible: true }] : []),
     ...(hasLabels ? [{ title: 'labels', isFlexible: true }] : []),
   ];
@@ -154,12 +162,22 @@ function showWorkers(output: Output, workers: readonly LiveWorker[], now: number
       count(report?.partitions.length),
       count(report?.figures.activations),
       count(report?.figures.queued),
-      report === undefined ? '?' : span(now - report.startedAt),
+      report === undefined ? '?' : span(report.now - report.startedAt),
+      clockText(output, aheadMs.get(entry.id)),
       ...(hasVersions ? [visible(entry.version)] : []),
       ...(hasLabels ? [visible(entry.labels.join(', '))] : []),
     ];
   });
   output.table(columns, rows);
+}
+
+/** Against the clock in the middle. */
+function clockText(output: Output, aheadMs: number | undefined): string {
+  if (aheadMs === undefined) return '?';
+  const { skewMaxMs } = defaultLimits;
+  const text = aheadText(aheadMs);
+  if (Math.abs(aheadMs) <= skewMaxMs / 2) return text;
+  return output.style(Math.abs(aheadMs) > skewMaxMs ? 'red' : 'yellow', text);
 }
 
 function showHandoffs(output: Output, handoffs: readonly Handoff[]): void {
