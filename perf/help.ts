@@ -1,14 +1,16 @@
 /** What `skerry perf --help` says. */
+import { rowLines } from '../runtime/cli/help.ts';
 import { scenarios } from './scenarios/all.ts';
 
-const rows = (pairs: readonly (readonly [string, string])[]) =>
-  pairs.map(([left, right]) => `  ${left.padEnd(26)} ${right}`).join('\n');
+const rows = (pairs: readonly (readonly [string, string])[]) => rowLines(pairs, 26).join('\n');
 
 export const helpText = `measure a cluster, each scenario beside its floors in the same run
 
-  skerry perf <scenario> [options]     start a cluster here, or measure one (--attach)
-  skerry perf agent --nats URL         generate load for a measurement that runs elsewhere
-  skerry perf compare A.json B.json    what changed, and whether it is more than the noise
+${rows([
+  ['skerry perf <scenario> [options]', 'start a cluster here, or measure one (--attach)'],
+  ['skerry perf agent --nats URL', 'generate load for a measurement that runs elsewhere'],
+  ['skerry perf compare A.json B.json', 'what changed, and whether it is more than the noise'],
+])}
 
 Scenarios
 ${rows(scenarios.map(({ name, summary }) => [name, summary]))}

@@ -478,8 +478,17 @@ cli('help and version are on standard output', async () => {
   assert.match(version.out, /^\d+\.\d+\.\d+/);
   for (const { code, out } of [all, one, version]) {
     assert.is(code, 0);
-    assert.ok(out.split('\n').every((line) => line.length <= 100));
+    assert.ok(
+      out.split('\n').every((line) => line.length <= 80),
+      out,
+    );
   }
+  const wide = ['up', 'worker', 'dead', 'outbox', 'drain', 'start', 'permissions'];
+  for (const { out } of await Promise.all(wide.map((name) => skerry.run(name, '--help'))))
+    assert.equal(
+      out.split('\n').filter((line) => line.length > 80),
+      [],
+    );
 });
 
 cli.run();

@@ -124,7 +124,7 @@ function isHook(value: unknown): value is Authorise {
 
 /** What is to be said at start of an app that lets everybody do everything. */
 export function authorisationNote(path: string): string {
-  return `${shownPath(path)} exports no authorise: everybody who reaches this cluster may call every operation`;
+  return `${shownPath(path)} exports no authorise: all who reach this cluster may call everything`;
 }
 
 /** The export `limits`, if there is one. */

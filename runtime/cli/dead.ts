@@ -26,7 +26,7 @@ export const dead: Command = {
     ...clusterOptions,
   ],
   notes: [
-    '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input, reason and stack\n  skerry dead retry <type/key> <id> try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it\n  skerry dead retry --all [type]    each of them, one after the other; drop alike',
+    '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input, reason and stack\n  skerry dead retry <type/key> <id>  try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it\n  skerry dead retry --all [type]    each of them, one after the other; drop alike',
     'list and show read the folder, also while an app runs. retry and drop ask the running app, or start the one that ran last.',
     ...clusterNotes,
   ],

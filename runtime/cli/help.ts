@@ -4,10 +4,27 @@ import { exitCodes } from './failure.ts';
 import { globalOptions } from './parse.ts';
 import { wrapped } from './width.ts';
 
-function block(title: string, rows: readonly (readonly [string, string])[]): string[] {
-  if (rows.length === 0) return [];
-  const width = Math.max(...rows.map(([left]) => left.length));
-  return ['', title, ...rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`.trimEnd())];
+type Row = readonly [left: string, right: string];
+
+/** What a terminal has at least. */
+const columnCount = 80;
+/** A left part that is longer has its right part in the line below. */
+const leftWidthMax = 36;
+
+/** Two columns, the right one wrapped. */
+export function rowLines(rows: readonly Row[], leastWidth = 0): string[] {
+  const lengths = rows.map(([left]) => left.length).filter((length) => length <= leftWidthMax);
+  const width = Math.max(leastWidth, ...lengths);
+  return rows.flatMap(([left, right]) => {
+    const lines = wrapped(right, columnCount - width - 4);
+    const indent = ' '.repeat(width + 4);
+    if (left.length > width) return [`  ${left}`, ...lines.map((line) => indent + line)];
+    return lines.map((line, index) => (index === 0 ? `  ${left.padEnd(width)}  ${line}` : indent + line).trimEnd());
+  });
+}
+
+function block(title: string, rows: readonly Row[]): string[] {
+  return rows.length === 0 ? [] : ['', title, ...rowLines(rows)];
 }
 
 const optionRows = (options: readonly Option[]) => options.map(({ flag, description }) => [flag, description] as const);
@@ -25,16 +42,24 @@ export function overview(commands: readonly Command[]): string {
     ...block('Options of all commands', optionRows(globalOptions)),
     ...block('Exit codes', exitRows),
     '',
-    'An address is type/key, as in stock/tea. Characters of keys that cannot be seen are',
-    'written \\n \\r \\t \\0 \\xHH \\u{H}, and a backslash \\\\, in what is printed and in arguments.',
+    ...wrapped(
+      'An address is type/key, as in stock/tea. Characters of keys that cannot be seen are written \\n \\r \\t \\0 \\xHH \\u{H}, and a backslash \\\\, in what is printed and in arguments.',
+      columnCount,
+    ),
     '',
     'skerry <command> --help says more.',
   ].join('\n');
 }
 
-/** Wrapped, but for its indented lines. */
+/** Wrapped; indented lines with two parts are rows, others are left as they are. */
 function paragraph(text: string): string[] {
-  return text.split('\n').flatMap((line) => (line.startsWith('  ') ? [line] : wrapped(line, 78)));
+  const lines = text.split('\n');
+  const rows = lines.flatMap((line) => {
+    const [, left, right] = /^ {2}(\S.*?) {2,}(.*)$/.exec(line) ?? [];
+    return left === undefined || right === undefined ? [] : [[left, right] as const];
+  });
+  if (rows.length === lines.length) return rowLines(rows);
+  return lines.flatMap((line) => (line.startsWith('  ') ? [line] : wrapped(line, columnCount - 2)));
 }
 
 export function helpOf(command: Command): string {

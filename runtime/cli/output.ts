@@ -11,7 +11,7 @@ import { visible } from './escape.ts';
 import type { Failure } from './failure.ts';
 import { jsonText } from './json.ts';
 import { type Column, tableLines } from './table.ts';
-import { fitted } from './width.ts';
+import { fitted, wrapped } from './width.ts';
 
 /** Lines that are written before what else waits has its turn. */
 const linesAtOnce = 200;
@@ -110,9 +110,14 @@ export class Output {
       this.#write(process.stderr, `${jsonText({ error: { code, message, advice, effect, detail } })}\n`);
       return;
     }
-    const hasColours = process.stderr.isTTY === true && this.#hasColours;
-    this.#write(process.stderr, `${hasColours ? this.style('red', 'skerry:') : 'skerry:'} ${visible(message)}\n`);
-    if (advice !== undefined) this.#write(process.stderr, `        ${visible(advice)}\n`);
+    const isTerminal = process.stderr.isTTY === true;
+    const name = isTerminal && this.#hasColours ? this.style('red', 'skerry:') : 'skerry:';
+    // Whole where it may be read by a program.
+    const width = isTerminal ? Math.max(40, process.stderr.columns || 80) : Number.POSITIVE_INFINITY;
+    const indent = ' '.repeat('skerry: '.length);
+    const shown = (text: string) => wrapped(visible(text), width - indent.length).join(`\n${indent}`);
+    this.#write(process.stderr, `${name} ${shown(message)}\n`);
+    if (advice !== undefined) this.#write(process.stderr, `${indent}${shown(advice)}\n`);
   }
 
   /** An empty screen, for what is shown again and again; only of a terminal. */

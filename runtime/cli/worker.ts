@@ -31,7 +31,7 @@ export const worker: Command = {
     'Ctrl-C or SIGTERM drains it: others take over, no call fails. A second one ends it at once, which loses nothing that was acknowledged. Every option may come from the environment: SKERRY_NATS, SKERRY_STORE, SKERRY_CLUSTER, SKERRY_NAME, …',
   ],
   examples: [
-    'skerry worker app.ts --nats nats://10.0.0.5:4222 --store redis://10.0.0.6:6379 --name worker-1',
+    'skerry worker app.ts --nats 10.0.0.5 --store redis://10.0.0.6 --name worker-1',
     'skerry worker app.ts --nats localhost --store ./data --label gpu --weight 2',
   ],
   run: runWorker,

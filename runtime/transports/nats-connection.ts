@@ -37,7 +37,7 @@ export async function dial(
   const address = ring.next();
   const shown = `NATS at ${address.host}:${address.port}`;
   await somebodyThere(address, dialMs, environment).catch((error: unknown) => {
-    throw new TransportAway(`${shown} could not be reached: ${errorText(error)}`, error);
+    throw new TransportAway(`${shown} could not be reached: ${reasonOf(error)}`, error);
   });
   try {
     return await connect({ ...(await connectionOptions(plan, address, ring.certifiedName(address))), ...more });
@@ -49,6 +49,11 @@ export async function dial(
     const what = isRefusal ? 'refused the credentials' : 'could not be reached';
     throw new SkerryError('transport-failed', `${shown} ${what}: ${errorText(error)}`, { cause: error });
   }
+}
+
+/** Without the address, which was said. */
+function reasonOf(error: unknown): string {
+  return errorText(error).replace(/^(connect E[A-Z]+) .*:\d+$/, '$1');
 }
 
 async function connectionOptions(plan: NatsPlan, address: ServerAddress, name: string): Promise<ConnectionOptions> {
