@@ -5,6 +5,7 @@ import { contents } from '../runtime/cli/contents.ts';
 import { addressArgument, addressText, escapeText, shellWord, unescapeText } from '../runtime/cli/escape.ts';
 import { CliError } from '../runtime/cli/failure.ts';
 import { jsonText, parseJson, prettyJson } from '../runtime/cli/json.ts';
+import { logText } from '../runtime/cli/output.ts';
 import { aheadText, clocksOf } from '../runtime/cli/owners.ts';
 import { parse } from '../runtime/cli/parse.ts';
 import { payloadText } from '../runtime/cli/parts.ts';
@@ -79,6 +80,16 @@ units(
     assert.equal([0, 12, -999, 12_345, -60_000].map(aheadText), ['0 ms', '+12 ms', '-999 ms', '+12.3 s', '-60.0 s']);
   },
 );
+
+units('a line of the log for people has what was thrown and where, not a whole stack', () => {
+  const stack = 'Error: boom\n    at Object.fail (/app/app.ts:16:18)\n    at runOperation (/skerry/perform.ts:94:55)';
+  assert.is(
+    logText({ entity: 'stock/tea', operation: 'fail', stack }, 'a turn threw'),
+    'stock/tea: a turn threw {"operation":"fail"}: Error: boom at Object.fail (/app/app.ts:16:18)',
+  );
+  assert.is(logText({ stack: 'only text' }, 'it threw'), 'it threw: only text');
+  assert.is(logText({ error: 'gone', stack }, 'it failed'), 'it failed: gone');
+});
 
 units('doctor counts timers and holds that are due, and no housekeeping', async () => {
   const app = {

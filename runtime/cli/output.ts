@@ -160,9 +160,17 @@ export class Output {
   }
 }
 
+/** What was thrown, and where; the frames below are mostly ours, and a log of JSON lines and `dead show` have them. */
+function thrownText(stack: unknown): string | undefined {
+  if (typeof stack !== 'string') return undefined;
+  const [what = '', ...frames] = stack.split('\n');
+  const place = frames.find((line) => line.startsWith('    at '))?.trim();
+  return place === undefined ? what : `${what} ${place}`;
+}
+
 /** Entity first and error last, as one would say it; everything else between. */
 export function logText(details: object, message: string): string {
-  const { entity, error, ...rest } = details as { entity?: unknown; error?: unknown };
+  const { entity, stack, error = thrownText(stack), ...rest } = details as Readonly<Record<string, unknown>>;
   const more = Object.keys(rest).length === 0 ? '' : ` ${jsonText(rest)}`;
   return `${entity === undefined ? '' : `${String(entity)}: `}${message}${more}${error === undefined ? '' : `: ${String(error)}`}`;
 }
