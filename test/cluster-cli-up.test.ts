@@ -129,52 +129,64 @@ cli('servers that are killed come back, with what they kept', async () => {
   assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
 });
 
-cli('a worker that is drained stays away, and comes back when it is asked for', async () => {
-  assert.is((await json('drain', 'worker-3')).status, 'drained');
-  await up.says({ status: 'left', worker: 'worker-3' });
-  assert.is(((await json('view')).workers as unknown[]).length, 2);
-  assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
-  // No other one is named in its place.
-  const again = await run('drain', 'worker-3');
-  failed(again, 3, /no worker 'worker-3'.*\n.*it may have left; there are: worker-1, worker-2\n/);
-  assert.not.match(again.err, /did you mean/);
-  failed(await run('start', 'worker-9'), 3, /no worker 'worker-9'/);
-  assert.is((await json('start', 'worker-1')).status, 'running');
-  const started = await json('start', 'worker-3');
-  assert.equal([started.status, started.worker], ['started', 'worker-3']);
-  assert.is((await up.says({ status: 'ready', worker: 'worker-3' })).pid, started.pid);
-  assert.is((await json('ready', '--name', 'worker-3')).isReady, true);
-  failed(await skerry.run('start', 'worker-3', '--data', join(temporary, 'none')), 3, /No skerry up runs on/);
-});
+cli(
+  'a worker that is drained stays away, and comes back when it is asked for',
+  async () => {
+    assert.is((await json('drain', 'worker-3')).status, 'drained');
+    await up.says({ status: 'left', worker: 'worker-3' });
+    assert.is(((await json('view')).workers as unknown[]).length, 2);
+    assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+    // No other one is named in its place.
+    const again = await run('drain', 'worker-3');
+    failed(again, 3, /no worker 'worker-3'.*\n.*it may have left; there are: worker-1, worker-2\n/);
+    assert.not.match(again.err, /did you mean/);
+    failed(await run('start', 'worker-9'), 3, /no worker 'worker-9'/);
+    assert.is((await json('start', 'worker-1')).status, 'running');
+    const started = await json('start', 'worker-3');
+    assert.equal([started.status, started.worker], ['started', 'worker-3']);
+    assert.is((await up.says({ status: 'ready', worker: 'worker-3' })).pid, started.pid);
+    assert.is((await json('ready', '--name', 'worker-3')).isReady, true);
+    failed(await skerry.run('start', 'worker-3', '--data', join(temporary, 'none')), 3, /No skerry up runs on/);
+  },
+  { timeoutMs: 90_000 },
+);
 
-cli('a login of an application is not taken for a sick cluster: each command says what it needs', async () => {
-  const { nats } = JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { nats: string };
-  const own = (words: string) => skerry.run(...words.split(' '), '--nats', nats);
-  const commands = ['view', 'list', 'call stock/tea available', 'drain worker-1', 'ready --name x'].map(own);
-  const [doctor, worker] = [own('doctor'), own(`worker ${appPath} --store ${join(temporary, 'store')}`)];
-  const message =
-    /^skerry: This login may not be a tool of the cluster 'main': NATS does not let .*\n +commands log in as/;
-  for (const ran of await Promise.all(commands)) {
-    failed(ran, 1, message);
-    assert.is(ran.err.split('\n').length, 3, ran.err);
-    assert.not.match(ran.err, /allow/);
-  }
-  assert.is((await doctor).code, 1);
-  assert.match((await doctor).out, /WRONG +cluster +This login may not be a tool/);
-  failed(await worker, 1, /This login may not be a worker/);
-});
+cli(
+  'a login of an application is not taken for a sick cluster: each command says what it needs',
+  async () => {
+    const { nats } = JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { nats: string };
+    const own = (words: string) => skerry.run(...words.split(' '), '--nats', nats);
+    const commands = ['view', 'list', 'call stock/tea available', 'drain worker-1', 'ready --name x'].map(own);
+    const [doctor, worker] = [own('doctor'), own(`worker ${appPath} --store ${join(temporary, 'store')}`)];
+    const message =
+      /^skerry: This login may not be a tool of the cluster 'main': NATS does not let .*\n +commands log in as/;
+    for (const ran of await Promise.all(commands)) {
+      failed(ran, 1, message);
+      assert.is(ran.err.split('\n').length, 3, ran.err);
+      assert.not.match(ran.err, /allow/);
+    }
+    assert.is((await doctor).code, 1);
+    assert.match((await doctor).out, /WRONG +cluster +This login may not be a tool/);
+    failed(await worker, 1, /This login may not be a worker/);
+  },
+  { timeoutMs: 90_000 },
+);
 
-cli('Ctrl-C drains all and ends the servers; started again everything is there', async () => {
-  const servers = Object.values(await serverPids());
-  const ended = await up.end('SIGINT');
-  assert.is(ended.code, 0, ended.err);
-  assert.match(ended.out, /\{"status":"closed"\}\n$/);
-  assert.is(servers.some(isAlive), false);
-  await saysHowToStart();
-  up = begin();
-  await up.says({ status: 'running' });
-  assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
-});
+cli(
+  'Ctrl-C drains all and ends the servers; started again everything is there',
+  async () => {
+    const servers = Object.values(await serverPids());
+    const ended = await up.end('SIGINT');
+    assert.is(ended.code, 0, ended.err);
+    assert.match(ended.out, /\{"status":"closed"\}\n$/);
+    assert.is(servers.some(isAlive), false);
+    await saysHowToStart();
+    up = begin();
+    await up.says({ status: 'running' });
+    assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 10 });
+  },
+  { timeoutMs: 90_000 },
+);
 
 /** What commands say of the folder of a cluster that has stopped: only its own Redis could read what is stored. */
 async function saysHowToStart(): Promise<void> {

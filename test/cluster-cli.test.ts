@@ -125,6 +125,14 @@ cli('every command that a folder has works on the cluster', async () => {
   assert.is(listed.out, 'stock/tea\n');
 });
 
+cli('what is to be copied to confirm a hold calls as who asked for it', async () => {
+  await run('call', 'stock/held', 'receive', '{"units":10}');
+  const { out } = await run('call', 'stock/held', 'reserve', '{"units":1}', '--identity', 'ada of x');
+  const [, hold = ''] = /skerry confirm '(.*)' .*--identity 'ada of x'\n/.exec(out) ?? [];
+  assert.match(out, /skerry cancel .* --identity 'ada of x'\n/);
+  assert.is((await run('confirm', hold, '--identity', 'ada of x')).code, 0, out);
+});
+
 cli('dead letters of a cluster: list, retry, drop; doctor finds them', async () => {
   await run('call', 'counter/sick', 'break', 'true');
   await run('call', 'sender/x', 'send', '{"to":"sick","amount":7}');

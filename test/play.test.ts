@@ -173,8 +173,21 @@ test('chance is the seed’s: the same seed plays the same', () => {
 test('effects wait until their outcome is handed in, oldest first', () => {
   const seven = play(order, '7');
   assert.throws(() => seven.settle(mail, { status: 'failed', message: 'x' }), is('not-found'));
-  seven.ask.mail('ann');
+  for (const name of ['ann', 'bob']) seven.ask.mail(name);
+  const performed = [
+    ['mail', 'ann'],
+    ['mail', 'bob'],
+  ];
+  assert.equal(
+    seven.effects.map(({ name, input }) => [name, input]),
+    performed,
+  );
+  assert.is(new Set(seven.effects.map(({ id }) => id)).size, performed.length);
   seven.settle(mail, { status: 'done', output: 'sent to ann' });
+  assert.equal(
+    seven.effects.map(({ name, input }) => [name, input]),
+    performed.slice(1),
+  );
   assert.equal(seven.state.log, [{ status: 'done', output: 'sent to ann' }]);
 });
 
