@@ -1,7 +1,7 @@
 /**
  * A partition on its way to this worker, as `tenancy.ts` sees it: who may have it, who was asked what, and what waits for it.
  */
-import { type Carried, carriedIn } from './carriage.ts';
+import type { Moment } from './environment.ts';
 import type { Forwarded } from './handover.ts';
 import type { Signal, WarmEntity } from './signals.ts';
 import type { Claim, Epoch, Mark, Partition } from './store.ts';
@@ -14,16 +14,6 @@ interface Memory {
   readonly mark: Mark | undefined;
   readonly warm: WarmEntity[];
   parts: number;
-}
-
-type CarriedSignal = Extract<Signal, { kind: 'carried' }>;
-
-/** Volatile entities as one worker sends them, slice by slice. */
-interface Cargo {
-  readonly name: string;
-  readonly batch: number;
-  readonly slices: (Uint8Array | undefined)[];
-  left: number;
 }
 
 /** A partition on its way to this worker. */
@@ -41,8 +31,8 @@ export interface Coming {
   askedAt: number;
   isClaiming: boolean;
   released: Memory | undefined;
-  /** From whom it gets volatile entities. */
-  readonly cargo: Map<string, Cargo>;
+  /** When its claim began; undefined: it is not claimed yet. */
+  claimedAt: Moment | undefined;
   readonly waiting: { readonly envelope: Forwarded; readonly hops: number }[];
 }
 
@@ -68,34 +58,4 @@ export function asksOf(comings: readonly Coming[]): Pick<Asked, 'kind' | 'id' | 
     }
   }
   return [...asks.values()];
-}
-
-/** Take a slice in; whether everything that its sender has is here now. Slices of an earlier sending are of no use. */
-export function addCargo({ cargo }: Coming, { id, name, batch, index, count, bytes }: CarriedSignal): boolean {
-  let known = cargo.get(id);
-  if (known === undefined || known.batch < batch) {
-    known = { name, batch, slices: new Array(count).fill(undefined), left: count };
-    cargo.set(id, known);
-  }
-  if (known.batch === batch && index < known.slices.length && known.slices[index] === undefined) {
-    known.slices[index] = bytes;
-    known.left -= 1;
-  }
-  return known.batch === batch && known.left === 0;
-}
-
-/** Whether so many slices of this sender are here: a signal may be lost. */
-export function hasCargo({ cargo }: Coming, id: string, count: number): boolean {
-  const known = cargo.get(id);
-  return count === 0 || (known?.slices.length === count && known.left === 0);
-}
-
-/**
- * What came along that is used (CA2): of what ran by this very partition only what its last owner sent. Of what ran elsewhere,
- * as of an entity that was pinned meanwhile, the sender's word counts: it gives nothing away that another may have begun.
- */
-export function cargoOf({ cargo, partition }: Coming, { before }: Claim): Carried[] {
-  return [...cargo.values()].flatMap(({ name, slices, left }) =>
-    left > 0 ? [] : carriedIn(slices as Uint8Array[]).filter((one) => one.partition !== partition || name === before),
-  );
 }

@@ -1,15 +1,15 @@
 /**
- * Giving: what a worker answers to those who seek or want partitions.
+ * Giving: what a worker answers to those who seek or want partitions, or have claimed them.
  *
- * Owns in which signals a partition goes, and what goes with it. Who gets what, and asks again, is `tenancy.ts`; what becomes of
- * activations `handover.ts`.
+ * Owns in which signals a partition goes, and what goes with it. Who gets what, and asks again, is `tenancy.ts` and
+ * `fetching.ts`; what becomes of activations `handover.ts`.
  */
 import { bundlesOf, overheadBytes } from './bundles.ts';
-import { type Carried, slicesOf } from './carriage.ts';
+import { type Offer, slicesOf } from './carriage.ts';
 import type { Asked } from './coming.ts';
 import type { Given } from './handover.ts';
 import type { Signal } from './signals.ts';
-import type { Partition } from './store.ts';
+import type { Epoch, Partition } from './store.ts';
 import type { Worker } from './worker.ts';
 
 export interface GivingParts {
@@ -37,10 +37,7 @@ export class Giving {
     const worker = this.#parts.worker();
     const mine = partitions.filter((partition) => worker.has(partition) && this.#parts.workerOf(partition) === id);
     const had = new Set(mine);
-    const { carried } = worker;
-    const others = partitions.filter((partition) => !had.has(partition) && !worker.isLeaving(partition));
-    for (const partition of others) this.#carry(id, partition, carried.get(partition), true);
-    const none = others.filter((partition) => !carried.has(partition));
+    const none = partitions.filter((partition) => !had.has(partition) && !worker.isLeaving(partition));
     if (none.length > 0) this.#parts.signal(id, { kind: 'none', id: this.#parts.id, partitions: none, ask });
     if (mine.length === 0) return;
     if (kind === 'release') void this.#give(id, mine, ask);
@@ -48,48 +45,51 @@ export class Giving {
   }
 
   async #give(id: string, partitions: readonly Partition[], ask: number): Promise<void> {
+    for (const given of await this.#parts.worker().give(partitions)) this.#tell(id, { ...given, ask });
+  }
+
+  /**
+   * Somebody has claimed partitions, by a view that is followed here: what ran by an earlier claim ends, whatever it waits for, and
+   * all the images of their entities are that claim's (CA3).
+   */
+  fetched({ id, partitions, epochs, ask }: Extract<Signal, { kind: 'fetch' }>): void {
     const worker = this.#parts.worker();
-    const giving = worker.give(partitions);
-    // What is only in memory does not wait for the store, however long that takes.
-    const sent = new Map(worker.carried);
-    for (const partition of partitions) this.#carry(id, partition, sent.get(partition), false);
-    for (const given of await giving) {
-      // What could not be written comes to it.
-      const carried = worker.carried.get(given.partition);
-      const count =
-        carried?.length === sent.get(given.partition)?.length
-          ? this.#slicesOf(carried).length
-          : this.#carry(id, given.partition, carried, false);
-      this.#tell(id, { ...given, ask }, count);
-    }
+    const theirs = new Map<Partition, Epoch>();
+    for (const [index, partition] of partitions.entries())
+      if (this.#parts.workerOf(partition) === id) theirs.set(partition, epochs[index] ?? 0);
+    for (const [partition, epoch] of theirs) worker.yieldTo(partition, epoch);
+    const offers = theirs.size === 0 ? undefined : worker.offers;
+    const bare = partitions.filter((partition) => {
+      const [epoch, found] = [theirs.get(partition), offers?.get(partition)];
+      return epoch === undefined || found === undefined || !this.#carry(id, found, { partition, epoch, ask });
+    });
+    if (bare.length > 0) this.#parts.signal(id, { kind: 'bare', id: this.#parts.id, partitions: bare, ask });
   }
 
-  #slicesOf(carried: readonly Carried[] = []): Uint8Array[] {
-    return slicesOf(carried, this.#parts.signalBytesMax() - overheadBytes);
-  }
-
-  /** Send volatile entities; they stay here until their new owner says that it has them (CA3). Returns in how many slices. */
-  #carry(to: string, partition: Partition, carried: readonly Carried[] | undefined, isAll: boolean): number {
-    const slices = this.#slicesOf(carried);
-    const { id, name } = this.#parts;
-    const [count, batch] = [slices.length, ++this.#batch];
+  /** Whether they are sent: a claim that is over gets nothing any more. */
+  #carry(to: string, offers: readonly Offer[], at: { partition: Partition; epoch: Epoch; ask: number }): boolean {
+    const { id, name, signalBytesMax, worker } = this.#parts;
+    const batch = ++this.#batch;
+    const receiver = { id: to, batch, partition: at.partition, epoch: at.epoch };
+    if (!worker().carriage.give(offers, receiver)) return false;
+    const slices = slicesOf(offers, signalBytesMax() - overheadBytes);
     for (const [index, bytes] of slices.entries())
-      this.#parts.signal(to, { kind: 'carried', id, name, partition, batch, index, count, isAll, bytes });
-    return count;
+      this.#parts.signal(to, { kind: 'carried', id, name, ...at, batch, index, count: slices.length, bytes });
+    return true;
   }
 
-  /** Who asked for volatile entities has them. */
-  boarded(partitions: readonly Partition[]): void {
-    const { carriage, carried } = this.#parts.worker();
-    for (const partition of partitions)
-      for (const { address } of carried.get(partition) ?? []) carriage.settled(address);
+  /** A claim is over with what it was given. It says so until it hears this. */
+  boarded(signal: Extract<Signal, { kind: 'boarded' }>): void {
+    const { id, partition, epoch, except } = signal;
+    this.#parts.worker().carriage.boarded(signal, except);
+    this.#parts.signal(id, { kind: 'settled', id: this.#parts.id, partition, epoch });
   }
 
-  #tell(id: string, { ask, partition, epoch, mark, warm }: Given & { readonly ask: number }, carried: number): void {
+  #tell(id: string, { ask, partition, epoch, mark, warm }: Given & { readonly ask: number }): void {
     const bundles = bundlesOf(warm, this.#parts.signalBytesMax());
     for (const [index, entities] of bundles.entries()) {
       const at = { ask, partition, epoch, mark, index, count: bundles.length };
-      this.#parts.signal(id, { kind: 'released', id: this.#parts.id, ...at, entities, carried });
+      this.#parts.signal(id, { kind: 'released', id: this.#parts.id, ...at, entities });
     }
   }
 }

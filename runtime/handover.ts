@@ -18,7 +18,7 @@ import type { Address } from '../core/message.ts';
 import { isOfPin } from '../placement/placement.ts';
 import type { Pin } from '../placement/view.ts';
 import type { Activation } from './activation.ts';
-import type { Carriage, Carried } from './carriage.ts';
+import { type Carriage, type Heard, nobodyHeard, type Offer } from './carriage.ts';
 import type { CommitQueue } from './commit.ts';
 import type { Envelope } from './envelope.ts';
 import type { Environment, Moment } from './environment.ts';
@@ -73,12 +73,14 @@ export interface HandoverParts {
 export interface Arrived {
   /** What the store has, too. */
   readonly warm: readonly WarmEntity[];
-  readonly carried: readonly Carried[];
+  /** Images of volatile entities that others have, and who has answered. */
+  readonly offers: readonly Offer[];
+  readonly heard: Heard;
   /** By which epoch its last owner handed it over; undefined: nobody did. */
   readonly released: Epoch | undefined;
 }
 
-export const nothingArrived: Arrived = { warm: [], carried: [], released: undefined };
+export const nothingArrived: Arrived = { warm: [], offers: [], heard: nobodyHeard, released: undefined };
 
 /** Entities of which a claim, by its epoch, and the view say different things. */
 interface Dispute {
@@ -166,9 +168,12 @@ export class Handover {
     return this.#pinned.get(partition)?.has(address) === true;
   }
 
-  /** The partition is this worker's from now on. `at`: when the claim began (O1). */
-  take(claim: Claim, at: Moment, { warm, carried, released }: Arrived): void {
-    const { ownership, residents, carriage, name, environment, limits } = this.#parts;
+  /**
+   * The partition is this worker's from now on. `at`: when the claim began (O1). Returns those that do not run by it, though an image
+   * of them has come along.
+   */
+  take(claim: Claim, at: Moment, { warm, offers, heard, released }: Arrived): Address[] {
+    const { ownership, residents, name, environment, limits } = this.#parts;
     const { partition, epoch, previous, before, pins } = claim;
     if (this.#leaving.delete(partition)) this.#forget(partition);
     if (pins.length > 0) this.#pinned.set(partition, addressesOf(pins));
@@ -179,16 +184,19 @@ export class Handover {
     this.#had.add(partition);
     ownership.take(partition, epoch, at, isOrderly ? 0 : environment.steady() + limits.cautionMs);
     for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
-    carriage.claimed(claim, name);
-    for (const one of carried) carriage.put(one);
-    this.#board(partition);
+    return this.#board(claim, offers, heard);
   }
 
   /** Volatile entities that belong here are in memory from the first moment: nobody knows their dates but they. */
-  #board(partition: Partition): void {
+  #board(claim: Claim, offers: readonly Offer[], heard: Heard): Address[] {
     const { residents, carriage, partitionOf } = this.#parts;
-    for (const { address } of carriage.byPartition(partitionOf).get(partition) ?? [])
-      if (!this.#isElsewhere(partition, address)) residents.activate(address, partition);
+    const { partition } = claim;
+    const own = carriage.count === 0 ? [] : (carriage.offers(partitionOf).get(partition) ?? []);
+    const isHere = ({ carried: { address } }: Offer) =>
+      partitionOf(address) === partition && !this.#isElsewhere(partition, address);
+    const here = [...own, ...offers].filter(isHere);
+    for (const address of carriage.board(claim, here, heard)) residents.activate(address, partition);
+    return offers.filter((offer) => !isHere(offer)).map(({ carried }) => carried.address);
   }
 
   /** It was about to leave and comes again: what is left of it ran by the claim before, whose pins may be others (HO3). */

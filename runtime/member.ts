@@ -216,7 +216,7 @@ export class Member {
     this.#host.leaving();
     const until = environment.steady() + leaveMs;
     this.#sayThere();
-    while (!this.#isStopped && this.#hasHeirs && environment.steady() < until)
+    while (!this.#isStopped && (this.#hasHeirs || this.tenancy.fetching.isOwing) && environment.steady() < until)
       await new Promise<void>((resolve) => void environment.after(5, resolve));
     if (this.#isStopped) return;
     if (this.worker.partitions.length > 0) await this.worker.drain().then(() => this.worker.letGo());
@@ -239,7 +239,7 @@ export class Member {
     const belongsToSomebody = (partition: number) => placement.workerOf(partition) !== undefined;
     if (!isKnownToLeave || partitions.some(belongsToSomebody)) return true;
     // Volatile entities are nowhere else until their new owners say that they have them.
-    return [...this.worker.carried.keys()].some(belongsToSomebody);
+    return [...this.worker.offers.keys()].some(belongsToSomebody);
   }
 
   /** Stop at once, as a crash would. */
@@ -300,6 +300,7 @@ export class Member {
         return this.#host.present(signal);
       case 'seek':
       case 'release':
+      case 'fetch':
         return this.#asked(signal);
       case 'gone':
         return this.#dismissed(signal);
@@ -309,10 +310,14 @@ export class Member {
         return this.tenancy.keeping(signal.id, signal.partitions, signal.ask);
       case 'released':
         return this.tenancy.released(signal);
+      case 'bare':
+        return this.tenancy.fetching.bare(signal.id, signal.partitions, signal.ask);
       case 'carried':
-        return this.tenancy.carried(signal);
+        return this.tenancy.fetching.carried(signal);
       case 'boarded':
-        return this.tenancy.giving.boarded(signal.partitions);
+        return this.tenancy.giving.boarded(signal);
+      case 'settled':
+        return this.tenancy.fetching.settled(signal);
       default:
         return;
     }
@@ -335,7 +340,7 @@ export class Member {
   }
 
   /** Who asks by an older view is told the one that holds, and asks again if it still should. */
-  #asked(signal: Extract<Signal, { kind: 'seek' | 'release' }>): void {
+  #asked(signal: Extract<Signal, { kind: 'seek' | 'release' | 'fetch' }>): void {
     if (!this.views.isCredible(signal.view)) return;
     this.views.learn(signal.view);
     const { view } = this.views.placement;
@@ -343,7 +348,8 @@ export class Member {
       this.#signal(this.#parts.subjects.control(signal.id), { kind: 'view', view, sent: 0 });
       return;
     }
-    this.tenancy.giving.asked(signal);
+    if (signal.kind === 'fetch') this.tenancy.giving.fetched(signal);
+    else this.tenancy.giving.asked(signal);
   }
 
   #announce(): void {
@@ -432,7 +438,7 @@ export class Member {
   #regroup(partitions: readonly number[] | 'all', placement: Placement): void {
     const isAny = partitions === 'all' || partitions.length > 0;
     if (isAny) this.worker.regroup();
-    this.tenancy.follow(placement);
+    this.tenancy.follow(placement, partitions);
     if (!isAny) return;
     const mine = partitions === 'all' ? this.worker.partitions : partitions;
     this.worker.ownership.verify(mine);

@@ -86,11 +86,13 @@ export class Residents {
   passCount = 0;
 
   readonly #labelled: ReadonlySet<string>;
+  readonly #hostsVolatile: boolean;
 
   constructor(parts: ResidentParts) {
     this.#parts = parts;
     const labelled = [...parts.behaviours].filter(([, { labels }]) => labels.length > 0);
     this.#labelled = new Set(labelled.map(([type]) => type));
+    this.#hostsVolatile = [...parts.behaviours.values()].some(({ durability }) => durability !== 'turn');
   }
 
   /** Whether its type does, as this worker hosts it. */
@@ -101,6 +103,10 @@ export class Residents {
   isVolatile(address: Address): boolean {
     const behaviour = this.#parts.behaviours.get(typeOf(address));
     return behaviour !== undefined && behaviour.durability !== 'turn';
+  }
+
+  get hostsVolatile(): boolean {
+    return this.#hostsVolatile;
   }
 
   get count(): number {
@@ -330,10 +336,13 @@ export class Residents {
     }
   }
 
-  /** Versions tell the later of two images (CA2); where a crash loses turns they must still grow, so they follow the clock. */
+  /**
+   * Versions tell the later of two images, and of an image and what is stored (CA2): they begin with the epoch of the claim, as
+   * sessions do. Clocks of workers differ.
+   */
   #startVolatile({ address, behaviour, entity }: Activation): void {
     if (behaviour.durability === 'turn') return;
-    entity.version = Math.max(entity.version, Math.floor(this.#parts.environment.now()) * 1_000);
+    entity.version = Math.max(entity.version, entity.lineage.start);
     this.#parts.carriage.settled(address);
   }
 

@@ -78,26 +78,44 @@ export type Signal =
       readonly index: number;
       readonly count: number;
       readonly entities: readonly WarmEntity[];
-      /** Slices of the last `carried` of it. */
-      readonly carried: number;
     }
-  /** Before that, or instead: volatile entities of a partition that is the asker's, in slices of one value (`carriage.ts`). */
+  /** A worker has claimed partitions, by these epochs: who has volatile entities of them in memory? */
+  | {
+      readonly kind: 'fetch';
+      readonly id: string;
+      readonly view: View;
+      readonly partitions: readonly number[];
+      readonly epochs: readonly number[];
+      readonly ask: number;
+    }
+  /** The answer: the sender has nothing of these. */
+  | { readonly kind: 'bare'; readonly id: string; readonly partitions: readonly number[]; readonly ask: number }
+  /** Or all that it has of one, in slices of one value (`carriage.ts`). */
   | {
       readonly kind: 'carried';
       readonly id: string;
       /** By which the sender claims. */
       readonly name: string;
       readonly partition: number;
-      /** Larger with each time that they are sent. */
+      readonly epoch: number;
+      readonly ask: number;
+      /** Number of the sending, larger with each. */
       readonly batch: number;
       readonly index: number;
       readonly count: number;
-      /** The sender does not have the partition, and has nothing more of it. */
-      readonly isAll: boolean;
       readonly bytes: Uint8Array;
     }
-  /** These are the sender's, with everything that was carried to it. */
-  | { readonly kind: 'boarded'; readonly id: string; readonly partitions: readonly number[] };
+  /** By this claim the sender runs what came in this sending (0: in none), but for these. It says so until it is `settled`. */
+  | {
+      readonly kind: 'boarded';
+      readonly id: string;
+      readonly partition: number;
+      readonly epoch: number;
+      readonly batch: number;
+      readonly except: readonly string[];
+    }
+  /** The answer to `boarded`. */
+  | { readonly kind: 'settled'; readonly id: string; readonly partition: number; readonly epoch: number };
 
 export type SignalKind = Signal['kind'];
 
@@ -120,6 +138,9 @@ const kinds: readonly SignalKind[] = [
   'echo',
   'doubt',
   'present',
+  'fetch',
+  'bare',
+  'settled',
 ];
 
 /** `sentAt`: what the sender's clock shows, 0: it does not say. */
@@ -156,16 +177,21 @@ function columnsOf(signal: Signal): unknown[] {
       return [signal.id, viewRow(signal.view), signal.partitions, signal.ask];
     case 'none':
     case 'keeping':
+    case 'bare':
       return [signal.id, signal.partitions, signal.ask];
+    case 'fetch':
+      return [signal.id, viewRow(signal.view), signal.partitions, signal.epochs, signal.ask];
     case 'boarded':
-      return [signal.id, signal.partitions];
+      return [signal.id, signal.partition, signal.epoch, signal.batch, signal.except];
+    case 'settled':
+      return [signal.id, signal.partition, signal.epoch];
     case 'released': {
-      const { id, ask, partition, epoch, mark, index, count, entities, carried } = signal;
-      return [id, ask, partition, epoch, mark ?? null, index, count, entities.map(warmRow), carried];
+      const { id, ask, partition, epoch, mark, index, count, entities } = signal;
+      return [id, ask, partition, epoch, mark ?? null, index, count, entities.map(warmRow)];
     }
     case 'carried': {
-      const { id, name, partition, batch, index, count, isAll, bytes } = signal;
-      return [id, name, partition, batch, index, count, isAll, bytes];
+      const { id, name, partition, epoch, ask, batch, index, count, bytes } = signal;
+      return [id, name, partition, epoch, ask, batch, index, count, bytes];
     }
   }
 }
@@ -209,9 +235,21 @@ function readSignal(kind: SignalKind, row: Row): Signal {
       return { kind, id: row.string(), view: readView(row), partitions: readNumbers(row), ask: row.count() };
     case 'none':
     case 'keeping':
+    case 'bare':
       return { kind, id: row.string(), partitions: readNumbers(row), ask: row.count() };
+    case 'fetch':
+      return readFetch(kind, row);
     case 'boarded':
-      return { kind, id: row.string(), partitions: readNumbers(row) };
+      return {
+        kind,
+        id: row.string(),
+        partition: row.count(),
+        epoch: row.count(),
+        batch: row.count(),
+        except: readTexts(row),
+      };
+    case 'settled':
+      return { kind, id: row.string(), partition: row.count(), epoch: row.count() };
     case 'released':
       return {
         kind,
@@ -223,7 +261,6 @@ function readSignal(kind: SignalKind, row: Row): Signal {
         index: row.count(),
         count: row.count(),
         entities: row.rows().map(readWarm),
-        carried: row.count(),
       };
     case 'carried':
       return readCarried(kind, row);
@@ -236,12 +273,19 @@ function readCarried(kind: 'carried', row: Row): Signal {
     id: row.string(),
     name: row.string(),
     partition: row.count(),
+    epoch: row.count(),
+    ask: row.count(),
     batch: row.count(),
     index: row.count(),
     count: row.count(),
-    isAll: row.boolean(),
     bytes: row.bytes(),
   };
+}
+
+function readFetch(kind: 'fetch', row: Row): Signal {
+  const [id, view, partitions, epochs] = [row.string(), readView(row), readNumbers(row), readNumbers(row)];
+  if (epochs.length !== partitions.length) throw new Error('not an epoch for each partition');
+  return { kind, id, view, partitions, epochs, ask: row.count() };
 }
 
 function readMark(row: Row): PingMark {
@@ -302,8 +346,8 @@ function readEntry(row: Row): WorkerEntry {
     name: readName(row),
     id: readName(row),
     weight: row.number(),
-    labels: readStrings(row),
-    types: row.rows().map((type): HostedType => ({ type: type.string(), labels: readStrings(type) })),
+    labels: readTexts(row),
+    types: row.rows().map((type): HostedType => ({ type: type.string(), labels: readTexts(type) })),
     version: row.string(),
     isLeaving: row.boolean(),
     protocol: row.isAtEnd ? undefined : { from: row.count(), to: row.count() },
@@ -346,7 +390,7 @@ function readOptional(row: Row): number | undefined {
   throw new Error('neither a count nor nothing');
 }
 
-function readStrings(row: Row): string[] {
+export function readTexts(row: Row): string[] {
   const value = row.any();
   if (!Array.isArray(value) || !value.every((one) => typeof one === 'string')) throw new Error('not a list of texts');
   return value;

@@ -2,7 +2,7 @@
  * Tenancy: which partitions this worker should have, and how it gets them from whoever has them.
  *
  *     foreign ─ the view gives it to this worker ─▶ sought (everybody) ─ nobody has it, or no answer ───────────▶ claiming
- *        ▲                                             └─ kept by one ─ its turn comes ─▶ wanted ─ released ─▶ store ─▶ owned
+ *        ▲                                             └─ kept by one ─ its turn comes ─▶ wanted ─ released ─▶ store ─▶ fetched ─▶ owned
  *        └────────────── released to who wants and has it by a view that is not older ◀─────────────────────────────┘
  *
  * Who has a partition keeps it, and runs it, until the new owner wants it: of many partitions a share at a time, so that each
@@ -26,9 +26,9 @@
  */
 import type { Limits } from '../core/limits.ts';
 import type { Placement } from '../placement/placement.ts';
-import type { Carried } from './carriage.ts';
-import { type Asked, addCargo, asksOf, type Coming, cargoOf, hasCargo, isAsReleased, isKept } from './coming.ts';
-import { type Environment, type Moment, momentOf } from './environment.ts';
+import { type Asked, asksOf, type Coming, isAsReleased, isKept } from './coming.ts';
+import { type Environment, momentOf } from './environment.ts';
+import { type Fetched, Fetching } from './fetching.ts';
 import { Giving } from './giving.ts';
 import type { Forwarded } from './handover.ts';
 import { sizeOf } from './mailbox.ts';
@@ -72,6 +72,8 @@ export class Tenancy {
   readonly #pace: Pace<Coming>;
   /** The other side of it. */
   readonly giving: Giving;
+  /** What others have in memory of what was claimed. */
+  readonly fetching: Fetching;
   #toClaim: Coming[] = [];
   /** Of what waits for partitions that are coming. */
   #waitingCount = 0;
@@ -87,6 +89,13 @@ export class Tenancy {
     this.#parts = parts;
     this.#pace = new Pace(parts.environment, () => this.#want());
     this.giving = new Giving({ ...parts, workerOf: (partition) => this.#placement?.workerOf(partition)?.id });
+    this.fetching = new Fetching({
+      ...parts,
+      others: () => this.#others,
+      ask: (id, claims, ask) => this.#fetch(id, claims, ask),
+      isWanted: () => parts.worker().hostsVolatile,
+      fetched: (all) => this.#fetched(all),
+    });
   }
 
   /** Whether everything that the view gives to this worker is its own. */
@@ -102,16 +111,19 @@ export class Tenancy {
   close(): void {
     this.#isClosed = true;
     this.#coming.clear();
+    this.fetching.close();
   }
 
   // ---- the view
 
-  follow(placement: Placement): void {
+  /** `regrouped`: partitions of which entities belong to others than before, or came to belong to them. */
+  follow(placement: Placement, regrouped: readonly Partition[] | 'all' = []): void {
     if (this.#isClosed) return;
     this.#placement = placement;
     if (!placement.view.workers.some(({ id }) => id === this.#parts.id)) this.#parts.worker().forsake();
     for (const coming of [...this.#coming.values()])
-      if (!this.#isMine(coming.partition) && !coming.isClaiming) this.#abandon(coming);
+      if (!this.#isMine(coming.partition) && !this.#isAtStore(coming)) this.#abandon(coming);
+    this.fetching.follow(regrouped);
     this.#seek(placement.partitionsOf(this.#parts.name));
     this.#want();
   }
@@ -119,7 +131,7 @@ export class Tenancy {
   /** This worker is cut off from the service (TY6). */
   part(): void {
     this.#isApart = true;
-    for (const coming of [...this.#coming.values()]) if (!coming.isClaiming) this.#abandon(coming);
+    for (const coming of [...this.#coming.values()]) if (!this.#isAtStore(coming)) this.#abandon(coming);
     this.#parts.worker().forsake();
   }
 
@@ -133,12 +145,21 @@ export class Tenancy {
     return !this.#isApart && this.#placement?.workerOf(partition)?.id === this.#parts.id;
   }
 
+  /** Whether its claim is under way: what becomes of it is decided when the store has answered. */
+  #isAtStore({ partition, isClaiming }: Coming): boolean {
+    return isClaiming && !this.fetching.has(partition);
+  }
+
+  get #others(): string[] {
+    return (this.#placement?.view.workers ?? []).map(({ id }) => id).filter((id) => id !== this.#parts.id);
+  }
+
   #seek(partitions: readonly Partition[]): void {
     const wanted = partitions.filter(
       (partition) => this.#isMine(partition) && !this.#parts.worker().has(partition) && !this.#coming.has(partition),
     );
     if (wanted.length === 0 || this.#placement === undefined) return;
-    const others = this.#placement.view.workers.filter(({ id }) => id !== this.#parts.id).map(({ id }) => id);
+    const others = this.#others;
     const now = this.#parts.environment.steady();
     for (const partition of wanted) {
       this.#coming.set(partition, {
@@ -152,7 +173,7 @@ export class Tenancy {
         askedAt: now,
         isClaiming: false,
         released: undefined,
-        cargo: new Map(),
+        claimedAt: undefined,
         waiting: [],
       });
     }
@@ -170,6 +191,7 @@ export class Tenancy {
   /** It belongs to somebody else now: so does what waited for it. */
   #abandon(coming: Coming): void {
     this.#coming.delete(coming.partition);
+    this.fetching.abandon(coming.partition);
     this.#sendOn(coming);
     this.#pace.end(coming);
   }
@@ -210,6 +232,7 @@ export class Tenancy {
   /** Nobody listens at that worker: it has nothing to release. */
   absent(id: string): void {
     this.none(id, this.coming, this.#askCount);
+    this.fetching.absent(id);
   }
 
   none(id: string, partitions: readonly Partition[], ask: number): void {
@@ -244,16 +267,7 @@ export class Tenancy {
     this.#askAgain(share);
   }
 
-  /** Volatile entities of a partition that is coming; some of one that is pinned here may be with who does not have it. */
-  carried(signal: Extract<Signal, { kind: 'carried' }>): void {
-    const { id, partition, isAll } = signal;
-    const coming = this.#coming.get(partition);
-    if (coming === undefined || coming.isClaiming || !coming.asked.has(id)) return;
-    coming.since = Math.max(coming.since, this.#parts.environment.steady() - patienceMs + graceMs);
-    if (addCargo(coming, signal) && isAll) this.none(id, [partition], coming.soughtBy);
-  }
-
-  released({ id, ask, partition, epoch, mark, count, entities, carried }: Released): void {
+  released({ id, ask, partition, epoch, mark, count, entities }: Released): void {
     const coming = this.#coming.get(partition);
     // From somebody else, or late after an earlier wish: whoever keeps it now has not been asked for it yet.
     if (coming === undefined || coming.isClaiming || ask < coming.wantedBy || !coming.asked.has(id)) return;
@@ -262,8 +276,7 @@ export class Tenancy {
     if (coming.released.epoch !== epoch) return;
     coming.released.parts += 1;
     coming.released.warm.push(...entities);
-    // Asked again, it sends what was lost on the way, and says that it is all.
-    if (coming.released.parts < count || !hasCargo(coming, id, carried)) return;
+    if (coming.released.parts < count) return;
     // It had it: of what others may believe to have the claim tells.
     coming.asked.clear();
     this.#advance();
@@ -291,10 +304,7 @@ export class Tenancy {
     });
   }
 
-  /**
-   * It does not hand over what it was asked for: nor will it the rest, for which it would take as long each time. Of that it is
-   * asked for what it has only in memory: that does not wait for the store.
-   */
+  /** It does not hand over what it was asked for: nor will it the rest, for which it would take as long each time. */
   #giveUp(keeper: string, since: number): void {
     const rest = [...this.#coming.values()].filter((coming) => coming.keeper === keeper && isKept(coming));
     for (const coming of rest) {
@@ -342,40 +352,47 @@ export class Tenancy {
       });
       return;
     }
-    for (const [index, coming] of claimed.entries()) {
-      const claim = claims[index];
-      if (claim !== undefined && !this.#isClosed) this.#take(coming, claim, startedAt);
-    }
+    if (this.#isClosed) return;
+    for (const coming of claimed) coming.claimedAt = startedAt;
+    const mine = claims.filter(({ partition }) => this.#isMine(partition));
+    for (const coming of claimed) if (!this.#isMine(coming.partition)) this.#abandon(coming);
+    if (mine.length > 0) this.fetching.begin(mine, (partition) => (this.#coming.get(partition)?.asked.size ?? 0) > 0);
+    this.#want();
+  }
+
+  #fetch(id: string, claims: readonly Claim[], ask: number): void {
+    if (this.#placement === undefined) return;
+    const [partitions, epochs] = [claims.map(({ partition }) => partition), claims.map(({ epoch }) => epoch)];
+    this.#parts.signal(id, { kind: 'fetch', id: this.#parts.id, view: this.#placement.view, partitions, epochs, ask });
+  }
+
+  /** What was claimed, and all that others have of it, is here. */
+  #fetched(all: readonly Fetched[]): void {
+    for (const fetched of all) this.#take(fetched);
     this.#want();
     if (this.isSettled) this.#parts.settled();
   }
 
-  #take(coming: Coming, claim: Claim, startedAt: Moment): void {
-    const { worker } = this.#parts;
-    const { partition, released, waiting } = coming;
-    if (!this.#isMine(partition)) return this.#abandon(coming);
+  #take(fetched: Fetched): void {
+    const { worker, id } = this.#parts;
+    const { claim, offers, answered } = fetched;
+    const { partition } = claim;
+    const coming = this.#coming.get(partition);
+    if (coming?.claimedAt === undefined) return;
+    const { released, waiting, claimedAt } = coming;
     this.#coming.delete(partition);
     this.#letGo(waiting);
     this.movedCount += 1;
     const warm = released !== undefined && isAsReleased(claim, released) ? released.warm : [];
-    worker().take(claim, startedAt, { warm, carried: this.#cargoOf(coming, claim), released: released?.epoch });
-    const { id } = this.#parts;
-    for (const from of coming.cargo.keys()) this.#parts.signal(from, { kind: 'boarded', id, partitions: [partition] });
+    const names = new Set(this.#placement?.view.workers.map(({ name }) => name));
+    const heard = { ids: new Set([...answered, id]), names };
+    const left = worker().take(claim, claimedAt, { warm, offers, heard, released: released?.epoch });
+    this.fetching.boarded(fetched, left);
+    // A pin may have raised its epoch meanwhile, and of what is only in memory no commit would tell.
+    if (answered.size > 0) worker().ownership.verify([partition]);
     for (const { envelope, hops } of waiting) worker().receive(envelope, hops);
     this.resume(partition);
     this.#pace.end(coming);
-  }
-
-  #cargoOf(coming: Coming, claim: Claim): Carried[] {
-    try {
-      return cargoOf(coming, claim);
-    } catch (error) {
-      this.#parts.environment.log.error(
-        { partition: claim.partition, error: String(error) },
-        'volatile entities that came with a partition cannot be read: they begin anew',
-      );
-      return [];
-    }
   }
 
   /** Have what a partition that is here has to do by itself be done, however often the store fails. */

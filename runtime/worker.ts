@@ -18,7 +18,7 @@ import { forgetChanges } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import type { Authorise } from './authorise.ts';
-import { Carriage, type Carried } from './carriage.ts';
+import { Carriage, type Offer } from './carriage.ts';
 import { Closing } from './closing.ts';
 import { CommitQueue, type CommitSink } from './commit.ts';
 import { Courier, type Sign } from './courier.ts';
@@ -37,7 +37,7 @@ import { Pump, type PumpParts } from './pump.ts';
 import { Refusals } from './refusals.ts';
 import { type ResidentParts, Residents } from './residents.ts';
 import { Schedule } from './schedule.ts';
-import type { Claim, Partition, Store } from './store.ts';
+import type { Claim, Epoch, Partition, Store } from './store.ts';
 import { Turns } from './turns.ts';
 
 export interface WorkerOptions {
@@ -108,7 +108,7 @@ export class Worker {
     const commit = (activation: Activation) => this.#commit(activation);
     const commitAlone = (activation: Activation) => this.#commitAlone(activation);
     this.ownership = new Ownership(store, environment, (partition) => this.#failures.lost(partition));
-    this.carriage = new Carriage(environment, limits);
+    this.carriage = new Carriage(environment, limits, options.name);
     const base = { environment, limits, ownership: this.ownership, carriage: this.carriage };
     this.#dates = new Schedule(environment, (address) => this.#wake(address));
     this.#effects = new Effects({
@@ -247,8 +247,13 @@ export class Worker {
   }
 
   /** A partition that was claimed is this worker's, with what came along; see `Handover.take`. */
-  take(claim: Claim, at: Moment, arrived: Arrived = nothingArrived): void {
-    if (!this.#isStopped) this.#handover.take(claim, at, arrived);
+  take(claim: Claim, at: Moment, arrived: Arrived = nothingArrived): Address[] {
+    return this.#isStopped ? [] : this.#handover.take(claim, at, arrived);
+  }
+
+  /** Somebody has claimed a partition. If this worker's claim is an earlier one, nothing runs by it any more. */
+  yieldTo(partition: Partition, epoch: Epoch): void {
+    if (this.ownership.has(partition) && this.ownership.epochOf(partition) < epoch) this.ownership.lose(partition);
   }
 
   /** Wake the entities of a partition that have something to do by themselves. */
@@ -291,6 +296,13 @@ export class Worker {
     this.carriage.forsake();
   }
 
+  /** Entities in memory of which no store knows. */
+  get unstored(): Address[] {
+    return [...this.#residents.all()]
+      .filter(({ behaviour }) => behaviour.durability === 'none')
+      .map(({ address }) => address);
+  }
+
   isActive(address: Address): boolean {
     return this.#residents.get(address) !== undefined;
   }
@@ -305,9 +317,14 @@ export class Worker {
     for (const address of addresses) this.#handover.askAnew(address);
   }
 
-  /** Volatile entities that are not in memory here and may be another owner's, by partition. */
-  get carried(): ReadonlyMap<Partition, readonly Carried[]> {
-    return this.carriage.byPartition((address) => this.#partitionOf(address));
+  /** Images of volatile entities that do not run here, by partition. */
+  get offers(): ReadonlyMap<Partition, readonly Offer[]> {
+    return this.carriage.offers((address) => this.#partitionOf(address));
+  }
+
+  /** Whether there is a type here that is not durable by turn. */
+  get hostsVolatile(): boolean {
+    return this.#residents.hostsVolatile;
   }
 
   #partitionOf(address: Address): Partition {

@@ -4,6 +4,7 @@ import { defaultPlacementLimits } from '../placement/limits.ts';
 import { PlacementService, type ServiceAction, viewsPerTerm } from '../placement/service.ts';
 import { viewOf } from '../placement/view.ts';
 import { momentOf } from '../runtime/environment.ts';
+import { nothingArrived } from '../runtime/handover.ts';
 import { ServiceHost } from '../runtime/service-host.ts';
 import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
@@ -162,9 +163,8 @@ test('E3, P9: what comes along with a partition is not believed of an entity who
     if (claim === undefined) return missing();
     // As it was before the commit of which nobody has heard yet.
     worker?.take(claim, momentOf(hand), {
+      ...nothingArrived,
       warm: [{ address, loaded: before, activities: [] }],
-      carried: [],
-      released: undefined,
     });
     assert.not(worker?.isActive(address));
     open();

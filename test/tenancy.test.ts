@@ -47,8 +47,12 @@ function given(limits = defaultLimits) {
     has: (partition: number) => taken.some(({ claim }) => claim.partition === partition),
     isLeaving: () => false,
     forsake: () => undefined,
-    take: (claim: Claim, _at: number, arrived: Arrived) => void taken.push({ claim, warm: arrived.warm }),
-    carried: new Map(),
+    take: (claim: Claim, _at: number, arrived: Arrived) => {
+      taken.push({ claim, warm: arrived.warm });
+      return [];
+    },
+    offers: new Map(),
+    hostsVolatile: false,
     receive: (envelope: Forwarded) => void received.push(envelope),
     resume: async () => undefined,
     give: async (partitions: readonly number[]) =>
@@ -115,7 +119,7 @@ test('TY2: what the last owner had in memory comes along, if nobody had the part
     if (isBetween) await store.claim([first], 'c');
     const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
     tenancy.keeping('b', [first], 99);
-    tenancy.released({ kind: 'released', ask: 99, ...at, mark: 0, entities: [warm], carried: 0 });
+    tenancy.released({ kind: 'released', ask: 99, ...at, mark: 0, entities: [warm] });
     for (const id of ['b', 'c']) none(tenancy, id, mine);
     await hand.idle();
     const [one] = taken.filter(({ claim }) => claim.partition === first);
@@ -143,7 +147,7 @@ test('TY2, P8: what came along is used only if the store has as much as it had t
     tenancy.follow(placement);
     const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
     tenancy.keeping('b', [first], 99);
-    tenancy.released({ kind: 'released', ask: 99, ...at, mark: had, entities: [warm], carried: 0 });
+    tenancy.released({ kind: 'released', ask: 99, ...at, mark: had, entities: [warm] });
     for (const id of ['b', 'c']) none(tenancy, id, mine);
     await hand.advance(defaultLimits.retryMs);
     assert.equal(taken.find((one) => one.claim.partition === first)?.warm, isUsed ? [warm] : [], `${had} and ${has}`);
@@ -166,7 +170,6 @@ test('TY5: who was not asked for a partition, or not yet, hands nothing over', a
       index: 0,
       count: 1,
       entities: [warm],
-      carried: 0,
     });
   released('b', first);
   tenancy.keeping('b', mine, 99);
@@ -255,7 +258,6 @@ test('TY5: what another worker keeps is wanted a share at a time; until then wha
       index: 0,
       count: 1,
       entities: [],
-      carried: 0,
     });
   released(first);
   await hand.idle();
@@ -308,7 +310,7 @@ test('TY5: answers to questions of another time, which come late, claim nothing 
   assert.equal(taken, []);
   const present = Math.max(...asks());
   tenancy.keeping('b', mine, present);
-  const at = { id: 'b', partition: first, epoch: 1, mark: 0, index: 0, count: 1, entities: [], carried: 0 };
+  const at = { id: 'b', partition: first, epoch: 1, mark: 0, index: 0, count: 1, entities: [] };
   tenancy.released({ kind: 'released', ask: present, ...at });
   await hand.idle();
   assert.equal(taken, [], 'what was said to be kept before it was wanted is no release');
@@ -370,7 +372,6 @@ test('TY5: who has a partition keeps it when it is sought, and gives it when it 
           index: 0,
           count: 1,
           entities: [],
-          carried: 0,
         },
       ],
     ],
@@ -409,7 +410,7 @@ test('M3: what has been forwarded often enough is dropped; what belongs here is 
 
 /** One of each kind. */
 function allSignals(entry: WorkerEntry, pinned: View): Signal[] {
-  const slice = { partition: 7, batch: 2, index: 0, count: 1 };
+  const slice = { partition: 7, epoch: 3, ask: 9, batch: 2, index: 0, count: 1 };
   const labelled = { ...entry, labels: ['x'], types: [{ type: 'stock', labels: ['x'] }] };
   return [
     { kind: 'view', view: pinned, sent: 2 ** 41 + 0.5 },
@@ -437,7 +438,6 @@ function allSignals(entry: WorkerEntry, pinned: View): Signal[] {
       index: 0,
       count: 2,
       entities: [warm],
-      carried: 0,
     },
     {
       kind: 'released',
@@ -449,10 +449,12 @@ function allSignals(entry: WorkerEntry, pinned: View): Signal[] {
       index: 0,
       count: 1,
       entities: [],
-      carried: 0,
     },
-    { kind: 'carried', id: 'a', name: 'x', ...slice, isAll: true, bytes: new Uint8Array([7]) },
-    { kind: 'boarded', id: 'a', partitions: [7] },
+    { kind: 'carried', id: 'a', name: 'x', ...slice, bytes: new Uint8Array([7]) },
+    { kind: 'fetch', id: 'a', view, partitions: [7, 2 ** 45], epochs: [3, 2 ** 41], ask: 9 },
+    { kind: 'bare', id: 'a', partitions: [7], ask: 9 },
+    { kind: 'boarded', id: 'a', partition: 7, epoch: 3, batch: 2, except: ['stock/1'] },
+    { kind: 'settled', id: 'a', partition: 7, epoch: 3 },
   ];
 }
 

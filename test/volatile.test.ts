@@ -4,8 +4,13 @@ import { behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { command } from '../core/operation.ts';
-import { decodeSignal, type Signal } from '../runtime/signals.ts';
+import { pinnedPartition } from '../placement/placement.ts';
+import type { Environment } from '../runtime/environment.ts';
+import { decodeSignal, encodeSignal, type Signal } from '../runtime/signals.ts';
 import { StoreAway } from '../runtime/store.ts';
+import { Subjects } from '../runtime/subjects.ts';
+import type { Worker } from '../runtime/worker.ts';
+import type { HandEnvironment } from './support/hand.ts';
 import { type ServedGiven, withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';
 import { Tally, type TallyTurn, tallyWith, watch, withTallies } from './support/tally.ts';
@@ -76,7 +81,7 @@ for (const durability of ['none', { intervalMs: 60_000 }] as const)
         if (durability === 'none') assert.is(gate.commits.length, 0);
       }));
 
-for (const lost of ['carried', 'released', 'boarded'] as const)
+for (const lost of ['carried', 'released', 'fetch', 'bare', 'boarded', 'settled'] as const)
   test(`CA3: that the first ${lost} of every partition gets lost takes nothing from volatile entities`, () =>
     withWorkers({ limits, behaviours: [tallyWith(scripts, { durability: 'none' })] }, async (given) => {
       const { hand, tally, during, transport, workers } = given;
@@ -85,13 +90,14 @@ for (const lost of ['carried', 'released', 'boarded'] as const)
       const taken = new Set<number>();
       transport.send = (subject, bytes) => {
         const signal = subject.includes('.control.') ? decodeSignal(bytes) : undefined;
-        const partition = signal?.kind === 'boarded' ? signal.partitions[0] : partitionIn(signal);
+        const partition = partitionIn(signal);
         if (signal?.kind === lost && partition !== undefined && !taken.has(partition)) taken.add(partition);
         else send(subject, bytes);
       };
       await during(workers.get('b')?.close() ?? missing());
       await hand.advance(1_000);
-      assert.ok(taken.size > 3, `${taken.size} were lost`);
+      // Partitions of which nobody has anything are answered together.
+      assert.ok(taken.size > (lost === 'bare' ? 0 : 3), `${taken.size} were lost`);
       assert.equal(
         await during(Promise.all(keys.map((key) => tally(key).count()))),
         keys.map(() => 7),
@@ -210,6 +216,178 @@ test('CA1: an image that is written over what the store has leaves nothing of th
     },
   ));
 
+/** Sees what workers say to each other, and says what becomes of it: sent, lost, or as it comes back. */
+function tap(
+  { transport }: ServedGiven,
+  becomes: (signal: Signal, to: string) => boolean | ((send: () => void) => void),
+): void {
+  const send = transport.send.bind(transport);
+  transport.send = (subject, bytes) => {
+    const to = subject.split('.control.')[1];
+    const fate = to === undefined || becomes(decodeSignal(bytes), to);
+    if (fate === true) send(subject, bytes);
+    else if (fate !== false) fate(() => send(subject, bytes));
+  };
+}
+
+/** The service asks the store for the pins. */
+const tellOfPins = ({ transport }: ServedGiven) =>
+  transport.send(new Subjects('main').service, new Uint8Array(encodeSignal({ kind: 'pinned' })));
+
+const volatiles = [tallyWith(scripts, { durability: 'none' })];
+const idOf = ({ workers }: ServedGiven, name: string) => workers.get(name)?.member.entry.id ?? '';
+function workerOf({ workers }: ServedGiven, name: string): Worker {
+  const worker = workers.get(name)?.member.worker;
+  if (worker === undefined) throw new Error(`no worker ${name}`);
+  return worker;
+}
+
+for (const moment of ['is claimed', 'has been claimed, and others are asked', 'is here'] as const)
+  test(`CA1, FE1: an unpinning that the view tells when the home ${moment} takes nothing from the entity`, () =>
+    withWorkers({ behaviours: volatiles }, async (given) => {
+      const { hand, tally, during, gate, keyAt, workers, remote } = given;
+      const key = keyAt('a');
+      const address = `tally/${key}`;
+      const { partition } = remote.where(address);
+      await during(tally(key).add(7));
+      await during(workers.get('a')?.member.pin(address, 'b') ?? missing());
+      await hand.advance(1_000);
+      assert.is(remote.where(address).worker, 'b');
+      assert.is(await during(tally(key).add(1)), 8);
+      // The store knows, and nobody else: a claims its home by a view that gives the entity to b.
+      await gate.pin(address, pinnedPartition(address, 16), undefined);
+      let releases: (() => void)[] = [];
+      tap(given, (signal, to) => {
+        if (to !== idOf(given, 'a') || signal.kind !== 'bare' || moment !== 'has been claimed, and others are asked')
+          return true;
+        return signal.partitions.includes(partition) ? (send) => releases.push(send) : true;
+      });
+      const claim = gate.claim.bind(gate);
+      let open: (() => void) | undefined;
+      gate.claim = async (partitions, owner) => {
+        const claims = await claim(partitions, owner);
+        if (moment === 'is claimed' && partitions.includes(partition) && open === undefined)
+          await new Promise<void>((resolve) => {
+            open = resolve;
+          });
+        return claims;
+      };
+      workerOf(given, 'a').ownership.verify([partition]);
+      await hand.advance(700);
+      assert.is(workerOf(given, 'a').has(partition), moment === 'is here');
+      assert.is(remote.where(address).worker, 'b');
+      tellOfPins(given);
+      await hand.advance(200);
+      assert.is(remote.where(address).worker, 'a');
+      for (const release of releases.splice(0)) release();
+      releases = [];
+      open?.();
+      await hand.advance(1_000);
+      assert.is(await during(tally(key).add(1)), 9);
+    }));
+
+test('CA1, CA3: a pin that is taken back while its claim is under way leaves the entity with who has it', () =>
+  withWorkers({ limits, behaviours: volatiles }, async (given) => {
+    const { hand, tally, during, gate, keyAt, workers, remote } = given;
+    const key = keyAt('a');
+    const address = `tally/${key}`;
+    const own = pinnedPartition(address, 16);
+    await during(tally(key).add(7));
+    const claim = gate.claim.bind(gate);
+    gate.claim = async (partitions, owner) => {
+      if (partitions.includes(own)) await gate.pin(address, own, undefined);
+      return claim(partitions, owner);
+    };
+    await during(workers.get('a')?.member.pin(address, 'b') ?? missing());
+    await hand.advance(1_000);
+    assert.ok(workerOf(given, 'b').has(own), 'b has the partition of a pin that is over');
+    assert.equal([workerOf(given, 'a').carriage.count, workerOf(given, 'b').carriage.count], [1, 0]);
+    tellOfPins(given);
+    await hand.advance(2_000);
+    assert.is(remote.where(address).worker, 'a');
+    assert.is(await during(tally(key).add(1)), 8);
+  }));
+
+test('CA2, P4: an image that was given to a worker which is gone is not used: what it had to do may have been done', () => {
+  let fired = 0;
+  const script = {
+    ...scripts,
+    remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 3_000 }).run('fire'),
+    fire: () => void fired++,
+  };
+  return withWorkers({ limits, behaviours: [tallyWith(script, { durability: 'none' })] }, async (given) => {
+    const { hand, tally, during, keyAt, workers, remote } = given;
+    const key = keyAt('a');
+    await during(tally(key).add(7));
+    await during(tally(key).run('remind'));
+    tap(given, ({ kind }) => kind !== 'boarded');
+    await during(workers.get('a')?.member.pin(`tally/${key}`, 'b') ?? missing());
+    await hand.advance(6_000);
+    assert.equal([fired, workerOf(given, 'a').carriage.count], [1, 1]);
+    workers.get('b')?.member.stop();
+    await hand.advance(12_000);
+    assert.is(remote.where(`tally/${key}`).worker, 'a');
+    assert.is(await during(tally(key).count()), 0);
+    await hand.advance(6_000);
+    assert.is(fired, 1);
+  });
+});
+
+test('FE2, MB2: what became of images is said until it was heard, also by a worker that leaves', () =>
+  withWorkers({ limits, behaviours: volatiles }, async (given) => {
+    const { hand, tally, during, keyAt, workers, remote } = given;
+    const key = keyAt('a');
+    await during(tally(key).add(7));
+    let deaf = true;
+    tap(given, ({ kind }) => kind !== 'boarded' || !deaf);
+    await during(workers.get('a')?.member.pin(`tally/${key}`, 'b') ?? missing());
+    await hand.advance(1_000);
+    assert.is(workerOf(given, 'a').carriage.count, 1);
+    const leaving = watch(workers.get('b')?.close() ?? missing());
+    await hand.advance(3_000);
+    assert.not.ok(leaving.isSettled);
+    deaf = false;
+    await hand.advance(3_000);
+    assert.ok(leaving.isSettled);
+    assert.is(remote.where(`tally/${key}`).worker, 'a');
+    assert.is(await during(tally(key).add(1)), 8);
+    assert.equal(
+      [workerOf(given, 'a').carriage.count, workerOf(given, 'a').has(pinnedPartition(`tally/${key}`, 16))],
+      [0, true],
+    );
+  }));
+
+for (const durability of ['none', { intervalMs: 300 }] as const)
+  test(`CA2: of two lives of an entity of durability ${JSON.stringify(durability)} the one of the later claim goes on, whatever the clocks of workers say`, () =>
+    withWorkers(
+      { names: ['b', 'c'], limits, isDated: true, behaviours: [tallyWith(scripts, { durability })] },
+      async (given) => {
+        const { hand, tally, during, join, keyAt, workers, remote, transport } = given;
+        await join('a', { environment: ahead(hand, 8_000), transport });
+        const key = keyAt('a');
+        const address = `tally/${key}`;
+        for (let count = 0; count < 5; count++) await during(tally(key).add(100));
+        await hand.advance(500);
+        // For a while nobody hears a: that counts as a crash, and b begins anew.
+        let isDeaf = true;
+        tap(
+          given,
+          (signal, to) => !isDeaf || (to !== idOf(given, 'a') && !('id' in signal && signal.id === idOf(given, 'a'))),
+        );
+        await during(workers.get('c')?.member.pin(address, 'b') ?? missing());
+        await hand.advance(5_000);
+        assert.is(remote.where(address).worker, 'b');
+        const begun = await during(tally(key).add(1));
+        await hand.advance(1_000);
+        isDeaf = false;
+        await during(workers.get('c')?.member.pin(address, 'c') ?? missing());
+        await hand.advance(3_000);
+        assert.is(remote.where(address).worker, 'c');
+        assert.is(await during(tally(key).add(1)), begun + 1);
+        assert.is(begun, durability === 'none' ? 1 : 501);
+      },
+    ));
+
 test("E2: an entity of durability 'none' that has something to do stays in memory, however idle it looks", () =>
   withWorkers(
     { names: ['a'], limits: { ...limits, idleMs: 5_000 }, behaviours: [tallyWith(scripts, { durability: 'none' })] },
@@ -223,8 +401,23 @@ test("E2: an entity of durability 'none' that has something to do stays in memor
     },
   ));
 
+/** The same time by a clock that is ahead. */
+function ahead(hand: HandEnvironment, ms: number): Environment {
+  return {
+    now: () => hand.now() + ms,
+    steady: () => hand.steady(),
+    after: (pause, run) => hand.after(pause, run),
+    soon: (run) => hand.soon(run),
+    random: () => hand.random(),
+    newId: () => hand.newId(),
+    log: hand.log,
+  };
+}
+
 function partitionIn(signal: Signal | undefined): number | undefined {
-  return signal !== undefined && 'partition' in signal ? signal.partition : undefined;
+  if (signal === undefined) return undefined;
+  if ('partition' in signal) return signal.partition;
+  return 'partitions' in signal ? signal.partitions[0] : undefined;
 }
 
 for (const [what, failure] of [

@@ -295,7 +295,10 @@ class Run {
       cluster: this.#cluster,
       placementLimits: { ...defaultPlacementLimits, ...placementLimits },
       rates: this.#rates,
-      pinnable: () => [...this.#image.entities.keys()],
+      pinnable: () => [
+        ...this.#image.entities.keys(),
+        ...this.#cluster.workers.flatMap(({ member }) => member.worker.unstored),
+      ],
       keepStore: () => this.#store.keep(this.#image),
     });
   }

@@ -12,7 +12,7 @@ import {
   encodeFailure,
   encodePart,
 } from '../../runtime/asks.ts';
-import { carriedIn, slicesOf } from '../../runtime/carriage.ts';
+import { offersIn, slicesOf } from '../../runtime/carriage.ts';
 import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts } from '../../runtime/codec.ts';
 import type { Envelope } from '../../runtime/envelope.ts';
 import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/persistence.ts';
@@ -234,16 +234,20 @@ const signals: readonly Signal[] = [
   { kind: 'present', number: 3, term: 2, sent: 5 },
   { kind: 'pinned' },
   { kind: 'keeping', id: 'a-1', partitions: [1], ask: 3 },
-  { kind: 'boarded', id: 'a-1', partitions: [1] },
+  { kind: 'boarded', id: 'a-1', partition: 1, epoch: 3, batch: 2, except: [address] },
+  { kind: 'settled', id: 'a-1', partition: 1, epoch: 3 },
+  { kind: 'fetch', id: 'a-1', view, partitions: [1, 2], epochs: [3, 4], ask: 5 },
+  { kind: 'bare', id: 'a-1', partitions: [1], ask: 5 },
   {
     kind: 'carried',
     id: 'a-1',
     name: 'a',
     partition: 1,
+    epoch: 3,
+    ask: 5,
     batch: 2,
     index: 0,
     count: 1,
-    isAll: true,
     bytes: new Uint8Array(3),
   },
   { kind: 'view', view, sent: 5 },
@@ -265,7 +269,6 @@ const signals: readonly Signal[] = [
     index: 0,
     count: 1,
     entities: [warm],
-    carried: 0,
   },
 ];
 
@@ -324,8 +327,11 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'carriage',
-    samples: slicesOf([{ ...warm, partition: 3, isComplete: true }], 1_000_000).map(copy),
-    decode: (bytes) => carriedIn([bytes]),
+    samples: slicesOf(
+      [{ carried: { ...warm, partition: 3, isComplete: true }, name: 'a', givenTo: ['b-1'], isForsaken: false }],
+      1_000_000,
+    ).map(copy),
+    decode: (bytes) => offersIn([bytes], 'a'),
   },
   ...entityTargets,
 ];

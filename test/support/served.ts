@@ -4,6 +4,7 @@ import type { Limits } from '../../core/limits.ts';
 import type { PlacementLimits } from '../../placement/limits.ts';
 import { connect, type RemoteCluster } from '../../runtime/connect.ts';
 import { type ServedWorker, type ServeOptions, serve } from '../../runtime/serve.ts';
+import { MemoryStore } from '../../runtime/stores/memory.ts';
 import { MemoryTransport } from '../../runtime/transports/memory.ts';
 import { GateStore } from './gate.ts';
 import { HandEnvironment } from './hand.ts';
@@ -33,6 +34,8 @@ export interface ServedOptions {
   readonly behaviours?: readonly Behaviour[];
   readonly limits?: Partial<Limits>;
   readonly placementLimits?: Partial<PlacementLimits>;
+  /** Epochs are at least the date, as those of stores that may go back. */
+  readonly isDated?: boolean;
 }
 
 const noRemote = undefined as unknown as RemoteCluster;
@@ -40,7 +43,8 @@ const noRemote = undefined as unknown as RemoteCluster;
 /** Starts workers one after the other, lets the test have them, and stops what is left however the test ends. */
 export async function withWorkers(options: ServedOptions, body: (given: ServedGiven) => Promise<void>): Promise<void> {
   const hand = new HandEnvironment();
-  const gate = new GateStore();
+  const dated = { now: () => hand.now() };
+  const gate = new GateStore(new MemoryStore({ partitions: 16, ...(options.isDated && dated) }));
   const transport = new MemoryTransport(hand);
   const workers = new Map<string, ServedWorker>();
   const during = <Value>(promise: Promise<Value>) => hand.during(promise);

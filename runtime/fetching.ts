@@ -1,0 +1,296 @@
+/**
+ * Fetching: what other workers have in memory, and no store has, of partitions that were just claimed here.
+ *
+ *     claimed ─▶ everybody is asked ─┬─ bare ────────────┬─ all have answered, or are waited for no longer ─▶ taken ─▶ boarded, said until settled
+ *                     ▲              └─ carried, whole ──┘
+ *                     └── a view brings other entities here
+ *
+ * A claim comes first: it alone says who may have an entity, and whoever gives an image away knows for whom. Owns who is asked
+ * what, and what has become of what was carried. Which image is the entity is `carriage.ts`, who answers `giving.ts`.
+ *
+ * Invariants:
+ * - FE1 Nothing of a partition runs before all workers of the view have answered, by that view or a later one, or did not within
+ *   `patienceMs`.
+ * - FE2 A sending is used whole or not at all, and each worker that was asked hears what became of it, until it says so.
+ */
+import { type Offer, offersIn } from './carriage.ts';
+import type { Environment } from './environment.ts';
+import type { Signal } from './signals.ts';
+import type { Claim, Epoch, Partition } from './store.ts';
+
+type Carried = Extract<Signal, { kind: 'carried' }>;
+type Boarded = Extract<Signal, { kind: 'boarded' }>;
+
+export interface FetchingParts {
+  readonly id: string;
+  readonly environment: Environment;
+  /** Ids of all other workers, by the view that holds. */
+  readonly others: () => readonly string[];
+  /** Ask a worker for what it has of these. */
+  readonly ask: (id: string, claims: readonly Claim[], ask: number) => void;
+  readonly signal: (id: string, signal: Signal) => void;
+  /** Whether there is a type here that is not durable by turn: else nobody is asked. */
+  readonly isWanted: () => boolean;
+  readonly fetched: (fetched: readonly Fetched[]) => void;
+}
+
+/** What there was of a partition elsewhere. */
+export interface Fetched {
+  readonly claim: Claim;
+  readonly offers: readonly Offer[];
+  /** Ids of those that have answered. */
+  readonly answered: ReadonlySet<string>;
+  /** By the id of their sender, sendings that are here as a whole; 0: what it may have sent by an earlier view. */
+  readonly batches: ReadonlyMap<string, number>;
+}
+
+/** One sending of one worker, slice by slice. */
+interface Cargo {
+  readonly name: string;
+  readonly batch: number;
+  readonly count: number;
+  readonly slices: Map<number, Uint8Array>;
+  heardAt: number;
+}
+
+interface Fetch {
+  readonly claim: Claim;
+  /** Those that have not answered. */
+  readonly asked: Set<string>;
+  readonly answered: Set<string>;
+  readonly cargo: Map<string, Cargo>;
+  /** Answers to earlier asks are of another view. */
+  readonly soughtBy: number;
+  /** Asked before, by another view. */
+  readonly isAgain: boolean;
+  since: number;
+  askedAt: number;
+}
+
+/** Asked, and said, again after this, ms. */
+const againMs = 100;
+/** Whoever does not answer for this long is not waited for, ms: that counts as a crash. */
+const patienceMs = 2_000;
+/** So long at least whoever it is that does not answer, ms: it may not have answered for longer already. */
+const graceMs = 500;
+/** Partitions in one signal. */
+const claimsMax = 4_096;
+/** What became of images is said for so long, ms; who has not heard it by then has let go of them. */
+const sayMs = 60_000;
+
+export class Fetching {
+  readonly #parts: FetchingParts;
+  readonly #fetches = new Map<Partition, Fetch>();
+  /** What was said and not settled, by whom it concerns and which claim. */
+  readonly #said = new Map<string, { readonly to: string; readonly signal: Boarded; readonly until: number }>();
+  #askCount = 0;
+  #isTicking = false;
+  #isClosed = false;
+
+  constructor(parts: FetchingParts) {
+    this.#parts = parts;
+  }
+
+  has(partition: Partition): boolean {
+    return this.#fetches.has(partition);
+  }
+
+  /** Whether somebody has not heard what became of what it gave: without that it would take this worker's end for a crash. */
+  get isOwing(): boolean {
+    return this.#said.size > 0;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#fetches.clear();
+    this.#said.clear();
+  }
+
+  /** These were just claimed. `isSilent`: somebody has not answered for so long that it was claimed all the same. */
+  begin(claims: readonly Claim[], isSilent: (partition: Partition) => boolean): void {
+    const others = this.#parts.isWanted() ? this.#parts.others() : [];
+    if (others.length > 0) return this.#seek(claims, others, isSilent);
+    const [offers, answered, batches] = [[], new Set<string>(), new Map<string, number>()];
+    this.#parts.fetched(claims.map((claim) => ({ claim, offers, answered, batches })));
+  }
+
+  #seek(claims: readonly Claim[], others: readonly string[], isSilent = (_: Partition) => false): void {
+    const now = this.#parts.environment.steady();
+    for (const claim of claims)
+      this.#fetches.set(claim.partition, {
+        claim,
+        asked: new Set(others),
+        answered: new Set(),
+        cargo: new Map(),
+        soughtBy: this.#askCount + 1,
+        isAgain: this.#fetches.has(claim.partition),
+        since: isSilent(claim.partition) ? now - patienceMs + graceMs : now,
+        askedAt: now,
+      });
+    for (const id of others) this.#ask(id, claims);
+    this.#tick();
+  }
+
+  #ask(id: string, claims: readonly Claim[]): void {
+    for (let at = 0; at < claims.length; at += claimsMax)
+      this.#parts.ask(id, claims.slice(at, at + claimsMax), ++this.#askCount);
+  }
+
+  /** A view holds by which entities of these partitions are others than before. */
+  follow(regrouped: readonly Partition[] | 'all'): void {
+    const others = this.#parts.others();
+    const isOther = (partition: Partition) => regrouped === 'all' || regrouped.includes(partition);
+    const again: Claim[] = [];
+    for (const { claim, asked } of this.#fetches.values()) {
+      if (isOther(claim.partition)) again.push(claim);
+      // Who is not there any more is not waited for.
+      else for (const id of asked) if (!others.includes(id)) asked.delete(id);
+    }
+    if (again.length > 0) this.#seek(again, others);
+    this.#advance();
+  }
+
+  /** The partition is another's: nothing of what may have been given to this claim runs by it. */
+  abandon(partition: Partition): void {
+    const fetch = this.#fetches.get(partition);
+    if (fetch === undefined) return;
+    this.#fetches.delete(partition);
+    for (const id of new Set([...fetch.asked, ...fetch.answered])) this.#say(id, fetch.claim, 0, []);
+  }
+
+  // ---- answers
+
+  /** Nobody listens at that worker. */
+  absent(id: string): void {
+    for (const { asked } of this.#fetches.values()) asked.delete(id);
+    this.#advance();
+  }
+
+  bare(id: string, partitions: readonly Partition[], ask: number): void {
+    for (const partition of partitions) {
+      const fetch = this.#fetches.get(partition);
+      if (fetch === undefined || ask < fetch.soughtBy || !fetch.asked.delete(id)) continue;
+      fetch.answered.add(id);
+      // It may have had some, and be asked again.
+      fetch.cargo.delete(id);
+    }
+    this.#advance();
+  }
+
+  carried({ id, name, partition, epoch, ask, batch, index, count, bytes }: Carried): void {
+    const fetch = this.#fetches.get(partition);
+    if (fetch === undefined || fetch.claim.epoch !== epoch || ask < fetch.soughtBy || !fetch.asked.has(id)) return;
+    const now = this.#parts.environment.steady();
+    let cargo = fetch.cargo.get(id);
+    if (cargo === undefined || cargo.batch < batch) {
+      cargo = { name, batch, count, slices: new Map(), heardAt: now };
+      fetch.cargo.set(id, cargo);
+    }
+    if (cargo.batch !== batch || index >= cargo.count) return;
+    cargo.slices.set(index, bytes);
+    cargo.heardAt = now;
+    // Large ones take their time.
+    fetch.since = Math.max(fetch.since, now - patienceMs + graceMs);
+    if (cargo.slices.size < cargo.count) return;
+    fetch.asked.delete(id);
+    fetch.answered.add(id);
+    this.#advance();
+  }
+
+  // ---- in time
+
+  /** Take what is complete, ask again for the rest, and come again while there is any. */
+  #advance(): void {
+    const now = this.#parts.environment.steady();
+    const over = [...this.#fetches.values()].filter(
+      ({ asked, since }) => asked.size === 0 || now - since >= patienceMs,
+    );
+    if (over.length > 0) {
+      for (const { claim } of over) this.#fetches.delete(claim.partition);
+      this.#parts.fetched(over.map((fetch) => this.#fetchedOf(fetch)));
+    }
+    this.#tick();
+  }
+
+  #fetchedOf({ claim, answered, cargo, isAgain }: Fetch): Fetched {
+    const offers: Offer[] = [];
+    const batches = new Map(isAgain ? [...answered].map((id) => [id, 0]) : []);
+    for (const [id, { name, batch, count, slices }] of cargo) {
+      if (!answered.has(id)) continue;
+      try {
+        offers.push(...offersIn(wholeOf(slices, count), name));
+        batches.set(id, batch);
+      } catch (error) {
+        answered.delete(id);
+        this.#parts.environment.log.error(
+          { partition: claim.partition, worker: name, error: String(error) },
+          'entities that are not durable by turn came with a partition and cannot be read: they begin anew',
+        );
+      }
+    }
+    return { claim, offers, answered, batches };
+  }
+
+  #tick(): void {
+    if (this.#isTicking || (this.#fetches.size === 0 && this.#said.size === 0)) return;
+    this.#isTicking = true;
+    this.#parts.environment.after(againMs, () => {
+      this.#isTicking = false;
+      if (this.#isClosed) return;
+      this.#askAgain();
+      this.#sayAgain();
+      this.#advance();
+    });
+  }
+
+  #askAgain(): void {
+    const until = this.#parts.environment.steady() - againMs;
+    const claims = new Map<string, Claim[]>();
+    for (const fetch of this.#fetches.values()) {
+      if (fetch.askedAt > until) continue;
+      fetch.askedAt = until + againMs;
+      for (const id of fetch.asked) {
+        if ((fetch.cargo.get(id)?.heardAt ?? 0) > until) continue;
+        const list = claims.get(id) ?? [];
+        list.push(fetch.claim);
+        claims.set(id, list);
+      }
+    }
+    for (const [id, list] of claims) this.#ask(id, list);
+  }
+
+  // ---- what became of it
+
+  /** A partition runs here, with what came along but for these (FE2). */
+  boarded({ claim, batches }: Fetched, except: readonly string[]): void {
+    for (const [id, batch] of batches) this.#say(id, claim, batch, except);
+  }
+
+  #say(to: string, { partition, epoch }: Claim, batch: number, except: readonly string[]): void {
+    const signal: Boarded = { kind: 'boarded', id: this.#parts.id, partition, epoch, batch, except };
+    const until = this.#parts.environment.steady() + sayMs;
+    this.#said.set(keyOf(to, partition, epoch), { to, signal, until });
+    this.#parts.signal(to, signal);
+    this.#tick();
+  }
+
+  #sayAgain(): void {
+    const now = this.#parts.environment.steady();
+    const others = new Set(this.#parts.others());
+    for (const [key, { to, signal, until }] of this.#said)
+      if (now >= until || !others.has(to)) this.#said.delete(key);
+      else this.#parts.signal(to, signal);
+  }
+
+  settled({ id, partition, epoch }: Extract<Signal, { kind: 'settled' }>): void {
+    this.#said.delete(keyOf(id, partition, epoch));
+  }
+}
+
+function keyOf(to: string, partition: Partition, epoch: Epoch): string {
+  return `${to} ${partition} ${epoch}`;
+}
+
+function wholeOf(slices: ReadonlyMap<number, Uint8Array>, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, index) => slices.get(index) ?? new Uint8Array(0));
+}
