@@ -212,13 +212,20 @@ export class Handover {
   }
 
   /**
-   * An entity belongs to another partition by a new view. Who has claimed that already, while its own view was old, has asked
-   * nobody for this entity: of one that is volatile somebody else may have more than the store (CA1), so it is claimed anew.
+   * Entities belong to other partitions by a new view, some alone and some with all of their type. Who has claimed those already has
+   * asked nobody for them: of what is volatile somebody else may have more than the store (CA1), so they are claimed anew.
    */
-  askAnew(address: Address): void {
-    const { ownership, residents, partitionOf } = this.#parts;
-    const partition = partitionOf(address);
-    if (residents.isVolatile(address) && ownership.has(partition)) ownership.lose(partition);
+  askAnew(addresses: readonly Address[], types: readonly string[]): void {
+    const { ownership, residents, partitionOf, store } = this.#parts;
+    for (const address of addresses) {
+      const partition = partitionOf(address);
+      if (residents.isVolatile(address) && ownership.has(partition)) ownership.lose(partition);
+    }
+    const groupOf = (partition: Partition) => Math.floor(partition / store.partitions);
+    const samples = types.map((type) => `${type}/`).filter((sample) => residents.isVolatile(sample));
+    if (samples.length === 0) return;
+    const groups = new Set(samples.map((sample) => groupOf(partitionOf(sample))));
+    for (const partition of [...ownership.partitions]) if (groups.has(groupOf(partition))) ownership.lose(partition);
   }
 
   /** Have the entities of a partition woken that have something to do by themselves. */

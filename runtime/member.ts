@@ -33,7 +33,7 @@ import type { Store } from './store.ts';
 import type { Subjects } from './subjects.ts';
 import { Tenancy } from './tenancy.ts';
 import type { Transport } from './transport.ts';
-import { asWorker, noView, regrouped, repinned, Views } from './views.ts';
+import { asWorker, noView, regrouped, relabelled, repinned, Views } from './views.ts';
 import { Worker } from './worker.ts';
 
 export interface MemberParts {
@@ -400,7 +400,7 @@ export class Member {
     else if (namesake !== undefined && this.#hasBeenInView) return this.#replaced(namesake);
     this.#checkProtocol(placement);
     const isElsewhere = this.post.follow(placement);
-    this.worker.askAnew(repinned(before, placement));
+    this.worker.askAnew(repinned(before, placement), relabelled(before, placement));
     this.#regroup(regrouped(before, placement), placement);
     this.worker.hasten(isElsewhere);
     this.#parts.followed?.(isElsewhere);

@@ -168,6 +168,12 @@ export function repinned(before: Placement, after: Placement): string[] {
   return [...new Set([...old, ...now])].filter((address) => old.has(address) !== now.has(address));
 }
 
+/** Types that other labels are required for than before: their entities belong to other groups. */
+export function relabelled(before: Placement, after: Placement): string[] {
+  const types = new Set(before.view.workers.flatMap((worker) => worker.types.map(({ type }) => type)));
+  return [...types].filter((type) => before.withoutPin(`${type}/`) !== after.withoutPin(`${type}/`));
+}
+
 function requirementsOf({ view }: Placement): string {
   const hosted = view.workers.flatMap(({ types }) => types.map(({ type, labels }) => `${type}:${labels.join()}`));
   return [...new Set(hosted)].sort().join(' ');

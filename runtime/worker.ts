@@ -312,9 +312,9 @@ export class Worker {
     for (const { address, item } of this.#handover.regroup()) this.#deliver(address, item);
   }
 
-  /** Entities that belong to other partitions by the view that holds from here on. */
-  askAnew(addresses: readonly Address[]): void {
-    for (const address of addresses) this.#handover.askAnew(address);
+  /** Entities, and all those of some types, that belong to other partitions by the view that holds from here on. */
+  askAnew(addresses: readonly Address[], types: readonly string[]): void {
+    this.#handover.askAnew(addresses, types);
   }
 
   /** Images of volatile entities that do not run here, by partition. */
