@@ -4,6 +4,8 @@
  *
  * A signal may be lost, late, doubled or out of order: whoever needs the answer asks again, and the store has the last word.
  * What tells that somebody lives has a stamp or answers a numbered question, so that what is late shows (`freshness.ts`).
+ *
+ * Longer than 400 lines because what a signal is, how it is written and how it is read stand side by side.
  */
 import { weightMax } from '../placement/rendezvous.ts';
 import type { PingMark } from '../placement/service.ts';
@@ -240,31 +242,39 @@ function readSignal(kind: SignalKind, row: Row): Signal {
     case 'fetch':
       return readFetch(kind, row);
     case 'boarded':
-      return {
-        kind,
-        id: row.string(),
-        partition: row.count(),
-        epoch: row.count(),
-        batch: row.count(),
-        except: readTexts(row),
-      };
+      return readBoarded(kind, row);
     case 'settled':
       return { kind, id: row.string(), partition: row.count(), epoch: row.count() };
     case 'released':
-      return {
-        kind,
-        id: row.string(),
-        ask: row.count(),
-        partition: row.count(),
-        epoch: row.count(),
-        mark: readOptional(row),
-        index: row.count(),
-        count: row.count(),
-        entities: row.rows().map(readWarm),
-      };
+      return readReleased(kind, row);
     case 'carried':
       return readCarried(kind, row);
   }
+}
+
+function readBoarded(kind: 'boarded', row: Row): Signal {
+  return {
+    kind,
+    id: row.string(),
+    partition: row.count(),
+    epoch: row.count(),
+    batch: row.count(),
+    except: readTexts(row),
+  };
+}
+
+function readReleased(kind: 'released', row: Row): Signal {
+  return {
+    kind,
+    id: row.string(),
+    ask: row.count(),
+    partition: row.count(),
+    epoch: row.count(),
+    mark: readOptional(row),
+    index: row.count(),
+    count: row.count(),
+    entities: row.rows().map(readWarm),
+  };
 }
 
 function readCarried(kind: 'carried', row: Row): Signal {

@@ -1,4 +1,8 @@
-/** Images of volatile entities between workers that lose, double and delay what they say, forget and end: which of them is the entity. */
+/**
+ * Images of volatile entities between workers that lose, double and delay what they say, forget and end: which of them is the entity.
+ *
+ * Longer than 400 lines because a model of a whole cluster stands beside what it shows.
+ */
 import { Carriage, type Carried, isUsable, laterOf, type Offer, type Receiver } from '../runtime/carriage.ts';
 import { type Fetched, Fetching } from '../runtime/fetching.ts';
 import { Giving } from '../runtime/giving.ts';

@@ -8,7 +8,7 @@ import { defaultLimits } from '../core/limits.ts';
 import { defaultPlacementLimits } from '../placement/limits.ts';
 import { Placement } from '../placement/placement.ts';
 import { viewsPerTerm } from '../placement/service.ts';
-import { type View, viewOf, type WorkerEntry } from '../placement/view.ts';
+import { protocolOf, type View, viewOf, type WorkerEntry } from '../placement/view.ts';
 import type { StreamEnvelope } from '../runtime/envelope.ts';
 import type { Arrived, Forwarded } from '../runtime/handover.ts';
 import { Post } from '../runtime/post.ts';
@@ -26,7 +26,8 @@ import { assert, suite } from './support/suite.ts';
 
 const test = suite('tenancy');
 const names = ['a', 'b', 'c'];
-const view = viewOf(1, 8, names, ['stock']);
+const bare = viewOf(1, 8, names, ['stock']);
+const view = { ...bare, workers: bare.workers.map((one) => ({ ...one, protocol: protocolOf(one) })) };
 const placement = new Placement(view);
 const ack = (number: number): StreamEnvelope => ({ kind: 'ack', to: 'stock/1', from: 'order/1', session: 1, number });
 const warm: WarmEntity = {

@@ -1,4 +1,8 @@
-/** Types that are durable by interval or not at all, while their partitions and pins move: what comes along, and what a crash loses. */
+/**
+ * Types that are durable by interval or not at all, while their partitions and pins move: what comes along, and what a crash loses.
+ *
+ * Longer than 400 lines because each way in which something could be lost has a test of its own.
+ */
 
 import { behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
@@ -285,6 +289,29 @@ for (const moment of ['is claimed', 'has been claimed, and others are asked', 'i
       await hand.advance(1_000);
       assert.is(await during(tally(key).add(1)), 9);
     }));
+
+test('CA1: types that require labels from now on, whose group has an owner already, come whole', () => {
+  const Engine = entity('engine', { initial: () => ({}), operations: { run: command() } });
+  const engine = behaviour(Engine, { run: () => undefined }, { labels: ['gpu'] });
+  const [plain, labelled] = [volatiles, [tallyWith(scripts, { durability: 'none', labels: ['gpu'] })]];
+  return withWorkers(
+    { names: ['a'], limits, behaviours: volatiles },
+    async ({ join, during, tally, remote, hand, workers }) => {
+      await join('c', { labels: ['gpu'], behaviours: [...plain, engine] });
+      await during(Promise.all(keys.map((key) => tally(key).add(7))));
+      const groups = workers.get('c')?.member.worker.partitions.filter((partition) => partition >= 16) ?? [];
+      assert.is(groups.length, 16);
+      await join('d', { labels: ['gpu'], behaviours: labelled });
+      await hand.advance(1_000);
+      assert.ok(keys.some((key) => remote.where(`tally/${key}`).worker === 'c'));
+      assert.ok(keys.every((key) => groups.includes(remote.where(`tally/${key}`).partition)));
+      assert.equal(
+        await during(Promise.all(keys.map((key) => tally(key).count()))),
+        keys.map(() => 7),
+      );
+    },
+  );
+});
 
 test('CA1, CA3: a pin that is taken back while its claim is under way leaves the entity with who has it', () =>
   withWorkers({ limits, behaviours: volatiles }, async (given) => {

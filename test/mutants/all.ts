@@ -1,4 +1,5 @@
 /** Every mutant, by what it is about. */
+import { carriageMutants } from './carriage.ts';
 import { clusterMutants } from './cluster.ts';
 import { deliveryMutants } from './delivery.ts';
 import { foundMutants } from './found.ts';
@@ -9,6 +10,7 @@ import { wireMutants } from './wire.ts';
 
 export const allMutants: readonly Mutant[] = [
   ...mutants,
+  ...carriageMutants,
   ...clusterMutants,
   ...deliveryMutants,
   ...foundMutants,
