@@ -46,12 +46,12 @@ export async function whenThere<What>(
   environment: Environment,
   forMs = Number.POSITIVE_INFINITY,
 ): Promise<What> {
-  const startedAt = environment.now();
+  const startedAt = environment.steady();
   for (let saidAt = Number.NEGATIVE_INFINITY; ; ) {
     try {
       return await open();
     } catch (error) {
-      const now = environment.now();
+      const now = environment.steady();
       if (!passesByItself(error) || now - startedAt + againMs > forMs) throw error;
       if (now - saidAt >= sayMs) {
         saidAt = now;
@@ -121,13 +121,34 @@ export function isRedis(text: string): boolean {
   return /^rediss?(-cluster)?:\/\//i.test(text);
 }
 
-/** The options in a URL: `redis-cluster://` for a Redis Cluster, `?prefix=` for what its keys start with. */
+/**
+ * The options in a URL: `redis-cluster://` for a Redis Cluster, of which several servers may be named (`host:port,host:port`): one of
+ * them has to be there. `?prefix=` for what its keys start with.
+ */
 export function redisOf(text: string): Pick<RedisOptions, 'url' | 'cluster' | 'prefix'> {
-  const url = new URL(text);
+  const [, protocol = '', clustered = '', login = '', hosts = '', rest = ''] =
+    /^(rediss?)(-cluster)?:\/\/([^/?]*@)?([^/?]*)(.*)$/i.exec(text) ?? [];
+  const urls = hosts.split(',').map((host) => `${protocol}://${login}${host}${rest}`);
+  const parsed = urls.map((one) => (URL.canParse(one) ? new URL(one) : undefined));
+  const [url] = parsed;
+  const isSound = parsed.every((one) => one !== undefined && one.hostname !== '');
+  if (url === undefined || !isSound || (clustered === '' && urls.length > 1))
+    throw new SkerryError(
+      'invalid-definition',
+      'A URL of Redis reads redis://[user:password@]host[:port][/number], with rediss: for TLS, or redis-cluster:// with one host or several (host:port,host:port)',
+    );
   const prefix = url.searchParams.get('prefix');
-  const cluster = url.protocol.includes('-cluster');
-  url.search = '';
-  return { url: url.href.replace('-cluster:', ':'), cluster, ...(prefix === null ? {} : { prefix }) };
+  const bare = urls.map((one) => {
+    const each = new URL(one);
+    each.search = '';
+    return each.href;
+  });
+  const [first = ''] = bare;
+  return {
+    url: bare.length === 1 ? first : bare,
+    cluster: clustered !== '',
+    ...(prefix === null ? {} : { prefix }),
+  };
 }
 
 /** Fails with `store-failed`, `store-format`, `store-in-use`, `invalid-definition`. */

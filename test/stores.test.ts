@@ -4,8 +4,9 @@
  * Longer than 400 lines because each of its rules needs the same folders and processes.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmdirSync } from 'node:fs';
+import { mkdtempSync, promises, rmdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -382,6 +383,49 @@ else {
   rmdirSync(scratch);
   test.skip('SL4: a disk that is really full is met in the same way', 'this user may not mount a tmpfs');
 }
+
+rule(
+  'SL3: the names of a new data file and of its new folders are flushed to disk before it is open',
+  async (folder, opened) => {
+    const flushed: string[] = [];
+    const actual = promises.open;
+    // Node's own function, as the store imports it: what is flushed is seen, and flushed.
+    promises.open = async (...args) => {
+      const file = await actual(...args);
+      const sync = file.sync.bind(file);
+      file.sync = () => {
+        flushed.push(String(args[0]));
+        return sync();
+      };
+      return file;
+    };
+    syncBuiltinESMExports();
+    try {
+      const named = ['', '..', join('..', '..')].map((up) => join(folder, up));
+      await opened();
+      assert.equal(
+        flushed.filter((path) => named.includes(path)).slice(-3),
+        named,
+        'from the folder up to the one that was there',
+      );
+      flushed.length = 0;
+      const other = join(folder, '..', '..', 'there');
+      await mkdir(other);
+      const store = await openLmdb(other);
+      assert.ok(flushed.includes(other), 'also in a folder that was there before');
+      await store.close();
+      flushed.length = 0;
+      await (await openLmdb(other)).close();
+      assert.not.ok(flushed.includes(other), 'and not again');
+      const noted = flushed.filter((path) => path.startsWith(`${other}.witness`));
+      assert.is(noted.length, 2, 'the note of an opening and that of a closing are flushed');
+      assert.is(flushed.filter((path) => path === join(other, '..')).length, 2, 'with their name');
+    } finally {
+      promises.open = actual;
+      syncBuiltinESMExports();
+    }
+  },
+);
 
 if (run('strace', '-V'))
   rule('SL3: a commit is acknowledged after its pages and then its root were flushed to disk', async (folder) => {

@@ -6,7 +6,7 @@
 import { isSkerryError } from '../core/errors.ts';
 import { freePort } from '../runtime/cli/programs.ts';
 import { connect } from '../runtime/connect.ts';
-import { enterCluster, whenThere } from '../runtime/places.ts';
+import { enterCluster, redisOf, whenThere } from '../runtime/places.ts';
 import { serve } from '../runtime/serve.ts';
 import { StoreAway } from '../runtime/store.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
@@ -69,6 +69,22 @@ test(
   },
   { timeoutMs: 60_000 },
 );
+
+test('a URL of a Redis Cluster may name several of its servers; one that is none is said so', () => {
+  assert.equal(redisOf('redis-cluster://me:pw@a:1,b:2?prefix=shop'), {
+    url: ['redis://me:pw@a:1', 'redis://me:pw@b:2'],
+    cluster: true,
+    prefix: 'shop',
+  });
+  assert.equal(redisOf('rediss://a:1/2'), { url: 'rediss://a:1/2', cluster: false });
+  assert.equal(redisOf('redis-cluster://a'), { url: 'redis://a', cluster: true });
+  for (const text of ['redis://a:1,b:2', 'redis-cluster://a:1,b:x', 'redis-cluster://a,:2', 'redis://'])
+    assert.throws(
+      () => redisOf(text),
+      (error: unknown) => isSkerryError(error, 'invalid-definition'),
+      text,
+    );
+});
 
 test('what waits says what for every few seconds, and stops after the time that it is given', async () => {
   const hand = new HandEnvironment();

@@ -117,7 +117,7 @@ export class RedisLink {
   /** The first connection; after it every other comes by itself. */
   async connect(): Promise<void> {
     try {
-      await this.#redis.connect();
+      await this.#connected();
     } catch (error) {
       const reason = this.#trouble ?? errorText(error);
       this.close();
@@ -125,6 +125,25 @@ export class RedisLink {
       if (isAway(reason, error)) throw new StoreAway(message, error);
       throw new SkerryError('store-failed', message, { cause: error });
     }
+  }
+
+  /**
+   * The package's own promise never settles where it has found the servers and then the cluster down: it tries again, and tells
+   * nobody. Such a connection has failed; whoever wants the store begins anew.
+   */
+  #connected(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let isFound = false;
+      if (this.isCluster) {
+        this.#redis.once('refresh', () => {
+          isFound = true;
+        });
+        this.#redis.once('close', () => {
+          if (isFound) reject(new Error('CLUSTERDOWN a part of it is away'));
+        });
+      }
+      this.#redis.connect().then(() => resolve(), reject);
+    });
   }
 
   /** A command that only looks. */

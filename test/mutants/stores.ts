@@ -89,4 +89,20 @@ export const storeMutants: readonly Mutant[] = [
     replace: 'get: () => limits.messageBytesMax,',
     tests: ['nats-payload'],
   },
+  {
+    name: 'a start on a cluster that is down waits for what the package says',
+    promise: 'B20',
+    file: 'runtime/stores/redis-link.ts',
+    find: "if (isFound) reject(new Error('CLUSTERDOWN a part of it is away'));",
+    replace: '',
+    tests: ['redis-cluster'],
+  },
+  {
+    name: 'the name of a new data file is not flushed',
+    promise: 'SL3',
+    file: 'runtime/stores/lmdb.ts',
+    find: 'if (made !== undefined || isNew) await syncFolders(folder, made ?? file);',
+    replace: 'void syncFolders;\n    void made;\n    void isNew;',
+    tests: ['stores'],
+  },
 ];
