@@ -121,7 +121,7 @@ export type Signal =
 
 export type SignalKind = Signal['kind'];
 
-const kinds: readonly SignalKind[] = [
+export const signalKinds: readonly SignalKind[] = [
   'view',
   'resolve',
   'announce',
@@ -147,7 +147,7 @@ const kinds: readonly SignalKind[] = [
 
 /** `sentAt`: what the sender's clock shows, 0: it does not say. */
 export function encodeSignal(signal: Signal, sentAt = 0): Uint8Array {
-  return encode([signalVersion, kinds.indexOf(signal.kind), sentAt, ...columnsOf(signal)]);
+  return encode([signalVersion, signalKinds.indexOf(signal.kind), sentAt, ...columnsOf(signal)]);
 }
 
 function columnsOf(signal: Signal): unknown[] {
@@ -203,7 +203,7 @@ export function decodeSignal(bytes: Uint8Array): Signal & { readonly sentAt: num
   const row = rowOf(bytes);
   const version = row.number();
   if (version !== signalVersion) throw new Error(`signal of version ${version}, not ${signalVersion}`);
-  const kind = row.oneOf(kinds);
+  const kind = row.oneOf(signalKinds);
   const sentAt = row.number();
   return { ...readSignal(kind, row), sentAt };
 }

@@ -1,11 +1,19 @@
 /** docs/protocol.md against the code: what it shows of frames, signals and records is what is written, byte by byte, and read. */
 import { behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
-import { decodeFrame, encode, encodeFrame, encodeWhereabouts } from '../runtime/codec.ts';
+import {
+  contentKinds,
+  decodeFrame,
+  encode,
+  encodeFrame,
+  encodeWhereabouts,
+  replyStatuses,
+  streamKinds,
+} from '../runtime/codec.ts';
 import type { Envelope } from '../runtime/envelope.ts';
 import { imageOf } from '../runtime/persistence.ts';
 import { restore } from '../runtime/restoring.ts';
-import { decodeSignal, encodeSignal, type Signal } from '../runtime/signals.ts';
+import { decodeSignal, encodeSignal, type Signal, signalKinds } from '../runtime/signals.ts';
 import { assert, suite } from './support/suite.ts';
 import { textOf } from './support/tree.ts';
 
@@ -39,6 +47,25 @@ const plain = (value: unknown): unknown =>
       return this[key] instanceof Uint8Array ? `0x${hex(this[key] as Uint8Array)}` : part;
     }),
   );
+
+/** The names behind numbers in a list of the page, or in the first column of a table: each at the place of its number. */
+function namesIn(text: string): string[] {
+  const found = [...text.matchAll(/(?:^|\| |, )(\d+) ([a-z-]+)/gm)];
+  for (const [at, [, number]] of found.entries()) assert.is(Number(number), at, `${number} stands at ${at} of ${text}`);
+  return found.map(([, , name]) => name as string);
+}
+
+test('K1: the kinds and statuses of docs/protocol.md are those of the code, each with its number', () => {
+  const page = textOf('docs/protocol.md') ?? '';
+  const listOf = (column: string) =>
+    namesIn((new RegExp(`^\\| ${column} \\| (.*) \\|$`, 'm').exec(page)?.[1] ?? '').replace(/\([^)]*\)/g, ''));
+  assert.equal(listOf('content kind'), contentKinds);
+  assert.equal(listOf('stream kind'), streamKinds);
+  assert.equal(listOf('reply status'), replyStatuses);
+  const rows = page.split('| kind | columns | to | meaning |')[1]?.split('\n\n')[0] ?? '';
+  const signals = [...rows.matchAll(/^\| (\d+ [a-z]+)/gm)].map(([, name]) => name);
+  assert.equal(namesIn(signals.join(', ')), signalKinds);
+});
 
 test('K1: the frames of docs/protocol.md are written so, and read so', () => {
   const kinds = new Set<string>();
