@@ -1,0 +1,206 @@
+/**
+ * docs/api.md: every name that the package exports, as it is declared, with what its docstring says.
+ *
+ *     npm run api      writes the page anew; `api.test.ts` compares it
+ *
+ * Owns the order and the titles of the page; all else is what the compiler declares.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { sections } from './api-sections.ts';
+import { root } from './tree.ts';
+
+interface Declared {
+  readonly name: string;
+  readonly file: string;
+  readonly doc: string;
+  readonly code: string;
+}
+
+/** What is imported where: the entry's path in package.json, and its file. */
+const entries: readonly (readonly [path: string, file: string])[] = [
+  ['skerry', 'core/index.d.ts'],
+  ['skerry/runtime', 'runtime/index.d.ts'],
+  ['skerry/testing', 'runtime/testing.d.ts'],
+];
+
+const bin = (name: string) => join(root, 'node_modules', '.bin', name);
+
+/** The page as it is to be. Throws if a name that is exported has no place in it, or one has a place that is not exported. */
+export function apiPage(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'skerry-api-'));
+  try {
+    execFileSync(bin('tsc'), ['-p', 'tsconfig.build.json', '--emitDeclarationOnly', '--outDir', folder], { cwd: root });
+    return new Page(folder).text();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+class Page {
+  readonly #folder: string;
+  readonly #files = new Map<string, readonly Declared[]>();
+  /** By the name under which it is exported. */
+  readonly #exported = new Map<string, { readonly from: string; readonly declared: Declared }>();
+  readonly #shown = new Set<string>();
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    for (const [path, file] of entries)
+      for (const { name, local, source } of exportsOf(this.#read(file))) {
+        const declared =
+          this.#find(local, join(dirname(file), source)) ?? this.#imported(local, join(dirname(file), source));
+        if (declared === undefined) throw new Error(`${name} of ${path} is declared nowhere`);
+        this.#exported.set(name, { from: path, declared });
+        this.#shown.add(keyOf(declared));
+      }
+  }
+
+  #read(file: string): string {
+    return readFileSync(join(this.#folder, file), 'utf8');
+  }
+
+  #declarationsOf(file: string): readonly Declared[] {
+    let all = this.#files.get(file);
+    if (all === undefined) {
+      all = existsSync(join(this.#folder, file)) ? declarationsIn(this.#read(file), file) : [];
+      this.#files.set(file, all);
+    }
+    return all;
+  }
+
+  #find(name: string, file: string): Declared | undefined {
+    return this.#declarationsOf(file).find((one) => one.name === name);
+  }
+
+  #imported(name: string, file: string): Declared | undefined {
+    const other = importedFrom(this.#read(file), name);
+    return other === undefined ? undefined : this.#find(name, join(dirname(file), other));
+  }
+
+  text(): string {
+    const named = sections.flatMap(({ names }) => names);
+    const unplaced = [...this.#exported.keys()].filter((name) => !named.includes(name));
+    const unknown = named.filter((name, index) => !this.#exported.has(name) || named.indexOf(name) !== index);
+    if (unplaced.length + unknown.length > 0)
+      throw new Error(
+        `without a place: ${unplaced.join(', ') || 'none'}; not exported, or twice: ${unknown.join(', ') || 'none'}`,
+      );
+    const body = sections.map(({ title, intro, names }) =>
+      [`## ${title}`, intro, ...names.map((name) => this.#entry(name))].join('\n\n'),
+    );
+    return `${formatted([opening, ...body].join('\n\n'))}\n`;
+  }
+
+  #entry(name: string): string {
+    const { from, declared } = this.#exported.get(name) as { from: string; declared: Declared };
+    const code = [declared, ...this.#needed(declared)].map((one, index) => codeOf(one, index === 0 ? name : one.name));
+    const doc = declared.doc === '' ? [] : [proseOf(declared.doc)];
+    return [`### \`${name}\``, ...doc, `From \`${from}\`.`, `\`\`\`ts\n${code.join('\n\n')}\n\`\`\``].join('\n\n');
+  }
+
+  /** Types that a declaration is made of and that nobody can import: shown where they are first needed. */
+  #needed(declared: Declared): Declared[] {
+    const found: Declared[] = [];
+    const source = this.#read(declared.file);
+    for (const [word] of declared.code.matchAll(/\b[A-Z]\w+\b/g)) {
+      const file = importedFrom(source, word) ?? declared.file;
+      const other = this.#find(word, file === declared.file ? file : join(dirname(declared.file), file));
+      if (other === undefined || this.#shown.has(keyOf(other)) || !/^(?:type|interface) /m.test(other.code)) continue;
+      this.#shown.add(keyOf(other));
+      found.push(other, ...this.#needed(other));
+    }
+    return found;
+  }
+}
+
+const opening = `# API
+
+Every name that the package exports, as it is declared. [The guide](../README.md) says what each is for; [errors](errors.md) has the codes of errors,
+[guarantees](guarantees.md) what is promised. Durations are in milliseconds and end in \`Ms\`, dates are milliseconds since 1970.
+
+This page is made from the source: \`npm run api\`.`;
+
+function keyOf({ name, file }: Declared): string {
+  return `${file} ${name}`;
+}
+
+/** The statements at the top level of a file of declarations, with the comment before each. */
+function declarationsIn(text: string, file: string): Declared[] {
+  const found: Declared[] = [];
+  let doc = '';
+  for (const [statement] of text.matchAll(
+    /^\/\*\*[\s\S]*?\*\/$|^(?:export|declare|type|interface)\b[\s\S]*?(?=^\S(?<!\})|$(?![\s\S]))/gm,
+  )) {
+    if (statement.startsWith('/**')) {
+      doc = statement;
+      continue;
+    }
+    const code = statement
+      .trim()
+      .replace(/^export /, '')
+      .replace(/^declare /, '');
+    const name = /^(?:abstract )?(?:function|const|class|interface|type) (\w+)/.exec(code)?.[1];
+    const before = found.at(-1);
+    // Overloads are one function.
+    if (before !== undefined && before.name === name)
+      found[found.length - 1] = { ...before, code: `${before.code}\n${code}` };
+    else if (name !== undefined) found.push({ name, file, doc, code });
+    doc = '';
+  }
+  return found;
+}
+
+function exportsOf(text: string): { name: string; local: string; source: string }[] {
+  return [...text.matchAll(/^export (?:type )?\{([^}]*)\} from '([^']+)';/gm)].flatMap(([, names = '', source = '']) =>
+    names
+      .split(',')
+      .filter((one) => one.trim() !== '')
+      .map((one) => {
+        const [local = '', name = local] = one
+          .replace(/^\s*type /, '')
+          .trim()
+          .split(' as ');
+        return { name, local, source: source.replace(/\.ts$/, '.d.ts') };
+      }),
+  );
+}
+
+function importedFrom(text: string, name: string): string | undefined {
+  for (const [, names = '', source = ''] of text.matchAll(/^import (?:type )?\{([^}]*)\} from '(\.[^']+)';/gm))
+    if (names.split(',').some((one) => one.replace(/^\s*type /, '').trim() === name))
+      return source.replace(/\.ts$/, '.d.ts');
+  return undefined;
+}
+
+/** A comment as text: what is indented in it is code. */
+function proseOf(doc: string): string {
+  const lines = doc
+    .replace(/^\/\*\*|\*\/$/g, '')
+    .split('\n')
+    .map((line) => line.replace(/^\s*\* ?/, '').trimEnd());
+  return lines
+    .join('\n')
+    .trim()
+    .replace(/^@param (\w+) /gm, '- `$1`: ')
+    .replace(/(?<!\n)\n(- `)/, '\n\n$1');
+}
+
+function codeOf({ code, name }: Declared, shown: string): string {
+  const lines = code.split('\n').filter((line) => line.trim() !== '#private;');
+  const joined = lines.join('\n');
+  return shown === name ? joined : joined.replace(new RegExp(`\\b${name}\\b`), shown);
+}
+
+/** The page with its code as the rest of the code is formatted: all of it at once. */
+function formatted(page: string): string {
+  const block = /^```ts\n([\s\S]*?)^```$/gm;
+  const rule = '// ----';
+  const input = [...page.matchAll(block)].map(([, code]) => code).join(`${rule}\n`);
+  // A function without a body is a declaration only in such a file.
+  const command = ['format', '--stdin-file-path=api.d.ts'];
+  const blocks = execFileSync(bin('biome'), command, { cwd: root, input, encoding: 'utf8' }).split(rule);
+  return page.replace(block, () => `\`\`\`ts\n${blocks.shift()?.trim()}\n\`\`\``);
+}
