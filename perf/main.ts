@@ -2,7 +2,7 @@
 import { closeSync, existsSync, openSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../core/errors.ts';
-import { loginOf } from '../runtime/places.ts';
+import { loginOf } from '../runtime/open.ts';
 import { compareText } from './compare.ts';
 import { failureText } from './failure.ts';
 import { helpText } from './help.ts';

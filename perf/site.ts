@@ -15,7 +15,7 @@ import { type ConnectOptions, connect } from '../runtime/connect.ts';
 import { embed } from '../runtime/embed.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { standardLog } from '../runtime/log.ts';
-import { loginOf } from '../runtime/places.ts';
+import { loginOf } from '../runtime/open.ts';
 import { type ServedWorker, serve } from '../runtime/serve.ts';
 import type { Store } from '../runtime/store.ts';
 import { openLmdb } from '../runtime/stores/lmdb.ts';

@@ -82,6 +82,24 @@ export class Asking {
     });
   }
 
+  /** The answer of whichever of these workers gives one. Rejects with what it failed with, and `transport-failed` if none answers. */
+  async askAny(
+    workers: readonly { readonly id: string; readonly isLeaving: boolean }[],
+    ask: Ask,
+    timeoutMs?: number,
+  ): Promise<unknown> {
+    const first = Math.floor(this.#parts.environment.random() * workers.length);
+    // Those that leave are asked last: they may be gone in a moment.
+    const inTurn = [...workers.slice(first), ...workers.slice(0, first)].sort(
+      (one, other) => Number(one.isLeaving) - Number(other.isLeaving),
+    );
+    for (const { id } of inTurn) {
+      const answered = await this.ask(id, ask, timeoutMs);
+      if (answered.status === 'answered') return answered.value;
+    }
+    throw new SkerryError('transport-failed', 'No worker answers');
+  }
+
   #send(underWay: UnderWay): void {
     const { environment, transport, subjects } = this.#parts;
     underWay.cancelRepeat();

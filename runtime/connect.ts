@@ -4,20 +4,22 @@
  * Owns what a client does beside its calls: it learns the view, follows it, and sends calls again when their entity has
  * moved or the connection was lost.
  */
-import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { anything, checkOptions, choice, duration, type OptionTable, record, text } from '../core/options.ts';
 import type { View } from '../placement/view.ts';
 import { Absences } from './absences.ts';
-import { Client } from './client.ts';
+import type { Asking } from './asking.ts';
+import type { Client } from './client.ts';
 import { Clocks } from './clocks.ts';
-import { checkedIdentity, checkLimits, clock, identityIn, openedTransport } from './embed.ts';
+import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { limitsOver } from './frames.ts';
+import type { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
-import { admitted, type Joining, loginOf, type Opened, openTransport, whenThere } from './places.ts';
-import { Post } from './post.ts';
+import { admitted, type Joining, loginOf, type Opened, openTransport, whenThere } from './open.ts';
+import { checkedIdentity, checkLimits, clock, openedTransport } from './options.ts';
+import { Post, type Receive } from './post.ts';
 import { decodeSignal, encodeSignal } from './signals.ts';
 import { anyWord, checkedCluster, type Party, parties, Subjects, wordOf } from './subjects.ts';
 import type { Transport } from './transport.ts';
@@ -54,22 +56,12 @@ const connectOptions: OptionTable<ConnectOptions> = {
   timeoutMs: duration,
 };
 
-/** A client of a cluster somewhere else. */
-export interface RemoteCluster {
-  /** A reference to an entity: its operations as methods. Throws `invalid-address`. */
-  entity<Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']>;
-  readonly client: Client;
-  /**
-   * A client for another identity, on the same connection; close it when it is not needed any more. Throws `denied` unless
-   * the connection is a gateway or a tool, `invalid-definition` for what can be no identity.
-   */
-  connect(options: { identity: string }): Client;
+/** A cluster somewhere else, as a client has it. Others' identities (`connect`) are for gateways and tools, `list` is for tools. */
+export interface RemoteCluster extends Cluster {
   /** Which workers there are, as far as this client knows. */
   readonly view: View;
   /** Where an entity should be: its partition, and its worker's name if there is one. */
   where(address: string): { readonly partition: number; readonly worker: string | undefined };
-  /** Calls under way are rejected with `closed`. */
-  close(): Promise<void>;
 }
 
 /** Asked for the first view this often, ms. */
@@ -107,6 +99,11 @@ async function remoteOver(
 
 class Remote implements RemoteCluster {
   readonly client: Client;
+  readonly entity: Cluster['entity'];
+  readonly call: Cluster['call'];
+  readonly list: Cluster['list'];
+  readonly connect: Cluster['connect'];
+  readonly #handle: Handle;
   readonly #environment: Environment;
   readonly #opened: Opened<Transport>;
   readonly #transport: Transport;
@@ -123,8 +120,8 @@ class Remote implements RemoteCluster {
   readonly #absences: Absences;
   readonly #clocks: Clocks;
   readonly #closers: (() => void)[] = [];
-  readonly #clients = new Set<Client>();
   #clientCount = 0;
+  #asking: Asking | undefined;
   #isClosed = false;
 
   constructor(options: ConnectOptions, environment: Environment, transport: Opened<Transport>) {
@@ -163,48 +160,63 @@ class Remote implements RemoteCluster {
         replyTo: this.#viewsTo,
         whereToAsk: (worker) => subjects.resolve(worker, this.#word),
         told: undefined,
-        follow: (placement) => this.#again(this.#post.follow(placement)),
+        follow: (placement) => this.#handle.again(this.#post.follow(placement)),
       },
       nothing,
     );
-    this.client = this.#open(identity);
+    this.#handle = this.#newHandle(environment);
+    ({
+      client: this.client,
+      entity: this.entity,
+      call: this.call,
+      list: this.list,
+      connect: this.connect,
+    } = this.#handle);
+  }
+
+  #newHandle(environment: Environment): Handle {
+    const parts = {
+      environment,
+      limits: this.#limits,
+      post: this.#post,
+      newSubject: () => `${this.#home}.${++this.#clientCount}`,
+      listen: (subject: string, receive: Receive) => this.#post.expect(subject, receive),
+      onMoved: () => this.#views.ask(),
+      inspector: () => this.#inspector(),
+      mayConnect: () => this.#checkMayConnect(),
+    };
+    return new Handle(parts, this.#identity);
   }
 
   get #viewsTo(): string {
     return `${this.#home}.view`;
   }
 
-  readonly connect = (given: { identity: string }): Client => {
-    const identity = identityIn(given);
+  #checkMayConnect(): void {
     if (this.#party === 'client')
       throw new SkerryError(
         'denied',
         "This connection calls as itself: to call for others, connect with { as: 'gateway' } and a login that may be one",
       );
-    return this.#open(identity);
-  };
-
-  #open(identity: string): Client {
-    const subject = `${this.#home}.${++this.#clientCount}`;
-    const client = new Client({
-      environment: this.#environment,
-      limits: this.#limits,
-      subject,
-      identity,
-      post: (envelope) => this.#post.post(envelope),
-      onMoved: () => this.#views.ask(),
-      closed: () => {
-        stop();
-        this.#clients.delete(client);
-      },
-    });
-    const stop = this.#post.expect(subject, (envelope) => client.receive(envelope));
-    this.#clients.add(client);
-    return client;
   }
 
-  #again(isMoved: (address: string) => boolean): void {
-    for (const client of this.#clients) client.again(isMoved);
+  /** What is stored, by way of the workers; loaded when it is first wanted. */
+  async #inspector(): Promise<Inspector> {
+    if (this.#party !== 'tool')
+      throw new SkerryError(
+        'denied',
+        "Keys are listed for tools: connect with { as: 'tool' } and a login that may be one",
+      );
+    const [{ Asking }, { Inspector }, { RemoteStore }] = await Promise.all([
+      import('./asking.ts'),
+      import('./inspect.ts'),
+      import('./remote-store.ts'),
+    ]);
+    if (this.#isClosed) throw new SkerryError('closed', 'This connection was closed');
+    const reach = { environment: this.#environment, transport: this.#transport, subjects: this.#subjects };
+    this.#asking ??= new Asking(reach);
+    const asking = this.#asking;
+    return new Inspector(new RemoteStore(this.view.partitions, (ask) => asking.askAny(this.view.workers, ask)));
   }
 
   async start(timeoutMs: number): Promise<void> {
@@ -256,10 +268,6 @@ class Remote implements RemoteCluster {
     return this.#views.placement.view;
   }
 
-  // A field, so that `const { entity } = cluster` works.
-  readonly entity = <Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']> =>
-    this.client.entity(contract, key);
-
   where(address: string): { readonly partition: number; readonly worker: string | undefined } {
     const { placement } = this.#views;
     const partition = placement.partitionOf(address);
@@ -288,12 +296,13 @@ class Remote implements RemoteCluster {
   #restored(): void {
     if (this.#isClosed) return;
     this.#views.ask();
-    this.#again(() => true);
+    this.#handle.again(() => true);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    for (const client of [...this.#clients]) client.close();
+    this.#handle.closeClients();
+    this.#asking?.close();
     for (const close of this.#closers) close();
     this.#post.close();
     await this.#opened.close();

@@ -3,34 +3,23 @@
  *
  * Owns the composition of workers, store, transport and client, and the handle that applications hold.
  */
-import { type Behaviour, isBehaviour } from '../core/behaviour.ts';
-import type { AnyEntity, Caller } from '../core/entity.ts';
+import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
-import { defaultLimits, type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
-import { isIdentity, keyOf } from '../core/message.ts';
-import {
-  anything,
-  callable,
-  checkOptions,
-  count,
-  described,
-  duration,
-  type OptionTable,
-  record,
-  share,
-  withFunctions,
-} from '../core/options.ts';
+import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
+import { anything, callable, checkOptions, count, type OptionTable, record } from '../core/options.ts';
 import { Placement } from '../placement/placement.ts';
-import { type HostedType, viewOf } from '../placement/view.ts';
+import { viewOf } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
-import { Client } from './client.ts';
+import type { Client } from './client.ts';
+import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { checkFrames } from './frames.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
+import { openFolder } from './open.ts';
+import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
 import { Post } from './post.ts';
 import { checkedStore, type Partition, type Store } from './store.ts';
-import { openLmdb } from './stores/lmdb.ts';
 import { MemoryStore } from './stores/memory.ts';
 import { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
@@ -50,9 +39,6 @@ export interface EmbedOptions {
   readonly transport?: Transport | undefined;
 }
 
-export const clock = withFunctions('an environment', 'now', 'steady', 'after', 'soon', 'random', 'newId');
-export const openedTransport = withFunctions('a transport that is open', 'listen', 'send', 'onAbsent', 'close');
-
 const embedOptions: OptionTable<EmbedOptions> = {
   behaviours: anything,
   store: anything,
@@ -63,26 +49,11 @@ const embedOptions: OptionTable<EmbedOptions> = {
   transport: openedTransport,
 };
 
-/** The types that workers announce for what they run. */
-export function hostedTypes(behaviours: readonly Behaviour[]): HostedType[] {
-  return behaviours.map(({ contract, labels }) => ({ type: contract.type, labels }));
-}
-
-/** What an application holds of a cluster. */
-export interface Cluster {
-  /** A reference to an entity: its operations as methods. Throws `invalid-address`. */
-  entity<Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']>;
-  /** Keys of a type that have been committed, in order of their bytes. */
-  list(type: string): AsyncIterable<string>;
-  /** A client of its own, with a verified identity for the authorisation hook. */
-  connect(options: { identity: string }): Client;
-  readonly client: Client;
+/** A cluster in this process. Unless it is closed it keeps the process alive. */
+export interface EmbeddedCluster extends Cluster {
   readonly inspector: Inspector;
   readonly workers: readonly Worker[];
-  /**
-   * Finish what was started, commit it, and close. Calls that are still waiting are rejected with `closed`. A cluster that
-   * is not closed keeps its process alive.
-   */
+  /** Finish what was started, commit it, and close. Calls that still wait are rejected with `closed`. */
   close(): Promise<void>;
 }
 
@@ -90,7 +61,7 @@ export interface Cluster {
  * Start a cluster in this process. Resolves when every partition is its own and unfinished business is being resumed.
  * Fails with `store-in-use`, `store-format`, `store-failed`, `invalid-definition`.
  */
-export async function embed(options: EmbedOptions): Promise<Cluster> {
+export async function embed(options: EmbedOptions): Promise<EmbeddedCluster> {
   checkOptions('embed()', options, embedOptions);
   checkLimits(options.limits ?? {});
   checkBehaviours(options.behaviours, options.limits);
@@ -114,63 +85,7 @@ async function openStore(given: string | Store, environment: Environment): Promi
       'invalid-definition',
       'store is the URL of a Redis: open it, and give embed() what openRedis({ url }) resolves with; serve() takes the URL',
     );
-  return store === 'memory' ? new MemoryStore({ id: environment.newId() }) : openLmdb(store);
-}
-
-const limitTable = Object.fromEntries(
-  Object.keys(defaultLimits).map((name) => [name, /Ms(?:Max)?$/.test(name) ? duration : share]),
-);
-
-export function checkLimits(limits: GivenLimits): void {
-  checkOptions('limits', limits, limitTable);
-  const { lifeMsMax, deadlineMs, horizonMs } = limitsOf(limits);
-  for (const [name, ms] of Object.entries({ deadlineMs, horizonMs }))
-    if (ms > lifeMsMax)
-      throw new SkerryError('invalid-definition', `The limit '${name}' (${ms}) is over lifeMsMax (${lifeMsMax})`);
-}
-
-/** Of the options of a handle's `connect`. Throws `invalid-definition`. */
-export function identityIn(options: { readonly identity: string }): string {
-  checkOptions('connect()', options, { identity: anything });
-  return checkedIdentity(options.identity);
-}
-
-/** Throws `invalid-definition`. */
-export function checkedIdentity(identity: string): string {
-  if (typeof identity === 'string' && isIdentity(identity)) return identity;
-  throw new SkerryError(
-    'invalid-definition',
-    `An identity is well-formed Unicode of at most ${defaultLimits.identityBytesMax} bytes (identityBytesMax)`,
-  );
-}
-
-export function checkBehaviours(behaviours: readonly Behaviour[], limits: GivenLimits = {}): void {
-  checkAreBehaviours(behaviours);
-  const { lifeMsMax } = limitsOf(limits);
-  for (const { contract, horizonMs = 0 } of behaviours)
-    if (horizonMs > lifeMsMax)
-      throw new SkerryError(
-        'invalid-definition',
-        `horizonMs of the behaviour of '${contract.type}' (${horizonMs}) is over lifeMsMax (${lifeMsMax})`,
-      );
-  const types = behaviours.map((behaviour) => behaviour.contract.type);
-  const twice = types.find((type, index) => types.indexOf(type) !== index);
-  if (twice !== undefined) throw new SkerryError('invalid-definition', `Two behaviours are registered for '${twice}'`);
-  if (types.length === 0) throw new SkerryError('invalid-definition', 'A cluster needs at least one behaviour');
-}
-
-function checkAreBehaviours(given: unknown): void {
-  if (!Array.isArray(given))
-    throw new SkerryError(
-      'invalid-definition',
-      `behaviours must be an array of what behaviour() makes, not ${described(given)}`,
-    );
-  for (const [index, one] of (given as unknown[]).entries()) {
-    if (isBehaviour(one)) continue;
-    const isContract = typeof one === 'object' && one !== null && 'type' in one && 'operations' in one;
-    const found = isContract ? `the contract '${String(one.type)}': give what behaviour() makes of it` : described(one);
-    throw new SkerryError('invalid-definition', `behaviours[${index}] is ${found}`);
-  }
+  return store === 'memory' ? new MemoryStore({ id: environment.newId() }) : openFolder(store);
 }
 
 interface Composition {
@@ -186,7 +101,7 @@ interface Node {
   readonly worker: Worker;
 }
 
-async function compose(options: EmbedOptions, composition: Composition): Promise<Cluster> {
+async function compose(options: EmbedOptions, composition: Composition): Promise<EmbeddedCluster> {
   const { environment, limits, store } = composition;
   const names = Array.from({ length: options.workers ?? 1 }, (_, index) => `worker-${index + 1}`);
   if (names.length === 0) throw new SkerryError('invalid-definition', 'A cluster needs at least one worker');
@@ -214,7 +129,7 @@ async function compose(options: EmbedOptions, composition: Composition): Promise
     // The worker was told before, and has let go of it.
     if (partition !== undefined && worker?.has(partition) === false) claimAgain(worker, partition, composition);
   });
-  return new EmbeddedCluster({ ...composition, subjects, endLosses }, nodes, transport);
+  return new Embedding({ ...composition, subjects, endLosses }, nodes, transport);
 }
 
 /** What the store has lost is nobody's (P8), and here no view has anybody claim it. */
@@ -234,12 +149,16 @@ interface Embedded extends Composition {
   readonly endLosses: () => void;
 }
 
-class EmbeddedCluster implements Cluster {
+class Embedding implements EmbeddedCluster {
   readonly #composition: Embedded;
   readonly #nodes: readonly Node[];
   readonly #transport: Transport;
-  readonly #clients = new Set<Client>();
+  readonly #handle: Handle;
   readonly client: Client;
+  readonly entity: Cluster['entity'];
+  readonly call: Cluster['call'];
+  readonly list: Cluster['list'];
+  readonly connect: Cluster['connect'];
   readonly inspector: Inspector;
   readonly workers: readonly Worker[];
   #closing: Promise<void> | undefined;
@@ -248,52 +167,40 @@ class EmbeddedCluster implements Cluster {
     this.#composition = composition;
     this.#nodes = nodes;
     this.#transport = transport;
-    this.client = this.connect({ identity: '' });
     this.inspector = new Inspector(composition.store);
     this.workers = nodes.map(({ worker }) => worker);
-  }
-
-  // Fields, so that `const { entity } = cluster` works.
-  readonly entity = <Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']> =>
-    this.client.entity(contract, key);
-
-  readonly list = (type: string): AsyncIterable<string> => this.#keysOf(type);
-
-  readonly connect = (given: { identity: string }): Client => {
-    const identity = identityIn(given);
-    const { environment, limits, subjects } = this.#composition;
-    const { post } = this.#nodes[0] as Node;
-    const subject = subjects.client(environment.newId());
-    const client = new Client({
-      environment,
-      limits,
-      subject,
-      identity,
-      post: (envelope) => post.post(envelope),
-      closed: () => {
-        stop();
-        this.#clients.delete(client);
+    const { environment, limits, subjects } = composition;
+    const { post } = nodes[0] as Node;
+    this.#handle = new Handle(
+      {
+        environment,
+        limits,
+        post,
+        newSubject: () => subjects.client(environment.newId()),
+        listen: (subject, receive) => post.listen(subject, receive),
+        inspector: () => this.inspector,
       },
-    });
-    const stop = post.listen(subject, (envelope) => client.receive(envelope));
-    this.#clients.add(client);
-    return client;
-  };
+      '',
+    );
+    ({
+      client: this.client,
+      entity: this.entity,
+      call: this.call,
+      list: this.list,
+      connect: this.connect,
+    } = this.#handle);
+  }
 
   readonly close = (): Promise<void> => {
     this.#closing ??= this.#close();
     return this.#closing;
   };
 
-  async *#keysOf(type: string): AsyncIterable<string> {
-    for await (const address of this.inspector.list(type)) yield keyOf(address);
-  }
-
   async #close(): Promise<void> {
     this.#composition.endLosses();
     await Promise.all(this.#nodes.map(({ worker }) => worker.drain()));
     await Promise.all(this.#nodes.map(({ worker }) => worker.letGo()));
-    for (const client of [...this.#clients]) client.close();
+    this.#handle.closeClients();
     for (const { worker, post } of this.#nodes) {
       worker.stop();
       post.close();

@@ -6,8 +6,9 @@ export type { DeadLetter, HeldOperation, HistoryItem, OutboxRow, PendingEffect, 
 export type { View as PlacementView, WorkerEntry } from '../placement/view.ts';
 export type { Authorise } from './authorise.ts';
 export type { Client } from './client.ts';
+export type { Cluster, NamedCallOptions } from './cluster-handle.ts';
 export { type ConnectOptions, connect, type RemoteCluster } from './connect.ts';
-export { type Cluster, type EmbedOptions, embed } from './embed.ts';
+export { type EmbeddedCluster, type EmbedOptions, embed } from './embed.ts';
 export { type Environment, machineEnvironment } from './environment.ts';
 export { type Inspection, Inspector } from './inspect.ts';
 export { type Log, silentLog, standardLog } from './log.ts';

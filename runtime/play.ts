@@ -24,8 +24,8 @@ import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
 import { answerQuery, perform } from '../core/turn.ts';
 import { decode, encode } from './codec.ts';
-import { checkLimits } from './embed.ts';
 import { fingerprintOf } from './fingerprint.ts';
+import { checkLimits } from './options.ts';
 import { freshRecord } from './restoring.ts';
 
 /** What can be asked in a play: at once, without promises. Refusals throw `refused`. */

@@ -4,34 +4,27 @@
  * Owns the composition of a member with the connections that it was given; who closes those is said at the options.
  */
 import type { Behaviour } from '../core/behaviour.ts';
-import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
 import type { GivenLimits, Limits } from '../core/limits.ts';
-import { keyOf } from '../core/message.ts';
 import { anything, callable, checkOptions, type OptionTable, record, text, texts } from '../core/options.ts';
 import { isSoundEntry } from '../placement/announcement.ts';
 import { checkPlacementLimits, type GivenPlacementLimits, placementLimitsOf } from '../placement/limits.ts';
 import { weightMax } from '../placement/rendezvous.ts';
 import type { View, WorkerEntry } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
-import { Client } from './client.ts';
+import type { Client } from './client.ts';
+import { type Cluster, Handle } from './cluster-handle.ts';
 import { protocol } from './codec.ts';
 import { Desk } from './desk.ts';
-import {
-  type Cluster,
-  checkBehaviours,
-  checkLimits,
-  clock,
-  hostedTypes,
-  identityIn,
-  openedTransport,
-} from './embed.ts';
+import type { EmbeddedCluster } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { limitsOver } from './frames.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { Member } from './member.ts';
-import { admitted, enterCluster, type Joining, type Opened, openStore, openTransport, whenThere } from './places.ts';
+import { admitted, enterCluster, type Joining, type Opened, openStore, openTransport, whenThere } from './open.ts';
+import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
+import type { Receive } from './post.ts';
 import type { Store } from './store.ts';
 import { checkedCluster, insider, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
@@ -79,7 +72,7 @@ const serveOptions: OptionTable<ServeOptions> = {
 };
 
 /** A worker of a cluster, and a handle of that cluster. */
-export interface ServedWorker extends Cluster {
+export interface ServedWorker extends EmbeddedCluster {
   readonly name: string;
   /** Of this one process. */
   readonly id: string;
@@ -168,12 +161,16 @@ class Served implements ServedWorker {
   readonly id: string;
   readonly member: Member;
   readonly client: Client;
+  readonly entity: Cluster['entity'];
+  readonly call: Cluster['call'];
+  readonly list: Cluster['list'];
+  readonly connect: Cluster['connect'];
   readonly inspector: Inspector;
   readonly workers: readonly Worker[];
   readonly closed: Promise<'left' | 'replaced'>;
   readonly #composition: Composition;
   readonly #subjects: Subjects;
-  readonly #clients = new Set<Client>();
+  readonly #handle: Handle;
   readonly #desk: Desk;
   #end: (how: 'left' | 'replaced') => void = () => undefined;
   #closing: Promise<void> | undefined;
@@ -198,12 +195,8 @@ class Served implements ServedWorker {
       subjects: this.#subjects,
       placementLimits: placementLimitsOf(options.placementLimits),
       replaced: () => this.#ended('replaced'),
-      followed: (isElsewhere) => {
-        for (const client of this.#clients) client.again(isElsewhere);
-      },
-      restored: () => {
-        for (const client of this.#clients) client.again(() => true);
-      },
+      followed: (isElsewhere) => this.#handle.again(isElsewhere),
+      restored: () => this.#handle.again(() => true),
     });
     this.#desk = new Desk({
       ...base,
@@ -212,9 +205,31 @@ class Served implements ServedWorker {
       member: this.member,
       leave: () => void this.close(),
     });
-    this.client = this.connect({ identity: '' });
     this.inspector = new Inspector(base.store);
+    this.#handle = this.#newHandle();
+    ({
+      client: this.client,
+      entity: this.entity,
+      call: this.call,
+      list: this.list,
+      connect: this.connect,
+    } = this.#handle);
     this.workers = [this.member.worker];
+  }
+
+  #newHandle(): Handle {
+    const { environment, limits } = this.#composition;
+    const { post, views } = this.member;
+    const parts = {
+      environment,
+      limits,
+      post,
+      newSubject: () => this.#subjects.client(environment.newId(), insider),
+      listen: (subject: string, receive: Receive) => post.listen(subject, receive),
+      onMoved: () => views.ask(),
+      inspector: () => this.inspector,
+    };
+    return new Handle(parts, '');
   }
 
   get view(): View {
@@ -222,34 +237,6 @@ class Served implements ServedWorker {
   }
 
   readonly ready = (): Promise<void> => this.member.ready();
-
-  // Fields, so that `const { entity } = worker` works.
-  readonly entity = <Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']> =>
-    this.client.entity(contract, key);
-
-  readonly list = (type: string): AsyncIterable<string> => this.#keysOf(type);
-
-  readonly connect = (given: { identity: string }): Client => {
-    const identity = identityIn(given);
-    const { environment, limits } = this.#composition;
-    const { post, views } = this.member;
-    const subject = this.#subjects.client(environment.newId(), insider);
-    const client = new Client({
-      environment,
-      limits,
-      subject,
-      identity,
-      post: (envelope) => post.post(envelope),
-      onMoved: () => views.ask(),
-      closed: () => {
-        stop();
-        this.#clients.delete(client);
-      },
-    });
-    const stop = post.listen(subject, (envelope) => client.receive(envelope));
-    this.#clients.add(client);
-    return client;
-  };
 
   readonly close = (): Promise<void> => {
     this.#closing ??= this.#close();
@@ -264,12 +251,8 @@ class Served implements ServedWorker {
   }
 
   #ended(how: 'left' | 'replaced'): void {
-    for (const client of [...this.#clients]) client.close();
+    this.#handle.closeClients();
     this.#desk.close();
     this.#end(how);
-  }
-
-  async *#keysOf(type: string): AsyncIterable<string> {
-    for await (const address of this.inspector.list(type)) yield keyOf(address);
   }
 }

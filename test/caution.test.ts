@@ -1,7 +1,7 @@
 /** Messages that end their worker's process: counted over its lives, and in the end not run any more. */
 import { partitionOf } from '../placement/hash.ts';
 import type { RemoteCluster } from '../runtime/connect.ts';
-import type { Cluster } from '../runtime/embed.ts';
+import type { EmbeddedCluster } from '../runtime/embed.ts';
 import { GateStore } from './support/gate.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { type ServedGiven, withWorkers } from './support/served.ts';
@@ -16,7 +16,7 @@ class Lives {
   readonly scripts: Scripts;
   /** Ends of the process in which a turn was under way. */
   ends = 0;
-  #cluster: Cluster | undefined;
+  #cluster: EmbeddedCluster | undefined;
   #lifeCount = 0;
 
   constructor(scripts: (die: () => never) => Scripts) {

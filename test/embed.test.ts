@@ -4,7 +4,7 @@ import { behaviour, type Turn } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
 import type { SkerryError } from '../core/errors.ts';
 import { command, query, type Schema, unchecked } from '../core/operation.ts';
-import { type Cluster, type EmbedOptions, embed } from '../runtime/embed.ts';
+import { type EmbeddedCluster, type EmbedOptions, embed } from '../runtime/embed.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
@@ -16,7 +16,10 @@ import { Tally, tallyWith, watch, withTallies } from './support/tally.ts';
 const test = suite('embed');
 const environment = machineEnvironment(silentLog);
 
-async function withCluster(options: Partial<EmbedOptions>, body: (cluster: Cluster) => Promise<void>): Promise<void> {
+async function withCluster(
+  options: Partial<EmbedOptions>,
+  body: (cluster: EmbeddedCluster) => Promise<void>,
+): Promise<void> {
   const cluster = await embed({ behaviours: [tallyWith()], store: 'memory', environment, ...options });
   try {
     await body(cluster);

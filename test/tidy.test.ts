@@ -93,6 +93,24 @@ tidy('each package is imported in one file', () => {
   none(offences);
 });
 
+/** Packages that are loaded with a file, by what it imports at once. */
+function loadedWith(path: string, seen = new Set<string>()): string[] {
+  if (seen.has(path)) return [];
+  seen.add(path);
+  const text = product.find((file) => file.path === path)?.text ?? '';
+  const values = importsOf(mask(text.replace(/^(?:import|export) type [^;]*;/gm, '').replace(/\bimport\('/g, "('")));
+  return values.flatMap((specifier) => {
+    const name = packageOf(specifier);
+    return name === undefined ? loadedWith(join(dirname(path), specifier), seen) : [name];
+  });
+}
+
+tidy('a client loads no store, and neither NATS nor what perf measures with before they are used', () => {
+  const loaded = loadedWith('runtime/client-index.ts');
+  assert.ok(loaded.includes('pino'), loaded.join());
+  none(loaded.filter((name) => ['lmdb', 'ioredis', 'nats', 'hdr-histogram-js'].includes(name)));
+});
+
 tidy('files are at most 400 lines, or say why; never more than 600', () => {
   none(
     sources.flatMap(({ path, text }) => {

@@ -6,7 +6,7 @@
 import { isSkerryError } from '../core/errors.ts';
 import { freePort } from '../runtime/cli/programs.ts';
 import { connect } from '../runtime/connect.ts';
-import { enterCluster, redisOf, whenThere } from '../runtime/places.ts';
+import { enterCluster, redisOf, whenThere } from '../runtime/open.ts';
 import { serve } from '../runtime/serve.ts';
 import { StoreAway } from '../runtime/store.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';

@@ -77,18 +77,14 @@ export class LiveCluster {
 
   /** The answer of whichever worker gives one. Throws what it failed with, and `transport-failed` if none answers. */
   async askAny(ask: Ask, workers: readonly WorkerEntry[] = this.view.workers): Promise<unknown> {
-    const first = Math.floor(this.#environment.random() * workers.length);
-    // Those that leave are asked last: they may be gone in a moment.
-    const inTurn = [...workers.slice(first), ...workers.slice(0, first)].sort(
-      (one, other) => Number(one.isLeaving) - Number(other.isLeaving),
-    );
-    for (const worker of inTurn) {
-      const answered = await this.ask(worker, ask);
-      if (answered.status === 'answered') return answered.value;
+    try {
+      return await this.#asking.askAny(workers, ask, askMs);
+    } catch (error) {
+      if (!isSkerryError(error, 'transport-failed')) throw error;
+      throw new CliError('transport-failed', `No worker of the cluster '${this.place.cluster}' answers`, {
+        advice: 'skerry view shows which workers there should be',
+      });
     }
-    throw new CliError('transport-failed', `No worker of the cluster '${this.place.cluster}' answers`, {
-      advice: 'skerry view shows which workers there should be',
-    });
   }
 
   /** Undefined: it does not answer. */

@@ -1,7 +1,7 @@
 /** `skerry run`: an app's behaviours on a data folder, until it is told to stop. */
 
 import { basename } from 'node:path';
-import { type Cluster, embed } from '../embed.ts';
+import { type EmbeddedCluster, embed } from '../embed.ts';
 import { machineEnvironment } from '../environment.ts';
 import { type App, loadApp, shownPath } from './app.ts';
 import { clusterNote, lastClusterNote, removeClusterNote } from './cluster-note.ts';
@@ -84,7 +84,7 @@ function workerCount(given: Given): number {
 }
 
 /** Without its socket the app runs all the same: only other commands cannot ask it. */
-async function startControl(given: Given, cluster: Cluster, app: App): Promise<Control | undefined> {
+async function startControl(given: Given, cluster: EmbeddedCluster, app: App): Promise<Control | undefined> {
   const { folder, environment, output } = given;
   const about = { pid: process.pid, app: app.path, folder: realFolder(folder), startedAt: environment.now() };
   try {

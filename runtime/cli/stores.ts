@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { errorText, isSkerryError } from '../../core/errors.ts';
 import { partitionsMax } from '../../placement/placement.ts';
 import type { Environment } from '../environment.ts';
-import { isRedis, redisOf } from '../places.ts';
+import { isRedis, redisOf } from '../open.ts';
 import type { Store } from '../store.ts';
 import { openLmdb } from '../stores/lmdb.ts';
 import { openRedis } from '../stores/redis.ts';

@@ -1,6 +1,6 @@
 /** `skerry worker`: one worker of a cluster, until it is told to stop, or drained from elsewhere. */
 import { type Environment, machineEnvironment } from '../environment.ts';
-import { whenThere } from '../places.ts';
+import { whenThere } from '../open.ts';
 import { type ServedWorker, serve } from '../serve.ts';
 import { type App, authorisationNote, loadApp, shownPath } from './app.ts';
 import type { Command, Given } from './command.ts';

@@ -24,7 +24,7 @@ import { Placement } from '../../placement/placement.ts';
 import { type ProtocolRange, viewOf } from '../../placement/view.ts';
 import type { Authorise } from '../authorise.ts';
 import { protocol } from '../codec.ts';
-import { checkLimits, hostedTypes } from '../embed.ts';
+import { checkLimits, hostedTypes } from '../options.ts';
 import type { Party } from '../subjects.ts';
 import { Chance } from './chance.ts';
 import { Chaos } from './chaos.ts';

@@ -5,7 +5,7 @@
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { connect } from '../../runtime/connect.ts';
-import { loginOf } from '../../runtime/places.ts';
+import { loginOf } from '../../runtime/open.ts';
 import { openNats } from '../../runtime/transports/nats.ts';
 import { check } from './check.ts';
 import { environmentOf, openStore } from './connections.ts';

@@ -22,6 +22,7 @@ interface Declared {
 /** What is imported where: the entry's path in package.json, and its file. */
 const entries: readonly (readonly [path: string, file: string])[] = [
   ['skerry', 'core/index.d.ts'],
+  ['skerry/client', 'runtime/client-index.d.ts'],
   ['skerry/runtime', 'runtime/index.d.ts'],
   ['skerry/testing', 'runtime/testing.d.ts'],
 ];
@@ -53,7 +54,8 @@ class Page {
         const declared =
           this.#find(local, join(dirname(file), source)) ?? this.#imported(local, join(dirname(file), source));
         if (declared === undefined) throw new Error(`${name} of ${path} is declared nowhere`);
-        this.#exported.set(name, { from: path, declared });
+        const from = this.#exported.get(name)?.from;
+        this.#exported.set(name, { from: from === undefined ? `\`${path}\`` : `${from} and \`${path}\``, declared });
         this.#shown.add(keyOf(declared));
       }
   }
@@ -98,7 +100,7 @@ class Page {
     const { from, declared } = this.#exported.get(name) as { from: string; declared: Declared };
     const code = [declared, ...this.#needed(declared)].map((one, index) => codeOf(one, index === 0 ? name : one.name));
     const doc = declared.doc === '' ? [] : [proseOf(declared.doc)];
-    return [`### \`${name}\``, ...doc, `From \`${from}\`.`, `\`\`\`ts\n${code.join('\n\n')}\n\`\`\``].join('\n\n');
+    return [`### \`${name}\``, ...doc, `From ${from}.`, `\`\`\`ts\n${code.join('\n\n')}\n\`\`\``].join('\n\n');
   }
 
   /** Types that a declaration is made of and that nobody can import: shown where they are first needed. */

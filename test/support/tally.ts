@@ -4,7 +4,7 @@ import { entity } from '../../core/entity.ts';
 import type { Limits } from '../../core/limits.ts';
 import { addressOf } from '../../core/message.ts';
 import { command, query, tentative, unchecked } from '../../core/operation.ts';
-import { type Cluster, type EmbedOptions, embed } from '../../runtime/embed.ts';
+import { type EmbeddedCluster, type EmbedOptions, embed } from '../../runtime/embed.ts';
 import { GateStore } from './gate.ts';
 import { HandEnvironment } from './hand.ts';
 
@@ -59,16 +59,16 @@ export function tallyWith(scripts: Scripts = {}, options: BehaviourOptions = {})
 export interface Given {
   readonly hand: HandEnvironment;
   readonly gate: GateStore;
-  readonly cluster: Cluster;
+  readonly cluster: EmbeddedCluster;
   /** The tally of this key, for the cluster's own client. */
-  tally(key: string): ReturnType<Cluster['entity']> & TallyCaller;
+  tally(key: string): ReturnType<EmbeddedCluster['entity']> & TallyCaller;
   /** The value of a promise, while time moves. */
   during<Value>(promise: Promise<Value>): Promise<Value>;
   /** What the store has of a tally. */
   stored(key: string): Promise<{ count: number; seen: unknown[] } | undefined>;
 }
 type TallyCaller = ReturnType<typeof callerOf>;
-const callerOf = (cluster: Cluster, key: string) => cluster.entity(Tally, key);
+const callerOf = (cluster: EmbeddedCluster, key: string) => cluster.entity(Tally, key);
 
 export interface GivenOptions extends Partial<Omit<EmbedOptions, 'limits'>> {
   readonly scripts?: Scripts;

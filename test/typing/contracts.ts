@@ -13,7 +13,7 @@ import type {
 } from '../../core/entity.ts';
 import { entity } from '../../core/entity.ts';
 import { command, query, type Schema, unchecked } from '../../core/operation.ts';
-import type { Cluster } from '../../runtime/embed.ts';
+import type { EmbeddedCluster } from '../../runtime/embed.ts';
 import type { Customer, Order, Stock } from './shop.ts';
 
 type Equal<Left, Right> =
@@ -173,7 +173,7 @@ function register<Value>(type: string, schema: Schema<Value>) {
   return { Register, made };
 }
 
-export async function genericTypesAreTypedWhereTheyAreUsed(cluster: Pick<Cluster, 'entity'>): Promise<void> {
+export async function genericTypesAreTypedWhereTheyAreUsed(cluster: Pick<EmbeddedCluster, 'entity'>): Promise<void> {
   const { Register } = register('texts', unchecked<string>());
   const put: string = await cluster.entity(Register, 'a').put('x');
   const last: string = await cluster.entity(Register, 'a').last({ deadlineMs: 1 });

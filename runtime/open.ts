@@ -1,16 +1,16 @@
 /**
  * Where a cluster is: what joins its workers, and what they keep their entities in, by the names that people give them.
  *
- * Owns which name means which transport or store, and who closes what was opened here.
+ * Owns which name means which transport or store, and who closes what was opened here. The code of each, and the packages that it
+ * needs, are loaded when it is opened: a client of a cluster loads no store.
  */
 import { errorText, isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Environment } from './environment.ts';
 import { checkedStore, type Store, StoreAway } from './store.ts';
-import { openLmdb } from './stores/lmdb.ts';
-import { openRedis, type RedisOptions } from './stores/redis.ts';
+import type { LmdbOptions } from './stores/lmdb.ts';
+import type { RedisOptions } from './stores/redis.ts';
 import { type Transport, TransportAway } from './transport.ts';
-import { type NatsOptions, openNats } from './transports/nats.ts';
-import { userIn } from './transports/nats-options.ts';
+import { type NatsOptions, userIn } from './transports/nats-options.ts';
 
 /** How a process reaches the workers of its cluster: one of the two. */
 export interface Joining {
@@ -113,6 +113,7 @@ export async function openTransport(
       'Give either nats, the address of a server, or a transport that is open',
     );
   if (transport !== undefined) return { what: transport, close: async () => undefined };
+  const { openNats } = await import('./transports/nats.ts');
   const opened = await openNats(typeof nats === 'string' ? { servers: nats } : (nats as NatsOptions), environment);
   return { what: opened, close: () => opened.close() };
 }
@@ -159,7 +160,18 @@ export async function openStore(
   checkedStore(store);
   if (typeof store !== 'string') return { what: store, close: async () => undefined };
   const opened = isRedis(store)
-    ? await openRedis({ ...redisOf(store), log: environment.log })
-    : await openLmdb(store, { shared: true, owner });
+    ? await openRedisAt(store, environment)
+    : await openFolder(store, { shared: true, owner });
   return { what: opened, close: () => opened.close() };
+}
+
+async function openRedisAt(url: string, { log }: Environment): Promise<Store> {
+  const { openRedis } = await import('./stores/redis.ts');
+  return openRedis({ ...redisOf(url), log });
+}
+
+/** A folder of the embedded store; fails as `openLmdb` does. */
+export async function openFolder(folder: string, options: LmdbOptions = {}): Promise<Store> {
+  const { openLmdb } = await import('./stores/lmdb.ts');
+  return openLmdb(folder, options);
 }

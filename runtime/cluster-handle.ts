@@ -1,0 +1,123 @@
+/**
+ * The handle of a cluster, which is the same wherever its workers run: `embed`, `serve` and `connect` each return one.
+ *
+ * Owns the clients that were opened by it, and what an application asks of any cluster.
+ */
+import type { AnyEntity, Caller, CallOptions } from '../core/entity.ts';
+import type { Limits } from '../core/limits.ts';
+import { type Address, keyOf } from '../core/message.ts';
+import type { AnyOperation } from '../core/operation.ts';
+import { Client } from './client.ts';
+import type { Environment } from './environment.ts';
+import type { Inspector } from './inspect.ts';
+import { identityIn } from './options.ts';
+import type { Post, Receive } from './post.ts';
+
+/** How an operation is called by its name. */
+export interface NamedCallOptions extends CallOptions {
+  /** Of which kind it is; default `command`. */
+  readonly kind?: AnyOperation['kind'] | undefined;
+}
+
+/** What an application holds of a cluster, wherever its workers run. */
+export interface Cluster {
+  /** A reference to an entity: its operations as methods. Throws `invalid-address`. */
+  entity<Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']>;
+  /**
+   * Call an operation by its name, without a contract: what a gateway does. Input and output are as the worker's contract has
+   * them. Rejects as a call of `entity` does.
+   */
+  call(address: Address, operation: string, input?: unknown, options?: NamedCallOptions): Promise<unknown>;
+  /**
+   * Keys of a type that have been committed, in order of their bytes. Reads the store: from a connected client by way of the
+   * workers, who do it for a `tool` alone (`denied`).
+   */
+  list(type: string): AsyncIterable<string>;
+  /**
+   * A client of its own, with another verified identity; close it when it is not needed any more. Throws `invalid-definition` for what
+   * can be no identity, and `denied` where this process may call as itself only.
+   */
+  connect(options: { identity: string }): Client;
+  /** As who this process is. */
+  readonly client: Client;
+  /** Everything that was opened here is closed. Calls that still wait are rejected with `closed`. */
+  close(): Promise<void>;
+}
+
+export interface HandleParts {
+  readonly environment: Environment;
+  readonly limits: Limits;
+  readonly post: Post;
+  /** Where answers for one more client come to. */
+  readonly newSubject: () => string;
+  readonly listen: (subject: string, receive: Receive) => () => void;
+  readonly onMoved?: (() => void) | undefined;
+  readonly inspector: () => Inspector | Promise<Inspector>;
+  /** Throws where nobody may call for others. */
+  readonly mayConnect?: () => void;
+}
+
+/** What the handles are made of: each takes `entity`, `call`, `list`, `connect` and `client` from here. */
+export class Handle {
+  readonly #parts: HandleParts;
+  readonly #clients = new Set<Client>();
+  readonly client: Client;
+
+  constructor(parts: HandleParts, identity: string) {
+    this.#parts = parts;
+    this.client = this.#open(identity);
+  }
+
+  // Fields, so that `const { entity } = cluster` works.
+  readonly entity = <Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']> =>
+    this.client.entity(contract, key);
+
+  readonly call = (
+    address: Address,
+    operation: string,
+    input?: unknown,
+    { kind = 'command', ...options }: NamedCallOptions = {},
+  ): Promise<unknown> => this.client.invoke(address, { name: operation, kind }, input, options);
+
+  readonly list = (type: string): AsyncIterable<string> => this.#keysOf(type);
+
+  readonly connect = (given: { identity: string }): Client => {
+    const identity = identityIn(given);
+    this.#parts.mayConnect?.();
+    return this.#open(identity);
+  };
+
+  #open(identity: string): Client {
+    const { environment, limits, post, newSubject, listen, onMoved } = this.#parts;
+    const subject = newSubject();
+    const client = new Client({
+      environment,
+      limits,
+      subject,
+      identity,
+      post: (envelope) => post.post(envelope),
+      ...(onMoved === undefined ? {} : { onMoved }),
+      closed: () => {
+        stop();
+        this.#clients.delete(client);
+      },
+    });
+    const stop = listen(subject, (envelope) => client.receive(envelope));
+    this.#clients.add(client);
+    return client;
+  }
+
+  async *#keysOf(type: string): AsyncIterable<string> {
+    const inspector = await this.#parts.inspector();
+    for await (const address of inspector.list(type)) yield keyOf(address);
+  }
+
+  /** Calls of entities that are elsewhere now are sent again at once. */
+  again(isMoved: (address: Address) => boolean): void {
+    for (const client of this.#clients) client.again(isMoved);
+  }
+
+  closeClients(): void {
+    for (const client of [...this.#clients]) client.close();
+  }
+}

@@ -1,0 +1,75 @@
+/**
+ * What `embed`, `serve`, `connect` and `play` are given, checked before anything is opened.
+ *
+ * Throws `invalid-definition` for what is wrong, in one line that says what would be right.
+ */
+import { type Behaviour, isBehaviour } from '../core/behaviour.ts';
+import { SkerryError } from '../core/errors.ts';
+import { defaultLimits, type GivenLimits, limitsOf } from '../core/limits.ts';
+import { isIdentity } from '../core/message.ts';
+import { anything, checkOptions, described, duration, share, withFunctions } from '../core/options.ts';
+import type { HostedType } from '../placement/view.ts';
+
+export const clock = withFunctions('an environment', 'now', 'steady', 'after', 'soon', 'random', 'newId');
+export const openedTransport = withFunctions('a transport that is open', 'listen', 'send', 'onAbsent', 'close');
+
+/** The types that workers announce for what they run. */
+export function hostedTypes(behaviours: readonly Behaviour[]): HostedType[] {
+  return behaviours.map(({ contract, labels }) => ({ type: contract.type, labels }));
+}
+
+const limitTable = Object.fromEntries(
+  Object.keys(defaultLimits).map((name) => [name, /Ms(?:Max)?$/.test(name) ? duration : share]),
+);
+
+export function checkLimits(limits: GivenLimits): void {
+  checkOptions('limits', limits, limitTable);
+  const { lifeMsMax, deadlineMs, horizonMs } = limitsOf(limits);
+  for (const [name, ms] of Object.entries({ deadlineMs, horizonMs }))
+    if (ms > lifeMsMax)
+      throw new SkerryError('invalid-definition', `The limit '${name}' (${ms}) is over lifeMsMax (${lifeMsMax})`);
+}
+
+/** Of the options of a handle's `connect`. Throws `invalid-definition`. */
+export function identityIn(options: { readonly identity: string }): string {
+  checkOptions('connect()', options, { identity: anything });
+  return checkedIdentity(options.identity);
+}
+
+/** Throws `invalid-definition`. */
+export function checkedIdentity(identity: string): string {
+  if (typeof identity === 'string' && isIdentity(identity)) return identity;
+  throw new SkerryError(
+    'invalid-definition',
+    `An identity is well-formed Unicode of at most ${defaultLimits.identityBytesMax} bytes (identityBytesMax)`,
+  );
+}
+
+export function checkBehaviours(behaviours: readonly Behaviour[], limits: GivenLimits = {}): void {
+  checkAreBehaviours(behaviours);
+  const { lifeMsMax } = limitsOf(limits);
+  for (const { contract, horizonMs = 0 } of behaviours)
+    if (horizonMs > lifeMsMax)
+      throw new SkerryError(
+        'invalid-definition',
+        `horizonMs of the behaviour of '${contract.type}' (${horizonMs}) is over lifeMsMax (${lifeMsMax})`,
+      );
+  const types = behaviours.map((behaviour) => behaviour.contract.type);
+  const twice = types.find((type, index) => types.indexOf(type) !== index);
+  if (twice !== undefined) throw new SkerryError('invalid-definition', `Two behaviours are registered for '${twice}'`);
+  if (types.length === 0) throw new SkerryError('invalid-definition', 'A cluster needs at least one behaviour');
+}
+
+function checkAreBehaviours(given: unknown): void {
+  if (!Array.isArray(given))
+    throw new SkerryError(
+      'invalid-definition',
+      `behaviours must be an array of what behaviour() makes, not ${described(given)}`,
+    );
+  for (const [index, one] of (given as unknown[]).entries()) {
+    if (isBehaviour(one)) continue;
+    const isContract = typeof one === 'object' && one !== null && 'type' in one && 'operations' in one;
+    const found = isContract ? `the contract '${String(one.type)}': give what behaviour() makes of it` : described(one);
+    throw new SkerryError('invalid-definition', `behaviours[${index}] is ${found}`);
+  }
+}
