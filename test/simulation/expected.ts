@@ -2,7 +2,7 @@
  * What many seeds must exercise: faults, mechanisms of the code under test, and what each fault must have happened to. A run
  * that does not has lost a part of its workload or of its faults, and its silence about it says nothing.
  *
- * Lists what shows in every hundred seeds, and what shows in a thousand. What a change takes away for good, or renames, is
+ * Lists what shows in every hundred seeds, what shows in a thousand, and what in three thousand. What a change takes away for good, or renames, is
  * taken out here; what it brings is put in.
  */
 
@@ -168,8 +168,8 @@ const rarelyMet: Met = {
   'commit written later':
     'activity that is forgotten, effect, effect that settled, first commit, history, hold, patch, timer, timer that ended',
   'crash: before the store has it': 'first commit, history, patch, timer',
-  'crash: the answer is here': 'activity that is forgotten, effect, effect that settled, first commit, hold, patch',
-  'crash: the store has it': 'activity that is forgotten, effect, first commit, timer, timer that ended',
+  'crash: the answer is here': 'first commit, patch',
+  'crash: the store has it': 'first commit, timer, timer that ended',
   'frame delayed': 'gone, pinned, probe, probed, reply denied, reply moved, reply overloaded, reply unknown-type',
   'frame dropped':
     'cancel, gone, pinned, probe, probed, reply denied, reply overloaded, reply store-failed, reply unknown-type',
@@ -190,6 +190,12 @@ const rarelyMet: Met = {
   'worker killed': 'an effect that runs',
 };
 
+/** In three thousand, too: of 800 seeds each showed in 4 to 8, so that a thousand may well be without one of them. */
+const rarestMet: Met = {
+  'crash: the answer is here': 'activity that is forgotten, effect, effect that settled, hold',
+  'crash: the store has it': 'activity that is forgotten, effect',
+};
+
 function pairsOf(table: Met): string[] {
   return Object.entries(table).flatMap(([fault, operations]) =>
     operations.split(', ').map((one) => `${one} × ${fault}`),
@@ -199,5 +205,6 @@ function pairsOf(table: Met): string[] {
 /** What a run of so many seeds must have exercised. */
 export function expectedOf(seedCount: number): readonly string[] {
   const always = seedCount >= 100 ? [...faults, ...mechanisms, ...pairsOf(met)] : [];
-  return seedCount >= 1_000 ? [...always, ...rareMechanisms, ...pairsOf(rarelyMet)] : always;
+  const rare = seedCount >= 1_000 ? [...rareMechanisms, ...pairsOf(rarelyMet)] : [];
+  return [...always, ...rare, ...(seedCount >= 3_000 ? pairsOf(rarestMet) : [])];
 }
