@@ -3,7 +3,7 @@
  *
  * Longer than 400 lines because all of it is of one bench, whose parts each test looks at.
  */
-import { type Content, newActivity, newOutbound, type Outbound } from '../core/activity.ts';
+import { type Content, lineageOf, newActivity, newOutbound, type Outbound } from '../core/activity.ts';
 import type { BehaviourOptions } from '../core/behaviour.ts';
 import { behaviour, command, defaultLimits, entity, type Limits } from '../core/index.ts';
 import { recordName } from '../core/record.ts';
@@ -55,6 +55,8 @@ function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }: Given 
   });
   const activation = new Activation(near, 0, behaviour(Stock, { take: () => undefined }, options));
   activation.record = freshRecord(near, activation.behaviour);
+  // Its own: sessions that it opens are no other test's.
+  activation.record.lineage = lineageOf('edges', 0);
   activation.phase = 'ready';
   const expires = environment.now() + lifeMs;
   const unacked = Array.from({ length: count }, (_, index) => ({ seq: index + 1, expires, content }));

@@ -26,10 +26,19 @@ function isArgued(file: string, { text, what }: Slip): boolean {
   return argued.some((one) => one.file === file && one.text === text && (one.what?.includes(what) ?? true));
 }
 
+const testsOf = (file: string) => (touching[file] ?? []).map((name) => `test/${name}.test.ts`);
+
+/** Whether its tests pass without any slip: else each would count as caught. */
+async function isSound(file: string): Promise<boolean> {
+  const folder = makeCopy();
+  const code = await codeOf(folder, ['test/mutants/several.ts', file, ...testsOf(file)], testLimitMs);
+  rmSync(folder, { recursive: true });
+  return code === 0;
+}
+
 async function fateOf(file: string, slip: Slip, folder: string, seeds: number): Promise<Fate> {
-  const tests = (touching[file] ?? []).map((name) => `test/${name}.test.ts`);
   writeFileSync(join(folder, file), slip.source);
-  const code = await codeOf(folder, ['test/mutants/several.ts', file, ...tests], testLimitMs);
+  const code = await codeOf(folder, ['test/mutants/several.ts', file, ...testsOf(file)], testLimitMs);
   if (code === undefined) return 'does not end';
   if (code === 3) return 'no program';
   if (code !== 0) return 'caught by tests';
@@ -43,6 +52,10 @@ async function fateOf(file: string, slip: Slip, folder: string, seeds: number): 
 export async function generate(file: string, seeds: number): Promise<boolean> {
   if (touching[file] === undefined) {
     process.stderr.write(`no tests are known for ${file}; add it to 'touching' in test/mutants/slips.ts\n`);
+    return false;
+  }
+  if (!(await isSound(file))) {
+    process.stderr.write(`the tests that touch ${file} fail without any slip\n`);
     return false;
   }
   const slips = slipsOf(sourceOf(file));
