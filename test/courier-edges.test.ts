@@ -1,87 +1,12 @@
-/**
- * The courier at its edges: what is sent, when, and what a flight remembers, one step at a time.
- *
- * Longer than 400 lines because all of it is of one bench, whose parts each test looks at.
- */
-import { type Content, lineageOf, newActivity, newOutbound, type Outbound } from '../core/activity.ts';
-import type { BehaviourOptions } from '../core/behaviour.ts';
-import { behaviour, command, defaultLimits, entity, type Limits } from '../core/index.ts';
-import { recordName } from '../core/record.ts';
-import { Activation, type Flight } from '../runtime/activation.ts';
-import { Courier, type Sign } from '../runtime/courier.ts';
-import type { Envelope, MessageEnvelope, StreamEnvelope } from '../runtime/envelope.ts';
+/** The courier at its edges: what is sent, when, and what a flight remembers, one step at a time. */
+import { newActivity, newOutbound } from '../core/activity.ts';
+import { defaultLimits } from '../core/index.ts';
 import { momentOf } from '../runtime/environment.ts';
-import { Ownership } from '../runtime/ownership.ts';
-import { freshRecord } from '../runtime/restoring.ts';
-import { MemoryStore } from '../runtime/stores/memory.ts';
-import { HandEnvironment } from './support/hand.ts';
+import { bench, content, near, partner, signal } from './support/courier-bench.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('courier-edges');
-
-const Stock = entity('stock', { initial: () => ({}), operations: { take: command() } });
-const partner = 'stock/far';
-const near = 'stock/near';
-const content: Content = {
-  ...{ kind: 'operation', operation: 'take', payload: new Uint8Array(0), hold: '', wantsAnswer: false },
-};
 const { retryMs, retryMsMax, trimIdleMs, skewMaxMs, doubtMs, transitMaxMs } = defaultLimits;
-
-interface Given {
-  readonly lifeMs?: number;
-  readonly limits?: Partial<Limits>;
-  readonly options?: BehaviourOptions;
-  readonly count?: number;
-}
-
-/** A courier, and an entity with so many messages of session 5 in its outbox. No chance in its pauses. */
-function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }: Given = {}) {
-  const environment = new HandEnvironment();
-  environment.random = () => 0.5;
-  const [posted, signs, woken]: [Envelope[], Sign[], number[]] = [[], [], []];
-  const counts = { commits: 0 };
-  const store = new MemoryStore({ partitions: 1 });
-  const ownership = new Ownership(store, environment, () => undefined);
-  const courier = new Courier({
-    environment,
-    limits: { ...defaultLimits, ...limits },
-    ownership,
-    post: (envelope) => void posted.push(envelope),
-    wakeBy: (_, at) => void woken.push(at),
-    noticed: (sign) => void signs.push(sign),
-    commit: () => {
-      counts.commits += 1;
-    },
-  });
-  const activation = new Activation(near, 0, behaviour(Stock, { take: () => undefined }, options));
-  activation.record = freshRecord(near, activation.behaviour);
-  // Its own: sessions that it opens are no other test's.
-  activation.record.lineage = lineageOf('edges', 0);
-  activation.phase = 'ready';
-  const expires = environment.now() + lifeMs;
-  const unacked = Array.from({ length: count }, (_, index) => ({ seq: index + 1, expires, content }));
-  const outbound: Outbound = { ...newOutbound(5, 0), next: count + 1, unacked };
-  const activity = { ...newActivity(partner), outbound: outbound as Outbound | undefined };
-  activation.record.activities.set(partner, activity);
-  activation.record.outboxCount = count;
-  const flight = () => activation.flights?.get(partner) as Flight;
-  /** Numbers of the messages that were posted since it was asked last, each with the floor that it tells. */
-  const sent = () =>
-    posted.splice(0).map((one) => (one.kind === 'message' ? `${one.arrival.seq}>${one.arrival.floor}` : one.kind));
-  const own = async () => {
-    const [claim] = await store.claim([0], 'this worker');
-    ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
-  };
-  const release = (through = count) =>
-    courier.released(activation, activity, { stream: outbound, through, isClosing: false });
-  const record = activation.record;
-  const it = { environment, store, ownership, courier, activation, activity, outbound, record, flight };
-  return { ...it, posted, signs, woken, counts, sent, own, release, expires };
-}
-
-const signal = (kind: StreamEnvelope['kind'], number: number, session = 5): StreamEnvelope => ({
-  ...{ kind, to: near, from: partner, session, number },
-});
 
 // ---- released
 
@@ -114,13 +39,14 @@ test('Q1, P12: what is durable goes, within the window and the session that is s
 });
 
 test('a stream that is to end says so when nothing of it is left, and again, after pauses that leave time for the answer', () => {
-  const { courier, activation, activity, outbound, sent, release, woken, environment } = bench();
+  const { courier, activation, activity, outbound, posted, sent, release, woken, environment } = bench();
   courier.released(activation, activity, { stream: outbound, through: 2, isClosing: true });
   assert.equal(sent(), ['1>1', '2>1']);
   outbound.unacked.splice(0);
   outbound.isClosing = true;
   activation.flights = undefined;
   courier.released(activation, activity, { stream: outbound, through: 2, isClosing: true });
+  assert.equal(posted, [{ kind: 'close', to: partner, from: near, session: 5, number: 0 }]);
   assert.equal(sent(), ['close']);
   assert.is(woken.at(-1), environment.now() + Math.max(retryMs, 4 * trimIdleMs));
   release();
@@ -152,6 +78,14 @@ test('Q3: the floor passes no message that an operator has dropped before its de
   assert.equal([flight().buried, sent()], [[2], []], 'the second is not durable yet');
   courier.buried(activation, two);
   assert.equal([flight().buried, sent()], [[], ['3>3']]);
+});
+
+test('Q1: that a message was dropped makes none of the others durable', () => {
+  const { courier, activation, activity, outbound, flight } = bench();
+  const [, message] = outbound.unacked.splice(0);
+  assert.ok(message);
+  courier.withdrew(activation, { activity, outbound, message });
+  assert.equal([flight().durable, flight().transmitted], [0, 0]);
 });
 
 test('Q3: what was dropped behind others, of another stream, or before what was never sent, is told of by what is sent anyway', () => {
@@ -202,6 +136,15 @@ test('Q2: after a read what is in outboxes goes, and streams that are ending say
   assert.is(activation.flights, undefined);
 });
 
+test('Q2: one message is enough to go after a read, once, however often the entity becomes ready meanwhile', async () => {
+  const { courier, activation, own, sent, environment } = bench({ count: 1 });
+  await own();
+  courier.resume(activation);
+  assert.ok(activation.flights, 'it is seen to be under way');
+  await environment.advance(1);
+  assert.equal(sent(), ['1>1']);
+});
+
 test('E3: who is not the owner after a read asks again after retryMs, unless the activation is gone', async () => {
   for (const isGone of [false, true]) {
     const { courier, activation, own, sent, environment } = bench();
@@ -228,6 +171,10 @@ test('Q3, P7: at its last moment a message goes, after it none, and the receiver
   assert.equal(at(1), []);
   assert.equal(at(skewMaxMs), []);
   assert.equal(at(skewMaxMs + 1), ['probe'], 'of the first alone');
+  const { environment, release, posted } = bench({ lifeMs: 0 });
+  environment.setClock(skewMaxMs + 1);
+  release();
+  assert.equal(posted, [{ kind: 'probe', to: partner, from: near, session: 5, number: 1 }]);
 });
 
 test('a message says who sends it, to whom, since when it is proved, and nothing of a call', () => {
@@ -282,6 +229,23 @@ test('Q2: of several partners those that are due are sent to, and the first date
   assert.is(courier.retry(activation, now), Number.POSITIVE_INFINITY);
 });
 
+test('where nothing is due nobody is asked for a proof, however old the last one is', async () => {
+  const { courier, activation, own, release, store, flight, environment } = bench();
+  await own();
+  release();
+  let asked = 0;
+  const epochs = store.epochs.bind(store);
+  store.epochs = (partitions) => {
+    asked += 1;
+    return epochs(partitions);
+  };
+  await environment.advance(transitMaxMs);
+  flight().retryAt = environment.now() + 1;
+  assert.is(courier.retry(activation, environment.now()), environment.now() + 1);
+  await environment.idle();
+  assert.is(asked, 0);
+});
+
 test('O1: a proof that is an eighth of the longest transit old is renewed first; without one all is planned anew', async () => {
   const later = async (ms: number) => {
     const given = bench({ lifeMs: 600_000 });
@@ -303,10 +267,18 @@ test('O1: a proof that is an eighth of the longest transit old is renewed first;
   await lost.environment.idle();
   const at = lost.environment.now() + retryMs;
   assert.equal([lost.sent(), lost.flight().retryAt, lost.woken.at(-1)], [[], at, at]);
-  const gone = await later(transitMaxMs / 8);
-  gone.activation.phase = 'dropped';
-  await gone.environment.idle();
-  assert.equal(gone.sent(), []);
+  for (const isLost of [false, true]) {
+    const gone = await later(transitMaxMs / 8);
+    if (isLost) await gone.store.claim([0], 'another');
+    gone.activation.phase = 'dropped';
+    gone.woken.splice(0);
+    await gone.environment.idle();
+    assert.equal([gone.sent(), gone.woken], [[], []]);
+  }
+  const anew = await later(transitMaxMs / 8);
+  anew.activation.flights?.set(partner, { ...anew.flight() });
+  await anew.environment.idle();
+  assert.equal([anew.sent(), anew.flight().attempts], [[], 0], 'what took off meanwhile flies on');
 });
 
 test('a flight whose stream has ended, was replaced, or is quiet is over when it is due', async () => {
@@ -393,154 +365,6 @@ test('CR1: who is told of room sends as much at once, and who is told of none wa
   flight().window = 7;
   courier.invited(activation, signal('room', 2));
   assert.equal([flight().window, flight().retryAt], [7, 0], 'a proof is under way, and it goes with that');
-});
-
-// ---- acknowledgements
-
-test('what is acknowledged leaves outbox and store, doubles the window, and lets the next go', () => {
-  const { courier, activation, record, release, sent, flight, woken, environment } = bench({
-    count: 6,
-    limits: { windowCountMax: 3 },
-  });
-  release();
-  sent();
-  flight().attempts = 2;
-  flight().window = 1;
-  woken.splice(0);
-  courier.acknowledged(activation, signal('ack', 2));
-  assert.equal([flight().attempts, flight().window], [0, 2]);
-  assert.equal(sent(), ['4>3']);
-  assert.is(record.outboxCount, 4);
-  const { records } = record.changes;
-  assert.equal(
-    [1, 2, 3].map((seq) => records.get(recordName.outbox(partner, seq))),
-    [null, null, undefined],
-  );
-  assert.is(records.get(recordName.activity(partner)), 'activity');
-  assert.equal([activation.trimAt, woken], [environment.now() + trimIdleMs, [environment.now() + trimIdleMs]]);
-  courier.acknowledged(activation, signal('ack', 3));
-  assert.equal([flight().window, sent()], [3, ['5>4', '6>4']]);
-  assert.is(woken.length, 1, 'it is planned');
-  courier.acknowledged(activation, signal('ack', 3));
-  assert.equal([sent(), record.outboxCount], [[], 3], 'told again it says nothing');
-  courier.acknowledged(activation, signal('ack', 6));
-  assert.equal([activation.flights?.has(partner), record.outboxCount], [false, 0]);
-  courier.acknowledged(activation, { ...signal('ack', 6), from: 'stock/unknown' });
-});
-
-test('Q3: an acknowledgement before one that was dropped has the floor told again', () => {
-  const { courier, activation, outbound, release, sent, flight } = bench({ count: 4 });
-  release();
-  sent();
-  outbound.unacked.splice(1, 1);
-  courier.acknowledged(activation, signal('ack', 1));
-  assert.equal(sent(), ['3>3']);
-  courier.acknowledged(activation, signal('ack', 3));
-  assert.equal(sent(), [], 'the next one was sent behind it');
-  assert.is(flight().transmitted, 4);
-});
-
-test('A6, P8: of the present lineage an acknowledgement beyond it is another’s number; of an earlier one history was lost', async () => {
-  const { courier, activation, record, own, signs } = bench();
-  await own();
-  record.lineage = { ...record.lineage, start: 5 };
-  courier.acknowledged(activation, signal('ack', 3));
-  assert.equal([signs.length, record.outboxCount], [1, 0]);
-  const other = bench();
-  await other.own();
-  other.record.lineage = { ...other.record.lineage, start: 4 };
-  other.courier.acknowledged(other.activation, signal('ack', 3));
-  await other.environment.idle();
-  assert.is(other.record.outboxCount, 2, 'nothing is taken for settled');
-  assert.ok((other.activity.outbound?.session ?? 0) > 5);
-});
-
-test('A6: only a later session than that which is sent overtakes it', async () => {
-  const told = async (
-    session: number,
-    number: number,
-    change: (given: ReturnType<typeof bench>) => void = () => undefined,
-  ) => {
-    const given = bench();
-    await given.own();
-    given.courier.stale(given.activation, signal('stale', number, session));
-    change(given);
-    await given.environment.idle();
-    return given.counts.commits;
-  };
-  assert.is(await told(5, 9), 1);
-  assert.is(await told(5, 6), 1);
-  assert.is(await told(5, 5), 0);
-  assert.is(await told(4, 9), 0);
-  assert.is(await told(5, 9, ({ activation }) => Object.assign(activation, { phase: 'dropped' })), 0);
-  assert.is(await told(5, 9, ({ outbound }) => Object.assign(outbound, { session: 6 })), 0);
-  assert.is(await told(5, 9, ({ activity, outbound }) => Object.assign(activity, { outbound: { ...outbound } })), 0);
-  assert.is(await told(5, 9, ({ record, activity }) => record.activities.set(partner, { ...activity })), 0);
-  const given = bench();
-  given.courier.stale(given.activation, { ...signal('stale', 9), from: 'stock/unknown' });
-  given.activity.outbound = undefined;
-  given.courier.stale(given.activation, signal('stale', 9));
-  await given.environment.idle();
-  assert.is(given.counts.commits, 0);
-});
-
-test('V2: of a type whose sessions are forgotten with each stay it is no news that a partner knows a later one', async () => {
-  const { courier, activation, own, signs, environment, counts } = bench({ options: { durability: 'none' } });
-  await own();
-  courier.stale(activation, signal('stale', 9));
-  await environment.idle();
-  assert.equal([signs, counts.commits], [[], 1]);
-});
-
-// ---- probes
-
-test('Q3: the answer to a probe is heard of the first message of the session that is sent, when it can be of one', () => {
-  const told = (number: number, session = 5, ms = skewMaxMs + 1) => {
-    const { courier, activation, record, environment } = bench({ lifeMs: 0 });
-    environment.setClock(ms);
-    courier.probed(activation, signal('probed', number, session));
-    return [record.dead.size, record.outboxCount];
-  };
-  assert.equal(told(-1), [1, 1]);
-  assert.equal(told(-1, 4), [0, 2]);
-  assert.equal(told(-1, 5, skewMaxMs), [0, 2]);
-  assert.equal(told(-2), [0, 2]);
-  assert.equal(told(1), [0, 1]);
-  assert.equal(told(0), [0, 2]);
-  const { courier, activation, outbound, record, activity } = bench({ lifeMs: 0 });
-  outbound.unacked.splice(0);
-  courier.probed(activation, signal('probed', -1));
-  activity.outbound = undefined;
-  courier.probed(activation, signal('probed', -1));
-  assert.is(record.dead.size, 0);
-});
-
-test('Q3: what expired is said to be in doubt only where its receiver may have forgotten it', () => {
-  const reasonAfter = (ms: number) => {
-    const { courier, activation, record, environment, counts } = bench({ lifeMs: 0 });
-    environment.setClock(ms);
-    courier.probed(activation, signal('probed', -1));
-    assert.is(counts.commits, 1);
-    assert.equal([...(activation.gathering?.sent?.keys() ?? [])].length, 1);
-    const [letter] = record.dead.values();
-    return [letter?.reason, letter?.id, letter?.at === environment.now()];
-  };
-  assert.equal(reasonAfter(doubtMs), ['it expired before its receiver processed it', '1', true]);
-  assert.match(String(reasonAfter(doubtMs + 1)[0]), /in doubt/);
-});
-
-test('M8: only the first message of the session that is sent is given up as too large', () => {
-  const told = (seq: number, session: number) => {
-    const { courier, activation, record } = bench();
-    const envelope = { to: partner, arrival: { session, seq } } as unknown as MessageEnvelope;
-    courier.unsendable(activation, envelope, 5_000);
-    return record.dead.size;
-  };
-  assert.equal([told(1, 5), told(2, 5), told(1, 4)], [1, 0, 0]);
-  const { courier, activation, activity, record } = bench();
-  activity.outbound = undefined;
-  courier.unsendable(activation, { to: partner, arrival: { session: 5, seq: 1 } } as unknown as MessageEnvelope, 5_000);
-  assert.is(record.dead.size, 0);
 });
 
 test.run();

@@ -102,4 +102,40 @@ export const argued: readonly Argued[] = [
     what: ['>= for >', '1 for 0'],
     because: 'it is a date where a search has ended, which began by planning the next one',
   },
+  {
+    file: 'runtime/courier.ts',
+    text: 'if (outbound === undefined || outbound !== flight.stream || floorOf(outbound) < seq) return;',
+    what: ['<= for <'],
+    because: 'its number has left the outbox, so that the floor is never just there',
+  },
+  {
+    file: 'runtime/courier.ts',
+    text: 'if (outbound === undefined) return;',
+    what: ['nothing'],
+    because: 'who calls it has looked; it is said for the compiler',
+  },
+  {
+    file: 'runtime/courier.ts',
+    text: 'else if (flight.retryAt > 0) next = Math.min(next, flight.retryAt);',
+    what: ['1 for 0'],
+    because: 'it is a date or 0, never 1',
+  },
+  {
+    file: 'runtime/courier.ts',
+    text: 'const front = stream === undefined ? 0 : frontOf(stream);',
+    what: ['1 for 0'],
+    because: 'of no stream it is compared with nothing',
+  },
+  {
+    file: 'runtime/courier.ts',
+    text: 'if (activity === undefined || outbound === undefined) return;',
+    what: ['&& for ||', 'nothing'],
+    because: 'who calls it has looked; it is said for the compiler',
+  },
+  {
+    file: 'runtime/courier.ts',
+    text: 'return flight === undefined || flight.buried.length === 0 ? floor : Math.min(floor, ...flight.buried);',
+    what: ['&& for ||'],
+    because: 'what is sent has a flight, and the least of one number is that number',
+  },
 ];

@@ -13,7 +13,7 @@ const touching: Readonly<Record<string, readonly string[]>> = {
   'core/activity.ts': ['activity', 'closing', 'forgetting', 'courier-late', 'courier', 'resting', 'loss'],
   'runtime/forgetting.ts': ['forgetting', 'resting', 'closing', 'residents', 'courier'],
   'runtime/closing.ts': ['closing', 'forgetting', 'courier', 'residents'],
-  'runtime/courier.ts': ['courier-edges', 'courier-late', 'courier', 'closing', 'loss', 'clocks'],
+  'runtime/courier.ts': ['courier-edges', 'courier-told', 'courier-late', 'courier', 'closing', 'loss', 'clocks'],
 };
 
 const parallelMax = 2;
