@@ -4,6 +4,7 @@
  * Each leads a process group of its own, so that what its tests started ends with it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { afterPatience } from './patience.ts';
 import type { Ended } from './verdict.ts';
 
 export interface Command {
@@ -62,11 +63,11 @@ function follow(child: ChildProcess, job: Command): Promise<Ended> {
     let output = '';
     let closing: NodeJS.Timeout | undefined;
     const end = (how: Ended['how'], exitCode: number | null) => {
-      clearTimeout(limit);
+      cancel();
       clearTimeout(closing);
       resolve({ how, exitCode, output });
     };
-    const limit = setTimeout(end, job.limitMs, 'over its time', null);
+    const cancel = afterPatience(job.limitMs, () => end('over its time', null), child.pid);
     const hear = (chunk: string) => {
       output += chunk;
       if (closing !== undefined || job.isComplete?.(output.slice(-1_000)) !== true) return;

@@ -1,6 +1,7 @@
 /** The machine's environment, with what is logged kept for the test, and patience for what real servers do in their own time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Environment, machineEnvironment } from '../../runtime/environment.ts';
+import { afterPatience } from './patience.ts';
 
 interface Line {
   readonly level: string;
@@ -40,9 +41,16 @@ export class Noted {
 
 /** Looks again and again until it is so; what it is, for the error if it never is. */
 export async function comesTrue(what: string, isSo: () => boolean, limitMs = 15_000): Promise<void> {
-  const until = performance.now() + limitMs;
-  while (!isSo()) {
-    if (performance.now() > until) throw new Error(`never came true: ${what}`);
-    await sleep(5);
+  let isLate = false;
+  const cancel = afterPatience(limitMs, () => {
+    isLate = true;
+  });
+  try {
+    while (!isSo()) {
+      if (isLate) throw new Error(`never came true: ${what}`);
+      await sleep(5);
+    }
+  } finally {
+    cancel();
   }
 }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { accepts } from '../../runtime/cli/programs.ts';
+import { afterPatience } from './patience.ts';
 import { pathOf } from './programs.ts';
 
 const readyMs = 15_000;
@@ -57,11 +58,18 @@ export abstract class OwnServer {
         this.#output += text;
       });
     }
-    const until = performance.now() + readyMs;
-    while (!this.#output.includes(this.greeting) || !(await accepts(this.port))) {
-      if (child.exitCode !== null || performance.now() > until)
-        throw new Error(`${this.#program} did not start on port ${this.port}:\n${this.#output}`);
-      await sleep(10);
+    let isLate = false;
+    const cancel = afterPatience(readyMs, () => {
+      isLate = true;
+    });
+    try {
+      while (!this.#output.includes(this.greeting) || !(await accepts(this.port))) {
+        if (child.exitCode !== null || isLate)
+          throw new Error(`${this.#program} did not start on port ${this.port}:\n${this.#output}`);
+        await sleep(10);
+      }
+    } finally {
+      cancel();
     }
   }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../../runtime/cli/programs.ts';
 import { OwnServer } from './own-server.ts';
+import { Patience } from './patience.ts';
 
 const clusterReadyMs = 15_000;
 
@@ -72,10 +73,10 @@ export async function startCluster(more = ''): Promise<RedisServer[]> {
     await server.tell('CLUSTER', 'SET-CONFIG-EPOCH', String(at + 1));
     if (first !== undefined && server !== first) await server.tell('CLUSTER', 'MEET', '127.0.0.1', String(first.port));
   }
-  const until = performance.now() + clusterReadyMs;
+  const patience = new Patience();
   for (const server of servers)
     while (!(await server.tell('CLUSTER', 'INFO')).includes('cluster_state:ok') || !(await knowsAll(server))) {
-      if (performance.now() > until) throw new Error('the servers do not become a cluster');
+      if (patience.passedMs() > clusterReadyMs) throw new Error('the servers do not become a cluster');
       await sleep(50);
     }
   return servers;

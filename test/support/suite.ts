@@ -10,6 +10,7 @@
 import { suite as uvuSuite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type ErrorCode, isSkerryError, type SkerryError } from '../../core/errors.ts';
+import { afterPatience } from './patience.ts';
 
 export { assert };
 
@@ -57,14 +58,14 @@ function hook(inner: { (body: Body): void; each(body: Body): void }): Hook {
  * name it. It is cleared with the test, so it never keeps a finished file alive.
  */
 async function within(timeoutMs: number, name: string, body: Body): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
+  let cancel: () => void = () => undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`'${name}' did not end within ${timeoutMs} ms`)), timeoutMs);
+    cancel = afterPatience(timeoutMs, () => reject(new Error(`'${name}' did not end within ${timeoutMs} ms`)));
   });
   try {
     await Promise.race([body(), late]);
   } finally {
-    clearTimeout(timer);
+    cancel();
   }
 }
 
