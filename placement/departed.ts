@@ -117,11 +117,12 @@ export class Applicants {
     return applicant;
   }
 
-  /** One that wants this name and is there. */
-  heirOf(name: string, time: number): Present | undefined {
+  /** One that wants this name, is there, and may have it. */
+  heirOf(name: string, time: number, isFit = (_: WorkerEntry) => true): Present | undefined {
     const since = time - this.#limits.suspectMs;
     const heirs = [...this.#applicants.values()].filter(
-      ({ entry, answeredAt, announcedAt }) => entry.name === name && answeredAt >= since && announcedAt >= since,
+      ({ entry, answeredAt, announcedAt }) =>
+        entry.name === name && answeredAt >= since && announcedAt >= since && isFit(entry),
     );
     return heirs.at(-1);
   }

@@ -207,7 +207,7 @@ export class PlacementService {
   /** An applicant is there. */
   #applied(id: string, sent: number): void {
     const present = this.#applicants.answered(id, sent, this.#clock.time);
-    if (present === undefined || this.#departed.isForEver(id)) return;
+    if (present === undefined || this.#departed.isForEver(id) || !this.#isUnderstood(present.entry)) return;
     const holder = this.#members.get(this.#names.get(present.entry.name) ?? '');
     if (holder?.entry.isLeaving === true) this.#remove(holder.entry.id, 'never again');
     else if (holder === undefined && this.#hasRoom) this.#admit(present);
@@ -365,7 +365,8 @@ export class PlacementService {
       return;
     }
     const { time } = this.#clock;
-    const heir = this.#applicants.heirOf(member.entry.name, time);
+    // Others may have been let in since it announced itself.
+    const heir = this.#applicants.heirOf(member.entry.name, time, (entry) => this.#isUnderstood(entry));
     this.#members.delete(id);
     this.#names.delete(member.entry.name);
     this.#departed.add(member.entry, heir !== undefined || whether === 'never again', time);

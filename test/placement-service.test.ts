@@ -454,6 +454,21 @@ test('PS7: who does not understand everybody in the view is refused and counted,
   assert.equal(view(), ['a-2', 'b-1', 'c-1']);
 });
 
+test('PS7: of two that come at once and do not understand each other only the first to answer is let in', () => {
+  const { service } = new ServicePlay();
+  const apply = (id: string, version: number, at: number) =>
+    service.announced(entryOf(id, { protocol: { from: version, to: version } }), at, at);
+  const answer = (id: string, at: number) => service.ponged(id, { term: 1, at }, at + 1, at + 1);
+  const ids = (actions: ReturnType<typeof answer>) =>
+    actions.flatMap((action) => (action.kind === 'publish' ? action.view.workers.map(({ id }) => id) : []));
+  for (const [index, id] of ['a-1', 'b-1'].entries()) apply(id, 1 + index, 10);
+  for (const id of ['a-1', 'b-1']) answer(id, 10);
+  // So it is with one that waits for its namesake's end, while somebody comes whom it does not understand.
+  for (const [index, id] of ['c-1', 'a-2'].entries()) apply(id, 1 + index, 20);
+  for (const id of ['c-1', 'a-2']) answer(id, 20);
+  assert.equal([ids(service.tick(110)), ids(service.pingAbsent('a-1', 120))], [['a-1', 'c-1'], ['c-1']]);
+});
+
 const small: Partial<PlacementLimits> = { workerCountMax: 3, rememberedCountMax: 2 };
 
 test('PS1, PS4: an answer to a ping that comes when the name is another one’s by now does not bring its sender back', () => {

@@ -72,4 +72,20 @@ export const wireMutants: readonly Mutant[] = [
     find: '&& this.#isUnderstood(entry)',
     replace: '',
   },
+  {
+    file: 'placement/service.ts',
+    tests: ['placement-service'],
+    name: 'who is not understood any more when it answers is let in',
+    promise: 'PS7',
+    find: ' || !this.#isUnderstood(present.entry)',
+    replace: '',
+  },
+  {
+    file: 'placement/departed.ts',
+    tests: ['placement-service'],
+    name: 'who is not understood inherits a name',
+    promise: 'PS7',
+    find: ' && isFit(entry)',
+    replace: '',
+  },
 ];
