@@ -19,6 +19,14 @@ const labelPattern = /^[A-Za-z0-9._=:/-]+$/;
 /** For people: any printable ASCII. */
 const versionPattern = /^[\x20-\x7e]*$/;
 
+export function isWorkerName(text: string): boolean {
+  return namePattern.test(text);
+}
+
+export function isWorkerId(text: string): boolean {
+  return idPattern.test(text);
+}
+
 /** Whether what came from outside is a worker's entry within the limits. */
 export function isSoundEntry(entry: WorkerEntry, limits: PlacementLimits): boolean {
   const lengthMax = limits.workerNameLengthMax;

@@ -144,7 +144,7 @@ function entryOf(options: ServeOptions, environment: Environment): WorkerEntry {
   const { name, weight, labels, version } = entry;
   throw new SkerryError(
     'invalid-definition',
-    `A worker's name is up to ${limits.workerNameLengthMax} letters, digits, _ and -, its labels and version also . and +, its weight a whole number from 1 to ${weightMax}; this one has ${JSON.stringify({ name, weight, labels, version })}, and ${entry.types.length} types of at most ${limits.hostedTypeCountMax}`,
+    `A worker's name is up to ${limits.workerNameLengthMax} letters, digits, ., _ and -, its labels also =, : and /, its version any printable ASCII, its weight a whole number from 1 to ${weightMax}; this one has ${JSON.stringify({ name, weight, labels, version })}, and ${entry.types.length} types of at most ${limits.hostedTypeCountMax}`,
   );
 }
 

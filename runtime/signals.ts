@@ -7,6 +7,7 @@
  *
  * Longer than 400 lines because what a signal is, how it is written and how it is read stand side by side.
  */
+import { isWorkerId, isWorkerName } from '../placement/announcement.ts';
 import { weightMax } from '../placement/rendezvous.ts';
 import type { PingMark } from '../placement/service.ts';
 import { type HostedType, type Pin, protocolOf, type View, type WorkerEntry } from '../placement/view.ts';
@@ -227,7 +228,7 @@ function readSignal(kind: SignalKind, row: Row): Signal {
     case 'echo':
       return { kind, number: row.count() };
     case 'doubt':
-      return { kind, id: readName(row), number: row.count() };
+      return { kind, id: readId(row), number: row.count() };
     case 'present':
       return { kind, number: row.count(), term: row.count(), sent: readStamp(row) };
     case 'pinned':
@@ -342,19 +343,25 @@ function entryRow(entry: WorkerEntry): unknown[] {
   return [name, id, weight, labels, hosted, version, isLeaving, from, to];
 }
 
-/** Names and ids become parts of subjects, and are shown. */
-const namePattern = /^[A-Za-z0-9][\w-]{0,127}$/;
+/** Names and ids are shown, and ids become parts of subjects. How long they may be is for who lets workers in; here they are short. */
+const nameLengthMax = 128;
 
 function readName(row: Row): string {
   const name = row.string();
-  if (!namePattern.test(name)) throw new Error('not a name of a worker');
+  if (name.length > nameLengthMax || !isWorkerName(name)) throw new Error('not a name of a worker');
   return name;
+}
+
+function readId(row: Row): string {
+  const id = row.string();
+  if (id.length > nameLengthMax || !isWorkerId(id)) throw new Error('not an id of a worker');
+  return id;
 }
 
 function readEntry(row: Row): WorkerEntry {
   const entry: WorkerEntry = {
     name: readName(row),
-    id: readName(row),
+    id: readId(row),
     weight: row.number(),
     labels: readTexts(row),
     types: row.rows().map((type): HostedType => ({ type: type.string(), labels: readTexts(type) })),

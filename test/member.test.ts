@@ -305,6 +305,15 @@ test('PS7: a worker announces what it speaks, and says once why it is kept out b
     assert.equal(said(), [{ worker: 'a', protocol: `${protocol.from} to ${protocol.to}`, other: 'z', theirs }]);
   }));
 
+test('AN1: a worker joins by every name that it may be given', () =>
+  withWorkers({ names: ['-b', '_a', 'host.local'] }, async ({ workers }) => {
+    for (const { view } of workers.values())
+      assert.equal(
+        view.workers.map(({ name }) => name),
+        ['-b', '_a', 'host.local'],
+      );
+  }));
+
 test('connect says which cluster nobody answers for, and closes', () =>
   withWorkers({ names: ['a'] }, async ({ hand, transport }) => {
     await rejects(
