@@ -31,8 +31,9 @@ export interface Coming {
   askedAt: number;
   isClaiming: boolean;
   released: Memory | undefined;
-  /** When its claim began; undefined: it is not claimed yet. */
+  /** When its claim began, and what it gave; undefined: it is not claimed yet. */
   claimedAt: Moment | undefined;
+  epoch: Epoch | undefined;
   readonly waiting: { readonly envelope: Forwarded; readonly hops: number }[];
 }
 

@@ -95,9 +95,9 @@ export class Fetching {
     return this.#fetches.has(partition);
   }
 
-  /** Whether somebody has not heard what became of what it gave: without that it would take this worker's end for a crash. */
+  /** Whether somebody has not heard what became of what it gave, or may give: without that it would take this worker's end for a crash. */
   get isOwing(): boolean {
-    return this.#said.size > 0;
+    return this.#said.size > 0 || this.#fetches.size > 0;
   }
 
   close(): void {

@@ -216,7 +216,7 @@ export class Member {
     this.#host.leaving();
     const until = environment.steady() + leaveMs;
     this.#sayThere();
-    while (!this.#isStopped && (this.#hasHeirs || this.tenancy.fetching.isOwing) && environment.steady() < until)
+    while (!this.#isStopped && (this.#hasHeirs || this.tenancy.isOwing) && environment.steady() < until)
       await new Promise<void>((resolve) => void environment.after(5, resolve));
     if (this.#isStopped) return;
     if (this.worker.partitions.length > 0) await this.worker.drain().then(() => this.worker.letGo());
@@ -348,7 +348,7 @@ export class Member {
       this.#signal(this.#parts.subjects.control(signal.id), { kind: 'view', view, sent: 0 });
       return;
     }
-    if (signal.kind === 'fetch') this.tenancy.giving.fetched(signal);
+    if (signal.kind === 'fetch') this.tenancy.asked(signal);
     else this.tenancy.giving.asked(signal);
   }
 

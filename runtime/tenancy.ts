@@ -34,7 +34,7 @@ import type { Forwarded } from './handover.ts';
 import { sizeOf } from './mailbox.ts';
 import { Pace } from './pace.ts';
 import type { Signal } from './signals.ts';
-import type { Claim, Partition, Store } from './store.ts';
+import type { Claim, Epoch, Partition, Store } from './store.ts';
 import type { Worker } from './worker.ts';
 
 export interface TenancyParts {
@@ -64,6 +64,8 @@ const keptAskMs = 500;
 const patienceMs = 2_000;
 /** So long it takes, at most, until something comes that need not be waited for at the other end, ms. */
 const graceMs = 500;
+/** Whoever has lost a partition to a claim that nobody uses finds that out, and claims it again, within this, ms. */
+const unusedMs = 10_000;
 
 export class Tenancy {
   readonly #parts: TenancyParts;
@@ -83,6 +85,10 @@ export class Tenancy {
   #isApart = false;
   #askCount = 0;
   #resting = new Set<Partition>();
+  /** Claims by which nothing runs here, and until when somebody is expected to claim after them. */
+  readonly #unused = new Map<Partition, { readonly epoch: Epoch; readonly until: number }>();
+  /** By id, workers of the views since something began to come. */
+  readonly #names = new Map<string, string>();
   movedCount = 0;
 
   constructor(parts: TenancyParts) {
@@ -108,6 +114,30 @@ export class Tenancy {
     return [...this.#coming.keys()];
   }
 
+  /**
+   * Whether others may still ask what became of a claim of this worker: once it is gone they would take it for the last one that ran
+   * what is only in memory (CA2).
+   */
+  get isOwing(): boolean {
+    if (this.fetching.isOwing) return true;
+    this.#sweep();
+    if (this.#others.length === 0 || !this.#parts.worker().hostsVolatile) return false;
+    return this.#unused.size > 0 || [...this.#coming.values()].some((coming) => this.#isAtStore(coming));
+  }
+
+  #sweep(): void {
+    const now = this.#parts.environment.steady();
+    for (const [partition, { until }] of this.#unused) if (until <= now) this.#unused.delete(partition);
+    if (this.#coming.size === 0) this.#names.clear();
+  }
+
+  /** Somebody asks by claims of its own. */
+  asked(signal: Extract<Signal, { kind: 'fetch' }>): void {
+    for (const [index, partition] of signal.partitions.entries())
+      if ((this.#unused.get(partition)?.epoch ?? 0) < (signal.epochs[index] ?? 0)) this.#unused.delete(partition);
+    this.giving.fetched(signal);
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#coming.clear();
@@ -120,6 +150,8 @@ export class Tenancy {
   follow(placement: Placement, regrouped: readonly Partition[] | 'all' = []): void {
     if (this.#isClosed) return;
     this.#placement = placement;
+    this.#sweep();
+    for (const { id, name } of placement.view.workers) this.#names.set(id, name);
     if (!placement.view.workers.some(({ id }) => id === this.#parts.id)) this.#parts.worker().forsake();
     for (const coming of [...this.#coming.values()])
       if (!this.#isMine(coming.partition) && !this.#isAtStore(coming)) this.#abandon(coming);
@@ -174,6 +206,7 @@ export class Tenancy {
         isClaiming: false,
         released: undefined,
         claimedAt: undefined,
+        epoch: undefined,
         waiting: [],
       });
     }
@@ -190,8 +223,10 @@ export class Tenancy {
 
   /** It belongs to somebody else now: so does what waited for it. */
   #abandon(coming: Coming): void {
-    this.#coming.delete(coming.partition);
-    this.fetching.abandon(coming.partition);
+    const { partition, epoch } = coming;
+    this.#coming.delete(partition);
+    this.fetching.abandon(partition);
+    if (epoch !== undefined) this.#unused.set(partition, { epoch, until: this.#parts.environment.steady() + unusedMs });
     this.#sendOn(coming);
     this.#pace.end(coming);
   }
@@ -353,7 +388,11 @@ export class Tenancy {
       return;
     }
     if (this.#isClosed) return;
-    for (const coming of claimed) coming.claimedAt = startedAt;
+    const epochs = new Map(claims.map(({ partition, epoch }) => [partition, epoch]));
+    for (const coming of claimed) {
+      coming.claimedAt = startedAt;
+      coming.epoch = epochs.get(coming.partition);
+    }
     const mine = claims.filter(({ partition }) => this.#isMine(partition));
     for (const coming of claimed) if (!this.#isMine(coming.partition)) this.#abandon(coming);
     if (mine.length > 0) this.fetching.begin(mine, (partition) => (this.#coming.get(partition)?.asked.size ?? 0) > 0);
@@ -381,10 +420,13 @@ export class Tenancy {
     if (coming?.claimedAt === undefined) return;
     const { released, waiting, claimedAt } = coming;
     this.#coming.delete(partition);
+    this.#unused.delete(partition);
     this.#letGo(waiting);
     this.movedCount += 1;
     const warm = released !== undefined && isAsReleased(claim, released) ? released.warm : [];
+    // Who has answered and left since has kept nothing back.
     const names = new Set(this.#placement?.view.workers.map(({ name }) => name));
+    for (const one of answered) names.add(this.#names.get(one) ?? '');
     const heard = { ids: new Set([...answered, id]), names };
     const left = worker().take(claim, claimedAt, { warm, offers, heard, released: released?.epoch });
     this.fetching.boarded(fetched, left);

@@ -10,6 +10,7 @@ import { SkerryError } from '../core/errors.ts';
 import { command } from '../core/operation.ts';
 import { pinnedPartition } from '../placement/placement.ts';
 import type { Environment } from '../runtime/environment.ts';
+import { serve } from '../runtime/serve.ts';
 import { decodeSignal, encodeSignal, type Signal } from '../runtime/signals.ts';
 import { StoreAway } from '../runtime/store.ts';
 import { Subjects } from '../runtime/subjects.ts';
@@ -382,6 +383,57 @@ test('FE2, MB2: what became of images is said until it was heard, also by a work
       [workerOf(given, 'a').carriage.count, workerOf(given, 'a').has(pinnedPartition(`tally/${key}`, 16))],
       [0, true],
     );
+  }));
+
+test('CA1, MB2: a worker that leaves while it fetches its first partitions takes nothing along: what it was given is free again', () =>
+  withWorkers({ names: ['a', 'c'], limits, behaviours: volatiles }, async (given) => {
+    const { hand, tally, during, workers, transport, gate } = given;
+    await during(Promise.all(keys.map((key) => tally(key).add(7))));
+    // One of those that are asked takes its time: by then the other one has given what it had.
+    tap(given, ({ kind }, to) => kind !== 'fetch' || to !== idOf(given, 'c'));
+    const b = await serve({ name: 'b', behaviours: volatiles, transport, store: gate, environment: hand, limits });
+    const carried = () => workerOf(given, 'a').carriage.count;
+    for (let ms = 0; ms < 3_000 && carried() === 0; ms += 10) await hand.advance(10);
+    assert.ok(carried() > 0 && b.member.worker.partitions.length === 0);
+    await during(b.close());
+    await hand.advance(5_000);
+    assert.equal(
+      [...workers.values()].map(({ member }) => member.worker.carriage.count),
+      [0, 0],
+    );
+    assert.equal(
+      await during(Promise.all(keys.map((key) => tally(key).count()))),
+      keys.map(() => 7),
+    );
+  }));
+
+test('CA1, MB2: a worker that leaves while its claim is under way takes nothing along, also if the claim comes last', () =>
+  withWorkers({ names: ['a', 'c'], behaviours: volatiles }, async (given) => {
+    const { hand, tally, during, transport, gate } = given;
+    await during(Promise.all(keys.map((key) => tally(key).add(7))));
+    const claim = gate.claim.bind(gate);
+    let open: () => void = () => undefined;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    let asked = 0;
+    gate.claim = async (partitions, owner) => {
+      if (owner === 'b') asked += 1;
+      if (owner === 'b') await opened;
+      return claim(partitions, owner);
+    };
+    const b = await serve({ name: 'b', behaviours: volatiles, transport, store: gate, environment: hand });
+    for (let ms = 0; ms < 3_000 && asked === 0; ms += 10) await hand.advance(10);
+    assert.is(asked, 1);
+    const leaving = watch(b.close());
+    await hand.advance(1_000);
+    const counts = () => during(Promise.all(keys.map((key) => tally(key).count())));
+    const all = keys.map(() => 7);
+    assert.equal(await counts(), all);
+    open();
+    await hand.advance(12_000);
+    assert.ok(leaving.isSettled);
+    assert.equal(await counts(), all);
   }));
 
 for (const durability of ['none', { intervalMs: 300 }] as const)

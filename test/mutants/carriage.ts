@@ -3,6 +3,22 @@ import type { Mutant } from './list.ts';
 
 export const carriageMutants: readonly Mutant[] = [
   {
+    name: 'who leaves does not wait for what it fetches',
+    promise: 'CA1',
+    file: 'runtime/fetching.ts',
+    find: 'return this.#said.size > 0 || this.#fetches.size > 0;',
+    replace: 'return this.#said.size > 0;',
+    tests: ['volatile'],
+  },
+  {
+    name: 'who leaves does not wait for others to claim after it',
+    promise: 'CA1',
+    file: 'runtime/tenancy.ts',
+    find: 'return this.#unused.size > 0 || [...this.#coming.values()].some((coming) => this.#isAtStore(coming));',
+    replace: 'return false;',
+    tests: ['volatile'],
+  },
+  {
     name: 'an image is used that was given to who is gone',
     promise: 'CA2',
     file: 'runtime/carriage.ts',
@@ -150,7 +166,7 @@ export const carriageMutants: readonly Mutant[] = [
     name: 'a worker leaves before it was heard what became of images',
     promise: 'MB2',
     file: 'runtime/member.ts',
-    find: ' || this.tenancy.fetching.isOwing',
+    find: ' || this.tenancy.isOwing',
     replace: '',
     tests: ['volatile'],
   },
