@@ -63,7 +63,9 @@ export const textOrTexts = mustBe(
   (value) => typeof value === 'string' || (Array.isArray(value) && value.every((one) => typeof one === 'string')),
 );
 export const finite = mustBe('a finite number', (value) => Number.isFinite(value));
-export const share = mustBe('a number of at least 0', (value) => typeof value === 'number' && value >= 0);
+export const atLeast = (least: number): Check =>
+  mustBe(`a number of at least ${least}`, (value) => typeof value === 'number' && value >= least);
+export const share = atLeast(0);
 export const duration: Check = (value) => durationProblem(value);
 
 /** A whole number from `least` on. */

@@ -75,6 +75,8 @@ const askMs = 200;
 export async function connect(options: ConnectOptions): Promise<RemoteCluster> {
   checkOptions('connect()', options, connectOptions);
   checkLimits(options.limits ?? {});
+  checkedCluster(options.cluster ?? 'main');
+  checkedIdentity(options.identity ?? '');
   const environment = options.environment ?? machineEnvironment(standardLog());
   const { timeoutMs = 10_000 } = options;
   const startedAt = environment.steady();

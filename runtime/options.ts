@@ -7,7 +7,16 @@ import { type Behaviour, isBehaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type GivenLimits, limitsOf } from '../core/limits.ts';
 import { isIdentity } from '../core/message.ts';
-import { anything, checkOptions, described, duration, share, withFunctions } from '../core/options.ts';
+import {
+  anything,
+  atLeast,
+  type Check,
+  checkOptions,
+  described,
+  duration,
+  share,
+  withFunctions,
+} from '../core/options.ts';
 import type { HostedType } from '../placement/view.ts';
 
 export const clock = withFunctions('an environment', 'now', 'steady', 'after', 'soon', 'random', 'newId');
@@ -18,8 +27,19 @@ export function hostedTypes(behaviours: readonly Behaviour[]): HostedType[] {
   return behaviours.map(({ contract, labels }) => ({ type: contract.type, labels }));
 }
 
+/** Part of what addresses, names and stored values are. */
+const fixedLimits: ReadonlySet<string> = new Set(['keyBytesMax', 'identityBytesMax', 'nameLengthMax', 'depthMax']);
+/** With none of these nothing would ever be written. */
+const neededLimits: ReadonlySet<string> = new Set(['groupCountMax', 'groupBytesMax']);
+
+function limitCheck(name: string, value: unknown): Check {
+  if (fixedLimits.has(name)) return (given) => (given === value ? undefined : `cannot be changed: it is ${value}`);
+  if (neededLimits.has(name)) return atLeast(1);
+  return /Ms(?:Max)?$/.test(name) ? duration : share;
+}
+
 const limitTable = Object.fromEntries(
-  Object.keys(defaultLimits).map((name) => [name, /Ms(?:Max)?$/.test(name) ? duration : share]),
+  Object.entries(defaultLimits).map(([name, value]) => [name, limitCheck(name, value)]),
 );
 
 export function checkLimits(limits: GivenLimits): void {

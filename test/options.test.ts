@@ -171,6 +171,24 @@ test('C24: every public function refuses options that it does not have, and what
     assert.match(await refusalOf(act), message);
 });
 
+test('limits that cannot be changed, or without which nothing is written, are refused', async () => {
+  for (const [limits, message] of [
+    [{ keyBytesMax: 5_000 }, /'keyBytesMax' of limits cannot be changed: it is 512/],
+    [{ depthMax: 1_000 }, /'depthMax' of limits cannot be changed/],
+    [{ groupCountMax: 0 }, /'groupCountMax' of limits must be a number of at least 1, not 0/],
+    [{ groupBytesMax: 0 }, /'groupBytesMax' of limits must be a number of at least 1/],
+  ] as const)
+    assert.match(await reasonOf(embed({ behaviours: [thing], store: 'memory', limits })), message);
+  const { keyBytesMax } = defaultLimits;
+  await (await embed({ behaviours: [thing], store: 'memory', limits: { keyBytesMax } })).close();
+});
+
+test('connect refuses a name or an identity that cannot be one before it waits for anything', async () => {
+  const nats = 'nats://127.0.0.1:1';
+  assert.match(await reasonOf(connect({ nats, timeoutMs: 0, cluster: 'a.b' })), /'a.b' is no cluster's name/);
+  assert.match(await reasonOf(connect({ nats, timeoutMs: 0, identity: '\ud800' })), /An identity is well-formed/);
+});
+
 test('C24: a value of a wrong type is refused by its name, and no text is shown that may be a password', async () => {
   for (const [act, message] of [
     [
