@@ -25,7 +25,7 @@
  */
 import { SkerryError } from './errors.ts';
 import type { Limits } from './limits.ts';
-import { isEntityPartner, type PartnerId } from './message.ts';
+import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 
 /** An answer that a client may still ask for again. */
 export interface KeptAnswer {
@@ -164,25 +164,30 @@ export function excess({ expires, keepMs }: Arrival, now: number, { lifeMsMax }:
   );
 }
 
+/** What counts of the receiver's side: a key whose life is over is free, though nobody has looked since. */
+export function known({ partner, inbound }: Activity, now: number, limits: Limits): Inbound | undefined {
+  return isKeyPartner(partner) && mayForget(inbound, now, limits) ? undefined : inbound;
+}
+
 /** Remember that an arrival was processed; in the same commit as its turn. */
 export function accept(activity: Activity, arrival: Arrival, now: number, limits: Limits): Inbound {
   // Only entities ask later what became of a message.
   const doubtMs = isEntityPartner(activity.partner) ? limits.doubtMs : 0;
   const keepUntil = Math.max(arrival.expires + doubtMs, now + arrival.keepMs) + limits.skewMaxMs;
-  const known = activity.inbound;
-  if (known === undefined || arrival.session > known.session) {
+  const before = known(activity, now, limits);
+  if (before === undefined || arrival.session > before.session) {
     // Copies of the smaller session are refused as stale only while this record lives, so it takes over their date too.
-    const keep = Math.max(known?.keepUntil ?? 0, keepUntil);
+    const keep = Math.max(before?.keepUntil ?? 0, keepUntil);
     activity.inbound = { session: arrival.session, through: arrival.seq, keepUntil: keep, closedAt: 0, answers: [] };
     return activity.inbound;
   }
-  known.through = arrival.seq;
-  known.keepUntil = Math.max(known.keepUntil, keepUntil);
+  before.through = arrival.seq;
+  before.keepUntil = Math.max(before.keepUntil, keepUntil);
   // They are in order of their numbers, mostly of their ends too, and looking at all of them each time is much for a client
   // with hundreds under way.
-  const [first] = known.answers;
-  if (first !== undefined && (first.seq < arrival.floor || first.until < now)) dropAnswers(known, arrival.floor, now);
-  return known;
+  const [first] = before.answers;
+  if (first !== undefined && (first.seq < arrival.floor || first.until < now)) dropAnswers(before, arrival.floor, now);
+  return before;
 }
 
 /** Let go of answers that their client has (below its floor) or can no longer ask for. */

@@ -14,8 +14,8 @@
  * - N4 A call under an idempotency key is answered with the answer to its own request only; another one, and one that
  *   cannot be run, are turned away with nothing done and nothing remembered.
  */
-import { excess, judge, keepsTooMuch, keptAnswer, mayForget } from '../core/activity.ts';
-import { isEntityPartner, isKeyPartner, type PartnerId } from '../core/message.ts';
+import { excess, judge, keepsTooMuch, keptAnswer, known } from '../core/activity.ts';
+import { isEntityPartner, type PartnerId } from '../core/message.ts';
 import { isUnread } from '../core/record.ts';
 import type { Request } from '../core/request.ts';
 import { failedRow, type TurnResult } from '../core/turn.ts';
@@ -103,10 +103,7 @@ export class Turns {
     if (this.#isUnread(activation, from, envelope)) return;
     const activity = activation.entity.activities.get(from);
     const now = this.#parts.environment.now();
-    // A key whose life is over is free, though nobody has looked since.
-    if (activity !== undefined && isKeyPartner(from) && mayForget(activity.inbound, now, this.#parts.limits))
-      activity.inbound = undefined;
-    const inbound = activity?.inbound;
+    const inbound = activity && known(activity, now, this.#parts.limits);
     const isAgain = activation.retries?.get(from)?.item === envelope;
     // It has arrived in time: here, and nowhere else, only its expiry counts from then on.
     const judged = isAgain ? { ...arrival, sent: arrival.expires } : arrival;

@@ -20,6 +20,7 @@ import {
   keepAnswer,
   keepsTooMuch,
   keptAnswer,
+  known,
   lineageOf,
   lineageOfStay,
   mayClose,
@@ -182,6 +183,21 @@ test('A2, A3: of a closed session no copy is accepted after its record is gone, 
           while (!mayForget(record, now + forgetting, limits)) now += 1;
           assert.is(judge(undefined, copy, now + judging, limits), 'expired');
         }
+});
+
+test('A3, TY2: a key whose life is over is free, and what was remembered of it stays until something else is written', () => {
+  const over = inboundOf({ through: 1, keepUntil: 1_000, answers: [] });
+  for (const partner of ['#ada.k', '@ada.c', 'stock/1']) {
+    const activity = { ...newActivity(partner), inbound: over };
+    assert.is(known(activity, 1_000, limits), over);
+    assert.is(known(activity, 1_001, limits), partner === '#ada.k' ? undefined : over, partner);
+    assert.is(activity.inbound, over, 'looking changes nothing: what is in memory is what is stored');
+  }
+  const activity = { ...newActivity('#ada.k'), inbound: over };
+  const anew = accept(activity, arrivalOf({ expires: 2_000 }), 1_500, limits);
+  assert.is.not(anew, over);
+  assert.equal([activity.inbound, over.through], [anew, 1]);
+  assert.equal([anew.through, anew.keepUntil], [1, 2_010]);
 });
 
 test('A3: an activity is over only when both streams and the application have let go of it', () => {
