@@ -67,6 +67,7 @@ export class Chaos {
   #tick(): void {
     if (!this.#isOn) return;
     const { cluster, chance } = this.#parts;
+    cluster.checkHeld();
     const acts: readonly (readonly [keyof FaultRates, string, Act])[] = [
       ['pause', 'worker paused', (one) => this.#pause(one, this.#longMs())],
       ['cut', 'worker cut off', (one) => this.#cut(one.node, this.#longMs())],

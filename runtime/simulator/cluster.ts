@@ -171,6 +171,27 @@ export class SimulatedCluster {
     return undefined;
   }
 
+  /** What workers hold is bounded at any time, also while they or their stores hang (P12). */
+  checkHeld(): void {
+    const { workerQueueCountMax, workerQueueBytesMax } = this.#parts.limits;
+    for (const { node, member } of this.#workers) {
+      const { messages, queries, bytes } = member.worker.held;
+      // Queries and the answers of what was taken have a share of their own above that of messages.
+      if (messages > workerQueueCountMax || queries > workerQueueCountMax || bytes > 2 * workerQueueBytesMax)
+        this.#parts.watch.violate('P12', `${node.name} holds ${JSON.stringify(member.worker.held)}`);
+    }
+  }
+
+  /** Nothing is held any more once nothing happens: what was counted in was counted out (HD1). */
+  checkReleased(): void {
+    for (const { node, member } of this.#workers) {
+      const { waiting, bytes, ...others } = member.worker.held;
+      // An entity may be about to be woken in this very moment.
+      const isLeft = Object.values(others).some((count) => count !== 0) || (waiting === 0 && bytes !== 0);
+      if (isLeft) this.#parts.watch.violate('HD1', `${node.name} still holds ${JSON.stringify(member.worker.held)}`);
+    }
+  }
+
   // ---- nodes
 
   #clockOf(name: string): Clock {

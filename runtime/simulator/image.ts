@@ -9,7 +9,7 @@ import type { Address, PartnerId } from '../../core/message.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { DeadLetter, EntityRecord } from '../../core/record.ts';
 import { partitionOf } from '../../placement/hash.ts';
-import { decode, Row } from '../codec.ts';
+import { decode, Row, rowOf } from '../codec.ts';
 import { decodeActivity, readDead, restoreStored } from '../restoring.ts';
 import type { Commit, Epoch, Loaded, Partition } from '../store.ts';
 
@@ -63,6 +63,8 @@ export class Image {
   /** By entity, client, session and number: the answer that was stored first. */
   // Spelled out: a compiler before 5.7 does not read what is inferred of it.
   readonly answers: Map<string, Uint8Array> = new Map();
+  /** Of those, until when they were to be remembered. */
+  readonly #keptUntil = new Map<string, number>();
   /** By entity and id: effects that a durable turn asked for. */
   readonly everAsked = new Set<string>();
   readonly #sessions = new Map<string, number>();
@@ -176,17 +178,22 @@ export class Image {
   }
 
   /** From here what the commit says is history. */
-  #remember({ commit: { address }, activities, sent }: Change): void {
+  #remember({ commit: { address, head }, activities, sent }: Change): void {
     for (const { to, session, message } of sent)
       this.everSent.set(this.messageKey(address, to, session, message.seq), message);
     for (const [partner, activity] of activities) {
       if (activity?.outbound?.isClosing === true)
         this.everClosing.add(`${address}\n${partner}\n${activity.outbound.session}`);
-      if (activity?.inbound !== undefined) this.#rememberInbound(address, partner, activity.inbound);
+      if (activity?.inbound !== undefined) this.#rememberInbound(address, partner, activity.inbound, head);
     }
   }
 
-  #rememberInbound(address: Address, partner: PartnerId, inbound: NonNullable<Activity['inbound']>): void {
+  #rememberInbound(
+    address: Address,
+    partner: PartnerId,
+    inbound: NonNullable<Activity['inbound']>,
+    head: Uint8Array,
+  ): void {
     const key = this.pairKey(address, partner);
     const known = this.processed.get(key);
     const { session, through } = inbound;
@@ -198,7 +205,10 @@ export class Image {
     if (isEntityPartner(partner)) return;
     for (const { seq, bytes } of inbound.answers) {
       const answer = this.messageKey(partner, address, session, seq);
-      if (!this.answers.has(answer)) this.answers.set(answer, bytes);
+      // Under a key whose life is over the same message is another request.
+      const isOver = partner.startsWith('#') && timeOf(head) > (this.#keptUntil.get(answer) ?? Number.MAX_VALUE);
+      if (isOver || !this.answers.has(answer)) this.answers.set(answer, bytes);
+      this.#keptUntil.set(answer, inbound.keepUntil);
     }
   }
 
@@ -254,4 +264,12 @@ function readOutbox(bytes: Uint8Array | null | undefined): { partner: PartnerId;
   const row = new Row(decode(bytes));
   const partner = row.string();
   return { partner, message: { seq: row.number(), expires: row.number(), content: row.content() } };
+}
+
+/** When the turn was that wrote it. */
+function timeOf(head: Uint8Array): number {
+  const row = rowOf(head);
+  row.number();
+  row.number();
+  return row.storedDate();
 }

@@ -357,6 +357,7 @@ class Run {
         this.#watch.violate('bug', `${Math.round(perSecond)} events a second though nothing happens any more`);
     }
     if (!this.#isBroken) this.#watch.checkLosses();
+    if (!this.#isBroken) this.#cluster.checkReleased();
     if (!this.#isBroken) scenario.finally?.(this.#stage);
   }
 

@@ -26,13 +26,13 @@ export const argued: readonly Argued[] = [
   },
   {
     file: 'core/activity.ts',
-    text: 'const keep = Math.max(known?.keepUntil ?? 0, keepUntil);',
+    text: 'const keep = Math.max(before?.keepUntil ?? 0, keepUntil);',
     what: ['1 for 0'],
     because: 'every date is later than both',
   },
   {
     file: 'core/activity.ts',
-    text: 'if (first !== undefined && (first.seq < arrival.floor || first.until < now)) dropAnswers(known, arrival.floor, now);',
+    text: 'if (first !== undefined && (first.seq < arrival.floor || first.until < now)) dropAnswers(before, arrival.floor, now);',
     what: ['<= for <'],
     because: 'it only says when to look: what is dropped is decided there',
   },

@@ -81,7 +81,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a later session does not take over the date of the earlier one',
     promise: 'P4',
     file: 'core/activity.ts',
-    find: 'const keep = Math.max(known?.keepUntil ?? 0, keepUntil);',
+    find: 'const keep = Math.max(before?.keepUntil ?? 0, keepUntil);',
     replace: 'const keep = keepUntil;',
     tests: ['activity'],
   },

@@ -1,4 +1,4 @@
-/** Mutants of stores and of bounds: what a loss is noticed by, and how much is held. */
+/** Mutants of stores and of bounds: what a loss is noticed by, how much is held; and of what clients are promised. */
 import type { Mutant } from './list.ts';
 
 const witness = { file: 'runtime/stores/lmdb-witness.ts', tests: ['witness'] } as const;
@@ -104,5 +104,30 @@ export const storeMutants: readonly Mutant[] = [
     find: 'if (made !== undefined || isNew) await syncFolders(folder, made ?? file);',
     replace: 'void syncFolders;\n    void made;\n    void isNew;',
     tests: ['stores'],
+  },
+  {
+    name: 'calls of a client are run as they come (simulator)',
+    promise: 'P6',
+    file: 'runtime/turns.ts',
+    find: "      case 'ahead':\n        return this.#hold(activation, envelope);",
+    replace:
+      "      case 'ahead':\n        return isEntityPartner(from) ? this.#hold(activation, envelope) : this.#next(activation, envelope);",
+    tests: [],
+  },
+  {
+    name: 'a key lives as long as its call (simulator)',
+    promise: 'P4',
+    file: 'core/activity.ts',
+    find: 'Math.max(arrival.expires + doubtMs, now + arrival.keepMs) + limits.skewMaxMs',
+    replace: 'arrival.expires + doubtMs + limits.skewMaxMs',
+    tests: [],
+  },
+  {
+    name: 'what waits for its turn is never counted out (simulator)',
+    promise: 'HD1',
+    file: 'runtime/pump.ts',
+    find: '    all.aheadCount -= aheadCount;\n',
+    replace: '    void aheadCount;\n',
+    tests: [],
   },
 ];

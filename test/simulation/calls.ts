@@ -1,4 +1,4 @@
-/** What clients asked, what they were told, and whether that was honest (P4, P5, P9). */
+/** What clients asked, what they were told, and whether that was honest (P4, P5, P6, P9). */
 import { isSkerryError, type SkerryError } from '../../core/errors.ts';
 import type { Stage } from '../../runtime/testing.ts';
 
@@ -78,6 +78,27 @@ export class Calls {
       stored === undefined ? 0 : (this.#stage.image.decoded(stored).state.value as { turns: number }).turns;
     if (seen.turns > durable) this.#stage.violate('P2', `${address} shows turn ${seen.turns}, stored is ${durable}`);
     this.#tell(address, seen);
+  }
+
+  /**
+   * At the end: what one client asked of one entity was processed in the order in which it asked, as far as it was told so. Names of
+   * calls begin with the client's and a dash; those under a key, which several share, stand for themselves.
+   */
+  checkOrder(): void {
+    if (this.#stage.lossCount() > 0) return;
+    const last = new Map<string, { readonly turns: number; readonly id: string }>();
+    for (const { address, id, outcome, output } of this.all) {
+      const turns = (output as { turns?: number } | undefined)?.turns;
+      if (outcome !== 'done' || turns === undefined || !/^c\d-\d/.test(id)) continue;
+      const pair = `${id.slice(0, id.indexOf('-'))} ${address}`;
+      const before = last.get(pair);
+      if (before !== undefined && turns <= before.turns)
+        this.#stage.violate(
+          'P6',
+          `${address} ran call ${id} in turn ${turns}, and ${before.id}, asked before, in turn ${before.turns}`,
+        );
+      last.set(pair, { turns, id });
+    }
   }
 
   /** At the end: how often each id was applied, by what its callers were told. */

@@ -48,7 +48,9 @@ const faults: readonly string[] = [
 
 const mechanisms: readonly string[] = [
   'a call that is denied',
+  'a deep stream of a client',
   'a frame between two protocols',
+  'a key that was used anew',
   'a later release’s frame',
   'ack sent',
   'acknowledgement committed',

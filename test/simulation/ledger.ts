@@ -4,7 +4,7 @@
  * Its invariants tie state and timers (P1) and would show shared memory (P11); its log is what calls are counted in (P4).
  */
 import { behaviour, command, entity, query, type Turn, unchecked } from '../../core/index.ts';
-import { decode, type Invariant, type SimulatedClient, type StoredEntity } from '../../runtime/testing.ts';
+import { decode, type Invariant, type SimulatedClient, type Stage, type StoredEntity } from '../../runtime/testing.ts';
 import type { Calls } from './calls.ts';
 
 interface LedgerState {
@@ -132,6 +132,49 @@ export function appliedBy({ state }: StoredEntity): Map<string, number> {
   const counts = new Map<string, number>();
   for (const id of (state.value as LedgerState).log) counts.set(id, (counts.get(id) ?? 0) + 1);
   return counts;
+}
+
+/** Calls of one client that come one behind the other, and are many at once: a deep stream. Less than a mailbox holds. */
+export async function surge(
+  stage: Stage,
+  { client, chance, name }: SimulatedClient,
+  calls: Calls,
+  number: number,
+): Promise<void> {
+  const count = chance.between(3, Math.max(4, Math.floor(stage.limits.mailboxCountMax / 2)));
+  const add = (index: number) => {
+    const id = `${name}-${number}+${index}.`;
+    return calls.make('ledger/deep', id, () =>
+      client.entity(Ledger, 'deep').add({ id, amount: 1, list: [index, 2 * index] }),
+    );
+  };
+  const all = await Promise.all(Array.from({ length: count }, (_, index) => add(index)));
+  if (all.filter(({ outcome }) => outcome === 'done').length > 2) stage.covered('a deep stream of a client');
+}
+
+const briefMs = 3_000;
+
+/** A key that is used twice within its life, and once more when that is over: then it is another request. */
+export async function useBriefKey(
+  stage: Stage,
+  { client, chance, name, sleep }: SimulatedClient,
+  calls: Calls,
+  number: number,
+): Promise<void> {
+  const address = 'ledger/keys';
+  const deadlineMs = 1_000;
+  const options = { deadlineMs, keyLifeMs: briefMs, idempotencyKey: `brief ${name}-${number}` };
+  const add = (id: string) =>
+    calls.make(address, id, () => client.entity(Ledger, 'keys').add({ id, amount: 1, list: [1, 2] }, options));
+  const first = `brief-${name}-${number}.`;
+  await add(first);
+  // At once, or when its own deadline is over, which alone would let it be forgotten.
+  await sleep(chance.hits(0.5) ? chance.between(0, 400) : chance.between(1_200, 1_800));
+  await add(first);
+  const { skewMaxMs, transitMaxMs } = stage.limits;
+  await sleep(briefMs + deadlineMs + transitMaxMs + 4 * skewMaxMs);
+  const again = await add(`brief-${name}-${number}-again.`);
+  if (again.outcome === 'done') stage.covered('a key that was used anew');
 }
 
 let nothing: unknown;

@@ -14,7 +14,7 @@ import {
 import { annex, useAnnex } from './annex.ts';
 import { Calls } from './calls.ts';
 import { Exchange, exchange } from './exchange.ts';
-import { appliedBy, Ledger, ledger, ledgerInvariant, useLedger } from './ledger.ts';
+import { appliedBy, Ledger, ledger, ledgerInvariant, surge, useBriefKey, useLedger } from './ledger.ts';
 import { mailer, mailerInvariant, useMailer } from './mailer.ts';
 import { account, accountInvariant, checkHolds, checkMoney, transfer, transferInvariant, useMoney } from './money.ts';
 import { checkRings, modeOf, Ring, ring, ringInvariant, ringKeys, useRing } from './ring.ts';
@@ -50,6 +50,7 @@ export function limitsOf(seed: number): Limits {
     windowCountMax: chance.pick([1, 4, 64]),
     aheadCountMax: chance.pick([2, 16, 256]),
     mailboxCountMax: chance.pick([8, 30, 60]),
+    workerQueueCountMax: chance.pick([80, 100_000, 100_000]),
     groupCountMax: chance.pick([1, 4, 1_000]),
     attemptsMax: chance.pick([2, 4]),
     // It ends workers in the middle of turns that are not to blame.
@@ -86,6 +87,8 @@ interface Crowd {
 function act({ stage, calls, exchange, rings }: Crowd, client: SimulatedClient, number: number): Promise<void> {
   const { chance } = client;
   const which = chance.next();
+  if (which < 0.02) return surge(stage, client, calls, number);
+  if (which < 0.03) return useBriefKey(stage, client, calls, number);
   if (which < 0.28) return useLedger(client, calls, chance.pick(ledgers), number);
   if (which < 0.56) return useRing(client, calls, rings, number);
   if (which < 0.71) return useMoney(client, calls, accounts, number);
@@ -210,6 +213,7 @@ function scenario(): Scenario {
       for (const key of ledgers) await calls.look(`ledger/${key}`, () => late.client.entity(Ledger, key).look());
     },
     finally: (stage) => {
+      calls.checkOrder();
       for (const one of stage.entities()) {
         if (logged.has(typeOf(one))) calls.check(one.address, appliedBy(one));
         if (typeOf(one) === 'sheet') checkHistory(stage, one);
