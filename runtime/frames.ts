@@ -8,12 +8,9 @@ import { SkerryError } from '../core/errors.ts';
 import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { envelopeOverheadBytes } from './codec.ts';
 import type { Environment } from './environment.ts';
-import type { Transport } from './transport.ts';
+import { frameBytesMin, type Transport } from './transport.ts';
 
 type Frames = Pick<Transport, 'frameBytesMax'>;
-
-/** Less than this is no room for a view of some workers, or a message that is worth one. */
-const frameBytesMin = 2 * envelopeOverheadBytes;
 
 /** Throws `invalid-definition` for limits that the transport cannot keep. */
 export function checkFrames({ messageBytesMax }: Limits, { frameBytesMax }: Frames): void {

@@ -15,6 +15,9 @@
  */
 import { SkerryError } from '../core/errors.ts';
 
+/** Frames of fewer bytes are no room for a view of some workers, or a message that is worth one. */
+export const frameBytesMin = 8_192;
+
 export interface Transport {
   /**
    * The largest frame, bytes; a larger one is refused by `send` with `too-large`. It may become smaller when a server comes

@@ -12,6 +12,7 @@ import { connect, type RemoteCluster } from '../runtime/connect.ts';
 import { Inspector } from '../runtime/inspect.ts';
 import { type ServedWorker, serve } from '../runtime/serve.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
+import { openNats } from '../runtime/transports/nats.ts';
 import { NatsServer } from './support/nats-server.ts';
 import { comesTrue, Noted } from './support/noted.ts';
 import { Patience } from './support/patience.ts';
@@ -192,6 +193,26 @@ test('a worker whose limits say more than NATS takes does not start, nor does on
     await rejects(connect({ nats: server.url, limits, environment }), 'invalid-definition', pattern);
     await server.close();
   }
+});
+
+test('a server that comes back with next to no room is away until it has some: that lowers nothing for good', async () => {
+  const server = await NatsServer.start(small);
+  const noted = new Noted();
+  const transport = await openNats({ servers: server.url }, noted.environment);
+  const { frameBytesMax } = transport;
+  const comeBack = async (configuration: string): Promise<void> => {
+    await server.kill();
+    server.configure(configuration);
+    await server.restart();
+  };
+  await comeBack('max_payload: 1024');
+  await comesTrue('it is refused', () => /takes frames of 1024 bytes/.test(noted.text));
+  assert.is(transport.frameBytesMax, frameBytesMax);
+  await comeBack(small);
+  await comesTrue('it is back', () => noted.count(/is there again/) === 1);
+  assert.is(transport.frameBytesMax, frameBytesMax);
+  await transport.close();
+  await server.close();
 });
 
 test.run();

@@ -20,7 +20,7 @@
 import { errorText, isSkerryError, SkerryError } from '../../core/errors.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
 import { standardLog } from '../log.ts';
-import { type Transport, TransportAway } from '../transport.ts';
+import { frameBytesMin, type Transport, TransportAway } from '../transport.ts';
 import {
   dial,
   type Msg,
@@ -116,7 +116,7 @@ class NatsLink implements NatsTransport {
 
   /** The least that any server so far allowed: what was accepted as small enough must stay so. */
   get frameBytesMax(): number {
-    const serverMax = this.#connection?.info?.max_payload ?? this.#frameBytesMax;
+    const serverMax = Math.max(frameBytesMin, this.#connection?.info?.max_payload ?? this.#frameBytesMax);
     if (serverMax < this.#frameBytesMax) {
       this.#frameBytesMax = serverMax;
       this.#parts.environment.log.error(
@@ -339,7 +339,13 @@ class NatsLink implements NatsTransport {
       if (this.#closing !== undefined) return;
       try {
         const connection = await dial(plan, ring, environment);
-        if (this.#closing !== undefined) return await connection.close();
+        const takes = connection.info?.max_payload ?? 0;
+        const isTooSmall = takes < Math.min(frameBytesMin, this.#frameBytesMax);
+        if (this.#closing !== undefined || isTooSmall) await connection.close();
+        if (this.#closing !== undefined) return;
+        // What it takes would be the most for good.
+        if (isTooSmall)
+          throw new TransportAway(`it takes frames of ${takes} bytes (max_payload), not ${frameBytesMin}`);
         this.#adopt(connection);
         void this.#restored(connection);
         return;
