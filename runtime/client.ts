@@ -33,12 +33,14 @@ export interface OutboxEntry extends OutboxRow {
   readonly session: number;
 }
 
+/** A client of a cluster, with one identity. What it is asked while it is closed rejects with `closed`. */
 export class Client {
   readonly #parts: ClientParts;
   readonly #partner: string;
   readonly #calls: Calls;
   readonly #references: References<Address>;
 
+  /** @internal */
   constructor(parts: ClientParts) {
     this.#parts = parts;
     this.#partner = clientPartner(parts.identity, parts.environment.newId());
@@ -49,6 +51,7 @@ export class Client {
     );
   }
 
+  /** @internal */
   get callCount(): number {
     return this.#calls.count;
   }
@@ -180,11 +183,12 @@ export class Client {
     );
   }
 
-  /** Send calls under way again at once; see `Calls.again`. */
+  /** @internal Send calls under way again at once; see `Calls.again`. */
   again(isMoved: (address: Address) => boolean): void {
     this.#calls.again(isMoved);
   }
 
+  /** @internal */
   receive(envelope: Envelope): void {
     if (envelope.kind === 'reply') this.#calls.receive(envelope);
   }

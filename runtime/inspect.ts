@@ -46,6 +46,7 @@ export type Reading = Pick<Store, 'partitions' | 'load' | 'scan' | 'list' | 'wak
 
 const pageCount = 500;
 
+/** What is stored of entities, read without running anything. */
 export class Inspector {
   readonly #store: Reading;
 

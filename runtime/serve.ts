@@ -76,6 +76,7 @@ export interface ServedWorker extends EmbeddedCluster {
   readonly name: string;
   /** Of this one process. */
   readonly id: string;
+  /** @internal */
   readonly member: Member;
   readonly view: View;
   /** Resolves when the worker is in the view and has claimed, in the store, every partition that is its own by it. */

@@ -70,13 +70,14 @@ const sweepSteps = 20_000;
 /** The hand passes every activation at least this often, in sweeps. */
 const sweepsARound = 16;
 
+/** A worker in this process: which partitions it has, and what it does. */
 export class Worker {
   readonly name: string;
   readonly #options: WorkerOptions;
   readonly #environment: Environment;
-  /** Which partitions are its own, by which epochs. */
+  /** @internal Which partitions are its own, by which epochs. */
   readonly ownership: Ownership;
-  /** Volatile entities between two stays in memory. */
+  /** @internal Volatile entities between two stays in memory. */
   readonly carriage: Carriage;
   readonly #residents: Residents;
   readonly #forgetting: Forgetting;
@@ -95,8 +96,10 @@ export class Worker {
   #isStopped = false;
   #isDraining = false;
   #cancelSweep: (() => void) | undefined;
+  /** @internal */
   overloadedCount = 0;
 
+  /** @internal */
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.name = options.name;
@@ -148,7 +151,7 @@ export class Worker {
     this.#handover = this.#newHandover(inside);
   }
 
-  /** A message of one of its entities does not fit into a frame. */
+  /** @internal A message of one of its entities does not fit into a frame. */
   unsendable(envelope: MessageEnvelope, bytes: number): void {
     const activation = this.#residents.get(envelope.from);
     if (activation?.phase === 'ready') this.#courier.unsendable(activation, envelope, bytes);
@@ -230,14 +233,14 @@ export class Worker {
 
   // ---- life
 
-  /** Begin, with these partitions if any, and resume what their entities have to do. Resolves when they are its own. */
+  /** @internal Begin, with these partitions if any, and resume what their entities have to do. Resolves when they are its own. */
   async start(partitions: readonly Partition[]): Promise<void> {
     this.#checkClock();
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
     await this.claim(partitions);
   }
 
-  /** Make these its own and resume what their entities have to do. */
+  /** @internal Make these its own and resume what their entities have to do. */
   async claim(partitions: readonly Partition[]): Promise<void> {
     if (partitions.length === 0 || this.#isStopped) return;
     const startedAt = momentOf(this.#environment);
@@ -246,22 +249,22 @@ export class Worker {
     for (const partition of partitions) await this.resume(partition);
   }
 
-  /** A partition that was claimed is this worker's, with what came along; see `Handover.take`. */
+  /** @internal A partition that was claimed is this worker's, with what came along; see `Handover.take`. */
   take(claim: Claim, at: Moment, arrived: Arrived = nothingArrived): Address[] {
     return this.#isStopped ? [] : this.#handover.take(claim, at, arrived);
   }
 
-  /** Somebody has claimed a partition. If this worker's claim is an earlier one, nothing runs by it any more. */
+  /** @internal Somebody has claimed a partition. If this worker's claim is an earlier one, nothing runs by it any more. */
   yieldTo(partition: Partition, epoch: Epoch): void {
     if (this.ownership.has(partition) && this.ownership.epochOf(partition) < epoch) this.ownership.lose(partition);
   }
 
-  /** Wake the entities of a partition that have something to do by themselves. */
+  /** @internal Wake the entities of a partition that have something to do by themselves. */
   resume(partition: Partition): Promise<void> {
     return this.#handover.resume(partition);
   }
 
-  /** Finish and let go; see `Handover.give`. */
+  /** @internal Finish and let go; see `Handover.give`. */
   async give(partitions: readonly Partition[]): Promise<Given[]> {
     const given = await this.#handover.give(partitions, (envelope, partition) => this.#astray(envelope, partition, 0));
     this.#leaveEffects();
@@ -273,11 +276,12 @@ export class Worker {
     this.#effects.leave((address) => !this.ownership.has(this.#partitionOf(address)));
   }
 
+  /** @internal */
   isLeaving(partition: Partition): boolean {
     return this.#handover.isLeaving(partition);
   }
 
-  /** Entities that have something for partners which are elsewhere now send it again at once. */
+  /** @internal Entities that have something for partners which are elsewhere now send it again at once. */
   hasten(isMoved: (address: Address) => boolean): void {
     for (const activation of this.#residents.all()) this.#courier.hasten(activation, isMoved);
   }
@@ -290,39 +294,40 @@ export class Worker {
     return [...this.ownership.partitions];
   }
 
-  /** Let go of everything at once: this worker is taken for dead. */
+  /** @internal Let go of everything at once: this worker is taken for dead. */
   forsake(): void {
     for (const partition of this.partitions) this.ownership.lose(partition);
     this.carriage.forsake();
   }
 
-  /** Entities in memory of which no store knows. */
+  /** @internal Entities in memory of which no store knows. */
   get unstored(): Address[] {
     return [...this.#residents.all()]
       .filter(({ behaviour }) => behaviour.durability === 'none')
       .map(({ address }) => address);
   }
 
+  /** @internal */
   isActive(address: Address): boolean {
     return this.#residents.get(address) !== undefined;
   }
 
-  /** Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
+  /** @internal Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
   regroup(): void {
     for (const { address, item } of this.#handover.regroup()) this.#deliver(address, item);
   }
 
-  /** Entities, and all those of some types, that belong to other partitions by the view that holds from here on. */
+  /** @internal Entities, and all those of some types, that belong to other partitions by the view that holds from here on. */
   askAnew(addresses: readonly Address[], types: readonly string[]): void {
     this.#handover.askAnew(addresses, types);
   }
 
-  /** Images of volatile entities that do not run here, by partition. */
+  /** @internal Images of volatile entities that do not run here, by partition. */
   get offers(): ReadonlyMap<Partition, readonly Offer[]> {
     return this.carriage.offers((address) => this.#partitionOf(address));
   }
 
-  /** Whether there is a type here that is not durable by turn. */
+  /** @internal Whether there is a type here that is not durable by turn. */
   get hostsVolatile(): boolean {
     return this.#residents.hostsVolatile;
   }
@@ -332,7 +337,7 @@ export class Worker {
   }
 
   /**
-   * Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. A store
+   * @internal Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. A store
    * that does not answer is not waited for (EN1): what it has not written is gone, as after a crash.
    */
   async drain(): Promise<void> {
@@ -353,7 +358,7 @@ export class Worker {
     return ends(this.#environment, { isOver: () => this.#isStopped || isOver(), progress });
   }
 
-  /** After `drain`, where nobody takes over: the next owner of what is here shall know that this one ended in order. */
+  /** @internal After `drain`, where nobody takes over: the next owner of what is here shall know that this one ended in order. */
   async letGo(): Promise<void> {
     const { partitions } = this;
     if (partitions.length === 0 || this.#isStopped) return;
@@ -361,7 +366,7 @@ export class Worker {
     await briefly(this.#environment, this.#options.store.claim(partitions, ''));
   }
 
-  /** Stop at once, as a crash would: nothing more is run, released or sent. */
+  /** @internal Stop at once, as a crash would: nothing more is run, released or sent. */
   stop(): void {
     this.#isStopped = true;
     this.#failures.close();
@@ -373,12 +378,12 @@ export class Worker {
     for (const activation of [...this.#residents.all()]) this.#residents.drop(activation);
   }
 
-  /** How much of all entities is held, as it was last counted (P12). */
+  /** @internal How much of all entities is held, as it was last counted (P12). */
   get held(): Readonly<Held> {
     return this.#pump.held;
   }
 
-  /** How often the sweep has passed an activation (E4). */
+  /** @internal How often the sweep has passed an activation (E4). */
   get passCount(): number {
     return this.#residents.passCount;
   }
@@ -397,7 +402,7 @@ export class Worker {
 
   // ---- in
 
-  /** Take an envelope in. Never runs anything on the spot. */
+  /** @internal Take an envelope in. Never runs anything on the spot. */
   receive(envelope: Envelope, hops = 0): void {
     if (this.#isStopped || envelope.kind === 'reply') return;
     const isCall = envelope.kind === 'message' || envelope.kind === 'query';
