@@ -53,13 +53,18 @@ export function command(input?: Schema, output?: Schema): Command<unknown, unkno
   return { kind: 'command', input, output };
 }
 
-/** An operation that only reads. The first schema is of its output; most queries have no input. */
+/**
+ * An operation that only reads. What it returns is validated and cut to its output.
+ * @param input schema of its input; most queries have none: then the output's is the only one
+ * @param output schema of its output
+ */
 export function query<Output>(output: Schema<unknown, Output>): Query<void, void, Output>;
-export function query<Output, Given, Input>(
-  output: Schema<unknown, Output>,
+export function query<Given, Input, Output>(
   input: Schema<Given, Input>,
+  output: Schema<unknown, Output>,
 ): Query<Given, Input, Output>;
-export function query(output?: Schema, input?: Schema): Query<unknown, unknown, unknown> {
+export function query(...schemas: [Schema] | [Schema, Schema]): Query<unknown, unknown, unknown> {
+  const [input, output] = schemas.length === 1 ? [undefined, schemas[0]] : schemas;
   return { kind: 'query', input, output };
 }
 

@@ -150,7 +150,7 @@ const Odd = entity('odd', {
   operations: {
     put: command(units),
     go: command(unchecked<string>(), unchecked<unknown>()),
-    big: query(unchecked<unknown>(), unchecked<number>()),
+    big: query(unchecked<number>(), unchecked<unknown>()),
   },
 });
 const ways: Record<string, (turn: Turn<typeof Odd>) => unknown> = {

@@ -27,7 +27,7 @@ const Till = entity('till', {
     put: command(positive, unchecked<number>()),
     run: command(unchecked<string>(), unchecked<unknown>()),
     units: query(unchecked<number>()),
-    run2: query(unchecked<unknown>(), unchecked<string>()),
+    run2: query(unchecked<string>(), unchecked<unknown>()),
   },
   activities: { till: () => ({ seen: 0 }) },
 });

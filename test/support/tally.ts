@@ -17,7 +17,7 @@ export const Tally = entity('tally', {
     take: tentative(unchecked<number>(), { holdMs: 5_000, output: unchecked<number>() }),
     count: query(unchecked<number>()),
     seen: query(unchecked<unknown[]>()),
-    look: query(unchecked<unknown>(), unchecked<string>()),
+    look: query(unchecked<string>(), unchecked<unknown>()),
   },
   activities: { tally: () => ({ count: 0 }) },
 });

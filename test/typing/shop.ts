@@ -14,7 +14,7 @@ export const Stock = entity('stock', {
     reserve: tentative(Units),
     inspect: tentative(Units, { holdMs: 1_000, output: v.object({ grade: v.string() }) }),
     available: query(v.number()),
-    cheaperThan: query(v.boolean(), v.object({ cents: v.number() })),
+    cheaperThan: query(v.object({ cents: v.number() }), v.boolean()),
     // Defaults and transforms: what callers pass is not what the turn gets.
     label: command(v.object({ text: v.optional(v.string(), 'none'), at: v.pipe(v.string(), v.transform(Number)) })),
     note: command(v.optional(v.string())),

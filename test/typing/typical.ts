@@ -19,7 +19,7 @@ const Shelf = entity('shelf', {
     clear: command(),
     reserve: tentative(Units),
     available: query(v.number()),
-    report: query(v.object({ free: v.number(), held: v.number() }), v.object({ since: v.number() })),
+    report: query(v.object({ since: v.number() }), v.object({ free: v.number(), held: v.number() })),
   },
 });
 
