@@ -172,6 +172,30 @@ tidy('every invariant is declared once, and cited by the name of a test', () => 
   none(offences);
 });
 
+tidy('where a page says from which to which invariant a file has them, it has them', () => {
+  const claims = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/`(\w[\w/-]*\.ts)`[^`]*?\b([A-Z]+)(\d+) to \2(\d+)\b/g)].map(
+      ([, file, letters, first, last]) => ({
+        path,
+        file: file as string,
+        letters: letters as string,
+        range: [Number(first), Number(last)],
+      }),
+    ),
+  );
+  assert.ok(claims.length >= 2, `${claims.length} claims`);
+  none(
+    claims
+      .filter(({ file, letters, range }) => {
+        const numbers = [...(textOf(file) ?? '').matchAll(new RegExp(`^ \\* - ${letters}(\\d+) `, 'gm'))].map(
+          ([, number]) => Number(number),
+        );
+        return Math.min(...numbers) !== range[0] || Math.max(...numbers) !== range[1];
+      })
+      .map(({ path, file, letters }) => `${path} says other than ${file} which ${letters} there are`),
+  );
+});
+
 tidy('docs/errors.md lists the codes of core/errors.ts', () => {
   const page = textOf('docs/errors.md');
   assert.ok(page !== undefined, 'docs/errors.md is missing');
