@@ -31,15 +31,19 @@ export const errorCodes = {
 export type ErrorCode = keyof typeof errorCodes;
 
 /** Whether anything may have happened: 'none' certainly not; 'unknown' perhaps, and repeating the same call is safe. */
-export type Effect = 'none' | 'unknown';
+export type CallEffect = 'none' | 'unknown';
 
 export class SkerryError extends Error {
   readonly code: ErrorCode;
-  readonly effect: Effect;
+  readonly effect: CallEffect;
   /** What the application passed along with a refusal. */
   readonly detail: unknown;
 
-  constructor(code: ErrorCode, message: string, options: { effect?: Effect; detail?: unknown; cause?: unknown } = {}) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { effect?: CallEffect; detail?: unknown; cause?: unknown } = {},
+  ) {
     super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.name = 'SkerryError';
     this.code = code;

@@ -25,7 +25,7 @@ export {
   type When,
 } from './behaviour.ts';
 export {
-  type Effect as EffectOf,
+  type Effect,
   type EffectContext,
   type EffectOptions,
   type EffectOutcome,
@@ -50,7 +50,7 @@ export {
   type StateOf,
   type Storable,
 } from './entity.ts';
-export { type Effect, type ErrorCode, errorCodes, isSkerryError, SkerryError } from './errors.ts';
+export { type CallEffect, type ErrorCode, errorCodes, isSkerryError, SkerryError } from './errors.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export { type Address, addressOf, parseAddress } from './message.ts';
 export {

@@ -84,7 +84,7 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
   if (operation.kind === 'query')
     throw new SkerryError(
       'unknown-operation',
-      `'${content.operation}' of '${scope.behaviour.contract.type}' is a query: it cannot be sent as a message`,
+      `'${content.operation}' of '${scope.behaviour.contract.type}' is a query and was called as a command: by its name it is called with { kind: 'query' }`,
     );
   const input = decodeInput(scope, operation, content);
   const turn = new TurnHandle(scope);
@@ -100,8 +100,13 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
 
 function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknown>, content: Content): HeldOperation {
   const id = content.hold;
-  if (id.length === 0 || utf8Length(id) > holdIdBytesMax)
-    throw new SkerryError('invalid-input', `A tentative operation needs the id of its hold`);
+  if (utf8Length(id) > holdIdBytesMax)
+    throw new SkerryError('invalid-input', `The id of a hold has at most ${holdIdBytesMax} bytes`);
+  if (id === '')
+    throw new SkerryError(
+      'unknown-operation',
+      `'${content.operation}' of '${scope.behaviour.contract.type}' is tentative and was called as a command: by its name it is called with { kind: 'tentative' }`,
+    );
   if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} exists already`);
   const until = Math.ceil(scope.now + (operation.holdMs ?? scope.environment.limits.holdMs));
   return { id, operation: content.operation, payload: retained(content.payload), until, isLapsed: false };

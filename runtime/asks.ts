@@ -10,7 +10,7 @@
  * Invariants:
  * - AK1 What does not decode as an ask or an answer of this version is an error, never half read.
  */
-import { codeOf, type Effect, isSkerryError, SkerryError, textOf } from '../core/errors.ts';
+import { type CallEffect, codeOf, isSkerryError, SkerryError, textOf } from '../core/errors.ts';
 import { decode, encode, type Row, rowOf } from './codec.ts';
 
 const askVersion = 1;
@@ -196,6 +196,6 @@ export function decodeAnswer(bytes: Uint8Array): unknown {
   if (status === 'done') return first;
   if (status !== 'failed') throw new Error('an answer of unknown form');
   throw new SkerryError(codeOf(first), textOf(message), {
-    effect: (effect === 'unknown' ? 'unknown' : 'none') satisfies Effect,
+    effect: (effect === 'unknown' ? 'unknown' : 'none') satisfies CallEffect,
   });
 }

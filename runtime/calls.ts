@@ -17,8 +17,8 @@ import type { Content } from '../core/activity.ts';
 import type { CallOptions } from '../core/entity.ts';
 import {
   aboutIt,
+  type CallEffect,
   codeOf,
-  type Effect,
   type ErrorCode,
   errorCodes,
   isSkerryError,
@@ -420,7 +420,7 @@ const reasonBytesMax = 2_000;
 function notRun(
   address: Address,
   what: string,
-  { bytes, effect }: { readonly bytes: Uint8Array; readonly effect: Effect },
+  { bytes, effect }: { readonly bytes: Uint8Array; readonly effect: CallEffect },
 ): SkerryError {
   try {
     const [, code, text] = readRow(decode(bytes));

@@ -33,6 +33,12 @@ export interface OutboxEntry extends OutboxRow {
   readonly session: number;
 }
 
+/** How an operation is called by its name. */
+export interface NamedCallOptions extends CallOptions {
+  /** Of which kind it is; default `command`. */
+  readonly kind?: AnyOperation['kind'] | undefined;
+}
+
 /** A client of a cluster, with one identity. What it is asked while it is closed rejects with `closed`. */
 export class Client {
   readonly #parts: ClientParts;
@@ -62,18 +68,22 @@ export class Client {
     return this.#references.make(contract, addressOf(typeIn(contract), key)) as Caller<Contract['operations']>;
   }
 
-  /** Call an operation by its name: for tools that have no contract. Without its kind it is taken for a command. */
-  async invoke(
+  /**
+   * Call an operation by its name, without a contract: what a gateway does for its users, and a tool. Resolves with the output; for
+   * `kind: 'tentative'` with an `AcceptedHold`, which has `hold`, `output`, `confirm()` and `cancel()`. Rejects as a call of `entity` does, and
+   * with `unknown-operation` if it is of another kind.
+   */
+  async call(
     address: Address,
-    operation: { name: string; kind: AnyOperation['kind'] },
-    input: unknown,
-    options: CallOptions = {},
+    operation: string,
+    input?: unknown,
+    { kind = 'command', ...options }: NamedCallOptions = {},
   ): Promise<unknown> {
     parseAddress(address);
     // No contract vouches for it, and a frame has no room for any length.
-    if (operation.name.length > this.#parts.limits.nameLengthMax)
-      throw new SkerryError('unknown-operation', `No operation has a name of ${operation.name.length} characters`);
-    return this.#perform(address, operation.name, operation.kind, input, options);
+    if (operation.length > this.#parts.limits.nameLengthMax)
+      throw new SkerryError('unknown-operation', `No operation has a name of ${operation.length} characters`);
+    return this.#perform(address, operation, kind, input, options);
   }
 
   /** Have an entity retry or drop one of its dead letters. Rejects with `not-found`, or with what the retried turn failed with. */

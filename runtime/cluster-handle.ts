@@ -3,30 +3,20 @@
  *
  * Owns the clients that were opened by it, and what an application asks of any cluster.
  */
-import type { AnyEntity, Caller, CallOptions } from '../core/entity.ts';
+import type { AnyEntity, Caller } from '../core/entity.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, keyOf } from '../core/message.ts';
-import type { AnyOperation } from '../core/operation.ts';
-import { Client } from './client.ts';
+import { Client, type NamedCallOptions } from './client.ts';
 import type { Environment } from './environment.ts';
 import type { Inspector } from './inspect.ts';
 import { identityIn } from './options.ts';
 import type { Post, Receive } from './post.ts';
 
-/** How an operation is called by its name. */
-export interface NamedCallOptions extends CallOptions {
-  /** Of which kind it is; default `command`. */
-  readonly kind?: AnyOperation['kind'] | undefined;
-}
-
 /** What an application holds of a cluster, wherever its workers run. */
 export interface Cluster {
   /** A reference to an entity: its operations as methods. Throws `invalid-address`. */
   entity<Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']>;
-  /**
-   * Call an operation by its name, without a contract: what a gateway does. Input and output are as the worker's contract has
-   * them. Rejects as a call of `entity` does.
-   */
+  /** Call an operation by its name, without a contract, as who this process is; for another identity `connect` and call by that client. */
   call(address: Address, operation: string, input?: unknown, options?: NamedCallOptions): Promise<unknown>;
   /**
    * Keys of a type that have been committed, in order of their bytes. Reads the store: from a connected client by way of the
@@ -76,8 +66,8 @@ export class Handle {
     address: Address,
     operation: string,
     input?: unknown,
-    { kind = 'command', ...options }: NamedCallOptions = {},
-  ): Promise<unknown> => this.client.invoke(address, { name: operation, kind }, input, options);
+    options?: NamedCallOptions,
+  ): Promise<unknown> => this.client.call(address, operation, input, options);
 
   readonly list = (type: string): AsyncIterable<string> => this.#keysOf(type);
 

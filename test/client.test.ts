@@ -332,7 +332,7 @@ test('an address that is none is refused at once, also where tools name it', asy
     content: { kind: 'operation', operation: 'add', payload, hold: '', wantsAnswer: true },
   } as const;
   for (const address of ['tally', 'tally/', '/a', 'Tally/a', `tally/${'k'.repeat(513)}`, 'tally/\ud800', '@c', '']) {
-    await rejects(client.invoke(address, { name: 'add', kind: 'command' }, 1), 'invalid-address');
+    await rejects(client.call(address, 'add', 1), 'invalid-address');
     await rejects(client.resolve({ entity: address, operation: 'take', id: 'h' }, 'cancel'), 'invalid-address');
     await rejects(client.resolveDead(address, letter, 'dead-drop'), 'invalid-address');
   }

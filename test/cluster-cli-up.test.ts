@@ -97,7 +97,7 @@ cli(
     const { environment } = noted;
     for (const options of [{}, { as: 'gateway' } as const]) {
       const remote = await connect({ nats, environment, ...options });
-      await remote.client.invoke('stock/tea', { name: 'available', kind: 'query' }, undefined);
+      await remote.client.call('stock/tea', 'available', undefined, { kind: 'query' });
       await remote.close();
     }
     const subjects = new Subjects('main');

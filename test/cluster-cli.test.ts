@@ -167,7 +167,7 @@ cli('doctor: all is well with a cluster, for people and machines', async () => {
 });
 
 cli('more turns than fit on a page are shown, in order', async () => {
-  const receive = () => remote.client.invoke('stock/busy', { name: 'receive', kind: 'command' }, { units: 1 });
+  const receive = () => remote.client.call('stock/busy', 'receive', { units: 1 });
   for (let turn = 0; turn < 150; turn++) await receive();
   const turns = (await skerry.lines(...at('log', 'stock/busy'))) as { version: number; state: { free: number } }[];
   assert.equal(
@@ -240,7 +240,7 @@ cli('pin moves an entity to the worker, where says so, unpin ends it', async () 
 
 cli('drain empties a worker while it is called: no call fails, its process ends with 0', async () => {
   let isOver = false;
-  const add = (key: number) => remote.client.invoke(`counter/${key}`, { name: 'add', kind: 'command' }, 1);
+  const add = (key: number) => remote.client.call(`counter/${key}`, 'add', 1);
   const load = Array.from({ length: 8 }, async (_, lane) => {
     let count = 0;
     for (; !isOver; count++) await add(lane);
@@ -258,7 +258,7 @@ cli('drain empties a worker while it is called: no call fails, its process ends 
   assert.is(ended?.code, 0, ended?.err);
   assert.match(ended?.out ?? '', /"how":"drained"/);
   for (const [lane, count] of counts.entries())
-    assert.is(await remote.client.invoke(`counter/${lane}`, { name: 'total', kind: 'query' }, undefined), count);
+    assert.is(await remote.client.call(`counter/${lane}`, 'total', undefined, { kind: 'query' }), count);
   assert.equal(
     (await workersSeen()).map(({ name, state, partitions }) => [name, state, partitions >= 32]),
     [['one', 'ready', true]],

@@ -1,4 +1,5 @@
 /** One handle for a cluster, wherever its workers run: what takes a Cluster works with each. */
+import type { AcceptedHold } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import type { Cluster } from '../runtime/cluster-handle.ts';
 import { connect } from '../runtime/connect.ts';
@@ -19,8 +20,14 @@ async function use({ entity, call, connect: as }: Cluster, { during }: Used): Pr
   assert.is(await during(call('tally/a', 'add', 3)), 5);
   assert.is(await during(call('tally/a', 'count', undefined, { kind: 'query' })), 5);
   await rejects(during(call('tally/a', 'nothing', 1)), 'unknown-operation');
+  await rejects(during(call('tally/a', 'count')), 'unknown-operation', /\{ kind: 'query' \}/);
+  await rejects(during(call('tally/a', 'take', 1)), 'unknown-operation', /\{ kind: 'tentative' \}/);
+  const accepted = (await during(call('tally/a', 'take', 1, { kind: 'tentative' }))) as AcceptedHold<number>;
+  assert.equal([accepted.output, accepted.hold.operation], [4, 'take']);
+  await during(accepted.cancel());
   const other = as({ identity: 'ada' });
   assert.is(await during(other.entity(Tally, 'b').add(1)), 1);
+  assert.is(await during(other.call('tally/b', 'count', undefined, { kind: 'query' })), 1);
   other.close();
 }
 

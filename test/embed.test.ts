@@ -114,7 +114,7 @@ test('a type that nobody registered, and an operation that its behaviour lacks, 
       }
     for (const name of ['constructor', '__proto__', 'toString'])
       for (const kind of ['command', 'query', 'tentative'] as const)
-        await rejects(cluster.client.invoke('tally/a', { name, kind }, 1), 'unknown-operation');
+        await rejects(cluster.client.call('tally/a', name, 1, { kind }), 'unknown-operation');
   }));
 
 test('the authorisation hook decides per call, by identity, address and operation', async () => {

@@ -113,10 +113,7 @@ test('N4: what a schema refuses is not remembered under a key: the corrected req
     await during(tea.look());
     const error = await rejects(during(tea.receive({ units: 0 }, key)), 'invalid-input', /units/);
     assert.is(error.effect, 'none');
-    await rejects(
-      during((cluster.client as Client).invoke('stock/tea', { name: 'recieve', kind: 'command' }, {}, key)),
-      'unknown-operation',
-    );
+    await rejects(during((cluster.client as Client).call('stock/tea', 'recieve', {}, key)), 'unknown-operation');
     assert.is(gate.commits.length, 0, 'nothing of it is written');
     assert.is(await during(tea.receive({ units: 1 }, key)), 11);
   }));

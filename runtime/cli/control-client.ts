@@ -1,6 +1,6 @@
 /** Asking a running app through its control socket: one connection, one request, one answer. */
 import { connect } from 'node:net';
-import type { Effect } from '../../core/errors.ts';
+import type { CallEffect } from '../../core/errors.ts';
 import { controlPath, isFolderSafe, requestLengthMax } from './control.ts';
 import { CliError, isFailureCode } from './failure.ts';
 import type { AppRequest, Hello } from './requests.ts';
@@ -29,7 +29,7 @@ export async function greet(folder: string): Promise<Hello | undefined> {
 }
 
 /** One line there, one line back; undefined: nobody listens. */
-function exchange(path: string, line: string, effect: Effect): Promise<string | undefined> {
+function exchange(path: string, line: string, effect: CallEffect): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
     let isConnected = false;

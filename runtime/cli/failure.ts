@@ -3,7 +3,7 @@
  *
  * Owns the exit codes. Errors of the runtime keep their codes; the command line adds `usage`, and advice on what to do.
  */
-import { type Effect, type ErrorCode, errorCodes, isSkerryError } from '../../core/errors.ts';
+import { type CallEffect, type ErrorCode, errorCodes, isSkerryError } from '../../core/errors.ts';
 
 export type FailureCode = ErrorCode | 'usage';
 
@@ -12,7 +12,7 @@ export interface Failure {
   readonly message: string;
   /** What to do about it. */
   readonly advice: string | undefined;
-  readonly effect: Effect;
+  readonly effect: CallEffect;
   readonly detail: unknown;
 }
 
@@ -57,7 +57,7 @@ export class CliError extends Error {
   constructor(
     code: FailureCode,
     message: string,
-    more: { advice?: string; effect?: Effect; detail?: unknown; cause?: unknown } = {},
+    more: { advice?: string; effect?: CallEffect; detail?: unknown; cause?: unknown } = {},
   ) {
     super(message, 'cause' in more ? { cause: more.cause } : undefined);
     this.failure = { code, message, advice: more.advice, effect: more.effect ?? 'none', detail: more.detail };

@@ -109,7 +109,7 @@ async function performCall(app: AskedApp, request: Extract<AppRequest, { ask: 'c
   app.check(address, name, input);
   const options = { ...deadlineOf(request.deadlineMs), ...(idempotencyKey === undefined ? {} : { idempotencyKey }) };
   try {
-    const output = await app.client.invoke(address, { name, kind: operation.kind }, input, options);
+    const output = await app.client.call(address, name, input, { ...options, kind: operation.kind });
     if (operation.kind !== 'tentative') return { status: 'done', output };
     const { hold, output: accepted } = output as { hold: Hold; output: unknown };
     return { status: 'accepted', output: accepted, hold, holdMs: operation.holdMs };

@@ -60,7 +60,7 @@ export interface Stage {
   violate(promise: string, text: string): void;
   /** Every entity as it is stored now. */
   entities(): StoredEntity[];
-  /** What was ever stored. */
+  /** @internal What was ever stored. */
   readonly image: Image;
   /** How often the store went back to what it held before: what was told since may be gone (P8). */
   readonly lossCount: () => number;

@@ -14,7 +14,7 @@
 import { readFileSync } from 'node:fs';
 import { open, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { type Effect, SkerryError } from '../../core/errors.ts';
+import { type CallEffect, SkerryError } from '../../core/errors.ts';
 
 /** One process that has a folder open. */
 export interface FolderUser {
@@ -197,7 +197,7 @@ export async function causeOf(error: unknown): Promise<unknown> {
   return error.commitError.catch((cause: unknown) => cause);
 }
 
-export function storeFailed(path: string, what: 'read' | 'write', cause: unknown, effect: Effect): SkerryError {
+export function storeFailed(path: string, what: 'read' | 'write', cause: unknown, effect: CallEffect): SkerryError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new SkerryError('store-failed', `The store in ${path} could not ${what}: ${reason}`, { effect, cause });
 }

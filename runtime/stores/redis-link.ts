@@ -13,7 +13,7 @@
  */
 import type { Socket } from 'node:net';
 import { Cluster, Command, Redis } from 'ioredis';
-import { type Effect, errorText, SkerryError } from '../../core/errors.ts';
+import { type CallEffect, errorText, SkerryError } from '../../core/errors.ts';
 import type { Log } from '../log.ts';
 import { StoreAway } from '../store.ts';
 import { type Argument, requestOf } from './redis-request.ts';
@@ -236,7 +236,7 @@ export class RedisLink {
   #failure(error: unknown, isSent: boolean, what: 'read' | 'write'): SkerryError {
     const said = errorText(error);
     const isRefused = refusals[codeOf(said)] !== undefined;
-    const effect: Effect = what === 'read' || !isSent || isRefused ? 'none' : 'unknown';
+    const effect: CallEffect = what === 'read' || !isSent || isRefused ? 'none' : 'unknown';
     const failed = `The store at ${this.where} could not ${what}`;
     const trouble = this.#trouble === undefined ? '' : ` (${this.#trouble})`;
     const isAway = !isSent || (what === 'read' && !isRefused) || passing.has(codeOf(said));

@@ -4,7 +4,7 @@
  * Owns what can be said about keys from outside alone: how long each waited at most, and when each answered again after a
  * fault. A key waits from the start of a call until one succeeds, however many calls fail in between.
  */
-import { type Effect, isSkerryError } from '../../core/errors.ts';
+import { type CallEffect, isSkerryError } from '../../core/errors.ts';
 import { type Numbers, note } from './numbers.ts';
 import { clock } from './program.ts';
 
@@ -48,7 +48,7 @@ interface Mark {
 export interface Failure {
   readonly address: string;
   readonly code: string;
-  readonly effect: Effect;
+  readonly effect: CallEffect;
   readonly message: string;
   /** When it failed, and after how long. */
   readonly at: number;

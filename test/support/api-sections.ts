@@ -62,7 +62,7 @@ export const sections: readonly Section[] = [
     intro: 'Async functions that turns ask for and that run after the commit, at least once.',
     names: [
       'effect',
-      'EffectOf',
+      'Effect',
       'EffectOptions',
       'EffectContext',
       'EffectOutcome',
@@ -89,7 +89,7 @@ export const sections: readonly Section[] = [
   {
     title: 'Errors and limits',
     intro: 'Every rejected call has a code, and says whether anything may have happened.',
-    names: ['SkerryError', 'isSkerryError', 'ErrorCode', 'errorCodes', 'Effect', 'Limits', 'defaultLimits'],
+    names: ['SkerryError', 'isSkerryError', 'ErrorCode', 'errorCodes', 'CallEffect', 'Limits', 'defaultLimits'],
   },
   {
     title: 'Clusters',

@@ -98,9 +98,25 @@ class Page {
 
   #entry(name: string): string {
     const { from, declared } = this.#exported.get(name) as { from: string; declared: Declared };
-    const code = [declared, ...this.#needed(declared)].map((one, index) => codeOf(one, index === 0 ? name : one.name));
+    const code = [declared, ...this.#needed(declared)].map((one) => this.#codeOf(one));
     const doc = declared.doc === '' ? [] : [proseOf(declared.doc)];
     return [`### \`${name}\``, ...doc, `From ${from}.`, `\`\`\`ts\n${code.join('\n\n')}\n\`\`\``].join('\n\n');
+  }
+
+  /** A declaration with every type under the name by which it is exported. */
+  #codeOf({ code, file, name }: Declared): string {
+    const source = this.#read(file);
+    const lines = code.split('\n').filter((line) => line.trim() !== '#private;');
+    return lines.join('\n').replace(/(?<![.'`])\b[A-Z]\w+\b(?!['`])/g, (word) => {
+      const key = keyOf({ name: word, file: word === name ? file : this.#fileOf(word, file, source) });
+      const found = [...this.#exported].find(([, { declared }]) => keyOf(declared) === key);
+      return found?.[0] ?? word;
+    });
+  }
+
+  #fileOf(word: string, file: string, source: string): string {
+    const other = importedFrom(source, word);
+    return other === undefined ? file : join(dirname(file), other);
   }
 
   /** Types that a declaration is made of and that nobody can import: shown where they are first needed. */
@@ -108,9 +124,9 @@ class Page {
     const found: Declared[] = [];
     const source = this.#read(declared.file);
     for (const [word] of declared.code.matchAll(/\b[A-Z]\w+\b/g)) {
-      const file = importedFrom(source, word) ?? declared.file;
-      const other = this.#find(word, file === declared.file ? file : join(dirname(declared.file), file));
-      if (other === undefined || this.#shown.has(keyOf(other)) || !/^(?:type|interface) /m.test(other.code)) continue;
+      const other = this.#find(word, this.#fileOf(word, declared.file, source));
+      if (other === undefined || this.#shown.has(keyOf(other)) || !/^(?:type|interface|class) /m.test(other.code))
+        continue;
       this.#shown.add(keyOf(other));
       found.push(other, ...this.#needed(other));
     }
@@ -125,21 +141,18 @@ Every name that the package exports, as it is declared. [The guide](../README.md
 
 This page is made from the source: \`npm run api\`.`;
 
-function keyOf({ name, file }: Declared): string {
+function keyOf({ name, file }: Pick<Declared, 'name' | 'file'>): string {
   return `${file} ${name}`;
 }
 
 /** The statements at the top level of a file of declarations, with the comment before each. */
 function declarationsIn(text: string, file: string): Declared[] {
   const found: Declared[] = [];
-  let doc = '';
-  for (const [statement] of text.matchAll(
-    /^\/\*\*[\s\S]*?\*\/$|^(?:export|declare|type|interface)\b[\s\S]*?(?=^\S(?<!\})|$(?![\s\S]))/gm,
-  )) {
-    if (statement.startsWith('/**')) {
-      doc = statement;
-      continue;
-    }
+  // The head of a file is followed by its imports, and is nobody's.
+  const statements =
+    /(?:^(?<doc>\/\*\*(?:(?!\*\/)[\s\S])*\*\/)\n)?^(?<statement>(?:export|declare|type|interface)\b[\s\S]*?(?=^\S(?<!\})|$(?![\s\S])))/gm;
+  for (const { groups } of text.matchAll(statements)) {
+    const { doc = '', statement = '' } = groups ?? {};
     const code = statement
       .trim()
       .replace(/^export /, '')
@@ -150,7 +163,6 @@ function declarationsIn(text: string, file: string): Declared[] {
     if (before !== undefined && before.name === name)
       found[found.length - 1] = { ...before, code: `${before.code}\n${code}` };
     else if (name !== undefined) found.push({ name, file, doc, code });
-    doc = '';
   }
   return found;
 }
@@ -188,12 +200,6 @@ function proseOf(doc: string): string {
     .trim()
     .replace(/^@param (\w+) /gm, '- `$1`: ')
     .replace(/(?<!\n)\n(- `)/, '\n\n$1');
-}
-
-function codeOf({ code, name }: Declared, shown: string): string {
-  const lines = code.split('\n').filter((line) => line.trim() !== '#private;');
-  const joined = lines.join('\n');
-  return shown === name ? joined : joined.replace(new RegExp(`\\b${name}\\b`), shown);
 }
 
 /** The page with its code as the rest of the code is formatted: all of it at once. */
