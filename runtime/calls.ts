@@ -398,17 +398,23 @@ export class Calls {
     takeOut(call.stream, call);
   }
 
+  /** The connection was lost so long ago, and is not let in again: what has been asked since then has reached nobody (C2). */
+  refused(reason: string, lostMs: number): void {
+    const lostAt = this.#parts.environment.steady() - lostMs;
+    this.#failAll('transport-failed', reason, ({ query, startedAt }) => query !== undefined || startedAt > lostAt);
+  }
+
   /** Calls under way are rejected; what they asked for may happen all the same. */
   close(): void {
     this.#isClosed = true;
     this.#cancelAlarm?.();
+    this.#failAll('closed', 'The cluster handle was closed before the answer came', ({ query }) => query !== undefined);
+  }
+
+  #failAll(code: ErrorCode, message: string, isWithoutEffect: (call: Call) => boolean): void {
     for (const call of [...this.#calls.values()]) {
       this.#forget(call);
-      call.fail(
-        new SkerryError('closed', 'The cluster handle was closed before the answer came', {
-          effect: call.query === undefined ? 'unknown' : 'none',
-        }),
-      );
+      call.fail(new SkerryError(code, message, { effect: isWithoutEffect(call) ? 'none' : 'unknown' }));
     }
   }
 }

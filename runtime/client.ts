@@ -198,6 +198,11 @@ export class Client {
     this.#calls.again(isMoved);
   }
 
+  /** @internal See `Calls.refused`. */
+  refused(reason: string, lostMs: number): void {
+    this.#calls.refused(reason, lostMs);
+  }
+
   /** @internal */
   receive(envelope: Envelope): void {
     if (envelope.kind === 'reply') this.#calls.receive(envelope);

@@ -107,6 +107,11 @@ export class Handle {
     for (const client of this.#clients) client.again(isMoved);
   }
 
+  /** Nobody lets this process's login in any more. */
+  refused(reason: string, lostMs: number): void {
+    for (const client of this.#clients) client.refused(reason, lostMs);
+  }
+
   closeClients(): void {
     for (const client of [...this.#clients]) client.close();
   }

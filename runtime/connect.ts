@@ -229,6 +229,7 @@ class Remote implements RemoteCluster {
       ),
       this.#transport.onAbsent((subject) => this.#absent(subject)),
       this.#transport.onRestored(() => this.#restored()),
+      this.#transport.onRefused?.((reason, lostMs) => this.#handle.refused(reason, lostMs)) ?? (() => undefined),
     );
     const until = this.#environment.steady() + timeoutMs;
     await this.#admit(timeoutMs);

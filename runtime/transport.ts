@@ -32,6 +32,11 @@ export interface Transport {
   /** Be told when the connection is there again after it was lost: what was sent meanwhile may be gone. */
   onRestored(tell: () => void): () => void;
   /**
+   * Be told, after each round of tries, that a connection which was lost `lostMs` ago is not let in again: nothing of what was sent
+   * since has left, and nothing will until the login is taken. Absent: as for `ready`.
+   */
+  onRefused?(tell: (reason: string, lostMs: number) => void): () => void;
+  /**
    * Resolves when the server knows of everything that is listened to. Rejects with `transport-failed` if it does not let this login
    * listen to one of them, or send to `sendTo`. Absent: there are no logins, and nobody is refused anything.
    */
@@ -42,6 +47,13 @@ export interface Transport {
 /** Nobody is there for now, and may be soon: a server that is away, or whose name does not resolve yet. */
 export class TransportAway extends SkerryError {
   constructor(message: string, cause?: unknown) {
+    super('transport-failed', message, { effect: 'none', cause });
+  }
+}
+
+/** Somebody is there and does not take the login. */
+export class TransportRefused extends SkerryError {
+  constructor(message: string, cause: unknown) {
     super('transport-failed', message, { effect: 'none', cause });
   }
 }

@@ -14,7 +14,7 @@ import { Subjects } from '../runtime/subjects.ts';
 import { openNats } from '../runtime/transports/nats.ts';
 import { comesTrue, Noted } from './support/noted.ts';
 import { appPath, type Going, type Ran, Skerry } from './support/skerry.ts';
-import { assert, suite } from './support/suite.ts';
+import { assert, rejects, suite } from './support/suite.ts';
 
 const cli = suite('cluster cli up');
 
@@ -78,7 +78,7 @@ cli('up starts workers and servers, and other commands find them by the folder',
 });
 
 cli('what it notes and configures holds logins: nobody else may read it, and no command line shows them', async () => {
-  for (const file of ['cluster.json', 'nats.conf', 'redis.conf'])
+  for (const file of ['cluster.json', 'logins.json', 'nats.conf', 'redis.conf'])
     assert.is((await stat(join(data, file))).mode & 0o777, 0o600, file);
   const note = JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { nats: string; tools: string };
   const secrets = [note.nats, note.tools].map((url) => /\/\/(?:app|tool):([\w-]+)@/.exec(url)?.[1] ?? '');
@@ -195,6 +195,35 @@ async function saysHowToStart(): Promise<void> {
   const message = /The cluster of .*app\.ts on .* is stopped\n.*start it with skerry up .*app\.ts --data /;
   for (const ran of await Promise.all(commands.map((words) => run(...words.split(' '))))) failed(ran, 4, message);
 }
+
+cli(
+  'what has logged in before goes on when up was started again; without the noted logins there are new ones',
+  async () => {
+    const noteOf = async () => JSON.parse(await readFile(join(data, 'cluster.json'), 'utf8')) as { nats: string };
+    const { nats } = await noteOf();
+    const { environment } = new Noted();
+    const app = await connect({ nats, as: 'gateway', environment });
+    try {
+      await app.call('counter/over', 'add', 1);
+      await up.end('SIGINT');
+      const asked = app.call('counter/over', 'add', 1, { deadlineMs: 60_000 });
+      up = begin();
+      await up.says({ status: 'running' });
+      assert.is(await asked, 2);
+      assert.is((await noteOf()).nats, nats);
+      await up.end('SIGINT');
+      await rm(join(data, 'logins.json'));
+      up = begin();
+      await up.says({ status: 'running' });
+      assert.is.not((await noteOf()).nats, nats);
+      const late = app.call('counter/over', 'add', 1, { deadlineMs: 60_000 });
+      assert.is((await rejects(late, 'transport-failed', /refuses this login/)).effect, 'none');
+    } finally {
+      await app.close();
+    }
+  },
+  { timeoutMs: 90_000 },
+);
 
 cli('a folder of which both run and up have made use is that of the last one', async () => {
   const both = join(temporary, 'both');

@@ -87,6 +87,28 @@ given(
   },
 );
 
+given('a login is refused when every server says so, and from when on nothing was sent', async (parts) => {
+  const { server, open, noted } = parts;
+  const transport = await open({ servers: [server.url, 'nats://127.0.0.1:1'], user: 'skerry', password: 'one' });
+  const alone = await open({ user: 'skerry', password: 'one' });
+  const told: number[] = [];
+  transport.onRefused(() => assert.unreachable('one of its servers is only away'));
+  const stop = alone.onRefused((reason, lostMs) => {
+    assert.match(reason, /^NATS refuses this login.*refused the credentials/);
+    told.push(lostMs);
+  });
+  server.configure('authorization { user: skerry, password: two }');
+  await server.kill();
+  await server.restart();
+  await comesTrue('each try is told', () => told.length >= 3);
+  assert.ok(told.every((ms, index) => ms > (told[index - 1] ?? 0)));
+  assert.is(noted.count(/NATS refuses this login/), 1);
+  stop();
+  const { length } = told;
+  await new Promise((resolve) => noted.environment.after(2_500, () => resolve(undefined)));
+  assert.is(told.length, length);
+});
+
 given('NT2: a server that is away for long, and refuses the login meanwhile, is found again', async (parts) => {
   const { server, open, noted } = parts;
   const transport = await open({ user: 'skerry', password: 'one' });

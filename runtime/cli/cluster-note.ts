@@ -3,9 +3,9 @@
  * same user, and for its applications. It holds logins of that NATS: nobody else may read it. When the cluster has stopped it
  * says so, and what ran: its data is not where commands could read it.
  */
-import { existsSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { CliError } from './failure.ts';
+import { readPrivate, writePrivate } from './private-file.ts';
 
 export interface ClusterNote {
   /** Of `skerry up`; 0: it has stopped. */
@@ -29,11 +29,8 @@ function notePath(folder: string): string {
   return join(folder, 'cluster.json');
 }
 
-/** A reader finds the earlier note or this one, never a part. */
 export function writeClusterNote(folder: string, note: ClusterNote): void {
-  const draft = `${notePath(folder)}.${process.pid}`;
-  writeFileSync(draft, `${JSON.stringify({ skerry: noteFormat, ...note }, undefined, 2)}\n`, { mode: 0o600 });
-  renameSync(draft, notePath(folder));
+  writePrivate(notePath(folder), { skerry: noteFormat, ...note });
 }
 
 export function removeClusterNote(folder: string): void {
@@ -53,24 +50,11 @@ export function clusterNote(folder: string): ClusterNote | undefined {
 
 /** The note, also of a cluster that was killed. */
 export function lastClusterNote(folder: string): ClusterNote | undefined {
-  const path = notePath(folder);
-  if (!existsSync(path)) return undefined;
-  const { uid, mode } = lstatSync(path);
-  if (process.getuid !== undefined && (uid !== process.getuid() || (mode & 0o077) !== 0))
-    throw new CliError('denied', `${path} is not yours alone: the cluster that it names is not asked`, {
+  const { skerry, pid, nats, tools, cluster, app, servers, hasData } =
+    readPrivate(notePath(folder), {
+      because: 'the cluster that it names is not asked',
       advice: 'name the cluster with --nats, or remove that file',
-    });
-  return parseNote(readFileSync(path, 'utf8'));
-}
-
-function parseNote(text: string): ClusterNote | undefined {
-  let note: unknown;
-  try {
-    note = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  const { skerry, pid, nats, tools, cluster, app, servers, hasData } = (note ?? {}) as Record<string, unknown>;
+    }) ?? {};
   if (skerry !== noteFormat || typeof pid !== 'number' || typeof nats !== 'string') return undefined;
   if (typeof cluster !== 'string' || typeof app !== 'string') return undefined;
   const pids = Object.entries((servers ?? {}) as Record<string, unknown>).filter(

@@ -1,6 +1,6 @@
 /**
  * Servers of `skerry up`'s own: a nats-server and a redis-server on free ports of loopback, with logins that only this user
- * can read, what they keep in the data folder, ended by their process ids.
+ * can read, what they keep in the data folder, ended by their process ids. Port and logins of NATS outlast an `up`.
  *
  * One that crashes is started again where it was. What an `up` that was killed left behind is ended before the next one starts.
  */
@@ -12,6 +12,7 @@ import type { Environment } from '../environment.ts';
 import { authorizationText, type Login } from '../permissions.ts';
 import { isAlive } from './cluster-note.ts';
 import { CliError } from './failure.ts';
+import { loginsOf, type OwnParty } from './logins.ts';
 import { freePort, isFree, pathOf, programFolders } from './programs.ts';
 
 /** For a large log of commits to be read. */
@@ -33,13 +34,6 @@ export function requirePrograms(names: readonly ServerName[], folders: readonly 
   });
 }
 
-/** Who logs in to a NATS of our own: an app on this machine may call for its users. */
-const ownLogins = [
-  { party: 'worker', user: 'worker' },
-  { party: 'tool', user: 'tool' },
-  { party: 'gateway', user: 'app' },
-] as const;
-
 export class OwnServer {
   readonly name: ServerName;
   /** With the login of workers. */
@@ -60,7 +54,7 @@ export class OwnServer {
     this.#restarted = restarted;
     this.#secret = environment.newId();
     this.#configuration = configurationPath(folder, name);
-    this.#logins = ownLogins.map((login) => ({ ...login, password: JSON.stringify(environment.newId()) }));
+    this.#logins = name === 'nats' ? loginsOf(folder, environment) : [];
     this.url = name === 'nats' ? this.urlOf('worker') : `redis://:${this.#secret}@127.0.0.1:${port}`;
     const users = authorizationText(this.#logins, cluster);
     const text = configurationOf(name, { port, secret: this.#secret, folder, users });
@@ -68,7 +62,7 @@ export class OwnServer {
   }
 
   /** The address of NATS with the login of this party. */
-  urlOf(party: (typeof ownLogins)[number]['party']): string {
+  urlOf(party: OwnParty): string {
     const login = this.#logins.find((one) => one.party === party);
     return `nats://${login?.user}:${JSON.parse(login?.password ?? '""')}@127.0.0.1:${this.#port}`;
   }

@@ -16,7 +16,7 @@ import {
 } from 'nats';
 import { errorText, SkerryError } from '../../core/errors.ts';
 import type { Environment } from '../environment.ts';
-import { TransportAway } from '../transport.ts';
+import { TransportAway, TransportRefused } from '../transport.ts';
 import { type NatsPlan, readNamed, type ServerAddress } from './nats-options.ts';
 import { type ServerRing, somebodyThere } from './nats-servers.ts';
 
@@ -44,10 +44,9 @@ export async function dial(
   } catch (error) {
     if (error instanceof Error && 'code' in error && passing.has(String(error.code)))
       throw new TransportAway(`${shown} could not be reached: ${errorText(error)}`, error);
-    const isRefusal =
-      error instanceof Error && 'code' in error && /^(?:AUTHORIZATION|AUTHENTICATION)/.test(`${error.code}`);
-    const what = isRefusal ? 'refused the credentials' : 'could not be reached';
-    throw new SkerryError('transport-failed', `${shown} ${what}: ${errorText(error)}`, { cause: error });
+    if (error instanceof Error && 'code' in error && /^(?:AUTHORIZATION|AUTHENTICATION)/.test(`${error.code}`))
+      throw new TransportRefused(`${shown} refused the credentials: ${errorText(error)}`, error);
+    throw new SkerryError('transport-failed', `${shown} could not be reached: ${errorText(error)}`, { cause: error });
   }
 }
 

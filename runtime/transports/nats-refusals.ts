@@ -1,13 +1,20 @@
 /**
- * What a server does not permit to a login: told to who asks about it, else logged, once.
+ * What a server does not permit to a login: told to who asks about it, else logged, once. So is a login that is not taken again
+ * after the connection was lost.
  *
  * Owns the words. They never ask to give this login more rights: mostly it is the wrong login, and who gave a client those of a
  * gateway to be rid of the line would have it call in anybody's name.
  */
+import { errorText } from '../../core/errors.ts';
 import type { Log } from '../log.ts';
+import { TransportRefused } from '../transport.ts';
 
 const countMax = 100;
+const loginRefused =
+  'NATS refuses this login, which it took before: connect with a login that it takes, or have it take this again';
 const advice = "log in as one that may: 'skerry permissions' prints who may do what";
+
+type TellRefused = (reason: string, lostMs: number) => void;
 
 export class NatsRefusals {
   readonly #log: Log;
@@ -15,6 +22,10 @@ export class NatsRefusals {
   /** Subjects of which somebody asks whether this login may send there, and what came of it. */
   readonly #asked = new Map<string, string | undefined>();
   #askerCount = 0;
+  readonly #tellers = new Set<TellRefused>();
+  /** Of the tries for a connection that was lost: how many in a row were refused, and what the log says of the last. */
+  #inRow = 0;
+  #reason = '';
 
   constructor(log: Log) {
     this.#log = log;
@@ -32,6 +43,29 @@ export class NatsRefusals {
     this.#asked.delete(subject);
     this.#askerCount -= 1;
     return answer;
+  }
+
+  onRefused(tell: TellRefused): () => void {
+    this.#tellers.add(tell);
+    return () => void this.#tellers.delete(tell);
+  }
+
+  /** The connection is there. */
+  admitted(): void {
+    this.#inRow = 0;
+    this.#reason = '';
+  }
+
+  /** A try for a connection that was lost failed. It is the login only if every server says so: one alone may be set up wrongly. */
+  notAdmitted(error: unknown, serverCount: number, lostMs: number): void {
+    const reason = errorText(error);
+    this.#inRow = error instanceof TransportRefused ? this.#inRow + 1 : 0;
+    if (reason !== this.#reason) this.#log.warn({ reason }, 'NATS is not back yet');
+    this.#reason = reason;
+    if (this.#inRow < serverCount) return;
+    if (this.#inRow === serverCount)
+      this.#log.error({ reason }, `${loginRefused}. It is tried again and again; calls fail meanwhile`);
+    for (const tell of [...this.#tellers]) tell(`${loginRefused} (${reason})`, lostMs);
   }
 
   publish(subject: string): void {

@@ -17,7 +17,7 @@
  * - NT4 What a server refuses to a connection is told to who asks (`ready`), else logged. What is said never asks to give this login
  *   more rights: mostly it is the wrong one.
  */
-import { errorText, isSkerryError, SkerryError } from '../../core/errors.ts';
+import { isSkerryError, SkerryError } from '../../core/errors.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
 import { standardLog } from '../log.ts';
 import { frameBytesMin, type Transport, TransportAway } from '../transport.ts';
@@ -38,6 +38,7 @@ export type { NatsOptions };
 
 export interface NatsTransport extends Transport {
   ready(sendTo?: string): Promise<void>;
+  readonly onRefused: NonNullable<Transport['onRefused']>;
   /** Frames that were dropped, for want of a connection or of room. */
   readonly droppedCount: number;
 }
@@ -102,6 +103,7 @@ class NatsLink implements NatsTransport {
   #wake: () => void = () => undefined;
   #stopLooking: () => void = () => undefined;
   #isDropping = false;
+  readonly onRefused: NatsTransport['onRefused'] = (tell) => this.#refusals.onRefused(tell);
   #frameBytesMax: number;
   droppedCount = 0;
 
@@ -332,7 +334,7 @@ class NatsLink implements NatsTransport {
 
   async #redial(): Promise<void> {
     const { plan, ring, environment } = this.#parts;
-    let said = '';
+    const lostAt = environment.steady();
     for (let tries = 0; ; tries++) {
       const longest = Math.min(pauseMs.most, pauseMs.first * 2 ** Math.min(tries, 10));
       await this.#pause(longest * (0.5 + environment.random() / 2));
@@ -346,13 +348,12 @@ class NatsLink implements NatsTransport {
         // What it takes would be the most for good.
         if (isTooSmall)
           throw new TransportAway(`it takes frames of ${takes} bytes (max_payload), not ${frameBytesMin}`);
+        this.#refusals.admitted();
         this.#adopt(connection);
         void this.#restored(connection);
         return;
       } catch (error) {
-        const reason = errorText(error);
-        if (reason !== said) environment.log.warn({ reason }, 'NATS is not back yet');
-        said = reason;
+        this.#hand(() => this.#refusals.notAdmitted(error, ring.size, environment.steady() - lostAt));
       }
     }
   }
