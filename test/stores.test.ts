@@ -191,6 +191,22 @@ rule(
   },
 );
 
+rule(
+  'a folder that was made is its owner’s alone, and so are its files; in a group’s folder they are the group’s',
+  async (folder, opened) => {
+    if (process.platform === 'win32') return;
+    const modeOf = async (path: string) => ((await stat(path)).mode & 0o777).toString(8);
+    await opened();
+    const names = ['data.mdb', 'lock.mdb'].map((name) => join(folder, name));
+    assert.equal(await Promise.all([folder, ...names, `${folder}.witness`].map(modeOf)), ['700', '600', '600', '600']);
+    const shared = `${folder}-of-a-group`;
+    await mkdir(shared);
+    await promises.chmod(shared, 0o770);
+    await (await openLmdb(shared)).close();
+    assert.is((await modeOf(join(shared, 'data.mdb'))).slice(1) === '00', false, 'as the process makes files');
+  },
+);
+
 rule('SL5: a folder that another live process has open is in use, and may be looked into', async (folder, opened) => {
   const holder = child(['hold', folder]);
   assert.is(await holder.line(), 'open');

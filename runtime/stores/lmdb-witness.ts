@@ -58,7 +58,7 @@ export async function noteUse(folder: string, used: Identity): Promise<void> {
   // Half a note is none: a crash in the middle of this leaves the one before.
   const draft = `${notePath(folder)}.${process.pid}`;
   try {
-    const file = await open(draft, 'w');
+    const file = await open(draft, 'w', 0o600);
     await file
       .writeFile(noteOf(used))
       .then(() => file.sync())

@@ -16,7 +16,7 @@
  * - SL5 A process has one handle on a folder. LMDB wants it so: a second one would wait for the first one's transaction,
  *   which waits for the same thread. Between processes, `lmdb-folder.ts` is a convenience; against two owners S2 protects.
  */
-import { existsSync, mkdirSync, realpathSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { open as openFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
@@ -143,8 +143,9 @@ export async function openLmdb(folder: string, options: LmdbOptions = {}): Promi
   try {
     const file = join(folder, 'data.mdb');
     const isNew = !existsSync(file);
-    const made = mkdirSync(folder, { recursive: true });
+    const made = mkdirSync(folder, { recursive: true, mode: 0o700 });
     const store = await openOnce(realpathSync(folder), options);
+    if (isNew) keepPrivate(folder);
     // What is flushed into a file is lost with the file's name: that of a folder that was there already, too.
     if (made !== undefined || isNew) await syncFolders(folder, made ?? file);
     return store;
@@ -168,16 +169,26 @@ export async function compactLmdb(folder: string, to: string): Promise<{ before:
   const partial = join(to, 'compacting');
   try {
     await rm(partial, { recursive: true, force: true });
-    const made = mkdirSync(partial, { recursive: true });
+    const made = mkdirSync(partial, { recursive: true, mode: 0o700 });
     await copyCompacted(realpathSync(folder), partial);
     const [original, copy] = [join(folder, 'data.mdb'), join(to, 'data.mdb')];
     await rename(join(partial, 'data.mdb'), copy);
     await rm(partial, { recursive: true });
+    keepPrivate(to);
     await syncFolders(to, made ?? copy);
     return { before: (await stat(original)).size, after: (await stat(copy)).size };
   } catch (error) {
     await rm(partial, { recursive: true, force: true }).catch(() => undefined);
     throw isSkerryError(error) ? error : storeFailed(to, 'write', error, 'none');
+  }
+}
+
+/** What entities hold is for nobody else's eyes, unless the folder was made for a group to write in. */
+function keepPrivate(folder: string): void {
+  if (process.platform === 'win32' || (statSync(folder).mode & 0o020) !== 0) return;
+  for (const name of ['data.mdb', 'lock.mdb']) {
+    const file = join(folder, name);
+    if (existsSync(file)) chmodSync(file, 0o600);
   }
 }
 
