@@ -19,7 +19,7 @@ import {
 import { partitionOf } from '../placement/hash.ts';
 import type { OutboxEntry } from './client.ts';
 import { rowOf } from './codec.ts';
-import { decodeActivity, decodeHistory, readDead, restoreStored } from './restoring.ts';
+import { decodeActivity, decodeHistory, readDead, restoreStored, stateVersionOf } from './restoring.ts';
 import type { Partition, RecordName, Store } from './store.ts';
 
 export interface Inspection {
@@ -39,6 +39,12 @@ export interface Inspection {
   readonly holds: readonly HeldOperation[];
   readonly effects: readonly PendingEffect[];
   readonly dead: readonly DeadLetter[];
+}
+
+export interface Outline {
+  readonly deadCount: number;
+  /** Undefined: a newer Skerry wrote it. */
+  readonly stateVersion: number | undefined;
 }
 
 /** What is read of a store: also through a worker, from where the store cannot be reached (`remote-store.ts`). */
@@ -120,11 +126,12 @@ export class Inspector {
       for await (const [, bytes] of this.#records(address, 'd')) yield { address, letter: readDead(rowOf(bytes)) };
   }
 
-  /** How many dead letters an entity keeps; nothing else of it is read. */
-  async deadCount(address: Address): Promise<number> {
-    let count = 0;
-    for await (const _ of this.#records(address, 'd')) count += 1;
-    return count;
+  /** What can be told of an entity without decoding its state; undefined: it was never committed. */
+  async outline(address: Address): Promise<Outline | undefined> {
+    const [loaded] = await this.#store.load([this.#entity(address)]);
+    if (loaded === undefined) return undefined;
+    const deadCount = loaded.records.filter(([name]) => name.startsWith('d')).length;
+    return { deadCount, stateVersion: stateVersionOf(loaded) };
   }
 
   /** An entity's records whose names begin so, in order, from one on. */

@@ -102,6 +102,8 @@ export interface KnownType {
   /** How long its history is kept, ms; undefined: it keeps none. */
   readonly historyMs: number | undefined;
   readonly operations: readonly KnownOperation[];
+  /** Of the states that it reads: this and earlier ones; undefined: whoever told of it did not say. */
+  readonly version?: number | undefined;
 }
 
 export interface KnownOperation {
@@ -114,9 +116,10 @@ export interface KnownOperation {
 const operationKinds: readonly AnyOperation['kind'][] = ['command', 'query', 'tentative'];
 
 export function knownTypes(behaviours: readonly Behaviour[]): KnownType[] {
-  return behaviours.map(({ contract, historyMs }) => ({
+  return behaviours.map(({ contract, historyMs, version }) => ({
     type: contract.type,
     historyMs,
+    version,
     operations: Object.entries(contract.operations).map(([name, operation]) => ({
       name,
       kind: operation.kind,
@@ -126,10 +129,11 @@ export function knownTypes(behaviours: readonly Behaviour[]): KnownType[] {
 }
 
 export function typesRow(types: readonly KnownType[]): unknown[] {
-  return types.map(({ type, historyMs, operations }) => [
+  return types.map(({ type, historyMs, operations, version }) => [
     type,
     historyMs ?? null,
     operations.map(({ name, kind, holdMs }) => [name, operationKinds.indexOf(kind), holdMs ?? null]),
+    version ?? null,
   ]);
 }
 
@@ -143,6 +147,8 @@ export function readTypes(value: unknown): KnownType[] {
       kind: operation.oneOf(operationKinds),
       holdMs: maybeNumber(operation.any()),
     })),
+    // An earlier worker does not say it.
+    version: maybeNumber(row.any()),
   }));
 }
 

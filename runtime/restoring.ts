@@ -56,6 +56,12 @@ export function restore(
   return { record, layout };
 }
 
+/** The version of a state; undefined: a newer Skerry wrote it, and nothing of it can be read here. */
+export function stateVersionOf({ head }: Loaded): number | undefined {
+  const row = rowOf(head);
+  return row.number() > formatVersion ? undefined : row.number();
+}
+
 /** The record as it was stored, whatever its behaviour is now. Throws `store-format`. */
 export function restoreStored(
   address: Address,

@@ -105,7 +105,7 @@ units('doctor counts timers and holds that are due, and no housekeeping', async 
     const sight = { store: gate, inspector: cluster.inspector, remembered: [] };
     const timersAt = async (now: number) => {
       const given = { environment: { ...hand, now: () => now }, output: { progress: () => undefined } } as never;
-      const found = await during(contents(given, sight, true));
+      const found = await during(contents(given, sight, { isRunning: true, versionOf: () => undefined }));
       return found.find(({ check }) => check === 'timers');
     };
     // A day later nobody has woken them: of the first only its partners are to be forgotten.
@@ -113,6 +113,23 @@ units('doctor counts timers and holds that are due, and no housekeeping', async 
     assert.is(late?.verdict, 'wrong');
     assert.match(late?.text ?? '', /^1 timer and 1 hold of 2 entities, due for up to (?:23 h|1 d)$/);
     assert.is((await timersAt(hand.now()))?.text, 'none overdue');
+  });
+});
+
+units('doctor names entities whose state is newer than their app, which nobody can serve', async () => {
+  await withTallies({}, async ({ tally, during, hand, cluster, gate }) => {
+    for (const key of ['a', 'b', 'c', 'd', 'e']) await during(tally(key).add(1));
+    const sight = { store: gate, inspector: cluster.inspector, remembered: [] };
+    const given = { environment: hand, output: { progress: () => undefined } } as never;
+    const versionsBy = async (versionOf: (address: string) => number | undefined) => {
+      const found = await during(contents(given, sight, { isRunning: true, versionOf }));
+      return found.find(({ check }) => check === 'states');
+    };
+    for (const reads of [undefined, 1, 2]) assert.is((await versionsBy(() => reads))?.verdict, 'ok');
+    const one = await versionsBy((address) => (address === 'tally/b' ? 0 : 1));
+    assert.is(one?.verdict, 'wrong');
+    assert.match(one?.text ?? '', /^1 entity cannot be served.*: tally\/b \(version 1, its app reads 0\)\. Run/);
+    assert.match((await versionsBy(() => 0))?.text ?? '', /^5 entities .*tally\/a .*tally\/b .*tally\/c .*, …\. Run/);
   });
 });
 

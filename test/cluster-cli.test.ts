@@ -12,7 +12,7 @@ import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
 import { type NatsTransport, openNats } from '../runtime/transports/nats.ts';
 import { NatsServer } from './support/nats-server.ts';
-import { appPath, type Going, type Ran, Skerry } from './support/skerry.ts';
+import { appPath, type Going, laterAppPath, type Ran, Skerry } from './support/skerry.ts';
 import { assert, suite } from './support/suite.ts';
 
 const cli = suite('cluster cli');
@@ -281,5 +281,30 @@ cli('PS4: a second worker of a name waits, says why, and has its place when the 
   );
   assert.is((await second.end('SIGINT')).code, 0);
 });
+
+cli(
+  'two versions of an app side by side: call finds the operation where the entity is; doctor says what only one can serve',
+  async () => {
+    const old = begin('old');
+    await old.says({ status: 'ready' });
+    const later = skerry.begin(...at('worker', laterAppPath, '--store', store, '--name', 'later'));
+    await later.says({ status: 'ready' });
+    const keys = Array.from({ length: 40 }, (_, key) => `counter/new-${key}`);
+    await remote.client.call(keys[0] ?? '', 'total', undefined, { kind: 'query' });
+    const own = keys.filter((key) => remote.where(key).worker === 'later').slice(0, 6);
+    assert.ok(own.length > 2);
+    for (const key of own) assert.equal(await json('call', key, 'double', '2'), { status: 'done', output: 4 });
+    assert.match((await run('doctor')).out, /ok +states +none is newer/);
+    assert.is((await later.end('SIGTERM')).code, 0);
+    const { code, out } = await run('doctor');
+    assert.is(code, 1);
+    assert.match(
+      out.replace(/\s+/g, ' '),
+      /WRONG states \d+ entities cannot be served.*counter\/new-\d+ \(version 2, its app reads 1\)/,
+    );
+    failed(await run('call', own[0] ?? '', 'double', '2'), 3, /no operation 'double'/);
+  },
+  { timeoutMs: 60_000 },
+);
 
 cli.run();

@@ -8,6 +8,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isSkerryError } from '../../core/errors.ts';
+import { typeOf } from '../../core/message.ts';
 import { openLmdb } from '../stores/lmdb.ts';
 import { shownPath } from './app.ts';
 import type { Given } from './command.ts';
@@ -31,7 +32,11 @@ export async function* folderFindings(given: Given): AsyncIterable<Finding> {
   yield user.finding;
   yield rememberedApp(given.folder);
   try {
-    const inside = await lookInto(given.folder, (sight) => contents(given, sight, user.isRunning));
+    const inside = await lookInto(given.folder, (sight) => {
+      const versions = new Map(sight.remembered.map(({ type, version }) => [type, version]));
+      const versionOf = (address: string) => versions.get(typeOf(address));
+      return contents(given, sight, { isRunning: user.isRunning, versionOf });
+    });
     yield* inside;
   } catch (error) {
     yield wrong('format', failureOf(error).message);

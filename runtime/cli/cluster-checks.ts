@@ -49,7 +49,7 @@ async function look(given: Given, cluster: LiveCluster): Promise<Finding[]> {
   if (workers.every(({ report }) => report === undefined)) return found;
   found.push(await partitionsFinding(cluster, workers));
   const sight = { store: cluster.store, inspector: cluster.inspector, remembered: [] };
-  found.push(...(await contents(given, sight, true)));
+  found.push(...(await contents(given, sight, { isRunning: true, versionOf: await cluster.versions() })));
   return found;
 }
 

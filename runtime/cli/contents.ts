@@ -1,8 +1,9 @@
 /** What `doctor` finds in what is stored: entities, dead letters, what is overdue and what waits. Reads every entity. */
-import { typeOf } from '../../core/message.ts';
+import { type Address, typeOf } from '../../core/message.ts';
 import { everythingDone } from '../environment.ts';
-import type { Inspection, Reading } from '../inspect.ts';
+import type { Inspection, Outline, Reading } from '../inspect.ts';
 import type { Given } from './command.ts';
+import { addressText } from './escape.ts';
 import { type Finding, note, ok, plural, wrong } from './finding.ts';
 import { lotsOf, type Sight } from './look.ts';
 import { span } from './time.ts';
@@ -13,28 +14,52 @@ const pageCount = 1_000;
 /** Several at a time, since each is a wait. */
 const lotCount = 16;
 
-export async function contents(given: Given, sight: Sight, isRunning: boolean): Promise<Finding[]> {
+/** How new a state whoever serves an entity can read; undefined: nobody says. */
+export type VersionOf = (address: Address) => number | undefined;
+
+export async function contents(
+  given: Given,
+  sight: Sight,
+  { isRunning, versionOf }: { readonly isRunning: boolean; readonly versionOf: VersionOf },
+): Promise<Finding[]> {
   const found = [ok('format', `readable, ${sight.store.partitions} partitions`)];
-  const { counts, dead } = await census(given, sight);
-  found.push(entityCounts(counts), deadLetters(dead));
+  const { counts, dead, tooNew } = await census(given, sight, versionOf);
+  found.push(entityCounts(counts), tooNewStates(tooNew), deadLetters(dead));
   found.push(...(await unfinished(given, sight, isRunning)));
   return found;
 }
 
 type Counts = ReadonlyMap<string, number>;
 
-/** Entities and dead letters by type: reads every entity. */
-async function census({ output }: Given, { inspector }: Sight): Promise<{ counts: Counts; dead: Counts }> {
+/** An entity that cannot be served: its state is of a later version than its app reads. */
+interface TooNew {
+  readonly address: Address;
+  /** Undefined: not even Skerry reads it. */
+  readonly stateVersion: number | undefined;
+  readonly reads: number;
+}
+
+interface Census {
+  readonly counts: Counts;
+  readonly dead: Counts;
+  readonly tooNew: readonly TooNew[];
+}
+
+/** Entities and dead letters by type, and what is too new for its app: reads every entity. */
+async function census({ output }: Given, { inspector }: Sight, versionOf: VersionOf): Promise<Census> {
   const counts = new Map<string, number>();
   const dead = new Map<string, number>();
+  const tooNew: TooNew[] = [];
   let seen = 0;
   for await (const addresses of lotsOf(inspector.list(), lotCount)) {
-    const found = await Promise.all(addresses.map((address) => inspector.deadCount(address)));
+    const found = await Promise.all(addresses.map((address) => inspector.outline(address)));
     for (const [index, address] of addresses.entries()) {
       const type = typeOf(address);
       counts.set(type, (counts.get(type) ?? 0) + 1);
-      const letters = found[index] ?? 0;
-      if (letters > 0) dead.set(type, (dead.get(type) ?? 0) + letters);
+      const outline = found[index];
+      if (outline === undefined) continue;
+      if (outline.deadCount > 0) dead.set(type, (dead.get(type) ?? 0) + outline.deadCount);
+      tooNew.push(...tooNewOf(address, outline, versionOf(address)));
     }
     seen += addresses.length;
     if (seen % 10_000 >= lotCount) continue;
@@ -42,7 +67,12 @@ async function census({ output }: Given, { inspector }: Sight): Promise<{ counts
     await everythingDone();
   }
   output.progress('');
-  return { counts, dead };
+  return { counts, dead, tooNew };
+}
+
+function tooNewOf(address: Address, { stateVersion }: Outline, reads: number | undefined): TooNew[] {
+  if (reads === undefined || (stateVersion !== undefined && stateVersion <= reads)) return [];
+  return [{ address, stateVersion, reads }];
 }
 
 function countsText(counts: Counts): string {
@@ -53,6 +83,21 @@ const totalOf = (counts: Counts): number => [...counts.values()].reduce((sum, co
 
 function entityCounts(counts: Counts): Finding {
   return ok('entities', counts.size === 0 ? 'none yet' : countsText(counts), Object.fromEntries(counts));
+}
+
+/** So many are named. */
+const namedCount = 3;
+
+function tooNewStates(found: readonly TooNew[]): Finding {
+  if (found.length === 0) return ok('states', 'none is newer than its app', { tooNew: 0 });
+  const named = found.slice(0, namedCount).map(({ address, stateVersion, reads }) => {
+    const what =
+      stateVersion === undefined ? 'written by a newer Skerry' : `version ${stateVersion}, its app reads ${reads}`;
+    return `${addressText(address)} (${what})`;
+  });
+  const rest = found.length > namedCount ? ', …' : '';
+  const text = `${plural(found.length, 'entity', 'entities')} cannot be served, with a state that is newer than its app: ${named.join(', ')}${rest}. Run the version that wrote them`;
+  return wrong('states', text, { tooNew: found.length, entities: found.slice(0, 100) });
 }
 
 function deadLetters(dead: Counts): Finding {

@@ -14,7 +14,7 @@ export const doctor: Command = {
   summary: 'check the machine, the data folder or live cluster, and what is in it',
   options: clusterOptions,
   notes: [
-    'Node version, folder, disk, who has it open, format, entities by type, dead letters, overdue timers, full outboxes. Reads every entity. Where nobody has the folder open it is opened for writing for a moment.',
+    'Node version, folder, disk, who has it open, format, entities by type, states that are newer than the app, dead letters, overdue timers, full outboxes. Reads every entity. Where nobody has the folder open it is opened for writing for a moment.',
     'Of a live cluster: NATS, workers, clocks, views, the placement service, who has which partition, and what is stored.',
     'Exit code 1 when something is wrong. With --json: {"ok","findings":[{"check","verdict","text","figures"}]}.',
     ...clusterNotes,

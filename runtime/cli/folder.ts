@@ -20,6 +20,8 @@ export interface RememberedType {
   readonly type: string;
   /** How long its history is kept, ms; undefined: it keeps none. */
   readonly historyMs: number | undefined;
+  /** Of the states that it reads. */
+  readonly version?: number | undefined;
 }
 
 const noteFormat = 1;
@@ -49,7 +51,7 @@ export function realFolder(folder: string): string {
 
 /** Note the app; a reader finds the earlier note or this one, never a part. */
 export function remember(folder: string, app: string, behaviours: readonly Behaviour[]): void {
-  const types = behaviours.map(({ contract, historyMs }) => ({ type: contract.type, historyMs }));
+  const types = behaviours.map(({ contract, historyMs, version }) => ({ type: contract.type, historyMs, version }));
   const note = { skerry: noteFormat, app: relative(realFolder(folder), app), types };
   const draft = `${notePath(folder)}.${process.pid}`;
   writeFileSync(draft, `${JSON.stringify(note, undefined, 2)}\n`, { mode: 0o600 });

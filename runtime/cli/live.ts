@@ -4,6 +4,7 @@
  * Owns whom to ask: a worker by its name, or one after the other until one answers.
  */
 import { isSkerryError } from '../../core/errors.ts';
+import { type Address, parseAddress, typeOf } from '../../core/message.ts';
 import type { View, WorkerEntry } from '../../placement/view.ts';
 import { type Answered, Asking } from '../asking.ts';
 import type { Ask } from '../asks.ts';
@@ -117,6 +118,38 @@ export class LiveCluster {
       for (const known of readTypes(await this.askAny({ kind: 'types' }, workers)))
         if (!found.has(known.type)) found.set(known.type, known);
     return [...found.values()];
+  }
+
+  /**
+   * The types as the worker has them that has this entity. Of several versions of an app side by side one may lack the operation: then
+   * as one has them that does not, since the entity may be on its way there.
+   */
+  async typesFor(address: Address, operation: string): Promise<KnownType[]> {
+    const { type } = parseAddress(address);
+    const { worker: name } = this.where(address);
+    const owner = this.view.workers.find((worker) => worker.name === name);
+    const knows = (types: readonly KnownType[]) =>
+      types.some((known) => known.type === type && known.operations.some((one) => one.name === operation));
+    const own = owner === undefined ? [] : await this.#typesOf(owner);
+    if (knows(own)) return own;
+    const all = await Promise.all(this.view.workers.map((worker) => this.#typesOf(worker)));
+    return all.find(knows) ?? this.types();
+  }
+
+  /** None where it does not answer. */
+  async #typesOf(worker: WorkerEntry): Promise<KnownType[]> {
+    const answered = await this.ask(worker, { kind: 'types' });
+    return answered.status === 'answered' ? readTypes(answered.value) : [];
+  }
+
+  /** How new a state the worker can read that has an entity. */
+  async versions(): Promise<(address: Address) => number | undefined> {
+    const versions = new Map<string, Map<string, number | undefined>>();
+    for (const worker of this.view.workers) {
+      const types = await this.#typesOf(worker);
+      versions.set(worker.name, new Map(types.map(({ type, version }) => [type, version])));
+    }
+    return (address) => versions.get(this.where(address).worker ?? '')?.get(typeOf(address));
   }
 
   pause(ms: number): Promise<void> {

@@ -77,7 +77,7 @@ async function askRunning(folder: string, request: AppRequest): Promise<unknown>
 /** As a client of the cluster: its hook decides, and what the input must be only the turn knows. */
 async function askCluster(cluster: LiveCluster, request: AppRequest): Promise<unknown> {
   const { client, inspector } = cluster;
-  const types = await cluster.types();
+  const types = await (request.ask === 'call' ? cluster.typesFor(request.address, request.operation) : cluster.types());
   return answer({ client, inspector, types, check: () => undefined, hello: () => ({}) }, request);
 }
 

@@ -12,6 +12,8 @@ import { fileURLToPath } from 'node:url';
 import { root } from './tree.ts';
 
 export const appPath = fileURLToPath(new URL('./app.ts', import.meta.url));
+/** The next version of that app. */
+export const laterAppPath = fileURLToPath(new URL('./app-later.ts', import.meta.url));
 
 export interface Ran {
   readonly code: number | null;
