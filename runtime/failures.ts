@@ -16,7 +16,7 @@ import type { Failure } from './commit.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { LossReport } from './loss-report.ts';
-import type { Item } from './mailbox.ts';
+import { type Item, isYoung } from './mailbox.ts';
 import type { Ownership } from './ownership.ts';
 import type { Pump } from './pump.ts';
 import type { Residents } from './residents.ts';
@@ -170,10 +170,4 @@ export class Failures {
     }
     this.#parts.lost(partition);
   }
-}
-
-/** Whether anybody still waits for it: while the store is away nothing gathers that is over. */
-function isYoung(item: Item, now: number): boolean {
-  if (item.kind === 'query') return now <= item.deadline;
-  return item.kind !== 'message' || now <= item.arrival.expires;
 }

@@ -20,6 +20,12 @@ export type Item =
   /** Something of the entity's own is due: timers, holds, retransmission, housekeeping. `isDelayed`: a message to another entity. */
   | { readonly kind: 'wake'; readonly isDelayed?: true };
 
+/** Whether anybody still waits for it; a stream's own signals are of use at any age. */
+export function isYoung(item: Item, now: number): boolean {
+  if (item.kind === 'query') return now <= item.deadline;
+  return item.kind !== 'message' || now <= item.arrival.expires;
+}
+
 /** Of an envelope in memory, besides its payload, bytes. */
 export const envelopeBytes = 512;
 

@@ -1,16 +1,15 @@
 /**
- * One alarm for many dates: a binary heap over the environment's `after`.
+ * One alarm for many dates: a heap of dates over the environment's `after`.
  *
  * A date is the machine's clock's, which may be set, or stand still while the machine sleeps: it is looked at once a minute at
  * least, so that nothing is late by more than that.
  *
  * Owns when a key is due next; a key has one date, the last one set. What happens then is the caller's.
  */
+import { type Dated, DateHeap } from './date-heap.ts';
 import type { Environment } from './environment.ts';
 
-interface Entry {
-  readonly at: number;
-  readonly order: number;
+interface Entry extends Dated {
   readonly key: string;
 }
 
@@ -22,7 +21,7 @@ const lookMs = 60_000;
 export class Schedule {
   readonly #environment: Environment;
   readonly #run: (key: string) => void;
-  readonly #heap: Entry[] = [];
+  readonly #heap = new DateHeap<Entry>();
   readonly #dates = new Map<string, Entry>();
   #order = 0;
   #alarmAt = Infinity;
@@ -44,8 +43,8 @@ export class Schedule {
     if (known?.at === at) return;
     const entry = { at, order: this.#order++, key };
     this.#dates.set(key, entry);
-    if (this.#heap.length >= 2 * this.#dates.size + spareCount) this.#clear();
-    else this.#push(entry);
+    if (this.#heap.size >= 2 * this.#dates.size + spareCount) this.#clear();
+    else this.#heap.push(entry);
     if (at < this.#alarmAt) this.#arm(at);
   }
 
@@ -64,7 +63,7 @@ export class Schedule {
     this.#cancelAlarm = undefined;
     this.#alarmAt = -Infinity;
     this.#dates.clear();
-    this.#heap.length = 0;
+    this.#heap.clear();
   }
 
   #arm(at: number): void {
@@ -78,54 +77,20 @@ export class Schedule {
     this.#alarmAt = Infinity;
     this.#cancelAlarm = undefined;
     const now = this.#environment.now();
-    for (let first = this.#heap[0]; first !== undefined && first.at <= now; first = this.#heap[0]) {
-      this.#pop();
+    for (let first = this.#heap.first; first !== undefined && first.at <= now; first = this.#heap.first) {
+      this.#heap.pop();
       // An entry that is not its key's present one was replaced or deleted: left in the heap, skipped here.
       if (this.#dates.get(first.key) !== first) continue;
       this.#dates.delete(first.key);
       this.#run(first.key);
     }
-    const next = this.#heap[0];
+    const next = this.#heap.first;
     if (next !== undefined && next.at < this.#alarmAt) this.#arm(next.at);
   }
 
   /** Entries that were replaced or deleted would lie there until their dates, which may be far away: let go of them. */
   #clear(): void {
-    this.#heap.length = 0;
-    for (const entry of this.#dates.values()) this.#push(entry);
+    this.#heap.clear();
+    for (const entry of this.#dates.values()) this.#heap.push(entry);
   }
-
-  #push(entry: Entry): void {
-    const heap = this.#heap;
-    let index = heap.length;
-    heap.push(entry);
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      const above = heap[parent] as Entry;
-      if (!isBefore(entry, above)) break;
-      heap[index] = above;
-      index = parent;
-    }
-    heap[index] = entry;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1] as Entry, heap[child] as Entry)) child += 1;
-      if (!isBefore(heap[child] as Entry, last)) break;
-      heap[index] = heap[child] as Entry;
-      index = child;
-    }
-    heap[index] = last;
-  }
-}
-
-function isBefore(one: Entry, other: Entry): boolean {
-  return one.at < other.at || (one.at === other.at && one.order < other.order);
 }

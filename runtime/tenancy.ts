@@ -31,7 +31,7 @@ import { type Environment, momentOf } from './environment.ts';
 import { type Fetched, Fetching } from './fetching.ts';
 import { Giving } from './giving.ts';
 import type { Forwarded } from './handover.ts';
-import { sizeOf } from './mailbox.ts';
+import { isYoung, sizeOf } from './mailbox.ts';
 import { Pace } from './pace.ts';
 import type { Signal } from './signals.ts';
 import type { Claim, Epoch, Partition, Store } from './store.ts';
@@ -462,10 +462,4 @@ export class Tenancy {
       if (!this.#isClosed && this.#isMine(partition)) this.#seek([partition]);
     });
   }
-}
-
-/** Forwarded while somebody waits for it; a stream's own signals are of use at any age. */
-function isYoung(envelope: Forwarded, now: number): boolean {
-  if (envelope.kind === 'message') return now <= envelope.arrival.expires;
-  return envelope.kind === 'query' ? now <= envelope.deadline : true;
 }

@@ -11,6 +11,7 @@
  * - VT2 Nothing of a dead node runs, and nothing of a paused one before it goes on.
  * - VT3 A machine's clock is never off by more than its bound, however it was set and however it drifts.
  */
+import { DateHeap } from '../date-heap.ts';
 import { everythingDone, promiseJobsDone } from '../environment.ts';
 
 /** Whatever has events of its own: a worker's process, a client's, the network, the store. */
@@ -115,7 +116,7 @@ const eventsAtOneTimeMax = 100_000;
 const startedAt = 1_600_000_000_000;
 
 export class VirtualTime {
-  readonly #heap: Event[] = [];
+  readonly #heap = new DateHeap<Event>();
   readonly #trace: ((line: string) => void) | undefined;
   #order = 0;
   #low = 0x811c9dc5;
@@ -139,7 +140,7 @@ export class VirtualTime {
   schedule(node: SimulatedNode, afterMs: number, label: string, run: () => void): () => void {
     const at = this.now + Math.max(0, Math.ceil(afterMs));
     const event: Event = { at, order: this.#order++, node, label, run, isCancelled: false };
-    this.#push(event);
+    this.#heap.push(event);
     return () => {
       event.isCancelled = true;
     };
@@ -155,7 +156,7 @@ export class VirtualTime {
     for (const event of node.held.splice(0)) {
       event.at = this.now;
       event.order = this.#order++;
-      this.#push(event);
+      this.#heap.push(event);
     }
   }
 
@@ -188,9 +189,9 @@ export class VirtualTime {
     await everythingDone();
     for (;;) {
       if (isDone()) return true;
-      const next = this.#heap[0];
+      const next = this.#heap.first;
       if (next === undefined || next.at > until) break;
-      this.#pop();
+      this.#heap.pop();
       if (this.#isOff(next)) continue;
       this.#standing = next.at === this.now ? this.#standing + 1 : 0;
       if (this.#standing === eventsAtOneTimeMax)
@@ -220,38 +221,4 @@ export class VirtualTime {
       this.onError(error);
     }
   }
-
-  #push(event: Event): void {
-    const heap = this.#heap;
-    let index = heap.length;
-    heap.push(event);
-    while (index > 0) {
-      const parent = (index - 1) >> 1;
-      const above = heap[parent] as Event;
-      if (!isBefore(event, above)) break;
-      heap[index] = above;
-      index = parent;
-    }
-    heap[index] = event;
-  }
-
-  #pop(): void {
-    const heap = this.#heap;
-    const last = heap.pop();
-    if (last === undefined || heap.length === 0) return;
-    let index = 0;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= heap.length) break;
-      if (child + 1 < heap.length && isBefore(heap[child + 1] as Event, heap[child] as Event)) child += 1;
-      if (!isBefore(heap[child] as Event, last)) break;
-      heap[index] = heap[child] as Event;
-      index = child;
-    }
-    heap[index] = last;
-  }
-}
-
-function isBefore(one: Event, other: Event): boolean {
-  return one.at < other.at || (one.at === other.at && one.order < other.order);
 }
