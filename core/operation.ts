@@ -113,7 +113,7 @@ export function declaredOutput(operation: AnyOperation, value: unknown, name: st
   if (result instanceof Promise) throw asynchronous(result, `the output of ${name}`);
   if (result.issues === undefined) return result.value;
   const places = result.issues.map(({ path }) => placeText(path) || 'the whole').join(', ');
-  const text = `'${name}' returned what its output schema does not accept: ${places}`;
+  const text = `'${name}' returned what its output schema does not accept: ${places}; why is in the worker's log`;
   throw new SkerryError('failed', text, { cause: new Error(issuesText(result.issues)) });
 }
 

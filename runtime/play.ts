@@ -12,9 +12,9 @@ import { lineageOf } from '../core/activity.ts';
 import { type Behaviour, isBehaviour } from '../core/behaviour.ts';
 import type { Effect, EffectOutcome } from '../core/effect.ts';
 import { type AnyEntity, type Hold, type InputArguments, type StateOf, typeIn } from '../core/entity.ts';
-import { codeOf, SkerryError, textOf } from '../core/errors.ts';
+import { codeOf, isSkerryError, SkerryError, textOf } from '../core/errors.ts';
 import { defaultLimits, durationProblem, type GivenLimits, limitsOf } from '../core/limits.ts';
-import { addressOf, type PartnerId } from '../core/message.ts';
+import { addressOf, clientPartner, type PartnerId } from '../core/message.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from '../core/operation.ts';
 import { checkOptions, finite, type OptionTable, record } from '../core/options.ts';
 import { readRow } from '../core/perform.ts';
@@ -25,7 +25,7 @@ import { storable } from '../core/storable.ts';
 import { answerQuery, perform } from '../core/turn.ts';
 import { decode, encode } from './codec.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import { checkLimits } from './options.ts';
+import { checkedIdentity, checkLimits } from './options.ts';
 import { freshRecord } from './restoring.ts';
 
 /** What can be asked in a play: at once, without promises. Refusals throw `refused`. */
@@ -76,8 +76,10 @@ export const playOptions: OptionTable<PlayOptions> = { now: finite, seed: finite
 
 /** One entity on a stage of its own. */
 export interface Play<Contract extends AnyEntity> {
-  /** Ask as a client. */
+  /** Ask as a client of no identity. */
   readonly ask: Player<Contract['operations']>;
+  /** Ask as a client of this identity, as `turn.from.identity` has it. */
+  askAs(identity: string): Player<Contract['operations']>;
   /** Ask as another entity. */
   askFrom(contract: AnyEntity, key: string): Player<Contract['operations']>;
   /** Hand in the answer of another entity to something that this one sent. */
@@ -110,7 +112,7 @@ export type PlayedAnswer =
   | { readonly status: 'refused'; readonly reason: string; readonly detail?: unknown; readonly hold?: Hold }
   | { readonly status: 'failed'; readonly code: string; readonly message: string; readonly hold?: Hold };
 
-const clientPartner = '@play';
+const clientId = 'play';
 
 /** Put an entity on stage. Throws `invalid-definition` for what is no behaviour, and for options that cannot be. */
 export function play<Contract extends AnyEntity>(
@@ -134,6 +136,8 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   #handlers: Readonly<Record<string, unknown>> | undefined;
   #sent: SentMessage[] = [];
   #holdCount = 0;
+  /** What the last operation threw: its answer has no stack, and no cause. */
+  #thrown: unknown;
 
   constructor(behaviour: Behaviour<Contract>, key: string, options: PlayOptions) {
     const limits = limitsOf(options.limits);
@@ -146,6 +150,9 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       encode,
       decode,
       fingerprint: fingerprintOf,
+      threw: (error) => {
+        this.#thrown = error;
+      },
       limits,
     };
     this.#references = new References<PartnerId>(
@@ -155,7 +162,12 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   get ask(): Player<Contract['operations']> {
-    return this.#references.make(this.#behaviour.contract, clientPartner) as Player<Contract['operations']>;
+    return this.askAs('');
+  }
+
+  askAs(identity: string): Player<Contract['operations']> {
+    const partner = clientPartner(checkedIdentity(identity), clientId);
+    return this.#references.make(this.#behaviour.contract, partner) as Player<Contract['operations']>;
   }
 
   askFrom(contract: AnyEntity, key: string): Player<Contract['operations']> {
@@ -199,7 +211,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       operation.kind === 'tentative'
         ? { entity: this.#record.address, operation: name, id: `play-${++this.#holdCount}` }
         : undefined;
-    const output = outputOf(
+    const output = this.#outputOf(
       this.#message(partner, { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: false }),
     );
     if (hold === undefined) return output;
@@ -220,12 +232,12 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       wantsAnswer: false,
     });
     if (row[0] === 'lapsed' && kind === 'confirm') throw new SkerryError('lapsed', `The hold ${hold.id} had lapsed`);
-    outputOf(row);
+    this.#outputOf(row);
   }
 
   #query(operation: string, payload: Uint8Array): unknown {
     const request = { operation, payload };
-    return outputOf(
+    return this.#outputOf(
       readRow(decode(answerQuery(this.#record, this.#behaviour, this.#instance(), request, this.#environment))),
     );
   }
@@ -233,7 +245,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   answer(from: AnyEntity, key: string, operation: string, answer: PlayedAnswer): void {
     const row = answerRow(answer);
     const hold = 'hold' in answer ? (answer.hold?.id ?? '') : '';
-    outputOf(
+    this.#outputOf(
       this.#message(addressOf(typeIn(from), key), {
         kind: 'answer',
         operation,
@@ -295,6 +307,15 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     return this.#turn({ kind: 'message', partner, arrival, content });
   }
 
+  #outputOf([status, first, second]: AnswerRow): unknown {
+    if (status === 'refused') throw new SkerryError('refused', textOf(first), { detail: second });
+    if (status !== 'failed') return first;
+    const cause = this.#thrown;
+    // Of an output that does not fit its schema, where a worker has the reason in its log alone: it may show what was there.
+    const reason = isSkerryError(cause) && cause.cause instanceof Error ? ` (${cause.cause.message})` : '';
+    throw new SkerryError(codeOf(first), `${textOf(second)}${reason}`, { cause });
+  }
+
   #turn(request: Request): AnswerRow {
     const result = perform(this.#record, this.#behaviour, this.#instance(), request, this.#environment);
     if (result.kind === 'threw') {
@@ -302,6 +323,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       throw result.error;
     }
     if (result.kind !== 'committed') return ['done'];
+    this.#thrown = result.thrown?.error;
     if (this.#behaviour.isClass && result.thrown !== undefined) this.#handlers = undefined;
     if (request.kind === 'message') this.#numbers.set(request.partner, request.arrival.seq);
     for (const activity of result.sentTo) {
@@ -344,12 +366,6 @@ function answerRow(answer: PlayedAnswer): AnswerRow {
     default:
       return [answer.status];
   }
-}
-
-function outputOf([status, first, second]: AnswerRow): unknown {
-  if (status === 'refused') throw new SkerryError('refused', textOf(first), { detail: second });
-  if (status === 'failed') throw new SkerryError(codeOf(first), textOf(second));
-  return first;
 }
 
 /** A small generator of chance (mulberry32, Tommy Ettinger): the same seed gives the same plays. */

@@ -2,7 +2,9 @@
 import * as v from 'valibot';
 import { behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
+import { isSkerryError } from '../core/errors.ts';
 import { command, query, type Schema, tentative, unchecked } from '../core/operation.ts';
+import { play } from '../runtime/play.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 import { tallyWith, withTallies } from './support/tally.ts';
 
@@ -59,7 +61,23 @@ test('an output that does not fit is an error that names the place and not the v
       hand.logged.some(({ details }) => /Expected number/.test(JSON.stringify(details))),
       'the log says it all',
     );
+    assert.match((await rejects(during(one.show()), 'failed')).message, /why is in the worker's log/);
     await rejects(during(one.never()), 'invalid-definition', /validates asynchronously/);
   }));
+
+test('play says of an output that does not fit what its schema says, with what was thrown as the cause', () => {
+  const one = play(safe, 'one');
+  one.ask.break();
+  for (const call of [() => one.ask.show(), () => one.ask.told(), () => one.ask.held()] as (() => unknown)[]) {
+    try {
+      call();
+      assert.unreachable();
+    } catch (error) {
+      assert.ok(isSkerryError(error, 'failed'));
+      assert.match(error.message, /not accept: pub.*\(pub: .*Expected number/);
+      assert.ok(isSkerryError(error.cause));
+    }
+  }
+});
 
 test.run();

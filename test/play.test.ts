@@ -107,6 +107,23 @@ test('T1: a refusal throws refused with its detail, an error throws its own, and
   assert.equal(tea.state, { key: 'tea', free: 5, held: 0 });
 });
 
+test('who asks is a client of the identity that is given, another entity, or a client of none', () => {
+  const who = command(undefined, unchecked<string>());
+  const Door = entity('door', { initial: () => ({ seen: '' }), operations: { knock: who, hold: tentative() } });
+  const door = behaviour(Door, {
+    knock(turn) {
+      turn.state.seen = turn.from.kind === 'client' ? turn.from.identity : turn.from.kind;
+      return turn.state.seen;
+    },
+    hold: { tentative: () => undefined, confirm: () => undefined, cancel: () => undefined },
+  });
+  const one = play(door, '1');
+  const names = ['ada', '', 'eve@x.org'].map((identity) => one.askAs(identity).knock());
+  assert.equal([...names, one.ask.knock(), one.askFrom(Order, '7').knock()], ['ada', '', 'eve@x.org', '', 'entity']);
+  one.askAs('ada').hold().confirm();
+  for (const wrong of ['x'.repeat(200), 7 as never]) assert.throws(() => one.askAs(wrong), is('invalid-definition'));
+});
+
 test('a tentative operation is confirmed, cancelled, or lapses when its time has passed', () => {
   const tea = play(stock, 'tea');
   const [one, two, three] = [tea.ask.reserve(1), tea.ask.reserve(1), tea.ask.reserve(1)];
