@@ -4,8 +4,9 @@
  * Owns the clients that were opened by it, and what an application asks of any cluster.
  */
 import type { AnyEntity, Caller } from '../core/entity.ts';
+import { SkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
-import { type Address, keyOf } from '../core/message.ts';
+import { type Address, isTypeName, keyOf } from '../core/message.ts';
 import { Client, type NamedCallOptions } from './client.ts';
 import type { Environment } from './environment.ts';
 import type { Inspector } from './inspect.ts';
@@ -69,7 +70,10 @@ export class Handle {
     options?: NamedCallOptions,
   ): Promise<unknown> => this.client.call(address, operation, input, options);
 
-  readonly list = (type: string): AsyncIterable<string> => this.#keysOf(type);
+  readonly list = (type: string): AsyncIterable<string> => {
+    if (typeof type === 'string' && isTypeName(type)) return this.#keysOf(type);
+    throw new SkerryError('invalid-address', `'${String(type)}' cannot be an entity type: list takes its name alone`);
+  };
 
   readonly connect = (given: { identity: string }): Client => {
     const identity = identityIn(given);

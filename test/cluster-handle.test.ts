@@ -58,6 +58,15 @@ test('an embedded cluster, a worker and a tool’s connection are used alike', a
   });
 });
 
+test('what is no name of a type is refused, instead of having no keys', () =>
+  withWorkers({}, async ({ remote }) => {
+    for (const type of ['BAD/x', 'tally/a', '', 7 as never])
+      assert.throws(
+        () => remote.list(type),
+        (error: unknown) => isSkerryError(error, 'invalid-address'),
+      );
+  }));
+
 test('a client lists nothing and calls for nobody else, and is told why; nothing is asked for it', () =>
   withWorkers({}, async ({ remote, during }) => {
     await rejects(keysOf(remote, { during }), 'denied', /as: 'tool'/);
