@@ -102,7 +102,9 @@ export class Effects {
     } catch (error) {
       if (this.#isOver(running)) return undefined;
       const isLast = isFinal(error) || attempt >= (handler.effect.options.attemptsMax ?? limits.attemptsMax);
-      environment.log.warn(
+      // What the app gives up by itself, and has a handler for, is one of its outcomes: a card that was declined.
+      const isForeseen = isPermanent(error) && handler.settled !== undefined;
+      environment.log[isForeseen ? 'info' : 'warn'](
         { entity: address, effect: pending.name, attempt, error: errorText(error) },
         isLast ? 'an effect failed for good' : 'an effect failed; it is tried again',
       );

@@ -27,6 +27,9 @@ function given(run: Run, options: Parameters<typeof effect>[2] = {}) {
   };
   return { tries, scripts, behaviour };
 }
+function levelsOf(hand: { readonly logged: readonly { level: string; message: string }[] }): string[] {
+  return hand.logged.filter(({ message }) => /an effect failed/.test(message)).map(({ level }) => level);
+}
 const forEver: Run = () => new Promise(() => undefined);
 
 test('a permanent failure is the outcome at once, with its reason', async () => {
@@ -36,6 +39,23 @@ test('a permanent failure is the outcome at once, with its reason', async () => 
     await hand.advance(60_000);
     assert.equal((await stored('a'))?.seen, [{ status: 'failed', message: 'declined' }]);
     assert.is(tries.length, 1);
+    assert.equal(levelsOf(hand), ['info'], 'the app foresaw it');
+  });
+});
+
+test('a failure that nobody foresaw is a warning: no handler, or an error of another kind', async () => {
+  const { scripts, behaviour } = given(() => Promise.reject(permanent('declined')));
+  const effects = behaviour.effects.map((handler) => settled(Tally, handler.effect));
+  await withTallies({ scripts, behaviour: { effects } }, async ({ hand, tally, during }) => {
+    await during(tally('a').run('call'));
+    await hand.advance(1_000);
+    assert.equal(levelsOf(hand), ['warn']);
+  });
+  const { tries: _, ...away } = given(() => Promise.reject(new Error('away')), { attemptsMax: 1 });
+  await withTallies(away, async ({ hand, tally, during }) => {
+    await during(tally('a').run('call'));
+    await hand.advance(1_000);
+    assert.equal(levelsOf(hand), ['warn']);
   });
 });
 
