@@ -1,5 +1,9 @@
 /** The pure parts of the command line: escapes, JSON, tables, the command line itself. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
+import { loadApp } from '../runtime/cli/app.ts';
 import type { Command } from '../runtime/cli/command.ts';
 import { contents } from '../runtime/cli/contents.ts';
 import { addressArgument, addressText, escapeText, shellWord, unescapeText } from '../runtime/cli/escape.ts';
@@ -131,6 +135,24 @@ units('doctor names entities whose state is newer than their app, which nobody c
     assert.match(one?.text ?? '', /^1 entity cannot be served.*: tally\/b \(version 1, its app reads 0\)\. Run/);
     assert.match((await versionsBy(() => 0))?.text ?? '', /^5 entities .*tally\/a .*tally\/b .*tally\/c .*, …\. Run/);
   });
+});
+
+units('an app without a behaviour: to be a module is advised only where it is none', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'skerry-module-'));
+  try {
+    const adviceFor = async (name: string, type?: string) => {
+      await writeFile(join(folder, 'package.json'), JSON.stringify({ type }));
+      await writeFile(join(folder, name), 'void 0;');
+      const error: unknown = await loadApp(join(folder, name)).catch((thrown: unknown) => thrown);
+      assert.ok(error instanceof CliError);
+      return error.failure.advice ?? '';
+    };
+    assert.match(await adviceFor('one.js'), /array; and have the project be of type module/);
+    assert.match(await adviceFor('two.js', 'module'), /array$/);
+    assert.match(await adviceFor('three.mjs'), /array$/);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 units('a word for the shell', () => {

@@ -4,9 +4,9 @@
  *
  * TypeScript is loaded through the tsx of the app's own project; Skerry does not depend on it.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { extname, join, relative, resolve } from 'node:path';
+import { dirname, extname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Behaviour, isBehaviour } from '../../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
@@ -49,9 +49,21 @@ export async function loadApp(given: string): Promise<App> {
   if (behaviours.length > 0)
     return { path, behaviours, limits: limitsOf(module, name), authorise: authoriseOf(module, name) };
   throw new CliError('invalid-definition', `${name} exports no behaviour`, {
-    advice:
-      'export what behaviour() returns: by itself, or several in an array; and have the project be of type module: npm pkg set type=module',
+    advice: `export what behaviour() returns: by itself, or several in an array${isModule(path) ? '' : '; and have the project be of type module: npm pkg set type=module'}`,
   });
+}
+
+/** Whether a file is a module by its name, or by the nearest package.json. */
+function isModule(path: string): boolean {
+  if (/\.m[jt]s$/.test(path)) return true;
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    try {
+      const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { type?: unknown } | null;
+      return manifest?.type === 'module';
+    } catch {
+      if (folder === dirname(folder)) return false;
+    }
+  }
 }
 
 async function importModule(path: string, name: string): Promise<object> {
