@@ -16,7 +16,7 @@
  * - CA2 An image is used only where nobody can have run it since who keeps it, and nobody has begun anew: who it was given to has
  *   answered, and so has who had the partition. Of several images, and of an image and what is stored, that of the latest claim
  *   is the entity, and of one claim the latest.
- * - CA3 An image is kept until an owner says that it has it, or `carryMs` have passed. It is given only to who has claimed the
+ * - CA3 An image is kept until an owner says that it has it, or `carryMs` have passed since who claimed it last asked. It is given only to who has claimed the
  *   entity's partition.
  */
 import type { Address } from '../core/message.ts';
@@ -81,6 +81,8 @@ export class Carriage {
   readonly #kept = new Map<Address, Kept>();
   /** Claims that are over with what they were given, and since when. */
   readonly #ended = new Map<string, number>();
+  /** When who has claimed a partition last asked for its images: much takes its time. */
+  readonly #askedAt = new Map<Partition, number>();
 
   /** `name`: by which the worker claims. */
   constructor(environment: Environment, { carryMs }: { readonly carryMs: number }, name: string) {
@@ -130,6 +132,11 @@ export class Carriage {
   }
 
   // ---- giving
+
+  /** Its owner is taking in what belongs to this partition. */
+  asked(partition: Partition): void {
+    this.#askedAt.set(partition, this.#environment.steady());
+  }
 
   /** Whether these may be sent to who has claimed their partition: from here on it may run them. */
   give(offers: readonly Offer[], receiver: Receiver): boolean {
@@ -186,12 +193,17 @@ export class Carriage {
   }
 
   /** Let go of what nobody has asked for. What runs here is only waiting for the store. */
-  sweep(isHere: (address: Address) => boolean): void {
+  sweep(partitionOf: (address: Address) => Partition, isHere: (partition: Partition) => boolean): void {
     const until = this.#environment.steady() - this.#carryMs;
+    for (const [partition, at] of this.#askedAt) if (at <= until) this.#askedAt.delete(partition);
     for (const [key, at] of this.#ended) if (at <= until) this.#ended.delete(key);
     if (this.#kept.size === 0) return;
     const gone: Address[] = [];
-    for (const [address, { since }] of this.#kept) if (since <= until && !isHere(address)) gone.push(address);
+    for (const [address, { since }] of this.#kept) {
+      if (since > until) continue;
+      const partition = partitionOf(address);
+      if (!isHere(partition) && !this.#askedAt.has(partition)) gone.push(address);
+    }
     if (gone.length === 0) return;
     for (const address of gone) this.#kept.delete(address);
     this.#environment.log.warn(

@@ -3,18 +3,22 @@
  *
  *     claimed ─▶ everybody is asked ─┬─ bare ────────────┬─ all have answered, or are waited for no longer ─▶ taken ─▶ boarded, said until settled
  *                     ▲              └─ carried, whole ──┘
+ *                     ├── the last slice that went out by the ask is here, and not all is: asked from where it stopped
  *                     └── a view brings other entities here
  *
  * A claim comes first: it alone says who may have an entity, and whoever gives an image away knows for whom. Owns who is asked
  * what, and what has become of what was carried. Which image is the entity is `carriage.ts`, who answers `giving.ts`.
  *
  * Invariants:
- * - FE1 Nothing of a partition runs before all workers of the view have answered, by that view or a later one, or did not within
- *   `patienceMs`.
+ * - FE1 Nothing of a partition runs before all workers of the view have answered, by that view or a later one, or nothing more has
+ *   come of one for `patienceMs`, or `wholeMs` have passed.
  * - FE2 A sending is used whole or not at all, and each worker that was asked hears what became of it, until it says so.
+ * - FE3 What was sent is asked for from the first slice that is missing: however little gets through at a time, it goes on. At most
+ *   twice `imagesBytesMax` are taken in of one sending (P12).
  */
 import { type Offer, offersIn } from './carriage.ts';
 import type { Environment } from './environment.ts';
+import { type Place, type SendingLimits, sendingLimits } from './sendings.ts';
 import type { Signal } from './signals.ts';
 import type { Claim, Epoch, Partition } from './store.ts';
 
@@ -24,14 +28,21 @@ type Boarded = Extract<Signal, { kind: 'boarded' }>;
 export interface FetchingParts {
   readonly id: string;
   readonly environment: Environment;
+  readonly sendingLimits?: SendingLimits;
   /** Ids of all other workers, by the view that holds. */
   readonly others: () => readonly string[];
   /** Ask a worker for what it has of these. */
-  readonly ask: (id: string, claims: readonly Claim[], ask: number) => void;
+  readonly ask: (id: string, wants: readonly Want[], ask: number) => void;
   readonly signal: (id: string, signal: Signal) => void;
   /** Whether there is a type here that is not durable by turn: else nobody is asked. */
   readonly isWanted: () => boolean;
   readonly fetched: (fetched: readonly Fetched[]) => void;
+}
+
+/** A claim, and from where on what was sent for it is missing. */
+export interface Want extends Place {
+  readonly partition: Partition;
+  readonly epoch: Epoch;
 }
 
 /** What there was of a partition elsewhere. */
@@ -50,7 +61,20 @@ interface Cargo {
   readonly batch: number;
   readonly count: number;
   readonly slices: Map<number, Uint8Array>;
+  readonly leftCount: number;
+  /** The first slice that is missing. */
+  next: number;
+  bytes: number;
+}
+
+/** What comes of one worker, whichever partition it is of. */
+interface Line {
+  /** The latest ask. */
+  ask: number;
+  /** When something that was missing came. */
   heardAt: number;
+  /** Whether it did since that ask. */
+  isFurther: boolean;
 }
 
 interface Fetch {
@@ -63,14 +87,17 @@ interface Fetch {
   readonly soughtBy: number;
   /** Asked before, by another view. */
   readonly isAgain: boolean;
-  since: number;
+  readonly begunAt: number;
+  readonly since: number;
   askedAt: number;
 }
 
 /** Asked, and said, again after this, ms. */
 const againMs = 100;
-/** Whoever does not answer for this long is not waited for, ms: that counts as a crash. */
+/** Whoever sends nothing for this long is not waited for, ms: that counts as a crash. */
 const patienceMs = 2_000;
+/** So long at most anybody is waited for, ms, however much there is and however slowly it comes. */
+const wholeMs = 300_000;
 /** So long at least whoever it is that does not answer, ms: it may not have answered for longer already. */
 const graceMs = 500;
 /** Partitions in one signal. */
@@ -81,6 +108,7 @@ const sayMs = 60_000;
 export class Fetching {
   readonly #parts: FetchingParts;
   readonly #fetches = new Map<Partition, Fetch>();
+  readonly #lines = new Map<string, Line>();
   /** What was said and not settled, by whom it concerns and which claim. */
   readonly #said = new Map<string, { readonly to: string; readonly signal: Boarded; readonly until: number }>();
   #askCount = 0;
@@ -89,6 +117,11 @@ export class Fetching {
 
   constructor(parts: FetchingParts) {
     this.#parts = parts;
+  }
+
+  /** Of one sending: images have names and numbers beside what is counted of them. */
+  get #bytesMax(): number {
+    return 2 * (this.#parts.sendingLimits ?? sendingLimits).imagesBytesMax;
   }
 
   has(partition: Partition): boolean {
@@ -124,16 +157,22 @@ export class Fetching {
         cargo: new Map(),
         soughtBy: this.#askCount + 1,
         isAgain: this.#fetches.has(claim.partition),
+        begunAt: this.#fetches.get(claim.partition)?.begunAt ?? now,
         since: isSilent(claim.partition) ? now - patienceMs + graceMs : now,
         askedAt: now,
       });
-    for (const id of others) this.#ask(id, claims);
+    const wants = claims.map(({ partition, epoch }) => ({ partition, epoch, batch: 0, slice: 0 }));
+    for (const id of others) this.#ask(id, wants);
     this.#tick();
   }
 
-  #ask(id: string, claims: readonly Claim[]): void {
-    for (let at = 0; at < claims.length; at += claimsMax)
-      this.#parts.ask(id, claims.slice(at, at + claimsMax), ++this.#askCount);
+  #ask(id: string, wants: readonly Want[]): void {
+    const heardAt = this.#lines.get(id)?.heardAt ?? Number.NEGATIVE_INFINITY;
+    for (let at = 0; at < wants.length; at += claimsMax) {
+      const ask = ++this.#askCount;
+      this.#lines.set(id, { ask, heardAt, isFurther: false });
+      this.#parts.ask(id, wants.slice(at, at + claimsMax), ask);
+    }
   }
 
   /** A view holds by which entities of these partitions are others than before. */
@@ -177,24 +216,46 @@ export class Fetching {
     this.#advance();
   }
 
-  carried({ id, name, partition, epoch, ask, batch, index, count, bytes }: Carried): void {
+  carried(carried: Carried): void {
+    this.#load(carried);
+    if (carried.isLast) this.#goOn(carried.id, carried.ask);
+  }
+
+  #load({ id, name, partition, epoch, ask, batch, index, count, bytes, leftCount }: Carried): void {
     const fetch = this.#fetches.get(partition);
-    if (fetch === undefined || fetch.claim.epoch !== epoch || ask < fetch.soughtBy || !fetch.asked.has(id)) return;
-    const now = this.#parts.environment.steady();
+    const line = this.#lines.get(id);
+    if (fetch === undefined || line === undefined || fetch.claim.epoch !== epoch) return;
+    if (ask < fetch.soughtBy || !fetch.asked.has(id)) return;
     let cargo = fetch.cargo.get(id);
     if (cargo === undefined || cargo.batch < batch) {
-      cargo = { name, batch, count, slices: new Map(), heardAt: now };
+      cargo = { name, batch, count, slices: new Map(), leftCount, next: 0, bytes: 0 };
       fetch.cargo.set(id, cargo);
     }
-    if (cargo.batch !== batch || index >= cargo.count) return;
+    if (cargo.batch !== batch || index >= cargo.count || cargo.slices.has(index)) return;
+    if (cargo.bytes + bytes.length > this.#bytesMax) return;
     cargo.slices.set(index, bytes);
-    cargo.heardAt = now;
-    // Large ones take their time.
-    fetch.since = Math.max(fetch.since, now - patienceMs + graceMs);
+    cargo.bytes += bytes.length;
+    while (cargo.slices.has(cargo.next)) cargo.next += 1;
+    line.heardAt = this.#parts.environment.steady();
+    line.isFurther = true;
     if (cargo.slices.size < cargo.count) return;
     fetch.asked.delete(id);
     fetch.answered.add(id);
     this.#advance();
+  }
+
+  /** All that answers the latest ask is here, or lost. Whatever is still missing is asked for; without progress it has its time. */
+  #goOn(id: string, ask: number): void {
+    const line = this.#lines.get(id);
+    if (line === undefined || line.ask !== ask || !line.isFurther) return;
+    const now = this.#parts.environment.steady();
+    const wants: Want[] = [];
+    for (const fetch of this.#fetches.values()) {
+      if (!fetch.asked.has(id)) continue;
+      fetch.askedAt = now;
+      wants.push(wantOf(fetch, id));
+    }
+    this.#ask(id, wants);
   }
 
   // ---- in time
@@ -202,21 +263,32 @@ export class Fetching {
   /** Take what is complete, ask again for the rest, and come again while there is any. */
   #advance(): void {
     const now = this.#parts.environment.steady();
-    const over = [...this.#fetches.values()].filter(
-      ({ asked, since }) => asked.size === 0 || now - since >= patienceMs,
-    );
+    const over = [...this.#fetches.values()].filter((fetch) => !this.#isWaiting(fetch, now));
     if (over.length > 0) {
       for (const { claim } of over) this.#fetches.delete(claim.partition);
       this.#parts.fetched(over.map((fetch) => this.#fetchedOf(fetch)));
     }
+    if (this.#fetches.size === 0) this.#lines.clear();
     this.#tick();
+  }
+
+  /** Large ones take their time: who sends something is waited for, whatever it is of. */
+  #isWaiting({ asked, since, begunAt }: Fetch, now: number): boolean {
+    if (asked.size === 0 || now - begunAt >= wholeMs) return false;
+    return [...asked].some((id) => now - Math.max(since, this.#lines.get(id)?.heardAt ?? since) < patienceMs);
   }
 
   #fetchedOf({ claim, answered, cargo, isAgain }: Fetch): Fetched {
     const offers: Offer[] = [];
     const batches = new Map(isAgain ? [...answered].map((id) => [id, 0]) : []);
-    for (const [id, { name, batch, count, slices }] of cargo) {
-      if (!answered.has(id)) continue;
+    for (const [id, { name, batch, count, slices, bytes, leftCount }] of cargo) {
+      const isWhole = answered.has(id);
+      if (!isWhole || leftCount > 0)
+        this.#parts.environment.log.error(
+          { partition: claim.partition, worker: name, bytes, slices: slices.size, of: count, leftCount },
+          'entities that are not durable by turn did not all come with a partition: what is missing begins anew',
+        );
+      if (!isWhole) continue;
       try {
         offers.push(...offersIn(wholeOf(slices, count), name));
         batches.set(id, batch);
@@ -245,18 +317,19 @@ export class Fetching {
 
   #askAgain(): void {
     const until = this.#parts.environment.steady() - againMs;
-    const claims = new Map<string, Claim[]>();
+    const wants = new Map<string, Want[]>();
     for (const fetch of this.#fetches.values()) {
       if (fetch.askedAt > until) continue;
       fetch.askedAt = until + againMs;
       for (const id of fetch.asked) {
-        if ((fetch.cargo.get(id)?.heardAt ?? 0) > until) continue;
-        const list = claims.get(id) ?? [];
-        list.push(fetch.claim);
-        claims.set(id, list);
+        // What else there is comes after what is coming.
+        if ((this.#lines.get(id)?.heardAt ?? 0) > until) continue;
+        const list = wants.get(id) ?? [];
+        list.push(wantOf(fetch, id));
+        wants.set(id, list);
       }
     }
-    for (const [id, list] of claims) this.#ask(id, list);
+    for (const [id, list] of wants) this.#ask(id, list);
   }
 
   // ---- what became of it
@@ -285,6 +358,11 @@ export class Fetching {
   settled({ id, partition, epoch }: Extract<Signal, { kind: 'settled' }>): void {
     this.#said.delete(keyOf(id, partition, epoch));
   }
+}
+
+function wantOf({ claim: { partition, epoch }, cargo }: Fetch, id: string): Want {
+  const { batch = 0, next = 0 } = cargo.get(id) ?? {};
+  return { partition, epoch, batch, slice: next };
 }
 
 function keyOf(to: string, partition: Partition, epoch: Epoch): string {

@@ -214,9 +214,11 @@ export class Member {
     if (this.#isStopped) return;
     this.#entry = { ...this.#entry, isLeaving: true };
     this.#host.leaving();
-    const until = environment.steady() + leaveMs;
+    const begunAt = environment.steady();
+    // Who takes in a lot takes longer.
+    const isInTime = () => environment.steady() < Math.max(begunAt, this.tenancy.giving.sentAt) + leaveMs;
     this.#sayThere();
-    while (!this.#isStopped && (this.#hasHeirs || this.tenancy.isOwing) && environment.steady() < until)
+    while (!this.#isStopped && (this.#hasHeirs || this.tenancy.isOwing) && isInTime())
       await new Promise<void>((resolve) => void environment.after(5, resolve));
     if (this.#isStopped) return;
     if (this.worker.partitions.length > 0) await this.worker.drain().then(() => this.worker.letGo());

@@ -90,6 +90,9 @@ export type Signal =
       readonly partitions: readonly number[];
       readonly epochs: readonly number[];
       readonly ask: number;
+      /** For each the sending that it is to go on with, and from which slice; 0 and 0, or no lists: from the beginning. */
+      readonly batches: readonly number[];
+      readonly slices: readonly number[];
     }
   /** The answer: the sender has nothing of these. */
   | { readonly kind: 'bare'; readonly id: string; readonly partitions: readonly number[]; readonly ask: number }
@@ -107,6 +110,10 @@ export type Signal =
       readonly index: number;
       readonly count: number;
       readonly bytes: Uint8Array;
+      /** Nothing more comes until the asker asks again. */
+      readonly isLast: boolean;
+      /** Entities of the partition that are too much for one sending. */
+      readonly leftCount: number;
     }
   /** By this claim the sender runs what came in this sending (0: in none), but for these. It says so until it is `settled`. */
   | {
@@ -183,7 +190,7 @@ function columnsOf(signal: Signal): unknown[] {
     case 'bare':
       return [signal.id, signal.partitions, signal.ask];
     case 'fetch':
-      return [signal.id, viewRow(signal.view), signal.partitions, signal.epochs, signal.ask];
+      return fetchColumns(signal);
     case 'boarded':
       return [signal.id, signal.partition, signal.epoch, signal.batch, signal.except];
     case 'settled':
@@ -193,10 +200,15 @@ function columnsOf(signal: Signal): unknown[] {
       return [id, ask, partition, epoch, mark ?? null, index, count, entities.map(warmRow)];
     }
     case 'carried': {
-      const { id, name, partition, epoch, ask, batch, index, count, bytes } = signal;
-      return [id, name, partition, epoch, ask, batch, index, count, bytes];
+      const { id, name, partition, epoch, ask, batch, index, count, bytes, isLast, leftCount } = signal;
+      return [id, name, partition, epoch, ask, batch, index, count, bytes, isLast, leftCount];
     }
   }
+}
+
+function fetchColumns(signal: Extract<Signal, { kind: 'fetch' }>): unknown[] {
+  const { id, view, partitions, epochs, ask, batches, slices } = signal;
+  return [id, viewRow(view), partitions, epochs, ask, batches, slices];
 }
 
 /** Throws an error that says what is wrong with it. */
@@ -290,13 +302,20 @@ function readCarried(kind: 'carried', row: Row): Signal {
     index: row.count(),
     count: row.count(),
     bytes: row.bytes(),
+    isLast: row.isAtEnd ? false : row.boolean(),
+    leftCount: row.isAtEnd ? 0 : row.count(),
   };
 }
 
 function readFetch(kind: 'fetch', row: Row): Signal {
   const [id, view, partitions, epochs] = [row.string(), readView(row), readNumbers(row), readNumbers(row)];
   if (epochs.length !== partitions.length) throw new Error('not an epoch for each partition');
-  return { kind, id, view, partitions, epochs, ask: row.count() };
+  const ask = row.count();
+  const [batches, slices] = row.isAtEnd ? [[], []] : [readNumbers(row), readNumbers(row)];
+  for (const { length } of [batches, slices])
+    if (length > 0 && length !== partitions.length) throw new Error('not a place for each partition');
+  if (slices.some((slice) => slice < 0)) throw new Error('a slice before the first');
+  return { kind, id, view, partitions, epochs, ask, batches, slices };
 }
 
 function readMark(row: Row): PingMark {
@@ -315,7 +334,7 @@ function viewRow({ version, partitions, workers, pins }: View): unknown[] {
 }
 
 /** The most partitions that a cluster may have: nobody is made to compute more by a view that comes from outside. */
-const partitionsMax = 65_536;
+export const partitionsMax = 65_536;
 
 /** Hashes that a view takes in every process that follows it, partitions times weights: a second's work. */
 const viewHashesMax = 2 ** 26;

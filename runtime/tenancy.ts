@@ -28,7 +28,7 @@ import type { Limits } from '../core/limits.ts';
 import type { Placement } from '../placement/placement.ts';
 import { type Asked, asksOf, type Coming, isAsReleased, isKept } from './coming.ts';
 import { type Environment, momentOf } from './environment.ts';
-import { type Fetched, Fetching } from './fetching.ts';
+import { type Fetched, Fetching, type Want } from './fetching.ts';
 import { Giving } from './giving.ts';
 import type { Forwarded } from './handover.ts';
 import { isYoung, sizeOf } from './mailbox.ts';
@@ -98,7 +98,7 @@ export class Tenancy {
     this.fetching = new Fetching({
       ...parts,
       others: () => this.#others,
-      ask: (id, claims, ask) => this.#fetch(id, claims, ask),
+      ask: (id, wants, ask) => this.#fetch(id, wants, ask),
       isWanted: () => parts.worker().hostsVolatile,
       fetched: (all) => this.#fetched(all),
     });
@@ -142,6 +142,7 @@ export class Tenancy {
     this.#isClosed = true;
     this.#coming.clear();
     this.fetching.close();
+    this.giving.close();
   }
 
   // ---- the view
@@ -399,10 +400,19 @@ export class Tenancy {
     this.#want();
   }
 
-  #fetch(id: string, claims: readonly Claim[], ask: number): void {
+  #fetch(id: string, wants: readonly Want[], ask: number): void {
     if (this.#placement === undefined) return;
-    const [partitions, epochs] = [claims.map(({ partition }) => partition), claims.map(({ epoch }) => epoch)];
-    this.#parts.signal(id, { kind: 'fetch', id: this.#parts.id, view: this.#placement.view, partitions, epochs, ask });
+    const isBegun = wants.some(({ batch }) => batch > 0);
+    this.#parts.signal(id, {
+      kind: 'fetch',
+      id: this.#parts.id,
+      view: this.#placement.view,
+      partitions: wants.map(({ partition }) => partition),
+      epochs: wants.map(({ epoch }) => epoch),
+      ask,
+      batches: isBegun ? wants.map(({ batch }) => batch) : [],
+      slices: isBegun ? wants.map(({ slice }) => slice) : [],
+    });
   }
 
   /** What was claimed, and all that others have of it, is here. */

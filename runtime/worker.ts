@@ -542,7 +542,10 @@ export class Worker {
     if (this.#isStopped) return;
     this.#checkClock();
     this.#residents.sweep(Math.max(sweepSteps, this.#residents.count / sweepsARound));
-    this.carriage.sweep((address) => this.ownership.has(this.#partitionOf(address)));
+    this.carriage.sweep(
+      (address) => this.#partitionOf(address),
+      (partition) => this.ownership.has(partition),
+    );
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
   }
 }

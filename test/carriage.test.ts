@@ -4,7 +4,7 @@
  * Longer than 400 lines because a model of a whole cluster stands beside what it shows.
  */
 import { Carriage, type Carried, isUsable, laterOf, type Offer, type Receiver } from '../runtime/carriage.ts';
-import { type Fetched, Fetching } from '../runtime/fetching.ts';
+import { type Fetched, Fetching, type Want } from '../runtime/fetching.ts';
 import { Giving } from '../runtime/giving.ts';
 import type { Signal } from '../runtime/signals.ts';
 import type { Claim, Partition } from '../runtime/store.ts';
@@ -49,6 +49,11 @@ interface Odds {
   readonly duplicate: number;
   readonly delay: number;
   readonly crash: number;
+  /** Of slices that are sent at one moment, only so many get through. */
+  readonly burstCountMax?: number;
+  /** Of a slice, and of what goes out by one ask. */
+  readonly sliceBytes?: number;
+  readonly windowBytesMax?: number;
 }
 
 /** Store, network, and what must not be: a content that two turns were made of, or an entity that begins anew. */
@@ -66,6 +71,9 @@ class World {
   readonly wrong: string[] = [];
   pins: ReadonlyMap<string, string> = new Map();
   crashes = 0;
+  #sliced = { at: 0, count: 0 };
+  /** Slices for which there was no room. */
+  excessCount = 0;
 
   constructor(seed: number, odds: Odds) {
     this.chance = new Chance(seed, 'carriage');
@@ -78,10 +86,20 @@ class World {
   send(to: string, signal: Signal): void {
     const { chance, odds } = this;
     if (chance.hits(odds.drop)) return;
+    if (signal.kind === 'carried' && this.#burst() > (odds.burstCountMax ?? Number.POSITIVE_INFINITY)) return;
     for (let copies = chance.hits(odds.duplicate) ? 2 : 1; copies > 0; copies--) {
       const ms = chance.hits(odds.delay) ? chance.between(50, 400) : chance.between(0, 3);
       this.hand.after(ms, () => this.nodes.get(to)?.receive(signal));
     }
+  }
+
+  /** Slices of this moment. */
+  #burst(): number {
+    const now = this.hand.steady();
+    const count = this.#sliced.at === now ? this.#sliced.count + 1 : 1;
+    this.#sliced = { at: now, count };
+    if (count > (this.odds.burstCountMax ?? Number.POSITIVE_INFINITY)) this.excessCount += 1;
+    return count;
   }
 
   claim(partition: Partition, owner: string): Claim {
@@ -159,7 +177,7 @@ class Node {
       id,
       environment: world.hand,
       others: () => this.#scene.ids.filter((one) => one !== id),
-      ask: (to, claims, ask) => this.#ask(to, claims, ask),
+      ask: (to, wants, ask) => this.#ask(to, wants, ask),
       signal,
       isWanted: () => true,
       fetched: (all) => {
@@ -174,11 +192,13 @@ class Node {
     };
     Object.defineProperty(worker, 'offers', { get: () => this.#offers });
     this.#giving = new Giving({
+      environment: world.hand,
+      sendingLimits: { windowBytesMax: world.odds.windowBytesMax ?? 4_194_304, imagesBytesMax: 1_000_000 },
       id,
       name: id,
       worker: () => worker as unknown as Worker,
       signal,
-      signalBytesMax: () => 4_096 + 60,
+      signalBytesMax: () => 4_096 + (world.odds.sliceBytes ?? 60),
       workerOf: (partition) => ownerOf(this.#scene, partition),
     });
     this.seek();
@@ -188,10 +208,11 @@ class Node {
     return this.carriage.offers((address) => partitionIn(this.#scene, address));
   }
 
-  #ask(to: string, claims: readonly Claim[], ask: number): void {
-    const [ids, epochs] = [claims.map(({ partition }) => partition), claims.map(({ epoch }) => epoch)];
+  #ask(to: string, wants: readonly Want[], ask: number): void {
+    const [ids, epochs] = [wants.map(({ partition }) => partition), wants.map(({ epoch }) => epoch)];
+    const [batches, slices] = [wants.map(({ batch }) => batch), wants.map(({ slice }) => slice)];
     const view = this.#scene as never;
-    this.#world.send(to, { kind: 'fetch', id: this.id, view, partitions: ids, epochs, ask });
+    this.#world.send(to, { kind: 'fetch', id: this.id, view, partitions: ids, epochs, ask, batches, slices });
   }
 
   receive(signal: Signal): void {
@@ -337,16 +358,26 @@ async function live(seed: number, odds: Odds): Promise<World> {
 for (const [what, odds] of Object.entries({
   'a sound network': { drop: 0, duplicate: 0, delay: 0, crash: 0 },
   'a network that loses, doubles and delays': { drop: 0.1, duplicate: 0.1, delay: 0.2, crash: 0 },
+  'a network that drops what is more than it has room for': {
+    drop: 0.02,
+    duplicate: 0.02,
+    delay: 0.02,
+    crash: 0,
+    burstCountMax: 2,
+    sliceBytes: 12,
+    windowBytesMax: 48,
+  },
   'workers that end': { drop: 0.3, duplicate: 0.1, delay: 0.2, crash: 0.05 },
 }))
   test(`CA1, CA2, CA3, FE1, FE2: over ${what} no image is the beginning of two stays, and without a crash none is lost`, async () => {
-    let begun = 0;
+    let [begun, excess] = [0, 0];
     for (let seed = 1; seed <= 40; seed++) {
-      const { wrong, begun: counts } = await live(seed, odds);
+      const { wrong, begun: counts, excessCount } = await live(seed, odds);
+      excess += excessCount;
       assert.equal([seed, wrong.slice(0, 3)], [seed, []]);
       for (const count of counts.values()) begun += count;
     }
-    assert.ok(begun >= 100);
+    assert.ok(begun >= 100 && excess > 100 === 'burstCountMax' in odds, `${begun} begun, ${excess} dropped`);
   });
 
 const offerOf = (version: number, more: Partial<Offer> = {}): Offer => ({
@@ -419,7 +450,10 @@ test('CA3: a claim that is over gets nothing more, and what it did not take is f
     [[], []],
   );
   hand.setClock(-60_000);
-  carriage.sweep(() => false);
+  carriage.sweep(
+    () => home,
+    () => false,
+  );
   assert.is(carriage.count, 2);
 });
 

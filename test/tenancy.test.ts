@@ -412,6 +412,7 @@ test('M3: what has been forwarded often enough is dropped; what belongs here is 
 /** One of each kind. */
 function allSignals(entry: WorkerEntry, pinned: View): Signal[] {
   const slice = { partition: 7, epoch: 3, ask: 9, batch: 2, index: 0, count: 1 };
+  const places = { batches: [0, 4], slices: [0, 9] };
   const labelled = { ...entry, labels: ['x'], types: [{ type: 'stock', labels: ['x'] }] };
   return [
     { kind: 'view', view: pinned, sent: 2 ** 41 + 0.5 },
@@ -451,8 +452,8 @@ function allSignals(entry: WorkerEntry, pinned: View): Signal[] {
       count: 1,
       entities: [],
     },
-    { kind: 'carried', id: 'a', name: 'x', ...slice, bytes: new Uint8Array([7]) },
-    { kind: 'fetch', id: 'a', view, partitions: [7, 2 ** 45], epochs: [3, 2 ** 41], ask: 9 },
+    { kind: 'carried', id: 'a', name: 'x', ...slice, bytes: new Uint8Array([7]), isLast: true, leftCount: 2 },
+    { kind: 'fetch', id: 'a', view, partitions: [7, 2 ** 45], epochs: [3, 2 ** 41], ask: 9, ...places },
     { kind: 'bare', id: 'a', partitions: [7], ask: 9 },
     { kind: 'boarded', id: 'a', partition: 7, epoch: 3, batch: 2, except: ['stock/1'] },
     { kind: 'settled', id: 'a', partition: 7, epoch: 3 },
@@ -478,6 +479,13 @@ test('signals come back as they went; what is none is refused', () => {
   assert.throws(() => decodeSignal(encodeSignal({ kind: 'announce', entry: bad, viewVersion: 1, sent: 1 })));
   assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view: { ...view, partitions: 1e9 }, sent: 1 })));
   assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view, sent: Number.NaN })));
+  const fetch = { kind: 'fetch', id: 'a', view, partitions: [7, 8], epochs: [3, 3], ask: 9 } as const;
+  const ofPlaces = (batches: number[], slices: number[]) =>
+    decodeSignal(new Uint8Array(encodeSignal({ ...fetch, batches, slices })));
+  assert.equal(ofPlaces([], []).kind, 'fetch');
+  assert.throws(() => ofPlaces([1], [1]), /not a place for each/);
+  assert.throws(() => ofPlaces([1, 2], [1]), /not a place for each/);
+  assert.throws(() => ofPlaces([1, 2], [1, -1]), /before the first/);
   assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view, sent: 1e300 })));
 });
 

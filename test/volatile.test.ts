@@ -169,6 +169,48 @@ test('CA1: thousands of volatile entities, and one that is larger than a signal,
   });
 });
 
+/** Drops what is more than a buffer has room for; so much of it goes out each 10 ms. */
+function throttle({ hand, transport }: ServedGiven, bufferBytesMax: number) {
+  const send = transport.send.bind(transport);
+  const seen = { carried: 0, end: () => void Object.assign(transport, { send }) };
+  let [bytes, at] = [0, 0];
+  transport.send = (subject, frame) => {
+    const now = Math.floor(hand.steady() / 10);
+    if (now > at) [bytes, at] = [0, now];
+    const isCarried = subject.includes('.control.') && decodeSignal(frame).kind === 'carried';
+    if (isCarried) seen.carried += frame.length;
+    if (bytes + frame.length > bufferBytesMax) return;
+    bytes += frame.length;
+    send(subject, frame);
+  };
+  return seen;
+}
+
+for (const [what, bufferBytesMax] of [
+  ['a buffer that has room for a few of them', 8_388_608],
+  ['a buffer that has room for one', 700_000],
+] as const)
+  test(`CA1, FE3: a partition with more in memory than ${what} comes whole`, () =>
+    withWorkers({ limits, behaviours: [tallyWith(scripts, { durability: 'none' })] }, async (given) => {
+      const { tally, during, workers, hand, remote, keyAt } = given;
+      const { partition } = remote.where(`tally/${keyAt('a')}`);
+      const large = Array.from({ length: 600 }, (_, key) => `large ${key}`).filter(
+        (key) => remote.where(`tally/${key}`).partition === partition,
+      );
+      const text = 'x'.repeat(500_000);
+      for (const key of large) await during(tally(key).see(text));
+      const seen = throttle(given, bufferBytesMax);
+      const began = hand.steady();
+      await during(workers.get('a')?.close() ?? missing());
+      const total = large.length * text.length;
+      assert.ok(large.length > 20 && seen.carried >= total, `${large.length} entities`);
+      // What gets through a buffer with room for a window is not sent again and again.
+      if (bufferBytesMax > 4_194_304) assert.ok(seen.carried < total * 1.25, `${seen.carried} bytes for ${total}`);
+      assert.ok(hand.steady() - began < 25_000, `left in ${hand.steady() - began} ms`);
+      seen.end();
+      for (const key of large) assert.is(((await during(tally(key).seen())) as string[])[0]?.length, text.length);
+    }));
+
 test('CA1: an entity of durability interval outlives a store that is away for longer than its interval', () =>
   withWorkers(
     { names: ['a'], behaviours: [tallyWith(scripts, { durability: { intervalMs: 1_000 } })] },

@@ -236,7 +236,7 @@ const signals: readonly Signal[] = [
   { kind: 'keeping', id: 'a-1', partitions: [1], ask: 3 },
   { kind: 'boarded', id: 'a-1', partition: 1, epoch: 3, batch: 2, except: [address] },
   { kind: 'settled', id: 'a-1', partition: 1, epoch: 3 },
-  { kind: 'fetch', id: 'a-1', view, partitions: [1, 2], epochs: [3, 4], ask: 5 },
+  { kind: 'fetch', id: 'a-1', view, partitions: [1, 2], epochs: [3, 4], ask: 5, batches: [0, 2], slices: [0, 7] },
   { kind: 'bare', id: 'a-1', partitions: [1], ask: 5 },
   {
     kind: 'carried',
@@ -249,6 +249,8 @@ const signals: readonly Signal[] = [
     index: 0,
     count: 1,
     bytes: new Uint8Array(3),
+    isLast: true,
+    leftCount: 0,
   },
   { kind: 'view', view, sent: 5 },
   { kind: 'resolve', replyTo: 'skerry.client.one' },
