@@ -6,7 +6,7 @@
  * Invariants:
  * - DK1 An answer fits into frames of the transport, part by part; one that is too large as a whole is an error that says so.
  * - DK2 At most `underWayCountMax` asks are worked on and `keptCountMax` answers kept; past that the answer is `overloaded`,
- *   and the oldest kept answer goes (P12).
+ *   and the oldest kept answer goes (P12). Epochs are told of as many partitions as a cluster may have.
  */
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
@@ -25,7 +25,8 @@ import {
 import type { Environment } from './environment.ts';
 import type { Member } from './member.ts';
 import { knownTypes, placeRow, type Report, reportRow, typesRow } from './report.ts';
-import type { Store } from './store.ts';
+import { partitionsMax } from './signals.ts';
+import type { Partition, Store } from './store.ts';
 import type { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 
@@ -151,7 +152,7 @@ export class Desk {
   // ---- answers
 
   async #valueOf(ask: Ask): Promise<unknown> {
-    const { store, behaviours, leave } = this.#parts;
+    const { behaviours, leave } = this.#parts;
     switch (ask.kind) {
       case 'report':
         return reportRow(this.#report());
@@ -168,7 +169,7 @@ export class Desk {
       case 'wakes':
         return this.#wakes(ask);
       case 'epochs':
-        return store.epochs(ask.partitions);
+        return this.#epochs(ask.partitions);
       case 'pin':
         return this.#pin(ask);
       case 'leave':
@@ -254,6 +255,16 @@ export class Desk {
       limit: bounded(limit, addressCountMax),
     });
     return wakes.map((wake) => [wake.address, wake.wakeAt]);
+  }
+
+  /** There are no more to ask for: whoever does is refused before the store is asked. */
+  async #epochs(partitions: readonly Partition[]): Promise<unknown> {
+    if (partitions.length > partitionsMax)
+      throw new SkerryError(
+        'too-large',
+        `Epochs of ${partitions.length} partitions; at most ${partitionsMax} are told`,
+      );
+    return this.#parts.store.epochs(partitions);
   }
 
   async #pin({ address, worker }: Extract<Ask, { kind: 'pin' }>): Promise<unknown> {

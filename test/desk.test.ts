@@ -108,6 +108,26 @@ desk('DK1: an answer that is too large as a whole is an error that says so', () 
   }),
 );
 
+desk('DK2: epochs are told of no more partitions than a cluster may have, and the store is not asked for more', () =>
+  withWorkers({ names: ['a'] }, async ({ gate, ...given }) => {
+    const { ask, value } = toolOf({ gate, ...given });
+    const many = Array.from({ length: 65_536 }, () => 3);
+    const epochs = gate.inner.epochs.bind(gate.inner);
+    const [epoch] = await epochs([3]);
+    assert.equal(
+      await value('a', { kind: 'epochs', partitions: many }),
+      many.map(() => epoch),
+    );
+    let askedCount = 0;
+    gate.epochs = (partitions) => {
+      askedCount += partitions.length;
+      return epochs(partitions);
+    };
+    await rejects(ask('a', { kind: 'epochs', partitions: [...many, 3] }), 'too-large', /at most 65536/);
+    assert.ok(askedCount < 65_536);
+  }),
+);
+
 desk('DK1: a worker that answers without end is not listened to for longer', () =>
   withWorkers({ names: ['a'] }, async ({ hand, transport, during }) => {
     const asking = new Asking({ environment: hand, transport, subjects });
