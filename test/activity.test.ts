@@ -26,10 +26,15 @@ import {
   mayClose,
   mayForget,
   newActivity,
+  newOutbound,
+  type Outbound,
+  type OutboxMessage,
   overtaken,
   send,
   sessionOf,
+  unackedOf,
   type Verdict,
+  withdraw,
 } from '../core/activity.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { assert, suite } from './support/suite.ts';
@@ -309,6 +314,29 @@ test('P8, A6: a session that the partner knows and no later one settles nothing 
   sendTo(sealed, 20, { start: 19 });
   assert.equal(overtaken(sealed, 7, lineageAt(19), 0), []);
   assert.is(overtaken(sealed, 8, lineageAt(19), 0).length, 2);
+});
+
+test('A6, P7: a message is found by its session and number, and one that leaves takes no other with it', () => {
+  const message = (seq: number): OutboxMessage => ({ seq, expires: 1_000, content });
+  const unacked = [message(3), message(4), message(6), message(7)];
+  const outbound: Outbound = { ...newOutbound(9, 0), next: 8, unacked, sealed: [{ session: 7, end: 5 }] };
+  assert.is(unackedOf(undefined, 9, 6), undefined);
+  for (const [session, seq, found] of [
+    [7, 3, 3],
+    [7, 4, 4],
+    [9, 6, 6],
+    [9, 7, 7],
+    [9, 4, undefined],
+    [7, 6, undefined],
+    [8, 6, undefined],
+    [9, 5, undefined],
+    [9, 8, undefined],
+  ] as const)
+    assert.is(unackedOf(outbound, session, seq)?.seq, found, `${session}.${seq}`);
+  withdraw(outbound, unacked[1] as OutboxMessage, 50);
+  assert.equal([outbound.unacked.map(({ seq }) => seq), outbound.sealed.length, outbound.activeAt], [[3, 6, 7], 1, 50]);
+  withdraw(outbound, unacked[0] as OutboxMessage, 60);
+  assert.equal([outbound.unacked.map(({ seq }) => seq), outbound.sealed, outbound.next], [[6, 7], [], 8]);
 });
 
 test('P10: an acknowledgement that takes nothing out does not keep a stream from being quiet', () => {

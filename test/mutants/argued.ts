@@ -13,6 +13,12 @@ export interface Argued {
 
 export const argued: readonly Argued[] = [
   {
+    file: 'core/activity.ts',
+    text: 'if (outbound.sealed.length === 0) return;',
+    what: ['nothing'],
+    because: 'of an empty list nothing is left out either: it only saves looking for the floor',
+  },
+  {
     file: 'runtime/closing.ts',
     text: 'if (inbound.closedAt > 0) return entity.changes.records.has(name) ? undefined : this.#say(activation, closed);',
     what: ['1 for 0'],
