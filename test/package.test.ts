@@ -4,7 +4,7 @@
  *
  * Time limit: 600 s.
  */
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { publint } from 'publint';
@@ -39,12 +39,14 @@ async function succeed(at: string, ...command: [string, ...string[]]): Promise<s
   return output;
 }
 
-/** The first example of the README: one file, marked by a comment that no reader sees. */
-async function quickstart(): Promise<string> {
-  const readme = await readFile(join(root, 'README.md'), 'utf8');
-  const example = /<!-- example: quickstart -->\s*```(?:ts|typescript)\n([\s\S]*?)```/.exec(readme)?.[1];
-  assert.ok(example !== undefined, 'README.md has no block after <!-- example: quickstart -->');
-  return example as string;
+/** The examples that are whole files, marked by a comment that no reader sees; and where they are. */
+const examples = { quickstart: 'README.md', simulate: 'docs/testing.md' } as const;
+
+async function writeExample(name: keyof typeof examples): Promise<void> {
+  const text = await readFile(join(root, examples[name]), 'utf8');
+  const [, example] = new RegExp(`<!-- example: ${name} -->\\s*\`\`\`ts\\n([\\s\\S]*?)\`\`\``).exec(text) ?? [];
+  assert.ok(example !== undefined, `${examples[name]} has no block after <!-- example: ${name} -->`);
+  await writeFile(join(project, `${name}.ts`), example);
 }
 
 /** In the versions that this checkout has: the test is about our package, not about this week's of others. */
@@ -93,6 +95,7 @@ packed('holds what is needed and nothing else', async () => {
     'README.md',
     'LICENSE',
     'CHANGELOG.md',
+    'CONTRIBUTING.md',
     'dist/core/index.js',
     'dist/core/index.d.ts',
     'dist/runtime/cli/main.js',
@@ -104,7 +107,8 @@ packed('holds what is needed and nothing else', async () => {
   );
   const foreign = files.filter(
     (file) =>
-      !wanted.includes(file) && !/^(?:dist\/(?:core|placement|runtime|perf)\/.*\.(?:js|d\.ts)|docs\/.*)$/.test(file),
+      !wanted.includes(file) &&
+      !/^(?:dist\/(?:core|placement|runtime|perf)\/.*\.(?:js|d\.ts)|docs\/.*|examples\/.*\.ts)$/.test(file),
   );
   assert.equal(foreign, []);
   const texts = await Promise.all(
@@ -113,6 +117,43 @@ packed('holds what is needed and nothing else', async () => {
   const pathsInside = texts.filter(({ text }) => machinePath.test(text) || text.includes(root)).map(({ file }) => file);
   assert.equal(pathsInside, []);
 });
+
+packed('what its documents link to is in it, headings as well', async () => {
+  const inDocs = await readdir(join(installed, 'docs'), { recursive: true, encoding: 'utf8' });
+  const documents = ['README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', ...inDocs.map((name) => `docs/${name}`)];
+  const broken: string[] = [];
+  let count = 0;
+  for (const document of documents.filter((name) => name.endsWith('.md'))) {
+    const text = await readFile(join(installed, document), 'utf8');
+    for (const [, target = ''] of text.matchAll(/\]\((?!https?:)([^)\s]+)\)/g)) {
+      const [file = '', heading] = target.split('#');
+      const path = join(installed, file === '' ? document : join(document, '..', file));
+      count += 1;
+      const isThere = heading === undefined ? await exists(path) : (await headingsOf(path)).includes(heading);
+      if (!isThere) broken.push(`${document}: ${target}`);
+    }
+  }
+  assert.ok(count > 100, `${count} links`);
+  assert.equal(broken, []);
+});
+
+function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** As links name them: in small letters, without marks, with '-' for each space. */
+async function headingsOf(path: string): Promise<string[]> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replace(/\s/g, '-'),
+  );
+}
 
 packed('publint has nothing to say', async () => {
   const { messages } = await publint({ pkgDir: installed, pack: false, strict: true });
@@ -132,8 +173,8 @@ packed('every entry can be imported by plain node', async () => {
   }
 });
 
-packed("README's example compiles against the packed declarations, libraries checked as well", async () => {
-  await writeFile(join(project, 'quickstart.ts'), await quickstart());
+packed('the examples compile against the packed declarations, libraries checked as well', async () => {
+  for (const name of ['quickstart', 'simulate'] as const) await writeExample(name);
   for (const module of ['nodenext', 'preserve']) {
     const compilerOptions = {
       target: 'es2023',
@@ -143,7 +184,10 @@ packed("README's example compiles against the packed declarations, libraries che
       noEmit: true,
       types: ['node'],
     };
-    await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['quickstart.ts'] }));
+    await writeFile(
+      join(project, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions, files: ['quickstart.ts', 'simulate.ts'] }),
+    );
     // Two packages have a command of that name.
     const tsc = join(project, 'node_modules/typescript/bin/tsc');
     await succeed(project, process.execPath, tsc, '-p', project, '--pretty', 'false');
@@ -173,10 +217,32 @@ packed(
 );
 
 packed("README's example runs", async () => {
-  await writeFile(join(project, 'quickstart.ts'), await quickstart());
+  await writeExample('quickstart');
   const output = await succeed(project, process.execPath, '--import', 'tsx', 'quickstart.ts');
   assert.ok(output.trim() !== '', 'it prints something');
 });
+
+packed(
+  'the example of simulate() runs, finds nothing, and finds a mistake that is put into it',
+  async () => {
+    await writeExample('simulate');
+    const path = join(project, 'simulate.ts');
+    assert.match(await succeed(project, process.execPath, '--import', 'tsx', path), /^5 seeds, \d{3,} turns/m);
+    const example = await readFile(path, 'utf8');
+    const wrong = example.replace('turn.state.paid += units', 'turn.state.paid += units + 1');
+    assert.is.not(wrong, example);
+    await writeFile(path, wrong);
+    const { exitCode, output } = await run({
+      command: [process.execPath, '--import', 'tsx', path],
+      folder: project,
+      limitMs: 100_000,
+      closeMs: 1_000,
+    });
+    assert.ok(exitCode !== 0, output);
+    assert.match(output, /more paid than sold/);
+  },
+  { timeoutMs: 200_000 },
+);
 
 packed('npx skerry --help shows the commands', async () => {
   const output = await succeed(project, 'npx', '--no', '--', 'skerry', '--help');
