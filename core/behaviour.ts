@@ -117,19 +117,19 @@ export type Recipient<Contract extends AnyEntity, To extends AnyEntity> = Sender
   set activity(value: ActivityOf<Contract, To['type']> | undefined);
 };
 
-/** `void` that an async function does not satisfy: a turn never waits. */
-type Returned<Output> = Output | (0 extends 1 & Output ? never : [Output] extends [void] ? undefined : never);
+/** `void` that an async function does not satisfy: a turn never waits. Its name is what the compiler says of one. */
+type SynchronousOutput<Output> = Output | (0 extends 1 & Output ? never : [Output] extends [void] ? undefined : never);
 
 export interface TentativeHandlers<Contract extends AnyEntity, Input, Output> {
   // Properties, not methods: a method's parameters are compared both ways, and a wrong input would compile.
-  readonly tentative: (turn: Turn<Contract>, input: Input) => Returned<Output>;
-  readonly confirm: (turn: Turn<Contract>, input: Input) => void | undefined;
-  readonly cancel: (turn: Turn<Contract>, input: Input) => void | undefined;
+  readonly tentative: (turn: Turn<Contract>, input: Input) => SynchronousOutput<Output>;
+  readonly confirm: (turn: Turn<Contract>, input: Input) => SynchronousOutput<void>;
+  readonly cancel: (turn: Turn<Contract>, input: Input) => SynchronousOutput<void>;
 }
 
 type Handler<Contract extends AnyEntity, Operation extends AnyOperation> =
   Operation extends Command<infer _G, infer Input, infer Output>
-    ? (turn: Turn<Contract>, input: Input) => Returned<Output>
+    ? (turn: Turn<Contract>, input: Input) => SynchronousOutput<Output>
     : Operation extends Query<infer _G, infer Input, infer Output>
       ? (view: View<Contract>, input: Input) => DeepReadonly<Output>
       : Operation extends Tentative<infer _G, infer Input, infer Output>

@@ -37,19 +37,26 @@ export interface Tentative<Given, Input, Output> {
 export type AnyOperation = Command<any, any, any> | Query<any, any, any> | Tentative<any, any, any>;
 export type OperationMap = Readonly<Record<string, AnyOperation>>;
 
+/** What a type argument without a schema gives, which no contract takes: a type alone would validate nothing. */
+export interface TypesComeFromSchemas {
+  readonly kind: 'types come from schemas: pass unchecked<T>(), or a schema of any library';
+}
+
 /**
  * An operation that may change its entity.
  * @param input schema of its input; none: it takes no input
  * @param output schema of its output: what a behaviour returns is validated and cut to it, so it must accept what it makes; none: no output
  */
 export function command(): Command<void, void, void>;
+/** A type argument alone is no schema: `command(unchecked<Input>())`. */
+export function command<_Given>(): TypesComeFromSchemas;
 export function command<Given, Input>(input: Schema<Given, Input>): Command<Given, Input, void>;
 export function command<Output>(input: undefined, output: Schema<unknown, Output>): Command<void, void, Output>;
 export function command<Given, Input, Output>(
   input: Schema<Given, Input>,
   output: Schema<unknown, Output>,
 ): Command<Given, Input, Output>;
-export function command(input?: Schema, output?: Schema): Command<unknown, unknown, unknown> {
+export function command(input?: Schema, output?: Schema): unknown {
   return { kind: 'command', input, output };
 }
 
@@ -59,11 +66,13 @@ export function command(input?: Schema, output?: Schema): Command<unknown, unkno
  * @param output schema of its output
  */
 export function query<Output>(output: Schema<unknown, Output>): Query<void, void, Output>;
+/** A type argument alone is no schema: `query(unchecked<Output>())`. */
+export function query<_Output>(): TypesComeFromSchemas;
 export function query<Given, Input, Output>(
   input: Schema<Given, Input>,
   output: Schema<unknown, Output>,
 ): Query<Given, Input, Output>;
-export function query(...schemas: [Schema] | [Schema, Schema]): Query<unknown, unknown, unknown> {
+export function query(...schemas: Schema[]): unknown {
   const [input, output] = schemas.length === 1 ? [undefined, schemas[0]] : schemas;
   return { kind: 'query', input, output };
 }
@@ -73,6 +82,8 @@ export function query(...schemas: [Schema] | [Schema, Schema]): Query<unknown, u
  * @param options `holdMs`: after this long without confirm or cancel the entity cancels by itself; `output`: schema of the output
  */
 export function tentative(): Tentative<void, void, void>;
+/** A type argument alone is no schema: `tentative(unchecked<Input>())`. */
+export function tentative<_Given>(): TypesComeFromSchemas;
 export function tentative(input: undefined, options: { holdMs: number }): Tentative<void, void, void>;
 export function tentative<Output>(
   input: undefined,
@@ -86,10 +97,7 @@ export function tentative<Given, Input, Output>(
   input: Schema<Given, Input>,
   options: { holdMs?: number | undefined; output: Schema<unknown, Output> },
 ): Tentative<Given, Input, Output>;
-export function tentative(
-  input?: Schema,
-  options: { holdMs?: number | undefined; output?: Schema } = {},
-): Tentative<unknown, unknown, unknown> {
+export function tentative(input?: Schema, options: { holdMs?: number | undefined; output?: Schema } = {}): unknown {
   checkOptions('tentative()', options, { holdMs: duration, output: record });
   return { kind: 'tentative', input, output: options.output, holdMs: options.holdMs };
 }

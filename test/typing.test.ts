@@ -75,6 +75,19 @@ typing('a misspelt operation costs little more, and the message names it', async
   assert.ok(errors[0]?.includes('sample.ts'));
 });
 
+typing('an async handler, and a type without a schema, are named in the message', async () => {
+  const source = await typical();
+  const awaited = source.replace('receive(turn, { units })', 'async receive(turn, { units })');
+  assert.is.not(awaited, source);
+  assert.match((await compile(awaited)).errors.join('\n'), /SynchronousOutput</);
+  for (const made of ['command<{ n: number }>()', 'query<number>()', 'tentative<number>()']) {
+    const operations = `{ initial: () => 0, operations: { one: ${made} } }`;
+    const bare = `import { command, entity, query, tentative } from '../../core/index.ts';
+export const all = [command, query, tentative, entity('bare', ${operations})];\n`;
+    assert.match((await compile(bare)).errors.join('\n'), /'TypesComeFromSchemas' is not assignable/, made);
+  }
+});
+
 typing('every case that must not compile says why', async () => {
   const folder = join(root, 'test/typing');
   const names = await readdir(folder);

@@ -38,6 +38,8 @@ export function infersInitialFromItsKey(): void {
   entity('counter', { initial: (key: number) => ({ key }), operations: { add: command() } });
   // @ts-expect-error an entity needs its state at first
   entity('counter', { operations: { add: command() } });
+  // @ts-expect-error a type alone is no schema
+  entity('stock', { initial: () => 0, operations: { receive: command<{ units: number }>() } });
   // @ts-expect-error an operation is made by command, query or tentative
   entity('counter', { initial: () => ({}), operations: { add: () => undefined } });
 }
