@@ -112,11 +112,22 @@ export class Fetching {
   /** What was said and not settled, by whom it concerns and which claim. */
   readonly #said = new Map<string, { readonly to: string; readonly signal: Boarded; readonly until: number }>();
   #askCount = 0;
+  #awakeMs = 0;
+  #lookedAt: number;
   #isTicking = false;
   #isClosed = false;
 
   constructor(parts: FetchingParts) {
     this.#parts = parts;
+    this.#lookedAt = parts.environment.steady();
+  }
+
+  /** Steady time without what this process slept or was busy: what came meanwhile has not been read, and nobody was silent. */
+  #now(): number {
+    const now = this.#parts.environment.steady();
+    this.#awakeMs += Math.min(now - this.#lookedAt, 2 * againMs);
+    this.#lookedAt = now;
+    return this.#awakeMs;
   }
 
   /** Of one sending: images have names and numbers beside what is counted of them. */
@@ -148,7 +159,7 @@ export class Fetching {
   }
 
   #seek(claims: readonly Claim[], others: readonly string[], isSilent = (_: Partition) => false): void {
-    const now = this.#parts.environment.steady();
+    const now = this.#now();
     for (const claim of claims)
       this.#fetches.set(claim.partition, {
         claim,
@@ -236,7 +247,7 @@ export class Fetching {
     cargo.slices.set(index, bytes);
     cargo.bytes += bytes.length;
     while (cargo.slices.has(cargo.next)) cargo.next += 1;
-    line.heardAt = this.#parts.environment.steady();
+    line.heardAt = this.#now();
     line.isFurther = true;
     if (cargo.slices.size < cargo.count) return;
     fetch.asked.delete(id);
@@ -248,7 +259,7 @@ export class Fetching {
   #goOn(id: string, ask: number): void {
     const line = this.#lines.get(id);
     if (line === undefined || line.ask !== ask || !line.isFurther) return;
-    const now = this.#parts.environment.steady();
+    const now = this.#now();
     const wants: Want[] = [];
     for (const fetch of this.#fetches.values()) {
       if (!fetch.asked.has(id)) continue;
@@ -262,7 +273,7 @@ export class Fetching {
 
   /** Take what is complete, ask again for the rest, and come again while there is any. */
   #advance(): void {
-    const now = this.#parts.environment.steady();
+    const now = this.#now();
     const over = [...this.#fetches.values()].filter((fetch) => !this.#isWaiting(fetch, now));
     if (over.length > 0) {
       for (const { claim } of over) this.#fetches.delete(claim.partition);
@@ -316,14 +327,14 @@ export class Fetching {
   }
 
   #askAgain(): void {
-    const until = this.#parts.environment.steady() - againMs;
+    const until = this.#now() - againMs;
     const wants = new Map<string, Want[]>();
     for (const fetch of this.#fetches.values()) {
       if (fetch.askedAt > until) continue;
       fetch.askedAt = until + againMs;
       for (const id of fetch.asked) {
         // What else there is comes after what is coming.
-        if ((this.#lines.get(id)?.heardAt ?? 0) > until) continue;
+        if ((this.#lines.get(id)?.heardAt ?? Number.NEGATIVE_INFINITY) > until) continue;
         const list = wants.get(id) ?? [];
         list.push(wantOf(fetch, id));
         wants.set(id, list);

@@ -234,6 +234,16 @@ test('FE1: who sends something is waited for, each slice anew; 2 s after the las
   assert.equal([pair.fetched[0]?.answered.size, pair.fetched[0]?.batches.size], [0, 0]);
 });
 
+test('FE1: who fetches and was paused itself takes nobody for silent before it has read what came', async () => {
+  const pair = new Pair({ bytes: 300 });
+  pair.passes = ({ kind }) => (kind === 'carried' ? 150 : true);
+  pair.begin();
+  await pair.hand.advance(50);
+  pair.hand.jump(10_000);
+  await pair.hand.advance(20_000);
+  assert.equal([pair.fetched.length, pair.countHere, pair.errors()], [1, 30, []]);
+});
+
 test('FE1: five minutes are enough for anybody', async () => {
   const pair = new Pair({ entities: [[0, 300]], bytes: 300 });
   let next = 0;
