@@ -54,6 +54,26 @@ test('P4: a call keeps its identity however often it is sent; later calls follow
   assert.ok(messages().every(({ arrival }) => arrival.floor === 1));
 });
 
+test('C2: a login that is refused ends calls at once; without effect are queries, and what began after the loss', async () => {
+  const { hand, client, messages, tally, answer } = given();
+  const before = watch(tally.add(1));
+  const read = watch(tally.count());
+  await hand.advance(10);
+  const since = watch(tally.add(2));
+  await hand.advance(990);
+  client.refused('NATS refuses this login', 1_000);
+  await hand.advance(1);
+  assert.equal(codeOf(before), ['transport-failed', 'unknown']);
+  for (const call of [read, since]) assert.equal(codeOf(call), ['transport-failed', 'none']);
+  // It is let in again: the next call passes what was given up.
+  const next = watch(tally.add(3));
+  const last = messages().at(-1);
+  assert.equal([last?.arrival.seq, last?.arrival.floor], [3, 3]);
+  answer(last, 3);
+  await hand.advance(1);
+  assert.ok(next.isSettled);
+});
+
 test('a call is sent again with growing pauses until its deadline', async () => {
   const { hand, messages, tally } = given();
   const call = watch(tally.add(1, { deadlineMs: 20_000 }));

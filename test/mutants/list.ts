@@ -343,6 +343,14 @@ export const mutants: readonly Mutant[] = [
     tests: ['client'],
   },
   {
+    name: 'of a login that is refused no call had an effect',
+    promise: 'P5',
+    file: 'runtime/calls.ts',
+    find: 'query !== undefined || startedAt > lostAt',
+    replace: 'query !== undefined || startedAt > 0',
+    tests: ['client'],
+  },
+  {
     name: 'a worker answers inside of the call that asked',
     promise: 'P12',
     file: 'runtime/refusals.ts',
