@@ -64,6 +64,9 @@ export class FaultyStore {
   readonly #now: () => number;
   /** The highest epoch that was ever given: a store that went back gives none of them again (S6). */
   #epochMax = 0;
+  /** Who has claimed each partition last: a store that goes back names an earlier one. */
+  readonly #owners = new Map<Partition, string>();
+  #ownersBefore: ReadonlyMap<Partition, string> = new Map();
   #wentBack = false;
   readonly #parts: StoreParts;
   readonly #node = newNode('store');
@@ -155,6 +158,7 @@ export class FaultyStore {
     owner: string,
   ): Promise<{ readonly claims: Claim[]; readonly present: Present }> {
     const claims = await this.inner.claim(partitions, owner);
+    for (const partition of partitions) this.#owners.set(partition, owner);
     for (const [index, claim] of claims.entries()) {
       const epoch = this.#wentBack ? await this.#claimAbove(claim.partition) : claim.epoch;
       claims[index] = { ...claim, epoch };
@@ -169,7 +173,7 @@ export class FaultyStore {
   async #claimAbove(partition: Partition): Promise<Epoch> {
     let [epoch = 0] = await this.inner.epochs([partition]);
     while (epoch <= this.#epochMax)
-      epoch = (await this.inner.claim([partition], 'later'))[0]?.epoch ?? this.#epochMax + 1;
+      epoch = (await this.inner.claim([partition], this.#owners.get(partition) ?? ''))[0]?.epoch ?? this.#epochMax + 1;
     return epoch;
   }
 
@@ -189,8 +193,11 @@ export class FaultyStore {
 
   /** What it holds now, to go back to. */
   keep(image: Image): () => Promise<void> {
-    const [kept, counters] = [image.copy(), this.#losses.keep()];
-    return () => this.#goBack(kept, counters, image);
+    const [kept, counters, owners] = [image.copy(), this.#losses.keep(), new Map(this.#owners)];
+    return () => {
+      this.#ownersBefore = owners;
+      return this.#goBack(kept, counters, image);
+    };
   }
 
   async #goBack(kept: Image, counters: ReadonlyMap<Partition, number>, image: Image): Promise<void> {
@@ -201,7 +208,9 @@ export class FaultyStore {
     coverage.fault(home === undefined ? 'store went back' : 'one partition went back', goneParts(kept, image, isGone));
     wentBack(this.#losses.goBack(counters, isGone), isGone);
     image.goBack(kept, { isGone, partitions });
-    this.inner = await storeOf(image, { partitions, now: this.#now });
+    for (const partition of [...this.#owners.keys()])
+      if (isGone(partition)) this.#owners.set(partition, this.#ownersBefore.get(partition) ?? '');
+    this.inner = await storeOf(image, { partitions, now: this.#now, owners: this.#owners });
     for (const partition of [...image.epochs.keys()])
       image.epochs.set(partition, (await this.inner.epochs([partition]))[0] ?? 0);
     this.#wentBack = true;

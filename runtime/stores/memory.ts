@@ -136,6 +136,8 @@ export interface MemoryOptions {
   readonly now?: () => number;
   /** What they are at first. */
   readonly epochs?: ReadonlyMap<Partition, Epoch>;
+  /** Who has claimed them last. */
+  readonly owners?: ReadonlyMap<Partition, string>;
 }
 
 const memoryOptions: OptionTable<MemoryOptions> = {
@@ -144,6 +146,7 @@ const memoryOptions: OptionTable<MemoryOptions> = {
   valueBytesMax: count(1),
   now: callable,
   epochs: anything,
+  owners: anything,
 };
 
 export class MemoryStore implements Store {
@@ -164,7 +167,8 @@ export class MemoryStore implements Store {
     checkOptions('MemoryStore', options, memoryOptions);
     this.id = options.id ?? 'memory';
     this.#now = options.now ?? (() => 0);
-    for (const [partition, epoch] of options.epochs ?? []) this.#epochs.set(partition, { epoch, owner: undefined });
+    for (const [partition, epoch] of options.epochs ?? [])
+      this.#epochs.set(partition, { epoch, owner: options.owners?.get(partition) });
     this.partitions = options.partitions ?? 256;
     this.valueBytesMax = options.valueBytesMax ?? 64 * 1024 * 1024;
   }
