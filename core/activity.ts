@@ -93,6 +93,8 @@ export interface Lineage {
   readonly name: string;
   /** Sessions up to this one are of earlier lineages. */
   readonly start: number;
+  /** Of the claim. */
+  readonly epoch: number;
   /** The last session that was opened: one count for all entities of a claim, so that their stays share it. */
   readonly opened: { session: number };
 }
@@ -126,13 +128,13 @@ const noSealed: readonly SealedSession[] = [];
 /** The lineage of a claim. An epoch of 41 bits and its sessions are a safe integer until the year 2255. */
 export function lineageOf(store: string, epoch: number): Lineage {
   const start = epoch * sessionsAnEpoch;
-  return { name: `${store}.${epoch.toString(36)}`, start, opened: { session: start } };
+  return { name: `${store}.${epoch.toString(36)}`, start, epoch, opened: { session: start } };
 }
 
 /** The lineage of one stay in memory, after all that the claim has seen. */
-export function lineageOfStay({ name, start, opened }: Lineage): Lineage {
+export function lineageOfStay({ name, start, epoch, opened }: Lineage): Lineage {
   opened.session += 1;
-  return { name: `${name}-${(opened.session - start).toString(36)}`, start: opened.session, opened };
+  return { name: `${name}-${(opened.session - start).toString(36)}`, start: opened.session, epoch, opened };
 }
 
 /** A stream with nothing in it. */

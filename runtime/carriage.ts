@@ -14,8 +14,8 @@
  * - CA1 A planned move takes nothing from a volatile entity: state, activities, answers, outbox, timers, holds, effects and dead
  *   letters go along. Only a crash loses them.
  * - CA2 An image is used only where nobody can have run it since who keeps it, and nobody has begun anew: who it was given to has
- *   answered, and so has who had the partition. Of several images, and of an image and what is stored, that of the latest claim
- *   is the entity, and of one claim the latest.
+ *   answered, and so has who had the partition, as far as the store knows who that was (P8). Of several images, and of an image
+ *   and what is stored, that of the latest claim is the entity, and of one claim the latest.
  * - CA3 An image is kept until an owner says that it has it, or `carryMs` have passed since who claimed it last asked. It is given only to who has claimed the
  *   entity's partition.
  */
@@ -31,6 +31,8 @@ import type { Claim, Epoch, Partition } from './store.ts';
 export interface Carried extends WarmEntity {
   /** By which it ran. */
   readonly partition: Partition;
+  /** Of the claim by which it ran, or was boarded since. */
+  readonly epoch: Epoch;
   /** Whether all its activities are here: the store may have others of an `interval` type. */
   readonly isComplete: boolean;
 }
@@ -61,7 +63,7 @@ export interface Offer {
 export interface Heard {
   /** Ids of those that have answered, and one's own. */
   readonly ids: ReadonlySet<string>;
-  /** Of the workers that the view has. */
+  /** By which those claim. */
   readonly names: ReadonlySet<string>;
 }
 
@@ -175,7 +177,7 @@ export class Carriage {
     for (const [address, offer] of byAddress) {
       this.#kept.delete(address);
       if (!isUsable(offer, claim, heard)) continue;
-      this.put({ ...offer.carried, partition: claim.partition });
+      this.put({ ...offer.carried, partition: claim.partition, epoch: claim.epoch });
       boarded.push(address);
     }
     const lost = byAddress.size - boarded.length;
@@ -219,24 +221,26 @@ function keyOf({ id, partition, epoch }: Omit<Receiver, 'batch'>): string {
 
 /**
  * Of two images of an entity. A version follows the one that it began with, or else the epoch of its claim, so the larger one
- * is later. Of copies of one image the giver's says to whom it was given.
+ * is later. Of copies of one image that of the latest claim: whoever else was given one since has heard of that.
  */
 export function laterOf(one: Offer, other: Offer): Offer {
   const [a, b] = [one.carried.loaded.version, other.carried.loaded.version];
   if (a !== b) return a > b ? one : other;
-  return one.givenTo.length <= other.givenTo.length ? one : other;
+  return one.carried.epoch >= other.carried.epoch ? one : other;
 }
 
 /** Whether the latest image that is known is the latest that there was (CA2). */
 export function isUsable(
   { carried, name, givenTo, isForsaken }: Offer,
-  { partition, before }: Pick<Claim, 'partition' | 'before'>,
+  { partition, previous, before }: Pick<Claim, 'partition' | 'previous' | 'before'>,
   { ids, names }: Heard,
 ): boolean {
   if (!givenTo.every((id) => ids.has(id))) return false;
   // Elsewhere it ran until it came to belong here, and who has begun it here since and is there would have answered.
   if (carried.partition !== partition || before === name) return true;
-  return before !== undefined && !isForsaken && names.has(before);
+  if (isForsaken) return false;
+  // A store that went back names who had it before all this: whoever was given the image since is known all the same (P8).
+  return previous < carried.epoch || (before !== undefined && names.has(before));
 }
 
 function carriedOf({ address, entity, layout, behaviour, partition, storedVersion }: Activation): Carried {
@@ -251,6 +255,7 @@ function carriedOf({ address, entity, layout, behaviour, partition, storedVersio
     loaded: { version, head, wakeAt: undefined, records },
     activities,
     partition,
+    epoch: entity.lineage.epoch,
     isComplete: entity.isComplete,
   };
 }
@@ -264,6 +269,7 @@ export function slicesOf(offers: readonly Offer[], bytesMax: number): Uint8Array
       carried.isComplete,
       givenTo,
       isForsaken,
+      carried.epoch,
     ]),
   );
   const slices: Uint8Array[] = [];
@@ -273,10 +279,11 @@ export function slicesOf(offers: readonly Offer[], bytesMax: number): Uint8Array
 
 /** What the worker of this name has sent. Throws an error that says what is wrong with it. */
 export function offersIn(slices: readonly Uint8Array[], name: string): Offer[] {
-  return new Row([decode(Buffer.concat(slices))]).rows().map((row) => ({
-    name,
-    carried: { ...readWarm(new Row(row.any())), partition: row.count(), isComplete: row.boolean() },
-    givenTo: readTexts(row),
-    isForsaken: row.boolean(),
-  }));
+  return new Row([decode(Buffer.concat(slices))]).rows().map((row) => {
+    const entity = readWarm(new Row(row.any()));
+    const [partition, isComplete, givenTo, isForsaken] = [row.count(), row.boolean(), readTexts(row), row.boolean()];
+    // Who does not say it may have run it at any time.
+    const epoch = row.isAtEnd ? 0 : row.count();
+    return { name, carried: { ...entity, partition, epoch, isComplete }, givenTo, isForsaken };
+  });
 }

@@ -90,7 +90,8 @@ export class Giving {
     const theirs = new Map<Partition, Epoch>();
     for (const [index, partition] of partitions.entries())
       if (this.#parts.workerOf(partition) === id) theirs.set(partition, epochs[index] ?? 0);
-    for (const [partition, epoch] of theirs) worker.yieldTo(partition, epoch);
+    // What was boarded by a later claim is about to run here.
+    for (const [partition, epoch] of theirs) if (!worker.yieldTo(partition, epoch)) theirs.delete(partition);
     let offers: ReadonlyMap<Partition, readonly Offer[]> | undefined;
     const offersOf = (partition: Partition) => {
       offers ??= worker.offers;

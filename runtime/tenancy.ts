@@ -128,7 +128,6 @@ export class Tenancy {
   #sweep(): void {
     const now = this.#parts.environment.steady();
     for (const [partition, { until }] of this.#unused) if (until <= now) this.#unused.delete(partition);
-    if (this.#coming.size === 0) this.#names.clear();
   }
 
   /** Somebody asks by claims of its own. */
@@ -152,6 +151,7 @@ export class Tenancy {
     if (this.#isClosed) return;
     this.#placement = placement;
     this.#sweep();
+    if (this.#coming.size === 0) this.#names.clear();
     for (const { id, name } of placement.view.workers) this.#names.set(id, name);
     if (!placement.view.workers.some(({ id }) => id === this.#parts.id)) this.#parts.worker().forsake();
     for (const coming of [...this.#coming.values()])
@@ -434,10 +434,8 @@ export class Tenancy {
     this.#letGo(waiting);
     this.movedCount += 1;
     const warm = released !== undefined && isAsReleased(claim, released) ? released.warm : [];
-    // Who has answered and left since has kept nothing back.
-    const names = new Set(this.#placement?.view.workers.map(({ name }) => name));
-    for (const one of answered) names.add(this.#names.get(one) ?? '');
-    const heard = { ids: new Set([...answered, id]), names };
+    const ids = new Set([...answered, id]);
+    const heard = { ids, names: new Set([...ids].map((one) => this.#names.get(one) ?? '')) };
     const left = worker().take(claim, claimedAt, { warm, offers, heard, released: released?.epoch });
     this.fetching.boarded(fetched, left);
     // A pin may have raised its epoch meanwhile, and of what is only in memory no commit would tell.

@@ -254,9 +254,13 @@ export class Worker {
     return this.#isStopped ? [] : this.#handover.take(claim, at, arrived);
   }
 
-  /** @internal Somebody has claimed a partition. If this worker's claim is an earlier one, nothing runs by it any more. */
-  yieldTo(partition: Partition, epoch: Epoch): void {
-    if (this.ownership.has(partition) && this.ownership.epochOf(partition) < epoch) this.ownership.lose(partition);
+  /**
+   * @internal Somebody has claimed a partition. If this worker's claim is an earlier one, nothing runs by it any more. Whether that
+   * holds, or there was none.
+   */
+  yieldTo(partition: Partition, epoch: Epoch): boolean {
+    if (this.ownership.epochOf(partition) < epoch) this.ownership.lose(partition);
+    return !this.ownership.has(partition);
   }
 
   /** @internal Wake the entities of a partition that have something to do by themselves. */

@@ -266,7 +266,12 @@ test('P5, P12: answers are full beyond their bytes, not at them, and one is aske
 
 /** In a lineage after `start` of which the next session is this. */
 const sendTo = (activity: Activity, session: number, { now = 0, start = 0 } = {}) =>
-  send(activity, content, { name: '', start, opened: { session: session - 1 } }, { now, expires: now + 1_000 });
+  send(
+    activity,
+    content,
+    { name: '', start, epoch: 0, opened: { session: session - 1 } },
+    { now, expires: now + 1_000 },
+  );
 
 test('A4: a stream keeps the session that it was opened with and counts from one', () => {
   const activity = newActivity('tally/a');
@@ -293,7 +298,7 @@ test('A6: a stream goes on in a later session once its own is of an earlier line
 });
 
 test('P8, A6: a session that the partner knows and no later one settles nothing of itself; of all before it everything', () => {
-  const lineageAt = (start: number) => ({ name: '', start, opened: { session: start } });
+  const lineageAt = (start: number) => ({ name: '', start, epoch: 0, opened: { session: start } });
   const sentOf = (session: number) => {
     const activity = newActivity('tally/a');
     for (const _ of to(2)) sendTo(activity, session);
@@ -438,7 +443,7 @@ test('A6: a stream with nothing unacknowledged goes on in a later session at onc
 test('P8, P4: what is left of sessions before the one that the partner knows was settled in the history that is gone', () => {
   const activity = newActivity('tally/a');
   for (const _ of to(3)) sendTo(activity, 7);
-  const lineage = { name: '', start: 30, opened: { session: 30 } };
+  const lineage = { name: '', start: 30, epoch: 0, opened: { session: 30 } };
   assert.equal(
     overtaken(activity, 20, lineage, 0).map(({ seq }) => seq),
     [1, 2, 3],
@@ -450,7 +455,7 @@ test('P8, P4: what is left of sessions before the one that the partner knows was
 
 test('P8, P7: what this lineage has sent itself, and its partner refused, goes on above the session that it knows', () => {
   const activity = newActivity('tally/a');
-  const lineage = { name: '', start: 5, opened: { session: 5 } };
+  const lineage = { name: '', start: 5, epoch: 0, opened: { session: 5 } };
   for (const _ of to(3)) send(activity, content, lineage, { now: 0, expires: 1_000 });
   acknowledge(activity.outbound, 6, 1, 0);
   assert.equal(overtaken(activity, 20, lineage, 0), []);

@@ -203,7 +203,7 @@ test('P7, P8: when history was lost, nothing of the old session stays in the out
 function readAgain() {
   const late = withOutbox();
   assert.ok(late.activation.record);
-  late.activation.record.lineage = { name: '', start: 1_000, opened: { session: 1_000 } };
+  late.activation.record.lineage = { name: '', start: 1_000, epoch: 0, opened: { session: 1_000 } };
   return { ...late, record: late.activation.record };
 }
 

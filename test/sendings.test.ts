@@ -47,7 +47,7 @@ class Pair {
       sendingLimits: { windowBytesMax, imagesBytesMax: 1_000_000, ...limits },
       signal: (_to: string, signal: Signal) => this.send(signal),
     };
-    const worker = { carriage: this.carriage, yieldTo: () => undefined };
+    const worker = { carriage: this.carriage, yieldTo: () => true };
     Object.defineProperty(worker, 'offers', { get: () => this.offers });
     this.giving = new Giving({
       ...shared,
@@ -73,7 +73,7 @@ class Pair {
 
   put(address: string, bytes: number): void {
     const loaded = { version: 7, head: new Uint8Array(bytes), wakeAt: undefined, records: [] };
-    this.carriage.put({ address, loaded, activities: [], partition: 0, isComplete: true });
+    this.carriage.put({ address, loaded, activities: [], partition: 0, epoch: 7, isComplete: true });
   }
 
   send(signal: Signal): void {

@@ -14,6 +14,7 @@ const Room = entity('room', {
   },
 });
 
+const interval = { intervalMs: 2_000 };
 const tickMs = 100;
 const keys = Array.from({ length: 12 }, (_, key) => String(key));
 const calls = 60;
@@ -86,8 +87,21 @@ const networks: readonly (readonly [string, Partial<FaultRates>, readonly number
   ['delays', { pin: 1, delay: 0.1 }, [3, 4]],
   ['loses, delays and doubles', { ...gentle, drop: 0.05, delay: 0.1, duplicate: 0.05 }, [3, 4]],
 ];
+/** What its workers have in memory outlives what their store forgets (P8). */
+const forgetful: Partial<FaultRates> = { leave: 0.2, rollback: 0.3 };
+const forgetfulSeeds = new Map<Durability, readonly number[]>([
+  ['none', [36, 41]],
+  [interval, [22]],
+]);
 
-for (const durability of ['none', { intervalMs: 2_000 }] as const)
+for (const [durability, seeds] of forgetfulSeeds)
+  test(
+    `P8: a store that goes back while workers leave takes nothing from rooms of durability ${JSON.stringify(durability)}`,
+    () => moveAbout(durability, forgetful, seeds),
+    { timeoutMs: 120_000 },
+  );
+
+for (const durability of ['none', interval] as const)
   for (const [what, faults, seeds] of networks)
     test(
       `CA1, CA3: moves and pins over a network that ${what} frames take nothing from rooms of durability ${JSON.stringify(durability)}`,
@@ -96,7 +110,7 @@ for (const durability of ['none', { intervalMs: 2_000 }] as const)
     );
 
 async function moveAbout(durability: Durability, faults: Partial<FaultRates>, seeds: readonly number[]): Promise<void> {
-  let [leaves, joins, pins] = [0, 0, 0];
+  let [leaves, joins, pins, losses] = [0, 0, 0, 0];
   for (const seed of seeds) {
     const report = await simulate({
       seed,
@@ -110,10 +124,16 @@ async function moveAbout(durability: Durability, faults: Partial<FaultRates>, se
     assert.equal([seed, report.violations], [seed, []]);
     leaves += report.faults['worker leaves'] ?? 0;
     joins += report.faults['worker joins'] ?? 0;
+    losses += (report.faults['store went back'] ?? 0) + (report.faults['one partition went back'] ?? 0);
     pins += (report.faults.pinned ?? 0) + (report.faults.unpinned ?? 0);
   }
   const isMoving = faults.leave === undefined || leaves + joins > 4;
-  assert.ok(isMoving && pins > 20, `${leaves} left, ${joins} joined, ${pins} pinned`);
+  const isPinning = faults.pin === undefined || pins > 20;
+  const isForgetting = faults.rollback === undefined || losses > 4;
+  assert.ok(
+    isMoving && isPinning && isForgetting,
+    `${leaves} left, ${joins} joined, ${pins} pinned, ${losses} went back`,
+  );
 }
 
 test.run();

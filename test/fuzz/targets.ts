@@ -330,7 +330,14 @@ export const targets: readonly Target[] = [
   {
     name: 'carriage',
     samples: slicesOf(
-      [{ carried: { ...warm, partition: 3, isComplete: true }, name: 'a', givenTo: ['b-1'], isForsaken: false }],
+      [
+        {
+          carried: { ...warm, partition: 3, epoch: 7, isComplete: true },
+          name: 'a',
+          givenTo: ['b-1'],
+          isForsaken: false,
+        },
+      ],
       1_000_000,
     ).map(copy),
     decode: (bytes) => offersIn([bytes], 'a'),

@@ -26,7 +26,7 @@ export const argued: readonly Argued[] = [
   },
   {
     file: 'core/activity.ts',
-    text: 'return { name: `${name}-${(opened.session - start).toString(36)}`, start: opened.session, opened };',
+    text: 'return { name: `${name}-${(opened.session - start).toString(36)}`, start: opened.session, epoch, opened };',
     what: ['+ for -'],
     because: 'the name is only to differ from all others, and does',
   },
