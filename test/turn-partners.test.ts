@@ -249,7 +249,7 @@ test('a tentative operation that is refused or throws holds nothing; one without
   const one = seats();
   assert.equal(rowOf(take(one, 'h', 9)).slice(0, 2), ['refused', 'full']);
   assert.equal(rowOf(take(one, 'h', -1)).slice(0, 2), ['failed', 'failed']);
-  assert.equal(rowOf(take(one, '', 1)).slice(0, 2), ['failed', 'invalid-input']);
+  assert.equal(rowOf(take(one, '', 1)).slice(0, 2), ['failed', 'unknown-operation']);
   assert.equal(rowOf(take(one, 'x'.repeat(1_025), 1)).slice(0, 2), ['failed', 'invalid-input']);
   assert.is(one.record.holds.size, 0);
   take(one, 'h');
