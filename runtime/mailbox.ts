@@ -31,8 +31,10 @@ export const envelopeBytes = 512;
 
 /** What an item takes in memory, about. */
 export function sizeOf(item: Item): number {
-  if (item.kind === 'message') return envelopeBytes + item.content.payload.length;
-  return item.kind === 'query' ? envelopeBytes + item.payload.length : envelopeBytes;
+  if (item.kind === 'effect' || item.kind === 'wake') return envelopeBytes;
+  const bytes = envelopeBytes + (item.extension?.length ?? 0);
+  if (item.kind === 'message') return bytes + item.content.payload.length;
+  return item.kind === 'query' ? bytes + item.payload.length : bytes;
 }
 
 /** Of all that are empty: never added to. */

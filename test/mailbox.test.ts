@@ -1,7 +1,7 @@
 /** A mailbox against a plain array, by random histories. */
 import fc from 'fast-check';
 import type { MessageEnvelope } from '../runtime/envelope.ts';
-import { envelopeBytes, type Item, Mailbox } from '../runtime/mailbox.ts';
+import { envelopeBytes, type Item, isYoung, Mailbox, sizeOf } from '../runtime/mailbox.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('mailbox');
@@ -12,6 +12,27 @@ const step = fc.oneof(
   { weight: 2, arbitrary: fc.constant('back' as const) },
   { weight: 1, arbitrary: fc.constant('all' as const) },
 );
+
+test('HD1, P12: an item takes what it carries, its extension too', () => {
+  const extension = new Uint8Array(1_000);
+  const message = messageOf('@c', 1, 1);
+  const { length } = message.content.payload;
+  assert.is(sizeOf(message), envelopeBytes + length);
+  assert.is(sizeOf({ ...message, extension }), envelopeBytes + length + 1_000);
+  const ack = { kind: 'ack', to: 'a/b', from: 'c/d', session: 1, number: 1 } as const;
+  assert.equal([sizeOf(ack), sizeOf({ ...ack, extension })], [envelopeBytes, envelopeBytes + 1_000]);
+  assert.is(sizeOf(itemOf(1)), envelopeBytes);
+});
+
+test('what is over matters to nobody any more; signals of streams and wakes always do', () => {
+  const message = messageOf('@c', 1, 1);
+  const { expires } = message.arrival;
+  assert.equal([isYoung(message, expires), isYoung(message, expires + 1)], [true, false]);
+  const query = { kind: 'query', to: 'a/b', replyTo: '', call: 1, identity: '', operation: 'o' } as const;
+  const asked = { ...query, payload: new Uint8Array(0), deadline: 5 };
+  assert.equal([isYoung(asked, 5), isYoung(asked, 6)], [true, false]);
+  assert.ok(isYoung({ kind: 'wake' }, Number.MAX_VALUE));
+});
 
 test('first in first out, with what is put back first; counted exactly', () => {
   const property = fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
