@@ -293,7 +293,7 @@ export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
 }
 
 /**
- * What workers run: a plain object of functions, or an actor class of which each activation has one instance (its fields
+ * What workers run: a plain object of functions, or an actor class, instantiated once for each activation (its fields
  * are volatile memory outside the turn's atomicity; a turn that throws discards the instance).
  * Throws `invalid-definition` when a handler is missing.
  */

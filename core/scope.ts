@@ -383,7 +383,7 @@ export class TurnScope {
       );
   }
 
-  /** Whether they have room. What replaces another, or takes the place of what this turn consumes, is no more. */
+  /** Whether they have room. What replaces another part, or takes the place of one that this turn consumes, needs no further room. */
   #checkTable<Part extends object>(
     parts: Table<Part>,
     recordOf: (id: string) => RecordName,

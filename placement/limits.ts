@@ -5,7 +5,7 @@ import { checkOptions, count, duration } from '../core/options.ts';
 export interface PlacementLimits {
   /** A worker announces itself this often, ms. Also bounds how soon it notices that nobody runs the service. */
   readonly announceMs: number;
-  /** A worker that was not heard for this long is pinged, ms: four announcements missed are no accident. */
+  /** A worker that was not heard for this long is pinged, ms: by then it has missed four announcements. */
   readonly suspectMs: number;
   /** A worker that was not heard for this long, pings included, leaves the view, ms: longer than a bad garbage collection. */
   readonly deadMs: number;
@@ -13,7 +13,7 @@ export interface PlacementLimits {
   readonly pingMs: number;
   /** Workers that join, change or start to leave within this are published as one view, ms: each view moves partitions. */
   readonly gatherMs: number;
-  /** The pins are read again this often, ms: whoever pinned may have crashed before it told the service. */
+  /** The pins are read again this often, ms: the process that pinned may have crashed before it told the service. */
   readonly readPinsMs: number;
   /** The view is published again this often for those who lost it, ms. */
   readonly republishMs: number;

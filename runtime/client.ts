@@ -35,7 +35,7 @@ export interface OutboxEntry extends OutboxRow {
 
 /** How an operation is called by its name. */
 export interface NamedCallOptions extends CallOptions {
-  /** Of which kind it is; default `command`. */
+  /** The operation's kind; default `command`. */
   readonly kind?: AnyOperation['kind'] | undefined;
 }
 

@@ -21,7 +21,7 @@ export interface Cluster {
   call(address: Address, operation: string, input?: unknown, options?: NamedCallOptions): Promise<unknown>;
   /**
    * Keys of a type that have been committed, in order of their bytes. Reads the store: from a connected client by way of the
-   * workers, who do it for a `tool` alone (`denied`).
+   * workers, who do it for a `tool` alone (`denied`). Throws `invalid-address` for what is not the name of a type.
    */
   list(type: string): AsyncIterable<string>;
   /**
