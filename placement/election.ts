@@ -25,6 +25,8 @@
  *   where the two clocks have come to differ.
  * - EL6 A service that has published nothing that was heard here may be silent by its own choice, since it waits for workers
  *   to announce themselves: who has heard nothing of a term is apart from its service only `silentMs` after it saw that term.
+ * - EL7 What the store has forgotten binds nobody: if the lease that it shows is of a lower term than one known, it went back (P8),
+ *   and who serves by that lease is the service. Nobody may have heard of the higher term who could say so to that one.
  */
 import { Freshness } from './freshness.ts';
 import type { PlacementLimits } from './limits.ts';
@@ -83,10 +85,12 @@ export class Election {
   readonly #random: () => number;
   readonly #clock: SteadyClock;
   #state: State = { kind: 'following' };
-  /** The highest term known, of the lease or of a view; since when; and the one whose service was heard last. */
+  /** The highest term that was ever known: what is served here is above it. */
+  #highest = 0;
+  /** That of the service: the highest, unless the store went back (EL7); since when; and whether it was heard under it. */
   #term = 0;
   #termAt = 0;
-  #heardTerm = 0;
+  #isTermHeard = false;
   /** The lease as it was last seen in another's hands, since it is watched. */
   #seen: SeenLease | undefined;
   #isApart = false;
@@ -126,7 +130,7 @@ export class Election {
     this.#heed(term, time);
     if (sent > 0 && this.#freshness.hear(sent, time, this.#limits.suspectMs)) {
       this.#heardAt = time;
-      this.#heardTerm = term;
+      this.#isTermHeard = true;
       if (this.#servingTerm === undefined) return this.#follow();
     }
     return this.#servingTerm !== undefined && term > this.#servingTerm ? this.#follow() : [];
@@ -134,7 +138,7 @@ export class Election {
 
   /** Its lease may have been seen before any view of it. */
   #heed(term: number, time: number): void {
-    if (term > this.#freshTerm) this.#freshness = new Freshness();
+    if (term !== this.#freshTerm) this.#freshness = new Freshness();
     this.#freshTerm = term;
     this.#learn(term, time);
   }
@@ -144,9 +148,10 @@ export class Election {
     const time = this.#step(now);
     const isOfNow = number === this.#echoNumber && time <= this.#echoedAt + this.#limits.suspectMs;
     const isOver = this.#servingTerm !== undefined || this.#state.kind === 'resigned';
-    if (!isOfNow || isOver || term !== this.#term) return [];
+    // It may serve under a higher term than that of its lease, if the store went back.
+    if (!isOfNow || isOver || term < this.#term || term > this.#highest) return [];
     this.#heed(term, time);
-    this.#heardTerm = term;
+    this.#isTermHeard = true;
     // From here on its views are measured by this: their way has not become longer, but one of the two clocks was slower.
     this.#freshness.prove(sent, time);
     this.#heardAt = time;
@@ -190,12 +195,12 @@ export class Election {
     if (this.#state.kind !== 'trying') return [];
     const isKept = this.#servingTerm !== undefined && this.#leaseTerm === term;
     const wasPutBack = term <= this.#askedTerm;
-    if (!isKept && !wasPutBack && term < this.#term) return this.#follow();
+    if (!isKept && !wasPutBack && term < this.#highest) return this.#follow();
     this.#state = { kind: 'serving', until: time + this.#limits.renewMs };
     if (isKept) return [];
     this.#leaseTerm = term;
-    this.#servingTerm = wasPutBack ? this.#term + 1 : term;
-    this.#term = this.#servingTerm;
+    this.#servingTerm = wasPutBack ? this.#highest + 1 : term;
+    this.#learn(this.#servingTerm, time);
     this.#freshness = new Freshness();
     this.#freshTerm = this.#term;
     this.#heardAt = time;
@@ -209,6 +214,7 @@ export class Election {
     this.#learn(seen.term, time);
     const stopped = this.#servingTerm === undefined ? [] : this.#follow();
     if (this.#state.kind !== 'trying' && stopped.length === 0) return [];
+    if (seen.term < this.#term) this.#turnTo(seen.term, time);
     this.#seen = seen;
     this.#state = { kind: 'watching', until: time + this.#limits.lapseMs };
     this.#isUnheard = false;
@@ -216,7 +222,7 @@ export class Election {
     // It watches on, and may be cut off by now: only who still hears itself tries again (EL3).
     this.#isUnheard = true;
     const isRenewed = before.term === seen.term && before.until !== seen.until;
-    const mayBeSilent = this.#heardTerm !== seen.term && time < this.#termAt + this.#limits.silentMs;
+    const mayBeSilent = !this.#isTermHeard && time < this.#termAt + this.#limits.silentMs;
     if (!isRenewed || mayBeSilent || this.#isApart) return [...stopped, this.#echo()];
     this.#isApart = true;
     return [{ kind: 'apart', holder }, this.#echo()];
@@ -261,8 +267,14 @@ export class Election {
   }
 
   #learn(term: number, time: number): void {
-    if (term > this.#term) this.#termAt = time;
-    this.#term = Math.max(this.#term, term);
+    if (term > this.#term) this.#turnTo(term, time);
+  }
+
+  #turnTo(term: number, time: number): void {
+    this.#term = term;
+    this.#termAt = time;
+    this.#isTermHeard = false;
+    this.#highest = Math.max(this.#highest, term);
   }
 
   #echo(): ElectionAction {
@@ -307,7 +319,7 @@ export class Election {
   /** The answer may never come: then it is asked for again. */
   #try(): ElectionAction[] {
     this.#state = { kind: 'trying', until: this.#clock.time + this.#limits.silentMs };
-    this.#askedTerm = this.#term;
+    this.#askedTerm = this.#highest;
     const instead = this.#servingTerm === undefined ? this.#seen : undefined;
     return [instead === undefined ? { kind: 'try' } : { kind: 'try', instead }];
   }

@@ -3,89 +3,10 @@
  *
  * Longer than 400 lines because a transcript is read whole.
  */
-import { Election, type ElectionAction } from '../placement/election.ts';
-import { defaultPlacementLimits } from '../placement/limits.ts';
-import { viewsPerTerm } from '../placement/service.ts';
-import { assert, suite } from './support/suite.ts';
+import { holds } from './support/candidate.ts';
+import { suite } from './support/suite.ts';
 
 const test = suite('election');
-const limits = defaultPlacementLimits;
-
-function textOf(action: ElectionAction): string {
-  if (action.kind === 'serve') return `serve ${action.term}`;
-  if (action.kind === 'apart') return `apart from ${action.holder}`;
-  if (action.kind !== 'try' || action.instead === undefined) return action.kind;
-  return `try instead ${action.instead.term} ${action.instead.until}`;
-}
-
-/** What one candidate, 'me', does about what it hears; it pauses for half of pauseMs. */
-class Candidate {
-  readonly election = new Election({ id: 'me', limits, random: () => 0.5, now: 0 });
-  readonly lines: string[] = [];
-  now = 0;
-  #echoNumber = 0;
-
-  until(end: number): void {
-    while (this.election.nextTickAt <= end) {
-      this.now = Math.max(this.now, this.election.nextTickAt);
-      this.act(this.election.tick(this.now));
-    }
-    this.now = Math.max(this.now, end);
-  }
-
-  act(actions: readonly ElectionAction[]): void {
-    for (const action of actions) if (action.kind === 'echo') this.#echoNumber = action.number;
-    for (const action of actions) this.lines.push(`${String(Math.round(this.now)).padStart(6)}   ${textOf(action)}`);
-  }
-
-  perform(line: string): void {
-    const [, at, verb, ...rest] = line.trim().split(/\s+/) as [string, string, string, ...string[]];
-    if (verb === 'sleep') this.now = Number(at);
-    else this.until(Number(at));
-    this.lines.push(line.trim());
-    this.act(this.#heard(verb, rest));
-  }
-
-  #heard(verb: string, [first, second, third]: string[]): ElectionAction[] {
-    const { election, now } = this;
-    switch (verb) {
-      case 'absent':
-        return election.serviceAbsent(now);
-      case 'view':
-        return election.viewHeard(Number(first) * viewsPerTerm + 1, 90_000 + now - Number(second ?? 0), now);
-      case 'retold':
-        return election.viewHeard(Number(first) * viewsPerTerm + 1, 0, now);
-      case 'echoed':
-        return election.echoed(this.#echoNumber - Number(first ?? 0), now);
-      case 'present': {
-        const number = this.#echoNumber - Number(second ?? 0);
-        return election.present({ number, term: Number(first), sent: 90_000 + now - Number(third ?? 0) }, now);
-      }
-      case 'yield':
-        return election.yield(now);
-      case 'leased':
-        return election.leased({ holder: first as string, term: Number(second), until: Number(third ?? 0) }, now);
-      case 'failed':
-        return election.failed(now);
-      case 'resign':
-        return election.resign(now);
-      case 'sleep':
-        return election.tick(now);
-      case 'end':
-        return [];
-      default:
-        throw new Error(`'${verb}' is no event of an election`);
-    }
-  }
-}
-
-function holds(transcript: string): void {
-  const lines = transcript.split('\n').filter((line) => line.trim() !== '');
-  const candidate = new Candidate();
-  for (const line of lines) if (/^\s*at /.test(line)) candidate.perform(line);
-  const wanted = lines.map((line) => (/^\s*at /.test(line) ? line.trim() : line.replace(/^ {4}/, '')));
-  assert.is(candidate.lines.join('\n'), wanted.join('\n'));
-}
 
 test('EL2: the first worker of a cluster finds nobody, tries, and serves; it renews every renewMs', () => {
   holds(`
@@ -532,6 +453,62 @@ test('EL1, P8: of a store that was put back the lease is lower than what views s
     at 1890 leased me 56
     at 1900 view 57
     at 2000 end`);
+});
+
+test('EL7: who saw only the lease of a term that the store has forgotten goes by the one that it has given since', () => {
+  holds(`
+    at 0 view 1
+    at 1000 absent
+      1025   try
+    at 1030 leased other 2 50
+      1480   try instead 2 50
+    at 1490 leased you 1 60
+      1490   echo
+    at 1491 echoed
+      1940   try instead 1 60
+    at 1950 leased you 1 70
+      1950   echo
+    at 1951 present 1
+    at 2500 view 1
+    at 5400 end`);
+});
+
+test('EL7: a service that serves above its lease, since the store went back, is heard, and none above all that is known', () => {
+  holds(`
+    at 0 view 58
+    at 1000 absent
+      1025   try
+    at 1030 leased you 56 50
+      1480   try instead 56 50
+    at 1490 leased you 56 60
+      1490   echo
+    at 1491 present 59
+    at 1492 present 55
+    at 1493 echoed
+      1940   try instead 56 60
+    at 1950 leased you 56 70
+      1950   echo
+    at 1951 present 58
+    at 4900 end`);
+});
+
+test('EL7, EL1: who had the lease of a term that the store has forgotten follows who has it since', () => {
+  holds(`
+    at 0 absent
+        25   try
+    at 30 leased me 2
+        30   serve 2
+       230   try
+    at 240 leased you 1 60
+       240   stop
+    at 300 view 1
+    at 1000 absent
+      1025   try
+    at 1030 leased you 1 50
+      1480   try instead 1 50
+    at 1490 leased me 2
+      1490   serve 3
+    at 1600 end`);
 });
 
 test('EL1: who leaves stops, and never tries again', () => {

@@ -316,6 +316,22 @@ export const clusterMutants: readonly Mutant[] = [
     tests: ['placement-election'],
   },
   {
+    name: 'the term of a lease that the store has forgotten binds for good',
+    promise: 'EL7',
+    file: 'placement/election.ts',
+    find: '    if (seen.term < this.#term) this.#turnTo(seen.term, time);\n',
+    replace: '',
+    tests: ['placement-election'],
+  },
+  {
+    name: 'a service that serves above its lease is not heard by its answer',
+    promise: 'EL7',
+    file: 'placement/election.ts',
+    find: 'term < this.#term || term > this.#highest',
+    replace: 'term !== this.#term',
+    tests: ['placement-election'],
+  },
+  {
     name: 'after an answer the views still count as late',
     promise: 'EL5',
     file: 'placement/election.ts',

@@ -33,5 +33,7 @@ export const foundSeeds: Readonly<Record<number, string>> = {
     'one worker of three had all partitions, and the two others were apart from it for good: nobody acted on dates (P10)',
   7488: 'two services had one term, and numbered different views alike',
   430: 'views of a service whose clock had drifted away counted as late for good, and who heard them gave everything up (P10)',
+  5000072:
+    'who had seen the lease of a term that its service never used was apart for good, since the store that went back had forgotten it (P10)',
   910260: 'two hints of where a partition is sent everything for it round until it was dropped (P7)',
 };
