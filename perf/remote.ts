@@ -7,8 +7,8 @@
  */
 import { availableParallelism, cpus, hostname, totalmem } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
-import { decode, encode } from '../runtime/codec.ts';
 import type { Transport } from '../runtime/transport.ts';
+import { decode, encode } from '../runtime/wire/codec.ts';
 import type { Hand } from './crew.ts';
 import { WorldError } from './failure.ts';
 import { Generator } from './generator.ts';

@@ -17,12 +17,12 @@ import type { Activity, Outbound } from '../core/activity.ts';
 import type { Behaviour } from '../core/behaviour.ts';
 import type { Address } from '../core/message.ts';
 import type { EntityRecord, PendingEffect } from '../core/record.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope } from './envelope.ts';
 import { type Ahead, type Held, type Retries, sizeOfOutput } from './held.ts';
 import { Mailbox, sizeOf } from './mailbox.ts';
 import type { EntityLayout } from './persistence.ts';
 import { newLayout } from './persistence.ts';
 import type { Partition } from './store.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope } from './wire/envelope.ts';
 
 const nothing: readonly never[] = [];
 

@@ -7,10 +7,17 @@
  * - AQ1 An ask settles once: with the answer, with what the worker failed with, or with 'absent' or 'silent'.
  */
 import { SkerryError } from '../core/errors.ts';
-import { type AnswerPart, type Ask, answerBytesMax, decodeAnswer, decodePart, encodeAsk } from './asks.ts';
 import type { Environment } from './environment.ts';
-import type { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
+import {
+  type AnswerPart,
+  type Ask,
+  answerBytesMax,
+  decodeAnswer,
+  decodePart,
+  encodeAsk,
+} from './wire/admin-messages.ts';
+import type { Subjects } from './wire/subjects.ts';
 
 export interface AskingParts {
   readonly environment: Environment;

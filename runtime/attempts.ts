@@ -20,13 +20,13 @@ import type { Request, TurnEnvironment } from '../core/request.ts';
 import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../core/turn.ts';
 import type { Activation } from './activation.ts';
 import type { Caution } from './caution.ts';
-import { decode, encode } from './codec.ts';
-import type { QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { Retries } from './held.ts';
 import type { Item } from './mailbox.ts';
 import { recall } from './resting.ts';
+import { decode, encode } from './wire/codec.ts';
+import type { QueryEnvelope, ReplyEnvelope } from './wire/envelope.ts';
 
 export interface AttemptParts {
   readonly environment: Environment;

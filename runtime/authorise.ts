@@ -8,8 +8,8 @@
 import type { Content } from '../core/activity.ts';
 import { stackText } from '../core/errors.ts';
 import { type Address, isEntityPartner } from '../core/message.ts';
-import type { MessageEnvelope, QueryEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import type { MessageEnvelope, QueryEnvelope } from './wire/envelope.ts';
 
 /** What somebody who is no worker wants: see `Authorise`. */
 export interface AuthoriseCall {

@@ -30,10 +30,10 @@ import { type Address, isPartner, keyPartner, type PartnerId } from '../core/mes
 import { readRow } from '../core/perform.ts';
 import type { AnswerRow } from '../core/request.ts';
 import { Clocks } from './clocks.ts';
-import { decode } from './codec.ts';
-import type { Envelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { Patience } from './patience.ts';
+import { decode } from './wire/codec.ts';
+import type { Envelope, ReplyEnvelope } from './wire/envelope.ts';
 
 export interface ClientParts {
   readonly environment: Environment;

@@ -21,11 +21,11 @@
  */
 import type { Address } from '../core/message.ts';
 import type { Activation } from './activation.ts';
-import { decode, encode, Row } from './codec.ts';
 import type { Environment } from './environment.ts';
 import { encodeActivity, imageOf } from './persistence.ts';
-import { readTexts, readWarm, type WarmEntity, warmRow } from './signals.ts';
 import type { Claim, Epoch, Partition } from './store.ts';
+import { decode, encode, Row } from './wire/codec.ts';
+import { readTexts, readWarm, type WarmEntity, warmRow } from './wire/control-messages.ts';
 
 /** A volatile entity as it left memory. */
 export interface Carried extends WarmEntity {

@@ -22,8 +22,8 @@ import { References } from '../core/reference.ts';
 import type { AnswerRow } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
 import { Calls, type ClientParts, type What } from './calls.ts';
-import { encode } from './codec.ts';
-import type { Envelope } from './envelope.ts';
+import { encode } from './wire/codec.ts';
+import type { Envelope } from './wire/envelope.ts';
 
 const nothing = new Uint8Array(0);
 const callOptions: ReadonlySet<string> = new Set<keyof CallOptions>(['deadlineMs', 'idempotencyKey', 'keyLifeMs']);

@@ -19,8 +19,8 @@ import type { Limits } from '../core/limits.ts';
 import { recordName } from '../core/record.ts';
 import { type Activation, sentOf } from './activation.ts';
 import type { Courier } from './courier.ts';
-import type { Envelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import type { Envelope, StreamEnvelope } from './wire/envelope.ts';
 
 export interface ClosingParts {
   readonly environment: Environment;

@@ -3,8 +3,8 @@
  */
 import type { Moment } from './environment.ts';
 import type { Forwarded } from './handover.ts';
-import type { Signal, WarmEntity } from './signals.ts';
 import type { Claim, Epoch, Mark, Partition } from './store.ts';
+import type { Signal, WarmEntity } from './wire/control-messages.ts';
 
 export type Asked = Extract<Signal, { kind: 'seek' | 'release' }>;
 

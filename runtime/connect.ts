@@ -14,16 +14,16 @@ import type { Client } from './client.ts';
 import { Clocks } from './clocks.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
-import { limitsOver } from './frames.ts';
 import type { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { admitted, type Joining, loginOf, type Opened, openTransport, whenThere } from './open.ts';
 import { checkedIdentity, checkLimits, clock, openedTransport } from './options.ts';
 import { Post, type Receive } from './post.ts';
-import { decodeSignal, encodeSignal } from './signals.ts';
-import { anyWord, checkedCluster, type Party, parties, Subjects, wordOf } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import { noView, Views } from './views.ts';
+import { decodeSignal, encodeSignal } from './wire/control-messages.ts';
+import { limitsOver } from './wire/frame-limits.ts';
+import { anyWord, checkedCluster, type Party, parties, Subjects, wordOf } from './wire/subjects.ts';
 
 export interface ConnectOptions extends Joining {
   /** Default `main`. */

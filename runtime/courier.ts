@@ -18,10 +18,10 @@ import type { Limits } from '../core/limits.ts';
 import type { Address, PartnerId } from '../core/message.ts';
 import { buryUnsent, leaveOutbox, recordName, type Withdrawal } from '../core/record.ts';
 import { type Activation, type Buried, type Flight, type Sent, sentOf } from './activation.ts';
-import type { Envelope, MessageEnvelope, StreamEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import type { Ownership } from './ownership.ts';
 import type { Partition } from './store.ts';
+import type { Envelope, MessageEnvelope, StreamEnvelope } from './wire/envelope.ts';
 
 const inDoubt = 'it expired, in doubt: its receiver cannot say whether it processed it';
 

@@ -11,8 +11,8 @@
 import type { Limits } from '../core/limits.ts';
 import type { PartnerId } from '../core/message.ts';
 import type { Activation } from './activation.ts';
-import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import type { Envelope } from './wire/envelope.ts';
 
 export interface CrowdParts {
   readonly environment: Environment;

@@ -1,5 +1,5 @@
 /**
- * The desk of a worker: answers what tools ask (`asks.ts`), for one worker of a cluster.
+ * The desk of a worker: answers what tools ask (`wire/admin-messages.ts`), for one worker of a cluster.
  *
  * Owns the bounds on it: how much is answered at a time, and how long an answer of several parts is kept for who fetches it.
  *
@@ -12,6 +12,11 @@ import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { parseAddress } from '../core/message.ts';
 import { partitionOf } from '../placement/hash.ts';
+import type { Environment } from './environment.ts';
+import type { Member } from './member.ts';
+import { knownTypes, placeRow, type Report, reportRow, typesRow } from './report.ts';
+import type { Partition, Store } from './store.ts';
+import type { Transport } from './transport.ts';
 import {
   type Ask,
   type AskFrame,
@@ -21,14 +26,9 @@ import {
   encodeFailure,
   encodePart,
   partOverheadBytes,
-} from './asks.ts';
-import type { Environment } from './environment.ts';
-import type { Member } from './member.ts';
-import { knownTypes, placeRow, type Report, reportRow, typesRow } from './report.ts';
-import { partitionsMax } from './signals.ts';
-import type { Partition, Store } from './store.ts';
-import type { Subjects } from './subjects.ts';
-import type { Transport } from './transport.ts';
+} from './wire/admin-messages.ts';
+import { partitionsMax } from './wire/control-messages.ts';
+import type { Subjects } from './wire/subjects.ts';
 
 export interface DeskParts {
   readonly environment: Environment;

@@ -1,6 +1,6 @@
 /**
  * Doors: what a worker takes from those who are no workers. The server lets each publish to doors that end in its own word
- * only (`subjects.ts`), so that word is believed, and of what the frames say only what agrees with it.
+ * only (`wire/subjects.ts`), so that word is believed, and of what the frames say only what agrees with it.
  *
  * What only workers may say (acknowledgements, ends of streams, replies, whereabouts, messages of entities) comes by the
  * subjects of workers and is refused here, whoever sent it.
@@ -13,9 +13,9 @@
  */
 import type { Content } from '../core/activity.ts';
 import { identityWord, isEntityPartner, isIdentity } from '../core/message.ts';
-import type { Envelope, MessageEnvelope } from './envelope.ts';
-import { hasWorkerEntries } from './extension.ts';
-import { identityIn, lastWordOf, type Party, type Subjects } from './subjects.ts';
+import type { Envelope, MessageEnvelope } from './wire/envelope.ts';
+import { hasWorkerEntries } from './wire/extension.ts';
+import { identityIn, lastWordOf, type Party, type Subjects } from './wire/subjects.ts';
 
 /** What clients ask entities for. */
 const callKinds: ReadonlySet<Content['kind']> = new Set(['operation', 'confirm', 'cancel']);

@@ -17,8 +17,8 @@ import type { Limits } from '../core/limits.ts';
 import type { Address } from '../core/message.ts';
 import type { PendingEffect } from '../core/record.ts';
 import { storable } from '../core/storable.ts';
-import { decode, encode } from './codec.ts';
 import type { Environment } from './environment.ts';
+import { decode, encode } from './wire/codec.ts';
 
 export interface EffectParts {
   readonly environment: Environment;

@@ -13,7 +13,6 @@ import type { Authorise } from './authorise.ts';
 import type { Client } from './client.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
-import { checkFrames } from './frames.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { openFolder } from './open.ts';
@@ -21,9 +20,10 @@ import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } fro
 import { Post } from './post.ts';
 import { checkedStore, type Partition, type Store } from './store.ts';
 import { MemoryStore } from './stores/memory.ts';
-import { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import { MemoryTransport } from './transports/memory.ts';
+import { checkFrames } from './wire/frame-limits.ts';
+import { Subjects } from './wire/subjects.ts';
 import { Worker } from './worker.ts';
 
 export interface EmbedOptions {

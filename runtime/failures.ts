@@ -13,7 +13,6 @@ import { failedRow } from '../core/turn.ts';
 import type { Activation } from './activation.ts';
 import type { Carriage } from './carriage.ts';
 import type { Failure } from './commit.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { LossReport } from './loss-report.ts';
 import { type Item, isYoung } from './mailbox.ts';
@@ -21,6 +20,7 @@ import type { Ownership } from './ownership.ts';
 import type { Pump } from './pump.ts';
 import type { Residents } from './residents.ts';
 import { type Loss, type Partition, type Store, StoreAway } from './store.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './wire/envelope.ts';
 
 export interface FailuresParts {
   /** The worker's. */

@@ -19,8 +19,8 @@
 import { type Offer, offersIn } from './carriage.ts';
 import type { Environment } from './environment.ts';
 import { type Place, type SendingLimits, sendingLimits } from './sendings.ts';
-import type { Signal } from './signals.ts';
 import type { Claim, Epoch, Partition } from './store.ts';
+import type { Signal } from './wire/control-messages.ts';
 
 type Carried = Extract<Signal, { kind: 'carried' }>;
 type Boarded = Extract<Signal, { kind: 'boarded' }>;

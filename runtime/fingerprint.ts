@@ -9,7 +9,7 @@ import type { Content } from '../core/activity.ts';
 import { SkerryError } from '../core/errors.ts';
 import { type Address, clientOf, type PartnerId } from '../core/message.ts';
 import { isFarIndex, scatter } from '../core/storable.ts';
-import { decode, encode } from './codec.ts';
+import { decode, encode } from './wire/codec.ts';
 
 /** Bytes of a fingerprint: no two requests that anybody makes have the same. */
 const fingerprintBytes = 16;

@@ -4,14 +4,15 @@
  * Owns in which signals a partition goes, and what goes with it. Who gets what, and asks again, is `tenancy.ts` and
  * `fetching.ts`; what becomes of activations `handover.ts`.
  */
-import { bundlesOf, overheadBytes } from './bundles.ts';
+
 import type { Offer } from './carriage.ts';
 import type { Asked } from './coming.ts';
 import type { Environment } from './environment.ts';
 import type { Given } from './handover.ts';
 import { type Place, type Sending, type SendingLimits, Sendings } from './sendings.ts';
-import type { Signal } from './signals.ts';
 import type { Epoch, Partition } from './store.ts';
+import type { Signal } from './wire/control-messages.ts';
+import { bundlesOf, overheadBytes } from './wire/handoff-chunks.ts';
 import type { Worker } from './worker.ts';
 
 type Fetch = Extract<Signal, { kind: 'fetch' }>;

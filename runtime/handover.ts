@@ -20,7 +20,6 @@ import type { Pin } from '../placement/view.ts';
 import type { Activation } from './activation.ts';
 import { type Carriage, type Heard, nobodyHeard, type Offer } from './carriage.ts';
 import type { CommitQueue } from './commit.ts';
-import type { Envelope } from './envelope.ts';
 import type { Environment, Moment } from './environment.ts';
 import type { Housekeeping } from './housekeeping.ts';
 import type { Item } from './mailbox.ts';
@@ -29,8 +28,9 @@ import { imageOf } from './persistence.ts';
 import type { Pump } from './pump.ts';
 import type { Residents } from './residents.ts';
 import { recall } from './resting.ts';
-import type { WarmEntity } from './signals.ts';
 import type { Claim, Epoch, Mark, Partition, Store, Wake } from './store.ts';
+import type { WarmEntity } from './wire/control-messages.ts';
+import type { Envelope } from './wire/envelope.ts';
 
 /** What is sent on; answers go to clients and never wait here. */
 export type Forwarded = Exclude<Envelope, { kind: 'reply' }>;

@@ -18,9 +18,9 @@ import {
 } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
 import type { OutboxEntry } from './client.ts';
-import { rowOf } from './codec.ts';
 import { decodeActivity, decodeHistory, readDead, restoreStored, stateVersionOf } from './restoring.ts';
 import type { Partition, RecordName, Store } from './store.ts';
+import { rowOf } from './wire/codec.ts';
 
 export interface Inspection {
   readonly address: Address;

@@ -10,7 +10,7 @@
 
 import type { EffectOutcome } from '../core/effect.ts';
 import type { PartnerId } from '../core/message.ts';
-import type { MessageEnvelope, QueryEnvelope, StreamEnvelope } from './envelope.ts';
+import type { MessageEnvelope, QueryEnvelope, StreamEnvelope } from './wire/envelope.ts';
 
 export type Item =
   | MessageEnvelope

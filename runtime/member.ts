@@ -21,19 +21,19 @@ import { areCompatible, protocolOf, type WorkerEntry } from '../placement/view.t
 import { Absences } from './absences.ts';
 import type { Authorise } from './authorise.ts';
 import { Clocks } from './clocks.ts';
-import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { pinInStore } from './pinning.ts';
 import { Post, type PostParts } from './post.ts';
 import { Reception } from './reception.ts';
 import { ServiceHost } from './service-host.ts';
 import { type Heard, listenForSignals, sendSignal } from './signalling.ts';
-import type { Signal } from './signals.ts';
 import type { Store } from './store.ts';
-import type { Subjects } from './subjects.ts';
 import { Tenancy } from './tenancy.ts';
 import type { Transport } from './transport.ts';
 import { asWorker, noView, regrouped, relabelled, repinned, Views } from './views.ts';
+import type { Signal } from './wire/control-messages.ts';
+import type { Envelope } from './wire/envelope.ts';
+import type { Subjects } from './wire/subjects.ts';
 import { Worker } from './worker.ts';
 
 export interface MemberParts {

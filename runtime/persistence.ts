@@ -37,8 +37,8 @@ import type {
   Trial,
 } from '../core/record.ts';
 import { forgetChanges, recordName } from '../core/record.ts';
-import { contentColumns, encode, packContent } from './codec.ts';
-import { Packer } from './packing.ts';
+import { contentColumns, encode, packContent } from './wire/codec.ts';
+import { Packer } from './wire/msgpack-writer.ts';
 
 /** 2: a head may have activities. 3: a stream may have sealed sessions. What 1 and 2 wrote is read. */
 export const formatVersion = 3;

@@ -8,9 +8,9 @@ import { SkerryError } from '../core/errors.ts';
 import { typeOf } from '../core/message.ts';
 import { type Placement, pinnedPartition } from '../placement/placement.ts';
 import type { View } from '../placement/view.ts';
-import { encodeSignal } from './signals.ts';
 import type { Store } from './store.ts';
 import type { Transport } from './transport.ts';
+import { encodeSignal } from './wire/control-messages.ts';
 
 export interface Pinning {
   readonly address: string;

@@ -26,6 +26,11 @@ import { type Address, isAddress, isPartner } from '../core/message.ts';
 import { failedRow } from '../core/turn.ts';
 import type { Placement } from '../placement/placement.ts';
 import { type ProtocolRange, protocolOf } from '../placement/view.ts';
+import { isSoundMessage, visitorBook } from './doors.ts';
+import type { Environment } from './environment.ts';
+import type { Transport } from './transport.ts';
+import { isElsewhere } from './views.ts';
+import { Whereabouts as Hints } from './whereabouts.ts';
 import {
   decodeFrame,
   encode,
@@ -36,14 +41,9 @@ import {
   type Frame,
   protocol,
   type Whereabouts,
-} from './codec.ts';
-import { isSoundMessage, visitorBook } from './doors.ts';
-import type { Envelope, MessageEnvelope, ReplyEnvelope } from './envelope.ts';
-import type { Environment } from './environment.ts';
-import { anyWord, type Party, parties, type Subjects } from './subjects.ts';
-import type { Transport } from './transport.ts';
-import { isElsewhere } from './views.ts';
-import { Whereabouts as Hints } from './whereabouts.ts';
+} from './wire/codec.ts';
+import type { Envelope, MessageEnvelope, ReplyEnvelope } from './wire/envelope.ts';
+import { anyWord, type Party, parties, type Subjects } from './wire/subjects.ts';
 
 /** `hops`: how often the envelope has been forwarded. */
 export type Receive = (envelope: Envelope, hops: number) => void;

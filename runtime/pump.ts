@@ -18,11 +18,11 @@ import type { Limits } from '../core/limits.ts';
 import { isEntityPartner } from '../core/message.ts';
 import type { Activation } from './activation.ts';
 import { Crowds } from './crowds.ts';
-import type { Envelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
 import { Held } from './held.ts';
 import { type Item, sizeOf } from './mailbox.ts';
 import type { TurnWatch } from './watchdog.ts';
+import type { Envelope } from './wire/envelope.ts';
 
 /** Turns that one entity runs before others get theirs; where many wait a part of those, or it would fall behind for ever. */
 const turnsInARow = { least: 64, share: 1 / 32 };

@@ -10,10 +10,10 @@
  */
 import { visitorBook } from './doors.ts';
 import type { Environment } from './environment.ts';
-import { decodeSignal, encodeSignal, type Signal } from './signals.ts';
-import { anyWord, type Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
 import type { Views } from './views.ts';
+import { decodeSignal, encodeSignal, type Signal } from './wire/control-messages.ts';
+import { anyWord, type Subjects } from './wire/subjects.ts';
 
 export interface ReceptionParts {
   readonly environment: Environment;

@@ -9,9 +9,9 @@
  */
 import type { AnswerRow } from '../core/request.ts';
 import { type Authorise, hookFailures, reasonToDeny } from './authorise.ts';
-import { encode } from './codec.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './envelope.ts';
 import type { Environment } from './environment.ts';
+import { encode } from './wire/codec.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './wire/envelope.ts';
 
 export interface RefusalParts {
   readonly environment: Environment;

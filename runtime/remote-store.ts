@@ -5,10 +5,10 @@
  * - RD1 A page is as long as it was asked for unless there is no more, however short the pages are that workers send.
  */
 import type { Address } from '../core/message.ts';
-import { type Ask, numbersOf, textsOf } from './asks.ts';
-import { Row } from './codec.ts';
 import type { Reading } from './inspect.ts';
 import type { Epoch, Loaded, Partition, RecordName, Wake } from './store.ts';
+import { type Ask, numbersOf, textsOf } from './wire/admin-messages.ts';
+import { Row } from './wire/codec.ts';
 
 type Records = readonly (readonly [RecordName, Uint8Array])[];
 

@@ -4,9 +4,9 @@
  */
 import type { Behaviour } from '../core/behaviour.ts';
 import type { AnyOperation } from '../core/operation.ts';
-import { numbersOf } from './asks.ts';
-import { Row } from './codec.ts';
 import type { Epoch, Partition } from './store.ts';
+import { numbersOf } from './wire/admin-messages.ts';
+import { Row } from './wire/codec.ts';
 
 export interface Report {
   readonly id: string;

@@ -27,8 +27,8 @@ import type { Environment } from './environment.ts';
 import { drain, newLayout } from './persistence.ts';
 import { rest } from './resting.ts';
 import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from './restoring.ts';
-import type { WarmEntity } from './signals.ts';
 import type { Commit, Epoch, Loaded, Outcome, Partition, Store } from './store.ts';
+import type { WarmEntity } from './wire/control-messages.ts';
 
 export interface ResidentParts {
   readonly store: Store;

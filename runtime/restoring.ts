@@ -28,9 +28,9 @@ import type {
 } from '../core/record.ts';
 import { activityWith, addPart, joinOutbox, newRecord, recordName } from '../core/record.ts';
 import { retained, storable } from '../core/storable.ts';
-import { decode, encode, Row, rowOf } from './codec.ts';
 import { type EntityLayout, formatVersion, newLayout } from './persistence.ts';
 import type { Loaded } from './store.ts';
+import { decode, encode, Row, rowOf } from './wire/codec.ts';
 
 /** The record of an entity that was never committed. Throws what the contract's `initial` throws. */
 export function freshRecord(

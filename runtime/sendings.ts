@@ -9,8 +9,9 @@
  *   What is left goes out when it is asked for.
  * - SE2 A sending does not change while it goes on: its slices are of one moment, however often each is sent.
  */
-import { bytesOf } from './bundles.ts';
+
 import { type Offer, type Receiver, slicesOf } from './carriage.ts';
+import { bytesOf } from './wire/handoff-chunks.ts';
 
 export interface SendingLimits {
   /** Bytes that go out by one ask. */

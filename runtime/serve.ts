@@ -14,11 +14,9 @@ import type { View, WorkerEntry } from '../placement/view.ts';
 import type { Authorise } from './authorise.ts';
 import type { Client } from './client.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
-import { protocol } from './codec.ts';
 import { Desk } from './desk.ts';
 import type { EmbeddedCluster } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
-import { limitsOver } from './frames.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { Member } from './member.ts';
@@ -26,8 +24,10 @@ import { admitted, enterCluster, type Joining, type Opened, openStore, openTrans
 import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
 import type { Receive } from './post.ts';
 import type { Store } from './store.ts';
-import { checkedCluster, insider, Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
+import { protocol } from './wire/codec.ts';
+import { limitsOver } from './wire/frame-limits.ts';
+import { checkedCluster, insider, Subjects } from './wire/subjects.ts';
 import type { Worker } from './worker.ts';
 
 export interface ServeOptions extends Joining {

@@ -13,8 +13,8 @@ import { PlacementService, type ServiceAction } from '../placement/service.ts';
 import type { View } from '../placement/view.ts';
 import { briefly } from './ending.ts';
 import type { Environment } from './environment.ts';
-import type { Signal } from './signals.ts';
 import type { Lease, Store } from './store.ts';
+import type { Signal } from './wire/control-messages.ts';
 
 export interface ServiceHostParts {
   readonly environment: Environment;

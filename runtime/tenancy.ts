@@ -33,8 +33,8 @@ import { Giving } from './giving.ts';
 import type { Forwarded } from './handover.ts';
 import { isYoung, sizeOf } from './mailbox.ts';
 import { Pace } from './pace.ts';
-import type { Signal } from './signals.ts';
 import type { Claim, Epoch, Partition, Store } from './store.ts';
+import type { Signal } from './wire/control-messages.ts';
 import type { Worker } from './worker.ts';
 
 export interface TenancyParts {

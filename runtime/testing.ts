@@ -4,7 +4,6 @@
 
 export { stubEffects } from '../core/behaviour.ts';
 export type { EffectStub } from '../core/effect.ts';
-export { decode } from './codec.ts';
 export {
   type PerformedEffect,
   type Play,
@@ -27,3 +26,4 @@ export {
   simulate,
 } from './simulator/simulation.ts';
 export type { Invariant, Violation } from './simulator/watch.ts';
+export { decode } from './wire/codec.ts';

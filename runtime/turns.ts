@@ -24,13 +24,13 @@ import { type AttemptParts, Attempts } from './attempts.ts';
 import { Caution, type CautionParts, trialKey } from './caution.ts';
 import { Clocks } from './clocks.ts';
 import type { Closing } from './closing.ts';
-import { encode } from './codec.ts';
 import type { Courier } from './courier.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
 import { isRequest, otherRequest } from './fingerprint.ts';
 import { Ahead } from './held.ts';
 import { type Item, sizeOf } from './mailbox.ts';
 import { recall } from './resting.ts';
+import { encode } from './wire/codec.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './wire/envelope.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
 

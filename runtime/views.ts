@@ -16,9 +16,9 @@ import { Placement } from '../placement/placement.ts';
 import { viewsPerTerm } from '../placement/service.ts';
 import { isSameView, type View } from '../placement/view.ts';
 import type { Environment } from './environment.ts';
-import { encodeSignal } from './signals.ts';
-import type { Subjects } from './subjects.ts';
 import type { Transport } from './transport.ts';
+import { encodeSignal } from './wire/control-messages.ts';
+import type { Subjects } from './wire/subjects.ts';
 
 export interface ViewsParts extends Asked {
   readonly environment: Environment;

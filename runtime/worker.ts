@@ -24,7 +24,6 @@ import { CommitQueue, type CommitSink } from './commit.ts';
 import { Courier, type Sign } from './courier.ts';
 import { Effects } from './effects.ts';
 import { briefly, ends, stillMs } from './ending.ts';
-import type { Envelope, MessageEnvelope } from './envelope.ts';
 import { type Environment, type Moment, momentOf } from './environment.ts';
 import { Failures } from './failures.ts';
 import { Forgetting } from './forgetting.ts';
@@ -39,6 +38,7 @@ import { type ResidentParts, Residents } from './residents.ts';
 import { Schedule } from './schedule.ts';
 import type { Claim, Epoch, Partition, Store } from './store.ts';
 import { Turns } from './turns.ts';
+import type { Envelope, MessageEnvelope } from './wire/envelope.ts';
 
 export interface WorkerOptions {
   readonly name: string;

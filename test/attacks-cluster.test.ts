@@ -2,12 +2,12 @@
 import { defaultLimits } from '../core/limits.ts';
 import { pinnedPartition } from '../placement/placement.ts';
 import { viewsPerTerm } from '../placement/service.ts';
-import { encode } from '../runtime/codec.ts';
-import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
-import { decodeSignal, encodeSignal, signalVersion } from '../runtime/signals.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
-import { Subjects } from '../runtime/subjects.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
+import { encode } from '../runtime/wire/codec.ts';
+import { decodeSignal, encodeSignal, signalVersion } from '../runtime/wire/control-messages.ts';
+import type { Envelope, MessageEnvelope } from '../runtime/wire/envelope.ts';
+import { Subjects } from '../runtime/wire/subjects.ts';
 import { Worker } from '../runtime/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { withWorkers } from './support/served.ts';

@@ -13,12 +13,12 @@ import {
   type Receiver,
   slicesOf,
 } from '../runtime/carriage.ts';
-import { decode, encode } from '../runtime/codec.ts';
 import { type Fetched, Fetching, type Want } from '../runtime/fetching.ts';
 import { Giving } from '../runtime/giving.ts';
-import type { Signal } from '../runtime/signals.ts';
 import type { Claim, Partition } from '../runtime/store.ts';
 import { Chance } from '../runtime/testing.ts';
+import { decode, encode } from '../runtime/wire/codec.ts';
+import type { Signal } from '../runtime/wire/control-messages.ts';
 import type { Worker } from '../runtime/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';

@@ -18,7 +18,7 @@ import { suggestion } from '../runtime/cli/suggest.ts';
 import { tableLines } from '../runtime/cli/table.ts';
 import { relative, span } from '../runtime/cli/time.ts';
 import { fitted, widthOf, wrapped } from '../runtime/cli/width.ts';
-import { encode } from '../runtime/codec.ts';
+import { encode } from '../runtime/wire/codec.ts';
 import { assert, suite } from './support/suite.ts';
 import { type TallyTurn, withTallies } from './support/tally.ts';
 

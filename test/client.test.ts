@@ -6,8 +6,8 @@
 import type { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { Client } from '../runtime/client.ts';
-import { decode, encode } from '../runtime/codec.ts';
-import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
+import { decode, encode } from '../runtime/wire/codec.ts';
+import type { Envelope, MessageEnvelope } from '../runtime/wire/envelope.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 import { Tally, watch, withTallies } from './support/tally.ts';

@@ -5,7 +5,7 @@ import { defaultLimits } from '../core/limits.ts';
 import { newRecord, recordName } from '../core/record.ts';
 import { Activation } from '../runtime/activation.ts';
 import { Closing } from '../runtime/closing.ts';
-import type { Envelope } from '../runtime/envelope.ts';
+import type { Envelope } from '../runtime/wire/envelope.ts';
 import { across, far, near } from './support/across.ts';
 import { HandEnvironment } from './support/hand.ts';
 import type { LossyTransport } from './support/lossy.ts';

@@ -2,8 +2,8 @@
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { Packr } from 'msgpackr';
-import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts, protocol, rowOf } from '../runtime/codec.ts';
-import type { Envelope } from '../runtime/envelope.ts';
+import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts, protocol, rowOf } from '../runtime/wire/codec.ts';
+import type { Envelope } from '../runtime/wire/envelope.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('codec');

@@ -5,11 +5,11 @@ import { behaviour, command, defaultLimits, entity, type Limits } from '../core/
 import { activityWith, enqueueMessage, recordName } from '../core/record.ts';
 import { Activation, sentOf } from '../runtime/activation.ts';
 import { Courier, type Sign } from '../runtime/courier.ts';
-import type { Envelope, MessageEnvelope } from '../runtime/envelope.ts';
 import { momentOf } from '../runtime/environment.ts';
 import { Ownership } from '../runtime/ownership.ts';
 import { freshRecord } from '../runtime/restoring.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
+import type { Envelope, MessageEnvelope } from '../runtime/wire/envelope.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
 

@@ -1,7 +1,7 @@
 /** What partners say to the courier, at its edges: acknowledgements, later sessions, answers to probes. */
 import { defaultLimits } from '../core/index.ts';
 import { recordName } from '../core/record.ts';
-import type { MessageEnvelope } from '../runtime/envelope.ts';
+import type { MessageEnvelope } from '../runtime/wire/envelope.ts';
 import { bench, partner, signal } from './support/courier-bench.ts';
 import { assert, suite } from './support/suite.ts';
 

@@ -2,7 +2,7 @@
 import { settled } from '../core/behaviour.ts';
 import { effect } from '../core/effect.ts';
 import { partitionOf } from '../placement/hash.ts';
-import type { MessageEnvelope } from '../runtime/envelope.ts';
+import type { MessageEnvelope } from '../runtime/wire/envelope.ts';
 import { across, far, near, placement } from './support/across.ts';
 import { contentOf } from './support/bench.ts';
 import { GateStore } from './support/gate.ts';

@@ -1,11 +1,18 @@
 /** What tools ask of workers, over the in-process transport: reports, what is stored, pins, leaving; and the bounds on it. */
 import { Asking } from '../runtime/asking.ts';
-import { type Ask, decodeAnswer, decodeAsk, decodePart, encodeAsk, encodePart } from '../runtime/asks.ts';
-import { encode } from '../runtime/codec.ts';
 import { Inspector } from '../runtime/inspect.ts';
 import { RemoteStore } from '../runtime/remote-store.ts';
 import { readPlace, readReport, readTypes } from '../runtime/report.ts';
-import { Subjects } from '../runtime/subjects.ts';
+import {
+  type Ask,
+  decodeAnswer,
+  decodeAsk,
+  decodePart,
+  encodeAsk,
+  encodePart,
+} from '../runtime/wire/admin-messages.ts';
+import { encode } from '../runtime/wire/codec.ts';
+import { Subjects } from '../runtime/wire/subjects.ts';
 import { type ServedGiven, withWorkers } from './support/served.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 import { tallyWith } from './support/tally.ts';

@@ -1,7 +1,7 @@
 /** Effects: how a try ends, and which tries there are. */
 import { settled, stubEffects } from '../core/behaviour.ts';
 import { type EffectContext, effect, permanent } from '../core/effect.ts';
-import { decode } from '../runtime/codec.ts';
+import { decode } from '../runtime/wire/codec.ts';
 import { GateStore } from './support/gate.ts';
 import { withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';

@@ -1,8 +1,8 @@
 /** Frames of two versions: extensions, and what a later release has a number for. */
 import fc from 'fast-check';
-import { decodeFrame, encode, encodeFrame, protocol } from '../runtime/codec.ts';
-import type { Envelope } from '../runtime/envelope.ts';
-import { entryIn, extensionOf, hasWorkerEntries } from '../runtime/extension.ts';
+import { decodeFrame, encode, encodeFrame, protocol } from '../runtime/wire/codec.ts';
+import type { Envelope } from '../runtime/wire/envelope.ts';
+import { entryIn, extensionOf, hasWorkerEntries } from '../runtime/wire/extension.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('extension');

@@ -3,7 +3,7 @@
 import { isSkerryError } from '../core/errors.ts';
 import { applyPatch, editsIn } from '../core/patch.ts';
 import { storable } from '../core/storable.ts';
-import { decode } from '../runtime/codec.ts';
+import { decode } from '../runtime/wire/codec.ts';
 import { campaign, growing, leastMs } from './fuzz/campaign.ts';
 import { Forge } from './fuzz/forge.ts';
 import { assert, suite } from './support/suite.ts';

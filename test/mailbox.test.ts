@@ -1,7 +1,7 @@
 /** A mailbox against a plain array, by random histories. */
 import fc from 'fast-check';
-import type { MessageEnvelope } from '../runtime/envelope.ts';
 import { envelopeBytes, type Item, isYoung, Mailbox, sizeOf } from '../runtime/mailbox.ts';
+import type { MessageEnvelope } from '../runtime/wire/envelope.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('mailbox');

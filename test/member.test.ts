@@ -2,13 +2,13 @@
 import { partitionOf } from '../placement/hash.ts';
 import type { Placement } from '../placement/placement.ts';
 import type { WorkerEntry } from '../placement/view.ts';
-import { protocol } from '../runtime/codec.ts';
 import { connect } from '../runtime/connect.ts';
 import type { ServedWorker } from '../runtime/serve.ts';
-import { decodeSignal, encodeSignal } from '../runtime/signals.ts';
-import { Subjects } from '../runtime/subjects.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
 import { asWorker, noView, Views } from '../runtime/views.ts';
+import { protocol } from '../runtime/wire/codec.ts';
+import { decodeSignal, encodeSignal } from '../runtime/wire/control-messages.ts';
+import { Subjects } from '../runtime/wire/subjects.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { placed } from './support/placed.ts';
 import { withWorkers } from './support/served.ts';

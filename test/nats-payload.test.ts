@@ -7,12 +7,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { isSkerryError } from '../core/errors.ts';
 import { freePort } from '../runtime/cli/programs.ts';
-import { envelopeOverheadBytes } from '../runtime/codec.ts';
 import { connect, type RemoteCluster } from '../runtime/connect.ts';
 import { Inspector } from '../runtime/inspect.ts';
 import { type ServedWorker, serve } from '../runtime/serve.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { openNats } from '../runtime/transports/nats.ts';
+import { envelopeOverheadBytes } from '../runtime/wire/codec.ts';
 import { NatsServer } from './support/nats-server.ts';
 import { comesTrue, Noted } from './support/noted.ts';
 import { Patience } from './support/patience.ts';

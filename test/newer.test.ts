@@ -1,9 +1,9 @@
 /** What a later release wrote and this one would lose: it is refused, and nothing of it is written. */
 import type { Activity } from '../core/activity.ts';
 import { isSkerryError } from '../core/errors.ts';
-import { decode, encode } from '../runtime/codec.ts';
 import { encodeActivity } from '../runtime/persistence.ts';
 import { decodeActivity, restoreStored } from '../runtime/restoring.ts';
+import { decode, encode } from '../runtime/wire/codec.ts';
 import { large, loadedRecords } from './fuzz/targets.ts';
 import { assert, suite } from './support/suite.ts';
 

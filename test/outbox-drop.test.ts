@@ -2,7 +2,7 @@
 import { acknowledge, floorOf, frontOf, newOutbound, type Outbound, unackedOf, withdraw } from '../core/activity.ts';
 import { CliError } from '../runtime/cli/failure.ts';
 import { answer, hostedApp } from '../runtime/cli/requests.ts';
-import { encode } from '../runtime/codec.ts';
+import { encode } from '../runtime/wire/codec.ts';
 import { across, far, near } from './support/across.ts';
 import { Bench, committed, contentOf, rowOf } from './support/bench.ts';
 import { GateStore } from './support/gate.ts';

@@ -1,9 +1,9 @@
 /** Rows and values by hand: msgpack that msgpackr reads and makes, and nothing else read as one. */
 import fc from 'fast-check';
 import { Packr, unpack } from 'msgpackr';
-import { decode, encode } from '../runtime/codec.ts';
-import { Packer } from '../runtime/packing.ts';
-import { LastText, Unpacker } from '../runtime/unpacking.ts';
+import { decode, encode } from '../runtime/wire/codec.ts';
+import { LastText, Unpacker } from '../runtime/wire/msgpack-reader.ts';
+import { Packer } from '../runtime/wire/msgpack-writer.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('packing');

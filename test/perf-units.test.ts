@@ -16,10 +16,10 @@ import { type Load, type Measured, slotMsOf } from '../perf/plan.ts';
 import type { FloorFigures, Report, StepFigures } from '../perf/report.ts';
 import { scenarioOf } from '../perf/scenarios/all.ts';
 import { Pace } from '../perf/scenarios/pace.ts';
-import { encodeFrame } from '../runtime/codec.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
+import { encodeFrame } from '../runtime/wire/codec.ts';
 import { assert, suite } from './support/suite.ts';
 
 const units = suite('perf-units');

@@ -12,7 +12,6 @@ import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';
 import { type EntityRecord, forgetChanges, leaveOutbox } from '../core/record.ts';
-import { decode, encode } from '../runtime/codec.ts';
 import {
   type Drained,
   drain,
@@ -23,6 +22,7 @@ import {
   packActivities,
 } from '../runtime/persistence.ts';
 import { decodeActivity, decodeHistory, restore, restoreActivity } from '../runtime/restoring.ts';
+import { decode, encode } from '../runtime/wire/codec.ts';
 import { Bench, committed, contentOf } from './support/bench.ts';
 import { assert, suite } from './support/suite.ts';
 

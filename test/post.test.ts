@@ -1,6 +1,8 @@
 /** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
 
 import { Placement } from '../placement/placement.ts';
+import { Post } from '../runtime/post.ts';
+import { MemoryTransport } from '../runtime/transports/memory.ts';
 import {
   decode,
   decodeFrame,
@@ -9,12 +11,10 @@ import {
   encodeWhereabouts,
   protocol,
   type Whereabouts,
-} from '../runtime/codec.ts';
-import type { Envelope, MessageEnvelope, StreamEnvelope } from '../runtime/envelope.ts';
-import { extensionOf } from '../runtime/extension.ts';
-import { Post } from '../runtime/post.ts';
-import { Subjects } from '../runtime/subjects.ts';
-import { MemoryTransport } from '../runtime/transports/memory.ts';
+} from '../runtime/wire/codec.ts';
+import type { Envelope, MessageEnvelope, StreamEnvelope } from '../runtime/wire/envelope.ts';
+import { extensionOf } from '../runtime/wire/extension.ts';
+import { Subjects } from '../runtime/wire/subjects.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { keyAt, placed } from './support/placed.ts';
 import { assert, suite } from './support/suite.ts';

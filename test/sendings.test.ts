@@ -3,7 +3,7 @@ import { Carriage, type Offer } from '../runtime/carriage.ts';
 import { type Fetched, Fetching, type Want } from '../runtime/fetching.ts';
 import { Giving } from '../runtime/giving.ts';
 import type { SendingLimits } from '../runtime/sendings.ts';
-import type { Signal } from '../runtime/signals.ts';
+import type { Signal } from '../runtime/wire/control-messages.ts';
 import type { Worker } from '../runtime/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';

@@ -1,7 +1,5 @@
 /** The parts of the simulator: if time, store or network were unsound, a run would show nothing. */
 import { isSkerryError } from '../core/index.ts';
-import { encodeFrame } from '../runtime/codec.ts';
-import { encodeSignal } from '../runtime/signals.ts';
 import { Chance } from '../runtime/simulator/chance.ts';
 import { Coverage, operationsOfGroup } from '../runtime/simulator/coverage.ts';
 import { type FaultRates, noFaults } from '../runtime/simulator/faults.ts';
@@ -9,6 +7,8 @@ import { FaultyStore } from '../runtime/simulator/faulty-store.ts';
 import { Network } from '../runtime/simulator/network.ts';
 import { Clock, newNode, VirtualTime } from '../runtime/simulator/virtual-time.ts';
 import type { Commit, Outcome } from '../runtime/store.ts';
+import { encodeFrame } from '../runtime/wire/codec.ts';
+import { encodeSignal } from '../runtime/wire/control-messages.ts';
 import { assert, suite } from './support/suite.ts';
 
 const simulator = suite('simulator');

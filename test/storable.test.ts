@@ -7,7 +7,7 @@ import { type ErrorCode, isSkerryError } from '../core/errors.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { Recorder } from '../core/state.ts';
 import { storable } from '../core/storable.ts';
-import { decode, encode } from '../runtime/codec.ts';
+import { decode, encode } from '../runtime/wire/codec.ts';
 import { assert, suite } from './support/suite.ts';
 
 const rules = suite('storable');

@@ -6,7 +6,7 @@ import { keyPartner } from '../core/message.ts';
 import { command, query, type Schema, unchecked } from '../core/operation.ts';
 import { runQuery } from '../core/perform.ts';
 import { Refusal } from '../core/request.ts';
-import { decode, encode } from '../runtime/codec.ts';
+import { decode, encode } from '../runtime/wire/codec.ts';
 import { Bench, committed, contentOf, inputOf, rowOf } from './support/bench.ts';
 import { assert, suite } from './support/suite.ts';
 

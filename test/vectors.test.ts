@@ -1,6 +1,8 @@
 /** docs/protocol.md against the code: what it shows of frames, signals and records is what is written, byte by byte, and read. */
 import { behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
+import { imageOf } from '../runtime/persistence.ts';
+import { restore } from '../runtime/restoring.ts';
 import {
   contentKinds,
   decodeFrame,
@@ -9,11 +11,9 @@ import {
   encodeWhereabouts,
   replyStatuses,
   streamKinds,
-} from '../runtime/codec.ts';
-import type { Envelope } from '../runtime/envelope.ts';
-import { imageOf } from '../runtime/persistence.ts';
-import { restore } from '../runtime/restoring.ts';
-import { decodeSignal, encodeSignal, type Signal, signalKinds } from '../runtime/signals.ts';
+} from '../runtime/wire/codec.ts';
+import { decodeSignal, encodeSignal, type Signal, signalKinds } from '../runtime/wire/control-messages.ts';
+import type { Envelope } from '../runtime/wire/envelope.ts';
 import { assert, suite } from './support/suite.ts';
 import { textOf } from './support/tree.ts';
 

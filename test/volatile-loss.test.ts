@@ -1,5 +1,5 @@
 /** What is only in memory, where the store has forgotten who had a partition, and where an owner before does not answer. */
-import { decodeSignal } from '../runtime/signals.ts';
+import { decodeSignal } from '../runtime/wire/control-messages.ts';
 import type { Worker } from '../runtime/worker.ts';
 import { type ServedGiven, withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';

@@ -1,5 +1,5 @@
 /** By hand, within one process: the request is copied in, a counter in a Map goes up, the answer is copied out. */
-import { decode, encode } from '../../runtime/codec.ts';
+import { decode, encode } from '../../runtime/wire/codec.ts';
 import type { Floor } from '../floor.ts';
 
 export const inProcess: Floor = {

@@ -1,7 +1,7 @@
 /** `skerry log`: the committed turns that an entity's type keeps. */
 import { type Address, typeOf } from '../../core/message.ts';
 import type { HistoryItem } from '../../core/record.ts';
-import { decode } from '../codec.ts';
+import { decode } from '../wire/codec.ts';
 import type { Command, Given } from './command.ts';
 import { optionText } from './command.ts';
 import { addressArgument, addressText, partnerText, visible } from './escape.ts';

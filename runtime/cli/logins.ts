@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { Environment } from '../environment.ts';
-import type { Login } from '../permissions.ts';
+import type { Login } from '../wire/permissions.ts';
 import { readPrivate, writePrivate } from './private-file.ts';
 
 /** Who logs in there: an app on this machine may call for its users. */

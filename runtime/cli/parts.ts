@@ -2,7 +2,7 @@
 import type { Content } from '../../core/activity.ts';
 import { readRow } from '../../core/perform.ts';
 import type { AnswerRow } from '../../core/request.ts';
-import { decode } from '../codec.ts';
+import { decode } from '../wire/codec.ts';
 import { jsonText } from './json.ts';
 
 /** What was encoded; undefined where there was nothing, a note where it cannot be read. */

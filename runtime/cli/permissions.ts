@@ -1,7 +1,7 @@
 /** `skerry permissions`: what a NATS server has to be told so that workers, tools and clients cannot be mistaken for each other. */
 import { isIdentity } from '../../core/message.ts';
-import { authorizationText, type Login } from '../permissions.ts';
-import { checkedCluster } from '../subjects.ts';
+import { authorizationText, type Login } from '../wire/permissions.ts';
+import { checkedCluster } from '../wire/subjects.ts';
 import { type Command, type Given, optionText } from './command.ts';
 import { CliError } from './failure.ts';
 import { setting } from './place.ts';

@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Environment } from '../environment.ts';
-import { authorizationText, type Login } from '../permissions.ts';
+import { authorizationText, type Login } from '../wire/permissions.ts';
 import { isAlive } from './cluster-note.ts';
 import { CliError } from './failure.ts';
 import { loginsOf, type OwnParty } from './logins.ts';

@@ -1,7 +1,7 @@
 /** `skerry up`: a cluster on this machine: workers as processes, looked after, and servers of its own where none are named. */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { checkedCluster } from '../subjects.ts';
+import { checkedCluster } from '../wire/subjects.ts';
 import { shownPath } from './app.ts';
 import {
   type ClusterNote,

@@ -4,10 +4,11 @@
  *
  * Owns the counts and the names of operations. What must not be missing is said by whoever runs many seeds.
  */
-import { decodeFrame } from '../codec.ts';
-import type { Envelope } from '../envelope.ts';
-import { decodeSignal } from '../signals.ts';
+
 import type { Commit, RecordName } from '../store.ts';
+import { decodeFrame } from '../wire/codec.ts';
+import { decodeSignal } from '../wire/control-messages.ts';
+import type { Envelope } from '../wire/envelope.ts';
 
 export type Counts = Record<string, number>;
 

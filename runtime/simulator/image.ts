@@ -9,9 +9,9 @@ import type { Address, PartnerId } from '../../core/message.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { DeadLetter, EntityRecord } from '../../core/record.ts';
 import { partitionOf } from '../../placement/hash.ts';
-import { decode, Row, rowOf } from '../codec.ts';
 import { decodeActivity, readDead, restoreStored } from '../restoring.ts';
 import type { Commit, Epoch, Loaded, Partition } from '../store.ts';
+import { decode, Row, rowOf } from '../wire/codec.ts';
 
 /** One entity as it is stored. */
 export interface Stored {

@@ -2,9 +2,9 @@
  * What a release after this one may say, and this one does not know: entries in extensions, and envelopes of further kinds. Added
  * to the frames of processes that speak the version which has room for it, to those that announce that they do.
  */
-import { decodeFrame, encode, encodeFrame, extensionVersion, rowOf } from '../codec.ts';
-import type { Envelope } from '../envelope.ts';
-import { entryIn, extensionOf } from '../extension.ts';
+import { decodeFrame, encode, encodeFrame, extensionVersion, rowOf } from '../wire/codec.ts';
+import type { Envelope } from '../wire/envelope.ts';
+import { entryIn, extensionOf } from '../wire/extension.ts';
 import type { Chance } from './chance.ts';
 
 /** A number that nobody here knows; of those that anybody may say. */

@@ -5,9 +5,9 @@
  * happened though one copy of it was turned away.
  */
 import { SkerryError } from '../../core/errors.ts';
-import { decodeFrame } from '../codec.ts';
-import { withAnyLast } from '../subjects.ts';
 import type { Transport } from '../transport.ts';
+import { decodeFrame } from '../wire/codec.ts';
+import { withAnyLast } from '../wire/subjects.ts';
 import type { Chance } from './chance.ts';
 import { type Coverage, operationsOfFrame } from './coverage.ts';
 import type { FaultRates } from './faults.ts';

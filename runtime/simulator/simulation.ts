@@ -23,9 +23,9 @@ import { checkPlacementLimits, defaultPlacementLimits, type PlacementLimits } fr
 import { Placement } from '../../placement/placement.ts';
 import { type ProtocolRange, viewOf } from '../../placement/view.ts';
 import type { Authorise } from '../authorise.ts';
-import { protocol } from '../codec.ts';
 import { checkLimits, hostedTypes } from '../options.ts';
-import type { Party } from '../subjects.ts';
+import { protocol } from '../wire/codec.ts';
+import type { Party } from '../wire/subjects.ts';
 import { Chance } from './chance.ts';
 import { Chaos } from './chaos.ts';
 import { type SimulatedClient, SimulatedCluster, type WorkerKind } from './cluster.ts';

@@ -1,5 +1,5 @@
 /** What happens, in lines of a trace for people. Owns no check and no state. */
-import type { Envelope } from '../envelope.ts';
+import type { Envelope } from '../wire/envelope.ts';
 import type { Change } from './image.ts';
 
 /** An envelope in one line. */

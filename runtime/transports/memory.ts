@@ -3,8 +3,8 @@
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Environment } from '../environment.ts';
-import { withAnyLast } from '../subjects.ts';
 import type { Transport } from '../transport.ts';
+import { withAnyLast } from '../wire/subjects.ts';
 
 type Receive = (frame: Uint8Array, subject: string) => void;
 

@@ -5,9 +5,10 @@
  * Knows msgpack and our limits, and nothing of who decodes what: that is `targets.ts`. `hostileEnvelope` is for campaigns
  * against a live cluster too.
  */
-import { contentKinds, encode, protocol, replyStatuses, streamKinds } from '../../runtime/codec.ts';
-import type { Envelope } from '../../runtime/envelope.ts';
+
 import { Chance } from '../../runtime/simulator/chance.ts';
+import { contentKinds, encode, protocol, replyStatuses, streamKinds } from '../../runtime/wire/codec.ts';
+import type { Envelope } from '../../runtime/wire/envelope.ts';
 
 /** In hostile texts: no error may show it. */
 export const marker = 'hunter2';

@@ -7,7 +7,7 @@
 import { parseArgs } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { decode } from '../../runtime/codec.ts';
+import { decode } from '../../runtime/wire/codec.ts';
 import { campaign, growing, leastMs } from './campaign.ts';
 
 const { values } = parseArgs({

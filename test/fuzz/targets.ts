@@ -3,6 +3,9 @@ import { newActivity } from '../../core/activity.ts';
 import { isSkerryError } from '../../core/errors.ts';
 import { answers, behaviour, command, effect, entity, settled, tentative, unchecked } from '../../core/index.ts';
 import { addPart, recordName } from '../../core/record.ts';
+import { offersIn, slicesOf } from '../../runtime/carriage.ts';
+import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/persistence.ts';
+import { decodeActivity, decodeHistory, restoreActivities, restoreStored } from '../../runtime/restoring.ts';
 import {
   decodeAnswer,
   decodeAsk,
@@ -11,13 +14,10 @@ import {
   encodeAsk,
   encodeFailure,
   encodePart,
-} from '../../runtime/asks.ts';
-import { offersIn, slicesOf } from '../../runtime/carriage.ts';
-import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts } from '../../runtime/codec.ts';
-import type { Envelope } from '../../runtime/envelope.ts';
-import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/persistence.ts';
-import { decodeActivity, decodeHistory, restoreActivities, restoreStored } from '../../runtime/restoring.ts';
-import { decodeSignal, encodeSignal, type Signal } from '../../runtime/signals.ts';
+} from '../../runtime/wire/admin-messages.ts';
+import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts } from '../../runtime/wire/codec.ts';
+import { decodeSignal, encodeSignal, type Signal } from '../../runtime/wire/control-messages.ts';
+import type { Envelope } from '../../runtime/wire/envelope.ts';
 import { Bench, contentOf } from '../support/bench.ts';
 import type { Forge, Where } from './forge.ts';
 

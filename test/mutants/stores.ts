@@ -84,7 +84,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'turns go by their own limit, whatever NATS takes',
     promise: 'M8',
-    file: 'runtime/frames.ts',
+    file: 'runtime/wire/frame-limits.ts',
     find: 'get: () => Math.min(limits.messageBytesMax, transport.frameBytesMax - envelopeOverheadBytes),',
     replace: 'get: () => limits.messageBytesMax,',
     tests: ['nats-payload'],

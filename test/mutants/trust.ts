@@ -140,7 +140,7 @@ export const trustMutants: readonly Mutant[] = [
   {
     name: 'a client publishes to every door',
     promise: 'PM1',
-    file: 'runtime/permissions.ts',
+    file: 'runtime/wire/permissions.ts',
     find: "      const call = subjects.door('client', anyWord, word);\n",
     replace: "      const call = subjects.door('client', anyWord, anyWord);\n",
     tests: ['permissions'],
@@ -148,7 +148,7 @@ export const trustMutants: readonly Mutant[] = [
   {
     name: 'a client hears the answers of others',
     promise: 'PM2',
-    file: 'runtime/permissions.ts',
+    file: 'runtime/wire/permissions.ts',
     find: "subscribe: [subjects.views, subjects.client('>', word), inbox],",
     replace: "subscribe: [subjects.views, subjects.client('>', anyWord), inbox],",
     tests: ['permissions'],

@@ -1,7 +1,7 @@
 /** Mutants of what lets two versions of Skerry be one cluster. */
 import type { Mutant } from './list.ts';
 
-const codec = { file: 'runtime/codec.ts', tests: ['codec', 'extension'] } as const;
+const codec = { file: 'runtime/wire/codec.ts', tests: ['codec', 'extension'] } as const;
 const post = { file: 'runtime/post.ts', tests: ['post'] } as const;
 
 export const wireMutants: readonly Mutant[] = [
@@ -49,7 +49,7 @@ export const wireMutants: readonly Mutant[] = [
     replace: '    this.#enqueue(`${subject} ${hops}`, subject, { ...envelope, extension: undefined }, hops + 1);\n',
   },
   {
-    file: 'runtime/extension.ts',
+    file: 'runtime/wire/extension.ts',
     tests: ['extension'],
     name: 'entries come in any order',
     promise: 'EX2',

@@ -5,7 +5,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { authorizationText, type Login } from '../../runtime/permissions.ts';
+import { authorizationText, type Login } from '../../runtime/wire/permissions.ts';
 import { NatsServer } from '../support/nats-server.ts';
 import { RedisServer } from '../support/redis-server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';

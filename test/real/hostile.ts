@@ -8,15 +8,15 @@
  */
 import { readFileSync } from 'node:fs';
 import { clientPartner } from '../../core/message.ts';
-import { decodeAsk } from '../../runtime/asks.ts';
-import { decodeFrame, encode, encodeFrame, protocol } from '../../runtime/codec.ts';
 import { connect } from '../../runtime/connect.ts';
-import type { Envelope } from '../../runtime/envelope.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
 import { silentLog } from '../../runtime/log.ts';
-import { decodeSignal } from '../../runtime/signals.ts';
-import { anyWord, type Party, Subjects } from '../../runtime/subjects.ts';
 import { type NatsTransport, openNats } from '../../runtime/transports/nats.ts';
+import { decodeAsk } from '../../runtime/wire/admin-messages.ts';
+import { decodeFrame, encode, encodeFrame, protocol } from '../../runtime/wire/codec.ts';
+import { decodeSignal } from '../../runtime/wire/control-messages.ts';
+import type { Envelope } from '../../runtime/wire/envelope.ts';
+import { anyWord, type Party, Subjects } from '../../runtime/wire/subjects.ts';
 import { columnsOf, Forge, type Where } from '../fuzz/forge.ts';
 import { targets } from '../fuzz/targets.ts';
 import type { Cluster } from './cluster.ts';

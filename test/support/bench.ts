@@ -7,9 +7,9 @@ import { addressOf, type PartnerId } from '../../core/message.ts';
 import type { EntityRecord } from '../../core/record.ts';
 import type { Request, TurnEnvironment } from '../../core/request.ts';
 import { bury, perform, type TurnResult } from '../../core/turn.ts';
-import { decode, encode } from '../../runtime/codec.ts';
 import { fingerprintOf } from '../../runtime/fingerprint.ts';
 import { freshRecord } from '../../runtime/restoring.ts';
+import { decode, encode } from '../../runtime/wire/codec.ts';
 import { assert } from './suite.ts';
 
 type Committed = Extract<TurnResult, { kind: 'committed' }>;

@@ -1,9 +1,10 @@
 /** The memory transport with a thief on it: a test says which frames it takes. */
-import { decodeFrame } from '../../runtime/codec.ts';
-import type { Envelope } from '../../runtime/envelope.ts';
+
 import type { Environment } from '../../runtime/environment.ts';
 import type { Transport } from '../../runtime/transport.ts';
 import { MemoryTransport } from '../../runtime/transports/memory.ts';
+import { decodeFrame } from '../../runtime/wire/codec.ts';
+import type { Envelope } from '../../runtime/wire/envelope.ts';
 
 export class LossyTransport implements Transport {
   readonly #inner: MemoryTransport;

@@ -10,7 +10,7 @@ import { PlacementService, type ServiceAction, viewsPerTerm } from '../../placem
 import type { Pin, View, WorkerEntry } from '../../placement/view.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import type { ServiceHost } from '../../runtime/service-host.ts';
-import type { Signal } from '../../runtime/signals.ts';
+import type { Signal } from '../../runtime/wire/control-messages.ts';
 
 export type Health = 'alive' | 'hung' | 'crashed';
 

@@ -6,8 +6,8 @@
  * clients. Who is no worker publishes to doors only, and its own name is the last word of each door, so that the server
  * vouches for it; what comes back to it has its name in the middle. What is taken at a door says `doors.ts`.
  */
-import { SkerryError } from '../core/errors.ts';
-import { identityOfWord, identityWord } from '../core/message.ts';
+import { SkerryError } from '../../core/errors.ts';
+import { identityOfWord, identityWord } from '../../core/message.ts';
 
 /** A cluster's name as it may stand in subjects. Throws `invalid-definition`. */
 export function checkedCluster(name: string): string {

@@ -4,8 +4,8 @@
  * An envelope is a plain value that nobody changes after it was made: within one process it is handed over as it is,
  * payloads being encoded bytes already (P11).
  */
-import type { Arrival, Content } from '../core/activity.ts';
-import type { Address, PartnerId } from '../core/message.ts';
+import type { Arrival, Content } from '../../core/activity.ts';
+import type { Address, PartnerId } from '../../core/message.ts';
 import type { Extension } from './extension.ts';
 
 interface Extensible {

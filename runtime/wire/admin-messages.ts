@@ -10,7 +10,7 @@
  * Invariants:
  * - AK1 What does not decode as an ask or an answer of this version is an error, never half read.
  */
-import { type CallEffect, codeOf, isSkerryError, SkerryError, textOf } from '../core/errors.ts';
+import { type CallEffect, codeOf, isSkerryError, SkerryError, textOf } from '../../core/errors.ts';
 import { decode, encode, type Row, rowOf } from './codec.ts';
 
 const askVersion = 1;

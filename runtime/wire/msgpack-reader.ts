@@ -7,8 +7,8 @@
  * - K3 Reading stays within the bytes that it was given, and every column is of the kind that was asked for, or it throws.
  * - K5 Time and memory are linear in the bytes: nothing is made twice of them, nor for a length that they do not bear out.
  */
-import { isFarIndex, scatter } from '../core/storable.ts';
-import { levelMax } from './packing.ts';
+import { isFarIndex, scatter } from '../../core/storable.ts';
+import { levelMax } from './msgpack-writer.ts';
 
 /** Longest word that is looked for among those that were read before, and how many of these are kept. */
 const knownWordMax = 32;

@@ -8,12 +8,12 @@
  *   the others of its frame are read.
  * - K7 A frame is of the earliest version that all of its readers need: 2 if anything in it has an extension, else 1.
  */
-import type { Content } from '../core/activity.ts';
-import type { ProtocolRange } from '../placement/view.ts';
+import type { Content } from '../../core/activity.ts';
+import type { ProtocolRange } from '../../placement/view.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
 import { readExtension } from './extension.ts';
-import { Packer } from './packing.ts';
-import { LastText, Unpacker } from './unpacking.ts';
+import { LastText, Unpacker } from './msgpack-reader.ts';
+import { Packer } from './msgpack-writer.ts';
 
 /** Versions of frames that are read and written here. */
 export const protocol: ProtocolRange = { from: 1, to: 2 };

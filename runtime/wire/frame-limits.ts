@@ -4,11 +4,11 @@
  * A server says what it takes (`max_payload`), and one that comes back may take less. A turn, an answer or a call that is larger
  * is refused with `too-large` where it arises, with nothing done, instead of when it is sent.
  */
-import { SkerryError } from '../core/errors.ts';
-import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
+import { SkerryError } from '../../core/errors.ts';
+import { type GivenLimits, type Limits, limitsOf } from '../../core/limits.ts';
+import type { Environment } from '../environment.ts';
+import { frameBytesMin, type Transport } from '../transport.ts';
 import { envelopeOverheadBytes } from './codec.ts';
-import type { Environment } from './environment.ts';
-import { frameBytesMin, type Transport } from './transport.ts';
 
 type Frames = Pick<Transport, 'frameBytesMax'>;
 

@@ -1,11 +1,11 @@
 /**
  * Writing msgpack: rows of known columns, column by column (docs/decisions/0011-rows-by-hand.md), and plain data, whose form
- * only the application knows. `unpacking.ts` reads both.
+ * only the application knows. `msgpack-reader.ts` reads both.
  *
  * Invariants:
  * - K4 What `storable` let through is written, whatever its fields are called; the work is linear in what is written.
  */
-import { defaultLimits } from '../core/limits.ts';
+import { defaultLimits } from '../../core/limits.ts';
 
 /** The extension that stands for undefined, the only one that is written: type 0, one byte of 0. */
 const undefinedBytes: readonly [number, number, number] = [0xd4, 0, 0];

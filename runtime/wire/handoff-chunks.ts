@@ -3,7 +3,7 @@
  *
  * Owns how large an entity is taken to be on its way.
  */
-import type { WarmEntity } from './signals.ts';
+import type { WarmEntity } from './control-messages.ts';
 
 /** Bytes of a signal beside its entities. */
 export const overheadBytes = 4_096;

@@ -7,12 +7,12 @@
  *
  * Longer than 400 lines because what a signal is, how it is written and how it is read stand side by side.
  */
-import { isWorkerId, isWorkerName } from '../placement/announcement.ts';
-import { weightMax } from '../placement/rendezvous.ts';
-import type { PingMark } from '../placement/service.ts';
-import { type HostedType, type Pin, protocolOf, type View, type WorkerEntry } from '../placement/view.ts';
+import { isWorkerId, isWorkerName } from '../../placement/announcement.ts';
+import { weightMax } from '../../placement/rendezvous.ts';
+import type { PingMark } from '../../placement/service.ts';
+import { type HostedType, type Pin, protocolOf, type View, type WorkerEntry } from '../../placement/view.ts';
+import type { Loaded } from '../store.ts';
 import { encode, Row, rowOf } from './codec.ts';
-import type { Loaded } from './store.ts';
 
 export const signalVersion = 4;
 

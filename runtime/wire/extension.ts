@@ -11,8 +11,9 @@
  * - EX2 Numbers rise: an entry is there once, and what is the same is the same bytes. All together are at most `extensionBytesMax`.
  * - EX3 Numbers from `workerEntryMin` are for workers to say: at a door an envelope that has one is refused.
  */
-import { Packer } from './packing.ts';
-import { Unpacker } from './unpacking.ts';
+
+import { Unpacker } from './msgpack-reader.ts';
+import { Packer } from './msgpack-writer.ts';
 
 /** Entries as msgpack, at least one (EX2). */
 export type Extension = Uint8Array & { readonly isExtension?: never };
