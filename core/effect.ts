@@ -1,7 +1,7 @@
 /**
  * effect(): a named async function that a worker runs after the commit of the turn that asked for it.
  *
- * Owns what an effect is and how it may end; which run, and when again, is `runtime/effects.ts`.
+ * Owns what an effect is and how it may end; which run, and when again, is `runtime/entity/effects.ts`.
  */
 import { SkerryError } from './errors.ts';
 import { checkOptions, count, described, duration, type OptionTable } from './options.ts';

@@ -2,7 +2,7 @@
  * What an entity is in memory: its state, activities, timers, holds, effects and dead letters, and which of them the
  * store does not know yet.
  *
- * Owns the names under which the parts are stored. Does not own how they are encoded (`runtime/persistence.ts`) nor
+ * Owns the names under which the parts are stored. Does not own how they are encoded (`runtime/entity/record-writer.ts`) nor
  * when they are committed (`runtime/commit.ts`).
  *
  * Invariants:
@@ -80,7 +80,7 @@ export interface DeadLetter {
   readonly attempts: number;
 }
 
-/** A note that something is about to be run: should the process end, its tries are counted (`runtime/caution.ts`). */
+/** A note that something is about to be run: should the process end, its tries are counted (`runtime/entity/crash-notes.ts`). */
 export interface Trial {
   readonly key: string;
   /** Unclean ends of a worker while it was under way. */

@@ -20,9 +20,9 @@
  *   entity's partition.
  */
 import type { Address } from '../core/message.ts';
-import type { Activation } from './activation.ts';
+import type { Activation } from './entity/activation.ts';
+import { encodeActivity, imageOf } from './entity/record-writer.ts';
 import type { Environment } from './environment.ts';
-import { encodeActivity, imageOf } from './persistence.ts';
 import type { Claim, Epoch, Partition } from './store.ts';
 import { decode, encode, Row } from './wire/codec.ts';
 import { readTexts, readWarm, type WarmEntity, warmRow } from './wire/control-messages.ts';

@@ -18,10 +18,10 @@
 import { isSkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { wakeTime } from '../core/record.ts';
-import type { Activation, Batch } from './activation.ts';
+import type { Activation, Batch } from './entity/activation.ts';
+import type { Ownership } from './entity/ownership.ts';
+import { drain } from './entity/record-writer.ts';
 import { type Environment, type Moment, momentOf } from './environment.ts';
-import type { Ownership } from './ownership.ts';
-import { drain } from './persistence.ts';
 import { type Commit, type Outcome, type Store, StoreAway } from './store.ts';
 
 /** However little the store has taken so far, so many may wait: else a burst would begin one by one. */

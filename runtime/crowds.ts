@@ -10,7 +10,7 @@
  */
 import type { Limits } from '../core/limits.ts';
 import type { PartnerId } from '../core/message.ts';
-import type { Activation } from './activation.ts';
+import type { Activation } from './entity/activation.ts';
 import type { Environment } from './environment.ts';
 import type { Envelope } from './wire/envelope.ts';
 

@@ -1,22 +1,22 @@
 /**
  * Housekeeping: what an entity does by itself between messages, and when it next wants to.
  *
- * Owns the date at which an entity is woken, in memory or not. What is due then is run by `turns.ts`, `courier.ts` and
- * `forgetting.ts`.
+ * Owns the date at which an entity is woken, in memory or not. What is due then is run by `entity/turns.ts`, `entity/delivery.ts` and
+ * `entity/retention.ts`.
  *
  * Invariants:
  * - W3 An entity with something to do by itself is woken for it, in memory or not.
  */
 import type { Limits } from '../core/limits.ts';
 import { ownTime, wakeTime } from '../core/record.ts';
-import type { Activation } from './activation.ts';
-import type { Closing } from './closing.ts';
 import type { CommitQueue } from './commit.ts';
-import type { Courier } from './courier.ts';
-import type { Effects } from './effects.ts';
+import type { Activation } from './entity/activation.ts';
+import type { Courier } from './entity/delivery.ts';
+import type { Effects } from './entity/effects.ts';
+import type { Forgetting } from './entity/retention.ts';
+import type { Schedule } from './entity/schedule.ts';
+import type { Closing } from './entity/stream-closing.ts';
 import type { Environment } from './environment.ts';
-import type { Forgetting } from './forgetting.ts';
-import type { Schedule } from './schedule.ts';
 
 export interface HousekeepingParts {
   readonly environment: Environment;

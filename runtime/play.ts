@@ -23,9 +23,9 @@ import { References } from '../core/reference.ts';
 import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
 import { storable } from '../core/storable.ts';
 import { answerQuery, perform } from '../core/turn.ts';
-import { fingerprintOf } from './fingerprint.ts';
+import { fingerprintOf } from './entity/fingerprint.ts';
+import { freshRecord } from './entity/record-reader.ts';
 import { checkedIdentity, checkLimits } from './options.ts';
-import { freshRecord } from './restoring.ts';
 import { decode, encode } from './wire/codec.ts';
 
 /** What can be asked in a play: at once, without promises. Refusals throw `refused`. */

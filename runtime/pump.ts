@@ -16,11 +16,11 @@
  */
 import type { Limits } from '../core/limits.ts';
 import { isEntityPartner } from '../core/message.ts';
-import type { Activation } from './activation.ts';
 import { Crowds } from './crowds.ts';
+import type { Activation } from './entity/activation.ts';
+import { Held } from './entity/held.ts';
+import { type Item, sizeOf } from './entity/mailbox.ts';
 import type { Environment } from './environment.ts';
-import { Held } from './held.ts';
-import { type Item, sizeOf } from './mailbox.ts';
 import type { TurnWatch } from './watchdog.ts';
 import type { Envelope } from './wire/envelope.ts';
 

@@ -21,12 +21,12 @@ import { SkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, type PartnerId, typeOf } from '../core/message.ts';
 import { type EntityRecord, planSearch, recordName, sooner } from '../core/record.ts';
-import { Activation } from './activation.ts';
 import type { Carriage, Carried } from './carriage.ts';
+import { Activation } from './entity/activation.ts';
+import { rest } from './entity/idle.ts';
+import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from './entity/record-reader.ts';
+import { drain, newLayout } from './entity/record-writer.ts';
 import type { Environment } from './environment.ts';
-import { drain, newLayout } from './persistence.ts';
-import { rest } from './resting.ts';
-import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from './restoring.ts';
 import type { Commit, Epoch, Loaded, Outcome, Partition, Store } from './store.ts';
 import type { WarmEntity } from './wire/control-messages.ts';
 

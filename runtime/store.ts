@@ -2,7 +2,7 @@
  * The store: what survives. The contract between the runtime and anything that can keep bytes.
  *
  * To a store an entity is a version, one small *head* and any number of named *records*. What the bytes mean is
- * the runtime's business (`persistence.ts`); what changes together, and who may change it, is the store's.
+ * the runtime's business (`entity/record-writer.ts`); what changes together, and who may change it, is the store's.
  *
  * Invariants (cited as S1..; `test/conformance/store.ts` holds every store to them):
  * - S1 A commit is all or nothing: version, head, records and wake index change together or not at all.

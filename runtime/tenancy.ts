@@ -27,11 +27,11 @@
 import type { Limits } from '../core/limits.ts';
 import type { Placement } from '../placement/placement.ts';
 import { type Asked, asksOf, type Coming, isAsReleased, isKept } from './coming.ts';
+import { isYoung, sizeOf } from './entity/mailbox.ts';
 import { type Environment, momentOf } from './environment.ts';
 import { type Fetched, Fetching, type Want } from './fetching.ts';
 import { Giving } from './giving.ts';
 import type { Forwarded } from './handover.ts';
-import { isYoung, sizeOf } from './mailbox.ts';
 import { Pace } from './pace.ts';
 import type { Claim, Epoch, Partition, Store } from './store.ts';
 import type { Signal } from './wire/control-messages.ts';

@@ -4,8 +4,8 @@
  * Longer than 400 lines because each way to fill a worker has its test, and they share their senders.
  */
 import type { SkerryError } from '../core/errors.ts';
-import { Ahead, Held } from '../runtime/held.ts';
-import { envelopeBytes } from '../runtime/mailbox.ts';
+import { Ahead, Held } from '../runtime/entity/held.ts';
+import { envelopeBytes } from '../runtime/entity/mailbox.ts';
 import type { MessageEnvelope, QueryEnvelope } from '../runtime/wire/envelope.ts';
 import { contentOf } from './support/bench.ts';
 import type { HandEnvironment } from './support/hand.ts';

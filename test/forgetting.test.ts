@@ -3,10 +3,10 @@ import { type Activity, newActivity } from '../core/activity.ts';
 import type { BehaviourOptions } from '../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
 import { newRecord, recordName } from '../core/record.ts';
-import { Activation, type Flight } from '../runtime/activation.ts';
-import { Forgetting } from '../runtime/forgetting.ts';
-import { PartnerSet, partnerCountMax } from '../runtime/partner-set.ts';
-import { rest } from '../runtime/resting.ts';
+import { Activation, type Flight } from '../runtime/entity/activation.ts';
+import { rest } from '../runtime/entity/idle.ts';
+import { PartnerSet, partnerCountMax } from '../runtime/entity/partner-filter.ts';
+import { Forgetting } from '../runtime/entity/retention.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { encode } from '../runtime/wire/codec.ts';
 import { HandEnvironment } from './support/hand.ts';
@@ -58,7 +58,7 @@ const activityOf = (name: string, inbound: ReturnType<typeof inboundOf>): Activi
   ...newActivity(name),
   inbound,
 });
-/** As `persistence.ts` writes one: inbound, outbound, the application's. */
+/** As `runtime/entity/record-writer.ts` writes one: inbound, outbound, the application's. */
 const rowOf = ({ session, through, keepUntil, closedAt }: ReturnType<typeof inboundOf>) =>
   encode([[session, through, keepUntil, closedAt, []], null, null]);
 
@@ -306,7 +306,7 @@ test('P10: a search notes who is in the store up to a bound, and beyond it nobod
   assert.is(await searched(names.length), undefined);
 });
 
-/** A turn of that moment, as `persistence.ts` writes it into history. */
+/** A turn of that moment, as `runtime/entity/record-writer.ts` writes it into history. */
 const turnAt = (at: number) =>
   encode([1, at, partner, 'operation', 'add', new Uint8Array(0), 'answer', [], new Uint8Array(0)]);
 

@@ -5,7 +5,7 @@ import { entity } from '../core/entity.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { command, query, tentative, unchecked } from '../core/operation.ts';
 import type { Client } from '../runtime/client.ts';
-import { fingerprintOf } from '../runtime/fingerprint.ts';
+import { fingerprintOf } from '../runtime/entity/fingerprint.ts';
 import { decode, encode } from '../runtime/wire/codec.ts';
 import { GateStore } from './support/gate.ts';
 import { assert, rejects, suite } from './support/suite.ts';

@@ -1,6 +1,6 @@
 /** A mailbox against a plain array, by random histories. */
 import fc from 'fast-check';
-import { envelopeBytes, type Item, isYoung, Mailbox, sizeOf } from '../runtime/mailbox.ts';
+import { envelopeBytes, type Item, isYoung, Mailbox, sizeOf } from '../runtime/entity/mailbox.ts';
 import type { MessageEnvelope } from '../runtime/wire/envelope.ts';
 import { assert, suite } from './support/suite.ts';
 

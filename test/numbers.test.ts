@@ -9,11 +9,11 @@ import { dateMsMax, defaultLimits, durationMsMax, type Limits } from '../core/li
 import { newRecord, type RecordChange, recordName } from '../core/record.ts';
 import { connect } from '../runtime/connect.ts';
 import { type EmbedOptions, embed } from '../runtime/embed.ts';
+import { decodeActivity, decodeHistory, restoreActivity, restoreStored } from '../runtime/entity/record-reader.ts';
+import { drain, encodeActivity, newLayout } from '../runtime/entity/record-writer.ts';
+import { Schedule } from '../runtime/entity/schedule.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
-import { drain, encodeActivity, newLayout } from '../runtime/persistence.ts';
-import { decodeActivity, decodeHistory, restoreActivity, restoreStored } from '../runtime/restoring.ts';
-import { Schedule } from '../runtime/schedule.ts';
 import { serve } from '../runtime/serve.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { openRedis } from '../runtime/stores/redis.ts';

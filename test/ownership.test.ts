@@ -1,6 +1,7 @@
 /** Proofs of ownership: what an answer of the store about epochs proves, and to whom. */
+
+import { Ownership } from '../runtime/entity/ownership.ts';
 import { momentOf } from '../runtime/environment.ts';
-import { Ownership } from '../runtime/ownership.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';

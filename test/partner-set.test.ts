@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { PartnerSet } from '../runtime/partner-set.ts';
+import { PartnerSet } from '../runtime/entity/partner-filter.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('partner-set');

@@ -12,6 +12,7 @@ import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';
 import { type EntityRecord, forgetChanges, leaveOutbox } from '../core/record.ts';
+import { decodeActivity, decodeHistory, restore, restoreActivity } from '../runtime/entity/record-reader.ts';
 import {
   type Drained,
   drain,
@@ -20,8 +21,7 @@ import {
   imageOf,
   newLayout,
   packActivities,
-} from '../runtime/persistence.ts';
-import { decodeActivity, decodeHistory, restore, restoreActivity } from '../runtime/restoring.ts';
+} from '../runtime/entity/record-writer.ts';
 import { decode, encode } from '../runtime/wire/codec.ts';
 import { Bench, committed, contentOf } from './support/bench.ts';
 import { assert, suite } from './support/suite.ts';

@@ -1,6 +1,6 @@
 /** Many dates under one alarm, against a plain list. */
 import fc from 'fast-check';
-import { Schedule } from '../runtime/schedule.ts';
+import { Schedule } from '../runtime/entity/schedule.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
 

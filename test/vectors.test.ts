@@ -1,8 +1,8 @@
 /** docs/protocol.md against the code: what it shows of frames, signals and records is what is written, byte by byte, and read. */
 import { behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
-import { imageOf } from '../runtime/persistence.ts';
-import { restore } from '../runtime/restoring.ts';
+import { restore } from '../runtime/entity/record-reader.ts';
+import { imageOf } from '../runtime/entity/record-writer.ts';
 import {
   contentKinds,
   decodeFrame,

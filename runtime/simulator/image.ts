@@ -9,7 +9,7 @@ import type { Address, PartnerId } from '../../core/message.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { DeadLetter, EntityRecord } from '../../core/record.ts';
 import { partitionOf } from '../../placement/hash.ts';
-import { decodeActivity, readDead, restoreStored } from '../restoring.ts';
+import { decodeActivity, readDead, restoreStored } from '../entity/record-reader.ts';
 import type { Commit, Epoch, Loaded, Partition } from '../store.ts';
 import { decode, Row, rowOf } from '../wire/codec.ts';
 

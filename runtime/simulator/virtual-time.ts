@@ -11,7 +11,7 @@
  * - VT2 Nothing of a dead node runs, and nothing of a paused one before it goes on.
  * - VT3 A machine's clock is never off by more than its bound, however it was set and however it drifts.
  */
-import { DateHeap } from '../date-heap.ts';
+import { DateHeap } from '../entity/date-heap.ts';
 import { everythingDone, promiseJobsDone } from '../environment.ts';
 
 /** Whatever has events of its own: a worker's process, a client's, the network, the store. */

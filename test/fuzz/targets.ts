@@ -4,8 +4,8 @@ import { isSkerryError } from '../../core/errors.ts';
 import { answers, behaviour, command, effect, entity, settled, tentative, unchecked } from '../../core/index.ts';
 import { addPart, recordName } from '../../core/record.ts';
 import { offersIn, slicesOf } from '../../runtime/carriage.ts';
-import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/persistence.ts';
-import { decodeActivity, decodeHistory, restoreActivities, restoreStored } from '../../runtime/restoring.ts';
+import { decodeActivity, decodeHistory, restoreActivities, restoreStored } from '../../runtime/entity/record-reader.ts';
+import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/entity/record-writer.ts';
 import {
   decodeAnswer,
   decodeAsk,

@@ -254,7 +254,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a later claim proves what was decided by an earlier one',
     promise: 'O2',
-    file: 'runtime/ownership.ts',
+    file: 'runtime/entity/ownership.ts',
     find: 'if (isStill && epoch === epochs.get(partition)) owned();',
     replace: 'if (isStill) owned();',
     tests: ['ownership'],

@@ -5,7 +5,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'what is sent again is as old as the proof of the first time',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'if (now - ownership.confirmedAt(activation.partition) < limits.transitMaxMs / 8) again();',
     replace: 'if (now >= 0) again();',
     tests: ['courier-late'],
@@ -13,7 +13,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'a message that threw is too old to be tried again',
     promise: 'P7',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: 'const judged = isAgain ? { ...arrival, sent: arrival.expires } : arrival;',
     replace: 'const judged = arrival;',
     tests: ['courier'],
@@ -29,7 +29,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'what was processed is forgotten before it was durable',
     promise: 'P7',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: 'if (mayForget(activity.inbound, now, limits) && !entity.changes.records.has(name)) {',
     replace: 'if (mayForget(activity.inbound, now, limits)) {',
     tests: ['forgetting'],
@@ -37,7 +37,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'the outbox of a lost history stays beside the new one',
     promise: 'P8',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '    for (const { seq } of before?.unacked ?? []) records.set(recordName.outbox(partner, seq), null);\n',
     replace: '',
     tests: ['courier-late'],
@@ -45,7 +45,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'the late end of an earlier session ends the one that is closing now',
     promise: 'P7',
-    file: 'runtime/closing.ts',
+    file: 'runtime/entity/stream-closing.ts',
     find: ' || !activity.outbound.isClosing || activity.outbound.session !== session)',
     replace: ' || !activity.outbound.isClosing)',
     tests: ['closing'],
@@ -141,7 +141,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'a later session is sent before the one before it is settled',
     promise: 'P6',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'floorOf(outbound) + flight.window - 1, frontEndOf(outbound) - 1)',
     replace: 'floorOf(outbound) + flight.window - 1)',
     tests: ['courier-late', 'loss'],
@@ -149,7 +149,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'a window has no end',
     promise: 'P12',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'Math.min(flight.durable, floorOf(outbound) + flight.window - 1, ',
     replace: 'Math.min(flight.durable, ',
     tests: ['courier-late', 'courier'],
@@ -157,7 +157,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'a receiver is asked while it may still accept a copy',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'if (now > message.expires + limits.skewMaxMs && message.seq === floorOf(outbound))',
     replace: 'if (message.seq === floorOf(outbound))',
     tests: ['courier-late', 'courier'],
@@ -165,7 +165,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'pauses between tries do not grow',
     promise: 'P12',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'Math.min(first * 2 ** flight.attempts, limits.retryMsMax)',
     replace: 'first',
     tests: ['courier-late', 'courier'],
@@ -173,7 +173,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'who moved waits for the next try',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '      flight.retryAt = now;\n      flight.attempts = 0;\n',
     replace: '',
     tests: ['courier-late', 'handoff'],
@@ -181,7 +181,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'a dead letter is called sure though nobody can say',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'const isSure = environment.now() <= message.expires + limits.doubtMs;',
     replace: 'const isSure = environment.now() > 0;',
     tests: ['courier'],
@@ -189,7 +189,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'the acknowledgement of a stream that is not durable takes it off',
     promise: 'P2',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'if (flight === undefined || flight.stream !== activity.outbound) return;',
     replace: 'if (flight === undefined) return;',
     tests: ['courier-late'],
@@ -197,7 +197,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'who lost the entity says that history was lost',
     promise: 'P8',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '        if (isStill && stream !== undefined',
     replace: '        if (stream !== undefined',
     tests: ['courier-late', 'loss'],
@@ -205,7 +205,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'that a session was closed is not noted',
     promise: 'P10',
-    file: 'runtime/closing.ts',
+    file: 'runtime/entity/stream-closing.ts',
     find: '    inbound.closedAt = now;\n',
     replace: '',
     tests: ['closing'],
@@ -213,7 +213,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'that a session was closed is not written',
     promise: 'CL2',
-    file: 'runtime/closing.ts',
+    file: 'runtime/entity/stream-closing.ts',
     find: "    entity.changes.records.set(name, 'activity');\n    wakeBy",
     replace: '    wakeBy',
     tests: ['closing'],
@@ -221,7 +221,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'nobody is woken to forget a closed session',
     promise: 'P10',
-    file: 'runtime/closing.ts',
+    file: 'runtime/entity/stream-closing.ts',
     find: '    wakeBy(activation, forgetAt);\n',
     replace: '',
     tests: ['closing'],
@@ -229,7 +229,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'both ends of a conversation write at once',
     promise: 'P10',
-    file: 'runtime/closing.ts',
+    file: 'runtime/entity/stream-closing.ts',
     find: 'now + (isPatient ? limits.trimIdleMs : 0)',
     replace: 'now',
     tests: ['closing'],
@@ -237,7 +237,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'that a stream has ended is not written',
     promise: 'P10',
-    file: 'runtime/closing.ts',
+    file: 'runtime/entity/stream-closing.ts',
     find: "    entity.changes.records.set(recordName.activity(from), 'activity');\n    this.#parts.courier.wantTrim",
     replace: '    this.#parts.courier.wantTrim',
     tests: ['closing'],
@@ -245,7 +245,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'who closes a session that is forgotten is answered nothing',
     promise: 'P10',
-    file: 'runtime/closing.ts',
+    file: 'runtime/entity/stream-closing.ts',
     find: 'if (inbound === undefined || inbound.session !== session) return this.#say(activation, closed);',
     replace: 'if (inbound === undefined || inbound.session !== session) return;',
     tests: ['closing'],
@@ -253,7 +253,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'what came ahead of its turn is held for ever',
     promise: 'P12',
-    file: 'runtime/held.ts',
+    file: 'runtime/entity/held.ts',
     find: 'envelope.arrival.expires < now) this.#remove',
     replace: 'envelope.arrival.expires < 0) this.#remove',
     tests: ['bounds'],
@@ -261,7 +261,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'a search that fails is the last',
     promise: 'P10',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: '      activation.isSearching = false;\n      planSearch(entity, environment.now() + sweepPauseMs);\n',
     replace: '',
     tests: ['forgetting'],
@@ -269,7 +269,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'history is kept for ever',
     promise: 'P10',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: 'decodeHistory(bytes).at < now - historyMs',
     replace: 'decodeHistory(bytes).at < 0',
     tests: ['forgetting'],
@@ -277,7 +277,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'history goes while it is to be kept',
     promise: 'P8',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: 'decodeHistory(bytes).at < now - historyMs',
     replace: 'decodeHistory(bytes).at < now',
     tests: ['forgetting'],
@@ -285,7 +285,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'what a search finds to be forgotten stays in the store',
     promise: 'P10',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: "      entity.changes.records.set(recordName.activity(partner), 'activity');\n    }\n    // One",
     replace: '    }\n    // One',
     tests: ['forgetting'],
@@ -293,7 +293,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'a type that is only in memory forgets nobody',
     promise: 'P10',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: '    entity.forgetAt = environment.now() + sweepPauseMs;\n    wakeBy',
     replace: '    wakeBy',
     tests: ['forgetting'],
@@ -309,7 +309,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'a session that goes on forgets which dead letters are not durable',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '    this.#land(activation, activity);\n',
     replace: '    activation.flights?.delete(partner);\n',
     tests: ['courier-late'],
@@ -349,7 +349,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'what is held ahead of its turn stays until its date',
     promise: 'P12',
-    file: 'runtime/held.ts',
+    file: 'runtime/entity/held.ts',
     find: 'if (isStuck || envelope',
     replace: 'if (envelope',
     tests: ['bounds'],

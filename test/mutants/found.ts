@@ -8,7 +8,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'an entity that has rested has forgotten its partners',
     promise: 'P4',
-    file: 'runtime/resting.ts',
+    file: 'runtime/entity/idle.ts',
     find: "  restoreActivities(entity, Buffer.from(rested, 'latin1'));",
     replace: '  void restoreActivities;',
     tests: ['resting'],
@@ -16,7 +16,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'partners that leave the head are not written as records',
     promise: 'P4',
-    file: 'runtime/persistence.ts',
+    file: 'runtime/entity/record-writer.ts',
     find: '  if (layout.hasActivities !== wereInHead)\n',
     replace: '  if (layout.hasActivities)\n',
     tests: ['persistence'],
@@ -24,7 +24,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'partners that come back into the head stay records, too',
     promise: 'P10',
-    file: 'runtime/persistence.ts',
+    file: 'runtime/entity/record-writer.ts',
     find: '  if (layout.hasActivities !== wereInHead)\n',
     replace: '  if (wereInHead)\n',
     tests: ['persistence'],
@@ -32,7 +32,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'an entity at rest is written without the partners in its head',
     promise: 'P4',
-    file: 'runtime/persistence.ts',
+    file: 'runtime/entity/record-writer.ts',
     find: "  if (rested !== undefined) return wereInHead ? Buffer.from(rested, 'latin1') : null;\n",
     replace: '',
     tests: ['persistence'],
@@ -40,7 +40,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'partners in the head leave memory as if they were records',
     promise: 'P4',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: '    if (activation.layout.hasActivities) return;\n',
     replace: '',
     tests: ['residents'],
@@ -48,7 +48,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'an entity at rest loses the date at which its partners are forgotten',
     promise: 'P10',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: '    if (activation.rested !== undefined && !isPlanned && !mayForgetRested(activation, now)) return false;\n    recall(activation);\n',
     replace: '',
     tests: ['resting'],
@@ -56,7 +56,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'an entity at rest with timers remembers for ever whom nobody closes',
     promise: 'P10',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: ' && !isPlanned && !mayForgetRested(activation, now)) return',
     replace: ' && !isPlanned) return',
     tests: ['resting'],
@@ -72,21 +72,21 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a partner that left memory is taken for one that writes for the first time',
     promise: 'P4',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: '      noteStored(entity, activity);\n',
     replace: '',
   },
   {
     name: 'partners found in the store are taken for ones that write for the first time',
     promise: 'P4',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: '      if (seen.count <= partnerCountMax) seen.add(partner);\n',
     replace: '',
   },
   {
     name: 'that a session is over is said before the store has it',
     promise: 'CL2',
-    file: 'runtime/closing.ts',
+    file: 'runtime/entity/stream-closing.ts',
     find: '    else activation.owe(closed);\n',
     replace: '    else this.#parts.post(closed);\n',
     tests: ['closing'],
@@ -101,14 +101,14 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'the commit of an old session releases the messages of a new one',
     promise: 'P2',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '    if (outbound === undefined || outbound !== stream) return;\n    const flight',
     replace: '    if (outbound === undefined) return;\n    const flight',
   },
   {
     name: 'a stream is closed before its closing is durable',
     promise: 'P2',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'if (flight.isClosing && outbound.unacked.length === 0)',
     replace: 'if (outbound.isClosing && outbound.unacked.length === 0)',
   },
@@ -123,7 +123,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'the floor passes a message whose dead letter is not durable',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'toldFloor(outbound, activation.flights?.get(partner))',
     replace: 'floorOf(outbound)',
     tests: ['outbox-drop'],
@@ -131,7 +131,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'the floor is that of the first message buried, not of the first in the outbox',
     promise: 'P6',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'Math.min(floor, ...flight.buried)',
     replace: '(flight.buried[0] ?? floor)',
     tests: ['outbox-drop'],
@@ -139,7 +139,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'who waits behind a dropped message hears of the floor by chance',
     promise: 'P12',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '    if (first.seq > number + 1) this.#tellFloor(activation, from, activity.outbound, flight);\n',
     replace: '',
     tests: ['outbox-drop'],
@@ -155,21 +155,21 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a retransmission whose proof of ownership failed is forgotten',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'again, () => this.#planAgain(activation, due));',
     replace: 'again, () => undefined);',
   },
   {
     name: 'a retransmission of an old session ends that of the new one',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '    if (activation.flights?.get(partner) !== flight) return;\n',
     replace: '',
   },
   {
     name: 'a stale worker says that history was lost',
     promise: 'P8',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '    this.#overtake(activation, activity, known);',
     replace: '    this.#goOnAbove(activation, activity, known);',
     tests: ['courier-late'],
@@ -177,7 +177,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a stale worker says what was not processed',
     promise: 'P7',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: '    this.#emitProven(activation, probed, undefined);',
     replace: '    this.#emit(activation, probed);',
     tests: ['turns-proof'],
@@ -185,7 +185,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a commit under way counts as a proof of ownership',
     promise: 'P9',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: 'else if (flying !== undefined) flying.addUnproven({ envelope, request });',
     replace: 'else if (flying !== undefined) flying.addEnvelope(envelope);',
     tests: ['turns-proof'],
@@ -207,21 +207,21 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'an open stream leaves memory and is never closed',
     promise: 'P10',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: '        activity.outbound !== undefined ||\n        activation.ahead',
     replace: '        (activity.outbound?.unacked.length ?? 0) > 0 ||\n        activation.ahead',
   },
   {
     name: 'a quiet stream is closed only while somebody is there',
     promise: 'P10',
-    file: 'runtime/forgetting.ts',
+    file: 'runtime/entity/retention.ts',
     find: 'entity.forgetAt = sooner(next === Number.POSITIVE_INFINITY ? 0 : next, entity.isComplete ? 0 : entity.searchAt);',
     replace: 'entity.forgetAt = 0;',
   },
   {
     name: 'a timer that threw and was cancelled is tried for ever',
     promise: 'W3',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: '    this.#dropRetries(activation, now);\n',
     replace: '',
   },
@@ -235,7 +235,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'messages say that their owner was proven just now',
     promise: 'P3',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'sent: this.#parts.ownership.confirmedAt(activation.partition),',
     replace: 'sent: now,',
   },
@@ -263,14 +263,14 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'what a large state changed is not written',
     promise: 'P1',
-    file: 'runtime/persistence.ts',
+    file: 'runtime/entity/record-writer.ts',
     find: '    records.push([recordName.patch(layout.patchCount), patch]);\n',
     replace: '',
   },
   {
     name: 'what was read in two steps is sent without asking who the owner is',
     promise: 'P1',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '    ownership.check(activation.partition, whenStill(send), whenStill(again));',
     replace: '    if (again !== undefined) send();',
     tests: ['courier-late'],
@@ -278,7 +278,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a late answer to an earlier probe is believed',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '    if (envelope.number !== -message.seq) return;\n',
     replace: '',
     tests: ['courier-late'],
@@ -286,7 +286,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'an acknowledgement lets a session take off that is not durable',
     promise: 'P2',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'if (flight === undefined || flight.stream !== activity.outbound) return;',
     replace: 'if (flight === undefined) return;',
     tests: ['courier-late'],
@@ -302,7 +302,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a later session is sent beside the earlier ones',
     promise: 'P6',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: 'floorOf(outbound) + flight.window - 1, frontEndOf(outbound) - 1)',
     replace: 'floorOf(outbound) + flight.window - 1)',
     tests: ['courier-late'],
@@ -326,7 +326,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a copy is acknowledged from memory without proof',
     promise: 'P8',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: 'return this.#emitProven(activation, ackOf(activation, envelope), undefined);',
     replace: 'return this.#emit(activation, ackOf(activation, envelope));',
     tests: ['turns-proof'],

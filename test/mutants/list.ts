@@ -112,7 +112,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'what may have ended a process runs without a note',
     promise: 'P7',
-    file: 'runtime/caution.ts',
+    file: 'runtime/entity/crash-notes.ts',
     find: 'if (known === undefined && !isCautious) {',
     replace: 'if (known === undefined) {',
     tests: ['caution'],
@@ -120,7 +120,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'what ended a process runs beside others',
     promise: 'P7',
-    file: 'runtime/caution.ts',
+    file: 'runtime/entity/crash-notes.ts',
     find: 'if (ends > 0 && this.#isTaken(activation)) return this.#queue(activation);',
     replace: '',
     tests: ['caution'],
@@ -128,7 +128,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a note stays when nobody can ask for its turn any more',
     promise: 'P10',
-    file: 'runtime/caution.ts',
+    file: 'runtime/entity/crash-notes.ts',
     find: 'Math.min(environment.now() + noteMs, lastOf(item) + limits.skewMaxMs)',
     replace: 'environment.now() + noteMs',
     tests: ['caution'],
@@ -144,7 +144,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'where there are many notes the next message runs without one',
     promise: 'P7',
-    file: 'runtime/caution.ts',
+    file: 'runtime/entity/crash-notes.ts',
     find: '    if (known === undefined) this.#makeRoom(activation, epoch);\n',
     replace: "    if (known === undefined && entity.trials.size >= noteCountMax) return 'run';\n",
     tests: ['caution'],
@@ -152,7 +152,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a note of this claim counts as an end',
     promise: 'P7',
-    file: 'runtime/caution.ts',
+    file: 'runtime/entity/crash-notes.ts',
     find: 'if (known?.epoch === epoch) return this.#mayRun(activation, known);',
     replace: 'if (known?.epoch === epoch && known.ends > 9) return this.#mayRun(activation, known);',
     tests: ['caution'],
@@ -168,7 +168,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a key stands for any request',
     promise: 'P4',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: 'kept.request !== undefined && !isRequest(kept.request, envelope.content)',
     replace: 'false',
     tests: ['keys'],
@@ -257,7 +257,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'nothing is sent again',
     promise: 'P7',
-    file: 'runtime/courier.ts',
+    file: 'runtime/entity/delivery.ts',
     find: '    flight.transmitted = 0;\n',
     replace: '',
     tests: [],
@@ -265,7 +265,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a query does not wait for what it saw to be durable',
     promise: 'P2',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: 'if (gathering !== undefined) gathering.addEnvelope(envelope);',
     replace: 'if (gathering !== undefined) this.#parts.confirm(activation, { envelope, query });',
     tests: [],
@@ -273,7 +273,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a query asks nobody whether the entity is still here',
     promise: 'P9',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: "if (activation.behaviour.reads === 'local') this",
     replace: 'if (true) this',
     tests: ['worker'],
@@ -281,7 +281,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a duplicate is answered before what it repeats is durable',
     promise: 'P2',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: '    if (pending === undefined) this.#parts.post(envelope);\n    else pending.addEnvelope(envelope);',
     replace: '    if (pending !== null) this.#parts.post(envelope);',
     tests: [],
@@ -297,7 +297,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'what waits for the store does not count',
     promise: 'P12',
-    file: 'runtime/activation.ts',
+    file: 'runtime/entity/activation.ts',
     find: '      (gathering === undefined ? 0 : gathering.requests.length + gathering.copyCount) +\n',
     replace: '',
     tests: ['bounds'],
@@ -369,7 +369,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'an effect runs under another key each time',
     promise: 'P4',
-    file: 'runtime/effects.ts',
+    file: 'runtime/entity/effects.ts',
     find: 'idempotencyKey: pending.id,',
     replace: 'idempotencyKey: pending.id + attempt,',
     tests: [],

@@ -11,9 +11,17 @@ import { codeOf, makeCopy, simulation, sourceOf } from './tree.ts';
 /** Quick test files that touch a source file, the likeliest to notice first. */
 const touching: Readonly<Record<string, readonly string[]>> = {
   'core/activity.ts': ['activity', 'closing', 'forgetting', 'courier-late', 'courier', 'resting', 'loss'],
-  'runtime/forgetting.ts': ['forgetting', 'resting', 'closing', 'residents', 'courier'],
-  'runtime/closing.ts': ['closing', 'forgetting', 'courier', 'residents'],
-  'runtime/courier.ts': ['courier-edges', 'courier-told', 'courier-late', 'courier', 'closing', 'loss', 'clocks'],
+  'runtime/entity/retention.ts': ['forgetting', 'resting', 'closing', 'residents', 'courier'],
+  'runtime/entity/stream-closing.ts': ['closing', 'forgetting', 'courier', 'residents'],
+  'runtime/entity/delivery.ts': [
+    'courier-edges',
+    'courier-told',
+    'courier-late',
+    'courier',
+    'closing',
+    'loss',
+    'clocks',
+  ],
 };
 
 const parallelMax = 2;

@@ -108,7 +108,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'calls of a client are run as they come (simulator)',
     promise: 'P6',
-    file: 'runtime/turns.ts',
+    file: 'runtime/entity/turns.ts',
     find: "      case 'ahead':\n        return this.#hold(activation, envelope);",
     replace:
       "      case 'ahead':\n        return isEntityPartner(from) ? this.#hold(activation, envelope) : this.#next(activation, envelope);",

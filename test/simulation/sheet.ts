@@ -5,7 +5,7 @@
  * The model is kept as text, which no draft touches: what is stored must be what plain objects would have become (P1, P11).
  */
 import { type Behaviour, behaviour, command, entity, query, type Turn, unchecked } from '../../core/index.ts';
-import { decodeHistory } from '../../runtime/restoring.ts';
+import { decodeHistory } from '../../runtime/entity/record-reader.ts';
 import type { Chance, Invariant, SimulatedClient, Stage, StoredEntity } from '../../runtime/testing.ts';
 import { encode } from '../../runtime/wire/codec.ts';
 import type { Calls } from './calls.ts';

@@ -7,8 +7,8 @@ import { addressOf, type PartnerId } from '../../core/message.ts';
 import type { EntityRecord } from '../../core/record.ts';
 import type { Request, TurnEnvironment } from '../../core/request.ts';
 import { bury, perform, type TurnResult } from '../../core/turn.ts';
-import { fingerprintOf } from '../../runtime/fingerprint.ts';
-import { freshRecord } from '../../runtime/restoring.ts';
+import { fingerprintOf } from '../../runtime/entity/fingerprint.ts';
+import { freshRecord } from '../../runtime/entity/record-reader.ts';
 import { decode, encode } from '../../runtime/wire/codec.ts';
 import { assert } from './suite.ts';
 

@@ -2,11 +2,11 @@
 import { type Content, lineageOf, newActivity, newOutbound, type Outbound } from '../../core/activity.ts';
 import type { BehaviourOptions } from '../../core/behaviour.ts';
 import { behaviour, command, defaultLimits, entity, type Limits } from '../../core/index.ts';
-import { Activation, type Flight } from '../../runtime/activation.ts';
-import { Courier, type Sign } from '../../runtime/courier.ts';
+import { Activation, type Flight } from '../../runtime/entity/activation.ts';
+import { Courier, type Sign } from '../../runtime/entity/delivery.ts';
+import { Ownership } from '../../runtime/entity/ownership.ts';
+import { freshRecord } from '../../runtime/entity/record-reader.ts';
 import { momentOf } from '../../runtime/environment.ts';
-import { Ownership } from '../../runtime/ownership.ts';
-import { freshRecord } from '../../runtime/restoring.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import type { Envelope, StreamEnvelope } from '../../runtime/wire/envelope.ts';
 import { HandEnvironment } from './hand.ts';

@@ -8,9 +8,9 @@
  * - O2 A query is answered only after a check that began after it ran, of the epoch by which it ran, or with a commit that
  *   carries it.
  */
-import { type Lineage, lineageOf } from '../core/activity.ts';
-import { dateOf, type Environment, type Moment, momentOf } from './environment.ts';
-import type { Epoch, Partition, Store } from './store.ts';
+import { type Lineage, lineageOf } from '../../core/activity.ts';
+import { dateOf, type Environment, type Moment, momentOf } from '../environment.ts';
+import type { Epoch, Partition, Store } from '../store.ts';
 
 interface Owned {
   readonly epoch: Epoch;
@@ -43,7 +43,7 @@ export class Ownership {
     this.#onLost = onLost;
   }
 
-  /** `at`: when the claim began. `cautiousUntil`: where the owner before did not end in order (`caution.ts`), ms of steady time; 0: it did. */
+  /** `at`: when the claim began. `cautiousUntil`: where the owner before did not end in order (`crash-notes.ts`), ms of steady time; 0: it did. */
   take(partition: Partition, epoch: Epoch, at: Moment, cautiousUntil = 0): void {
     const lineage = lineageOf(this.#store.id, epoch);
     this.#owned.set(partition, { epoch, lineage, confirmed: at, cautiousUntil });

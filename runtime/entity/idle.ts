@@ -4,19 +4,19 @@
  *     ready ──nobody calls──▶ at rest: state, and its partners as one text ──an item──▶ ready, as it was
  *
  * Owns how little an idle entity costs (a worker has a million) without a read of the store for the next call. One that has
- * too many partners for that leaves them to the store, and notes who they are (`partner-set.ts`).
+ * too many partners for that leaves them to the store, and notes who they are (`partner-filter.ts`).
  *
  * Invariants:
  * - RS1 What rests is what the store has; what comes back is the same, and as complete.
  */
-import { forgetDate } from '../core/activity.ts';
-import type { Limits } from '../core/limits.ts';
-import { type EntityRecord, planSearch } from '../core/record.ts';
+import { forgetDate } from '../../core/activity.ts';
+import type { Limits } from '../../core/limits.ts';
+import { type EntityRecord, planSearch } from '../../core/record.ts';
+import type { Environment } from '../environment.ts';
 import type { Activation } from './activation.ts';
-import type { Environment } from './environment.ts';
-import { noteStored, PartnerSet } from './partner-set.ts';
-import { packActivities } from './persistence.ts';
-import { restoreActivities } from './restoring.ts';
+import { noteStored, PartnerSet } from './partner-filter.ts';
+import { restoreActivities } from './record-reader.ts';
+import { packActivities } from './record-writer.ts';
 
 /** Partners of an entity at rest that stay in memory with it, and the bytes that they may take together. */
 const keptCountMax = 16;

@@ -16,11 +16,11 @@
  * - CN3 A note goes when nobody can ask for its turn again, though nobody calls. However many there are, none runs for want of room
  *   without one.
  */
-import type { Limits } from '../core/limits.ts';
-import { isKeyPartner } from '../core/message.ts';
-import { addPart, recordName, type Trial } from '../core/record.ts';
+import type { Limits } from '../../core/limits.ts';
+import { isKeyPartner } from '../../core/message.ts';
+import { addPart, recordName, type Trial } from '../../core/record.ts';
+import type { Environment } from '../environment.ts';
 import type { Activation, Batch } from './activation.ts';
-import type { Environment } from './environment.ts';
 import type { Item } from './mailbox.ts';
 import type { Ownership } from './ownership.ts';
 

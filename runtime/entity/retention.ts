@@ -2,18 +2,18 @@
  * Forgetting: what of an entity leaves memory, or the store, because nobody can need it any more (P10).
  *
  * Owns when activities beyond the bound leave memory, and when records of streams and history leave the store. What an
- * activation at rest gives back is `resting.ts`. That a record may go is `core/activity.ts` (A3); when a stream is closed,
- * `closing.ts`.
+ * activation at rest gives back is `idle.ts`. That a record may go is `core/activity.ts` (A3); when a stream is closed,
+ * `stream-closing.ts`.
  */
-import { type Activity, forgetDate, isOver, mayForget } from '../core/activity.ts';
-import type { Limits } from '../core/limits.ts';
-import { planSearch, recordName, sooner } from '../core/record.ts';
+import { type Activity, forgetDate, isOver, mayForget } from '../../core/activity.ts';
+import type { Limits } from '../../core/limits.ts';
+import { planSearch, recordName, sooner } from '../../core/record.ts';
+import type { Environment } from '../environment.ts';
+import type { Store } from '../store.ts';
 import type { Activation } from './activation.ts';
-import type { Environment } from './environment.ts';
-import { noteStored, PartnerSet, partnerCountMax } from './partner-set.ts';
-import { mayForgetRested, recall } from './resting.ts';
-import { decodeActivity, decodeHistory } from './restoring.ts';
-import type { Store } from './store.ts';
+import { mayForgetRested, recall } from './idle.ts';
+import { noteStored, PartnerSet, partnerCountMax } from './partner-filter.ts';
+import { decodeActivity, decodeHistory } from './record-reader.ts';
 
 export interface ForgettingParts {
   readonly store: Store;

@@ -7,9 +7,9 @@
  * Invariants:
  * - HD1 What is held is counted in messages and in bytes, wherever it is held.
  */
-import type { PartnerId } from '../core/message.ts';
+import type { PartnerId } from '../../core/message.ts';
+import type { Envelope, MessageEnvelope } from '../wire/envelope.ts';
 import { envelopeBytes, type Item, sizeOf } from './mailbox.ts';
-import type { Envelope, MessageEnvelope } from './wire/envelope.ts';
 
 /** What an answer takes in memory until it leaves, about. */
 export function sizeOfOutput(envelope: Envelope): number {

@@ -1,6 +1,6 @@
 /**
  * How an entity is read: from what a store loaded, or another worker passed on, back to a record. The format and what
- * promises that the two fit together are `persistence.ts`'s, which writes it.
+ * promises that the two fit together are `record-writer.ts`'s, which writes it.
  */
 import type {
   Activity,
@@ -10,13 +10,13 @@ import type {
   Outbound,
   OutboxMessage,
   SealedSession,
-} from '../core/activity.ts';
-import { newActivity, newOutbound } from '../core/activity.ts';
-import type { Behaviour } from '../core/behaviour.ts';
-import { SkerryError } from '../core/errors.ts';
-import { defaultLimits, durationMsMax, type Limits } from '../core/limits.ts';
-import { type Address, keyOf, type PartnerId } from '../core/message.ts';
-import { applyPatch, editsIn } from '../core/patch.ts';
+} from '../../core/activity.ts';
+import { newActivity, newOutbound } from '../../core/activity.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import { SkerryError } from '../../core/errors.ts';
+import { defaultLimits, durationMsMax, type Limits } from '../../core/limits.ts';
+import { type Address, keyOf, type PartnerId } from '../../core/message.ts';
+import { applyPatch, editsIn } from '../../core/patch.ts';
 import type {
   DeadLetter,
   EntityRecord,
@@ -25,12 +25,12 @@ import type {
   PendingEffect,
   Timer,
   Trial,
-} from '../core/record.ts';
-import { activityWith, addPart, joinOutbox, newRecord, recordName } from '../core/record.ts';
-import { retained, storable } from '../core/storable.ts';
-import { type EntityLayout, formatVersion, newLayout } from './persistence.ts';
-import type { Loaded } from './store.ts';
-import { decode, encode, Row, rowOf } from './wire/codec.ts';
+} from '../../core/record.ts';
+import { activityWith, addPart, joinOutbox, newRecord, recordName } from '../../core/record.ts';
+import { retained, storable } from '../../core/storable.ts';
+import type { Loaded } from '../store.ts';
+import { decode, encode, Row, rowOf } from '../wire/codec.ts';
+import { type EntityLayout, formatVersion, newLayout } from './record-writer.ts';
 
 /** The record of an entity that was never committed. Throws what the contract's `initial` throws. */
 export function freshRecord(

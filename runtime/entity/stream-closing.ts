@@ -7,20 +7,20 @@
  * Nobody waits for any of it. So what is noted goes with the next commit that the entity has anyway, or after `trimIdleMs`
  * with one of its own: the streams of one conversation end in two or three commits of each side, not in some for each of them.
  *
- * Owns both ends of that; sending it is `courier.ts`, when records go `forgetting.ts`, why they may `core/activity.ts`.
+ * Owns both ends of that; sending it is `delivery.ts`, when records go `retention.ts`, why they may `core/activity.ts`.
  *
  * Invariants:
  * - CL1 A sender says 'close' only when the store has both the close and every acknowledgement of the session (A5).
  * - CL2 A receiver whose turns are durable says 'closed' only when the store knows it: else one that comes after it would
  *   remember the session for a horizon.
  */
-import { isEmpty, mayClose } from '../core/activity.ts';
-import type { Limits } from '../core/limits.ts';
-import { recordName } from '../core/record.ts';
+import { isEmpty, mayClose } from '../../core/activity.ts';
+import type { Limits } from '../../core/limits.ts';
+import { recordName } from '../../core/record.ts';
+import type { Environment } from '../environment.ts';
+import type { Envelope, StreamEnvelope } from '../wire/envelope.ts';
 import { type Activation, sentOf } from './activation.ts';
-import type { Courier } from './courier.ts';
-import type { Environment } from './environment.ts';
-import type { Envelope, StreamEnvelope } from './wire/envelope.ts';
+import type { Courier } from './delivery.ts';
 
 export interface ClosingParts {
   readonly environment: Environment;

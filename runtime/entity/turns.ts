@@ -14,23 +14,23 @@
  * - N4 A call under an idempotency key is answered with the answer to its own request only; another one, and one that
  *   cannot be run, are turned away with nothing done and nothing remembered.
  */
-import { excess, judge, keepsTooMuch, keptAnswer, known } from '../core/activity.ts';
-import { isEntityPartner, type PartnerId } from '../core/message.ts';
-import { isUnread } from '../core/record.ts';
-import type { Request } from '../core/request.ts';
-import { failedRow, type TurnResult } from '../core/turn.ts';
+import { excess, judge, keepsTooMuch, keptAnswer, known } from '../../core/activity.ts';
+import { isEntityPartner, type PartnerId } from '../../core/message.ts';
+import { isUnread } from '../../core/record.ts';
+import type { Request } from '../../core/request.ts';
+import { failedRow, type TurnResult } from '../../core/turn.ts';
+import { Clocks } from '../clocks.ts';
+import { encode } from '../wire/codec.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from '../wire/envelope.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import { type AttemptParts, Attempts } from './attempts.ts';
-import { Caution, type CautionParts, trialKey } from './caution.ts';
-import { Clocks } from './clocks.ts';
-import type { Closing } from './closing.ts';
-import type { Courier } from './courier.ts';
+import { Caution, type CautionParts, trialKey } from './crash-notes.ts';
+import type { Courier } from './delivery.ts';
 import { isRequest, otherRequest } from './fingerprint.ts';
 import { Ahead } from './held.ts';
+import { recall } from './idle.ts';
 import { type Item, sizeOf } from './mailbox.ts';
-import { recall } from './resting.ts';
-import { encode } from './wire/codec.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './wire/envelope.ts';
+import type { Closing } from './stream-closing.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
 

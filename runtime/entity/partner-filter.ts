@@ -5,10 +5,10 @@
  * who surely writes for the first time costs no read. Eight to sixteen bytes a partner: a table of hashes, open addressing, at
  * most half full.
  */
-import { type Activity, isEmpty } from '../core/activity.ts';
-import type { PartnerId } from '../core/message.ts';
-import type { EntityRecord } from '../core/record.ts';
-import { hash } from '../placement/hash.ts';
+import { type Activity, isEmpty } from '../../core/activity.ts';
+import type { PartnerId } from '../../core/message.ts';
+import type { EntityRecord } from '../../core/record.ts';
+import { hash } from '../../placement/hash.ts';
 
 const slotCountMin = 64;
 /** Above so many nobody is noted, and each first contact is a read: that is less than the memory. */

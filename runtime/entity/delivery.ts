@@ -2,7 +2,7 @@
  * The courier: sends what is in the outboxes, again and again until it is acknowledged.
  *
  * Owns transmission: windows, back-off, probes of doubt. What is in an outbox and what an acknowledgement takes out of
- * it is `core/activity.ts`; when a stream that has gone quiet ends, `closing.ts`.
+ * it is `core/activity.ts`; when a stream that has gone quiet ends, `stream-closing.ts`.
  *
  * Longer than 400 lines because a flight's window, its pauses and its doubts are one state.
  *
@@ -12,16 +12,16 @@
  * - Q3 The floor passes an expired message only once its receiver has said that it did not process it, or can no longer
  *   say, or an operator has dropped it, and the dead letter is durable: else a new owner would have neither (P7).
  */
-import type { Activity, Outbound, OutboxMessage } from '../core/activity.ts';
-import { acknowledge, floorOf, frontEndOf, frontOf, isBeyond, overtaken } from '../core/activity.ts';
-import type { Limits } from '../core/limits.ts';
-import type { Address, PartnerId } from '../core/message.ts';
-import { buryUnsent, leaveOutbox, recordName, type Withdrawal } from '../core/record.ts';
+import type { Activity, Outbound, OutboxMessage } from '../../core/activity.ts';
+import { acknowledge, floorOf, frontEndOf, frontOf, isBeyond, overtaken } from '../../core/activity.ts';
+import type { Limits } from '../../core/limits.ts';
+import type { Address, PartnerId } from '../../core/message.ts';
+import { buryUnsent, leaveOutbox, recordName, type Withdrawal } from '../../core/record.ts';
+import type { Environment } from '../environment.ts';
+import type { Partition } from '../store.ts';
+import type { Envelope, MessageEnvelope, StreamEnvelope } from '../wire/envelope.ts';
 import { type Activation, type Buried, type Flight, type Sent, sentOf } from './activation.ts';
-import type { Environment } from './environment.ts';
 import type { Ownership } from './ownership.ts';
-import type { Partition } from './store.ts';
-import type { Envelope, MessageEnvelope, StreamEnvelope } from './wire/envelope.ts';
 
 const inDoubt = 'it expired, in doubt: its receiver cannot say whether it processed it';
 

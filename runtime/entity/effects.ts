@@ -10,15 +10,15 @@
  * - L3 A try that is given up is told so by its signal: at its time limit, at the end of the worker, and when its entity is another
  *   worker's, where nothing of it is tried again here.
  */
-import type { Behaviour, EffectHandler } from '../core/behaviour.ts';
-import { type EffectOutcome, effect, isPermanent } from '../core/effect.ts';
-import { errorText, isSkerryError } from '../core/errors.ts';
-import type { Limits } from '../core/limits.ts';
-import type { Address } from '../core/message.ts';
-import type { PendingEffect } from '../core/record.ts';
-import { storable } from '../core/storable.ts';
-import type { Environment } from './environment.ts';
-import { decode, encode } from './wire/codec.ts';
+import type { Behaviour, EffectHandler } from '../../core/behaviour.ts';
+import { type EffectOutcome, effect, isPermanent } from '../../core/effect.ts';
+import { errorText, isSkerryError } from '../../core/errors.ts';
+import type { Limits } from '../../core/limits.ts';
+import type { Address } from '../../core/message.ts';
+import type { PendingEffect } from '../../core/record.ts';
+import { storable } from '../../core/storable.ts';
+import type { Environment } from '../environment.ts';
+import { decode, encode } from '../wire/codec.ts';
 
 export interface EffectParts {
   readonly environment: Environment;

@@ -20,11 +20,11 @@
  * - F5 What this version would lose when it writes an entity anew, since a later one wrote it (a format, a column, a kind of record), makes
  *   the entity unreadable here: it is refused with `store-format`, and the store keeps it as it is.
  */
-import type { Activity, Inbound, Outbound } from '../core/activity.ts';
-import { isEmpty } from '../core/activity.ts';
-import type { Behaviour } from '../core/behaviour.ts';
-import { wholeBytesMax } from '../core/drafts.ts';
-import type { PartnerId } from '../core/message.ts';
+import type { Activity, Inbound, Outbound } from '../../core/activity.ts';
+import { isEmpty } from '../../core/activity.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import { wholeBytesMax } from '../../core/drafts.ts';
+import type { PartnerId } from '../../core/message.ts';
 import type {
   DeadLetter,
   EntityRecord,
@@ -35,10 +35,10 @@ import type {
   RecordName,
   Timer,
   Trial,
-} from '../core/record.ts';
-import { forgetChanges, recordName } from '../core/record.ts';
-import { contentColumns, encode, packContent } from './wire/codec.ts';
-import { Packer } from './wire/msgpack-writer.ts';
+} from '../../core/record.ts';
+import { forgetChanges, recordName } from '../../core/record.ts';
+import { contentColumns, encode, packContent } from '../wire/codec.ts';
+import { Packer } from '../wire/msgpack-writer.ts';
 
 /** 2: a head may have activities. 3: a stream may have sealed sessions. What 1 and 2 wrote is read. */
 export const formatVersion = 3;

@@ -13,16 +13,16 @@
  * - V3 A delayed message of a type of durability interval leaves only once the store no longer has its timer: after a crash it
  *   would be sent again, in a session in which its receiver cannot know it (P4).
  */
-import type { Activity, Outbound } from '../core/activity.ts';
-import type { Behaviour } from '../core/behaviour.ts';
-import type { Address } from '../core/message.ts';
-import type { EntityRecord, PendingEffect } from '../core/record.ts';
+import type { Activity, Outbound } from '../../core/activity.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import type { Address } from '../../core/message.ts';
+import type { EntityRecord, PendingEffect } from '../../core/record.ts';
+import type { Partition } from '../store.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope } from '../wire/envelope.ts';
 import { type Ahead, type Held, type Retries, sizeOfOutput } from './held.ts';
 import { Mailbox, sizeOf } from './mailbox.ts';
-import type { EntityLayout } from './persistence.ts';
-import { newLayout } from './persistence.ts';
-import type { Partition } from './store.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope } from './wire/envelope.ts';
+import type { EntityLayout } from './record-writer.ts';
+import { newLayout } from './record-writer.ts';
 
 const nothing: readonly never[] = [];
 
@@ -176,11 +176,11 @@ export class Activation {
   /** When to look for history that may go, ms. */
   historyDueAt = 0;
   usedAt = 0;
-  /** At rest: all that it remembers about its partners, as `resting.ts` keeps it. */
+  /** At rest: all that it remembers about its partners, as `idle.ts` keeps it. */
   rested: string | undefined;
   /** At rest: in which minute since 1970 the first of them may be forgotten. */
   restedMinutes = 0;
-  /** Something of it may have ended a process: its turns are asked for (`caution.ts`). */
+  /** Something of it may have ended a process: its turns are asked for (`crash-notes.ts`). */
   isCautious = false;
   /** What makes notes durable that are waited for. */
   noting: Batch | undefined;

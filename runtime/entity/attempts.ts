@@ -13,20 +13,20 @@
  * - N2 A message whose turn throws blocks only its own stream; after `attemptsMax` tries it is buried and the stream goes on.
  * - N5 What a turn threw is in the log once for each message, with its stack, and in the dead letter; never with the sender.
  */
-import { isSkerryError, SkerryError, stackText } from '../core/errors.ts';
-import type { Limits } from '../core/limits.ts';
-import { isKeyPartner, type PartnerId } from '../core/message.ts';
-import type { Request, TurnEnvironment } from '../core/request.ts';
-import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../core/turn.ts';
+import { isSkerryError, SkerryError, stackText } from '../../core/errors.ts';
+import type { Limits } from '../../core/limits.ts';
+import { isKeyPartner, type PartnerId } from '../../core/message.ts';
+import type { Request, TurnEnvironment } from '../../core/request.ts';
+import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../../core/turn.ts';
+import type { Environment } from '../environment.ts';
+import { decode, encode } from '../wire/codec.ts';
+import type { QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
 import type { Activation } from './activation.ts';
-import type { Caution } from './caution.ts';
-import type { Environment } from './environment.ts';
+import type { Caution } from './crash-notes.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { Retries } from './held.ts';
+import { recall } from './idle.ts';
 import type { Item } from './mailbox.ts';
-import { recall } from './resting.ts';
-import { decode, encode } from './wire/codec.ts';
-import type { QueryEnvelope, ReplyEnvelope } from './wire/envelope.ts';
 
 export interface AttemptParts {
   readonly environment: Environment;

@@ -8,9 +8,9 @@
  * - MX1 Once it registers who waits, one of a message's copies waits: the first, with the dates of the last.
  */
 
-import type { EffectOutcome } from '../core/effect.ts';
-import type { PartnerId } from '../core/message.ts';
-import type { MessageEnvelope, QueryEnvelope, StreamEnvelope } from './wire/envelope.ts';
+import type { EffectOutcome } from '../../core/effect.ts';
+import type { PartnerId } from '../../core/message.ts';
+import type { MessageEnvelope, QueryEnvelope, StreamEnvelope } from '../wire/envelope.ts';
 
 export type Item =
   | MessageEnvelope

@@ -5,11 +5,11 @@
  * properties that are `undefined` do not count, since two versions of a caller's code may write them differently.
  */
 import { createHash } from 'node:crypto';
-import type { Content } from '../core/activity.ts';
-import { SkerryError } from '../core/errors.ts';
-import { type Address, clientOf, type PartnerId } from '../core/message.ts';
-import { isFarIndex, scatter } from '../core/storable.ts';
-import { decode, encode } from './wire/codec.ts';
+import type { Content } from '../../core/activity.ts';
+import { SkerryError } from '../../core/errors.ts';
+import { type Address, clientOf, type PartnerId } from '../../core/message.ts';
+import { isFarIndex, scatter } from '../../core/storable.ts';
+import { decode, encode } from '../wire/codec.ts';
 
 /** Bytes of a fingerprint: no two requests that anybody makes have the same. */
 const fingerprintBytes = 16;

@@ -6,8 +6,9 @@
  *
  * Owns when a key is due next; a key has one date, the last one set. What happens then is the caller's.
  */
+
+import type { Environment } from '../environment.ts';
 import { type Dated, DateHeap } from './date-heap.ts';
-import type { Environment } from './environment.ts';
 
 interface Entry extends Dated {
   readonly key: string;
