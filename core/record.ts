@@ -3,7 +3,7 @@
  * store does not know yet.
  *
  * Owns the names under which the parts are stored. Does not own how they are encoded (`runtime/entity/record-writer.ts`) nor
- * when they are committed (`runtime/commit.ts`).
+ * when they are committed (`runtime/worker/group-commit.ts`).
  *
  * Invariants:
  * - R1 Every change of a part since the last drain is in `changes`, so that one commit can carry it.

@@ -9,7 +9,6 @@ import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { anything, callable, checkOptions, count, type OptionTable, record } from '../core/options.ts';
 import { Placement } from '../placement/placement.ts';
 import { viewOf } from '../placement/view.ts';
-import type { Authorise } from './authorise.ts';
 import type { Client } from './client.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
@@ -24,7 +23,8 @@ import type { Transport } from './transport.ts';
 import { MemoryTransport } from './transports/memory.ts';
 import { checkFrames } from './wire/frame-limits.ts';
 import { Subjects } from './wire/subjects.ts';
-import { Worker } from './worker.ts';
+import type { Authorise } from './worker/authorise.ts';
+import { Worker } from './worker/worker.ts';
 
 export interface EmbedOptions {
   readonly behaviours: readonly Behaviour[];

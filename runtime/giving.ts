@@ -2,18 +2,18 @@
  * Giving: what a worker answers to those who seek or want partitions, or have claimed them.
  *
  * Owns in which signals a partition goes, and what goes with it. Who gets what, and asks again, is `tenancy.ts` and
- * `fetching.ts`; what becomes of activations `handover.ts`.
+ * `fetching.ts`; what becomes of activations `worker/handoff.ts`.
  */
 
-import type { Offer } from './carriage.ts';
 import type { Asked } from './coming.ts';
 import type { Environment } from './environment.ts';
-import type { Given } from './handover.ts';
 import { type Place, type Sending, type SendingLimits, Sendings } from './sendings.ts';
 import type { Epoch, Partition } from './store.ts';
 import type { Signal } from './wire/control-messages.ts';
 import { bundlesOf, overheadBytes } from './wire/handoff-chunks.ts';
-import type { Worker } from './worker.ts';
+import type { Given } from './worker/handoff.ts';
+import type { Offer } from './worker/volatile-images.ts';
+import type { Worker } from './worker/worker.ts';
 
 type Fetch = Extract<Signal, { kind: 'fetch' }>;
 type Carried = Extract<Signal, { kind: 'carried' }>;

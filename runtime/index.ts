@@ -4,7 +4,6 @@
 export type { Activity } from '../core/activity.ts';
 export type { DeadLetter, HeldOperation, HistoryItem, OutboxRow, PendingEffect, Timer } from '../core/record.ts';
 export type { View as PlacementView, WorkerEntry } from '../placement/view.ts';
-export type { Authorise } from './authorise.ts';
 export type { Client, NamedCallOptions } from './client.ts';
 export type { Cluster } from './cluster-handle.ts';
 export { type ConnectOptions, connect, type RemoteCluster } from './connect.ts';
@@ -20,4 +19,5 @@ export { openRedis, type RedisOptions } from './stores/redis.ts';
 export type { Transport } from './transport.ts';
 export { MemoryTransport } from './transports/memory.ts';
 export { type NatsOptions, type NatsTransport, openNats } from './transports/nats.ts';
-export type { Worker } from './worker.ts';
+export type { Authorise } from './worker/authorise.ts';
+export type { Worker } from './worker/worker.ts';

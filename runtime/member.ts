@@ -19,7 +19,6 @@ import type { Placement } from '../placement/placement.ts';
 import type { PingMark } from '../placement/service.ts';
 import { areCompatible, protocolOf, type WorkerEntry } from '../placement/view.ts';
 import { Absences } from './absences.ts';
-import type { Authorise } from './authorise.ts';
 import { Clocks } from './clocks.ts';
 import type { Environment } from './environment.ts';
 import { pinInStore } from './pinning.ts';
@@ -34,7 +33,8 @@ import { asWorker, noView, regrouped, relabelled, repinned, Views } from './view
 import type { Signal } from './wire/control-messages.ts';
 import type { Envelope } from './wire/envelope.ts';
 import type { Subjects } from './wire/subjects.ts';
-import { Worker } from './worker.ts';
+import type { Authorise } from './worker/authorise.ts';
+import { Worker } from './worker/worker.ts';
 
 export interface MemberParts {
   readonly environment: Environment;

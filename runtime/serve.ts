@@ -11,7 +11,6 @@ import { isSoundEntry } from '../placement/announcement.ts';
 import { checkPlacementLimits, type GivenPlacementLimits, placementLimitsOf } from '../placement/limits.ts';
 import { weightMax } from '../placement/rendezvous.ts';
 import type { View, WorkerEntry } from '../placement/view.ts';
-import type { Authorise } from './authorise.ts';
 import type { Client } from './client.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { Desk } from './desk.ts';
@@ -28,7 +27,8 @@ import type { Transport } from './transport.ts';
 import { protocol } from './wire/codec.ts';
 import { limitsOver } from './wire/frame-limits.ts';
 import { checkedCluster, insider, Subjects } from './wire/subjects.ts';
-import type { Worker } from './worker.ts';
+import type { Authorise } from './worker/authorise.ts';
+import type { Worker } from './worker/worker.ts';
 
 export interface ServeOptions extends Joining {
   readonly behaviours: readonly Behaviour[];

@@ -11,10 +11,10 @@ import { Stamps } from '../placement/freshness.ts';
 import type { PlacementLimits } from '../placement/limits.ts';
 import { PlacementService, type ServiceAction } from '../placement/service.ts';
 import type { View } from '../placement/view.ts';
-import { briefly } from './ending.ts';
 import type { Environment } from './environment.ts';
 import type { Lease, Store } from './store.ts';
 import type { Signal } from './wire/control-messages.ts';
+import { briefly } from './worker/shutdown.ts';
 
 export interface ServiceHostParts {
   readonly environment: Environment;

@@ -31,11 +31,11 @@ import { isYoung, sizeOf } from './entity/mailbox.ts';
 import { type Environment, momentOf } from './environment.ts';
 import { type Fetched, Fetching, type Want } from './fetching.ts';
 import { Giving } from './giving.ts';
-import type { Forwarded } from './handover.ts';
 import { Pace } from './pace.ts';
 import type { Claim, Epoch, Partition, Store } from './store.ts';
 import type { Signal } from './wire/control-messages.ts';
-import type { Worker } from './worker.ts';
+import type { Forwarded } from './worker/handoff.ts';
+import type { Worker } from './worker/worker.ts';
 
 export interface TenancyParts {
   readonly id: string;

@@ -8,7 +8,7 @@ import { encode } from '../runtime/wire/codec.ts';
 import { decodeSignal, encodeSignal, signalVersion } from '../runtime/wire/control-messages.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/wire/envelope.ts';
 import { Subjects } from '../runtime/wire/subjects.ts';
-import { Worker } from '../runtime/worker.ts';
+import { Worker } from '../runtime/worker/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { withWorkers } from './support/served.ts';
 import { assert, rejects, suite } from './support/suite.ts';

@@ -3,6 +3,13 @@
  *
  * Longer than 400 lines because a model of a whole cluster stands beside what it shows.
  */
+
+import { type Fetched, Fetching, type Want } from '../runtime/fetching.ts';
+import { Giving } from '../runtime/giving.ts';
+import type { Claim, Partition } from '../runtime/store.ts';
+import { Chance } from '../runtime/testing.ts';
+import { decode, encode } from '../runtime/wire/codec.ts';
+import type { Signal } from '../runtime/wire/control-messages.ts';
 import {
   Carriage,
   type Carried,
@@ -12,14 +19,8 @@ import {
   offersIn,
   type Receiver,
   slicesOf,
-} from '../runtime/carriage.ts';
-import { type Fetched, Fetching, type Want } from '../runtime/fetching.ts';
-import { Giving } from '../runtime/giving.ts';
-import type { Claim, Partition } from '../runtime/store.ts';
-import { Chance } from '../runtime/testing.ts';
-import { decode, encode } from '../runtime/wire/codec.ts';
-import type { Signal } from '../runtime/wire/control-messages.ts';
-import type { Worker } from '../runtime/worker.ts';
+} from '../runtime/worker/volatile-images.ts';
+import type { Worker } from '../runtime/worker/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
 

@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import type { Content } from '../core/activity.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { clientOf, identityOfWord, identityWord, isIdentity, isPartner, keyPartner } from '../core/message.ts';
-import { reasonToDeny } from '../runtime/authorise.ts';
 import { Post } from '../runtime/post.ts';
 import { Reception } from '../runtime/reception.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
@@ -13,6 +12,7 @@ import { decodeSignal, encodeSignal } from '../runtime/wire/control-messages.ts'
 import type { Envelope, MessageEnvelope, QueryEnvelope } from '../runtime/wire/envelope.ts';
 import { extensionOf } from '../runtime/wire/extension.ts';
 import { insider, type Party, Subjects, wordOf } from '../runtime/wire/subjects.ts';
+import { reasonToDeny } from '../runtime/worker/authorise.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { placed } from './support/placed.ts';
 import { assert, suite } from './support/suite.ts';

@@ -20,7 +20,7 @@ import { openRedis } from '../runtime/stores/redis.ts';
 import { planOf } from '../runtime/transports/nats-options.ts';
 import { decode, encode } from '../runtime/wire/codec.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/wire/envelope.ts';
-import { Worker } from '../runtime/worker.ts';
+import { Worker } from '../runtime/worker/worker.ts';
 import { Bench, contentOf } from './support/bench.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';

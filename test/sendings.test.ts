@@ -1,10 +1,11 @@
 /** One worker that gives images of volatile entities, one that fetches them, and what gets through between them. */
-import { Carriage, type Offer } from '../runtime/carriage.ts';
+
 import { type Fetched, Fetching, type Want } from '../runtime/fetching.ts';
 import { Giving } from '../runtime/giving.ts';
 import type { SendingLimits } from '../runtime/sendings.ts';
 import type { Signal } from '../runtime/wire/control-messages.ts';
-import type { Worker } from '../runtime/worker.ts';
+import { Carriage, type Offer } from '../runtime/worker/volatile-images.ts';
+import type { Worker } from '../runtime/worker/worker.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
 

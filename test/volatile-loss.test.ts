@@ -1,6 +1,6 @@
 /** What is only in memory, where the store has forgotten who had a partition, and where an owner before does not answer. */
 import { decodeSignal } from '../runtime/wire/control-messages.ts';
-import type { Worker } from '../runtime/worker.ts';
+import type { Worker } from '../runtime/worker/worker.ts';
 import { type ServedGiven, withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';
 import { type TallyTurn, tallyWith } from './support/tally.ts';

@@ -14,7 +14,7 @@ import { serve } from '../runtime/serve.ts';
 import { StoreAway } from '../runtime/store.ts';
 import { decodeSignal, encodeSignal, type Signal } from '../runtime/wire/control-messages.ts';
 import { Subjects } from '../runtime/wire/subjects.ts';
-import type { Worker } from '../runtime/worker.ts';
+import type { Worker } from '../runtime/worker/worker.ts';
 import type { HandEnvironment } from './support/hand.ts';
 import { type ServedGiven, withWorkers } from './support/served.ts';
 import { assert, suite } from './support/suite.ts';

@@ -10,7 +10,7 @@ import { dirname, extname, join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { type Behaviour, isBehaviour } from '../../core/behaviour.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
-import type { Authorise } from '../authorise.ts';
+import type { Authorise } from '../worker/authorise.ts';
 import { CliError } from './failure.ts';
 import { suggestion } from './suggest.ts';
 

@@ -10,7 +10,7 @@ import { validateInput } from '../../core/operation.ts';
 import type { Client } from '../client.ts';
 import type { Inspector } from '../inspect.ts';
 import { type KnownOperation, type KnownType, knownTypes } from '../report.ts';
-import type { Worker } from '../worker.ts';
+import type { Worker } from '../worker/worker.ts';
 import { addressText } from './escape.ts';
 import { CliError } from './failure.ts';
 import { jsonText } from './json.ts';

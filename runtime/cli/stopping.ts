@@ -1,6 +1,6 @@
 /** How a command that hosts an app waits: a live line while it runs, and the signals that end it. */
 import type { Environment } from '../environment.ts';
-import type { Worker } from '../worker.ts';
+import type { Worker } from '../worker/worker.ts';
 import type { Given } from './command.ts';
 import { figuresOf } from './requests.ts';
 import { span } from './time.ts';

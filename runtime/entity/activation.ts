@@ -4,7 +4,7 @@
  *     loading ──▶ ready ◀──▶ reading (an activity that a turn needs)
  *        └───────────┴──────────┴──▶ dropped (passivated, failed, or no longer owned)
  *
- * Owns what belongs to one entity between its turns; what runs turns is `turns.ts`, what makes them durable `commit.ts`.
+ * Owns what belongs to one entity between its turns; what runs turns is `turns.ts`, what makes them durable `worker/group-commit.ts`.
  *
  * Invariants:
  * - V1 `gathering` holds the outputs of turns that no commit carries yet, `flying` those of the commit under way;

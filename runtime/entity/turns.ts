@@ -3,7 +3,7 @@
  *
  *     item ─▶ activity in memory? ─no─▶ read it, then again
  *                 │
- *               judge ─ next ──▶ perform ─▶ batch ─▶ commit queue      (release: worker.ts, after commit.ts)
+ *               judge ─ next ──▶ perform ─▶ batch ─▶ commit queue      (release: worker/worker.ts, after worker/group-commit.ts)
  *                     ├ duplicate ─▶ the same answer, waiting with whatever is not durable yet
  *                     ├ ahead ─────▶ held until what comes before it arrives
  *                     └ stale, expired ─▶ said so, or dropped: never processed

@@ -22,10 +22,10 @@ import {
 import { checkPlacementLimits, defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { Placement } from '../../placement/placement.ts';
 import { type ProtocolRange, viewOf } from '../../placement/view.ts';
-import type { Authorise } from '../authorise.ts';
 import { checkLimits, hostedTypes } from '../options.ts';
 import { protocol } from '../wire/codec.ts';
 import type { Party } from '../wire/subjects.ts';
+import type { Authorise } from '../worker/authorise.ts';
 import { Chance } from './chance.ts';
 import { Chaos } from './chaos.ts';
 import { type SimulatedClient, SimulatedCluster, type WorkerKind } from './cluster.ts';

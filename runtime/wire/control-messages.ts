@@ -96,7 +96,7 @@ export type Signal =
     }
   /** The answer: the sender has nothing of these. */
   | { readonly kind: 'bare'; readonly id: string; readonly partitions: readonly number[]; readonly ask: number }
-  /** Or all that it has of one, in slices of one value (`carriage.ts`). */
+  /** Or all that it has of one, in slices of one value (`worker/volatile-images.ts`). */
   | {
       readonly kind: 'carried';
       readonly id: string;

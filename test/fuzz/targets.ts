@@ -3,7 +3,6 @@ import { newActivity } from '../../core/activity.ts';
 import { isSkerryError } from '../../core/errors.ts';
 import { answers, behaviour, command, effect, entity, settled, tentative, unchecked } from '../../core/index.ts';
 import { addPart, recordName } from '../../core/record.ts';
-import { offersIn, slicesOf } from '../../runtime/carriage.ts';
 import { decodeActivity, decodeHistory, restoreActivities, restoreStored } from '../../runtime/entity/record-reader.ts';
 import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/entity/record-writer.ts';
 import {
@@ -18,6 +17,7 @@ import {
 import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts } from '../../runtime/wire/codec.ts';
 import { decodeSignal, encodeSignal, type Signal } from '../../runtime/wire/control-messages.ts';
 import type { Envelope } from '../../runtime/wire/envelope.ts';
+import { offersIn, slicesOf } from '../../runtime/worker/volatile-images.ts';
 import { Bench, contentOf } from '../support/bench.ts';
 import type { Forge, Where } from './forge.ts';
 

@@ -21,7 +21,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'an image is used that was given to who is gone',
     promise: 'CA2',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: '  if (!givenTo.every((id) => ids.has(id))) return false;\n',
     replace: '',
     tests: ['carriage', 'volatile'],
@@ -29,7 +29,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'the earlier of two images is the entity',
     promise: 'CA2',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: 'return a > b ? one : other;',
     replace: 'return a < b ? one : other;',
     tests: ['carriage', 'volatile'],
@@ -37,7 +37,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'a copy is used instead of what was made of it',
     promise: 'CA2',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: 'return one.carried.epoch >= other.carried.epoch ? one : other;',
     replace: 'return one;',
     tests: ['carriage'],
@@ -45,7 +45,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'an image is used that another owner came after',
     promise: 'CA2',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: 'return previous < carried.epoch || (before !== undefined && names.has(before));',
     replace: 'return true;',
     tests: ['carriage', 'volatile'],
@@ -53,7 +53,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'a store that has forgotten a claim says who came after it',
     promise: 'P8',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: 'previous < carried.epoch ||',
     replace: '',
     tests: ['carriage', 'volatile'],
@@ -61,7 +61,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'the epoch of an image is taken from its version',
     promise: 'CA2',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: 'previous < carried.epoch ||',
     replace: 'previous < Math.floor(carried.loaded.version / 1_000) ||',
     tests: ['carriage', 'volatile'],
@@ -69,7 +69,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'an image that is boarded keeps the epoch by which it ran',
     promise: 'CA2',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: ', epoch: claim.epoch });',
     replace: ' });',
     tests: ['carriage', 'volatile'],
@@ -93,7 +93,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'whoever has claimed a partition is yielded to',
     promise: 'CA3',
-    file: 'runtime/worker.ts',
+    file: 'runtime/worker/worker.ts',
     find: 'return !this.ownership.has(partition);',
     replace: 'return true;',
     tests: ['volatile-loss'],
@@ -101,7 +101,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'what a worker kept while it was taken for dead is as good as any other',
     promise: 'CA2',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: '  if (isForsaken) return false;\n',
     replace: '',
     tests: ['carriage'],
@@ -109,7 +109,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'what was not boarded is let go of',
     promise: 'CA3',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: 'mine.some(({ batch }) => batch === receiver.batch) && !left.has(address)',
     replace: 'mine.some(({ batch }) => batch === receiver.batch)',
     tests: ['carriage', 'volatile'],
@@ -117,7 +117,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'whatever was ever sent counts as boarded',
     promise: 'CA3',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: 'mine.some(({ batch }) => batch === receiver.batch) &&',
     replace: 'mine.length > 0 &&',
     tests: ['carriage'],
@@ -125,7 +125,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'who was given an image is forgotten',
     promise: 'CA3',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: 'if (kept !== undefined) kept.receivers = [...kept.receivers, receiver];',
     replace: 'void kept;',
     tests: ['carriage', 'volatile'],
@@ -133,7 +133,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'a claim that is over is given images',
     promise: 'CA3',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: '    if (this.#ended.has(keyOf(receiver))) return false;\n',
     replace: '',
     tests: ['carriage'],
@@ -141,7 +141,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'what is not taken is marked as given for good',
     promise: 'CA3',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: 'else if (mine.length > 0) kept.receivers = kept.receivers.filter((one) => keyOf(one) !== key);',
     replace: '',
     tests: ['carriage'],
@@ -149,7 +149,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'versions of volatile types follow the clocks of workers',
     promise: 'CA2',
-    file: 'runtime/residents.ts',
+    file: 'runtime/worker/activations.ts',
     find: 'Math.max(entity.version, entity.lineage.start)',
     replace: 'Math.max(entity.version, Math.floor(this.#parts.environment.now()) * 1_000)',
     tests: ['volatile'],
@@ -157,7 +157,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'a claim takes what belongs elsewhere by its pins',
     promise: 'CA3',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: 'partitionOf(address) === partition && !this.#isElsewhere(partition, address);',
     replace: 'partitionOf(address) === partition;',
     tests: ['volatile'],
@@ -165,7 +165,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'what a view brings to a partition that is here is asked of nobody',
     promise: 'CA1',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: 'if (residents.isVolatile(address) && ownership.has(partition)) ownership.lose(partition);',
     replace: 'void [residents, ownership, partition];',
     tests: ['volatile'],
@@ -229,7 +229,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'what other labels bring to a group that is here is asked of nobody',
     promise: 'CA1',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: 'if (groups.has(groupOf(partition))) ownership.lose(partition);',
     replace: 'void [groups, partition];',
     tests: ['volatile'],
@@ -293,7 +293,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'what is being fetched is let go of in the middle',
     promise: 'CA3',
-    file: 'runtime/carriage.ts',
+    file: 'runtime/worker/volatile-images.ts',
     find: '!isHere(partition) && !this.#askedAt.has(partition)',
     replace: '!isHere(partition)',
     tests: ['sendings'],

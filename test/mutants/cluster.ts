@@ -21,7 +21,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a partition is released while commits of it are under way',
     promise: 'HO1',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: '    while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();\n',
     replace: '',
     tests: ['member'],
@@ -29,7 +29,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'entities are handed over that are not as the store has them',
     promise: 'TY2',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: 'if (!isWhole(activation)) return;',
     replace: "if (activation.phase !== 'ready') return;",
     tests: [],
@@ -45,7 +45,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a partition that comes back while it leaves keeps what ran by its claim before',
     promise: 'HO3',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: '    if (this.#leaving.delete(partition)) this.#forget(partition);\n',
     replace: '    this.#leaving.delete(partition);\n',
     tests: ['handoff'],
@@ -150,7 +150,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what waits for its turn does not leave with its partition',
     promise: 'HO2',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: ' if (isForwarded(item)) astray(item, activation.partition);',
     replace: ' void item;',
     tests: ['handoff'],
@@ -190,7 +190,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a home is used for what was pinned when it was claimed',
     promise: 'HO3',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: 'return this.#isPinned(partition, address) !== isOfPin(partition, store.partitions);',
     replace: 'return this.#isPinned(partition, address) && isOfPin(partition, store.partitions);',
     tests: ['pins'],
@@ -198,7 +198,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a home is used for what requires labels',
     promise: 'HO3',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: '    if (partition < store.partitions && residents.requiresLabels(address)) return true;\n',
     replace: '',
     tests: ['pins'],
@@ -206,7 +206,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a claim with a pin that is over is kept for good',
     promise: 'HO4',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: 'if (isOld) ownership.lose(partition);',
     replace: '',
     tests: ['pins'],
@@ -214,7 +214,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what an earlier claim disputes keeps a later one from it',
     promise: 'HO4',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: 'if (known?.epoch === epoch) return',
     replace: 'if (known !== undefined) return',
     tests: ['pins'],
@@ -246,7 +246,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'who drains leaves no time to the store',
     promise: 'MB2',
-    file: 'runtime/ending.ts',
+    file: 'runtime/worker/shutdown.ts',
     find: 'environment.after(1, resolve));',
     replace: 'environment.soon(resolve));',
     tests: [],

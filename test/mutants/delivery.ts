@@ -21,7 +21,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'what was handed over is believed of an entity whose own commit is in doubt',
     promise: 'E3',
-    file: 'runtime/residents.ts',
+    file: 'runtime/worker/activations.ts',
     find: ' || this.#doubted.has(address)) return;\n    const activation',
     replace: ') return;\n    const activation',
     tests: ['handoff'],
@@ -301,7 +301,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'a commit that waited is sent though its partition was given away',
     promise: 'HO1',
-    file: 'runtime/residents.ts',
+    file: 'runtime/worker/activations.ts',
     find: 'isStillHere() ?',
     replace: 'doubted.length > 0 ?',
     tests: ['loss'],
@@ -317,7 +317,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'an interval entity of which a read fails goes with what it has not written',
     promise: 'CA1',
-    file: 'runtime/failures.ts',
+    file: 'runtime/worker/recovery.ts',
     find: '    const run = this.#interrupted(activation);\n    this.#parts.carriage.keep(activation);\n',
     replace: '    const run = this.#interrupted(activation);\n',
     tests: ['volatile'],
@@ -325,7 +325,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'turns that wait for the store are forgotten when a read between them fails',
     promise: 'P7',
-    file: 'runtime/failures.ts',
+    file: 'runtime/worker/recovery.ts',
     find: '    if (run.length > 0) this.#again(activation.address, run);\n',
     replace: '',
     tests: ['residents'],
@@ -333,7 +333,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'who ends waits for a store that does not answer',
     promise: 'EN1',
-    file: 'runtime/ending.ts',
+    file: 'runtime/worker/shutdown.ts',
     find: 'else if (now - since >= stillMs) return false;',
     replace: 'else if (now - since >= 10 * stillMs) return false;',
     tests: ['ending'],
@@ -341,7 +341,7 @@ export const deliveryMutants: readonly Mutant[] = [
   {
     name: 'who ends does not wait for a slow store',
     promise: 'EN1',
-    file: 'runtime/ending.ts',
+    file: 'runtime/worker/shutdown.ts',
     find: '    if (present !== last) since = now;\n    else if',
     replace: '    if',
     tests: ['ending'],

@@ -64,7 +64,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a head with partners and records of others is believed',
     promise: 'P4',
-    file: 'runtime/residents.ts',
+    file: 'runtime/worker/activations.ts',
     find: '    if (layout.hasActivities && rows.length > 0)\n',
     replace: '    if (rows.length > 1e9)\n',
     tests: ['residents'],
@@ -94,7 +94,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a read between turns makes what is not durable be sent',
     promise: 'P2',
-    file: 'runtime/worker.ts',
+    file: 'runtime/worker/worker.ts',
     find: 'if (activation.flights === undefined && activation.isDurable) this.#courier.resume(activation);',
     replace: 'if (activation.flights === undefined) this.#courier.resume(activation);',
   },
@@ -115,7 +115,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'an entity is read while a lost commit may still be written',
     promise: 'P4',
-    file: 'runtime/residents.ts',
+    file: 'runtime/worker/activations.ts',
     find: '      await this.#fence(activations);\n',
     replace: '',
     tests: ['residents'],
@@ -193,14 +193,14 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'an entity that was dropped while it was read comes back to life',
     promise: 'V2',
-    file: 'runtime/residents.ts',
+    file: 'runtime/worker/activations.ts',
     find: '    if (isDropped(activation)) return;\n',
     replace: '',
   },
   {
     name: 'what was forgotten meanwhile comes back by a read',
     promise: 'P4',
-    file: 'runtime/residents.ts',
+    file: 'runtime/worker/activations.ts',
     find: 'if (known === undefined || known.outbound?.session === 0) restoreActivity',
     replace: 'restoreActivity',
   },
@@ -228,7 +228,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: "a request that may have been committed is told 'nothing was done'",
     promise: 'P4',
-    file: 'runtime/failures.ts',
+    file: 'runtime/worker/recovery.ts',
     find: '      for (const request of requests) this.#doubtful.add(request);\n',
     replace: '',
   },
@@ -334,7 +334,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'what is in memory stays when the store is found to have gone back',
     promise: 'P8',
-    file: 'runtime/failures.ts',
+    file: 'runtime/worker/recovery.ts',
     find: '    this.losses.found(loss, entities);\n    ownership.lose(partition);',
     replace: '    this.losses.found(loss, entities);',
     tests: ['loss'],
@@ -342,7 +342,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a commit beside the groups is sent while one is under way',
     promise: 'P8',
-    file: 'runtime/commit.ts',
+    file: 'runtime/worker/group-commit.ts',
     find: 'this.#beside.push(',
     replace: 'this.#sendBeside(',
     tests: ['loss'],

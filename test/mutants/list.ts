@@ -104,7 +104,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a commit does not wait for the one of its entity that is under way',
     promise: 'P3',
-    file: 'runtime/commit.ts',
+    file: 'runtime/worker/group-commit.ts',
     find: 'if (activation.flying === undefined) this.#enqueue(activation);',
     replace: 'this.#enqueue(activation);',
     tests: ['worker'],
@@ -216,7 +216,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'outputs are released before the store has accepted the commit',
     promise: 'P2',
-    file: 'runtime/commit.ts',
+    file: 'runtime/worker/group-commit.ts',
     find: '    this.#underWayCount += 1;\n    this.groupCount',
     replace:
       '    this.#underWayCount += 1;\n    for (const { activation, batch } of flying) this.#sink.released(activation, batch);\n    this.groupCount',
@@ -225,7 +225,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'an activation goes on after its commit was refused',
     promise: 'P3',
-    file: 'runtime/commit.ts',
+    file: 'runtime/worker/group-commit.ts',
     find: "if (outcome !== 'committed') {",
     replace: "if (outcome === 'stale-version') {",
     tests: [],
@@ -289,7 +289,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a mailbox has no bound',
     promise: 'P12',
-    file: 'runtime/pump.ts',
+    file: 'runtime/worker/dispatcher.ts',
     find: '          held.messages < mailboxCountMax &&\n',
     replace: '',
     tests: ['worker'],
@@ -305,7 +305,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'turns go on while their answers wait for a store that hangs',
     promise: 'P12',
-    file: 'runtime/pump.ts',
+    file: 'runtime/worker/dispatcher.ts',
     find: "activation.phase === 'ready' && !this.#isHeldUp(activation)",
     replace: "activation.phase === 'ready'",
     tests: ['bounds'],
@@ -313,7 +313,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a copy of what waits is turned away where there is no room',
     promise: 'P12',
-    file: 'runtime/pump.ts',
+    file: 'runtime/worker/dispatcher.ts',
     find: "isCopy(activation, item) ? 'copy' : this.#turnAway(activation, item);",
     replace: 'this.#turnAway(activation, item);',
     tests: ['bounds'],
@@ -321,7 +321,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'turns go on while the store is behind',
     promise: 'P12',
-    file: 'runtime/pump.ts',
+    file: 'runtime/worker/dispatcher.ts',
     find: "activation.behaviour.durability === 'turn' && this.#isBehind()",
     replace: 'activation.isSearching && this.#isBehind()',
     tests: ['bounds'],
@@ -329,7 +329,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'nobody is told that there is room again',
     promise: 'P12',
-    file: 'runtime/crowds.ts',
+    file: 'runtime/worker/backpressure.ts',
     find: "      post({ kind: 'room', to: partner, from: activation.address, session: 0, number: 1 });\n",
     replace: '',
     tests: ['bounds'],
@@ -353,7 +353,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a worker answers inside of the call that asked',
     promise: 'P12',
-    file: 'runtime/refusals.ts',
+    file: 'runtime/worker/refusals.ts',
     find: '    if (this.#waiting.length > 1) return;\n    this.#parts.environment.soon(() => {\n      const replies = this.#waiting;\n      this.#waiting = [];\n      for (const one of replies) this.#parts.post(one);\n    });\n',
     replace: '    for (const one of this.#waiting.splice(0)) this.#parts.post(one);\n',
     tests: ['client'],

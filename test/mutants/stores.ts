@@ -76,7 +76,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'warm entities go along, however large they are',
     promise: 'P12',
-    file: 'runtime/handover.ts',
+    file: 'runtime/worker/handoff.ts',
     find: '  if (leaving.warmBytes <= warmBytesMax) leaving.warm.push(entity);',
     replace: '  leaving.warmBytes = 0;\n  leaving.warm.push(entity);',
     tests: ['handoff'],
@@ -125,7 +125,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'what waits for its turn is never counted out (simulator)',
     promise: 'HD1',
-    file: 'runtime/pump.ts',
+    file: 'runtime/worker/dispatcher.ts',
     find: '    all.aheadCount -= aheadCount;\n',
     replace: '    void aheadCount;\n',
     tests: [],

@@ -92,7 +92,7 @@ export const trustMutants: readonly Mutant[] = [
   {
     name: 'who wants no answer is not asked about',
     promise: 'AU1',
-    file: 'runtime/authorise.ts',
+    file: 'runtime/worker/authorise.ts',
     find: '  if (authorise === undefined) return undefined;\n',
     replace: "  if (authorise === undefined || envelope.replyTo === '') return undefined;\n",
     tests: ['doors'],

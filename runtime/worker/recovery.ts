@@ -5,22 +5,22 @@
  * Owns which requests are tried again, by whom, and what may honestly be said of them. That nothing was written, or that
  * nobody knows, is the store's to say.
  */
-import { errorText, isSkerryError } from '../core/errors.ts';
-import type { Limits } from '../core/limits.ts';
-import type { Address } from '../core/message.ts';
-import type { AnswerRow } from '../core/request.ts';
-import { failedRow } from '../core/turn.ts';
-import type { Carriage } from './carriage.ts';
-import type { Failure } from './commit.ts';
-import type { Activation } from './entity/activation.ts';
-import { type Item, isYoung } from './entity/mailbox.ts';
-import type { Ownership } from './entity/ownership.ts';
-import type { Environment } from './environment.ts';
+import { errorText, isSkerryError } from '../../core/errors.ts';
+import type { Limits } from '../../core/limits.ts';
+import type { Address } from '../../core/message.ts';
+import type { AnswerRow } from '../../core/request.ts';
+import { failedRow } from '../../core/turn.ts';
+import type { Activation } from '../entity/activation.ts';
+import { type Item, isYoung } from '../entity/mailbox.ts';
+import type { Ownership } from '../entity/ownership.ts';
+import type { Environment } from '../environment.ts';
+import { type Loss, type Partition, type Store, StoreAway } from '../store.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
+import type { Residents } from './activations.ts';
+import type { Pump } from './dispatcher.ts';
+import type { Failure } from './group-commit.ts';
 import { LossReport } from './loss-report.ts';
-import type { Pump } from './pump.ts';
-import type { Residents } from './residents.ts';
-import { type Loss, type Partition, type Store, StoreAway } from './store.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './wire/envelope.ts';
+import type { Carriage } from './volatile-images.ts';
 
 export interface FailuresParts {
   /** The worker's. */

@@ -14,15 +14,15 @@
  * - W8 While the store is behind, entities that need it run no turns: what waits can be turned away when it is late, and what
  *   has been run cannot.
  */
-import type { Limits } from '../core/limits.ts';
-import { isEntityPartner } from '../core/message.ts';
-import { Crowds } from './crowds.ts';
-import type { Activation } from './entity/activation.ts';
-import { Held } from './entity/held.ts';
-import { type Item, sizeOf } from './entity/mailbox.ts';
-import type { Environment } from './environment.ts';
+import type { Limits } from '../../core/limits.ts';
+import { isEntityPartner } from '../../core/message.ts';
+import type { Activation } from '../entity/activation.ts';
+import { Held } from '../entity/held.ts';
+import { type Item, sizeOf } from '../entity/mailbox.ts';
+import type { Environment } from '../environment.ts';
+import type { Envelope } from '../wire/envelope.ts';
+import { Crowds } from './backpressure.ts';
 import type { TurnWatch } from './watchdog.ts';
-import type { Envelope } from './wire/envelope.ts';
 
 /** Turns that one entity runs before others get theirs; where many wait a part of those, or it would fall behind for ever. */
 const turnsInARow = { least: 64, share: 1 / 32 };

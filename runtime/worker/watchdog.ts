@@ -11,9 +11,9 @@
  */
 import { url } from 'node:inspector';
 import { Worker as Thread } from 'node:worker_threads';
-import type { Address } from '../core/message.ts';
-import type { Item } from './entity/mailbox.ts';
-import type { Environment } from './environment.ts';
+import type { Address } from '../../core/message.ts';
+import type { Item } from '../entity/mailbox.ts';
+import type { Environment } from '../environment.ts';
 
 /** Told what runs. */
 export interface TurnWatch {

@@ -7,7 +7,7 @@
  * - EN1 Waiting ends when it is over, or when nothing at all has gone on for `stillMs`: however much there is, it is not given up
  *   while it goes on.
  */
-import type { Environment } from './environment.ts';
+import type { Environment } from '../environment.ts';
 
 /** Longer than a store's own time limits, mostly, and than anything in a worker pauses, ms. */
 export const stillMs = 10_000;

@@ -13,24 +13,24 @@
  * - HO3 An entity runs here by the one partition that is its own by the store's pins, not by what the view says of them (P3).
  * - HO4 A claim that is in force with pins that the store no longer has is made anew: nobody else would run the entity (P7).
  */
-import type { Limits } from '../core/limits.ts';
-import type { Address } from '../core/message.ts';
-import { isOfPin } from '../placement/placement.ts';
-import type { Pin } from '../placement/view.ts';
-import { type Carriage, type Heard, nobodyHeard, type Offer } from './carriage.ts';
-import type { CommitQueue } from './commit.ts';
-import type { Activation } from './entity/activation.ts';
-import { recall } from './entity/idle.ts';
-import type { Item } from './entity/mailbox.ts';
-import type { Ownership } from './entity/ownership.ts';
-import { imageOf } from './entity/record-writer.ts';
-import type { Environment, Moment } from './environment.ts';
+import type { Limits } from '../../core/limits.ts';
+import type { Address } from '../../core/message.ts';
+import { isOfPin } from '../../placement/placement.ts';
+import type { Pin } from '../../placement/view.ts';
+import type { Activation } from '../entity/activation.ts';
+import { recall } from '../entity/idle.ts';
+import type { Item } from '../entity/mailbox.ts';
+import type { Ownership } from '../entity/ownership.ts';
+import { imageOf } from '../entity/record-writer.ts';
+import type { Environment, Moment } from '../environment.ts';
+import type { Claim, Epoch, Mark, Partition, Store, Wake } from '../store.ts';
+import type { WarmEntity } from '../wire/control-messages.ts';
+import type { Envelope } from '../wire/envelope.ts';
+import type { Residents } from './activations.ts';
+import type { Pump } from './dispatcher.ts';
+import type { CommitQueue } from './group-commit.ts';
 import type { Housekeeping } from './housekeeping.ts';
-import type { Pump } from './pump.ts';
-import type { Residents } from './residents.ts';
-import type { Claim, Epoch, Mark, Partition, Store, Wake } from './store.ts';
-import type { WarmEntity } from './wire/control-messages.ts';
-import type { Envelope } from './wire/envelope.ts';
+import { type Carriage, type Heard, nobodyHeard, type Offer } from './volatile-images.ts';
 
 /** What is sent on; answers go to clients and never wait here. */
 export type Forwarded = Exclude<Envelope, { kind: 'reply' }>;

@@ -8,7 +8,7 @@
  *
  * What the store has of a type that is not durable by turn is old or nothing: its memory is the entity. So it outlives the stay.
  * Owns what is kept, to whom it was given, and which of several images is the entity. Who asks for images is `fetching.ts`, who
- * answers `giving.ts`; when a stay ends is `handover.ts` and `failures.ts`.
+ * answers `giving.ts`; when a stay ends is `handoff.ts` and `recovery.ts`.
  *
  * Invariants:
  * - CA1 A planned move takes nothing from a volatile entity: state, activities, answers, outbox, timers, holds, effects and dead
@@ -19,13 +19,13 @@
  * - CA3 An image is kept until an owner says that it has it, or `carryMs` have passed since who claimed it last asked. It is given only to who has claimed the
  *   entity's partition.
  */
-import type { Address } from '../core/message.ts';
-import type { Activation } from './entity/activation.ts';
-import { encodeActivity, imageOf } from './entity/record-writer.ts';
-import type { Environment } from './environment.ts';
-import type { Claim, Epoch, Partition } from './store.ts';
-import { decode, encode, Row } from './wire/codec.ts';
-import { readTexts, readWarm, type WarmEntity, warmRow } from './wire/control-messages.ts';
+import type { Address } from '../../core/message.ts';
+import type { Activation } from '../entity/activation.ts';
+import { encodeActivity, imageOf } from '../entity/record-writer.ts';
+import type { Environment } from '../environment.ts';
+import type { Claim, Epoch, Partition } from '../store.ts';
+import { decode, encode, Row } from '../wire/codec.ts';
+import { readTexts, readWarm, type WarmEntity, warmRow } from '../wire/control-messages.ts';
 
 /** A volatile entity as it left memory. */
 export interface Carried extends WarmEntity {

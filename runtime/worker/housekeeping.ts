@@ -7,16 +7,16 @@
  * Invariants:
  * - W3 An entity with something to do by itself is woken for it, in memory or not.
  */
-import type { Limits } from '../core/limits.ts';
-import { ownTime, wakeTime } from '../core/record.ts';
-import type { CommitQueue } from './commit.ts';
-import type { Activation } from './entity/activation.ts';
-import type { Courier } from './entity/delivery.ts';
-import type { Effects } from './entity/effects.ts';
-import type { Forgetting } from './entity/retention.ts';
-import type { Schedule } from './entity/schedule.ts';
-import type { Closing } from './entity/stream-closing.ts';
-import type { Environment } from './environment.ts';
+import type { Limits } from '../../core/limits.ts';
+import { ownTime, wakeTime } from '../../core/record.ts';
+import type { Activation } from '../entity/activation.ts';
+import type { Courier } from '../entity/delivery.ts';
+import type { Effects } from '../entity/effects.ts';
+import type { Forgetting } from '../entity/retention.ts';
+import type { Schedule } from '../entity/schedule.ts';
+import type { Closing } from '../entity/stream-closing.ts';
+import type { Environment } from '../environment.ts';
+import type { CommitQueue } from './group-commit.ts';
 
 export interface HousekeepingParts {
   readonly environment: Environment;

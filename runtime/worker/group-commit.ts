@@ -15,14 +15,14 @@
  * - G4 No more than `groupsAtOnce` are under way, whoever asks: what a store that goes back has lost shows by what the answer
  *   before had said (P8), and one that is sent beside another does not know it.
  */
-import { isSkerryError } from '../core/errors.ts';
-import type { Limits } from '../core/limits.ts';
-import { wakeTime } from '../core/record.ts';
-import type { Activation, Batch } from './entity/activation.ts';
-import type { Ownership } from './entity/ownership.ts';
-import { drain } from './entity/record-writer.ts';
-import { type Environment, type Moment, momentOf } from './environment.ts';
-import { type Commit, type Outcome, type Store, StoreAway } from './store.ts';
+import { isSkerryError } from '../../core/errors.ts';
+import type { Limits } from '../../core/limits.ts';
+import { wakeTime } from '../../core/record.ts';
+import type { Activation, Batch } from '../entity/activation.ts';
+import type { Ownership } from '../entity/ownership.ts';
+import { drain } from '../entity/record-writer.ts';
+import { type Environment, type Moment, momentOf } from '../environment.ts';
+import { type Commit, type Outcome, type Store, StoreAway } from '../store.ts';
 
 /** However little the store has taken so far, so many may wait: else a burst would begin one by one. */
 const behindCountMin = 256;

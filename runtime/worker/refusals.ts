@@ -7,11 +7,11 @@
  * - RF1 Nothing is told inside of the call that asked: a client of this process would ask again in it, and so on, as deep as
  *   it has calls under way.
  */
-import type { AnswerRow } from '../core/request.ts';
+import type { AnswerRow } from '../../core/request.ts';
+import type { Environment } from '../environment.ts';
+import { encode } from '../wire/codec.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
 import { type Authorise, hookFailures, reasonToDeny } from './authorise.ts';
-import type { Environment } from './environment.ts';
-import { encode } from './wire/codec.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from './wire/envelope.ts';
 
 export interface RefusalParts {
   readonly environment: Environment;

@@ -8,11 +8,11 @@
  * - CR1 Who was turned away is told so, and again when there is room, in that order, and no more at a time than there is room for.
  * - CR2 So many of a worker are remembered, at most; the others come again by themselves (P12).
  */
-import type { Limits } from '../core/limits.ts';
-import type { PartnerId } from '../core/message.ts';
-import type { Activation } from './entity/activation.ts';
-import type { Environment } from './environment.ts';
-import type { Envelope } from './wire/envelope.ts';
+import type { Limits } from '../../core/limits.ts';
+import type { PartnerId } from '../../core/message.ts';
+import type { Activation } from '../entity/activation.ts';
+import type { Environment } from '../environment.ts';
+import type { Envelope } from '../wire/envelope.ts';
 
 export interface CrowdParts {
   readonly environment: Environment;

@@ -5,14 +5,14 @@
  *     the store tells ─▶ partitions gather for a second ─▶ one line
  *     a partner tells ─▶ the same, unless the store has told of the partition
  *
- * Owns when it is said, and that it is said once. What becomes of the memory is `failures.ts`, of the streams `entity/delivery.ts`.
+ * Owns when it is said, and that it is said once. What becomes of the memory is `recovery.ts`, of the streams `entity/delivery.ts`.
  *
  * Invariants:
  * - LR1 A partition's loss is in one line, however many of its entities and their partners notice it.
  */
-import type { Sign } from './entity/delivery.ts';
-import type { Environment } from './environment.ts';
-import type { Loss, Partition } from './store.ts';
+import type { Sign } from '../entity/delivery.ts';
+import type { Environment } from '../environment.ts';
+import type { Loss, Partition } from '../store.ts';
 
 /** A store that goes back is found out partition by partition, all within moments. */
 const gatherMs = 1_000;

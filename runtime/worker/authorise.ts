@@ -5,11 +5,11 @@
  * - AU1 It is asked for every envelope that no worker sent, whatever it wants; what it allows is what runs.
  * - AU2 A hook that throws, or returns what is no answer, denies, and the log says why.
  */
-import type { Content } from '../core/activity.ts';
-import { stackText } from '../core/errors.ts';
-import { type Address, isEntityPartner } from '../core/message.ts';
-import type { Environment } from './environment.ts';
-import type { MessageEnvelope, QueryEnvelope } from './wire/envelope.ts';
+import type { Content } from '../../core/activity.ts';
+import { stackText } from '../../core/errors.ts';
+import { type Address, isEntityPartner } from '../../core/message.ts';
+import type { Environment } from '../environment.ts';
+import type { MessageEnvelope, QueryEnvelope } from '../wire/envelope.ts';
 
 /** What somebody who is no worker wants: see `Authorise`. */
 export interface AuthoriseCall {

@@ -14,21 +14,21 @@
  * - E3 What is read of an entity is of one version: no commit of it is written between the first read and the last.
  * - E4 What rests costs no time until it is due to leave memory.
  */
-import { type Lineage, lineageOfStay, newActivity } from '../core/activity.ts';
-import type { Behaviour } from '../core/behaviour.ts';
-import type { AnyEntity } from '../core/entity.ts';
-import { SkerryError } from '../core/errors.ts';
-import type { Limits } from '../core/limits.ts';
-import { type Address, type PartnerId, typeOf } from '../core/message.ts';
-import { type EntityRecord, planSearch, recordName, sooner } from '../core/record.ts';
-import type { Carriage, Carried } from './carriage.ts';
-import { Activation } from './entity/activation.ts';
-import { rest } from './entity/idle.ts';
-import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from './entity/record-reader.ts';
-import { drain, newLayout } from './entity/record-writer.ts';
-import type { Environment } from './environment.ts';
-import type { Commit, Epoch, Loaded, Outcome, Partition, Store } from './store.ts';
-import type { WarmEntity } from './wire/control-messages.ts';
+import { type Lineage, lineageOfStay, newActivity } from '../../core/activity.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import type { AnyEntity } from '../../core/entity.ts';
+import { SkerryError } from '../../core/errors.ts';
+import type { Limits } from '../../core/limits.ts';
+import { type Address, type PartnerId, typeOf } from '../../core/message.ts';
+import { type EntityRecord, planSearch, recordName, sooner } from '../../core/record.ts';
+import { Activation } from '../entity/activation.ts';
+import { rest } from '../entity/idle.ts';
+import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from '../entity/record-reader.ts';
+import { drain, newLayout } from '../entity/record-writer.ts';
+import type { Environment } from '../environment.ts';
+import type { Commit, Epoch, Loaded, Outcome, Partition, Store } from '../store.ts';
+import type { WarmEntity } from '../wire/control-messages.ts';
+import type { Carriage, Carried } from './volatile-images.ts';
 
 export interface ResidentParts {
   readonly store: Store;

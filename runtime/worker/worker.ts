@@ -11,34 +11,34 @@
  * Invariants:
  * - W1 What comes for a partition that this worker does not own is not run.
  */
-import type { Behaviour } from '../core/behaviour.ts';
-import type { Limits } from '../core/limits.ts';
-import { type Address, typeOf } from '../core/message.ts';
-import { forgetChanges } from '../core/record.ts';
-import { partitionOf } from '../placement/hash.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import type { Limits } from '../../core/limits.ts';
+import { type Address, typeOf } from '../../core/message.ts';
+import { forgetChanges } from '../../core/record.ts';
+import { partitionOf } from '../../placement/hash.ts';
+import type { Activation, Batch, Unproven } from '../entity/activation.ts';
+import { Courier, type Sign } from '../entity/delivery.ts';
+import { Effects } from '../entity/effects.ts';
+import { type Held, sizeOfOutput } from '../entity/held.ts';
+import type { Item } from '../entity/mailbox.ts';
+import { Ownership } from '../entity/ownership.ts';
+import { Forgetting } from '../entity/retention.ts';
+import { Schedule } from '../entity/schedule.ts';
+import { Closing } from '../entity/stream-closing.ts';
+import { Turns } from '../entity/turns.ts';
+import { type Environment, type Moment, momentOf } from '../environment.ts';
+import type { Claim, Epoch, Partition, Store } from '../store.ts';
+import type { Envelope, MessageEnvelope } from '../wire/envelope.ts';
+import { type ResidentParts, Residents } from './activations.ts';
 import type { Authorise } from './authorise.ts';
-import { Carriage, type Offer } from './carriage.ts';
-import { CommitQueue, type CommitSink } from './commit.ts';
-import { briefly, ends, stillMs } from './ending.ts';
-import type { Activation, Batch, Unproven } from './entity/activation.ts';
-import { Courier, type Sign } from './entity/delivery.ts';
-import { Effects } from './entity/effects.ts';
-import { type Held, sizeOfOutput } from './entity/held.ts';
-import type { Item } from './entity/mailbox.ts';
-import { Ownership } from './entity/ownership.ts';
-import { Forgetting } from './entity/retention.ts';
-import { Schedule } from './entity/schedule.ts';
-import { Closing } from './entity/stream-closing.ts';
-import { Turns } from './entity/turns.ts';
-import { type Environment, type Moment, momentOf } from './environment.ts';
-import { Failures } from './failures.ts';
-import { type Arrived, type Forwarded, type Given, Handover, type HandoverParts, nothingArrived } from './handover.ts';
+import { Pump, type PumpParts } from './dispatcher.ts';
+import { CommitQueue, type CommitSink } from './group-commit.ts';
+import { type Arrived, type Forwarded, type Given, Handover, type HandoverParts, nothingArrived } from './handoff.ts';
 import { Housekeeping } from './housekeeping.ts';
-import { Pump, type PumpParts } from './pump.ts';
+import { Failures } from './recovery.ts';
 import { Refusals } from './refusals.ts';
-import { type ResidentParts, Residents } from './residents.ts';
-import type { Claim, Epoch, Partition, Store } from './store.ts';
-import type { Envelope, MessageEnvelope } from './wire/envelope.ts';
+import { briefly, ends, stillMs } from './shutdown.ts';
+import { Carriage, type Offer } from './volatile-images.ts';
 
 export interface WorkerOptions {
   readonly name: string;
