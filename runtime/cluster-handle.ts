@@ -11,7 +11,7 @@ import { Client, type NamedCallOptions } from './client.ts';
 import type { Environment } from './environment.ts';
 import type { Inspector } from './inspect.ts';
 import { identityIn } from './options.ts';
-import type { Post, Receive } from './post.ts';
+import type { Post, Receive } from './routing/router.ts';
 
 /** What an application holds of a cluster, wherever its workers run. */
 export interface Cluster {

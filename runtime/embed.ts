@@ -16,7 +16,7 @@ import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { openFolder } from './open.ts';
 import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
-import { Post } from './post.ts';
+import { Post } from './routing/router.ts';
 import { checkedStore, type Partition, type Store } from './store.ts';
 import { MemoryStore } from './stores/memory.ts';
 import type { Transport } from './transport.ts';

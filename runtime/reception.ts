@@ -8,10 +8,11 @@
  * - RP1 At most `answerBytesMax` a second are answered, and one view; who got none asks again (P12).
  * - RP2 An answer goes to a subject of who asked (DO3).
  */
-import { visitorBook } from './doors.ts';
+
 import type { Environment } from './environment.ts';
+import { visitorBook } from './routing/ingress.ts';
+import type { Views } from './routing/views.ts';
 import type { Transport } from './transport.ts';
-import type { Views } from './views.ts';
 import { decodeSignal, encodeSignal, type Signal } from './wire/control-messages.ts';
 import { anyWord, type Subjects } from './wire/subjects.ts';
 

@@ -21,7 +21,7 @@ import { standardLog } from './log.ts';
 import { Member } from './member.ts';
 import { admitted, enterCluster, type Joining, type Opened, openStore, openTransport, whenThere } from './open.ts';
 import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
-import type { Receive } from './post.ts';
+import type { Receive } from './routing/router.ts';
 import type { Store } from './store.ts';
 import type { Transport } from './transport.ts';
 import { protocol } from './wire/codec.ts';

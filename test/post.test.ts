@@ -1,7 +1,7 @@
 /** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
 
 import { Placement } from '../placement/placement.ts';
-import { Post } from '../runtime/post.ts';
+import { Post } from '../runtime/routing/router.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';
 import {
   decode,

@@ -9,7 +9,7 @@ import { defaultPlacementLimits } from '../placement/limits.ts';
 import { Placement } from '../placement/placement.ts';
 import { viewsPerTerm } from '../placement/service.ts';
 import { protocolOf, type View, viewOf, type WorkerEntry } from '../placement/view.ts';
-import { Post } from '../runtime/post.ts';
+import { Post } from '../runtime/routing/router.ts';
 import { ServiceHost } from '../runtime/service-host.ts';
 import type { Claim } from '../runtime/store.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';

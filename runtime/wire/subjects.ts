@@ -4,7 +4,7 @@
  *
  * They are what a server's permissions tell the three parties apart by (`permissions.ts`): workers among themselves, tools,
  * clients. Who is no worker publishes to doors only, and its own name is the last word of each door, so that the server
- * vouches for it; what comes back to it has its name in the middle. What is taken at a door says `doors.ts`.
+ * vouches for it; what comes back to it has its name in the middle. What is taken at a door says `routing/ingress.ts`.
  */
 import { SkerryError } from '../../core/errors.ts';
 import { identityOfWord, identityWord } from '../../core/message.ts';

@@ -93,7 +93,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what is said of whereabouts is believed of any worker',
     promise: 'M6',
-    file: 'runtime/post.ts',
+    file: 'runtime/routing/router.ts',
     find: 'this.#handlers.has(subject) || !this.#placement.view.workers.some((worker) => worker.id === id)',
     replace: 'this.#handlers.has(subject)',
     tests: ['post'],
@@ -101,7 +101,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what is sent on goes by hints',
     promise: 'M5',
-    file: 'runtime/post.ts',
+    file: 'runtime/routing/router.ts',
     find: 'to === undefined ? this.#inView(this.#placement.partitionOf(envelope.to))',
     replace: 'to === undefined ? this.subjectOf(envelope.to)',
     tests: ['post'],
@@ -109,7 +109,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a hint holds for as long as the view',
     promise: 'M4',
-    file: 'runtime/whereabouts.ts',
+    file: 'runtime/routing/location-hints.ts',
     find: 'if (hint.until > this.#now()) return hint.subject;',
     replace: 'if (hint.until > 0) return hint.subject;',
     tests: ['post'],
@@ -174,7 +174,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'an older view is followed',
     promise: 'VW1',
-    file: 'runtime/views.ts',
+    file: 'runtime/routing/views.ts',
     find: '    if (isOther && (told !== undefined || environment.steady() - this.#heardAt < elderMs)) return;\n',
     replace: '',
     tests: ['member'],
@@ -182,7 +182,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what is forwarded goes round for ever',
     promise: 'M3',
-    file: 'runtime/post.ts',
+    file: 'runtime/routing/router.ts',
     find: 'hops >= hopsMax || ',
     replace: '',
     tests: ['tenancy'],
@@ -262,7 +262,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a service that is behind is not told of a later view',
     promise: 'VW2',
-    file: 'runtime/views.ts',
+    file: 'runtime/routing/views.ts',
     find: '    if (isOther && told !== undefined) this.#tell(told);\n',
     replace: '',
     tests: ['handoff'],

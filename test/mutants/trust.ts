@@ -1,8 +1,8 @@
 /** Mutants of who may say what: doors, authorisation, views that cannot be. */
 import type { Mutant } from './list.ts';
 
-const door = { file: 'runtime/doors.ts', tests: ['doors'] } as const;
-const post = { file: 'runtime/post.ts', tests: ['doors'] } as const;
+const door = { file: 'runtime/routing/ingress.ts', tests: ['doors'] } as const;
+const post = { file: 'runtime/routing/router.ts', tests: ['doors'] } as const;
 
 export const trustMutants: readonly Mutant[] = [
   {
@@ -124,7 +124,7 @@ export const trustMutants: readonly Mutant[] = [
   {
     name: 'a view of the last number is followed',
     promise: 'VW4',
-    file: 'runtime/views.ts',
+    file: 'runtime/routing/views.ts',
     find: '    if (!this.isCredible(view)) return;\n',
     replace: '',
     tests: ['doors'],

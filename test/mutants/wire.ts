@@ -2,7 +2,7 @@
 import type { Mutant } from './list.ts';
 
 const codec = { file: 'runtime/wire/codec.ts', tests: ['codec', 'extension'] } as const;
-const post = { file: 'runtime/post.ts', tests: ['post'] } as const;
+const post = { file: 'runtime/routing/router.ts', tests: ['post'] } as const;
 
 export const wireMutants: readonly Mutant[] = [
   {
@@ -57,7 +57,7 @@ export const wireMutants: readonly Mutant[] = [
     replace: 'number > entryNumberMax',
   },
   {
-    file: 'runtime/doors.ts',
+    file: 'runtime/routing/ingress.ts',
     tests: ['doors'],
     name: 'anybody says what only workers say in extensions',
     promise: 'EX3',

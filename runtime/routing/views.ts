@@ -12,13 +12,13 @@
  *   own, with a store that went back (P8), and what a client goes by harms nobody.
  * - VW4 A view that cannot be one of this cluster is not followed, whoever sends it: after one of the last number there is none.
  */
-import { Placement } from '../placement/placement.ts';
-import { viewsPerTerm } from '../placement/service.ts';
-import { isSameView, type View } from '../placement/view.ts';
-import type { Environment } from './environment.ts';
-import type { Transport } from './transport.ts';
-import { encodeSignal } from './wire/control-messages.ts';
-import type { Subjects } from './wire/subjects.ts';
+import { Placement } from '../../placement/placement.ts';
+import { viewsPerTerm } from '../../placement/service.ts';
+import { isSameView, type View } from '../../placement/view.ts';
+import type { Environment } from '../environment.ts';
+import type { Transport } from '../transport.ts';
+import { encodeSignal } from '../wire/control-messages.ts';
+import type { Subjects } from '../wire/subjects.ts';
 
 export interface ViewsParts extends Asked {
   readonly environment: Environment;

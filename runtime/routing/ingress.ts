@@ -11,11 +11,11 @@
  * - DO3 What comes back goes to a subject of who asked.
  * - DO4 Dead letters are a tool's to resolve, and messages of outboxes a tool's to drop.
  */
-import type { Content } from '../core/activity.ts';
-import { identityWord, isEntityPartner, isIdentity } from '../core/message.ts';
-import type { Envelope, MessageEnvelope } from './wire/envelope.ts';
-import { hasWorkerEntries } from './wire/extension.ts';
-import { identityIn, lastWordOf, type Party, type Subjects } from './wire/subjects.ts';
+import type { Content } from '../../core/activity.ts';
+import { identityWord, isEntityPartner, isIdentity } from '../../core/message.ts';
+import type { Envelope, MessageEnvelope } from '../wire/envelope.ts';
+import { hasWorkerEntries } from '../wire/extension.ts';
+import { identityIn, lastWordOf, type Party, type Subjects } from '../wire/subjects.ts';
 
 /** What clients ask entities for. */
 const callKinds: ReadonlySet<Content['kind']> = new Set(['operation', 'confirm', 'cancel']);

@@ -6,7 +6,7 @@
  *
  * While partitions are handed over, they are for a while not yet, or no longer, where the view says. What comes by a detour to
  * the worker that has its partition makes that worker tell the sender where it is: further messages go there at once
- * (`whereabouts.ts`).
+ * (`location-hints.ts`).
  *
  * Longer than 400 lines because what goes out and what comes in share the view, its hints and the handlers.
  *
@@ -19,18 +19,15 @@
  * - M5 What is forwarded goes by the view, or to the worker that is known to keep it; never by a hint.
  * - M6 Of where partitions are, workers of the view are believed, about partitions that the view gives to neither this node nor them.
  * - M9 A worker that does not announce that it reads extensions gets envelopes without.
- * - M7 Who is no worker is heard at doors only (`doors.ts`), and has forwarded nothing.
+ * - M7 Who is no worker is heard at doors only (`ingress.ts`), and has forwarded nothing.
  */
-import { SkerryError } from '../core/errors.ts';
-import { type Address, isAddress, isPartner } from '../core/message.ts';
-import { failedRow } from '../core/turn.ts';
-import type { Placement } from '../placement/placement.ts';
-import { type ProtocolRange, protocolOf } from '../placement/view.ts';
-import { isSoundMessage, visitorBook } from './doors.ts';
-import type { Environment } from './environment.ts';
-import type { Transport } from './transport.ts';
-import { isElsewhere } from './views.ts';
-import { Whereabouts as Hints } from './whereabouts.ts';
+import { SkerryError } from '../../core/errors.ts';
+import { type Address, isAddress, isPartner } from '../../core/message.ts';
+import { failedRow } from '../../core/turn.ts';
+import type { Placement } from '../../placement/placement.ts';
+import { type ProtocolRange, protocolOf } from '../../placement/view.ts';
+import type { Environment } from '../environment.ts';
+import type { Transport } from '../transport.ts';
 import {
   decodeFrame,
   encode,
@@ -41,9 +38,12 @@ import {
   type Frame,
   protocol,
   type Whereabouts,
-} from './wire/codec.ts';
-import type { Envelope, MessageEnvelope, ReplyEnvelope } from './wire/envelope.ts';
-import { anyWord, type Party, parties, type Subjects } from './wire/subjects.ts';
+} from '../wire/codec.ts';
+import type { Envelope, MessageEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
+import { anyWord, type Party, parties, type Subjects } from '../wire/subjects.ts';
+import { isSoundMessage, visitorBook } from './ingress.ts';
+import { Whereabouts as Hints } from './location-hints.ts';
+import { isElsewhere } from './views.ts';
 
 /** `hops`: how often the envelope has been forwarded. */
 export type Receive = (envelope: Envelope, hops: number) => void;

@@ -1,7 +1,7 @@
 /** Signals on their way out, where each is one frame or none, and in, where what is none is dropped. */
-import type { Environment } from './environment.ts';
-import type { Transport } from './transport.ts';
-import { decodeSignal, encodeSignal, type Signal } from './wire/control-messages.ts';
+import type { Environment } from '../environment.ts';
+import type { Transport } from '../transport.ts';
+import { decodeSignal, encodeSignal, type Signal } from '../wire/control-messages.ts';
 
 export type Heard = ReturnType<typeof decodeSignal>;
 

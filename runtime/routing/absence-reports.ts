@@ -1,5 +1,5 @@
 /** Who was found absent of late: so that the service is told once, however many frames nobody took. */
-import type { Environment } from './environment.ts';
+import type { Environment } from '../environment.ts';
 
 /** Told of the same absent worker at most this often, ms. */
 const againMs = 200;

@@ -1,7 +1,7 @@
 /**
  * Whereabouts: where partitions are said to be while they are handed over, and the view already names, or still names, another.
  *
- * A hint, never a proof: whoever gets what it does not have sends it on, and by the view alone (`post.ts`), so that hints that
+ * A hint, never a proof: whoever gets what it does not have sends it on, and by the view alone (`router.ts`), so that hints that
  * contradict each other cannot send anything round in a circle. Nobody says that a hint has become wrong if the worker that
  * has the partition cannot do anything with it; so each is believed for a moment, and then asked for anew by a message that
  * goes by the view.
