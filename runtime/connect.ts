@@ -9,7 +9,7 @@ import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { anything, checkOptions, choice, duration, type OptionTable, record, text } from '../core/options.ts';
 import type { View } from '../placement/view.ts';
 import type { Asking } from './asking.ts';
-import type { Client } from './client.ts';
+import type { Client } from './client/client.ts';
 import { Clocks } from './clocks.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';

@@ -9,7 +9,7 @@ import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { anything, callable, checkOptions, count, type OptionTable, record } from '../core/options.ts';
 import { Placement } from '../placement/placement.ts';
 import { viewOf } from '../placement/view.ts';
-import type { Client } from './client.ts';
+import type { Client } from './client/client.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';

@@ -4,7 +4,7 @@
 export type { Activity } from '../core/activity.ts';
 export type { DeadLetter, HeldOperation, HistoryItem, OutboxRow, PendingEffect, Timer } from '../core/record.ts';
 export type { View as PlacementView, WorkerEntry } from '../placement/view.ts';
-export type { Client, NamedCallOptions } from './client.ts';
+export type { Client, NamedCallOptions } from './client/client.ts';
 export type { Cluster } from './cluster-handle.ts';
 export { type ConnectOptions, connect, type RemoteCluster } from './connect.ts';
 export { type EmbeddedCluster, type EmbedOptions, embed } from './embed.ts';

@@ -17,7 +17,7 @@ import {
   type Timer,
 } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
-import type { OutboxEntry } from './client.ts';
+import type { OutboxEntry } from './client/client.ts';
 import { decodeActivity, decodeHistory, readDead, restoreStored, stateVersionOf } from './entity/record-reader.ts';
 import type { Partition, RecordName, Store } from './store.ts';
 import { rowOf } from './wire/codec.ts';

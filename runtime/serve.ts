@@ -11,7 +11,7 @@ import { isSoundEntry } from '../placement/announcement.ts';
 import { checkPlacementLimits, type GivenPlacementLimits, placementLimitsOf } from '../placement/limits.ts';
 import { weightMax } from '../placement/rendezvous.ts';
 import type { View, WorkerEntry } from '../placement/view.ts';
-import type { Client } from './client.ts';
+import type { Client } from './client/client.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { Desk } from './desk.ts';
 import type { EmbeddedCluster } from './embed.ts';

@@ -5,7 +5,7 @@
  */
 import type { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type Limits } from '../core/limits.ts';
-import { Client } from '../runtime/client.ts';
+import { Client } from '../runtime/client/client.ts';
 import { decode, encode } from '../runtime/wire/codec.ts';
 import type { Envelope, MessageEnvelope } from '../runtime/wire/envelope.ts';
 import { HandEnvironment } from './support/hand.ts';

@@ -4,7 +4,7 @@ import { behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { command, query, tentative, unchecked } from '../core/operation.ts';
-import type { Client } from '../runtime/client.ts';
+import type { Client } from '../runtime/client/client.ts';
 import { fingerprintOf } from '../runtime/entity/fingerprint.ts';
 import { decode, encode } from '../runtime/wire/codec.ts';
 import { GateStore } from './support/gate.ts';

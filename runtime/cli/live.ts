@@ -7,7 +7,7 @@ import { isSkerryError } from '../../core/errors.ts';
 import { type Address, parseAddress, typeOf } from '../../core/message.ts';
 import type { View, WorkerEntry } from '../../placement/view.ts';
 import { type Answered, Asking } from '../asking.ts';
-import type { Client } from '../client.ts';
+import type { Client } from '../client/client.ts';
 import { connect, type RemoteCluster } from '../connect.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
 import { Inspector } from '../inspect.ts';

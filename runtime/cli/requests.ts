@@ -7,7 +7,7 @@ import type { CallOptions, Hold } from '../../core/entity.ts';
 import { isSkerryError } from '../../core/errors.ts';
 import { parseAddress } from '../../core/message.ts';
 import { validateInput } from '../../core/operation.ts';
-import type { Client } from '../client.ts';
+import type { Client } from '../client/client.ts';
 import type { Inspector } from '../inspect.ts';
 import { type KnownOperation, type KnownType, knownTypes } from '../report.ts';
 import type { Worker } from '../worker/worker.ts';

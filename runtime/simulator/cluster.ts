@@ -13,7 +13,7 @@ import type { Behaviour } from '../../core/behaviour.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { PlacementLimits } from '../../placement/limits.ts';
 import type { ProtocolRange, WorkerEntry } from '../../placement/view.ts';
-import type { Client } from '../client.ts';
+import type { Client } from '../client/client.ts';
 import { connect, type RemoteCluster } from '../connect.ts';
 import type { Environment } from '../environment.ts';
 import type { Log } from '../log.ts';

@@ -337,7 +337,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a call that is given up sends all others again',
     promise: 'P12',
-    file: 'runtime/calls.ts',
+    file: 'runtime/client/calls.ts',
     find: '    if (first !== undefined && now < first.deadline) this.#send(first, now);\n',
     replace: '    if (first !== undefined) for (const call of calls) if (now < call.deadline) this.#send(call, now);\n',
     tests: ['client'],
@@ -345,7 +345,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'of a login that is refused no call had an effect',
     promise: 'P5',
-    file: 'runtime/calls.ts',
+    file: 'runtime/client/calls.ts',
     find: 'query !== undefined || startedAt > lostAt',
     replace: 'query !== undefined || startedAt > 0',
     tests: ['client'],

@@ -8,8 +8,8 @@
  * - C4 Copies that no news asks for are a share of what is called (`retryShareMax`), and some at any time
  *   (`retryBurstCountMax`): an entity that does not answer is not asked the more for it.
  */
-import type { Limits } from '../core/limits.ts';
-import type { Environment } from './environment.ts';
+import type { Limits } from '../../core/limits.ts';
+import type { Environment } from '../environment.ts';
 
 /** However long answers take, a copy is first sent after at most so many times `retryMs`. */
 const patienceTimes = 8;

@@ -4,7 +4,7 @@
  * Owns the references, what a call of an operation means, and what its answer becomes for the caller. How a call gets
  * there and back, once in effect, is `calls.ts`.
  */
-import type { Content } from '../core/activity.ts';
+import type { Content } from '../../core/activity.ts';
 import {
   type AcceptedHold,
   type AnyEntity,
@@ -13,17 +13,17 @@ import {
   checkedHold,
   type Hold,
   typeIn,
-} from '../core/entity.ts';
-import { aboutIt, codeOf, SkerryError, textOf } from '../core/errors.ts';
-import { type Address, addressOf, clientPartner, keyPartner, parseAddress } from '../core/message.ts';
-import type { AnyOperation } from '../core/operation.ts';
-import type { DeadLetter, OutboxRow } from '../core/record.ts';
-import { References } from '../core/reference.ts';
-import type { AnswerRow } from '../core/request.ts';
-import { storable } from '../core/storable.ts';
+} from '../../core/entity.ts';
+import { aboutIt, codeOf, SkerryError, textOf } from '../../core/errors.ts';
+import { type Address, addressOf, clientPartner, keyPartner, parseAddress } from '../../core/message.ts';
+import type { AnyOperation } from '../../core/operation.ts';
+import type { DeadLetter, OutboxRow } from '../../core/record.ts';
+import { References } from '../../core/reference.ts';
+import type { AnswerRow } from '../../core/request.ts';
+import { storable } from '../../core/storable.ts';
+import { encode } from '../wire/codec.ts';
+import type { Envelope } from '../wire/envelope.ts';
 import { Calls, type ClientParts, type What } from './calls.ts';
-import { encode } from './wire/codec.ts';
-import type { Envelope } from './wire/envelope.ts';
 
 const nothing = new Uint8Array(0);
 const callOptions: ReadonlySet<string> = new Set<keyof CallOptions>(['deadlineMs', 'idempotencyKey', 'keyLifeMs']);

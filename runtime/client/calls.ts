@@ -13,8 +13,8 @@
  *   tells the entity, which then runs what it holds behind that one. One envelope for each that is given up, however many wait.
  * - C5 A call takes as long as its deadline says, whatever becomes of the clocks; one that is refused since they differ says so.
  */
-import type { Content } from '../core/activity.ts';
-import type { CallOptions } from '../core/entity.ts';
+import type { Content } from '../../core/activity.ts';
+import type { CallOptions } from '../../core/entity.ts';
 import {
   aboutIt,
   type CallEffect,
@@ -24,16 +24,16 @@ import {
   isSkerryError,
   SkerryError,
   textOf,
-} from '../core/errors.ts';
-import type { Limits } from '../core/limits.ts';
-import { type Address, isPartner, keyPartner, type PartnerId } from '../core/message.ts';
-import { readRow } from '../core/perform.ts';
-import type { AnswerRow } from '../core/request.ts';
-import { Clocks } from './clocks.ts';
-import type { Environment } from './environment.ts';
-import { Patience } from './patience.ts';
-import { decode } from './wire/codec.ts';
-import type { Envelope, ReplyEnvelope } from './wire/envelope.ts';
+} from '../../core/errors.ts';
+import type { Limits } from '../../core/limits.ts';
+import { type Address, isPartner, keyPartner, type PartnerId } from '../../core/message.ts';
+import { readRow } from '../../core/perform.ts';
+import type { AnswerRow } from '../../core/request.ts';
+import { Clocks } from '../clocks.ts';
+import type { Environment } from '../environment.ts';
+import { decode } from '../wire/codec.ts';
+import type { Envelope, ReplyEnvelope } from '../wire/envelope.ts';
+import { Patience } from './retry-budget.ts';
 
 export interface ClientParts {
   readonly environment: Environment;
