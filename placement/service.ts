@@ -1,7 +1,7 @@
 /**
  * The placement service: one of the workers hears all the others, decides who is there, and publishes views.
  *
- * A pure state machine: events with `now` in, actions out; `runtime/service-host.ts` drives it. It guards nothing: two of
+ * A pure state machine: events with `now` in, actions out; `runtime/cluster/placement-host.ts` drives it. It guards nothing: two of
  * them at once, or one that errs, cost time and never data, as ownership is the store's. Who runs it is `election.ts`'s.
  * Longer than 400 lines because all that it hears changes one list.
  *

@@ -12,13 +12,13 @@ import { checkPlacementLimits, type GivenPlacementLimits, placementLimitsOf } fr
 import { weightMax } from '../placement/rendezvous.ts';
 import type { View, WorkerEntry } from '../placement/view.ts';
 import type { Client } from './client/client.ts';
+import { Member } from './cluster/member.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { Desk } from './desk.ts';
 import type { EmbeddedCluster } from './embed.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
-import { Member } from './member.ts';
 import { admitted, enterCluster, type Joining, type Opened, openStore, openTransport, whenThere } from './open.ts';
 import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
 import type { Receive } from './routing/router.ts';

@@ -4,8 +4,8 @@
  * Longer than 400 lines because a model of a whole cluster stands beside what it shows.
  */
 
-import { type Fetched, Fetching, type Want } from '../runtime/fetching.ts';
-import { Giving } from '../runtime/giving.ts';
+import { type Fetched, Fetching, type Want } from '../runtime/cluster/image-fetching.ts';
+import { Giving } from '../runtime/cluster/outgoing.ts';
 import type { Claim, Partition } from '../runtime/store.ts';
 import { Chance } from '../runtime/testing.ts';
 import { decode, encode } from '../runtime/wire/codec.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { Content } from '../core/activity.ts';
 import { defaultLimits } from '../core/limits.ts';
 import { clientOf, identityOfWord, identityWord, isIdentity, isPartner, keyPartner } from '../core/message.ts';
-import { Reception } from '../runtime/reception.ts';
+import { Reception } from '../runtime/cluster/view-server.ts';
 import { Post } from '../runtime/routing/router.ts';
 import { asWorker, noView, Views } from '../runtime/routing/views.ts';
 import { MemoryTransport } from '../runtime/transports/memory.ts';

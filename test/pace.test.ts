@@ -1,5 +1,5 @@
 /** The pace of handoffs: how much is on its way at a time. */
-import { Pace } from '../runtime/pace.ts';
+import { Pace } from '../runtime/cluster/handoff-pace.ts';
 import { HandEnvironment } from './support/hand.ts';
 import { assert, suite } from './support/suite.ts';
 

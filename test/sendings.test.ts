@@ -1,8 +1,8 @@
 /** One worker that gives images of volatile entities, one that fetches them, and what gets through between them. */
 
-import { type Fetched, Fetching, type Want } from '../runtime/fetching.ts';
-import { Giving } from '../runtime/giving.ts';
-import type { SendingLimits } from '../runtime/sendings.ts';
+import { type Fetched, Fetching, type Want } from '../runtime/cluster/image-fetching.ts';
+import type { SendingLimits } from '../runtime/cluster/image-sending.ts';
+import { Giving } from '../runtime/cluster/outgoing.ts';
 import type { Signal } from '../runtime/wire/control-messages.ts';
 import { Carriage, type Offer } from '../runtime/worker/volatile-images.ts';
 import type { Worker } from '../runtime/worker/worker.ts';

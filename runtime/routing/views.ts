@@ -1,7 +1,7 @@
 /**
  * The view as one process knows it: learned from what is published, asked for when it seems to be out of date.
  *
- * Owns which view holds here, and asking for a later one; what follows from it for a worker is `tenancy.ts`, for a client
+ * Owns which view holds here, and asking for a later one; what follows from it for a worker is `cluster/acquisition.ts`, for a client
  * its calls.
  *
  * Invariants:

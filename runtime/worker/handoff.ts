@@ -4,7 +4,7 @@
  *     take  claimed ─▶ owned ─▶ warm entities restored ─▶ dates of the others read
  *     give  owned ─▶ leaving: no turn starts, what waits is taken out ─▶ commits end ─▶ images made ─▶ dropped
  *
- * Owns what happens to activations; who hands what to whom, and when, is `tenancy.ts`.
+ * Owns what happens to activations; who hands what to whom, and when, is `cluster/acquisition.ts`.
  *
  * Invariants:
  * - HO1 A partition is given away only when no commit of it by this claim is under way, and from then on nothing of it

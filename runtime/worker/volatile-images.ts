@@ -7,8 +7,8 @@
  *                                                                       └─ nobody comes within `carryMs` ──────────▶ gone, and said so
  *
  * What the store has of a type that is not durable by turn is old or nothing: its memory is the entity. So it outlives the stay.
- * Owns what is kept, to whom it was given, and which of several images is the entity. Who asks for images is `fetching.ts`, who
- * answers `giving.ts`; when a stay ends is `handoff.ts` and `recovery.ts`.
+ * Owns what is kept, to whom it was given, and which of several images is the entity. Who asks for images is `cluster/image-fetching.ts`, who
+ * answers `cluster/outgoing.ts`; when a stay ends is `handoff.ts` and `recovery.ts`.
  *
  * Invariants:
  * - CA1 A planned move takes nothing from a volatile entity: state, activities, answers, outbox, timers, holds, effects and dead

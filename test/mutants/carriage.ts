@@ -5,7 +5,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'who leaves does not wait for what it fetches',
     promise: 'CA1',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: 'return this.#said.size > 0 || this.#fetches.size > 0;',
     replace: 'return this.#said.size > 0;',
     tests: ['volatile'],
@@ -13,7 +13,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'who leaves does not wait for others to claim after it',
     promise: 'CA1',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/cluster/acquisition.ts',
     find: 'return this.#unused.size > 0 || [...this.#coming.values()].some((coming) => this.#isAtStore(coming));',
     replace: 'return false;',
     tests: ['volatile'],
@@ -77,7 +77,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'who is in the view and does not answer counts as having answered',
     promise: 'CA2',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/cluster/acquisition.ts',
     find: 'names: new Set([...ids].map((one) =>',
     replace: 'names: new Set([...this.#names.keys()].map((one) =>',
     tests: ['volatile-loss'],
@@ -85,7 +85,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'an earlier claim is given what a later one has boarded',
     promise: 'CA3',
-    file: 'runtime/giving.ts',
+    file: 'runtime/cluster/outgoing.ts',
     find: 'if (!worker.yieldTo(partition, epoch)) theirs.delete(partition);',
     replace: 'worker.yieldTo(partition, epoch);',
     tests: ['carriage'],
@@ -173,7 +173,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'what a view brings while others are asked is not asked for',
     promise: 'FE1',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: 'if (isOther(claim.partition)) again.push(claim);',
     replace: 'if (again.length > 1e9) again.push(claim);',
     tests: ['carriage', 'volatile'],
@@ -181,7 +181,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'answers of an earlier view count',
     promise: 'FE1',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: 'ask < fetch.soughtBy || !fetch.asked.delete(id)',
     replace: '!fetch.asked.delete(id)',
     tests: ['carriage'],
@@ -189,7 +189,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'nobody is waited for',
     promise: 'FE1',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: 'if (asked.size === 0 || now',
     replace: 'if (asked.size >= 0 || now',
     tests: ['carriage', 'volatile'],
@@ -197,7 +197,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'a sending is used before it is whole',
     promise: 'FE2',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: '    if (cargo.slices.size < cargo.count) return;\n',
     replace: '',
     tests: ['carriage', 'volatile'],
@@ -205,7 +205,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'what became of images is said once',
     promise: 'FE2',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: '      else this.#parts.signal(to, signal);\n',
     replace: '',
     tests: ['volatile'],
@@ -213,7 +213,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'a worker leaves before it was heard what became of images',
     promise: 'MB2',
-    file: 'runtime/member.ts',
+    file: 'runtime/cluster/member.ts',
     find: ' || this.tenancy.isOwing',
     replace: '',
     tests: ['volatile'],
@@ -221,7 +221,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'who has a partition goes on running it when another has claimed it',
     promise: 'CA1',
-    file: 'runtime/giving.ts',
+    file: 'runtime/cluster/outgoing.ts',
     find: '    for (const [partition, epoch] of theirs) if (!worker.yieldTo(partition, epoch)) theirs.delete(partition);\n',
     replace: '',
     tests: ['carriage', 'volatile'],
@@ -237,7 +237,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'a sending begins anew with each ask',
     promise: 'FE3',
-    file: 'runtime/giving.ts',
+    file: 'runtime/cluster/outgoing.ts',
     find: 'place.batch === sending.batch ? place.slice : 0',
     replace: '0',
     tests: ['carriage', 'sendings', 'volatile'],
@@ -245,7 +245,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'all slices go out at once',
     promise: 'SE1',
-    file: 'runtime/giving.ts',
+    file: 'runtime/cluster/outgoing.ts',
     find: 'if (answer.carried.length > 0 && answer.bytesLeft < bytes.length) answer.bytesLeft = 0;',
     replace: 'answer.bytesLeft = Number.POSITIVE_INFINITY;',
     tests: ['sendings'],
@@ -253,7 +253,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'a late ask is answered',
     promise: 'SE2',
-    file: 'runtime/giving.ts',
+    file: 'runtime/cluster/outgoing.ts',
     find: '    if (known !== undefined && wanting.ask <= known.ask) return;\n',
     replace: '',
     tests: ['sendings'],
@@ -261,7 +261,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'who takes in the last slice waits before it asks for more',
     promise: 'FE3',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: '    if (carried.isLast) this.#goOn(carried.id, carried.ask);\n',
     replace: '',
     tests: ['sendings'],
@@ -269,7 +269,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'the time to answer counts from the first ask',
     promise: 'FE1',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: 'Math.max(since, this.#lines.get(id)?.heardAt ?? since)',
     replace: 'since',
     tests: ['sendings', 'volatile'],
@@ -277,7 +277,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'who sends a little now and then is waited for without end',
     promise: 'FE1',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: 'asked.size === 0 || now - begunAt >= wholeMs',
     replace: 'asked.size === 0 || now < begunAt',
     tests: ['sendings'],
@@ -285,7 +285,7 @@ export const carriageMutants: readonly Mutant[] = [
   {
     name: 'more is taken in of a sending than it may have',
     promise: 'FE3',
-    file: 'runtime/fetching.ts',
+    file: 'runtime/cluster/image-fetching.ts',
     find: '    if (cargo.bytes + bytes.length > this.#bytesMax) return;\n',
     replace: '',
     tests: ['sendings'],

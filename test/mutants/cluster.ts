@@ -37,7 +37,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what another had in memory is used though somebody had the partition between',
     promise: 'TY2',
-    file: 'runtime/coming.ts',
+    file: 'runtime/cluster/incoming.ts',
     find: 'return previous === released.epoch && mark === released.mark;',
     replace: 'return mark === released.mark;',
     tests: ['tenancy'],
@@ -53,7 +53,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'memory that was handed over is believed though the store went back',
     promise: 'P8',
-    file: 'runtime/coming.ts',
+    file: 'runtime/cluster/incoming.ts',
     find: 'return previous === released.epoch && mark === released.mark;',
     replace: 'return previous === released.epoch;',
     tests: ['handoff'],
@@ -69,7 +69,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what comes for a partition that another worker keeps waits for its turn',
     promise: 'TY5',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/cluster/acquisition.ts',
     find: '    if (held?.keeper !== undefined && isKept(held)) return this.#parts.forward(envelope, hops, held.keeper);\n',
     replace: '',
     tests: ['tenancy'],
@@ -77,7 +77,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'everything that others keep is wanted at once',
     promise: 'PA1',
-    file: 'runtime/pace.ts',
+    file: 'runtime/cluster/handoff-pace.ts',
     find: 'const share = items.slice(0, this.#countMax);',
     replace: 'const share = items;',
     tests: ['pace'],
@@ -85,7 +85,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'one share of a move follows the other without a rest',
     promise: 'PA2',
-    file: 'runtime/pace.ts',
+    file: 'runtime/cluster/handoff-pace.ts',
     find: '    this.#rest(Math.min(restMsMax, tookMs * restFactor, restsMsMax - this.#restedMs));\n',
     replace: '',
     tests: ['pace'],
@@ -117,7 +117,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a partition is claimed before its owner was asked',
     promise: 'TY1',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/cluster/acquisition.ts',
     find: 'if (coming.asked.size === 0 || isOver) this.#claimSoon(coming);',
     replace: 'if (coming.asked.size >= 0 || isOver) this.#claimSoon(coming);',
     tests: ['tenancy'],
@@ -125,7 +125,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a partition is used before it is claimed',
     promise: 'TY1',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/cluster/acquisition.ts',
     find: '    this.#toClaim.push(coming);\n',
     replace:
       '    this.#toClaim.push(coming);\n    this.#parts.worker().take({ partition: coming.partition, epoch: coming.released?.epoch ?? 1, previous: 0, before: undefined, pins: [] }, momentOf(this.#parts.environment), { warm: [], carried: [], released: undefined });\n',
@@ -134,7 +134,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what belongs elsewhere is not sent on',
     promise: 'TY3',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/cluster/acquisition.ts',
     find: 'if (isYoung(envelope, this.#parts.environment.now())) this.#parts.forward(envelope, hops);',
     replace: '',
     tests: ['tenancy'],
@@ -142,7 +142,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'what waited for a partition is run in another order',
     promise: 'TY3',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/cluster/acquisition.ts',
     find: 'for (const { envelope, hops } of waiting) worker().receive(envelope, hops);',
     replace: 'for (const { envelope, hops } of waiting.reverse()) worker().receive(envelope, hops);',
     tests: ['tenancy'],
@@ -158,7 +158,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'who leaves does not wait for its heirs',
     promise: 'MB2',
-    file: 'runtime/member.ts',
+    file: 'runtime/cluster/member.ts',
     find: '(this.#hasHeirs || this',
     replace: '(this',
     tests: ['handoff'],
@@ -166,7 +166,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a namesake that has been replaced goes on',
     promise: 'MB1',
-    file: 'runtime/member.ts',
+    file: 'runtime/cluster/member.ts',
     find: ' return this.#replaced(namesake);',
     replace: ' return;',
     tests: ['member'],
@@ -222,7 +222,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'the owner of a group keeps a pinned entity',
     promise: 'PN1',
-    file: 'runtime/pinning.ts',
+    file: 'runtime/cluster/pins.ts',
     find: 'for (const partition of raised) await',
     replace: 'for (const partition of [own]) await',
     tests: ['pins'],
@@ -230,7 +230,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'the service hears of pins only once',
     promise: 'PL3',
-    file: 'runtime/service-host.ts',
+    file: 'runtime/cluster/placement-host.ts',
     find: '    this.#readPinsAgain(this.#service);\n',
     replace: '',
     tests: ['pins'],
@@ -238,7 +238,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'nobody wakes the entities that come to a partition by a view',
     promise: 'P7',
-    file: 'runtime/member.ts',
+    file: 'runtime/cluster/member.ts',
     find: '    for (const partition of mine) this.tenancy.resume(partition);\n',
     replace: '',
     tests: ['pins'],
@@ -286,7 +286,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'who was replaced while it hung is not told',
     promise: 'MB1',
-    file: 'runtime/service-host.ts',
+    file: 'runtime/cluster/placement-host.ts',
     find: '        return this.#dismiss(signal.entry.id);\n',
     replace: '        return;\n',
     tests: ['handoff'],
@@ -294,7 +294,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'two processes serve one term',
     promise: 'SH1',
-    file: 'runtime/service-host.ts',
+    file: 'runtime/cluster/placement-host.ts',
     find: "      else if (action.kind === 'stop') this.#endService();\n",
     replace: '',
     tests: ['tenancy'],
@@ -302,7 +302,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'who takes all views for late does not ask the service',
     promise: 'EL5',
-    file: 'runtime/service-host.ts',
+    file: 'runtime/cluster/placement-host.ts',
     find: "    if (!this.isServing) ask({ kind: 'doubt', id, number });\n",
     replace: '',
     tests: ['handoff'],

@@ -249,7 +249,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a new owner does not ask who has unfinished business',
     promise: 'P7',
-    file: 'runtime/tenancy.ts',
+    file: 'runtime/cluster/acquisition.ts',
     find: 'worker().receive(envelope, hops);\n    this.resume(partition);\n',
     replace: 'worker().receive(envelope, hops);\n',
   },

@@ -108,7 +108,7 @@ export const trustMutants: readonly Mutant[] = [
   {
     name: 'a small question gets large answers for ever',
     promise: 'RP1',
-    file: 'runtime/reception.ts',
+    file: 'runtime/cluster/view-server.ts',
     find: 'if (this.#bytes > answerBytesMax || bytes.length',
     replace: 'if (bytes.length',
     tests: ['doors'],
@@ -116,7 +116,7 @@ export const trustMutants: readonly Mutant[] = [
   {
     name: 'a view goes where its asker wants it',
     promise: 'RP2',
-    file: 'runtime/reception.ts',
+    file: 'runtime/cluster/view-server.ts',
     find: "this.#visitorAt('client', subject)?.isHome(signal.replyTo) !== true",
     replace: "this.#visitorAt('client', subject) === undefined",
     tests: ['doors'],

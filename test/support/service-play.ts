@@ -8,8 +8,8 @@
 import { defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { PlacementService, type ServiceAction, viewsPerTerm } from '../../placement/service.ts';
 import type { Pin, View, WorkerEntry } from '../../placement/view.ts';
+import type { ServiceHost } from '../../runtime/cluster/placement-host.ts';
 import type { Environment } from '../../runtime/environment.ts';
-import type { ServiceHost } from '../../runtime/service-host.ts';
 import type { Signal } from '../../runtime/wire/control-messages.ts';
 
 export type Health = 'alive' | 'hung' | 'crashed';

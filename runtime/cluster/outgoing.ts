@@ -1,19 +1,19 @@
 /**
  * Giving: what a worker answers to those who seek or want partitions, or have claimed them.
  *
- * Owns in which signals a partition goes, and what goes with it. Who gets what, and asks again, is `tenancy.ts` and
- * `fetching.ts`; what becomes of activations `worker/handoff.ts`.
+ * Owns in which signals a partition goes, and what goes with it. Who gets what, and asks again, is `acquisition.ts` and
+ * `image-fetching.ts`; what becomes of activations `worker/handoff.ts`.
  */
 
-import type { Asked } from './coming.ts';
-import type { Environment } from './environment.ts';
-import { type Place, type Sending, type SendingLimits, Sendings } from './sendings.ts';
-import type { Epoch, Partition } from './store.ts';
-import type { Signal } from './wire/control-messages.ts';
-import { bundlesOf, overheadBytes } from './wire/handoff-chunks.ts';
-import type { Given } from './worker/handoff.ts';
-import type { Offer } from './worker/volatile-images.ts';
-import type { Worker } from './worker/worker.ts';
+import type { Environment } from '../environment.ts';
+import type { Epoch, Partition } from '../store.ts';
+import type { Signal } from '../wire/control-messages.ts';
+import { bundlesOf, overheadBytes } from '../wire/handoff-chunks.ts';
+import type { Given } from '../worker/handoff.ts';
+import type { Offer } from '../worker/volatile-images.ts';
+import type { Worker } from '../worker/worker.ts';
+import { type Place, type Sending, type SendingLimits, Sendings } from './image-sending.ts';
+import type { Asked } from './incoming.ts';
 
 type Fetch = Extract<Signal, { kind: 'fetch' }>;
 type Carried = Extract<Signal, { kind: 'carried' }>;

@@ -12,7 +12,7 @@
  * - PA2 After a share comes a rest, a few times as long as the share took and at most `restMsMax`; then `rested` is called.
  * - PA3 The rests of a move are `restsMsMax` together, and its shares `sharesMax`: whoever leaves waits for its end, and not for ever.
  */
-import type { Environment } from './environment.ts';
+import type { Environment } from '../environment.ts';
 
 /** What a share shall take, ms: a few commits. A person does not see it, and it is long beside what each costs. */
 const shareMs = 16;

@@ -6,15 +6,15 @@
  * - SH1 The service acts only between the election's `serve` and `stop`, under the term that it was told.
  */
 
-import { Election, type ElectionAction, type SeenLease } from '../placement/election.ts';
-import { Stamps } from '../placement/freshness.ts';
-import type { PlacementLimits } from '../placement/limits.ts';
-import { PlacementService, type ServiceAction } from '../placement/service.ts';
-import type { View } from '../placement/view.ts';
-import type { Environment } from './environment.ts';
-import type { Lease, Store } from './store.ts';
-import type { Signal } from './wire/control-messages.ts';
-import { briefly } from './worker/shutdown.ts';
+import { Election, type ElectionAction, type SeenLease } from '../../placement/election.ts';
+import { Stamps } from '../../placement/freshness.ts';
+import type { PlacementLimits } from '../../placement/limits.ts';
+import { PlacementService, type ServiceAction } from '../../placement/service.ts';
+import type { View } from '../../placement/view.ts';
+import type { Environment } from '../environment.ts';
+import type { Lease, Store } from '../store.ts';
+import type { Signal } from '../wire/control-messages.ts';
+import { briefly } from '../worker/shutdown.ts';
 
 export interface ServiceHostParts {
   readonly environment: Environment;

@@ -4,13 +4,13 @@
  * Invariants:
  * - PN1 Whoever has the entity by the partition that it is taken out of finds its claim stale, before another may run it.
  */
-import { SkerryError } from '../core/errors.ts';
-import { typeOf } from '../core/message.ts';
-import { type Placement, pinnedPartition } from '../placement/placement.ts';
-import type { View } from '../placement/view.ts';
-import type { Store } from './store.ts';
-import type { Transport } from './transport.ts';
-import { encodeSignal } from './wire/control-messages.ts';
+import { SkerryError } from '../../core/errors.ts';
+import { typeOf } from '../../core/message.ts';
+import { type Placement, pinnedPartition } from '../../placement/placement.ts';
+import type { View } from '../../placement/view.ts';
+import type { Store } from '../store.ts';
+import type { Transport } from '../transport.ts';
+import { encodeSignal } from '../wire/control-messages.ts';
 
 export interface Pinning {
   readonly address: string;

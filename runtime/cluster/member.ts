@@ -11,30 +11,30 @@
  * - MB1 A member whose name the view gives to another process stops: there is one worker of a name.
  * - MB2 Who leaves stops only when it has nothing left that somebody could take over.
  */
-import type { Behaviour } from '../core/behaviour.ts';
-import type { Limits } from '../core/limits.ts';
-import { Stamps } from '../placement/freshness.ts';
-import type { PlacementLimits } from '../placement/limits.ts';
-import type { Placement } from '../placement/placement.ts';
-import type { PingMark } from '../placement/service.ts';
-import { areCompatible, protocolOf, type WorkerEntry } from '../placement/view.ts';
-import { Clocks } from './clocks.ts';
-import type { Environment } from './environment.ts';
-import { pinInStore } from './pinning.ts';
-import { Reception } from './reception.ts';
-import { Absences } from './routing/absence-reports.ts';
-import { type Heard, listenForSignals, sendSignal } from './routing/control-channel.ts';
-import { Post, type PostParts } from './routing/router.ts';
-import { asWorker, noView, regrouped, relabelled, repinned, Views } from './routing/views.ts';
-import { ServiceHost } from './service-host.ts';
-import type { Store } from './store.ts';
-import { Tenancy } from './tenancy.ts';
-import type { Transport } from './transport.ts';
-import type { Signal } from './wire/control-messages.ts';
-import type { Envelope } from './wire/envelope.ts';
-import type { Subjects } from './wire/subjects.ts';
-import type { Authorise } from './worker/authorise.ts';
-import { Worker } from './worker/worker.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import type { Limits } from '../../core/limits.ts';
+import { Stamps } from '../../placement/freshness.ts';
+import type { PlacementLimits } from '../../placement/limits.ts';
+import type { Placement } from '../../placement/placement.ts';
+import type { PingMark } from '../../placement/service.ts';
+import { areCompatible, protocolOf, type WorkerEntry } from '../../placement/view.ts';
+import { Clocks } from '../clocks.ts';
+import type { Environment } from '../environment.ts';
+import { Absences } from '../routing/absence-reports.ts';
+import { type Heard, listenForSignals, sendSignal } from '../routing/control-channel.ts';
+import { Post, type PostParts } from '../routing/router.ts';
+import { asWorker, noView, regrouped, relabelled, repinned, Views } from '../routing/views.ts';
+import type { Store } from '../store.ts';
+import type { Transport } from '../transport.ts';
+import type { Signal } from '../wire/control-messages.ts';
+import type { Envelope } from '../wire/envelope.ts';
+import type { Subjects } from '../wire/subjects.ts';
+import type { Authorise } from '../worker/authorise.ts';
+import { Worker } from '../worker/worker.ts';
+import { Tenancy } from './acquisition.ts';
+import { pinInStore } from './pins.ts';
+import { ServiceHost } from './placement-host.ts';
+import { Reception } from './view-server.ts';
 
 export interface MemberParts {
   readonly environment: Environment;

@@ -7,7 +7,7 @@
  *                     └── a view brings other entities here
  *
  * A claim comes first: it alone says who may have an entity, and whoever gives an image away knows for whom. Owns who is asked
- * what, and what has become of what was carried. Which image is the entity is `worker/volatile-images.ts`, who answers `giving.ts`.
+ * what, and what has become of what was carried. Which image is the entity is `worker/volatile-images.ts`, who answers `outgoing.ts`.
  *
  * Invariants:
  * - FE1 Nothing of a partition runs before all workers of the view have answered, by that view or a later one, or nothing more has
@@ -17,11 +17,11 @@
  *   twice `imagesBytesMax` are taken in of one sending (P12).
  */
 
-import type { Environment } from './environment.ts';
-import { type Place, type SendingLimits, sendingLimits } from './sendings.ts';
-import type { Claim, Epoch, Partition } from './store.ts';
-import type { Signal } from './wire/control-messages.ts';
-import { type Offer, offersIn } from './worker/volatile-images.ts';
+import type { Environment } from '../environment.ts';
+import type { Claim, Epoch, Partition } from '../store.ts';
+import type { Signal } from '../wire/control-messages.ts';
+import { type Offer, offersIn } from '../worker/volatile-images.ts';
+import { type Place, type SendingLimits, sendingLimits } from './image-sending.ts';
 
 type Carried = Extract<Signal, { kind: 'carried' }>;
 type Boarded = Extract<Signal, { kind: 'boarded' }>;

@@ -9,12 +9,12 @@
  * - RP2 An answer goes to a subject of who asked (DO3).
  */
 
-import type { Environment } from './environment.ts';
-import { visitorBook } from './routing/ingress.ts';
-import type { Views } from './routing/views.ts';
-import type { Transport } from './transport.ts';
-import { decodeSignal, encodeSignal, type Signal } from './wire/control-messages.ts';
-import { anyWord, type Subjects } from './wire/subjects.ts';
+import type { Environment } from '../environment.ts';
+import { visitorBook } from '../routing/ingress.ts';
+import type { Views } from '../routing/views.ts';
+import type { Transport } from '../transport.ts';
+import { decodeSignal, encodeSignal, type Signal } from '../wire/control-messages.ts';
+import { anyWord, type Subjects } from '../wire/subjects.ts';
 
 export interface ReceptionParts {
   readonly environment: Environment;

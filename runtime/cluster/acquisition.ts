@@ -24,18 +24,18 @@
  * - TY6 Who is cut off from the service has nothing and claims nothing until it hears it: else both sides would claim from
  *   each other for as long as the cut lasts.
  */
-import type { Limits } from '../core/limits.ts';
-import type { Placement } from '../placement/placement.ts';
-import { type Asked, asksOf, type Coming, isAsReleased, isKept } from './coming.ts';
-import { isYoung, sizeOf } from './entity/mailbox.ts';
-import { type Environment, momentOf } from './environment.ts';
-import { type Fetched, Fetching, type Want } from './fetching.ts';
-import { Giving } from './giving.ts';
-import { Pace } from './pace.ts';
-import type { Claim, Epoch, Partition, Store } from './store.ts';
-import type { Signal } from './wire/control-messages.ts';
-import type { Forwarded } from './worker/handoff.ts';
-import type { Worker } from './worker/worker.ts';
+import type { Limits } from '../../core/limits.ts';
+import type { Placement } from '../../placement/placement.ts';
+import { isYoung, sizeOf } from '../entity/mailbox.ts';
+import { type Environment, momentOf } from '../environment.ts';
+import type { Claim, Epoch, Partition, Store } from '../store.ts';
+import type { Signal } from '../wire/control-messages.ts';
+import type { Forwarded } from '../worker/handoff.ts';
+import type { Worker } from '../worker/worker.ts';
+import { Pace } from './handoff-pace.ts';
+import { type Fetched, Fetching, type Want } from './image-fetching.ts';
+import { type Asked, asksOf, type Coming, isAsReleased, isKept } from './incoming.ts';
+import { Giving } from './outgoing.ts';
 
 export interface TenancyParts {
   readonly id: string;

@@ -1,10 +1,10 @@
 /**
- * A partition on its way to this worker, as `tenancy.ts` sees it: who may have it, who was asked what, and what waits for it.
+ * A partition on its way to this worker, as `acquisition.ts` sees it: who may have it, who was asked what, and what waits for it.
  */
-import type { Moment } from './environment.ts';
-import type { Claim, Epoch, Mark, Partition } from './store.ts';
-import type { Signal, WarmEntity } from './wire/control-messages.ts';
-import type { Forwarded } from './worker/handoff.ts';
+import type { Moment } from '../environment.ts';
+import type { Claim, Epoch, Mark, Partition } from '../store.ts';
+import type { Signal, WarmEntity } from '../wire/control-messages.ts';
+import type { Forwarded } from '../worker/handoff.ts';
 
 export type Asked = Extract<Signal, { kind: 'seek' | 'release' }>;
 

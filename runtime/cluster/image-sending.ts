@@ -2,7 +2,7 @@
  * Sendings: images of volatile entities on their way out, slice by slice, as those who asked for them take them in.
  *
  * Owns how much goes out by one ask, and what is kept so that a sending can go on where it stopped. Who may have what is
- * `worker/volatile-images.ts`; the other end is `fetching.ts`.
+ * `worker/volatile-images.ts`; the other end is `image-fetching.ts`.
  *
  * Invariants:
  * - SE1 One ask is answered with at most `windowBytesMax` of slices, shared by all who are being sent something, or one slice (P12).
@@ -10,8 +10,8 @@
  * - SE2 A sending does not change while it goes on: its slices are of one moment, however often each is sent.
  */
 
-import { bytesOf } from './wire/handoff-chunks.ts';
-import { type Offer, type Receiver, slicesOf } from './worker/volatile-images.ts';
+import { bytesOf } from '../wire/handoff-chunks.ts';
+import { type Offer, type Receiver, slicesOf } from '../worker/volatile-images.ts';
 
 export interface SendingLimits {
   /** Bytes that go out by one ask. */
