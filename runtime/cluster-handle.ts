@@ -7,9 +7,9 @@ import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
 import type { Limits } from '../core/limits.ts';
 import { type Address, isTypeName, keyOf } from '../core/message.ts';
+import type { Inspector } from './admin/inspector.ts';
 import { Client, type NamedCallOptions } from './client/client.ts';
 import type { Environment } from './environment.ts';
-import type { Inspector } from './inspect.ts';
 import { identityIn } from './options.ts';
 import type { Post, Receive } from './routing/router.ts';
 

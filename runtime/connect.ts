@@ -8,12 +8,12 @@ import { SkerryError } from '../core/errors.ts';
 import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { anything, checkOptions, choice, duration, type OptionTable, record, text } from '../core/options.ts';
 import type { View } from '../placement/view.ts';
-import type { Asking } from './asking.ts';
+import type { Asking } from './admin/client.ts';
+import type { Inspector } from './admin/inspector.ts';
 import type { Client } from './client/client.ts';
 import { Clocks } from './clocks.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
-import type { Inspector } from './inspect.ts';
 import { standardLog } from './log.ts';
 import { admitted, type Joining, loginOf, type Opened, openTransport, whenThere } from './open.ts';
 import { checkedIdentity, checkLimits, clock, openedTransport } from './options.ts';
@@ -210,9 +210,9 @@ class Remote implements RemoteCluster {
         "Keys are listed for tools: connect with { as: 'tool' } and a login that may be one",
       );
     const [{ Asking }, { Inspector }, { RemoteStore }] = await Promise.all([
-      import('./asking.ts'),
-      import('./inspect.ts'),
-      import('./remote-store.ts'),
+      import('./admin/client.ts'),
+      import('./admin/inspector.ts'),
+      import('./admin/remote-store.ts'),
     ]);
     if (this.#isClosed) throw new SkerryError('closed', 'This connection was closed');
     const reach = { environment: this.#environment, transport: this.#transport, subjects: this.#subjects };

@@ -4,12 +4,12 @@
 export type { Activity } from '../core/activity.ts';
 export type { DeadLetter, HeldOperation, HistoryItem, OutboxRow, PendingEffect, Timer } from '../core/record.ts';
 export type { View as PlacementView, WorkerEntry } from '../placement/view.ts';
+export { type Inspection, Inspector } from './admin/inspector.ts';
 export type { Client, NamedCallOptions } from './client/client.ts';
 export type { Cluster } from './cluster-handle.ts';
 export { type ConnectOptions, connect, type RemoteCluster } from './connect.ts';
 export { type EmbeddedCluster, type EmbedOptions, embed } from './embed.ts';
 export { type Environment, machineEnvironment } from './environment.ts';
-export { type Inspection, Inspector } from './inspect.ts';
 export { type Log, silentLog, standardLog } from './log.ts';
 export { type ServedWorker, type ServeOptions, serve } from './serve.ts';
 export type { Store } from './store.ts';

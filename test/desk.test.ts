@@ -1,8 +1,8 @@
 /** What tools ask of workers, over the in-process transport: reports, what is stored, pins, leaving; and the bounds on it. */
-import { Asking } from '../runtime/asking.ts';
-import { Inspector } from '../runtime/inspect.ts';
-import { RemoteStore } from '../runtime/remote-store.ts';
-import { readPlace, readReport, readTypes } from '../runtime/report.ts';
+import { Asking } from '../runtime/admin/client.ts';
+import { Inspector } from '../runtime/admin/inspector.ts';
+import { RemoteStore } from '../runtime/admin/remote-store.ts';
+import { readPlace, readReport, readTypes } from '../runtime/admin/worker-report.ts';
 import {
   type Ask,
   decodeAnswer,

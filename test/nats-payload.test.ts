@@ -6,9 +6,9 @@
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { isSkerryError } from '../core/errors.ts';
+import { Inspector } from '../runtime/admin/inspector.ts';
 import { freePort } from '../runtime/cli/programs.ts';
 import { connect, type RemoteCluster } from '../runtime/connect.ts';
-import { Inspector } from '../runtime/inspect.ts';
 import { type ServedWorker, serve } from '../runtime/serve.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { openNats } from '../runtime/transports/nats.ts';

@@ -1,6 +1,6 @@
 /** Entities in memory and out of it: activation, passivation, what they remember of partners, and volatile types. */
 import { SkerryError } from '../core/errors.ts';
-import { Inspector } from '../runtime/inspect.ts';
+import { Inspector } from '../runtime/admin/inspector.ts';
 import { assert, suite } from './support/suite.ts';
 import { type Scripts, Tally, type TallyTurn, watch, withTallies } from './support/tally.ts';
 

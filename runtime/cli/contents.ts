@@ -1,7 +1,7 @@
 /** What `doctor` finds in what is stored: entities, dead letters, what is overdue and what waits. Reads every entity. */
 import { type Address, typeOf } from '../../core/message.ts';
+import type { Inspection, Outline, Reading } from '../admin/inspector.ts';
 import { everythingDone } from '../environment.ts';
-import type { Inspection, Outline, Reading } from '../inspect.ts';
 import type { Given } from './command.ts';
 import { addressText } from './escape.ts';
 import { type Finding, note, ok, plural, wrong } from './finding.ts';

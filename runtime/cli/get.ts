@@ -1,7 +1,7 @@
 /** `skerry get`: everything that is stored of one entity. */
 import type { Activity } from '../../core/activity.ts';
 import { isEntityPartner } from '../../core/message.ts';
-import type { Inspection } from '../inspect.ts';
+import type { Inspection } from '../admin/inspector.ts';
 import { bytesText } from './checks.ts';
 import type { Command, Given } from './command.ts';
 import { addressArgument, addressText, escapeText, partnerText, visible } from './escape.ts';

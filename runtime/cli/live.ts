@@ -6,14 +6,14 @@
 import { isSkerryError } from '../../core/errors.ts';
 import { type Address, parseAddress, typeOf } from '../../core/message.ts';
 import type { View, WorkerEntry } from '../../placement/view.ts';
-import { type Answered, Asking } from '../asking.ts';
+import { type Answered, Asking } from '../admin/client.ts';
+import { Inspector } from '../admin/inspector.ts';
+import { RemoteStore } from '../admin/remote-store.ts';
+import { type KnownType, type Report, readReport, readTypes } from '../admin/worker-report.ts';
 import type { Client } from '../client/client.ts';
 import { connect, type RemoteCluster } from '../connect.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
-import { Inspector } from '../inspect.ts';
 import { silentLog } from '../log.ts';
-import { RemoteStore } from '../remote-store.ts';
-import { type KnownType, type Report, readReport, readTypes } from '../report.ts';
 import type { Transport } from '../transport.ts';
 import { openNats } from '../transports/nats.ts';
 import type { Ask } from '../wire/admin-messages.ts';

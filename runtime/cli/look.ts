@@ -3,7 +3,7 @@
  * workers of a live cluster; and saying what there is instead of what was looked for and not found.
  */
 import { type Address, typeOf } from '../../core/message.ts';
-import { Inspector, type Reading } from '../inspect.ts';
+import { Inspector, type Reading } from '../admin/inspector.ts';
 import { openLmdb } from '../stores/lmdb.ts';
 import type { Given } from './command.ts';
 import { addressText } from './escape.ts';

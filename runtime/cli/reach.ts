@@ -6,9 +6,9 @@
  */
 import { existsSync } from 'node:fs';
 import { isSkerryError } from '../../core/errors.ts';
+import type { Inspector } from '../admin/inspector.ts';
 import { embed } from '../embed.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
-import type { Inspector } from '../inspect.ts';
 import type { Store } from '../store.ts';
 import { openLmdb } from '../stores/lmdb.ts';
 import { type App, loadApp, shownPath } from './app.ts';

@@ -1,6 +1,6 @@
 /** `skerry where`: where an entity is: its partition, who should have it, who has it, and whether it is in memory. */
 import { partitionOf } from '../../placement/hash.ts';
-import { type EntityPlace, readPlace } from '../report.ts';
+import { type EntityPlace, readPlace } from '../admin/worker-report.ts';
 import type { Command, Given } from './command.ts';
 import { addressArgument, addressText } from './escape.ts';
 import { type LiveCluster, withCluster } from './live.ts';

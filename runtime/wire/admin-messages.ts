@@ -5,7 +5,7 @@
  *     ask ─▶ worker ─▶ answer in parts: the first at once, each further one when it is asked for with `more`
  *
  * An ask may be lost or doubled: whoever needs the answer asks again, under the same number, and each ask can be repeated
- * without harm. What asks is `asking.ts`, what answers `desk.ts`.
+ * without harm. What asks is `admin/client.ts`, what answers `admin/server.ts`.
  *
  * Invariants:
  * - AK1 What does not decode as an ask or an answer of this version is an error, never half read.
@@ -16,9 +16,9 @@ import { decode, encode, type Row, rowOf } from './codec.ts';
 const askVersion = 1;
 
 export type Ask =
-  /** What this worker has and does: `report.ts`. */
+  /** What this worker has and does: `admin/worker-report.ts`. */
   | { readonly kind: 'report' }
-  /** The types that it hosts, with their operations: `report.ts`. */
+  /** The types that it hosts, with their operations: `admin/worker-report.ts`. */
   | { readonly kind: 'types' }
   /** What it has of one entity: its epoch, and whether it is in memory. */
   | { readonly kind: 'entity'; readonly address: string }

@@ -4,8 +4,8 @@
  * Entities are asked by query; outboxes, holds and dead letters are looked up in the store.
  */
 import { typeOf } from '../../core/message.ts';
+import { Inspector } from '../../runtime/admin/inspector.ts';
 import type { RemoteCluster } from '../../runtime/connect.ts';
-import { Inspector } from '../../runtime/inspect.ts';
 import type { Store } from '../../runtime/store.ts';
 import { Account, Desk, Notice, Shelf, shelfUnits, Tally } from './app.ts';
 import type { Asked, Journal } from './journal.ts';

@@ -4,11 +4,11 @@
  * Invariants:
  * - RD1 A page is as long as it was asked for unless there is no more, however short the pages are that workers send.
  */
-import type { Address } from '../core/message.ts';
-import type { Reading } from './inspect.ts';
-import type { Epoch, Loaded, Partition, RecordName, Wake } from './store.ts';
-import { type Ask, numbersOf, textsOf } from './wire/admin-messages.ts';
-import { Row } from './wire/codec.ts';
+import type { Address } from '../../core/message.ts';
+import type { Epoch, Loaded, Partition, RecordName, Wake } from '../store.ts';
+import { type Ask, numbersOf, textsOf } from '../wire/admin-messages.ts';
+import { Row } from '../wire/codec.ts';
+import type { Reading } from './inspector.ts';
 
 type Records = readonly (readonly [RecordName, Uint8Array])[];
 

@@ -8,15 +8,14 @@
  * - DK2 At most `underWayCountMax` asks are worked on and `keptCountMax` answers kept; past that the answer is `overloaded`,
  *   and the oldest kept answer goes (P12). Epochs are told of as many partitions as a cluster may have.
  */
-import type { Behaviour } from '../core/behaviour.ts';
-import { SkerryError } from '../core/errors.ts';
-import { parseAddress } from '../core/message.ts';
-import { partitionOf } from '../placement/hash.ts';
-import type { Member } from './cluster/member.ts';
-import type { Environment } from './environment.ts';
-import { knownTypes, placeRow, type Report, reportRow, typesRow } from './report.ts';
-import type { Partition, Store } from './store.ts';
-import type { Transport } from './transport.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import { SkerryError } from '../../core/errors.ts';
+import { parseAddress } from '../../core/message.ts';
+import { partitionOf } from '../../placement/hash.ts';
+import type { Member } from '../cluster/member.ts';
+import type { Environment } from '../environment.ts';
+import type { Partition, Store } from '../store.ts';
+import type { Transport } from '../transport.ts';
 import {
   type Ask,
   type AskFrame,
@@ -26,9 +25,10 @@ import {
   encodeFailure,
   encodePart,
   partOverheadBytes,
-} from './wire/admin-messages.ts';
-import { partitionsMax } from './wire/control-messages.ts';
-import type { Subjects } from './wire/subjects.ts';
+} from '../wire/admin-messages.ts';
+import { partitionsMax } from '../wire/control-messages.ts';
+import type { Subjects } from '../wire/subjects.ts';
+import { knownTypes, placeRow, type Report, reportRow, typesRow } from './worker-report.ts';
 
 export interface DeskParts {
   readonly environment: Environment;

@@ -2,11 +2,11 @@
  * What a worker tells tools of itself: which partitions it has, what is coming and going, its figures; and what may be
  * asked of the types that it hosts.
  */
-import type { Behaviour } from '../core/behaviour.ts';
-import type { AnyOperation } from '../core/operation.ts';
-import type { Epoch, Partition } from './store.ts';
-import { numbersOf } from './wire/admin-messages.ts';
-import { Row } from './wire/codec.ts';
+import type { Behaviour } from '../../core/behaviour.ts';
+import type { AnyOperation } from '../../core/operation.ts';
+import type { Epoch, Partition } from '../store.ts';
+import { numbersOf } from '../wire/admin-messages.ts';
+import { Row } from '../wire/codec.ts';
 
 export interface Report {
   readonly id: string;

@@ -2,10 +2,10 @@
  * Looking inside: an entity's stored state, activities, outbox, timers, dead letters and log, read from a store without
  * running anything. What a turn has decided and the store does not have yet is not shown.
  */
-import { type Activity, sessionOf } from '../core/activity.ts';
-import { SkerryError } from '../core/errors.ts';
-import { type Address, type PartnerId, parseAddress, typeOf } from '../core/message.ts';
-import { checkOptions, count } from '../core/options.ts';
+import { type Activity, sessionOf } from '../../core/activity.ts';
+import { SkerryError } from '../../core/errors.ts';
+import { type Address, type PartnerId, parseAddress, typeOf } from '../../core/message.ts';
+import { checkOptions, count } from '../../core/options.ts';
 import {
   type DeadLetter,
   type EntityRecord,
@@ -15,12 +15,12 @@ import {
   type PendingEffect,
   recordName,
   type Timer,
-} from '../core/record.ts';
-import { partitionOf } from '../placement/hash.ts';
-import type { OutboxEntry } from './client/client.ts';
-import { decodeActivity, decodeHistory, readDead, restoreStored, stateVersionOf } from './entity/record-reader.ts';
-import type { Partition, RecordName, Store } from './store.ts';
-import { rowOf } from './wire/codec.ts';
+} from '../../core/record.ts';
+import { partitionOf } from '../../placement/hash.ts';
+import type { OutboxEntry } from '../client/client.ts';
+import { decodeActivity, decodeHistory, readDead, restoreStored, stateVersionOf } from '../entity/record-reader.ts';
+import type { Partition, RecordName, Store } from '../store.ts';
+import { rowOf } from '../wire/codec.ts';
 
 export interface Inspection {
   readonly address: Address;

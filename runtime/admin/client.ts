@@ -6,9 +6,9 @@
  * Invariants:
  * - AQ1 An ask settles once: with the answer, with what the worker failed with, or with 'absent' or 'silent'.
  */
-import { SkerryError } from '../core/errors.ts';
-import type { Environment } from './environment.ts';
-import type { Transport } from './transport.ts';
+import { SkerryError } from '../../core/errors.ts';
+import type { Environment } from '../environment.ts';
+import type { Transport } from '../transport.ts';
 import {
   type AnswerPart,
   type Ask,
@@ -16,8 +16,8 @@ import {
   decodeAnswer,
   decodePart,
   encodeAsk,
-} from './wire/admin-messages.ts';
-import type { Subjects } from './wire/subjects.ts';
+} from '../wire/admin-messages.ts';
+import type { Subjects } from '../wire/subjects.ts';
 
 export interface AskingParts {
   readonly environment: Environment;
