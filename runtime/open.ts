@@ -7,10 +7,10 @@
 import { errorText, isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Environment } from './environment.ts';
 import { checkedStore, type Store, StoreAway } from './store.ts';
-import type { LmdbOptions } from './stores/lmdb.ts';
-import type { RedisOptions } from './stores/redis.ts';
+import type { LmdbOptions } from './stores/lmdb/store.ts';
+import type { RedisOptions } from './stores/redis/store.ts';
 import { type Transport, TransportAway } from './transport.ts';
-import { type NatsOptions, userIn } from './transports/nats-options.ts';
+import { type NatsOptions, userIn } from './transports/nats/options.ts';
 
 /** How a process reaches the workers of its cluster: one of the two. */
 export interface Joining {
@@ -113,7 +113,7 @@ export async function openTransport(
       'Give either nats, the address of a server, or a transport that is open',
     );
   if (transport !== undefined) return { what: transport, close: async () => undefined };
-  const { openNats } = await import('./transports/nats.ts');
+  const { openNats } = await import('./transports/nats/transport.ts');
   const opened = await openNats(typeof nats === 'string' ? { servers: nats } : (nats as NatsOptions), environment);
   return { what: opened, close: () => opened.close() };
 }
@@ -166,12 +166,12 @@ export async function openStore(
 }
 
 async function openRedisAt(url: string, { log }: Environment): Promise<Store> {
-  const { openRedis } = await import('./stores/redis.ts');
+  const { openRedis } = await import('./stores/redis/store.ts');
   return openRedis({ ...redisOf(url), log });
 }
 
 /** A folder of the embedded store; fails as `openLmdb` does. */
 export async function openFolder(folder: string, options: LmdbOptions = {}): Promise<Store> {
-  const { openLmdb } = await import('./stores/lmdb.ts');
+  const { openLmdb } = await import('./stores/lmdb/store.ts');
   return openLmdb(folder, options);
 }

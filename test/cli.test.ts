@@ -15,7 +15,7 @@ import { partitionOf } from '../placement/hash.ts';
 import { isAlive } from '../runtime/cli/cluster-note.ts';
 import { controlPath, requestLengthMax } from '../runtime/cli/control.ts';
 import { lookInto } from '../runtime/cli/look.ts';
-import { openLmdb } from '../runtime/stores/lmdb.ts';
+import { openLmdb } from '../runtime/stores/lmdb/store.ts';
 import { encode } from '../runtime/wire/codec.ts';
 import { Child } from './support/child.ts';
 import { type App, appPath, type Ran, Skerry } from './support/skerry.ts';

@@ -10,7 +10,7 @@ import { isAlive } from '../runtime/cli/cluster-note.ts';
 import { failureOf } from '../runtime/cli/failure.ts';
 import { requirePrograms, type ServerName } from '../runtime/cli/servers.ts';
 import { connect } from '../runtime/connect.ts';
-import { openNats } from '../runtime/transports/nats.ts';
+import { openNats } from '../runtime/transports/nats/transport.ts';
 import { Subjects } from '../runtime/wire/subjects.ts';
 import { comesTrue, Noted } from './support/noted.ts';
 import { appPath, type Going, type Ran, Skerry } from './support/skerry.ts';

@@ -10,7 +10,7 @@ import { freePort } from '../runtime/cli/programs.ts';
 import { connect, type RemoteCluster } from '../runtime/connect.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
-import { type NatsTransport, openNats } from '../runtime/transports/nats.ts';
+import { type NatsTransport, openNats } from '../runtime/transports/nats/transport.ts';
 import { NatsServer } from './support/nats-server.ts';
 import { appPath, type Going, laterAppPath, type Ran, Skerry } from './support/skerry.ts';
 import { assert, suite } from './support/suite.ts';

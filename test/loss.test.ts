@@ -8,7 +8,7 @@ import { partitionOf } from '../placement/hash.ts';
 import { embed } from '../runtime/embed.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import type { Commit } from '../runtime/store.ts';
-import { compactLmdb, openLmdb } from '../runtime/stores/lmdb.ts';
+import { compactLmdb, openLmdb } from '../runtime/stores/lmdb/store.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { type Fault, GateStore } from './support/gate.ts';
 import { HandEnvironment } from './support/hand.ts';

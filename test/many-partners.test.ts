@@ -12,7 +12,7 @@ import { runInNewContext } from 'node:vm';
 import { embed } from '../runtime/embed.ts';
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
-import { openLmdb } from '../runtime/stores/lmdb.ts';
+import { openLmdb } from '../runtime/stores/lmdb/store.ts';
 import { assert, suite } from './support/suite.ts';
 import { Tally, tallyWith } from './support/tally.ts';
 

@@ -4,7 +4,7 @@
  * Time limit: 120 s.
  */
 import { setImmediate as tick } from 'node:timers/promises';
-import { type NatsOptions, type NatsTransport, openNats } from '../runtime/transports/nats.ts';
+import { type NatsOptions, type NatsTransport, openNats } from '../runtime/transports/nats/transport.ts';
 import { NatsServer } from './support/nats-server.ts';
 import { comesTrue, Noted } from './support/noted.ts';
 import { Patience } from './support/patience.ts';

@@ -5,7 +5,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type NatsOptions, type NatsTransport, openNats } from '../runtime/transports/nats.ts';
+import { type NatsOptions, type NatsTransport, openNats } from '../runtime/transports/nats/transport.ts';
 import { newCertificates, newCredentials, newNkey } from './support/nats-credentials.ts';
 import { NatsServer } from './support/nats-server.ts';
 import { comesTrue, Noted } from './support/noted.ts';

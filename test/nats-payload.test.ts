@@ -11,7 +11,7 @@ import { freePort } from '../runtime/cli/programs.ts';
 import { connect, type RemoteCluster } from '../runtime/connect.ts';
 import { type ServedWorker, serve } from '../runtime/serve.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
-import { openNats } from '../runtime/transports/nats.ts';
+import { openNats } from '../runtime/transports/nats/transport.ts';
 import { envelopeOverheadBytes } from '../runtime/wire/codec.ts';
 import { NatsServer } from './support/nats-server.ts';
 import { comesTrue, Noted } from './support/noted.ts';

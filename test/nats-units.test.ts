@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { isSkerryError } from '../core/errors.ts';
 import { freePort } from '../runtime/cli/programs.ts';
-import { isSubject, type NatsOptions, planOf } from '../runtime/transports/nats-options.ts';
-import { ServerRing, somebodyThere } from '../runtime/transports/nats-servers.ts';
-import { Outflow } from '../runtime/transports/outflow.ts';
+import { isSubject, type NatsOptions, planOf } from '../runtime/transports/nats/options.ts';
+import { Outflow } from '../runtime/transports/nats/outflow.ts';
+import { ServerRing, somebodyThere } from '../runtime/transports/nats/servers.ts';
 import { Noted } from './support/noted.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 

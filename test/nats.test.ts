@@ -2,7 +2,7 @@
 
 import { machineEnvironment } from '../runtime/environment.ts';
 import { silentLog } from '../runtime/log.ts';
-import { openNats } from '../runtime/transports/nats.ts';
+import { openNats } from '../runtime/transports/nats/transport.ts';
 import { transportSuite } from './conformance/transport.ts';
 import { NatsServer } from './support/nats-server.ts';
 

@@ -15,7 +15,7 @@ import { connect, type RemoteCluster } from '../runtime/connect.ts';
 import { type ServedWorker, serve } from '../runtime/serve.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import type { Transport } from '../runtime/transport.ts';
-import { openNats } from '../runtime/transports/nats.ts';
+import { openNats } from '../runtime/transports/nats/transport.ts';
 import { encodeSignal } from '../runtime/wire/control-messages.ts';
 import { authorizationText, type Login } from '../runtime/wire/permissions.ts';
 import { insider, Subjects } from '../runtime/wire/subjects.ts';

@@ -12,7 +12,7 @@ import { freePort } from '../runtime/cli/programs.ts';
 import { silentLog } from '../runtime/log.ts';
 import { serve } from '../runtime/serve.ts';
 import type { Store } from '../runtime/store.ts';
-import { openRedis, type RedisOptions } from '../runtime/stores/redis.ts';
+import { openRedis, type RedisOptions } from '../runtime/stores/redis/store.ts';
 import { commitOf } from './conformance/store-given.ts';
 import { newCertificates } from './support/nats-credentials.ts';
 import { NatsServer } from './support/nats-server.ts';

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Loss, Store } from '../runtime/store.ts';
-import { openRedis, type RedisOptions } from '../runtime/stores/redis.ts';
+import { openRedis, type RedisOptions } from '../runtime/stores/redis/store.ts';
 import { commitOf } from './conformance/store-given.ts';
 import { Patience } from './support/patience.ts';
 import { RedisServer } from './support/redis-server.ts';

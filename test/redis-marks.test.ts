@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLog } from '../runtime/log.ts';
 import type { Claim, Store } from '../runtime/store.ts';
-import { openRedis } from '../runtime/stores/redis.ts';
+import { openRedis } from '../runtime/stores/redis/store.ts';
 import { commitOf } from './conformance/store-given.ts';
 import { RedisServer } from './support/redis-server.ts';
 import { assert, rejects, suite } from './support/suite.ts';

@@ -1,10 +1,10 @@
 /** What holds of the parts of the store on Redis, without a server. */
 import fc from 'fast-check';
 import { compareUtf8 } from '../runtime/stores/memory.ts';
-import { RedisCounters } from '../runtime/stores/redis-counters.ts';
-import { RedisLayout } from '../runtime/stores/redis-layout.ts';
-import { firstAddresses } from '../runtime/stores/redis-listing.ts';
-import { requestOf } from '../runtime/stores/redis-request.ts';
+import { RedisCounters } from '../runtime/stores/redis/counters.ts';
+import { RedisLayout } from '../runtime/stores/redis/layout.ts';
+import { firstAddresses } from '../runtime/stores/redis/listing.ts';
+import { requestOf } from '../runtime/stores/redis/request.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('redis: parts');

@@ -6,7 +6,7 @@
 
 import { silentLog } from '../runtime/log.ts';
 import type { Store } from '../runtime/store.ts';
-import { openRedis, type RedisOptions } from '../runtime/stores/redis.ts';
+import { openRedis, type RedisOptions } from '../runtime/stores/redis/store.ts';
 import { type OpenStore, storeSuite } from './conformance/store.ts';
 import { RedisServer, startCluster } from './support/redis-server.ts';
 

@@ -1,7 +1,7 @@
 /** What holds of the parts of the stores, without a disk. */
 import fc from 'fast-check';
 import type { RecordName } from '../runtime/store.ts';
-import { recordKey, wakeKey, wakeOf } from '../runtime/stores/lmdb-layout.ts';
+import { recordKey, wakeKey, wakeOf } from '../runtime/stores/lmdb/layout.ts';
 import { compareUtf8, MemoryStore } from '../runtime/stores/memory.ts';
 import { bytes, byUtf8, claimed, commitOf, loadText } from './conformance/store-given.ts';
 import { assert, suite } from './support/suite.ts';

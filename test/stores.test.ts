@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Epoch, Store } from '../runtime/store.ts';
-import { type LmdbOptions, type LmdbStep, openLmdb } from '../runtime/stores/lmdb.ts';
+import { type LmdbOptions, type LmdbStep, openLmdb } from '../runtime/stores/lmdb/store.ts';
 import { MemoryStore } from '../runtime/stores/memory.ts';
 import { storeSuite } from './conformance/store.ts';
 import { commitOf } from './conformance/store-given.ts';

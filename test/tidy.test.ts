@@ -18,9 +18,9 @@ const pages = [...filesOf([''], '.md')];
 /** Where a package that hides a decision is imported: a file, or one file of a folder. Every other has one file, too. */
 const homes: Readonly<Record<string, string>> = {
   '@standard-schema/spec': 'core/operation.ts',
-  lmdb: 'runtime/stores/lmdb.ts',
-  ioredis: 'runtime/stores/redis-link.ts',
-  nats: 'runtime/transports/nats-connection.ts',
+  lmdb: 'runtime/stores/lmdb/store.ts',
+  ioredis: 'runtime/stores/redis/link.ts',
+  nats: 'runtime/transports/nats/connection.ts',
   pino: 'runtime/log.ts',
   cac: 'runtime/cli/',
 };

@@ -1,9 +1,9 @@
-/** Which copies of an embedded folder, put back, are noticed (lmdb-witness.ts): real folders, copied while they are used. */
+/** Which copies of an embedded folder, put back, are noticed (runtime/stores/lmdb/witness.ts): real folders, copied while they are used. */
 import { cp, mkdir, mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Loss } from '../runtime/store.ts';
-import { type LmdbStep, openLmdb } from '../runtime/stores/lmdb.ts';
+import { type LmdbStep, openLmdb } from '../runtime/stores/lmdb/store.ts';
 import { claimed, commitOf } from './conformance/store-given.ts';
 import { Child } from './support/child.ts';
 import { assert, rejects, suite } from './support/suite.ts';

@@ -5,9 +5,9 @@
 import { SkerryError } from '../../core/errors.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
 import { standardLog } from '../../runtime/log.ts';
-import { dial, type Msg, type NatsConnection } from '../../runtime/transports/nats-connection.ts';
-import { planOf } from '../../runtime/transports/nats-options.ts';
-import { ServerRing } from '../../runtime/transports/nats-servers.ts';
+import { dial, type Msg, type NatsConnection } from '../../runtime/transports/nats/connection.ts';
+import { planOf } from '../../runtime/transports/nats/options.ts';
+import { ServerRing } from '../../runtime/transports/nats/servers.ts';
 import type { Floor, FloorGiven } from '../floor.ts';
 import type { Lane } from '../load.ts';
 import type { Site } from '../plan.ts';

@@ -1,6 +1,6 @@
 /** `skerry compact`: a copy of a data folder without the room that was freed in it, to be put in its place. */
 import { join } from 'node:path';
-import { compactLmdb } from '../stores/lmdb.ts';
+import { compactLmdb } from '../stores/lmdb/store.ts';
 import { shownPath } from './app.ts';
 import { bytesText } from './checks.ts';
 import type { Command, Given } from './command.ts';

@@ -15,7 +15,7 @@ import { connect, type RemoteCluster } from '../connect.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
 import { silentLog } from '../log.ts';
 import type { Transport } from '../transport.ts';
-import { openNats } from '../transports/nats.ts';
+import { openNats } from '../transports/nats/transport.ts';
 import type { Ask } from '../wire/admin-messages.ts';
 import { Subjects } from '../wire/subjects.ts';
 import type { Given } from './command.ts';

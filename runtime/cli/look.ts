@@ -4,7 +4,7 @@
  */
 import { type Address, typeOf } from '../../core/message.ts';
 import { Inspector, type Reading } from '../admin/inspector.ts';
-import { openLmdb } from '../stores/lmdb.ts';
+import { openLmdb } from '../stores/lmdb/store.ts';
 import type { Given } from './command.ts';
 import { addressText } from './escape.ts';
 import { CliError } from './failure.ts';

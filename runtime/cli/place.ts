@@ -5,7 +5,7 @@
  * names its cluster itself.
  */
 import { readFileSync } from 'node:fs';
-import type { NatsOptions } from '../transports/nats.ts';
+import type { NatsOptions } from '../transports/nats/transport.ts';
 import { shownPath } from './app.ts';
 import { type ClusterNote, clusterNote, lastClusterNote } from './cluster-note.ts';
 import type { Given, Option } from './command.ts';

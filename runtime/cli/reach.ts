@@ -10,7 +10,7 @@ import type { Inspector } from '../admin/inspector.ts';
 import { embed } from '../embed.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
 import type { Store } from '../store.ts';
-import { openLmdb } from '../stores/lmdb.ts';
+import { openLmdb } from '../stores/lmdb/store.ts';
 import { type App, loadApp, shownPath } from './app.ts';
 import type { Given } from './command.ts';
 import { askApp, greet } from './control-client.ts';

@@ -2,12 +2,12 @@
  * A simulated store that goes back: to what it held a while ago, as a server does that is restarted from older data (P8).
  *
  * Owns the commit counter of each partition, what each process knows of them, and the making of the older store. How a
- * process finds a loss out is the rule of the Redis store, `redis-counters.ts`: this is where whole clusters try it.
+ * process finds a loss out is the rule of the Redis store, `stores/redis/counters.ts`: this is where whole clusters try it.
  */
 import { pinnedPartition } from '../../placement/placement.ts';
 import type { Commit, Epoch, Loss, Mark, Outcome, Partition } from '../store.ts';
 import { type MemoryOptions, MemoryStore } from '../stores/memory.ts';
-import { type Known, RedisCounters } from '../stores/redis-counters.ts';
+import { type Known, RedisCounters } from '../stores/redis/counters.ts';
 import type { Image } from './image.ts';
 import type { SimulatedNode } from './virtual-time.ts';
 

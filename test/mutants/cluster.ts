@@ -61,7 +61,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a mark is given though an answer is still to come',
     promise: 'RC3',
-    file: 'runtime/stores/redis-counters.ts',
+    file: 'runtime/stores/redis/counters.ts',
     find: 'had?.epoch === epoch && had.openCount === 0 &&',
     replace: 'had?.epoch === epoch &&',
     tests: ['redis-units'],
@@ -270,7 +270,7 @@ export const clusterMutants: readonly Mutant[] = [
   {
     name: 'a store that went back is not found out',
     promise: 'P8',
-    file: 'runtime/stores/redis-counters.ts',
+    file: 'runtime/stores/redis/counters.ts',
     find: 'if (epoch >= asked.epoch && counter >= asked.counter) {',
     replace: 'if (epoch >= asked.epoch) {',
     tests: [],

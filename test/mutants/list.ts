@@ -249,7 +249,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'the embedded store does not check versions',
     promise: 'P3',
-    file: 'runtime/stores/lmdb.ts',
+    file: 'runtime/stores/lmdb/store.ts',
     find: "if (commit.expected !== before.version) return 'stale-version';",
     replace: '',
     tests: ['stores'],

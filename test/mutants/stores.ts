@@ -1,7 +1,7 @@
 /** Mutants of stores and of bounds: what a loss is noticed by, how much is held; and of what clients are promised. */
 import type { Mutant } from './list.ts';
 
-const witness = { file: 'runtime/stores/lmdb-witness.ts', tests: ['witness'] } as const;
+const witness = { file: 'runtime/stores/lmdb/witness.ts', tests: ['witness'] } as const;
 
 export const storeMutants: readonly Mutant[] = [
   {
@@ -28,7 +28,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'a folder is closed before its last note is written',
     promise: 'SW1',
-    file: 'runtime/stores/lmdb.ts',
+    file: 'runtime/stores/lmdb/store.ts',
     find: '      await this.#noted;\n',
     replace: '',
     tests: ['witness'],
@@ -36,7 +36,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'a commit is acknowledged before the note that it raised',
     promise: 'SW2',
-    file: 'runtime/stores/lmdb.ts',
+    file: 'runtime/stores/lmdb/store.ts',
     find: 'if (used !== undefined) await this.#note(used);',
     replace: 'if (used !== undefined) void this.#note(used);',
     tests: ['witness'],
@@ -92,7 +92,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'a start on a cluster that is down waits for what the package says',
     promise: 'B20',
-    file: 'runtime/stores/redis-link.ts',
+    file: 'runtime/stores/redis/link.ts',
     find: "if (isFound) reject(new Error('CLUSTERDOWN a part of it is away'));",
     replace: '',
     tests: ['redis-cluster'],
@@ -100,7 +100,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'the name of a new data file is not flushed',
     promise: 'SL3',
-    file: 'runtime/stores/lmdb.ts',
+    file: 'runtime/stores/lmdb/store.ts',
     find: 'if (made !== undefined || isNew) await syncFolders(folder, made ?? file);',
     replace: 'void syncFolders;\n    void made;\n    void isNew;',
     tests: ['stores'],

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { connect } from '../../runtime/connect.ts';
 import { loginOf } from '../../runtime/open.ts';
-import { openNats } from '../../runtime/transports/nats.ts';
+import { openNats } from '../../runtime/transports/nats/transport.ts';
 import { check } from './check.ts';
 import { environmentOf, openStore } from './connections.ts';
 import { Journal } from './journal.ts';

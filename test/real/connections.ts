@@ -2,7 +2,7 @@
 import { type Environment, machineEnvironment } from '../../runtime/environment.ts';
 import { standardLog } from '../../runtime/log.ts';
 import type { Store } from '../../runtime/store.ts';
-import { openRedis } from '../../runtime/stores/redis.ts';
+import { openRedis } from '../../runtime/stores/redis/store.ts';
 
 /** The log of these processes: what workers and clients say at `info` explains a scenario that fails. */
 export const log = standardLog('info');

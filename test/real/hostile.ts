@@ -11,7 +11,7 @@ import { clientPartner } from '../../core/message.ts';
 import { connect } from '../../runtime/connect.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
 import { silentLog } from '../../runtime/log.ts';
-import { type NatsTransport, openNats } from '../../runtime/transports/nats.ts';
+import { type NatsTransport, openNats } from '../../runtime/transports/nats/transport.ts';
 import { decodeAsk } from '../../runtime/wire/admin-messages.ts';
 import { decodeFrame, encode, encodeFrame, protocol } from '../../runtime/wire/codec.ts';
 import { decodeSignal } from '../../runtime/wire/control-messages.ts';

@@ -10,7 +10,7 @@ import type { Limits } from '../../core/limits.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
 import { type ServedWorker, serve } from '../../runtime/serve.ts';
 import type { Store } from '../../runtime/store.ts';
-import { openRedis } from '../../runtime/stores/redis.ts';
+import { openRedis } from '../../runtime/stores/redis/store.ts';
 import { NatsServer } from '../support/nats-server.ts';
 import { RedisServer, startCluster } from '../support/redis-server.ts';
 import { clock, sleep, until } from './program.ts';

@@ -3,7 +3,7 @@
  * A room that was begun anew has no game; one that paused knows how many ticks it missed.
  */
 import { connect, type RemoteCluster } from '../../runtime/connect.ts';
-import { openNats } from '../../runtime/transports/nats.ts';
+import { openNats } from '../../runtime/transports/nats/transport.ts';
 import { Room, type RoomReport } from './app.ts';
 import type { Cluster } from './cluster.ts';
 import { environmentOf } from './connections.ts';

@@ -7,7 +7,7 @@
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { serve } from '../../runtime/serve.ts';
-import { openNats } from '../../runtime/transports/nats.ts';
+import { openNats } from '../../runtime/transports/nats/transport.ts';
 import { versions } from './app.ts';
 import { environmentOf, openStore } from './connections.ts';
 

@@ -8,7 +8,7 @@ import { writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { isSkerryError } from '../../core/errors.ts';
 import type { Commit, Epoch, Store } from '../../runtime/store.ts';
-import { openLmdb } from '../../runtime/stores/lmdb.ts';
+import { openLmdb } from '../../runtime/stores/lmdb/store.ts';
 
 const [what = '', folder = '', epochText = '0'] = process.argv.slice(2);
 const entityCount = 8;

@@ -1,15 +1,15 @@
 /**
  * What is to be known to get a connection to NATS: where, as whom, and by which certificates.
  *
- * Owns the checks of these options and the reading of files; what is done with them is `nats.ts`.
+ * Owns the checks of these options and the reading of files; what is done with them is `transport.ts`.
  *
  * Invariants:
  * - NO1 Options that contradict each other, and addresses that are none, are refused before anything is tried.
  * - NO2 No password, token, seed or content of a file is in any text that comes from here.
  */
 import { readFile } from 'node:fs/promises';
-import { errorText, SkerryError } from '../../core/errors.ts';
-import { checkOptions, count, duration, type OptionTable, record, text, textOrTexts } from '../../core/options.ts';
+import { errorText, SkerryError } from '../../../core/errors.ts';
+import { checkOptions, count, duration, type OptionTable, record, text, textOrTexts } from '../../../core/options.ts';
 
 export interface NatsOptions {
   /**

@@ -14,7 +14,7 @@
 import { readFileSync } from 'node:fs';
 import { open, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { type CallEffect, SkerryError } from '../../core/errors.ts';
+import { type CallEffect, SkerryError } from '../../../core/errors.ts';
 
 /** One process that has a folder open. */
 export interface FolderUser {

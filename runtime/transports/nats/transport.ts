@@ -17,22 +17,15 @@
  * - NT4 What a server refuses to a connection is told to who asks (`ready`), else logged. What is said never asks to give this login
  *   more rights: mostly it is the wrong one.
  */
-import { isSkerryError, SkerryError } from '../../core/errors.ts';
-import { type Environment, machineEnvironment } from '../environment.ts';
-import { standardLog } from '../log.ts';
-import { frameBytesMin, type Transport, TransportAway } from '../transport.ts';
-import {
-  dial,
-  type Msg,
-  type NatsConnection,
-  type NatsError,
-  type Status,
-  type Subscription,
-} from './nats-connection.ts';
-import { isSubject, type NatsOptions, type NatsPlan, planOf } from './nats-options.ts';
-import { NatsRefusals } from './nats-refusals.ts';
-import { ServerRing } from './nats-servers.ts';
+import { isSkerryError, SkerryError } from '../../../core/errors.ts';
+import { type Environment, machineEnvironment } from '../../environment.ts';
+import { standardLog } from '../../log.ts';
+import { frameBytesMin, type Transport, TransportAway } from '../../transport.ts';
+import { dial, type Msg, type NatsConnection, type NatsError, type Status, type Subscription } from './connection.ts';
+import { isSubject, type NatsOptions, type NatsPlan, planOf } from './options.ts';
 import { Outflow } from './outflow.ts';
+import { NatsRefusals } from './refusals.ts';
+import { ServerRing } from './servers.ts';
 
 export type { NatsOptions };
 

@@ -13,11 +13,11 @@
  */
 import type { Socket } from 'node:net';
 import { Cluster, Command, Redis } from 'ioredis';
-import { type CallEffect, errorText, SkerryError } from '../../core/errors.ts';
-import type { Log } from '../log.ts';
-import { StoreAway } from '../store.ts';
-import { type Argument, requestOf } from './redis-request.ts';
-import type { Script } from './redis-scripts.ts';
+import { type CallEffect, errorText, SkerryError } from '../../../core/errors.ts';
+import type { Log } from '../../log.ts';
+import { StoreAway } from '../../store.ts';
+import { type Argument, requestOf } from './request.ts';
+import type { Script } from './scripts.ts';
 
 export type Reply = Buffer | string | number | null | readonly Reply[];
 

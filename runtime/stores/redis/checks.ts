@@ -4,12 +4,12 @@
  *
  * Owns what is said about it. A server that does not let itself be asked is not refused: what it promises is then unknown.
  */
-import { isSkerryError, SkerryError } from '../../core/errors.ts';
-import { newMachineId } from '../environment.ts';
-import type { Log } from '../log.ts';
-import { formatKey, formatNote, partitionsOf } from './redis-layout.ts';
-import type { RedisLink, Reply } from './redis-link.ts';
-import { probeScript } from './redis-scripts.ts';
+import { isSkerryError, SkerryError } from '../../../core/errors.ts';
+import { newMachineId } from '../../environment.ts';
+import type { Log } from '../../log.ts';
+import { formatKey, formatNote, partitionsOf } from './layout.ts';
+import type { RedisLink, Reply } from './link.ts';
+import { probeScript } from './scripts.ts';
 
 /** Checks or makes the note about the format; answers the number of partitions. Throws `store-format`. */
 export async function enter(link: RedisLink, prefix: string, wanted: number | undefined): Promise<number> {

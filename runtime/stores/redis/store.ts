@@ -1,9 +1,9 @@
 /**
  * The store on a Redis server or a Redis Cluster: for workers on several machines.
  *
- * Owns what is one call to the server, and what its answers mean. `redis-layout.ts` names the keys, `redis-scripts.ts` is what
- * the server does in one step, `redis-request.ts` writes commits for it, `redis-link.ts` is the connection,
- * `redis-counters.ts` finds out when the server has lost what it had, `redis-checks.ts` looks at it before the first commit.
+ * Owns what is one call to the server, and what its answers mean. `layout.ts` names the keys, `scripts.ts` is what
+ * the server does in one step, `request.ts` writes commits for it, `link.ts` is the connection,
+ * `counters.ts` finds out when the server has lost what it had, `checks.ts` looks at it before the first commit.
  *
  * Longer than 400 lines because the store is one interface, whose calls share what is known of the server.
  *
@@ -17,8 +17,8 @@
  *
  * As long as a claim of several partitions in a cluster is not one step, one that fails may have raised some of their epochs.
  */
-import { isSkerryError, SkerryError } from '../../core/errors.ts';
-import type { Address } from '../../core/message.ts';
+import { isSkerryError, SkerryError } from '../../../core/errors.ts';
+import type { Address } from '../../../core/message.ts';
 import {
   checkOptions,
   count,
@@ -29,9 +29,9 @@ import {
   text,
   textOrTexts,
   withFunctions,
-} from '../../core/options.ts';
-import type { Pin } from '../../placement/view.ts';
-import { type Log, standardLog } from '../log.ts';
+} from '../../../core/options.ts';
+import type { Pin } from '../../../placement/view.ts';
+import { type Log, standardLog } from '../../log.ts';
 import type {
   Along,
   Claim,
@@ -46,14 +46,14 @@ import type {
   RecordName,
   Store,
   Wake,
-} from '../store.ts';
-import type { LeaseCall } from './lease.ts';
-import { compareAddresses } from './memory.ts';
-import { checkRights, enter, identityOf, sayWhatIsKept } from './redis-checks.ts';
-import { type Known, RedisCounters } from './redis-counters.ts';
-import { checkPrefix, isLazy, lexRange, RedisLayout } from './redis-layout.ts';
-import { RedisLink, type Reply } from './redis-link.ts';
-import { type FetchAddresses, firstAddresses } from './redis-listing.ts';
+} from '../../store.ts';
+import type { LeaseCall } from '../lease.ts';
+import { compareAddresses } from '../memory.ts';
+import { checkRights, enter, identityOf, sayWhatIsKept } from './checks.ts';
+import { type Known, RedisCounters } from './counters.ts';
+import { checkPrefix, isLazy, lexRange, RedisLayout } from './layout.ts';
+import { RedisLink, type Reply } from './link.ts';
+import { type FetchAddresses, firstAddresses } from './listing.ts';
 import {
   addressesOf,
   claimsOf,
@@ -66,18 +66,10 @@ import {
   recordsOf,
   scannedOf,
   wakesOf,
-} from './redis-replies.ts';
-import { commitRequest, type Share } from './redis-request.ts';
-import {
-  claimScript,
-  commitScript,
-  leaseScript,
-  loadScript,
-  pinScript,
-  scanScript,
-  wakesScript,
-} from './redis-scripts.ts';
-import { callsOf, placesOf, refuseTooLarge, sharesOf, valueBytesMax } from './redis-shares.ts';
+} from './replies.ts';
+import { commitRequest, type Share } from './request.ts';
+import { claimScript, commitScript, leaseScript, loadScript, pinScript, scanScript, wakesScript } from './scripts.ts';
+import { callsOf, placesOf, refuseTooLarge, sharesOf, valueBytesMax } from './shares.ts';
 
 export interface RedisOptions {
   /** `redis://[user:password@]host[:port][/number]`, `rediss:` with TLS; of a cluster any of its servers, or several. */

@@ -4,8 +4,8 @@
  * Owns how much is fetched for it. To ask each home for a whole page would fetch a page for every home; a page's share of
  * addresses is enough nearly always, and the homes that fall short are asked again.
  */
-import type { Address } from '../../core/message.ts';
-import { compareUtf8 } from './memory.ts';
+import type { Address } from '../../../core/message.ts';
+import { compareUtf8 } from '../memory.ts';
 
 /** A home's addresses behind `after`, in order; fewer than `limit`: there are no more. */
 export type FetchAddresses = (home: number, after: Address | undefined, limit: number) => Promise<readonly Address[]>;

@@ -5,9 +5,9 @@
  * Owns the words. They never ask to give this login more rights: mostly it is the wrong login, and who gave a client those of a
  * gateway to be rid of the line would have it call in anybody's name.
  */
-import { errorText } from '../../core/errors.ts';
-import type { Log } from '../log.ts';
-import { TransportRefused } from '../transport.ts';
+import { errorText } from '../../../core/errors.ts';
+import type { Log } from '../../log.ts';
+import { TransportRefused } from '../../transport.ts';
 
 const countMax = 100;
 const loginRefused =

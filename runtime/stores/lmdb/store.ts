@@ -1,8 +1,8 @@
 /**
  * The embedded store: LMDB in one local folder. The only file that knows the package `lmdb`.
  *
- * Owns what is written where and when it is durable. `lmdb-layout.ts` lays out the bytes, `lmdb-reading.ts`
- * walks through them, `lmdb-folder.ts` decides who may open a folder.
+ * Owns what is written where and when it is durable. `layout.ts` lays out the bytes, `reading.ts`
+ * walks through them, `folder.ts` decides who may open a folder.
  *
  * Longer than 400 lines because it is all that may know the package.
  *
@@ -14,17 +14,17 @@
  * - SL4 After a failed LMDB commit the environment is opened anew: LMDB may have marked it unusable, and would then
  *   hang at the next transaction.
  * - SL5 A process has one handle on a folder. LMDB wants it so: a second one would wait for the first one's transaction,
- *   which waits for the same thread. Between processes, `lmdb-folder.ts` is a convenience; against two owners S2 protects.
+ *   which waits for the same thread. Between processes, `folder.ts` is a convenience; against two owners S2 protects.
  */
 import { chmodSync, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { open as openFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
-import { isSkerryError, SkerryError } from '../../core/errors.ts';
-import type { Address } from '../../core/message.ts';
-import { callable, checkOptions, count, described, flag, type OptionTable, text } from '../../core/options.ts';
-import type { Pin } from '../../placement/view.ts';
-import { machineNow, machineSteady } from '../environment.ts';
+import { isSkerryError, SkerryError } from '../../../core/errors.ts';
+import type { Address } from '../../../core/message.ts';
+import { callable, checkOptions, count, described, flag, type OptionTable, text } from '../../../core/options.ts';
+import type { Pin } from '../../../placement/view.ts';
+import { machineNow, machineSteady } from '../../environment.ts';
 import type {
   Along,
   Claim,
@@ -38,9 +38,9 @@ import type {
   RecordName,
   Store,
   Wake,
-} from '../store.ts';
-import type { LeaseCall } from './lease.ts';
-import { Writes } from './lmdb-exit.ts';
+} from '../../store.ts';
+import type { LeaseCall } from '../lease.ts';
+import { Writes } from './exit.ts';
 import {
   causeOf,
   checkDataFile,
@@ -54,7 +54,7 @@ import {
   thisProcess,
   unknownFormat,
   unopenable,
-} from './lmdb-folder.ts';
+} from './folder.ts';
 import {
   epochKey,
   epochOf,
@@ -67,10 +67,10 @@ import {
   stringKeys,
   wakeKey,
   wakeOf,
-} from './lmdb-layout.ts';
-import { claimOne, lease, markOf, pin, pinsOf } from './lmdb-owners.ts';
-import { loadOne, page } from './lmdb-reading.ts';
-import { type Identity, identityIn, isPutBack, noteUse, Raises, useAgain } from './lmdb-witness.ts';
+} from './layout.ts';
+import { claimOne, lease, markOf, pin, pinsOf } from './owners.ts';
+import { loadOne, page } from './reading.ts';
+import { type Identity, identityIn, isPutBack, noteUse, Raises, useAgain } from './witness.ts';
 
 export interface LmdbOptions {
   /** Number of partitions, 256 unless given; fixed for a folder. */

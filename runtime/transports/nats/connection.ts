@@ -1,7 +1,7 @@
 /**
  * One connection to one NATS server, from the options to the handshake. The only file that imports the client library.
  *
- * The library's own reconnecting stays off: `nats.ts` makes each connection anew, and says there why.
+ * The library's own reconnecting stays off: `transport.ts` makes each connection anew, and says there why.
  */
 import {
   type ConnectionOptions,
@@ -14,11 +14,11 @@ import {
   type Status,
   type Subscription,
 } from 'nats';
-import { errorText, SkerryError } from '../../core/errors.ts';
-import type { Environment } from '../environment.ts';
-import { TransportAway, TransportRefused } from '../transport.ts';
-import { type NatsPlan, readNamed, type ServerAddress } from './nats-options.ts';
-import { type ServerRing, somebodyThere } from './nats-servers.ts';
+import { errorText, SkerryError } from '../../../core/errors.ts';
+import type { Environment } from '../../environment.ts';
+import { TransportAway, TransportRefused } from '../../transport.ts';
+import { type NatsPlan, readNamed, type ServerAddress } from './options.ts';
+import { type ServerRing, somebodyThere } from './servers.ts';
 
 export type { Msg, NatsConnection, NatsError, Status, Subscription };
 

@@ -1,8 +1,8 @@
 /** How a group divides into calls to the server: commits by partition and epoch, entities to be loaded by home; and what is in none. */
-import { SkerryError } from '../../core/errors.ts';
-import type { Commit, Outcome } from '../store.ts';
-import type { RedisCounters } from './redis-counters.ts';
-import type { Share } from './redis-request.ts';
+import { SkerryError } from '../../../core/errors.ts';
+import type { Commit, Outcome } from '../../store.ts';
+import type { RedisCounters } from './counters.ts';
+import type { Share } from './request.ts';
 
 export const valueBytesMax = 67_108_864;
 

@@ -8,9 +8,9 @@
  *   library would keep that of an attempt that timed out open, and one more with each further attempt.)
  */
 import { createConnection, isIP } from 'node:net';
-import { SkerryError } from '../../core/errors.ts';
-import type { Environment } from '../environment.ts';
-import type { ServerAddress } from './nats-options.ts';
+import { SkerryError } from '../../../core/errors.ts';
+import type { Environment } from '../../environment.ts';
+import type { ServerAddress } from './options.ts';
 
 export class ServerRing {
   readonly #configured: readonly ServerAddress[];

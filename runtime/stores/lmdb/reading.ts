@@ -3,9 +3,9 @@
  *
  * Owns no state and no package: a database is anything that gives its entries from a key on.
  */
-import type { Address } from '../../core/message.ts';
-import { type Along, type Loaded, lazyTables, type RecordName } from '../store.ts';
-import { headOf, presentOf, recordKey } from './lmdb-layout.ts';
+import type { Address } from '../../../core/message.ts';
+import { type Along, type Loaded, lazyTables, type RecordName } from '../../store.ts';
+import { headOf, presentOf, recordKey } from './layout.ts';
 
 interface Entry {
   readonly key: string;

@@ -14,8 +14,8 @@
  */
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { newMachineId } from '../environment.ts';
-import { isRecord, noteOf, parseNote, syncFolder } from './lmdb-folder.ts';
+import { newMachineId } from '../../environment.ts';
+import { isRecord, noteOf, parseNote, syncFolder } from './folder.ts';
 
 /** So much of what came after a copy may be lost without anybody's noticing, ms. */
 const raiseMs = 5_000;

@@ -1,10 +1,10 @@
 /** What a Redis server answers, read: the bytes of its replies as what the store's interface speaks of. */
-import type { Pin } from '../../placement/view.ts';
-import type { Claim, Epoch, Loaded, Outcome, Partition, RecordName, Wake } from '../store.ts';
-import { compareAddresses, compareUtf8 } from './memory.ts';
-import { headOf } from './redis-layout.ts';
-import type { Reply } from './redis-link.ts';
-import type { Share } from './redis-request.ts';
+import type { Pin } from '../../../placement/view.ts';
+import type { Claim, Epoch, Loaded, Outcome, Partition, RecordName, Wake } from '../../store.ts';
+import { compareAddresses, compareUtf8 } from '../memory.ts';
+import { headOf } from './layout.ts';
+import type { Reply } from './link.ts';
+import type { Share } from './request.ts';
 
 type Named = readonly [RecordName, Uint8Array];
 

@@ -4,13 +4,13 @@
  *
  * Owns no state and no package.
  */
-import type { Address } from '../../core/message.ts';
-import type { Pin } from '../../placement/view.ts';
-import type { Claim, Epoch, Lease, Mark, Partition } from '../store.ts';
-import { type LeaseCall, leaseAfter } from './lease.ts';
-import { epochKey, epochOf, epochValue, leaseKey, pinKey, pinnedIn, pinPrefix } from './lmdb-layout.ts';
-import { type Ordered, page } from './lmdb-reading.ts';
-import { compareAddresses } from './memory.ts';
+import type { Address } from '../../../core/message.ts';
+import type { Pin } from '../../../placement/view.ts';
+import type { Claim, Epoch, Lease, Mark, Partition } from '../../store.ts';
+import { type LeaseCall, leaseAfter } from '../lease.ts';
+import { compareAddresses } from '../memory.ts';
+import { epochKey, epochOf, epochValue, leaseKey, pinKey, pinnedIn, pinPrefix } from './layout.ts';
+import { type Ordered, page } from './reading.ts';
 
 interface Meta extends Ordered {
   getBinary(key: string): Buffer | undefined;

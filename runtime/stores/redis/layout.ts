@@ -17,9 +17,9 @@
  * - RK1 Every key of a home has that home's hash tag and no other, whatever characters an address holds.
  * - RK2 A prefix is no beginning of another's keys: two clusters on one server do not meet.
  */
-import { SkerryError } from '../../core/errors.ts';
-import type { Address } from '../../core/message.ts';
-import { lazyTables, type Partition, type RecordName, type Version } from '../store.ts';
+import { SkerryError } from '../../../core/errors.ts';
+import type { Address } from '../../../core/message.ts';
+import { lazyTables, type Partition, type RecordName, type Version } from '../../store.ts';
 
 /** Version and time of waking, each a float64, before the head. */
 export const headPrefixBytes = 16;

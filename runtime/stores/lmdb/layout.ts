@@ -7,15 +7,15 @@
  *   meta      'format' | 'users' | 'identity' | 'epoch/' number → JSON | JSON | JSON | epoch, owner
  *             'pin/' home, address | 'lease/' name → worker | JSON
  *
- * A change here that an older version would misread is a new format: raise `formatVersion` in `lmdb-folder.ts`.
+ * A change here that an older version would misread is a new format: raise `formatVersion` in `folder.ts`.
  *
  * Invariants:
  * - SY1 A key is a string whose UTF-8 bytes are LMDB's key; their order is the order that the store's interface asks for.
  * - SY2 No key of one entity reads as one of another, whatever characters addresses and names hold (NUL included).
  */
-import { SkerryError } from '../../core/errors.ts';
-import type { Address } from '../../core/message.ts';
-import type { Commit, Epoch, Partition, RecordName, Version, Wake } from '../store.ts';
+import { SkerryError } from '../../../core/errors.ts';
+import type { Address } from '../../../core/message.ts';
+import type { Commit, Epoch, Partition, RecordName, Version, Wake } from '../../store.ts';
 
 /** LMDB's own limit, bytes, with pages of 4,096. */
 const keyBytesMax = 1_978;

@@ -2,11 +2,11 @@
  * What is sent to Redis, as bytes: commands in its wire format, and groups of commits as the arguments of their script.
  *
  * Owns the hot path between a commit and the socket: everything is written once, into one buffer of sufficient size. Does
- * not own what the arguments mean (`redis-scripts.ts`) nor the names of the keys (`redis-layout.ts`).
+ * not own what the arguments mean (`scripts.ts`) nor the names of the keys (`layout.ts`).
  */
-import type { Commit, Epoch, Partition } from '../store.ts';
-import { headPrefixBytes, isLazy, type RedisLayout } from './redis-layout.ts';
-import { commitScript } from './redis-scripts.ts';
+import type { Commit, Epoch, Partition } from '../../store.ts';
+import { headPrefixBytes, isLazy, type RedisLayout } from './layout.ts';
+import { commitScript } from './scripts.ts';
 
 export type Argument = string | number | Uint8Array;
 

@@ -1,7 +1,7 @@
 /**
  * What the Redis store has the server do in one step: its Lua scripts, and under which name the server knows them.
  *
- * Owns what is checked and written, and in which order. The arguments are put together in `redis-request.ts`.
+ * Owns what is checked and written, and in which order. The arguments are put together in `request.ts`.
  *
  * Invariants:
  * - RX1 A script's first write of a commit is one that a full, read-only or non-persisting server refuses (HSET), so that
@@ -149,7 +149,7 @@ end
 for i = 2, #KEYS do raise(KEYS[i], 0) end
 `);
 
-/** The rule of `lease.ts`, where the record is. Arguments: holder, now, ms, and the term and end of the one that may be replaced (or -1). */
+/** The rule of `stores/lease.ts`, where the record is. Arguments: holder, now, ms, and the term and end of the one that may be replaced (or -1). */
 export const leaseScript = script(`
 local held = redis.call('HMGET', KEYS[1], 'h', 't', 'u')
 local holder, term, over = held[1] or '', tonumber(held[2] or 0), tonumber(held[3] or 0)

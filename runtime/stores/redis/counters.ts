@@ -11,7 +11,7 @@
  * - RC3 A mark is the counter of a server that has everything which was accepted by an epoch. All that a server can have of an
  *   epoch is among what its owner sent; if each of that was answered, a server that has as many has the same (S10).
  */
-import type { Epoch, Loss, Mark, Partition } from '../store.ts';
+import type { Epoch, Loss, Mark, Partition } from '../../store.ts';
 
 /** Epoch and commit counter of a partition. */
 export interface Known {
