@@ -2,7 +2,7 @@
 import { answers, behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
 import { command, query, tentative, unchecked } from '../core/operation.ts';
-import { play } from '../runtime/play.ts';
+import { play } from '../runtime/testing/play.ts';
 import { assert, suite } from './support/suite.ts';
 import { tallyWith, withTallies } from './support/tally.ts';
 

@@ -12,7 +12,7 @@ import {
   unchecked,
 } from '../core/index.ts';
 import { type Cluster, type EmbedOptions, embed, machineEnvironment, silentLog } from '../runtime/index.ts';
-import { play } from '../runtime/play.ts';
+import { play } from '../runtime/testing/play.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 
 const test = suite('attacks');

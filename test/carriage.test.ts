@@ -7,7 +7,7 @@
 import { type Fetched, Fetching, type Want } from '../runtime/cluster/image-fetching.ts';
 import { Giving } from '../runtime/cluster/outgoing.ts';
 import type { Claim, Partition } from '../runtime/store.ts';
-import { Chance } from '../runtime/testing.ts';
+import { Chance } from '../runtime/testing/index.ts';
 import { decode, encode } from '../runtime/wire/codec.ts';
 import type { Signal } from '../runtime/wire/control-messages.ts';
 import {

@@ -5,7 +5,7 @@ import { customer } from '../examples/orders/customer.ts';
 import { type Chance, chanceOf } from '../examples/orders/generate.ts';
 import { order } from '../examples/orders/order.ts';
 import { stock } from '../examples/orders/stock.ts';
-import { type Play, type PlayedAnswer, type PlayedHold, play, type SentMessage } from '../runtime/testing.ts';
+import { type Play, type PlayedAnswer, type PlayedHold, play, type SentMessage } from '../runtime/testing/index.ts';
 import { assert, suite } from './support/suite.ts';
 
 const played = suite('orders, played');

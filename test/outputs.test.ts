@@ -4,7 +4,7 @@ import { behaviour } from '../core/behaviour.ts';
 import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, query, type Schema, tentative, unchecked } from '../core/operation.ts';
-import { play } from '../runtime/play.ts';
+import { play } from '../runtime/testing/play.ts';
 import { assert, rejects, suite } from './support/suite.ts';
 import { tallyWith, withTallies } from './support/tally.ts';
 

@@ -4,7 +4,7 @@ import { effect } from '../core/effect.ts';
 import { entity, type Hold } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, query, tentative, unchecked } from '../core/operation.ts';
-import { play } from '../runtime/play.ts';
+import { play } from '../runtime/testing/play.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('play');

@@ -1,12 +1,12 @@
 /** The parts of the simulator: if time, store or network were unsound, a run would show nothing. */
 import { isSkerryError } from '../core/index.ts';
-import { Chance } from '../runtime/simulator/chance.ts';
-import { Coverage, operationsOfGroup } from '../runtime/simulator/coverage.ts';
-import { type FaultRates, noFaults } from '../runtime/simulator/faults.ts';
-import { FaultyStore } from '../runtime/simulator/faulty-store.ts';
-import { Network } from '../runtime/simulator/network.ts';
-import { Clock, newNode, VirtualTime } from '../runtime/simulator/virtual-time.ts';
 import type { Commit, Outcome } from '../runtime/store.ts';
+import { Coverage, operationsOfGroup } from '../runtime/testing/coverage.ts';
+import { type FaultRates, noFaults } from '../runtime/testing/faults.ts';
+import { FaultyStore } from '../runtime/testing/faulty-store.ts';
+import { Network } from '../runtime/testing/network.ts';
+import { Chance } from '../runtime/testing/random.ts';
+import { Clock, newNode, VirtualTime } from '../runtime/testing/virtual-time.ts';
 import { encodeFrame } from '../runtime/wire/codec.ts';
 import { encodeSignal } from '../runtime/wire/control-messages.ts';
 import { assert, suite } from './support/suite.ts';

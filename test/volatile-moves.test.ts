@@ -1,6 +1,6 @@
 /** Simulated clusters of rooms in memory: whatever joins, leaves, or is pinned, nothing of a room is lost. */
 import { behaviour, command, type Durability, entity, query, unchecked } from '../core/index.ts';
-import { type FaultRates, noFaults, type Scenario, type Stage, simulate } from '../runtime/testing.ts';
+import { type FaultRates, noFaults, type Scenario, type Stage, simulate } from '../runtime/testing/index.ts';
 import { assert, suite } from './support/suite.ts';
 
 const test = suite('volatile moves');

@@ -6,7 +6,7 @@
  * against a live cluster too.
  */
 
-import { Chance } from '../../runtime/simulator/chance.ts';
+import { Chance } from '../../runtime/testing/random.ts';
 import { contentKinds, encode, protocol, replyStatuses, streamKinds } from '../../runtime/wire/codec.ts';
 import type { Envelope } from '../../runtime/wire/envelope.ts';
 

@@ -1,6 +1,6 @@
 /** Annex: a type that only a later version of the application has, and that requires a label of its workers. */
 import { behaviour, command, entity, query, unchecked } from '../../core/index.ts';
-import type { SimulatedClient } from '../../runtime/testing.ts';
+import type { SimulatedClient } from '../../runtime/testing/index.ts';
 import type { Calls } from './calls.ts';
 import { Ledger } from './ledger.ts';
 

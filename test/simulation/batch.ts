@@ -1,7 +1,7 @@
 /** Many seeds, over several processes. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { join } from 'node:path';
-import type { SimulationReport } from '../../runtime/testing.ts';
+import type { SimulationReport } from '../../runtime/testing/index.ts';
 import { expectedOf } from './expected.ts';
 
 export interface BatchOptions {

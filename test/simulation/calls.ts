@@ -1,6 +1,6 @@
 /** What clients asked, what they were told, and whether that was honest (P4, P5, P6, P9). */
 import { isSkerryError, type SkerryError } from '../../core/errors.ts';
-import type { Stage } from '../../runtime/testing.ts';
+import type { Stage } from '../../runtime/testing/index.ts';
 
 export type Outcome = 'open' | 'done' | 'declined' | 'none' | 'unknown';
 

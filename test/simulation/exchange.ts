@@ -15,7 +15,7 @@ import {
   unchecked,
   type View,
 } from '../../core/index.ts';
-import { decode, type SimulatedClient, type Stage, type StoredEntity } from '../../runtime/testing.ts';
+import { decode, type SimulatedClient, type Stage, type StoredEntity } from '../../runtime/testing/index.ts';
 import type { Call, Calls } from './calls.ts';
 
 interface Said {

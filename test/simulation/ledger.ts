@@ -4,7 +4,13 @@
  * Its invariants tie state and timers (P1) and would show shared memory (P11); its log is what calls are counted in (P4).
  */
 import { behaviour, command, entity, query, type Turn, unchecked } from '../../core/index.ts';
-import { decode, type Invariant, type SimulatedClient, type Stage, type StoredEntity } from '../../runtime/testing.ts';
+import {
+  decode,
+  type Invariant,
+  type SimulatedClient,
+  type Stage,
+  type StoredEntity,
+} from '../../runtime/testing/index.ts';
 import type { Calls } from './calls.ts';
 
 interface LedgerState {

@@ -11,7 +11,7 @@ import {
   unchecked,
   type View,
 } from '../../core/index.ts';
-import type { Invariant, SimulatedClient, Stage, StoredEntity } from '../../runtime/testing.ts';
+import type { Invariant, SimulatedClient, Stage, StoredEntity } from '../../runtime/testing/index.ts';
 import type { Calls } from './calls.ts';
 
 interface Mail {

@@ -14,7 +14,13 @@ import {
   tentative,
   unchecked,
 } from '../../core/index.ts';
-import { decode, type Invariant, type SimulatedClient, type Stage, type StoredEntity } from '../../runtime/testing.ts';
+import {
+  decode,
+  type Invariant,
+  type SimulatedClient,
+  type Stage,
+  type StoredEntity,
+} from '../../runtime/testing/index.ts';
 import type { Calls } from './calls.ts';
 
 interface AccountState {

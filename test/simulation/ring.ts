@@ -5,7 +5,13 @@
  * every message sent must have been answered once (P7). With more partners than fit in memory.
  */
 import { answers, behaviour, command, entity, query, type Turn, unchecked } from '../../core/index.ts';
-import { decode, type Invariant, type SimulatedClient, type Stage, type StoredEntity } from '../../runtime/testing.ts';
+import {
+  decode,
+  type Invariant,
+  type SimulatedClient,
+  type Stage,
+  type StoredEntity,
+} from '../../runtime/testing/index.ts';
 import type { Calls } from './calls.ts';
 import { Ledger } from './ledger.ts';
 

@@ -10,7 +10,7 @@ import {
   type Stage,
   type StoredEntity,
   simulate,
-} from '../../runtime/testing.ts';
+} from '../../runtime/testing/index.ts';
 import { annex, useAnnex } from './annex.ts';
 import { Calls } from './calls.ts';
 import { Exchange, exchange } from './exchange.ts';

@@ -6,7 +6,7 @@
  */
 import { type Behaviour, behaviour, command, entity, query, type Turn, unchecked } from '../../core/index.ts';
 import { decodeHistory } from '../../runtime/entity/record-reader.ts';
-import type { Chance, Invariant, SimulatedClient, Stage, StoredEntity } from '../../runtime/testing.ts';
+import type { Chance, Invariant, SimulatedClient, Stage, StoredEntity } from '../../runtime/testing/index.ts';
 import { encode } from '../../runtime/wire/codec.ts';
 import type { Calls } from './calls.ts';
 

@@ -24,7 +24,7 @@ const entries: readonly (readonly [path: string, file: string])[] = [
   ['skerry', 'core/index.d.ts'],
   ['skerry/client', 'runtime/client-index.d.ts'],
   ['skerry/runtime', 'runtime/index.d.ts'],
-  ['skerry/testing', 'runtime/testing.d.ts'],
+  ['skerry/testing', 'runtime/testing/index.d.ts'],
 ];
 
 const bin = (name: string) => join(root, 'node_modules', '.bin', name);

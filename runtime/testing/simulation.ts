@@ -3,7 +3,7 @@
  *
  *     workload under faults ─▶ heal ─▶ everything finishes (or P7 is violated) ─▶ afterwards ─▶ forgetting (P10)
  *
- * Owns the phases and what it means that everything has finished. Who breaks what is `chaos.ts`, who notices `watch.ts`.
+ * Owns the phases and what it means that everything has finished. Who breaks what is `chaos.ts`, who notices `checker.ts`.
  * Longer than 400 lines because what a scenario may say is documented here, where its users look.
  */
 import type { Behaviour } from '../../core/behaviour.ts';
@@ -26,16 +26,16 @@ import { checkLimits, hostedTypes } from '../options.ts';
 import { protocol } from '../wire/codec.ts';
 import type { Party } from '../wire/subjects.ts';
 import type { Authorise } from '../worker/authorise.ts';
-import { Chance } from './chance.ts';
 import { Chaos } from './chaos.ts';
+import { type Invariant, type Violation, Watch } from './checker.ts';
 import { type SimulatedClient, SimulatedCluster, type WorkerKind } from './cluster.ts';
 import { type Counts, Coverage } from './coverage.ts';
 import { drawFaults, type FaultRates, noFaults } from './faults.ts';
 import { type CrashPoint, FaultyStore } from './faulty-store.ts';
 import { Image, type StoredEntity } from './image.ts';
 import { Network } from './network.ts';
+import { Chance } from './random.ts';
 import { newNode, type SimulatedNode, VirtualTime } from './virtual-time.ts';
-import { type Invariant, type Violation, Watch } from './watch.ts';
 
 /** The stage of a run, for the workload and its checks. */
 export interface Stage {

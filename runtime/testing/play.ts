@@ -8,25 +8,25 @@
  * Owns a record, a clock that only `advance` moves, and a seeded chance. Turns are the real ones (`core/turn.ts`);
  * nothing is stored or sent: what a turn sent is in `sent`.
  */
-import { lineageOf } from '../core/activity.ts';
-import { type Behaviour, isBehaviour } from '../core/behaviour.ts';
-import type { Effect, EffectOutcome } from '../core/effect.ts';
-import { type AnyEntity, type Hold, type InputArguments, type StateOf, typeIn } from '../core/entity.ts';
-import { codeOf, isSkerryError, SkerryError, textOf } from '../core/errors.ts';
-import { defaultLimits, durationProblem, type GivenLimits, limitsOf } from '../core/limits.ts';
-import { addressOf, clientPartner, type PartnerId } from '../core/message.ts';
-import type { AnyOperation, Command, OperationMap, Query, Tentative } from '../core/operation.ts';
-import { checkOptions, finite, type OptionTable, record } from '../core/options.ts';
-import { readRow } from '../core/perform.ts';
-import type { EntityRecord } from '../core/record.ts';
-import { References } from '../core/reference.ts';
-import type { AnswerRow, Request, TurnEnvironment } from '../core/request.ts';
-import { storable } from '../core/storable.ts';
-import { answerQuery, perform } from '../core/turn.ts';
-import { fingerprintOf } from './entity/fingerprint.ts';
-import { freshRecord } from './entity/record-reader.ts';
-import { checkedIdentity, checkLimits } from './options.ts';
-import { decode, encode } from './wire/codec.ts';
+import { lineageOf } from '../../core/activity.ts';
+import { type Behaviour, isBehaviour } from '../../core/behaviour.ts';
+import type { Effect, EffectOutcome } from '../../core/effect.ts';
+import { type AnyEntity, type Hold, type InputArguments, type StateOf, typeIn } from '../../core/entity.ts';
+import { codeOf, isSkerryError, SkerryError, textOf } from '../../core/errors.ts';
+import { defaultLimits, durationProblem, type GivenLimits, limitsOf } from '../../core/limits.ts';
+import { addressOf, clientPartner, type PartnerId } from '../../core/message.ts';
+import type { AnyOperation, Command, OperationMap, Query, Tentative } from '../../core/operation.ts';
+import { checkOptions, finite, type OptionTable, record } from '../../core/options.ts';
+import { readRow } from '../../core/perform.ts';
+import type { EntityRecord } from '../../core/record.ts';
+import { References } from '../../core/reference.ts';
+import type { AnswerRow, Request, TurnEnvironment } from '../../core/request.ts';
+import { storable } from '../../core/storable.ts';
+import { answerQuery, perform } from '../../core/turn.ts';
+import { fingerprintOf } from '../entity/fingerprint.ts';
+import { freshRecord } from '../entity/record-reader.ts';
+import { checkedIdentity, checkLimits } from '../options.ts';
+import { decode, encode } from '../wire/codec.ts';
 
 /** What can be asked in a play: at once, without promises. Refusals throw `refused`. */
 export type Player<Operations extends OperationMap> = {

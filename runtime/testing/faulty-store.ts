@@ -13,11 +13,11 @@
 import { SkerryError } from '../../core/errors.ts';
 import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
 import { MemoryStore } from '../stores/memory.ts';
-import type { Chance } from './chance.ts';
 import { type Coverage, operationsOfGroup, partsOf } from './coverage.ts';
 import type { FaultRates } from './faults.ts';
 import type { Image } from './image.ts';
 import { type Asked, Losses, type Present, storeOf, type Witness } from './losses.ts';
+import type { Chance } from './random.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
 /** Where a worker may be made to crash around a commit. */

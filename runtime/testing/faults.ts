@@ -4,7 +4,7 @@
  * Each seed turns on some kinds and leaves others out ("swarm testing": Groce et al., 2012), since a fault that is always
  * there hides what only shows without it.
  */
-import type { Chance } from './chance.ts';
+import type { Chance } from './random.ts';
 
 /** Share of calls, messages or steps that meet each fault; 0 turns it off. */
 export interface FaultRates {

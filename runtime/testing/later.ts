@@ -5,7 +5,7 @@
 import { decodeFrame, encode, encodeFrame, extensionVersion, rowOf } from '../wire/codec.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import { entryIn, extensionOf } from '../wire/extension.ts';
-import type { Chance } from './chance.ts';
+import type { Chance } from './random.ts';
 
 /** A number that nobody here knows; of those that anybody may say. */
 const laterEntry = 99;

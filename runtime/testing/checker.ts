@@ -17,7 +17,7 @@ import type { Signal } from '../wire/control-messages.ts';
 import type { Envelope, MessageEnvelope, ReplyEnvelope, StreamEnvelope } from '../wire/envelope.ts';
 import type { Change, Image, StoredEntity } from './image.ts';
 import type { Witness } from './losses.ts';
-import { textOfChange } from './story.ts';
+import { textOfChange } from './trace.ts';
 import type { SimulatedNode, VirtualTime } from './virtual-time.ts';
 
 export interface Violation {

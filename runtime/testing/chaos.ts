@@ -5,12 +5,12 @@
  * `network.ts`'s, and to a store call `faulty-store.ts`'s.
  */
 import type { PlacementLimits } from '../../placement/limits.ts';
-import type { Chance } from './chance.ts';
 import type { SimulatedCluster, SimulatedWorker } from './cluster.ts';
 import type { Coverage } from './coverage.ts';
 import type { FaultRates } from './faults.ts';
 import type { FaultyStore } from './faulty-store.ts';
 import type { Cut, Network } from './network.ts';
+import type { Chance } from './random.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
 export interface ChaosParts {

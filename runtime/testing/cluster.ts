@@ -25,14 +25,14 @@ import { decodeSignal } from '../wire/control-messages.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import { type Party, Subjects } from '../wire/subjects.ts';
 import type { Authorise } from '../worker/authorise.ts';
-import { Chance } from './chance.ts';
+import type { Watch } from './checker.ts';
 import { type Coverage, operationOf } from './coverage.ts';
 import type { FaultyStore } from './faulty-store.ts';
 import { asLater, isMarkIntact, isReadableBy } from './later.ts';
 import type { Network } from './network.ts';
-import { textOf } from './story.ts';
+import { Chance } from './random.ts';
+import { textOf } from './trace.ts';
 import { Clock, newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
-import type { Watch } from './watch.ts';
 
 /** What a worker is: it stays so over its restarts. */
 export interface WorkerKind {

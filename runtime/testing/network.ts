@@ -8,9 +8,9 @@ import { SkerryError } from '../../core/errors.ts';
 import type { Transport } from '../transport.ts';
 import { decodeFrame } from '../wire/codec.ts';
 import { withAnyLast } from '../wire/subjects.ts';
-import type { Chance } from './chance.ts';
 import { type Coverage, operationsOfFrame } from './coverage.ts';
 import type { FaultRates } from './faults.ts';
+import type { Chance } from './random.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
 /** What a node that is cut off no longer does: sends, gets, or both. */

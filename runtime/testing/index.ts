@@ -1,0 +1,29 @@
+/**
+ * The public entry for tests of applications: entities on a stage of their own, and simulated clusters.
+ */
+
+export { stubEffects } from '../../core/behaviour.ts';
+export type { EffectStub } from '../../core/effect.ts';
+export { decode } from '../wire/codec.ts';
+export type { Invariant, Violation } from './checker.ts';
+export type { SimulatedClient } from './cluster.ts';
+export { type FaultRates, noFaults } from './faults.ts';
+export type { StoredEntity } from './image.ts';
+export {
+  type PerformedEffect,
+  type Play,
+  type PlayedAnswer,
+  type PlayedHold,
+  type Player,
+  type PlayOptions,
+  play,
+  type SentMessage,
+} from './play.ts';
+export { Chance } from './random.ts';
+export {
+  type Scenario,
+  type SimulationOptions,
+  type SimulationReport,
+  type Stage,
+  simulate,
+} from './simulation.ts';
