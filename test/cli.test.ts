@@ -14,7 +14,7 @@ import { recordName } from '../core/record.ts';
 import { partitionOf } from '../placement/hash.ts';
 import { isAlive } from '../runtime/cli/cluster-note.ts';
 import { controlPath, requestLengthMax } from '../runtime/cli/control.ts';
-import { lookInto } from '../runtime/cli/look.ts';
+import { lookInto } from '../runtime/cli/reading.ts';
 import { openLmdb } from '../runtime/stores/lmdb/store.ts';
 import { encode } from '../runtime/wire/codec.ts';
 import { Child } from './support/child.ts';

@@ -1,10 +1,10 @@
 /** The examples of deployment: well-formed, and they say what workers really understand. */
 import { parse, parseAllDocuments } from 'yaml';
 import type { Command } from '../runtime/cli/command.ts';
-import { drain } from '../runtime/cli/drain.ts';
+import { drain } from '../runtime/cli/commands/drain.ts';
+import { ready } from '../runtime/cli/commands/ready.ts';
+import { worker } from '../runtime/cli/commands/worker.ts';
 import { nodeOptions } from '../runtime/cli/programs.ts';
-import { ready } from '../runtime/cli/ready.ts';
-import { worker } from '../runtime/cli/worker.ts';
 import { assert, suite } from './support/suite.ts';
 import { textOf } from './support/tree.ts';
 

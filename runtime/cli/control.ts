@@ -9,8 +9,8 @@ import { createHash } from 'node:crypto';
 import { lstatSync, type Stats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { realFolder } from './data-folder.ts';
 import { CliError } from './failure.ts';
-import { realFolder } from './folder.ts';
 
 /** Characters of one request: an input of the largest size, escaped, fits. */
 export const requestLengthMax = 4_194_304;

@@ -2,7 +2,7 @@
 import type { Placement } from '../../placement/placement.ts';
 import { viewsPerTerm } from '../../placement/service.ts';
 import type { View } from '../../placement/view.ts';
-import type { LiveCluster, LiveWorker } from './live.ts';
+import type { LiveCluster, LiveWorker } from './cluster-connection.ts';
 
 export type State = 'ready' | 'joining' | 'leaving' | 'silent';
 

@@ -9,11 +9,11 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Environment } from '../environment.ts';
+import type { FromWorker } from './commands/worker.ts';
 import { CliError } from './failure.ts';
 import { linesOf } from './lines.ts';
 import { nodeOptions } from './programs.ts';
 import { suggestion } from './suggest.ts';
-import type { FromWorker } from './worker.ts';
 
 export type SupervisorEvent =
   | { readonly kind: 'started'; readonly worker: string; readonly pid: number }

@@ -3,8 +3,8 @@ import { authorisationNote, shownPath } from './app.ts';
 import type { Given } from './command.ts';
 import { shellWord, visible } from './escape.ts';
 import { logText, type Output, type Style } from './output.ts';
-import { withoutLogin } from './place.ts';
 import type { SupervisorEvent } from './supervisor.ts';
+import { withoutLogin } from './target.ts';
 
 const prefixStyles: readonly Style[] = ['cyan', 'green', 'magenta', 'yellow', 'blue'];
 

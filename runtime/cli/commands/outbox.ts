@@ -1,11 +1,12 @@
 /** `skerry outbox`: a message that is not to be sent any more. */
+
+import { reach } from '../app-connection.ts';
+import type { Command, Given } from '../command.ts';
+import { addressArgument, addressText, escapeText } from '../escape.ts';
+import { CliError } from '../failure.ts';
+import { suggestion } from '../suggest.ts';
+import { clusterNotes, clusterOptions } from '../target.ts';
 import { identityOption } from './call.ts';
-import type { Command, Given } from './command.ts';
-import { addressArgument, addressText, escapeText } from './escape.ts';
-import { CliError } from './failure.ts';
-import { clusterNotes, clusterOptions } from './place.ts';
-import { reach } from './reach.ts';
-import { suggestion } from './suggest.ts';
 
 export const outbox: Command = {
   name: 'outbox',

@@ -1,11 +1,11 @@
 /** `skerry compact`: a copy of a data folder without the room that was freed in it, to be put in its place. */
 import { join } from 'node:path';
-import { compactLmdb } from '../stores/lmdb/store.ts';
-import { shownPath } from './app.ts';
-import { bytesText } from './checks.ts';
-import type { Command, Given } from './command.ts';
-import { CliError } from './failure.ts';
-import { hasData, requireFolder } from './folder.ts';
+import { compactLmdb } from '../../stores/lmdb/store.ts';
+import { shownPath } from '../app.ts';
+import type { Command, Given } from '../command.ts';
+import { hasData, requireFolder } from '../data-folder.ts';
+import { bytesText } from '../doctor-folder.ts';
+import { CliError } from '../failure.ts';
 
 export const compact: Command = {
   name: 'compact',

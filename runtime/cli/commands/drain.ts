@@ -1,10 +1,10 @@
 /** `skerry drain`: have a worker hand everything off and end, and wait until it has. */
 
-import type { WorkerEntry } from '../../placement/view.ts';
-import type { Command, Given } from './command.ts';
-import { CliError } from './failure.ts';
-import { type LiveCluster, withCluster } from './live.ts';
-import { clusterOptions, requireCluster } from './place.ts';
+import type { WorkerEntry } from '../../../placement/view.ts';
+import { type LiveCluster, withCluster } from '../cluster-connection.ts';
+import type { Command, Given } from '../command.ts';
+import { CliError } from '../failure.ts';
+import { clusterOptions, requireCluster } from '../target.ts';
 
 export const drain: Command = {
   name: 'drain',

@@ -1,17 +1,17 @@
 /** `skerry dead`: the messages that will not be tried again by themselves. */
-import type { DeadLetter } from '../../core/record.ts';
+import type { DeadLetter } from '../../../core/record.ts';
+import { reach, reachAll } from '../app-connection.ts';
+import { type Command, type Given, optionText } from '../command.ts';
+import { addressArgument, addressText, escapeText, partnerText, visible } from '../escape.ts';
+import { CliError, failureOf } from '../failure.ts';
+import { prettyJson } from '../json.ts';
+import { askedText, contentText, contentValue, payloadValue } from '../message-rows.ts';
+import type { Output } from '../output.ts';
+import { look, lotsOf, missing, requireType } from '../reading.ts';
+import { suggestion } from '../suggest.ts';
+import { clusterNotes, clusterOptions } from '../target.ts';
+import { relative, timeText } from '../time.ts';
 import { identityOption } from './call.ts';
-import { type Command, type Given, optionText } from './command.ts';
-import { addressArgument, addressText, escapeText, partnerText, visible } from './escape.ts';
-import { CliError, failureOf } from './failure.ts';
-import { prettyJson } from './json.ts';
-import { look, lotsOf, missing, requireType } from './look.ts';
-import type { Output } from './output.ts';
-import { askedText, contentText, contentValue, payloadValue } from './parts.ts';
-import { clusterNotes, clusterOptions } from './place.ts';
-import { reach, reachAll } from './reach.ts';
-import { suggestion } from './suggest.ts';
-import { relative, timeText } from './time.ts';
 
 const actions = { list: listLetters, show: showLetter, retry: retryLetter, drop: dropLetter } as const;
 

@@ -1,8 +1,8 @@
 /** `skerry start`: have `skerry up` start a worker again that was drained. */
-import { clusterNote } from './cluster-note.ts';
-import type { Command, Given } from './command.ts';
-import { askApp } from './control-client.ts';
-import { CliError } from './failure.ts';
+import { clusterNote } from '../cluster-note.ts';
+import type { Command, Given } from '../command.ts';
+import { askApp } from '../control-client.ts';
+import { CliError } from '../failure.ts';
 
 export const start: Command = {
   name: 'start',

@@ -1,17 +1,17 @@
 /** `skerry get`: everything that is stored of one entity. */
-import type { Activity } from '../../core/activity.ts';
-import { isEntityPartner } from '../../core/message.ts';
-import type { Inspection } from '../admin/inspector.ts';
-import { bytesText } from './checks.ts';
-import type { Command, Given } from './command.ts';
-import { addressArgument, addressText, escapeText, partnerText, visible } from './escape.ts';
-import { jsonText, prettyJson } from './json.ts';
-import { look, missing } from './look.ts';
-import type { Output } from './output.ts';
-import { contentText, contentValue, payloadText, payloadValue } from './parts.ts';
-import { clusterNotes, clusterOptions } from './place.ts';
-import type { Column } from './table.ts';
-import { relative, timeText } from './time.ts';
+import type { Activity } from '../../../core/activity.ts';
+import { isEntityPartner } from '../../../core/message.ts';
+import type { Inspection } from '../../admin/inspector.ts';
+import type { Command, Given } from '../command.ts';
+import { bytesText } from '../doctor-folder.ts';
+import { addressArgument, addressText, escapeText, partnerText, visible } from '../escape.ts';
+import { jsonText, prettyJson } from '../json.ts';
+import { contentText, contentValue, payloadText, payloadValue } from '../message-rows.ts';
+import type { Output } from '../output.ts';
+import { look, missing } from '../reading.ts';
+import type { Column } from '../table.ts';
+import { clusterNotes, clusterOptions } from '../target.ts';
+import { relative, timeText } from '../time.ts';
 
 export const get: Command = {
   name: 'get',

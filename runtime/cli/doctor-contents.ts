@@ -5,7 +5,7 @@ import { everythingDone } from '../environment.ts';
 import type { Given } from './command.ts';
 import { addressText } from './escape.ts';
 import { type Finding, note, ok, plural, wrong } from './finding.ts';
-import { lotsOf, type Sight } from './look.ts';
+import { lotsOf, type Sight } from './reading.ts';
 import { span } from './time.ts';
 
 /** A timer that is late by this, or a message that waits for this, while an app runs, is wrong, ms. */

@@ -20,7 +20,7 @@ import type { Ask } from '../wire/admin-messages.ts';
 import { Subjects } from '../wire/subjects.ts';
 import type { Given } from './command.ts';
 import { CliError } from './failure.ts';
-import type { ClusterPlace } from './place.ts';
+import type { ClusterPlace } from './target.ts';
 
 /** For how long a view is waited for, and for the answer of one worker, ms. */
 const connectMs = 5_000;

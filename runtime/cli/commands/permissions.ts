@@ -1,10 +1,10 @@
 /** `skerry permissions`: what a NATS server has to be told so that workers, tools and clients cannot be mistaken for each other. */
-import { isIdentity } from '../../core/message.ts';
-import { authorizationText, type Login } from '../wire/permissions.ts';
-import { checkedCluster } from '../wire/subjects.ts';
-import { type Command, type Given, optionText } from './command.ts';
-import { CliError } from './failure.ts';
-import { setting } from './place.ts';
+import { isIdentity } from '../../../core/message.ts';
+import { authorizationText, type Login } from '../../wire/permissions.ts';
+import { checkedCluster } from '../../wire/subjects.ts';
+import { type Command, type Given, optionText } from '../command.ts';
+import { CliError } from '../failure.ts';
+import { setting } from '../target.ts';
 
 export const permissions: Command = {
   name: 'permissions',

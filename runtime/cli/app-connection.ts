@@ -12,14 +12,14 @@ import { type Environment, machineEnvironment } from '../environment.ts';
 import type { Store } from '../store.ts';
 import { openLmdb } from '../stores/lmdb/store.ts';
 import { type App, loadApp, shownPath } from './app.ts';
+import { type LiveCluster, withCluster } from './cluster-connection.ts';
 import type { Given } from './command.ts';
 import { askApp, greet } from './control-client.ts';
+import { remembered, requireFolder } from './data-folder.ts';
 import { CliError } from './failure.ts';
-import { remembered, requireFolder } from './folder.ts';
-import { type LiveCluster, withCluster } from './live.ts';
-import { lookInto } from './look.ts';
-import { clusterOf } from './place.ts';
+import { lookInto } from './reading.ts';
 import { type AppRequest, answer, hostedApp } from './requests.ts';
+import { clusterOf } from './target.ts';
 
 /** How long a folder that is in use is waited for, and the pause between two tries, ms. */
 const waitMs = 3_000;

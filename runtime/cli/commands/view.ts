@@ -1,11 +1,11 @@
 /** `skerry view`: which workers there are, what each of them has, and what is moving. */
-import { defaultLimits } from '../../core/limits.ts';
-import { Placement } from '../../placement/placement.ts';
-import type { Pin, View } from '../../placement/view.ts';
-import type { Command, Given } from './command.ts';
-import { addressText, visible } from './escape.ts';
-import { type LiveCluster, type LiveWorker, withCluster } from './live.ts';
-import type { Output, Style } from './output.ts';
+import { defaultLimits } from '../../../core/limits.ts';
+import { Placement } from '../../../placement/placement.ts';
+import type { Pin, View } from '../../../placement/view.ts';
+import { type LiveCluster, type LiveWorker, withCluster } from '../cluster-connection.ts';
+import type { Command, Given } from '../command.ts';
+import { addressText, visible } from '../escape.ts';
+import type { Output, Style } from '../output.ts';
 import {
   aheadText,
   clocksOf,
@@ -17,10 +17,10 @@ import {
   splitsOf,
   stateOf,
   versionText,
-} from './owners.ts';
-import { clusterOptions, requireCluster } from './place.ts';
-import type { Column } from './table.ts';
-import { span } from './time.ts';
+} from '../owners.ts';
+import type { Column } from '../table.ts';
+import { clusterOptions, requireCluster } from '../target.ts';
+import { span } from '../time.ts';
 
 export const view: Command = {
   name: 'view',

@@ -1,10 +1,10 @@
 /** `skerry list`: the addresses that are stored. */
 
-import { keyOf, typeOf } from '../../core/message.ts';
-import type { Command, Given } from './command.ts';
-import { addressText } from './escape.ts';
-import { look, requireType } from './look.ts';
-import { clusterNotes, clusterOptions } from './place.ts';
+import { keyOf, typeOf } from '../../../core/message.ts';
+import type { Command, Given } from '../command.ts';
+import { addressText } from '../escape.ts';
+import { look, requireType } from '../reading.ts';
+import { clusterNotes, clusterOptions } from '../target.ts';
 
 export const list: Command = {
   name: 'list',

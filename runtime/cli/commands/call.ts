@@ -1,15 +1,15 @@
 /** `skerry call`: one operation of one entity, of the running app or of the remembered one, started for it. */
 import { readFileSync } from 'node:fs';
-import type { Hold } from '../../core/entity.ts';
-import { defaultLimits } from '../../core/limits.ts';
-import type { Command, Given, Option } from './command.ts';
-import { optionText } from './command.ts';
-import { addressArgument, shellWord } from './escape.ts';
-import { CliError } from './failure.ts';
-import { jsonText, parseJson, prettyJson } from './json.ts';
-import { clusterNotes, clusterOf, clusterOptions } from './place.ts';
-import { reach } from './reach.ts';
-import { span } from './time.ts';
+import type { Hold } from '../../../core/entity.ts';
+import { defaultLimits } from '../../../core/limits.ts';
+import { reach } from '../app-connection.ts';
+import type { Command, Given, Option } from '../command.ts';
+import { optionText } from '../command.ts';
+import { addressArgument, shellWord } from '../escape.ts';
+import { CliError } from '../failure.ts';
+import { jsonText, parseJson, prettyJson } from '../json.ts';
+import { clusterNotes, clusterOf, clusterOptions } from '../target.ts';
+import { span } from '../time.ts';
 
 export const deadlineOption: Option = {
   flag: '--deadline <ms>',
@@ -46,7 +46,7 @@ export const call: Command = {
   run: callOperation,
 };
 
-/** An answer of `requests.ts`, as it comes through a socket or directly. */
+/** An answer of `cli/requests.ts`, as it comes through a socket or directly. */
 interface Answer {
   readonly status: 'done' | 'accepted';
   readonly output?: unknown;

@@ -1,12 +1,13 @@
 /** `skerry doctor`: whether an app can run on a data folder, and whether what is in it is well. */
-import { folderFindings } from './checks.ts';
-import { clusterFindings } from './cluster-checks.ts';
-import type { Command, Given } from './command.ts';
-import { visible } from './escape.ts';
-import type { Finding } from './finding.ts';
-import type { Output, Style } from './output.ts';
-import { clusterNotes, clusterOf, clusterOptions } from './place.ts';
-import { wrapped } from './width.ts';
+
+import type { Command, Given } from '../command.ts';
+import { clusterFindings } from '../doctor-cluster.ts';
+import { folderFindings } from '../doctor-folder.ts';
+import { visible } from '../escape.ts';
+import type { Finding } from '../finding.ts';
+import type { Output, Style } from '../output.ts';
+import { clusterNotes, clusterOf, clusterOptions } from '../target.ts';
+import { wrapped } from '../width.ts';
 
 export const doctor: Command = {
   name: 'doctor',

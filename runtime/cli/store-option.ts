@@ -9,7 +9,7 @@ import { openLmdb } from '../stores/lmdb/store.ts';
 import { openRedis } from '../stores/redis/store.ts';
 import type { Given, Option } from './command.ts';
 import { CliError } from './failure.ts';
-import { setting, withoutLogin } from './place.ts';
+import { setting, withoutLogin } from './target.ts';
 
 export const storeOptions: readonly Option[] = [
   {

@@ -5,13 +5,13 @@
 import { type Address, typeOf } from '../../core/message.ts';
 import { Inspector, type Reading } from '../admin/inspector.ts';
 import { openLmdb } from '../stores/lmdb/store.ts';
+import { withCluster } from './cluster-connection.ts';
 import type { Given } from './command.ts';
+import { type RememberedType, remembered, requireFolder } from './data-folder.ts';
 import { addressText } from './escape.ts';
 import { CliError } from './failure.ts';
-import { type RememberedType, remembered, requireFolder } from './folder.ts';
-import { withCluster } from './live.ts';
-import { clusterOf } from './place.ts';
 import { suggestion } from './suggest.ts';
+import { clusterOf } from './target.ts';
 
 export interface Sight {
   readonly store: Reading;

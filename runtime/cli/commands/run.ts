@@ -1,20 +1,20 @@
 /** `skerry run`: an app's behaviours on a data folder, until it is told to stop. */
 
 import { basename } from 'node:path';
-import { type EmbeddedCluster, embed } from '../embed.ts';
-import { machineEnvironment } from '../environment.ts';
-import { type App, loadApp, shownPath } from './app.ts';
-import { clusterNote, lastClusterNote, removeClusterNote } from './cluster-note.ts';
-import type { Command, Given } from './command.ts';
-import { optionText } from './command.ts';
-import { greet } from './control-client.ts';
-import { type Control, serveControl } from './control-server.ts';
-import { shellWord } from './escape.ts';
-import { CliError, failureOf } from './failure.ts';
-import { realFolder, remember } from './folder.ts';
-import { openWaiting } from './reach.ts';
-import { answer, hostedApp } from './requests.ts';
-import { Stopping, watch } from './stopping.ts';
+import { type EmbeddedCluster, embed } from '../../embed.ts';
+import { machineEnvironment } from '../../environment.ts';
+import { type App, loadApp, shownPath } from '../app.ts';
+import { openWaiting } from '../app-connection.ts';
+import { clusterNote, lastClusterNote, removeClusterNote } from '../cluster-note.ts';
+import type { Command, Given } from '../command.ts';
+import { optionText } from '../command.ts';
+import { greet } from '../control-client.ts';
+import { type Control, serveControl } from '../control-server.ts';
+import { realFolder, remember } from '../data-folder.ts';
+import { shellWord } from '../escape.ts';
+import { CliError, failureOf } from '../failure.ts';
+import { answer, hostedApp } from '../requests.ts';
+import { Stopping, watch } from '../run-until-signal.ts';
 
 const workerCountMax = 256;
 
@@ -27,7 +27,7 @@ export const run: Command = {
     'The app is a module (TypeScript where its project has tsx) that exports behaviours, one by one or in arrays. The folder is made if it is missing; it remembers the app, so that call works also when nothing runs. An export limits, as in { attemptsMax: 4 }, changes limits.',
     'Ctrl-C or SIGTERM finish what was started and close; a second one ends at once, which loses nothing that was acknowledged.',
   ],
-  examples: ['skerry run app.ts', 'skerry run app.ts --data /var/lib/shop --workers 4'],
+  examples: ['skerry run app.ts', 'skerry run cli/app.ts --data /var/lib/shop --workers 4'],
   run: runApp,
 };
 

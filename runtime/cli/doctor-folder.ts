@@ -12,12 +12,12 @@ import { typeOf } from '../../core/message.ts';
 import { openLmdb } from '../stores/lmdb/store.ts';
 import { shownPath } from './app.ts';
 import type { Given } from './command.ts';
-import { contents } from './contents.ts';
 import { greet } from './control-client.ts';
+import { hasData, remembered } from './data-folder.ts';
+import { contents } from './doctor-contents.ts';
 import { failureOf } from './failure.ts';
 import { type Finding, nodeVersion, note, ok, plural, wrong } from './finding.ts';
-import { hasData, remembered } from './folder.ts';
-import { lookInto } from './look.ts';
+import { lookInto } from './reading.ts';
 import type { Hello } from './requests.ts';
 import { span } from './time.ts';
 

@@ -1,10 +1,10 @@
 /** `skerry where`: where an entity is: its partition, who should have it, who has it, and whether it is in memory. */
-import { partitionOf } from '../../placement/hash.ts';
-import { type EntityPlace, readPlace } from '../admin/worker-report.ts';
-import type { Command, Given } from './command.ts';
-import { addressArgument, addressText } from './escape.ts';
-import { type LiveCluster, withCluster } from './live.ts';
-import { clusterOptions, requireCluster } from './place.ts';
+import { partitionOf } from '../../../placement/hash.ts';
+import { type EntityPlace, readPlace } from '../../admin/worker-report.ts';
+import { type LiveCluster, withCluster } from '../cluster-connection.ts';
+import type { Command, Given } from '../command.ts';
+import { addressArgument, addressText } from '../escape.ts';
+import { clusterOptions, requireCluster } from '../target.ts';
 
 export const where: Command = {
   name: 'where',

@@ -1,13 +1,13 @@
 /** What `doctor` looks at of a live cluster: the way to it, its workers and their clocks, and who has what. */
 import { defaultLimits } from '../../core/limits.ts';
 import { Placement } from '../../placement/placement.ts';
+import { isOpenToAll, type LiveCluster, type LiveWorker, withCluster } from './cluster-connection.ts';
 import type { Given } from './command.ts';
-import { contents } from './contents.ts';
+import { contents } from './doctor-contents.ts';
 import { failureOf } from './failure.ts';
 import { type Finding, nodeVersion, note, ok, plural, wrong } from './finding.ts';
-import { isOpenToAll, type LiveCluster, type LiveWorker, withCluster } from './live.ts';
 import { aheadText, clocksOf, partitionsOf, splitsOf, stateOf, versionText } from './owners.ts';
-import type { ClusterPlace } from './place.ts';
+import type { ClusterPlace } from './target.ts';
 
 /** What is moving gets this long to arrive, ms. */
 const settleMs = 1_000;

@@ -1,12 +1,12 @@
 /** `skerry pin` and `skerry unpin`: have one entity hosted by a chosen worker, or where it belongs again. */
 
-import { typeOf } from '../../core/message.ts';
-import type { WorkerEntry } from '../../placement/view.ts';
-import type { Command, Given } from './command.ts';
-import { addressArgument, addressText } from './escape.ts';
-import { CliError } from './failure.ts';
-import { type LiveCluster, withCluster } from './live.ts';
-import { clusterOptions, requireCluster } from './place.ts';
+import { typeOf } from '../../../core/message.ts';
+import type { WorkerEntry } from '../../../placement/view.ts';
+import { type LiveCluster, withCluster } from '../cluster-connection.ts';
+import type { Command, Given } from '../command.ts';
+import { addressArgument, addressText } from '../escape.ts';
+import { CliError } from '../failure.ts';
+import { clusterOptions, requireCluster } from '../target.ts';
 
 export const pin: Command = {
   name: 'pin',

@@ -1,8 +1,8 @@
 /** `skerry up`: a cluster on this machine: workers as processes, looked after, and servers of its own where none are named. */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { checkedCluster } from '../wire/subjects.ts';
-import { shownPath } from './app.ts';
+import { checkedCluster } from '../../wire/subjects.ts';
+import { shownPath } from '../app.ts';
 import {
   type ClusterNote,
   clusterNote,
@@ -10,19 +10,19 @@ import {
   noteStopped,
   removeClusterNote,
   writeClusterNote,
-} from './cluster-note.ts';
-import type { Command, Given } from './command.ts';
-import { optionText } from './command.ts';
-import { type Control, serveControl } from './control-server.ts';
-import { CliError, failureOf } from './failure.ts';
-import { hasData } from './folder.ts';
-import { clusterOptions, setting, variableOf } from './place.ts';
-import type { AppRequest } from './requests.ts';
-import { endLeftOvers, OwnServer, requirePrograms, type ServerName } from './servers.ts';
-import { Stopping } from './stopping.ts';
-import { partitionsOf, storeOptions } from './stores.ts';
-import { Supervisor, type SupervisorEvent } from './supervisor.ts';
-import { Teller } from './teller.ts';
+} from '../cluster-note.ts';
+import type { Command, Given } from '../command.ts';
+import { optionText } from '../command.ts';
+import { type Control, serveControl } from '../control-server.ts';
+import { hasData } from '../data-folder.ts';
+import { CliError, failureOf } from '../failure.ts';
+import type { AppRequest } from '../requests.ts';
+import { Stopping } from '../run-until-signal.ts';
+import { endLeftOvers, OwnServer, requirePrograms, type ServerName } from '../servers.ts';
+import { partitionsOf, storeOptions } from '../store-option.ts';
+import { Supervisor, type SupervisorEvent } from '../supervisor.ts';
+import { clusterOptions, setting, variableOf } from '../target.ts';
+import { Teller } from '../up-output.ts';
 
 const workerCountMax = 64;
 
@@ -40,7 +40,7 @@ export const up: Command = {
     'Without --nats and --store it starts a nats-server and a redis-server of its own, which must be installed: on free ports of this machine, with what they keep in the data folder (Redis writes its log every second), and ends them with itself. Other commands find the cluster by that folder.',
     'Workers are called worker-1, worker-2, … One that crashes is started again, after a pause that doubles with each crash; one that was drained stays away until skerry start brings it back. Ctrl-C drains all; a second one ends everything at once, which loses nothing that was acknowledged and flushed.',
   ],
-  examples: ['skerry up app.ts --workers 4', 'skerry up app.ts --nats localhost --store redis://localhost'],
+  examples: ['skerry up cli/app.ts --workers 4', 'skerry up cli/app.ts --nats localhost --store redis://localhost'],
   run: runUp,
 };
 

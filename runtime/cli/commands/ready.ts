@@ -1,8 +1,9 @@
 /** `skerry ready`: whether a worker is ready, as an exit code: for probes. */
-import type { Command, Given } from './command.ts';
-import { CliError } from './failure.ts';
-import { type LiveCluster, withCluster } from './live.ts';
-import { clusterOptions, requireCluster, setting } from './place.ts';
+
+import { type LiveCluster, withCluster } from '../cluster-connection.ts';
+import type { Command, Given } from '../command.ts';
+import { CliError } from '../failure.ts';
+import { clusterOptions, requireCluster, setting } from '../target.ts';
 
 export const ready: Command = {
   name: 'ready',

@@ -1,16 +1,16 @@
 /** `skerry log`: the committed turns that an entity's type keeps. */
-import { type Address, typeOf } from '../../core/message.ts';
-import type { HistoryItem } from '../../core/record.ts';
-import { decode } from '../wire/codec.ts';
-import type { Command, Given } from './command.ts';
-import { optionText } from './command.ts';
-import { addressArgument, addressText, partnerText, visible } from './escape.ts';
-import { CliError } from './failure.ts';
-import { jsonText } from './json.ts';
-import { look, lotsOf, missing, type Sight } from './look.ts';
-import { payloadText, payloadValue } from './parts.ts';
-import { clusterNotes, clusterOptions } from './place.ts';
-import { clockText } from './time.ts';
+import { type Address, typeOf } from '../../../core/message.ts';
+import type { HistoryItem } from '../../../core/record.ts';
+import { decode } from '../../wire/codec.ts';
+import type { Command, Given } from '../command.ts';
+import { optionText } from '../command.ts';
+import { addressArgument, addressText, partnerText, visible } from '../escape.ts';
+import { CliError } from '../failure.ts';
+import { jsonText } from '../json.ts';
+import { payloadText, payloadValue } from '../message-rows.ts';
+import { look, lotsOf, missing, type Sight } from '../reading.ts';
+import { clusterNotes, clusterOptions } from '../target.ts';
+import { clockText } from '../time.ts';
 
 export const log: Command = {
   name: 'log',

@@ -1,11 +1,12 @@
 /** `skerry confirm` and `skerry cancel`: the end of a tentative operation, by the hold that `call` printed. */
+
+import { reach } from '../app-connection.ts';
+import type { Command, Given } from '../command.ts';
+import { addressText } from '../escape.ts';
+import { parseJson } from '../json.ts';
+import { holdOf } from '../requests.ts';
+import { clusterNotes, clusterOptions } from '../target.ts';
 import { deadlineOf, deadlineOption, identityOption } from './call.ts';
-import type { Command, Given } from './command.ts';
-import { addressText } from './escape.ts';
-import { parseJson } from './json.ts';
-import { clusterNotes, clusterOptions } from './place.ts';
-import { reach } from './reach.ts';
-import { holdOf } from './requests.ts';
 
 const options = [deadlineOption, identityOption, ...clusterOptions];
 const example = `'{"entity":"stock/tea","operation":"reserve","id":"@8Zk.1"}'`;

@@ -7,9 +7,9 @@
 import { spawn } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Command } from './command.ts';
+import type { Command } from '../command.ts';
 
-const program = fileURLToPath(new URL(`../../perf/main${extname(import.meta.url)}`, import.meta.url));
+const program = fileURLToPath(new URL(`../../../perf/main${extname(import.meta.url)}`, import.meta.url));
 
 /** Its exit code. */
 export function handOver(words: readonly string[]): Promise<number> {
