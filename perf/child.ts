@@ -1,6 +1,7 @@
 /** A process of a measurement: a worker, a load generator, or the other side of a floor; the first word says which. */
-import { newDuties } from './duties.ts';
-import { Peer, parentLine } from './peer.ts';
+
+import { Peer, parentLine } from './processes/process-rpc.ts';
+import { newDuties } from './processes/roles.ts';
 
 const [kind = '', name = ''] = process.argv.slice(2);
 const line = parentLine();

@@ -1,5 +1,5 @@
 /** What a floor is: the same thing done bare, as plainly as possible, driven by the same load. */
-import type { Call } from './load.ts';
+import type { Call } from './load/load.ts';
 import type { Site, Work } from './plan.ts';
 
 export interface FloorGiven {

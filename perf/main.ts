@@ -3,21 +3,21 @@ import { closeSync, existsSync, openSync, readFileSync, unlinkSync, writeFileSyn
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../core/errors.ts';
 import { loginOf } from '../runtime/open.ts';
-import { compareText } from './compare.ts';
 import { failureText } from './failure.ts';
 import { helpText } from './help.ts';
-import { histogramLog } from './histogram.ts';
-import { noViewer, terminalViewer } from './live.ts';
+import { histogramLog } from './load/histogram.ts';
 import { type Asked, agentUrlOf, askedOf, UsageError } from './options.ts';
-import type { Outcome } from './outcome.ts';
-import { pageOf } from './page.ts';
-import { intervalsOf, picturesOf, svgOf } from './pictures.ts';
 import type { Plan } from './plan.ts';
-import { type Hired, hireAgents, serveAgent } from './remote.ts';
-import { type Report, reportOf } from './report.ts';
+import { checkAttached, openTransport } from './processes/process-setup.ts';
+import { type Hired, hireAgents, serveAgent } from './processes/remote.ts';
+import { intervalsOf, picturesOf, svgOf } from './report/charts.ts';
+import { compareText } from './report/compare.ts';
+import { pageOf } from './report/html-report.ts';
+import type { Outcome } from './report/outcome.ts';
+import { noViewer, terminalViewer } from './report/progress.ts';
+import { type Report, reportOf } from './report/report.ts';
+import { textOf } from './report/text-report.ts';
 import { type RunOptions, run } from './run.ts';
-import { checkAttached, openTransport } from './site.ts';
-import { textOf } from './text.ts';
 
 /** For what an agent still has to say when it is ended. */
 const farewellMs = 1_000;

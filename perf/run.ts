@@ -6,12 +6,15 @@
  * independent of each other and their spread is that of the measurement.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { Crew, type Hand } from './crew.ts';
-import { FaultMaker } from './fault-maker.ts';
 import { floorsOf, hasResponder } from './floors/all.ts';
-import type { FloorPart, Part } from './generator.ts';
-import { together } from './journal.ts';
-import { MemoryWatch } from './memory.ts';
+import type { FloorPart, Part } from './load/generator.ts';
+import { together } from './load/journal.ts';
+import type { Entries, Load, Measured, Plan, Site, Usage, Verdict, Work } from './plan.ts';
+import { FaultMaker } from './processes/fault-maker.ts';
+import { MemoryWatch } from './processes/memory-samples.ts';
+import { workerName } from './processes/process-setup.ts';
+import { Crew, type Hand } from './processes/processes.ts';
+import { Place, siteWithin } from './processes/testbed.ts';
 import {
   type FloorOutcome,
   joined,
@@ -21,12 +24,9 @@ import {
   type RepeatOutcome,
   type StepOutcome,
   useBetween,
-} from './outcome.ts';
-import { Place, siteWithin } from './place.ts';
-import type { Entries, Load, Measured, Plan, Site, Usage, Verdict, Work } from './plan.ts';
+} from './report/outcome.ts';
 import type { Scenario, Step } from './scenario.ts';
 import { scenarioOf } from './scenarios/all.ts';
-import { workerName } from './site.ts';
 
 /** Whoever watches: told of what begins, and how far it has come. */
 export interface Viewer {

@@ -4,9 +4,9 @@
  * Owns the two ends that its code meets: the stand, in a load generator, and the facts, in the report.
  */
 import type { AnyEntity, Caller } from '../core/entity.ts';
-import type { Journal } from './journal.ts';
+import type { Journal } from './load/journal.ts';
 import type { Entries, Fault, Growth, Load, Measured, Plan, Verdict, Work } from './plan.ts';
-import type { Post } from './site.ts';
+import type { Post } from './processes/process-setup.ts';
 
 /** What a scenario has in a generator. */
 export interface Stand {

@@ -1,17 +1,18 @@
 /** What a report says, and what it leaves unsaid because it would mean nothing. */
-import { compareText } from '../perf/compare.ts';
-import { faultFacts } from '../perf/faults.ts';
-import { newHistogram, packed, record } from '../perf/histogram.ts';
-import type { Lane } from '../perf/load.ts';
+
+import { Watchman } from '../perf/load/availability-probe.ts';
+import { newHistogram, packed, record } from '../perf/load/histogram.ts';
+import type { Lane } from '../perf/load/load.ts';
 import { askedOf } from '../perf/options.ts';
-import type { Mark, Outcome } from '../perf/outcome.ts';
-import { pageOf } from '../perf/page.ts';
 import type { Measured } from '../perf/plan.ts';
-import { type Report, reportOf } from '../perf/report.ts';
+import { compareText } from '../perf/report/compare.ts';
+import { faultFacts } from '../perf/report/fault-facts.ts';
+import { pageOf } from '../perf/report/html-report.ts';
+import type { Mark, Outcome } from '../perf/report/outcome.ts';
+import { type Report, reportOf } from '../perf/report/report.ts';
+import { textOf } from '../perf/report/text-report.ts';
 import type { Stand } from '../perf/scenario.ts';
 import { scenarioOf } from '../perf/scenarios/all.ts';
-import { textOf } from '../perf/text.ts';
-import { Watchman } from '../perf/watchman.ts';
 import { assert, suite } from './support/suite.ts';
 
 const said = suite('perf-report');

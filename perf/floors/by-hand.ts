@@ -4,7 +4,7 @@
  */
 
 import type { Floor } from '../floor.ts';
-import type { Lane } from '../load.ts';
+import type { Lane } from '../load/load.ts';
 import type { Site } from '../plan.ts';
 import { natsOf } from './nats-echo.ts';
 import { redisOf } from './redis-commit.ts';

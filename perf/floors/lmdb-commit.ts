@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Floor } from '../floor.ts';
-import type { Lane } from '../load.ts';
+import type { Lane } from '../load/load.ts';
 
 /** Bytes of a counter's head with its version and its one client, read off a stored entity. */
 const valueBytes = 133;

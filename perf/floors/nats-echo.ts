@@ -9,7 +9,7 @@ import { dial, type Msg, type NatsConnection } from '../../runtime/transports/na
 import { planOf } from '../../runtime/transports/nats/options.ts';
 import { ServerRing } from '../../runtime/transports/nats/servers.ts';
 import type { Floor, FloorGiven } from '../floor.ts';
-import type { Lane } from '../load.ts';
+import type { Lane } from '../load/load.ts';
 import type { Site } from '../plan.ts';
 
 /** What an envelope of a small call is. */

@@ -4,7 +4,7 @@
  */
 import { Redis } from 'ioredis';
 import type { Floor, FloorGiven } from '../floor.ts';
-import type { Lane } from '../load.ts';
+import type { Lane } from '../load/load.ts';
 
 const head = Buffer.alloc(55, 'h');
 const record = Buffer.alloc(45, 'r');

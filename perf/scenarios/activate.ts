@@ -1,6 +1,6 @@
 /** First calls: of keys that nobody has called before, and of stored ones after all workers were started anew. */
 import { Counter } from '../entities.ts';
-import { drive } from '../load.ts';
+import { drive } from '../load/load.ts';
 import type { Load } from '../plan.ts';
 import { keyName, type Scenario, type Stand } from '../scenario.ts';
 import { checkCounts } from './counter.ts';

@@ -1,9 +1,9 @@
 /** Durable increments: over many keys, of one key, and while workers come and go. */
 import { Counter, Wide } from '../entities.ts';
-import { judge } from '../journal.ts';
+import { driveKeys } from '../load/availability-probe.ts';
+import { judge } from '../load/journal.ts';
 import type { Entries, Verdict } from '../plan.ts';
 import { callers, inGroups, keyName, type Scenario, type Stand } from '../scenario.ts';
-import { driveKeys } from '../watchman.ts';
 
 const contractOf = ({ work }: Stand) => (work.stateBytes > 0 ? Wide : Counter);
 

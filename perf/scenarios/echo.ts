@@ -1,8 +1,8 @@
 /** Calls that the store has no part in: of entities in memory, and queries. */
 import { Counter, Echo } from '../entities.ts';
-import { judge } from '../journal.ts';
+import { driveKeys } from '../load/availability-probe.ts';
+import { judge } from '../load/journal.ts';
 import { callers, inGroups, keyName, type Scenario } from '../scenario.ts';
-import { driveKeys } from '../watchman.ts';
 
 /** With its envelope about a hundred bytes. */
 const text = 'x'.repeat(32);

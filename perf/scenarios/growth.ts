@@ -12,9 +12,9 @@
  */
 import type { CallOptions } from '../../core/entity.ts';
 import { Counter, Wide } from '../entities.ts';
-import { judge } from '../journal.ts';
-import { chanceOf } from '../keys.ts';
-import { drive, type Lane } from '../load.ts';
+import { judge } from '../load/journal.ts';
+import { chanceOf } from '../load/keys.ts';
+import { drive, type Lane } from '../load/load.ts';
 import type { Entries, Growth, Plan, Verdict } from '../plan.ts';
 import { inGroups, keyName, type Scenario, type Stand, type Step, type Steps } from '../scenario.ts';
 

@@ -12,7 +12,7 @@ import { machineEnvironment } from '../../runtime/environment.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import { Ten, ten } from '../entities.ts';
-import { drive } from '../load.ts';
+import { drive } from '../load/load.ts';
 import type { Measured } from '../plan.ts';
 import { median, type Scenario, type Stand } from '../scenario.ts';
 

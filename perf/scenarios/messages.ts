@@ -1,7 +1,7 @@
 /** What entities tell each other: one turn with a hundred messages, and an order that reserves from stocks and confirms. */
 import { Listener, Order, Spreader, Stock } from '../entities.ts';
-import { judge } from '../journal.ts';
-import { drive } from '../load.ts';
+import { judge } from '../load/journal.ts';
+import { drive } from '../load/load.ts';
 import { callers, keyName, type Scenario, type Stand } from '../scenario.ts';
 import { Pace } from './pace.ts';
 

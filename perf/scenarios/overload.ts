@@ -6,7 +6,7 @@
  * generator are processes of their own: what each of them needs for it is told apart.
  */
 import { Counter } from '../entities.ts';
-import { drive } from '../load.ts';
+import { drive } from '../load/load.ts';
 import { type Measured, seriesMs, stallMsOf } from '../plan.ts';
 import { callers, keyName, median, percentile, type Scenario, type Stand, type Steps } from '../scenario.ts';
 import { checkCounts } from './counter.ts';

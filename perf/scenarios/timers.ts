@@ -1,8 +1,8 @@
 /** Very many timers that fall due in the same second: by how much they are late, and that each fires once. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Alarm } from '../entities.ts';
-import { newHistogram, packed, record } from '../histogram.ts';
-import { judge } from '../journal.ts';
+import { newHistogram, packed, record } from '../load/histogram.ts';
+import { judge } from '../load/journal.ts';
 import { type Measured, slotMsOf } from '../plan.ts';
 import { callers, inGroups, keyName, percentile, type Scenario, type Stand } from '../scenario.ts';
 

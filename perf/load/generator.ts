@@ -3,16 +3,16 @@
  *
  *     open ─▶ prepare ─▶ run … ─▶ journal ─▶ check ─▶ close          floor: the same load on something bare
  */
-import { floorOf } from './floors/all.ts';
+import { floorOf } from '../floors/all.ts';
+import type { Entries, Fault, Load, Measured, Site, Work } from '../plan.ts';
+import type { Duties } from '../processes/process-rpc.ts';
+import { openPost, type Post, takeHolding } from '../processes/process-setup.ts';
+import { ownUsage } from '../processes/usage.ts';
+import type { Stand } from '../scenario.ts';
+import { scenarioOf } from '../scenarios/all.ts';
 import { Journal } from './journal.ts';
 import { chanceOf, picker } from './keys.ts';
 import { drive, thingsSoFar } from './load.ts';
-import type { Duties } from './peer.ts';
-import type { Entries, Fault, Load, Measured, Site, Work } from './plan.ts';
-import type { Stand } from './scenario.ts';
-import { scenarioOf } from './scenarios/all.ts';
-import { openPost, type Post, takeHolding } from './site.ts';
-import { ownUsage } from './usage.ts';
 
 export interface Part {
   readonly work: Work;

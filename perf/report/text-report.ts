@@ -1,9 +1,10 @@
 /** The report for people at a terminal. Pure. */
-import type { Thirds } from './course.ts';
-import type { MissedFault } from './faults.ts';
-import { axisTexts, type GrowthByAxis, type GrowthFigures } from './growth.ts';
+
+import { scenarioOf } from '../scenarios/all.ts';
+import type { MissedFault } from './fault-facts.ts';
+import { axisTexts, type GrowthByAxis, type GrowthFigures } from './growth-rows.ts';
 import type { Figures, FloorFigures, Report, StepFigures } from './report.ts';
-import { scenarioOf } from './scenarios/all.ts';
+import type { Thirds } from './timeline.ts';
 
 export function textOf(report: Report): string {
   const { plan } = report;

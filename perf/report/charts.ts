@@ -2,12 +2,13 @@
  * The pictures of a report: latencies by percentile; throughput over time with its faults, latencies and memory over time; or, of
  * `growth`, what a turn costs by size. Pure.
  */
-import { axisTexts, type GrowthByAxis, type GrowthFigures } from './growth.ts';
-import { merged, unpacked } from './histogram.ts';
+
+import { merged, unpacked } from '../load/histogram.ts';
+import { median } from '../scenario.ts';
+import { axisTexts, type GrowthByAxis, type GrowthFigures } from './growth-rows.ts';
 import { type Axis, type Line, linearAxis, type Plot, plotOf, plotSize } from './plot.ts';
 import type { RepeatFigures, Report, StepFigures } from './report.ts';
-import { median } from './scenario.ts';
-import { timeText } from './text.ts';
+import { timeText } from './text-report.ts';
 
 /** Places of percentiles: as far from 100 % as 1 of so many. */
 const places = [

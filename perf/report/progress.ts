@@ -1,5 +1,5 @@
 /** What is to be seen while it runs: a line on the terminal that follows the rate; elsewhere a line for each step. */
-import type { Viewer } from './run.ts';
+import type { Viewer } from '../run.ts';
 
 const bars = '▁▂▃▄▅▆▇█';
 const barCount = 32;

@@ -1,8 +1,8 @@
 /** The report as one HTML page that needs nothing else. Pure. */
-import { picturesOf, spreadOf, svgOf } from './pictures.ts';
+import { picturesOf, spreadOf, svgOf } from './charts.ts';
 import { escaped } from './plot.ts';
 import type { Figures, Report } from './report.ts';
-import { growthRows, textOf, timeText } from './text.ts';
+import { growthRows, textOf, timeText } from './text-report.ts';
 
 const style = `body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .75rem;text-align:right;border-bottom:1px solid #ddd}

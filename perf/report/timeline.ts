@@ -4,10 +4,10 @@
  * A third is told by the latencies of all its calls and of its middle slot, and by the middle of its looks at memory: one collection
  * of garbage more or less is not what anybody wants to know.
  */
-import { type Histogram, sumOf, unpacked } from './histogram.ts';
+import { type Histogram, sumOf, unpacked } from '../load/histogram.ts';
+import type { Measured } from '../plan.ts';
+import { median } from '../scenario.ts';
 import type { ProcessUse } from './outcome.ts';
-import type { Measured } from './plan.ts';
-import { median } from './scenario.ts';
 
 export interface Thirds {
   readonly first: number;

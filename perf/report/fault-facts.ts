@@ -1,7 +1,8 @@
 /** What faults did: the same facts of every scenario that they were asked for, and which of them did not happen. Pure. */
+
+import { type Fault, seriesMs } from '../plan.ts';
+import { median, percentile } from '../scenario.ts';
 import type { Mark, Traffic } from './outcome.ts';
-import { type Fault, seriesMs } from './plan.ts';
-import { median, percentile } from './scenario.ts';
 
 /** Null: there was nothing that could be measured. */
 export type Facts = Readonly<Record<string, number | null>>;

@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { accepts, freePort, pathOf } from '../runtime/cli/programs.ts';
-import { WorldError } from './failure.ts';
-import type { Traffic } from './outcome.ts';
+import { accepts, freePort, pathOf } from '../../runtime/cli/programs.ts';
+import { WorldError } from '../failure.ts';
+import type { Traffic } from '../report/outcome.ts';
 
 export interface Server {
   readonly name: string;

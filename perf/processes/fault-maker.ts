@@ -1,9 +1,9 @@
 /** Faults, one after the other at their times: what happens to workers, and that generators hear of it. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Crew, Hand } from './crew.ts';
-import type { Mark, Traffic } from './outcome.ts';
-import type { Fault } from './plan.ts';
-import { restartMs } from './site.ts';
+import type { Fault } from '../plan.ts';
+import type { Mark, Traffic } from '../report/outcome.ts';
+import { restartMs } from './process-setup.ts';
+import type { Crew, Hand } from './processes.ts';
 
 export interface FaultParts {
   readonly crew: Crew;

@@ -6,29 +6,29 @@
  *     over NATS         worker: store ─ member ─ NATS             client: NATS
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { AnyEntity, Caller } from '../core/entity.ts';
-import { isSkerryError } from '../core/errors.ts';
-import { addressOf } from '../core/message.ts';
-import { hash } from '../placement/hash.ts';
-import type { View } from '../placement/view.ts';
-import { type ConnectOptions, connect } from '../runtime/connect.ts';
-import { embed } from '../runtime/embed.ts';
-import { machineEnvironment } from '../runtime/environment.ts';
-import { standardLog } from '../runtime/log.ts';
-import { loginOf } from '../runtime/open.ts';
-import { type ServedWorker, serve } from '../runtime/serve.ts';
-import type { Store } from '../runtime/store.ts';
-import { openLmdb } from '../runtime/stores/lmdb/store.ts';
-import { MemoryStore } from '../runtime/stores/memory.ts';
-import { openRedis } from '../runtime/stores/redis/store.ts';
-import type { Transport } from '../runtime/transport.ts';
-import { MemoryTransport } from '../runtime/transports/memory.ts';
-import { openNats } from '../runtime/transports/nats/transport.ts';
-import behaviours from './app.ts';
+import type { AnyEntity, Caller } from '../../core/entity.ts';
+import { isSkerryError } from '../../core/errors.ts';
+import { addressOf } from '../../core/message.ts';
+import { hash } from '../../placement/hash.ts';
+import type { View } from '../../placement/view.ts';
+import { type ConnectOptions, connect } from '../../runtime/connect.ts';
+import { embed } from '../../runtime/embed.ts';
+import { machineEnvironment } from '../../runtime/environment.ts';
+import { standardLog } from '../../runtime/log.ts';
+import { loginOf } from '../../runtime/open.ts';
+import { type ServedWorker, serve } from '../../runtime/serve.ts';
+import type { Store } from '../../runtime/store.ts';
+import { openLmdb } from '../../runtime/stores/lmdb/store.ts';
+import { MemoryStore } from '../../runtime/stores/memory.ts';
+import { openRedis } from '../../runtime/stores/redis/store.ts';
+import type { Transport } from '../../runtime/transport.ts';
+import { MemoryTransport } from '../../runtime/transports/memory.ts';
+import { openNats } from '../../runtime/transports/nats/transport.ts';
+import behaviours from '../app.ts';
+import { WorldError } from '../failure.ts';
+import { type Fault, type Measured, type Site, seriesMs } from '../plan.ts';
 import { type Counts, countingStore, countingTransport, newCounts } from './counting.ts';
-import { WorldError } from './failure.ts';
 import { PacedStore } from './paced-store.ts';
-import { type Fault, type Measured, type Site, seriesMs } from './plan.ts';
 
 const environment = machineEnvironment(standardLog('error'));
 /** A call that outlives a fault is to be counted as slow, not as failed. */

@@ -7,8 +7,8 @@
  * then: a call that could not start because the others had not ended was waiting, too.
  */
 import { setTimeout as pause } from 'node:timers/promises';
+import { type Load, type Measured, seriesMs, slotMsOf } from '../plan.ts';
 import { type Histogram, newHistogram, packed, record, sumOf } from './histogram.ts';
-import { type Load, type Measured, seriesMs, slotMsOf } from './plan.ts';
 
 /**
  * Start the lane's next call. What comes back ends it; or, if nothing does, `lane.done()` or `lane.failed(error)`, but not

@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Traffic } from './outcome.ts';
-import { type Plan, type Site, stallMsOf, type Usage } from './plan.ts';
+import { type Plan, type Site, stallMsOf, type Usage } from '../plan.ts';
+import type { Traffic } from '../report/outcome.ts';
 import { type Server, startNats, startRedis } from './servers.ts';
 import { usageOf } from './usage.ts';
 

@@ -7,15 +7,15 @@
  */
 import { availableParallelism, cpus, hostname, totalmem } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Transport } from '../runtime/transport.ts';
-import { decode, encode } from '../runtime/wire/codec.ts';
-import type { Hand } from './crew.ts';
-import { WorldError } from './failure.ts';
-import { Generator } from './generator.ts';
-import { noViewer } from './live.ts';
-import { type Line, Peer } from './peer.ts';
-import type { Viewer } from './run.ts';
-import { ownId } from './site.ts';
+import type { Transport } from '../../runtime/transport.ts';
+import { decode, encode } from '../../runtime/wire/codec.ts';
+import { WorldError } from '../failure.ts';
+import { Generator } from '../load/generator.ts';
+import { noViewer } from '../report/progress.ts';
+import type { Viewer } from '../run.ts';
+import { type Line, Peer } from './process-rpc.ts';
+import { ownId } from './process-setup.ts';
+import type { Hand } from './processes.ts';
 
 const agentsSubject = 'skerry-perf.agents';
 const subjectOf = (id: string) => `skerry-perf.${id}`;

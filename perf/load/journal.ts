@@ -3,8 +3,8 @@
  *
  * What an entity holds afterwards shall be at least what was acknowledged to anybody, and at most that and the unknown.
  */
-import { isSkerryError } from '../core/errors.ts';
-import type { Entries, Verdict } from './plan.ts';
+import { isSkerryError } from '../../core/errors.ts';
+import type { Entries, Verdict } from '../plan.ts';
 
 export class Journal {
   readonly #entries = new Map<string, { acked: number; unknown: number }>();

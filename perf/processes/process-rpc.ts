@@ -4,8 +4,8 @@
  * Owns questions and their answers. What carries them is a line: the channel of a child process, NATS, or this process.
  */
 import type { ChildProcess, Serializable } from 'node:child_process';
-import { type ErrorCode, errorCodes, errorText, SkerryError } from '../core/errors.ts';
-import { WorldError } from './failure.ts';
+import { type ErrorCode, errorCodes, errorText, SkerryError } from '../../core/errors.ts';
+import { WorldError } from '../failure.ts';
 
 export interface Line {
   send(message: unknown): void;

@@ -1,7 +1,7 @@
 /** What processes hold in memory while a load runs: looked at every second, of a long run so seldom that a page can show it all. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { MemorySeries } from './outcome.ts';
-import type { Usage } from './plan.ts';
+import type { Usage } from '../plan.ts';
+import type { MemorySeries } from '../report/outcome.ts';
 
 const everyMs = 1_000;
 const lookCountMax = 600;

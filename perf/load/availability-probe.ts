@@ -5,10 +5,11 @@
  * move the pause of a partition is the longest call to any of its keys that began from one second before its new owner was heard of
  * to three seconds after, in which it is handed over; that of some hundred usual calls included.
  */
+
+import { type Measured, seriesMs } from '../plan.ts';
+import { keyName, type Stand } from '../scenario.ts';
 import type { NumberedJournal } from './journal.ts';
 import { drive, type Lane } from './load.ts';
-import { type Measured, seriesMs } from './plan.ts';
-import { keyName, type Stand } from './scenario.ts';
 
 export interface KeyCalls {
   /** Of the entities that are called. */

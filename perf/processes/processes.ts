@@ -7,9 +7,9 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { nodeOptions } from '../runtime/cli/programs.ts';
-import { newDuties } from './duties.ts';
-import { childLine, innerLines, Peer } from './peer.ts';
+import { nodeOptions } from '../../runtime/cli/programs.ts';
+import { childLine, innerLines, Peer } from './process-rpc.ts';
+import { newDuties } from './roles.ts';
 
 export type Kind = 'generator' | 'worker' | 'responder';
 
@@ -22,7 +22,7 @@ export interface Hand {
   end(): Promise<void>;
 }
 
-const program = fileURLToPath(new URL(`./child${extname(import.meta.url)}`, import.meta.url));
+const program = fileURLToPath(new URL(`../child${extname(import.meta.url)}`, import.meta.url));
 
 export class Crew {
   readonly #profileFolder: string | undefined;

@@ -5,9 +5,10 @@
  * much as these do. It supposes nothing about how they are spread. Few repeats cannot show much: three against three never fall
  * below one in ten, four against four come to one in 35.
  */
+
+import { median } from '../scenario.ts';
 import type { Figures, RepeatFigures, Report, StepFigures } from './report.ts';
-import { median } from './scenario.ts';
-import { table, timeText } from './text.ts';
+import { table, timeText } from './text-report.ts';
 
 /** Below this chance it is no longer taken for noise. */
 const chanceMax = 0.05;

@@ -1,6 +1,6 @@
 /** A store and a transport that count what is asked of them, and do nothing else. */
-import type { Commit, Store } from '../runtime/store.ts';
-import type { Transport } from '../runtime/transport.ts';
+import type { Commit, Store } from '../../runtime/store.ts';
+import type { Transport } from '../../runtime/transport.ts';
 
 export interface Counts {
   storeCalls: number;

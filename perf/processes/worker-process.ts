@@ -1,14 +1,14 @@
 /** A worker in a process of its own, or all of them in one, of a cluster over NATS. */
-import { machineEnvironment } from '../runtime/environment.ts';
-import { standardLog } from '../runtime/log.ts';
-import { type ServedWorker, serve } from '../runtime/serve.ts';
-import type { Store } from '../runtime/store.ts';
-import type { Transport } from '../runtime/transport.ts';
-import behaviours from './app.ts';
+import { machineEnvironment } from '../../runtime/environment.ts';
+import { standardLog } from '../../runtime/log.ts';
+import { type ServedWorker, serve } from '../../runtime/serve.ts';
+import type { Store } from '../../runtime/store.ts';
+import type { Transport } from '../../runtime/transport.ts';
+import behaviours from '../app.ts';
+import type { Site } from '../plan.ts';
 import { countingStore, countingTransport, newCounts } from './counting.ts';
-import type { Duties } from './peer.ts';
-import type { Site } from './plan.ts';
-import { drain, openStore, openTransport, stall, takeHolding, watchHolding, workerName } from './site.ts';
+import type { Duties } from './process-rpc.ts';
+import { drain, openStore, openTransport, stall, takeHolding, watchHolding, workerName } from './process-setup.ts';
 import { ownUsage } from './usage.ts';
 
 export class WorkerProcess {

@@ -8,14 +8,14 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
-import { type LatencySeries, latencySeriesOf, type MemoryThirds, memoryThirdsOf } from './course.ts';
-import { type Facts, faultFacts, type MissedFault, missedFaults } from './faults.ts';
-import { type GrowthByAxis, growthOf } from './growth.ts';
-import { type Histogram, merged, packed } from './histogram.ts';
+import { type Histogram, merged, packed } from '../load/histogram.ts';
+import { type Measured, type Plan, seriesMs } from '../plan.ts';
+import { median } from '../scenario.ts';
+import { scenarioOf } from '../scenarios/all.ts';
+import { type Facts, faultFacts, type MissedFault, missedFaults } from './fault-facts.ts';
+import { type GrowthByAxis, growthOf } from './growth-rows.ts';
 import { joined, type Mark, type Outcome, type Paced, type ProcessUse, type StepOutcome } from './outcome.ts';
-import { type Measured, type Plan, seriesMs } from './plan.ts';
-import { median } from './scenario.ts';
-import { scenarioOf } from './scenarios/all.ts';
+import { type LatencySeries, latencySeriesOf, type MemoryThirds, memoryThirdsOf } from './timeline.ts';
 
 export interface Figures {
   readonly throughputPerS: number;
@@ -267,7 +267,7 @@ function commitOf(): string {
 
 /** The package lies one folder up in its sources, two where it is built. */
 function ownVersion(): string {
-  for (const path of ['../package.json', '../../package.json']) {
+  for (const path of ['../../package.json', '../../package.json']) {
     const url = new URL(path, import.meta.url);
     if (!existsSync(url)) continue;
     const { name, version } = JSON.parse(readFileSync(url, 'utf8')) as { name?: string; version?: string };

@@ -1,6 +1,6 @@
 /** What processes have used: this one, and others of this machine by their pid where the system tells. */
 import { readFileSync } from 'node:fs';
-import type { Usage } from './plan.ts';
+import type { Usage } from '../plan.ts';
 
 /** Of Linux, by its documentation always 100. */
 const ticksPerS = 100;

@@ -3,7 +3,7 @@
  * and leaves the generator room.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import { MemoryStore } from '../runtime/stores/memory.ts';
+import { MemoryStore } from '../../runtime/stores/memory.ts';
 
 export class PacedStore extends MemoryStore {
   readonly #perS: number;

@@ -1,7 +1,7 @@
 /** What a turn costs by how much of something there is: the rows of the `growth` scenario, and how far they are from flat. Pure. */
-import type { Growth } from './plan.ts';
+import type { Growth } from '../plan.ts';
+import { median, type Step } from '../scenario.ts';
 import type { Figures, FloorFigures, StepFigures } from './report.ts';
-import { median, type Step } from './scenario.ts';
 
 export interface GrowthRow {
   readonly size: number;

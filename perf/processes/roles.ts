@@ -1,8 +1,8 @@
 /** What the processes of a measurement do, by what they are. */
-import { floorOf } from './floors/all.ts';
-import { Generator } from './generator.ts';
-import type { Duties } from './peer.ts';
-import type { Site } from './plan.ts';
+import { floorOf } from '../floors/all.ts';
+import { Generator } from '../load/generator.ts';
+import type { Site } from '../plan.ts';
+import type { Duties } from './process-rpc.ts';
 import { WorkerProcess } from './worker-process.ts';
 
 export function newDuties(kind: string, name: string): Duties {

@@ -1,5 +1,5 @@
 /** What came of a run, before it is a report: by repeat and step, with what each process used. */
-import type { Fault, Measured, Plan, Usage, Verdict } from './plan.ts';
+import type { Fault, Measured, Plan, Usage, Verdict } from '../plan.ts';
 
 /** Looks at a process's memory, since the measured time began. */
 export interface MemorySeries {
