@@ -1,5 +1,5 @@
 /**
- * Patches: the edits that lead from a state to the next. Owns their form and how they are applied; state.ts makes them.
+ * Patches: the edits that lead from a state to the next. Owns their form and how they are applied; recorder.ts makes them.
  */
 import { SkerryError } from './errors.ts';
 import type { Key } from './storable.ts';

@@ -13,7 +13,7 @@ import type { Activity, Content, Lineage, Outbound, OutboxMessage } from './acti
 import { lineageOf, newActivity, send, withdraw } from './activity.ts';
 import type { Address, PartnerId } from './message.ts';
 import { keyOf } from './message.ts';
-import { noParts, Parts } from './parts.ts';
+import { noParts, Parts } from './small-map.ts';
 
 /**
  * Names of an entity's records in the store. The first letter is the table: it orders records and lets a store leave

@@ -1,14 +1,13 @@
 /**
  * One turn's scope: what its handler sees, and everything that it decides, until the turn is concluded.
  *
- * Owns the buffers of a turn's decisions and their limits; what it changes in place are `drafts.ts`. Does not own the record until
+ * Owns the buffers of a turn's decisions and their limits; what it changes in place are `turn-drafts.ts`. Does not own the record until
  * `apply` (T2 in turn.ts).
  *
  * Longer than 400 lines because a handler sees one object, and all that it decides has to fail, or be taken back, together.
  */
 import type { Activity, Content } from './activity.ts';
 import type { Behaviour, Partner, When } from './behaviour.ts';
-import { Drafts } from './drafts.ts';
 import type { Effect } from './effect.ts';
 import { type AnyEntity, checkedHold, type Hold, typeIn } from './entity.ts';
 import { SkerryError } from './errors.ts';
@@ -42,6 +41,7 @@ import {
 import { References } from './reference.ts';
 import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
 import { retained, storable } from './storable.ts';
+import { Drafts } from './turn-drafts.ts';
 
 interface Target {
   readonly scope: TurnScope;

@@ -2,7 +2,7 @@
  * What may be stored or sent, checked and copied in one pass: entities are islands, so nothing that crosses is shared (P11).
  *
  * Owns the rule of what is data and the copy that parts it from its maker. Knows of drafts only that a value may be one,
- * asked for by the symbol `draftOf`; what a draft is, state.ts decides. How data becomes bytes is the codec's.
+ * asked for by the symbol `draftOf`; what a draft is, recorder.ts decides. How data becomes bytes is the codec's.
  *
  * D1: What passes comes back equal from the store: msgpack has no -0 (kept as 0), no lone surrogates and no bigints
  *     beyond 64 bits (both refused), no holes and no named properties of arrays (kept as undefined, not copied).
@@ -34,7 +34,7 @@ export interface Budget {
   bytesLeft: number;
 }
 
-/** Takes drafts into a copy as the objects that they are, instead of copying them; see state.ts. */
+/** Takes drafts into a copy as the objects that they are, instead of copying them; see recorder.ts. */
 export interface Keeper extends Budget {
   adopt(draft: Draft, parent: object, key: Key, level: number): object | undefined;
 }

@@ -1,5 +1,5 @@
 /**
- * Views: read-only drafts, for queries. Owns them and what they share with drafts; state.ts tells what a draft is.
+ * Views: read-only drafts, for queries. Owns them and what they share with drafts; recorder.ts tells what a draft is.
  *
  * D9: A view cannot change anything.
  */

@@ -6,7 +6,7 @@
 
 import { enablePatches, produceWithPatches } from 'immer';
 import { create as createMutative } from 'mutative';
-import { type Holder, Recorder } from '../core/state.ts';
+import { type Holder, Recorder } from '../core/recorder.ts';
 
 enablePatches();
 

@@ -31,7 +31,7 @@
 import { Freshness } from './freshness.ts';
 import type { PlacementLimits } from './limits.ts';
 import { viewsPerTerm } from './service.ts';
-import { SteadyClock } from './steady.ts';
+import { SteadyClock } from './steady-clock.ts';
 
 export type ElectionAction =
   /** Ask the store for the lease `placement`; its answer goes to `leased`, its failure to `failed`. */

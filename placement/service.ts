@@ -21,10 +21,10 @@
  *   to a ping of the last `suspectMs`, are signs of life (`freshness.ts`).
  */
 import { isSameEntry, isSoundEntry } from './announcement.ts';
-import { Applicants, Departed, type Present } from './departed.ts';
+import { Applicants, Departed, type Present } from './departed-workers.ts';
 import { Freshness } from './freshness.ts';
 import type { PlacementLimits } from './limits.ts';
-import { SteadyClock } from './steady.ts';
+import { SteadyClock } from './steady-clock.ts';
 import { areCompatible, isSameView, type Pin, protocolOf, type View, type WorkerEntry } from './view.ts';
 
 export type ServiceAction =

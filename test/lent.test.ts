@@ -2,7 +2,7 @@
 import { isSkerryError } from '../core/errors.ts';
 import type { Patch } from '../core/patch.ts';
 import { applyPatch } from '../core/patch.ts';
-import { Recorder } from '../core/state.ts';
+import { Recorder } from '../core/recorder.ts';
 import { storable } from '../core/storable.ts';
 import { assert, suite } from './support/suite.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Parts } from '../core/parts.ts';
+import { Parts } from '../core/small-map.ts';
 
 const test = suite('parts');
 

@@ -6,12 +6,12 @@
 import fc from 'fast-check';
 import { type Content, lineageOf } from '../core/activity.ts';
 import { behaviour, settled, type Turn } from '../core/behaviour.ts';
-import { wholeBytesMax } from '../core/drafts.ts';
 import { effect } from '../core/effect.ts';
 import { entity } from '../core/entity.ts';
 import { isSkerryError } from '../core/errors.ts';
 import { command, tentative, unchecked } from '../core/operation.ts';
 import { type EntityRecord, forgetChanges, leaveOutbox } from '../core/record.ts';
+import { wholeBytesMax } from '../core/turn-drafts.ts';
 import { decodeActivity, decodeHistory, restore, restoreActivity } from '../runtime/entity/record-reader.ts';
 import {
   type Drained,

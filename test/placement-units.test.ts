@@ -1,10 +1,10 @@
 /** What the placement service is made of: steady time, the departed, announcements and their limits. */
 import { isSameEntry, isSoundEntry } from '../placement/announcement.ts';
-import { Applicants, Departed } from '../placement/departed.ts';
+import { Applicants, Departed } from '../placement/departed-workers.ts';
 import { Freshness, Stamps } from '../placement/freshness.ts';
 import { defaultPlacementLimits } from '../placement/limits.ts';
 import { weightMax } from '../placement/rendezvous.ts';
-import { SteadyClock } from '../placement/steady.ts';
+import { SteadyClock } from '../placement/steady-clock.ts';
 import type { WorkerEntry } from '../placement/view.ts';
 import { entryOf } from './support/service-play.ts';
 import { assert, suite } from './support/suite.ts';

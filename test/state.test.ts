@@ -1,5 +1,5 @@
 /**
- * Drafts, patches, undo and views: core/state.ts.
+ * Drafts, patches, undo and views: core/recorder.ts.
  *
  * Longer than 400 lines because the last rule's random programs are an interpreter of their own.
  */
@@ -8,7 +8,7 @@ import * as fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { type ErrorCode, isSkerryError } from '../core/errors.ts';
 import { applyPatch, type Patch } from '../core/patch.ts';
-import { Recorder } from '../core/state.ts';
+import { Recorder } from '../core/recorder.ts';
 import { storable } from '../core/storable.ts';
 import { view } from '../core/view.ts';
 import { assert, suite } from './support/suite.ts';

@@ -5,7 +5,7 @@ import * as fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { type ErrorCode, isSkerryError } from '../core/errors.ts';
 import { defaultLimits } from '../core/limits.ts';
-import { Recorder } from '../core/state.ts';
+import { Recorder } from '../core/recorder.ts';
 import { storable } from '../core/storable.ts';
 import { decode, encode } from '../runtime/wire/codec.ts';
 import { assert, suite } from './support/suite.ts';

@@ -23,7 +23,6 @@
 import type { Activity, Inbound, Outbound } from '../../core/activity.ts';
 import { isEmpty } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
-import { wholeBytesMax } from '../../core/drafts.ts';
 import type { PartnerId } from '../../core/message.ts';
 import type {
   DeadLetter,
@@ -37,6 +36,7 @@ import type {
   Trial,
 } from '../../core/record.ts';
 import { forgetChanges, recordName } from '../../core/record.ts';
+import { wholeBytesMax } from '../../core/turn-drafts.ts';
 import { contentColumns, encode, packContent } from '../wire/codec.ts';
 import { Packer } from '../wire/msgpack-writer.ts';
 

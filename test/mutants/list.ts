@@ -88,7 +88,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a turn that throws keeps what it did to the state',
     promise: 'P1',
-    file: 'core/drafts.ts',
+    file: 'core/turn-drafts.ts',
     find: '    this.#recorder?.undo();\n',
     replace: '    this.#recorder?.keep();\n',
     tests: [],
@@ -361,7 +361,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'what is assigned to a state is shared with who assigned it',
     promise: 'P11',
-    file: 'core/state.ts',
+    file: 'core/recorder.ts',
     find: 'if (moved === undefined) return data.copyStorable(value, where, this.level + 1, this);',
     replace: 'if (moved === undefined) return value;',
     tests: [],

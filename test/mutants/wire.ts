@@ -81,7 +81,7 @@ export const wireMutants: readonly Mutant[] = [
     replace: '',
   },
   {
-    file: 'placement/departed.ts',
+    file: 'placement/departed-workers.ts',
     tests: ['placement-service'],
     name: 'who is not understood inherits a name',
     promise: 'PS7',

@@ -1,12 +1,12 @@
 /**
  * Branches: the proxy handlers behind drafts, one for each object that a turn touches. Owns the traps and what one write
- * does to one object; what a turn as a whole knows is the recorder's (state.ts), which has the invariants.
+ * does to one object; what a turn as a whole knows is the recorder's (recorder.ts), which has the invariants.
  */
 import { SkerryError } from './errors.ts';
 import type { BytesPlace } from './lent.ts';
 import { defaultLimits } from './limits.ts';
 import { type Edit, type Plain, replaceRange } from './patch.ts';
-import type { Holder, Recorder } from './state.ts';
+import type { Holder, Recorder } from './recorder.ts';
 import type { Draft, Key } from './storable.ts';
 import * as data from './storable.ts';
 import { describe, expired } from './view.ts';

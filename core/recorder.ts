@@ -4,7 +4,7 @@
  * A turn is one uninterrupted step, so nobody else sees the state half changed, and no copy is needed: the draft is a
  * thin proxy over the live objects. Longer than 400 lines because what one turn knows is one class: each rule needs
  * several of its fields. Opening costs nothing per field; reads and writes cost what they touch
- * (docs/decisions/0001). Owns drafts and undo; their handlers are in draft.ts, patches in patch.ts, views in view.ts. Does not encode, and does not know when a turn commits.
+ * (docs/decisions/0001). Owns drafts and undo; their handlers are in branch.ts, patches in patch.ts, views in view.ts. Does not encode, and does not know when a turn commits.
  *
  *   new Recorder ── open, replace, use of drafts ──▶ settle ──▶ isChanged, patch, whole ──▶ keep
  *                                  └── a turn that throws, or a patch too large ──────────▶ undo
@@ -23,7 +23,7 @@
  * doubles (D6): the state was a tree, each step says what it put and what it removed, so counting the references to the
  * objects that moved is enough; only when one has two is the tree walked, and the change written whole.
  */
-import { Branch, type Step, Tree, undoStep } from './draft.ts';
+import { Branch, type Step, Tree, undoStep } from './branch.ts';
 import { assert } from './errors.ts';
 import { type BytesPlace, LentBytes } from './lent.ts';
 import { defaultLimits } from './limits.ts';

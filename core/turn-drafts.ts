@@ -9,8 +9,8 @@ import type { Behaviour } from './behaviour.ts';
 import { SkerryError } from './errors.ts';
 import { isEntityPartner, type PartnerId, typeOf } from './message.ts';
 import { activityWith, type EntityRecord, recordName } from './record.ts';
+import { type Holder, Recorder } from './recorder.ts';
 import type { TurnEnvironment } from './request.ts';
-import { type Holder, Recorder } from './state.ts';
 import { storable } from './storable.ts';
 
 /** States up to this many encoded bytes are written whole with each commit; larger ones as patches where smaller. */
