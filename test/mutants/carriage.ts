@@ -8,7 +8,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: 'return this.#said.size > 0 || this.#fetches.size > 0;',
     replace: 'return this.#said.size > 0;',
-    tests: ['volatile'],
+    tests: ['worker/volatile'],
   },
   {
     name: 'who leaves does not wait for others to claim after it',
@@ -16,7 +16,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/acquisition.ts',
     find: 'return this.#unused.size > 0 || [...this.#coming.values()].some((coming) => this.#isAtStore(coming));',
     replace: 'return false;',
-    tests: ['volatile'],
+    tests: ['worker/volatile'],
   },
   {
     name: 'an image is used that was given to who is gone',
@@ -24,7 +24,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: '  if (!givenTo.every((id) => ids.has(id))) return false;\n',
     replace: '',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'the earlier of two images is the entity',
@@ -32,7 +32,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: 'return a > b ? one : other;',
     replace: 'return a < b ? one : other;',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'a copy is used instead of what was made of it',
@@ -40,7 +40,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: 'return one.carried.epoch >= other.carried.epoch ? one : other;',
     replace: 'return one;',
-    tests: ['carriage'],
+    tests: ['worker/volatile-images'],
   },
   {
     name: 'an image is used that another owner came after',
@@ -48,7 +48,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: 'return previous < carried.epoch || (before !== undefined && names.has(before));',
     replace: 'return true;',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'a store that has forgotten a claim says who came after it',
@@ -56,7 +56,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: 'previous < carried.epoch ||',
     replace: '',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'the epoch of an image is taken from its version',
@@ -64,7 +64,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: 'previous < carried.epoch ||',
     replace: 'previous < Math.floor(carried.loaded.version / 1_000) ||',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'an image that is boarded keeps the epoch by which it ran',
@@ -72,7 +72,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: ', epoch: claim.epoch });',
     replace: ' });',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'who is in the view and does not answer counts as having answered',
@@ -80,7 +80,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/acquisition.ts',
     find: 'names: new Set([...ids].map((one) =>',
     replace: 'names: new Set([...this.#names.keys()].map((one) =>',
-    tests: ['volatile-loss'],
+    tests: ['worker/volatile-loss'],
   },
   {
     name: 'an earlier claim is given what a later one has boarded',
@@ -88,7 +88,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/outgoing.ts',
     find: 'if (!worker.yieldTo(partition, epoch)) theirs.delete(partition);',
     replace: 'worker.yieldTo(partition, epoch);',
-    tests: ['carriage'],
+    tests: ['worker/volatile-images'],
   },
   {
     name: 'whoever has claimed a partition is yielded to',
@@ -96,7 +96,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/worker.ts',
     find: 'return !this.ownership.has(partition);',
     replace: 'return true;',
-    tests: ['volatile-loss'],
+    tests: ['worker/volatile-loss'],
   },
   {
     name: 'what a worker kept while it was taken for dead is as good as any other',
@@ -104,7 +104,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: '  if (isForsaken) return false;\n',
     replace: '',
-    tests: ['carriage'],
+    tests: ['worker/volatile-images'],
   },
   {
     name: 'what was not boarded is let go of',
@@ -112,7 +112,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: 'mine.some(({ batch }) => batch === receiver.batch) && !left.has(address)',
     replace: 'mine.some(({ batch }) => batch === receiver.batch)',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'whatever was ever sent counts as boarded',
@@ -120,7 +120,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: 'mine.some(({ batch }) => batch === receiver.batch) &&',
     replace: 'mine.length > 0 &&',
-    tests: ['carriage'],
+    tests: ['worker/volatile-images'],
   },
   {
     name: 'who was given an image is forgotten',
@@ -128,7 +128,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: 'if (kept !== undefined) kept.receivers = [...kept.receivers, receiver];',
     replace: 'void kept;',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'a claim that is over is given images',
@@ -136,7 +136,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: '    if (this.#ended.has(keyOf(receiver))) return false;\n',
     replace: '',
-    tests: ['carriage'],
+    tests: ['worker/volatile-images'],
   },
   {
     name: 'what is not taken is marked as given for good',
@@ -144,7 +144,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: 'else if (mine.length > 0) kept.receivers = kept.receivers.filter((one) => keyOf(one) !== key);',
     replace: '',
-    tests: ['carriage'],
+    tests: ['worker/volatile-images'],
   },
   {
     name: 'versions of volatile types follow the clocks of workers',
@@ -152,7 +152,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/activations.ts',
     find: 'Math.max(entity.version, entity.lineage.start)',
     replace: 'Math.max(entity.version, Math.floor(this.#parts.environment.now()) * 1_000)',
-    tests: ['volatile'],
+    tests: ['worker/volatile'],
   },
   {
     name: 'a claim takes what belongs elsewhere by its pins',
@@ -160,7 +160,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: 'partitionOf(address) === partition && !this.#isElsewhere(partition, address);',
     replace: 'partitionOf(address) === partition;',
-    tests: ['volatile'],
+    tests: ['worker/volatile'],
   },
   {
     name: 'what a view brings to a partition that is here is asked of nobody',
@@ -168,7 +168,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: 'if (residents.isVolatile(address) && ownership.has(partition)) ownership.lose(partition);',
     replace: 'void [residents, ownership, partition];',
-    tests: ['volatile'],
+    tests: ['worker/volatile'],
   },
   {
     name: 'what a view brings while others are asked is not asked for',
@@ -176,7 +176,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: 'if (isOther(claim.partition)) again.push(claim);',
     replace: 'if (again.length > 1e9) again.push(claim);',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'answers of an earlier view count',
@@ -184,7 +184,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: 'ask < fetch.soughtBy || !fetch.asked.delete(id)',
     replace: '!fetch.asked.delete(id)',
-    tests: ['carriage'],
+    tests: ['worker/volatile-images'],
   },
   {
     name: 'nobody is waited for',
@@ -192,7 +192,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: 'if (asked.size === 0 || now',
     replace: 'if (asked.size >= 0 || now',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'a sending is used before it is whole',
@@ -200,7 +200,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: '    if (cargo.slices.size < cargo.count) return;\n',
     replace: '',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'what became of images is said once',
@@ -208,7 +208,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: '      else this.#parts.signal(to, signal);\n',
     replace: '',
-    tests: ['volatile'],
+    tests: ['worker/volatile'],
   },
   {
     name: 'a worker leaves before it was heard what became of images',
@@ -216,7 +216,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/member.ts',
     find: ' || this.tenancy.isOwing',
     replace: '',
-    tests: ['volatile'],
+    tests: ['worker/volatile'],
   },
   {
     name: 'who has a partition goes on running it when another has claimed it',
@@ -224,7 +224,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/outgoing.ts',
     find: '    for (const [partition, epoch] of theirs) if (!worker.yieldTo(partition, epoch)) theirs.delete(partition);\n',
     replace: '',
-    tests: ['carriage', 'volatile'],
+    tests: ['worker/volatile-images', 'worker/volatile'],
   },
   {
     name: 'what other labels bring to a group that is here is asked of nobody',
@@ -232,7 +232,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: 'if (groups.has(groupOf(partition))) ownership.lose(partition);',
     replace: 'void [groups, partition];',
-    tests: ['volatile'],
+    tests: ['worker/volatile'],
   },
   {
     name: 'a sending begins anew with each ask',
@@ -240,7 +240,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/outgoing.ts',
     find: 'place.batch === sending.batch ? place.slice : 0',
     replace: '0',
-    tests: ['carriage', 'sendings', 'volatile'],
+    tests: ['worker/volatile-images', 'cluster/image-sending', 'worker/volatile'],
   },
   {
     name: 'all slices go out at once',
@@ -248,7 +248,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/outgoing.ts',
     find: 'if (answer.carried.length > 0 && answer.bytesLeft < bytes.length) answer.bytesLeft = 0;',
     replace: 'answer.bytesLeft = Number.POSITIVE_INFINITY;',
-    tests: ['sendings'],
+    tests: ['cluster/image-sending'],
   },
   {
     name: 'a late ask is answered',
@@ -256,7 +256,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/outgoing.ts',
     find: '    if (known !== undefined && wanting.ask <= known.ask) return;\n',
     replace: '',
-    tests: ['sendings'],
+    tests: ['cluster/image-sending'],
   },
   {
     name: 'who takes in the last slice waits before it asks for more',
@@ -264,7 +264,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: '    if (carried.isLast) this.#goOn(carried.id, carried.ask);\n',
     replace: '',
-    tests: ['sendings'],
+    tests: ['cluster/image-sending'],
   },
   {
     name: 'the time to answer counts from the first ask',
@@ -272,7 +272,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: 'Math.max(since, this.#lines.get(id)?.heardAt ?? since)',
     replace: 'since',
-    tests: ['sendings', 'volatile'],
+    tests: ['cluster/image-sending', 'worker/volatile'],
   },
   {
     name: 'who sends a little now and then is waited for without end',
@@ -280,7 +280,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: 'asked.size === 0 || now - begunAt >= wholeMs',
     replace: 'asked.size === 0 || now < begunAt',
-    tests: ['sendings'],
+    tests: ['cluster/image-sending'],
   },
   {
     name: 'more is taken in of a sending than it may have',
@@ -288,7 +288,7 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/cluster/image-fetching.ts',
     find: '    if (cargo.bytes + bytes.length > this.#bytesMax) return;\n',
     replace: '',
-    tests: ['sendings'],
+    tests: ['cluster/image-sending'],
   },
   {
     name: 'what is being fetched is let go of in the middle',
@@ -296,6 +296,6 @@ export const carriageMutants: readonly Mutant[] = [
     file: 'runtime/worker/volatile-images.ts',
     find: '!isHere(partition) && !this.#askedAt.has(partition)',
     replace: '!isHere(partition)',
-    tests: ['sendings'],
+    tests: ['cluster/image-sending'],
   },
 ];

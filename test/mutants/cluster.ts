@@ -8,7 +8,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'placement/election.ts',
     find: ' || mayBeSilent',
     replace: '',
-    tests: ['placement-election'],
+    tests: ['placement/election'],
   },
   {
     name: 'a claim raises no epoch',
@@ -16,7 +16,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/stores/memory.ts',
     find: 'Math.max((this.#epochs.get(partition)?.epoch ?? 0) + 1, ',
     replace: 'Math.max(this.#epochs.get(partition)?.epoch ?? 1, ',
-    tests: ['stores'],
+    tests: ['stores/stores'],
   },
   {
     name: 'a partition is released while commits of it are under way',
@@ -24,7 +24,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: '    while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();\n',
     replace: '',
-    tests: ['member'],
+    tests: ['cluster/member'],
   },
   {
     name: 'entities are handed over that are not as the store has them',
@@ -40,7 +40,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/incoming.ts',
     find: 'return previous === released.epoch && mark === released.mark;',
     replace: 'return mark === released.mark;',
-    tests: ['tenancy'],
+    tests: ['cluster/acquisition'],
   },
   {
     name: 'a partition that comes back while it leaves keeps what ran by its claim before',
@@ -48,7 +48,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: '    if (this.#leaving.delete(partition)) this.#forget(partition);\n',
     replace: '    this.#leaving.delete(partition);\n',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'memory that was handed over is believed though the store went back',
@@ -56,7 +56,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/incoming.ts',
     find: 'return previous === released.epoch && mark === released.mark;',
     replace: 'return previous === released.epoch;',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'a mark is given though an answer is still to come',
@@ -64,7 +64,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/stores/redis/counters.ts',
     find: 'had?.epoch === epoch && had.openCount === 0 &&',
     replace: 'had?.epoch === epoch &&',
-    tests: ['redis-units'],
+    tests: ['stores/redis-units'],
   },
   {
     name: 'what comes for a partition that another worker keeps waits for its turn',
@@ -72,7 +72,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/acquisition.ts',
     find: '    if (held?.keeper !== undefined && isKept(held)) return this.#parts.forward(envelope, hops, held.keeper);\n',
     replace: '',
-    tests: ['tenancy'],
+    tests: ['cluster/acquisition'],
   },
   {
     name: 'everything that others keep is wanted at once',
@@ -80,7 +80,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/handoff-pace.ts',
     find: 'const share = items.slice(0, this.#countMax);',
     replace: 'const share = items;',
-    tests: ['pace'],
+    tests: ['cluster/handoff-pace'],
   },
   {
     name: 'one share of a move follows the other without a rest',
@@ -88,7 +88,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/handoff-pace.ts',
     find: '    this.#rest(Math.min(restMsMax, tookMs * restFactor, restsMsMax - this.#restedMs));\n',
     replace: '',
-    tests: ['pace'],
+    tests: ['cluster/handoff-pace'],
   },
   {
     name: 'what is said of whereabouts is believed of any worker',
@@ -96,7 +96,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/routing/router.ts',
     find: 'this.#handlers.has(subject) || !this.#placement.view.workers.some((worker) => worker.id === id)',
     replace: 'this.#handlers.has(subject)',
-    tests: ['post'],
+    tests: ['routing/router'],
   },
   {
     name: 'what is sent on goes by hints',
@@ -104,7 +104,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/routing/router.ts',
     find: 'to === undefined ? this.#inView(this.#placement.partitionOf(envelope.to))',
     replace: 'to === undefined ? this.subjectOf(envelope.to)',
-    tests: ['post'],
+    tests: ['routing/router'],
   },
   {
     name: 'a hint holds for as long as the view',
@@ -112,7 +112,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/routing/location-hints.ts',
     find: 'if (hint.until > this.#now()) return hint.subject;',
     replace: 'if (hint.until > 0) return hint.subject;',
-    tests: ['post'],
+    tests: ['routing/router'],
   },
   {
     name: 'a partition is claimed before its owner was asked',
@@ -120,7 +120,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/acquisition.ts',
     find: 'if (coming.asked.size === 0 || isOver) this.#claimSoon(coming);',
     replace: 'if (coming.asked.size >= 0 || isOver) this.#claimSoon(coming);',
-    tests: ['tenancy'],
+    tests: ['cluster/acquisition'],
   },
   {
     name: 'a partition is used before it is claimed',
@@ -137,7 +137,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/acquisition.ts',
     find: 'if (isYoung(envelope, this.#parts.environment.now())) this.#parts.forward(envelope, hops);',
     replace: '',
-    tests: ['tenancy'],
+    tests: ['cluster/acquisition'],
   },
   {
     name: 'what waited for a partition is run in another order',
@@ -145,7 +145,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/acquisition.ts',
     find: 'for (const { envelope, hops } of waiting) worker().receive(envelope, hops);',
     replace: 'for (const { envelope, hops } of waiting.reverse()) worker().receive(envelope, hops);',
-    tests: ['tenancy'],
+    tests: ['cluster/acquisition'],
   },
   {
     name: 'what waits for its turn does not leave with its partition',
@@ -153,7 +153,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: ' if (isForwarded(item)) astray(item, activation.partition);',
     replace: ' void item;',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'who leaves does not wait for its heirs',
@@ -161,7 +161,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/member.ts',
     find: '(this.#hasHeirs || this',
     replace: '(this',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'a namesake that has been replaced goes on',
@@ -169,7 +169,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/member.ts',
     find: ' return this.#replaced(namesake);',
     replace: ' return;',
-    tests: ['member'],
+    tests: ['cluster/member'],
   },
   {
     name: 'an older view is followed',
@@ -177,7 +177,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/routing/views.ts',
     find: '    if (isOther && (told !== undefined || environment.steady() - this.#heardAt < elderMs)) return;\n',
     replace: '',
-    tests: ['member'],
+    tests: ['cluster/member'],
   },
   {
     name: 'what is forwarded goes round for ever',
@@ -185,7 +185,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/routing/router.ts',
     find: 'hops >= hopsMax || ',
     replace: '',
-    tests: ['tenancy'],
+    tests: ['cluster/acquisition'],
   },
   {
     name: 'a home is used for what was pinned when it was claimed',
@@ -193,7 +193,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: 'return this.#isPinned(partition, address) !== isOfPin(partition, store.partitions);',
     replace: 'return this.#isPinned(partition, address) && isOfPin(partition, store.partitions);',
-    tests: ['pins'],
+    tests: ['cluster/pins'],
   },
   {
     name: 'a home is used for what requires labels',
@@ -201,7 +201,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: '    if (partition < store.partitions && residents.requiresLabels(address)) return true;\n',
     replace: '',
-    tests: ['pins'],
+    tests: ['cluster/pins'],
   },
   {
     name: 'a claim with a pin that is over is kept for good',
@@ -209,7 +209,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: 'if (isOld) ownership.lose(partition);',
     replace: '',
-    tests: ['pins'],
+    tests: ['cluster/pins'],
   },
   {
     name: 'what an earlier claim disputes keeps a later one from it',
@@ -217,7 +217,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: 'if (known?.epoch === epoch) return',
     replace: 'if (known !== undefined) return',
-    tests: ['pins'],
+    tests: ['cluster/pins'],
   },
   {
     name: 'the owner of a group keeps a pinned entity',
@@ -225,7 +225,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/pins.ts',
     find: 'for (const partition of raised) await',
     replace: 'for (const partition of [own]) await',
-    tests: ['pins'],
+    tests: ['cluster/pins'],
   },
   {
     name: 'the service hears of pins only once',
@@ -233,7 +233,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/placement-host.ts',
     find: '    this.#readPinsAgain(this.#service);\n',
     replace: '',
-    tests: ['pins'],
+    tests: ['cluster/pins'],
   },
   {
     name: 'nobody wakes the entities that come to a partition by a view',
@@ -241,7 +241,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/member.ts',
     find: '    for (const partition of mine) this.tenancy.resume(partition);\n',
     replace: '',
-    tests: ['pins'],
+    tests: ['cluster/pins'],
   },
   {
     name: 'who drains leaves no time to the store',
@@ -257,7 +257,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/entity/ownership.ts',
     find: 'if (isStill && epoch === epochs.get(partition)) owned();',
     replace: 'if (isStill) owned();',
-    tests: ['ownership'],
+    tests: ['entity/ownership'],
   },
   {
     name: 'a service that is behind is not told of a later view',
@@ -265,7 +265,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/routing/views.ts',
     find: '    if (isOther && told !== undefined) this.#tell(told);\n',
     replace: '',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'a store that went back is not found out',
@@ -281,7 +281,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'placement/service.ts',
     find: '    if (isRival && count < viewsPerTerm) {\n',
     replace: '    if (isRival && count < 0) {\n',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'who was replaced while it hung is not told',
@@ -289,7 +289,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/placement-host.ts',
     find: '        return this.#dismiss(signal.entry.id);\n',
     replace: '        return;\n',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'two processes serve one term',
@@ -297,7 +297,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/placement-host.ts',
     find: "      else if (action.kind === 'stop') this.#endService();\n",
     replace: '',
-    tests: ['tenancy'],
+    tests: ['cluster/acquisition'],
   },
   {
     name: 'who takes all views for late does not ask the service',
@@ -305,7 +305,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/placement-host.ts',
     find: "    if (!this.isServing) ask({ kind: 'doubt', id, number });\n",
     replace: '',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'an answer to an earlier question shows that the service lives',
@@ -313,7 +313,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'placement/election.ts',
     find: 'number === this.#echoNumber && time <=',
     replace: 'time <=',
-    tests: ['placement-election'],
+    tests: ['placement/election'],
   },
   {
     name: 'the term of a lease that the store has forgotten binds for good',
@@ -321,7 +321,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'placement/election.ts',
     find: '    if (seen.term < this.#term) this.#turnTo(seen.term, time);\n',
     replace: '',
-    tests: ['placement-election'],
+    tests: ['placement/election'],
   },
   {
     name: 'a service that serves above its lease is not heard by its answer',
@@ -329,7 +329,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'placement/election.ts',
     find: 'term < this.#term || term > this.#highest',
     replace: 'term !== this.#term',
-    tests: ['placement-election'],
+    tests: ['placement/election'],
   },
   {
     name: 'after an answer the views still count as late',
@@ -337,7 +337,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'placement/election.ts',
     find: '    this.#freshness.prove(sent, time);\n',
     replace: '',
-    tests: ['placement-election'],
+    tests: ['placement/election'],
   },
   {
     name: 'a proof of ownership is of the future when the clock was set back',
@@ -345,7 +345,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/environment.ts',
     find: 'return Math.min(moment.now, Math.floor(moment.steady + environment.now() - environment.steady()));',
     replace: 'return moment.now;',
-    tests: ['clocks'],
+    tests: ['runtime/clocks'],
   },
   {
     name: 'a proof of ownership is fresh when the machine has slept',
@@ -353,6 +353,6 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/environment.ts',
     find: 'return Math.min(moment.now, Math.floor(moment.steady + environment.now() - environment.steady()));',
     replace: 'return Math.floor(moment.steady + environment.now() - environment.steady());',
-    tests: ['clocks'],
+    tests: ['runtime/clocks'],
   },
 ];

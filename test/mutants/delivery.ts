@@ -8,7 +8,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'if (now - ownership.confirmedAt(activation.partition) < limits.transitMaxMs / 8) again();',
     replace: 'if (now >= 0) again();',
-    tests: ['courier-late'],
+    tests: ['entity/delivery-late'],
   },
   {
     name: 'a message that threw is too old to be tried again',
@@ -16,7 +16,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/turns.ts',
     find: 'const judged = isAgain ? { ...arrival, sent: arrival.expires } : arrival;',
     replace: 'const judged = arrival;',
-    tests: ['courier'],
+    tests: ['entity/delivery'],
   },
   {
     name: 'what was handed over is believed of an entity whose own commit is in doubt',
@@ -24,7 +24,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/worker/activations.ts',
     find: ' || this.#doubted.has(address)) return;\n    const activation',
     replace: ') return;\n    const activation',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'what was processed is forgotten before it was durable',
@@ -32,7 +32,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/retention.ts',
     find: 'if (mayForget(activity.inbound, now, limits) && !entity.changes.records.has(name)) {',
     replace: 'if (mayForget(activity.inbound, now, limits)) {',
-    tests: ['forgetting'],
+    tests: ['entity/retention'],
   },
   {
     name: 'the outbox of a lost history stays beside the new one',
@@ -40,7 +40,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: '    for (const { seq } of before?.unacked ?? []) records.set(recordName.outbox(partner, seq), null);\n',
     replace: '',
-    tests: ['courier-late'],
+    tests: ['entity/delivery-late'],
   },
   {
     name: 'the late end of an earlier session ends the one that is closing now',
@@ -48,7 +48,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/stream-closing.ts',
     find: ' || !activity.outbound.isClosing || activity.outbound.session !== session)',
     replace: ' || !activity.outbound.isClosing)',
-    tests: ['closing'],
+    tests: ['entity/stream-closing'],
   },
   {
     name: 'a new stay in memory is the lineage of the one before',
@@ -56,7 +56,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: '  opened.session += 1;\n',
     replace: '',
-    tests: ['activity', 'loss'],
+    tests: ['core/activity', 'worker/loss'],
   },
   {
     name: 'sessions of one claim run into those of the next',
@@ -64,7 +64,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'const start = epoch * sessionsAnEpoch;',
     replace: 'const start = epoch;',
-    tests: ['activity', 'loss'],
+    tests: ['core/activity', 'worker/loss'],
   },
   {
     name: 'a stream of an earlier lineage goes on in its session',
@@ -72,7 +72,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: ' else if (outbound.session <= lineage.start) renew(outbound, ++lineage.opened.session);',
     replace: '',
-    tests: ['activity', 'loss'],
+    tests: ['core/activity', 'worker/loss'],
   },
   {
     name: 'what is unacknowledged is renumbered into a later session',
@@ -80,7 +80,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: '  if (unacked.length > 0) outbound.sealed = [...sealed, { session: before, end: next }];\n',
     replace: '  void [before, next, unacked, sealed];\n',
-    tests: ['activity', 'loss'],
+    tests: ['core/activity', 'worker/loss'],
   },
   {
     name: 'an acknowledgement takes out what is in the session after it',
@@ -88,7 +88,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'takeOut(outbound, Math.min(through + 1, frontEndOf(outbound)), now)',
     replace: 'takeOut(outbound, through + 1, now)',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'a message may ask to be remembered for ever',
@@ -96,7 +96,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: "    return 'excessive';",
     replace: '    void 0;',
-    tests: ['activity', 'numbers'],
+    tests: ['core/activity', 'entity/numbers'],
   },
   {
     name: 'an acknowledgement of what was never sent goes unnoticed',
@@ -104,7 +104,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: '&& through >= frontEndOf(outbound);',
     replace: '&& through < 0;',
-    tests: ['activity', 'loss'],
+    tests: ['core/activity', 'worker/loss'],
   },
   {
     name: 'answers that a client has are kept until its deadline',
@@ -112,7 +112,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'answer.seq >= floor && answer.until',
     replace: 'answer.until',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'an answer is dropped while somebody may still ask for it',
@@ -120,7 +120,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'answer.seq >= floor && answer.until >= now',
     replace: 'answer.seq > floor && answer.until >= now',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'a closed session is forgotten a skew too early',
@@ -128,7 +128,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'transitMaxMs + 2 * skewMaxMs',
     replace: 'transitMaxMs + skewMaxMs',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'a quiet stream is closed at once',
@@ -136,7 +136,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'now - outbound.activeAt >= limits.closeIdleMs',
     replace: 'now >= outbound.activeAt',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'a later session is sent before the one before it is settled',
@@ -144,7 +144,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'floorOf(outbound) + flight.window - 1, frontEndOf(outbound) - 1)',
     replace: 'floorOf(outbound) + flight.window - 1)',
-    tests: ['courier-late', 'loss'],
+    tests: ['entity/delivery-late', 'worker/loss'],
   },
   {
     name: 'a window has no end',
@@ -152,7 +152,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'Math.min(flight.durable, floorOf(outbound) + flight.window - 1, ',
     replace: 'Math.min(flight.durable, ',
-    tests: ['courier-late', 'courier'],
+    tests: ['entity/delivery-late', 'entity/delivery'],
   },
   {
     name: 'a receiver is asked while it may still accept a copy',
@@ -160,7 +160,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'if (now > message.expires + limits.skewMaxMs && message.seq === floorOf(outbound))',
     replace: 'if (message.seq === floorOf(outbound))',
-    tests: ['courier-late', 'courier'],
+    tests: ['entity/delivery-late', 'entity/delivery'],
   },
   {
     name: 'pauses between tries do not grow',
@@ -168,7 +168,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'Math.min(first * 2 ** flight.attempts, limits.retryMsMax)',
     replace: 'first',
-    tests: ['courier-late', 'courier'],
+    tests: ['entity/delivery-late', 'entity/delivery'],
   },
   {
     name: 'who moved waits for the next try',
@@ -176,7 +176,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: '      flight.retryAt = now;\n      flight.attempts = 0;\n',
     replace: '',
-    tests: ['courier-late', 'handoff'],
+    tests: ['entity/delivery-late', 'cluster/handoff'],
   },
   {
     name: 'a dead letter is called sure though nobody can say',
@@ -184,7 +184,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'const isSure = environment.now() <= message.expires + limits.doubtMs;',
     replace: 'const isSure = environment.now() > 0;',
-    tests: ['courier'],
+    tests: ['entity/delivery'],
   },
   {
     name: 'the acknowledgement of a stream that is not durable takes it off',
@@ -192,7 +192,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'if (flight === undefined || flight.stream !== activity.outbound) return;',
     replace: 'if (flight === undefined) return;',
-    tests: ['courier-late'],
+    tests: ['entity/delivery-late'],
   },
   {
     name: 'who lost the entity says that history was lost',
@@ -200,7 +200,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: '        if (isStill && stream !== undefined',
     replace: '        if (stream !== undefined',
-    tests: ['courier-late', 'loss'],
+    tests: ['entity/delivery-late', 'worker/loss'],
   },
   {
     name: 'that a session was closed is not noted',
@@ -208,7 +208,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/stream-closing.ts',
     find: '    inbound.closedAt = now;\n',
     replace: '',
-    tests: ['closing'],
+    tests: ['entity/stream-closing'],
   },
   {
     name: 'that a session was closed is not written',
@@ -216,7 +216,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/stream-closing.ts',
     find: "    entity.changes.records.set(name, 'activity');\n    wakeBy",
     replace: '    wakeBy',
-    tests: ['closing'],
+    tests: ['entity/stream-closing'],
   },
   {
     name: 'nobody is woken to forget a closed session',
@@ -224,7 +224,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/stream-closing.ts',
     find: '    wakeBy(activation, forgetAt);\n',
     replace: '',
-    tests: ['closing'],
+    tests: ['entity/stream-closing'],
   },
   {
     name: 'both ends of a conversation write at once',
@@ -232,7 +232,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/stream-closing.ts',
     find: 'now + (isPatient ? limits.trimIdleMs : 0)',
     replace: 'now',
-    tests: ['closing'],
+    tests: ['entity/stream-closing'],
   },
   {
     name: 'that a stream has ended is not written',
@@ -240,7 +240,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/stream-closing.ts',
     find: "    entity.changes.records.set(recordName.activity(from), 'activity');\n    this.#parts.courier.wantTrim",
     replace: '    this.#parts.courier.wantTrim',
-    tests: ['closing'],
+    tests: ['entity/stream-closing'],
   },
   {
     name: 'who closes a session that is forgotten is answered nothing',
@@ -248,7 +248,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/stream-closing.ts',
     find: 'if (inbound === undefined || inbound.session !== session) return this.#say(activation, closed);',
     replace: 'if (inbound === undefined || inbound.session !== session) return;',
-    tests: ['closing'],
+    tests: ['entity/stream-closing'],
   },
   {
     name: 'what came ahead of its turn is held for ever',
@@ -256,7 +256,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/held.ts',
     find: 'envelope.arrival.expires < now) this.#remove',
     replace: 'envelope.arrival.expires < 0) this.#remove',
-    tests: ['bounds'],
+    tests: ['worker/bounds'],
   },
   {
     name: 'a search that fails is the last',
@@ -264,7 +264,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/retention.ts',
     find: '      activation.isSearching = false;\n      planSearch(entity, environment.now() + sweepPauseMs);\n',
     replace: '',
-    tests: ['forgetting'],
+    tests: ['entity/retention'],
   },
   {
     name: 'history is kept for ever',
@@ -272,7 +272,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/retention.ts',
     find: 'decodeHistory(bytes).at < now - historyMs',
     replace: 'decodeHistory(bytes).at < 0',
-    tests: ['forgetting'],
+    tests: ['entity/retention'],
   },
   {
     name: 'history goes while it is to be kept',
@@ -280,7 +280,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/retention.ts',
     find: 'decodeHistory(bytes).at < now - historyMs',
     replace: 'decodeHistory(bytes).at < now',
-    tests: ['forgetting'],
+    tests: ['entity/retention'],
   },
   {
     name: 'what a search finds to be forgotten stays in the store',
@@ -288,7 +288,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/retention.ts',
     find: "      entity.changes.records.set(recordName.activity(partner), 'activity');\n    }\n    // One",
     replace: '    }\n    // One',
-    tests: ['forgetting'],
+    tests: ['entity/retention'],
   },
   {
     name: 'a type that is only in memory forgets nobody',
@@ -296,7 +296,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/retention.ts',
     find: '    entity.forgetAt = environment.now() + sweepPauseMs;\n    wakeBy',
     replace: '    wakeBy',
-    tests: ['forgetting'],
+    tests: ['entity/retention'],
   },
   {
     name: 'a commit that waited is sent though its partition was given away',
@@ -304,7 +304,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/worker/activations.ts',
     find: 'isStillHere() ?',
     replace: 'doubted.length > 0 ?',
-    tests: ['loss'],
+    tests: ['worker/loss'],
   },
   {
     name: 'a session that goes on forgets which dead letters are not durable',
@@ -312,7 +312,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/delivery.ts',
     find: '    this.#land(activation, activity);\n',
     replace: '    activation.flights?.delete(partner);\n',
-    tests: ['courier-late'],
+    tests: ['entity/delivery-late'],
   },
   {
     name: 'an interval entity of which a read fails goes with what it has not written',
@@ -320,7 +320,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/worker/recovery.ts',
     find: '    const run = this.#interrupted(activation);\n    this.#parts.carriage.keep(activation);\n',
     replace: '    const run = this.#interrupted(activation);\n',
-    tests: ['volatile'],
+    tests: ['worker/volatile'],
   },
   {
     name: 'turns that wait for the store are forgotten when a read between them fails',
@@ -328,7 +328,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/worker/recovery.ts',
     find: '    if (run.length > 0) this.#again(activation.address, run);\n',
     replace: '',
-    tests: ['residents'],
+    tests: ['worker/activations'],
   },
   {
     name: 'who ends waits for a store that does not answer',
@@ -336,7 +336,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/worker/shutdown.ts',
     find: 'else if (now - since >= stillMs) return false;',
     replace: 'else if (now - since >= 10 * stillMs) return false;',
-    tests: ['ending'],
+    tests: ['worker/shutdown'],
   },
   {
     name: 'who ends does not wait for a slow store',
@@ -344,7 +344,7 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/worker/shutdown.ts',
     find: '    if (present !== last) since = now;\n    else if',
     replace: '    if',
-    tests: ['ending'],
+    tests: ['worker/shutdown'],
   },
   {
     name: 'what is held ahead of its turn stays until its date',
@@ -352,6 +352,6 @@ export const deliveryMutants: readonly Mutant[] = [
     file: 'runtime/entity/held.ts',
     find: 'if (isStuck || envelope',
     replace: 'if (envelope',
-    tests: ['bounds'],
+    tests: ['worker/bounds'],
   },
 ];

@@ -11,7 +11,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/idle.ts',
     find: "  restoreActivities(entity, Buffer.from(rested, 'latin1'));",
     replace: '  void restoreActivities;',
-    tests: ['resting'],
+    tests: ['entity/idle'],
   },
   {
     name: 'partners that leave the head are not written as records',
@@ -19,7 +19,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/record-writer.ts',
     find: '  if (layout.hasActivities !== wereInHead)\n',
     replace: '  if (layout.hasActivities)\n',
-    tests: ['persistence'],
+    tests: ['entity/record-format'],
   },
   {
     name: 'partners that come back into the head stay records, too',
@@ -27,7 +27,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/record-writer.ts',
     find: '  if (layout.hasActivities !== wereInHead)\n',
     replace: '  if (wereInHead)\n',
-    tests: ['persistence'],
+    tests: ['entity/record-format'],
   },
   {
     name: 'an entity at rest is written without the partners in its head',
@@ -35,7 +35,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/record-writer.ts',
     find: "  if (rested !== undefined) return wereInHead ? Buffer.from(rested, 'latin1') : null;\n",
     replace: '',
-    tests: ['persistence'],
+    tests: ['entity/record-format'],
   },
   {
     name: 'partners in the head leave memory as if they were records',
@@ -43,7 +43,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/retention.ts',
     find: '    if (activation.layout.hasActivities) return;\n',
     replace: '',
-    tests: ['residents'],
+    tests: ['worker/activations'],
   },
   {
     name: 'an entity at rest loses the date at which its partners are forgotten',
@@ -51,7 +51,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/retention.ts',
     find: '    if (activation.rested !== undefined && !isPlanned && !mayForgetRested(activation, now)) return false;\n    recall(activation);\n',
     replace: '',
-    tests: ['resting'],
+    tests: ['entity/idle'],
   },
   {
     name: 'an entity at rest with timers remembers for ever whom nobody closes',
@@ -59,7 +59,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/retention.ts',
     find: ' && !isPlanned && !mayForgetRested(activation, now)) return',
     replace: ' && !isPlanned) return',
-    tests: ['resting'],
+    tests: ['entity/idle'],
   },
   {
     name: 'a head with partners and records of others is believed',
@@ -67,7 +67,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/worker/activations.ts',
     find: '    if (layout.hasActivities && rows.length > 0)\n',
     replace: '    if (rows.length > 1e9)\n',
-    tests: ['residents'],
+    tests: ['worker/activations'],
   },
   {
     name: 'a partner that left memory is taken for one that writes for the first time',
@@ -89,7 +89,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/stream-closing.ts',
     find: '    else activation.owe(closed);\n',
     replace: '    else this.#parts.post(closed);\n',
-    tests: ['closing'],
+    tests: ['entity/stream-closing'],
   },
   {
     name: 'a read between turns makes what is not durable be sent',
@@ -118,7 +118,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/worker/activations.ts',
     find: '      await this.#fence(activations);\n',
     replace: '',
-    tests: ['residents'],
+    tests: ['worker/activations'],
   },
   {
     name: 'the floor passes a message whose dead letter is not durable',
@@ -126,7 +126,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'toldFloor(outbound, activation.flights?.get(partner))',
     replace: 'floorOf(outbound)',
-    tests: ['outbox-drop'],
+    tests: ['cli/outbox-drop'],
   },
   {
     name: 'the floor is that of the first message buried, not of the first in the outbox',
@@ -134,7 +134,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'Math.min(floor, ...flight.buried)',
     replace: '(flight.buried[0] ?? floor)',
-    tests: ['outbox-drop'],
+    tests: ['cli/outbox-drop'],
   },
   {
     name: 'who waits behind a dropped message hears of the floor by chance',
@@ -142,7 +142,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/delivery.ts',
     find: '    if (first.seq > number + 1) this.#tellFloor(activation, from, activity.outbound, flight);\n',
     replace: '',
-    tests: ['outbox-drop'],
+    tests: ['cli/outbox-drop'],
   },
   {
     name: 'a session of which the last message was dropped is never over',
@@ -150,7 +150,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'core/activity.ts',
     find: '  outbound.activeAt = now;\n  unseal(outbound);\n',
     replace: '  outbound.activeAt = now;\n',
-    tests: ['outbox-drop'],
+    tests: ['cli/outbox-drop'],
   },
   {
     name: 'a retransmission whose proof of ownership failed is forgotten',
@@ -172,7 +172,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/delivery.ts',
     find: '    this.#overtake(activation, activity, known);',
     replace: '    this.#goOnAbove(activation, activity, known);',
-    tests: ['courier-late'],
+    tests: ['entity/delivery-late'],
   },
   {
     name: 'a stale worker says what was not processed',
@@ -180,7 +180,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/turns.ts',
     find: '    this.#emitProven(activation, probed, undefined);',
     replace: '    this.#emit(activation, probed);',
-    tests: ['turns-proof'],
+    tests: ['entity/turns-proof'],
   },
   {
     name: 'a commit under way counts as a proof of ownership',
@@ -188,7 +188,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/turns.ts',
     find: 'else if (flying !== undefined) flying.addUnproven({ envelope, request });',
     replace: 'else if (flying !== undefined) flying.addEnvelope(envelope);',
-    tests: ['turns-proof'],
+    tests: ['entity/turns-proof'],
   },
   {
     name: 'an entity that was dropped while it was read comes back to life',
@@ -273,7 +273,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/delivery.ts',
     find: '    ownership.check(activation.partition, whenStill(send), whenStill(again));',
     replace: '    if (again !== undefined) send();',
-    tests: ['courier-late'],
+    tests: ['entity/delivery-late'],
   },
   {
     name: 'a late answer to an earlier probe is believed',
@@ -281,7 +281,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/delivery.ts',
     find: '    if (envelope.number !== -message.seq) return;\n',
     replace: '',
-    tests: ['courier-late'],
+    tests: ['entity/delivery-late'],
   },
   {
     name: 'an acknowledgement lets a session take off that is not durable',
@@ -289,7 +289,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'if (flight === undefined || flight.stream !== activity.outbound) return;',
     replace: 'if (flight === undefined) return;',
-    tests: ['courier-late'],
+    tests: ['entity/delivery-late'],
   },
   {
     name: 'an earlier session takes messages of a later lineage',
@@ -297,7 +297,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'core/activity.ts',
     find: 'else if (outbound.session <= lineage.start) renew',
     replace: 'else if (outbound.session < 0) renew',
-    tests: ['activity', 'courier-late'],
+    tests: ['core/activity', 'entity/delivery-late'],
   },
   {
     name: 'a later session is sent beside the earlier ones',
@@ -305,7 +305,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/delivery.ts',
     find: 'floorOf(outbound) + flight.window - 1, frontEndOf(outbound) - 1)',
     replace: 'floorOf(outbound) + flight.window - 1)',
-    tests: ['courier-late'],
+    tests: ['entity/delivery-late'],
   },
   {
     name: 'what was sent before the store went back is sent again in a later session',
@@ -313,7 +313,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'core/activity.ts',
     find: 'if (unacked.length > 0) outbound.sealed = [...sealed, { session: before, end: next }];',
     replace: 'if (unacked.length < 0) outbound.sealed = [...sealed, { session: before, end: next }];',
-    tests: ['activity', 'courier-late'],
+    tests: ['core/activity', 'entity/delivery-late'],
   },
   {
     name: 'an acknowledgement beyond what was sent is not noticed',
@@ -321,7 +321,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'core/activity.ts',
     find: 'through >= frontEndOf(outbound)',
     replace: 'through > Number.MAX_SAFE_INTEGER',
-    tests: ['activity', 'courier-late'],
+    tests: ['core/activity', 'entity/delivery-late'],
   },
   {
     name: 'a copy is acknowledged from memory without proof',
@@ -329,7 +329,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/entity/turns.ts',
     find: 'return this.#emitProven(activation, ackOf(activation, envelope), undefined);',
     replace: 'return this.#emit(activation, ackOf(activation, envelope));',
-    tests: ['turns-proof'],
+    tests: ['entity/turns-proof'],
   },
   {
     name: 'what is in memory stays when the store is found to have gone back',
@@ -337,7 +337,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/worker/recovery.ts',
     find: '    this.losses.found(loss, entities);\n    ownership.lose(partition);',
     replace: '    this.losses.found(loss, entities);',
-    tests: ['loss'],
+    tests: ['worker/loss'],
   },
   {
     name: 'a commit beside the groups is sent while one is under way',
@@ -345,7 +345,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     file: 'runtime/worker/group-commit.ts',
     find: 'this.#beside.push(',
     replace: 'this.#sendBeside(',
-    tests: ['loss'],
+    tests: ['worker/loss'],
   },
 ];
 

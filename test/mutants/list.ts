@@ -43,7 +43,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: "if (arrival.session < inbound.session) return 'stale';",
     replace: "if (arrival.session < inbound.session) return 'next';",
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'an expired or late copy is accepted',
@@ -51,7 +51,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: "if (now > arrival.expires || now > arrival.sent + limits.transitMaxMs) return 'expired';",
     replace: '',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'a record is forgotten before its copies have expired',
@@ -59,7 +59,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'return Math.min(closed, inbound.keepUntil) + 1;',
     replace: 'return Math.min(closed, inbound.keepUntil - 60_000) + 1;',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'a closed session is forgotten at once',
@@ -67,7 +67,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'inbound.closedAt > 0 ? inbound.closedAt + transitMaxMs + 2 * skewMaxMs :',
     replace: 'inbound.closedAt > 0 ? 0 :',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'the floor is not what is unacknowledged',
@@ -75,7 +75,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'return outbound.unacked[0]?.seq ?? outbound.next;',
     replace: 'return outbound.next;',
-    tests: ['activity', 'courier'],
+    tests: ['core/activity', 'entity/delivery'],
   },
   {
     name: 'a later session does not take over the date of the earlier one',
@@ -83,7 +83,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: 'const keep = Math.max(before?.keepUntil ?? 0, keepUntil);',
     replace: 'const keep = keepUntil;',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
   {
     name: 'a turn that throws keeps what it did to the state',
@@ -107,7 +107,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/worker/group-commit.ts',
     find: 'if (activation.flying === undefined) this.#enqueue(activation);',
     replace: 'this.#enqueue(activation);',
-    tests: ['worker'],
+    tests: ['worker/worker'],
   },
   {
     name: 'what may have ended a process runs without a note',
@@ -115,7 +115,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/entity/crash-notes.ts',
     find: 'if (known === undefined && !isCautious) {',
     replace: 'if (known === undefined) {',
-    tests: ['caution'],
+    tests: ['entity/crash-notes'],
   },
   {
     name: 'what ended a process runs beside others',
@@ -123,7 +123,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/entity/crash-notes.ts',
     find: 'if (ends > 0 && this.#isTaken(activation)) return this.#queue(activation);',
     replace: '',
-    tests: ['caution'],
+    tests: ['entity/crash-notes'],
   },
   {
     name: 'a note stays when nobody can ask for its turn any more',
@@ -131,7 +131,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/entity/crash-notes.ts',
     find: 'Math.min(environment.now() + noteMs, lastOf(item) + limits.skewMaxMs)',
     replace: 'environment.now() + noteMs',
-    tests: ['caution'],
+    tests: ['entity/crash-notes'],
   },
   {
     name: 'nobody looks for notes that are over',
@@ -139,7 +139,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/record.ts',
     find: '  if (record.trials.size > 0)\n',
     replace: '  if (record.trials.size > 1e9)\n',
-    tests: ['caution'],
+    tests: ['entity/crash-notes'],
   },
   {
     name: 'where there are many notes the next message runs without one',
@@ -147,7 +147,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/entity/crash-notes.ts',
     find: '    if (known === undefined) this.#makeRoom(activation, epoch);\n',
     replace: "    if (known === undefined && entity.trials.size >= noteCountMax) return 'run';\n",
-    tests: ['caution'],
+    tests: ['entity/crash-notes'],
   },
   {
     name: 'a note of this claim counts as an end',
@@ -155,7 +155,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/entity/crash-notes.ts',
     find: 'if (known?.epoch === epoch) return this.#mayRun(activation, known);',
     replace: 'if (known?.epoch === epoch && known.ends > 9) return this.#mayRun(activation, known);',
-    tests: ['caution'],
+    tests: ['entity/crash-notes'],
   },
   {
     name: 'an output is sent as it is',
@@ -163,7 +163,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/operation.ts',
     find: "if (output['~standard'].vendor === believing) return value;",
     replace: 'return value;',
-    tests: ['outputs'],
+    tests: ['core/outputs'],
   },
   {
     name: 'a key stands for any request',
@@ -171,7 +171,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/entity/turns.ts',
     find: 'kept.request !== undefined && !isRequest(kept.request, envelope.content)',
     replace: 'false',
-    tests: ['keys'],
+    tests: ['entity/keys'],
   },
   {
     name: 'a request that cannot be run takes its key',
@@ -179,7 +179,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/turn.ts',
     find: 'isKeyPartner(request.partner) && isNotRun(error) ? undefined : failedRow(error)',
     replace: 'failedRow(error)',
-    tests: ['keys'],
+    tests: ['entity/keys'],
   },
   {
     name: 'the answer of a client is not kept',
@@ -195,7 +195,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/turn.ts',
     find: "if (request.kind === 'timer') scope.remove(recordName.timer(request.name));",
     replace: '',
-    tests: ['turn'],
+    tests: ['core/turn'],
   },
   {
     name: 'a hold stays after it was confirmed',
@@ -203,7 +203,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/perform.ts',
     find: '  scope.remove(recordName.hold(hold.id));\n',
     replace: '',
-    tests: ['turn-partners'],
+    tests: ['core/turn-partners'],
   },
   {
     name: 'what a turn sends is not in its commit',
@@ -236,7 +236,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/stores/memory.ts',
     find: "if (commit.expected !== (entity?.version ?? 0)) return 'stale-version';",
     replace: '',
-    tests: ['stores'],
+    tests: ['stores/stores'],
   },
   {
     name: 'the store does not check epochs',
@@ -244,7 +244,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/stores/memory.ts',
     find: "if (commit.epoch !== (this.#epochs.get(commit.partition)?.epoch ?? 0)) return 'stale-epoch';",
     replace: '',
-    tests: ['stores'],
+    tests: ['stores/stores'],
   },
   {
     name: 'the embedded store does not check versions',
@@ -252,7 +252,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/stores/lmdb/store.ts',
     find: "if (commit.expected !== before.version) return 'stale-version';",
     replace: '',
-    tests: ['stores'],
+    tests: ['stores/stores'],
   },
   {
     name: 'nothing is sent again',
@@ -276,7 +276,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/entity/turns.ts',
     find: "if (activation.behaviour.reads === 'local') this",
     replace: 'if (true) this',
-    tests: ['worker'],
+    tests: ['worker/worker'],
   },
   {
     name: 'a duplicate is answered before what it repeats is durable',
@@ -292,7 +292,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/worker/dispatcher.ts',
     find: '          held.messages < mailboxCountMax &&\n',
     replace: '',
-    tests: ['worker'],
+    tests: ['worker/worker'],
   },
   {
     name: 'what waits for the store does not count',
@@ -300,7 +300,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/entity/activation.ts',
     find: '      (gathering === undefined ? 0 : gathering.requests.length + gathering.copyCount) +\n',
     replace: '',
-    tests: ['bounds'],
+    tests: ['worker/bounds'],
   },
   {
     name: 'turns go on while their answers wait for a store that hangs',
@@ -308,7 +308,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/worker/dispatcher.ts',
     find: "activation.phase === 'ready' && !this.#isHeldUp(activation)",
     replace: "activation.phase === 'ready'",
-    tests: ['bounds'],
+    tests: ['worker/bounds'],
   },
   {
     name: 'a copy of what waits is turned away where there is no room',
@@ -316,7 +316,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/worker/dispatcher.ts',
     find: "isCopy(activation, item) ? 'copy' : this.#turnAway(activation, item);",
     replace: 'this.#turnAway(activation, item);',
-    tests: ['bounds'],
+    tests: ['worker/bounds'],
   },
   {
     name: 'turns go on while the store is behind',
@@ -324,7 +324,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/worker/dispatcher.ts',
     find: "activation.behaviour.durability === 'turn' && this.#isBehind()",
     replace: 'activation.isSearching && this.#isBehind()',
-    tests: ['bounds'],
+    tests: ['worker/bounds'],
   },
   {
     name: 'nobody is told that there is room again',
@@ -332,7 +332,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/worker/backpressure.ts',
     find: "      post({ kind: 'room', to: partner, from: activation.address, session: 0, number: 1 });\n",
     replace: '',
-    tests: ['bounds'],
+    tests: ['worker/bounds'],
   },
   {
     name: 'a call that is given up sends all others again',
@@ -340,7 +340,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/client/calls.ts',
     find: '    if (first !== undefined && now < first.deadline) this.#send(first, now);\n',
     replace: '    if (first !== undefined) for (const call of calls) if (now < call.deadline) this.#send(call, now);\n',
-    tests: ['client'],
+    tests: ['client/client'],
   },
   {
     name: 'of a login that is refused no call had an effect',
@@ -348,7 +348,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/client/calls.ts',
     find: 'query !== undefined || startedAt > lostAt',
     replace: 'query !== undefined || startedAt > 0',
-    tests: ['client'],
+    tests: ['client/client'],
   },
   {
     name: 'a worker answers inside of the call that asked',
@@ -356,7 +356,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/worker/refusals.ts',
     find: '    if (this.#waiting.length > 1) return;\n    this.#parts.environment.soon(() => {\n      const replies = this.#waiting;\n      this.#waiting = [];\n      for (const one of replies) this.#parts.post(one);\n    });\n',
     replace: '    for (const one of this.#waiting.splice(0)) this.#parts.post(one);\n',
-    tests: ['client'],
+    tests: ['client/client'],
   },
   {
     name: 'what is assigned to a state is shared with who assigned it',
@@ -380,6 +380,6 @@ export const mutants: readonly Mutant[] = [
     file: 'core/activity.ts',
     find: '    outbound.unacked.length === 0 &&\n',
     replace: '',
-    tests: ['activity'],
+    tests: ['core/activity'],
   },
 ];

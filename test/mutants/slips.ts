@@ -10,17 +10,36 @@ import { codeOf, makeCopy, simulation, sourceOf } from './tree.ts';
 
 /** Quick test files that touch a source file, the likeliest to notice first. */
 const touching: Readonly<Record<string, readonly string[]>> = {
-  'core/activity.ts': ['activity', 'closing', 'forgetting', 'courier-late', 'courier', 'resting', 'loss'],
-  'runtime/entity/retention.ts': ['forgetting', 'resting', 'closing', 'residents', 'courier'],
-  'runtime/entity/stream-closing.ts': ['closing', 'forgetting', 'courier', 'residents'],
+  'core/activity.ts': [
+    'core/activity',
+    'entity/stream-closing',
+    'entity/retention',
+    'entity/delivery-late',
+    'entity/delivery',
+    'entity/idle',
+    'worker/loss',
+  ],
+  'runtime/entity/retention.ts': [
+    'entity/retention',
+    'entity/idle',
+    'entity/stream-closing',
+    'worker/activations',
+    'entity/delivery',
+  ],
+  'runtime/entity/stream-closing.ts': [
+    'entity/stream-closing',
+    'entity/retention',
+    'entity/delivery',
+    'worker/activations',
+  ],
   'runtime/entity/delivery.ts': [
-    'courier-edges',
-    'courier-told',
-    'courier-late',
-    'courier',
-    'closing',
-    'loss',
-    'clocks',
+    'entity/delivery-edges',
+    'entity/delivery-told',
+    'entity/delivery-late',
+    'entity/delivery',
+    'entity/stream-closing',
+    'worker/loss',
+    'runtime/clocks',
   ],
 };
 

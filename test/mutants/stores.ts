@@ -1,7 +1,7 @@
 /** Mutants of stores and of bounds: what a loss is noticed by, how much is held; and of what clients are promised. */
 import type { Mutant } from './list.ts';
 
-const witness = { file: 'runtime/stores/lmdb/witness.ts', tests: ['witness'] } as const;
+const witness = { file: 'runtime/stores/lmdb/witness.ts', tests: ['stores/lmdb-witness'] } as const;
 
 export const storeMutants: readonly Mutant[] = [
   {
@@ -31,7 +31,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'runtime/stores/lmdb/store.ts',
     find: '      await this.#noted;\n',
     replace: '',
-    tests: ['witness'],
+    tests: ['stores/lmdb-witness'],
   },
   {
     name: 'a commit is acknowledged before the note that it raised',
@@ -39,7 +39,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'runtime/stores/lmdb/store.ts',
     find: 'if (used !== undefined) await this.#note(used);',
     replace: 'if (used !== undefined) void this.#note(used);',
-    tests: ['witness'],
+    tests: ['stores/lmdb-witness'],
   },
   {
     name: 'what has left an outbox still takes its room',
@@ -47,7 +47,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'core/record.ts',
     find: '  record.outboxBytes -= bytesOf(message);\n',
     replace: '',
-    tests: ['turn-limits'],
+    tests: ['core/turn-limits'],
   },
   {
     name: 'outboxes are bounded by count alone',
@@ -55,7 +55,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'core/scope.ts',
     find: '    if (outboxBytes + bytes > outboxBytesMax)',
     replace: '    if (outboxBytes + bytes > Infinity)',
-    tests: ['turn-limits'],
+    tests: ['core/turn-limits'],
   },
   {
     name: 'a part that goes leaves its bytes',
@@ -63,7 +63,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'core/record.ts',
     find: '    this.bytes = left;\n',
     replace: '',
-    tests: ['turn-limits'],
+    tests: ['core/turn-limits'],
   },
   {
     name: 'what one turn asks for is gathered, however much it is',
@@ -71,7 +71,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'core/scope.ts',
     find: '    if (this.#bytes > outboxBytesMax) {',
     replace: '    if (this.#bytes > Infinity) {',
-    tests: ['turn-limits'],
+    tests: ['core/turn-limits'],
   },
   {
     name: 'warm entities go along, however large they are',
@@ -79,7 +79,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'runtime/worker/handoff.ts',
     find: '  if (leaving.warmBytes <= warmBytesMax) leaving.warm.push(entity);',
     replace: '  leaving.warmBytes = 0;\n  leaving.warm.push(entity);',
-    tests: ['handoff'],
+    tests: ['cluster/handoff'],
   },
   {
     name: 'turns go by their own limit, whatever NATS takes',
@@ -87,7 +87,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'runtime/wire/frame-limits.ts',
     find: 'get: () => Math.min(limits.messageBytesMax, transport.frameBytesMax - envelopeOverheadBytes),',
     replace: 'get: () => limits.messageBytesMax,',
-    tests: ['nats-payload'],
+    tests: ['transports/nats-payload'],
   },
   {
     name: 'a start on a cluster that is down waits for what the package says',
@@ -95,7 +95,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'runtime/stores/redis/link.ts',
     find: "if (isFound) reject(new Error('CLUSTERDOWN a part of it is away'));",
     replace: '',
-    tests: ['redis-cluster'],
+    tests: ['stores/redis-cluster'],
   },
   {
     name: 'the name of a new data file is not flushed',
@@ -103,7 +103,7 @@ export const storeMutants: readonly Mutant[] = [
     file: 'runtime/stores/lmdb/store.ts',
     find: 'if (made !== undefined || isNew) await syncFolders(folder, made ?? file);',
     replace: 'void syncFolders;\n    void made;\n    void isNew;',
-    tests: ['stores'],
+    tests: ['stores/stores'],
   },
   {
     name: 'calls of a client are run as they come (simulator)',

@@ -1,8 +1,8 @@
 /** Mutants of who may say what: doors, authorisation, views that cannot be. */
 import type { Mutant } from './list.ts';
 
-const door = { file: 'runtime/routing/ingress.ts', tests: ['doors'] } as const;
-const post = { file: 'runtime/routing/router.ts', tests: ['doors'] } as const;
+const door = { file: 'runtime/routing/ingress.ts', tests: ['routing/ingress'] } as const;
+const post = { file: 'runtime/routing/router.ts', tests: ['routing/ingress'] } as const;
 
 export const trustMutants: readonly Mutant[] = [
   {
@@ -95,7 +95,7 @@ export const trustMutants: readonly Mutant[] = [
     file: 'runtime/worker/authorise.ts',
     find: '  if (authorise === undefined) return undefined;\n',
     replace: "  if (authorise === undefined || envelope.replyTo === '') return undefined;\n",
-    tests: ['doors'],
+    tests: ['routing/ingress'],
   },
   {
     name: 'a dead letter is resolved under another operation',
@@ -103,7 +103,7 @@ export const trustMutants: readonly Mutant[] = [
     file: 'core/perform.ts',
     find: '  if (letter === undefined || letter.content.operation !== content.operation)\n',
     replace: '  if (letter === undefined)\n',
-    tests: ['turn-limits'],
+    tests: ['core/turn-limits'],
   },
   {
     name: 'a small question gets large answers for ever',
@@ -111,7 +111,7 @@ export const trustMutants: readonly Mutant[] = [
     file: 'runtime/cluster/view-server.ts',
     find: 'if (this.#bytes > answerBytesMax || bytes.length',
     replace: 'if (bytes.length',
-    tests: ['doors'],
+    tests: ['routing/ingress'],
   },
   {
     name: 'a view goes where its asker wants it',
@@ -119,7 +119,7 @@ export const trustMutants: readonly Mutant[] = [
     file: 'runtime/cluster/view-server.ts',
     find: "this.#visitorAt('client', subject)?.isHome(signal.replyTo) !== true",
     replace: "this.#visitorAt('client', subject) === undefined",
-    tests: ['doors'],
+    tests: ['routing/ingress'],
   },
   {
     name: 'a view of the last number is followed',
@@ -127,7 +127,7 @@ export const trustMutants: readonly Mutant[] = [
     file: 'runtime/routing/views.ts',
     find: '    if (!this.isCredible(view)) return;\n',
     replace: '',
-    tests: ['doors'],
+    tests: ['routing/ingress'],
   },
   {
     name: 'two identities share their keys',
@@ -135,7 +135,7 @@ export const trustMutants: readonly Mutant[] = [
     file: 'core/message.ts',
     find: '  return `#${identityWord(identity)}.${key}`;\n',
     replace: '  return identity === undefined ? key : `#.${key}`;\n',
-    tests: ['doors'],
+    tests: ['routing/ingress'],
   },
   {
     name: 'a client publishes to every door',
@@ -143,7 +143,7 @@ export const trustMutants: readonly Mutant[] = [
     file: 'runtime/wire/permissions.ts',
     find: "      const call = subjects.door('client', anyWord, word);\n",
     replace: "      const call = subjects.door('client', anyWord, anyWord);\n",
-    tests: ['permissions'],
+    tests: ['transports/permissions'],
   },
   {
     name: 'a client hears the answers of others',
@@ -151,6 +151,6 @@ export const trustMutants: readonly Mutant[] = [
     file: 'runtime/wire/permissions.ts',
     find: "subscribe: [subjects.views, subjects.client('>', word), inbox],",
     replace: "subscribe: [subjects.views, subjects.client('>', anyWord), inbox],",
-    tests: ['permissions'],
+    tests: ['transports/permissions'],
   },
 ];

@@ -1,8 +1,8 @@
 /** Mutants of what lets two versions of Skerry be one cluster. */
 import type { Mutant } from './list.ts';
 
-const codec = { file: 'runtime/wire/codec.ts', tests: ['codec', 'extension'] } as const;
-const post = { file: 'runtime/routing/router.ts', tests: ['post'] } as const;
+const codec = { file: 'runtime/wire/codec.ts', tests: ['wire/codec', 'wire/extension'] } as const;
+const post = { file: 'runtime/routing/router.ts', tests: ['routing/router'] } as const;
 
 export const wireMutants: readonly Mutant[] = [
   {
@@ -50,7 +50,7 @@ export const wireMutants: readonly Mutant[] = [
   },
   {
     file: 'runtime/wire/extension.ts',
-    tests: ['extension'],
+    tests: ['wire/extension'],
     name: 'entries come in any order',
     promise: 'EX2',
     find: 'number <= before || number > entryNumberMax',
@@ -58,7 +58,7 @@ export const wireMutants: readonly Mutant[] = [
   },
   {
     file: 'runtime/routing/ingress.ts',
-    tests: ['doors'],
+    tests: ['routing/ingress'],
     name: 'anybody says what only workers say in extensions',
     promise: 'EX3',
     find: '    if (envelope.extension !== undefined && hasWorkerEntries(envelope.extension)) return false;\n',
@@ -66,7 +66,7 @@ export const wireMutants: readonly Mutant[] = [
   },
   {
     file: 'placement/service.ts',
-    tests: ['placement-service'],
+    tests: ['placement/service'],
     name: 'who nobody understands is let in',
     promise: 'PS7',
     find: '&& this.#isUnderstood(entry)',
@@ -74,7 +74,7 @@ export const wireMutants: readonly Mutant[] = [
   },
   {
     file: 'placement/service.ts',
-    tests: ['placement-service'],
+    tests: ['placement/service'],
     name: 'who is not understood any more when it answers is let in',
     promise: 'PS7',
     find: ' || !this.#isUnderstood(present.entry)',
@@ -82,7 +82,7 @@ export const wireMutants: readonly Mutant[] = [
   },
   {
     file: 'placement/departed-workers.ts',
-    tests: ['placement-service'],
+    tests: ['placement/service'],
     name: 'who is not understood inherits a name',
     promise: 'PS7',
     find: ' && isFit(entry)',

@@ -1,0 +1,165 @@
+/** What a worker may only say while it is the owner, and which proof of that the answer waits for. */
+import { type Content, newActivity } from '../../core/activity.ts';
+import { behaviour, defaultLimits, entity, query, unchecked } from '../../core/index.ts';
+import { newRecord } from '../../core/record.ts';
+import { Activation, Batch, type Unproven } from '../../runtime/entity/activation.ts';
+import { Turns } from '../../runtime/entity/turns.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from '../../runtime/wire/envelope.ts';
+import { HandEnvironment } from '../support/hand.ts';
+import { assert, suite } from '../support/suite.ts';
+
+const test = suite('turns-proof');
+
+const Stock = entity('stock', { initial: () => ({ count: 7 }), operations: { count: query(unchecked<number>()) } });
+const stock = behaviour(Stock, { count: ({ state }) => state.count });
+const nothing = new Uint8Array(0);
+const near = 'stock/near';
+const partner = 'stock/far';
+const count: QueryEnvelope = {
+  kind: 'query',
+  to: near,
+  replyTo: 'client',
+  call: 3,
+  identity: '',
+  operation: 'count',
+  payload: nothing,
+  deadline: Number.POSITIVE_INFINITY,
+};
+const probe = (session: number, number: number): StreamEnvelope => ({
+  kind: 'probe',
+  to: near,
+  from: partner,
+  session,
+  number,
+});
+const probed = (session: number, number: number): StreamEnvelope => ({
+  kind: 'probed',
+  to: partner,
+  from: near,
+  session,
+  number,
+});
+
+/** An entity that has processed messages 1 to 3 of session 5; what leaves at once, and what waits for a proof. */
+function withInbox(waitMs = 0) {
+  const posted: Envelope[] = [];
+  const unproven: Unproven[] = [];
+  const turns = new Turns({
+    environment: new HandEnvironment(),
+    limits: defaultLimits,
+    // Neither queries nor probes come to it.
+    courier: undefined as never,
+    ownership: undefined as never,
+    commitAlone: () => undefined,
+    ready: () => undefined,
+    closing: undefined as never,
+    post: (envelope) => void posted.push(envelope),
+    commit: () => undefined,
+    readActivity: () => undefined,
+    wakeBy: () => undefined,
+    waitMs: () => waitMs,
+    mayHold: () => true,
+    confirm: (_, one) => void unproven.push(one),
+  });
+  const activation = new Activation(near, 0, stock);
+  activation.record = newRecord(near, { count: 7 });
+  activation.phase = 'ready';
+  const activity = newActivity(partner);
+  activity.inbound = { session: 5, through: 3, keepUntil: 0, closedAt: 0, answers: [] };
+  activation.record.activities.set(partner, activity);
+  return { turns, activation, posted, unproven };
+}
+
+test('Q3, P7, P8: what became of a message is said only by who is proven to be the owner of what it remembers', () => {
+  const { turns, activation, posted, unproven } = withInbox();
+  for (const one of [probe(5, 2), probe(5, 4), probe(6, 1), probe(4, 9)]) turns.run(activation, one);
+  assert.equal(posted, []);
+  assert.equal(unproven, [
+    { envelope: probed(5, 3), request: undefined },
+    { envelope: probed(5, -4), request: undefined },
+    { envelope: probed(6, -1), request: undefined },
+    // Everything of an earlier session was settled before the later one was sent.
+    { envelope: { ...probed(4, 5), kind: 'stale' }, request: undefined },
+  ]);
+});
+
+test('W8: a call that could not be durable in time is turned away, with nothing done; a message of an entity is not', () => {
+  const content: Content = { kind: 'operation', operation: 'none', payload: nothing, hold: '', wantsAnswer: false };
+  const runs = (waitMs: number, lifeMs: number, from: string) => {
+    const { turns, activation, posted } = withInbox(waitMs);
+    const replyTo = from === partner ? '' : 'client';
+    const arrival = { session: 9, seq: 1, floor: 1, expires: 1_000_000 + lifeMs, sent: 1_000_000, keepMs: 0 };
+    turns.run(activation, { kind: 'message', to: near, from, replyTo, call: 1, identity: '', arrival, content });
+    assert.equal(
+      posted.map((one) => (one.kind === 'reply' ? one.status : '')),
+      turns.turnCount === 0 ? ['overloaded'] : [],
+    );
+    return turns.turnCount;
+  };
+  assert.equal(
+    [runs(600, 1_000, '@c'), runs(600, 1_300, '@c'), runs(20, 30, '@c'), runs(600, 1_000, partner)],
+    [0, 1, 1, 1],
+  );
+});
+
+test('P8, O2: a copy is answered from memory only with proof that the store has what memory says', () => {
+  const { turns, activation, posted, unproven } = withInbox();
+  const arrival = { session: 5, seq: 2, floor: 1, expires: 2_000_000, sent: 1_000_000 };
+  const content: Content = { kind: 'operation', operation: '', payload: nothing, hold: '', wantsAnswer: false };
+  const copy: MessageEnvelope = {
+    kind: 'message',
+    to: near,
+    from: partner,
+    replyTo: '',
+    call: 0,
+    identity: '',
+    arrival: { ...arrival, keepMs: 0 },
+    content,
+  };
+  turns.run(activation, copy);
+  turns.run(activation, { ...copy, arrival: { ...copy.arrival, session: 4 } });
+  const key = newActivity('#key');
+  const answers = [{ seq: 1, bytes: nothing, until: Number.MAX_SAFE_INTEGER }];
+  key.inbound = { session: 1, through: 1, keepUntil: Number.MAX_SAFE_INTEGER, closedAt: 0, answers };
+  activation.record?.activities.set('#key', key);
+  const again: MessageEnvelope = {
+    ...copy,
+    from: '#key',
+    replyTo: 'c',
+    arrival: { ...copy.arrival, session: 1, seq: 1 },
+  };
+  turns.run(activation, again);
+  assert.equal(posted, []);
+  assert.equal(
+    unproven.map(({ envelope: { kind, to }, request }) => [kind, to, request]),
+    [
+      ['ack', partner, undefined],
+      ['stale', partner, undefined],
+      ['reply', 'c', again],
+    ],
+  );
+});
+
+test('O2, P9: the answer to a query waits for a newer proof than the commit that is under way when it is asked', () => {
+  const { turns, activation, posted, unproven } = withInbox();
+  activation.flying = new Batch();
+  turns.run(activation, count);
+  // The store may have accepted that commit before another worker became the owner.
+  assert.equal(activation.flying.envelopes, []);
+  const [waiting] = activation.flying.unproven ?? [];
+  assert.is(waiting?.request, count);
+  assert.is(waiting?.envelope.kind, 'reply');
+  assert.equal([posted, unproven], [[], []], 'it may have seen what the commit makes durable');
+});
+
+test('O2, N1: a commit that has not started is proof enough for a query that saw its turns', () => {
+  const { turns, activation, posted, unproven } = withInbox();
+  activation.flying = new Batch();
+  activation.gathering = new Batch();
+  turns.run(activation, count);
+  assert.is(activation.gathering.envelopes.length, 1);
+  assert.equal([activation.flying.envelopes, activation.flying.unproven], [[], undefined]);
+  assert.equal([posted, unproven], [[], []]);
+});
+
+test.run();

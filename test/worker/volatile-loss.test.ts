@@ -1,0 +1,75 @@
+/** What is only in memory, where the store has forgotten who had a partition, and where an owner before does not answer. */
+import { decodeSignal } from '../../runtime/wire/control-messages.ts';
+import type { Worker } from '../../runtime/worker/worker.ts';
+import { type ServedGiven, withWorkers } from '../support/served.ts';
+import { assert, suite } from '../support/suite.ts';
+import { type TallyTurn, tallyWith } from '../support/tally.ts';
+
+const test = suite('volatile loss');
+const scripts = { remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 20_000 }).add(100) };
+const volatiles = [tallyWith(scripts, { durability: 'none' })];
+
+function workerOf({ workers }: ServedGiven, name: string): Worker {
+  const worker = workers.get(name)?.member.worker;
+  if (worker === undefined) throw new Error(`no worker ${name}`);
+  return worker;
+}
+
+/** From here on the store says of its claims of a partition that this was how it was before. */
+function forget({ gate }: ServedGiven, of: number, was: { previous?: number; before: string | undefined }): void {
+  const claim = gate.claim.bind(gate);
+  gate.claim = async (partitions, owner) =>
+    (await claim(partitions, owner)).map((one) => (one.partition === of ? { ...one, ...was } : one));
+}
+
+for (const durability of ['none', { intervalMs: 60_000 }] as const)
+  test(`P8: a store that goes back to before its last owner left takes nothing from the memory of the next: ${JSON.stringify(durability)}`, () =>
+    withWorkers({ isDated: true, behaviours: [tallyWith(scripts, { durability })] }, async (given) => {
+      const { hand, tally, during, gate, workers, remote, keyAt } = given;
+      const key = keyAt('b');
+      await during(tally(key).add(7));
+      await during(tally(key).run('remind'));
+      const { partition } = remote.where(`tally/${key}`);
+      const [previous = 0] = await gate.epochs([partition]);
+      await during(workers.get('b')?.close() ?? Promise.reject(new Error('no such worker')));
+      await hand.advance(2_000);
+      assert.is(await during(tally(key).add(1)), 8);
+      // It finds its claim gone, and claims again.
+      forget(given, partition, { previous, before: 'b' });
+      workerOf(given, 'a').ownership.lose(partition);
+      await hand.advance(2_000);
+      assert.is(await during(tally(key).add(1)), 9);
+      await hand.advance(60_000);
+      assert.is(await during(tally(key).count()), 109);
+    }));
+
+for (const isHeard of [true, false])
+  test(`CA2: where the owner before is in the view and ${isHeard ? 'says that it has nothing, the image is used' : 'does not answer, the entity begins anew'}`, () =>
+    withWorkers({ isDated: true, behaviours: volatiles }, async (given) => {
+      const { hand, tally, during, remote, keyAt } = given;
+      const key = keyAt('a');
+      await during(tally(key).add(7));
+      const { partition } = remote.where(`tally/${key}`);
+      forget(given, partition, { before: 'b' });
+      const { transport, workers } = given;
+      const [send, silent] = [transport.send.bind(transport), isHeard ? '' : workers.get('b')?.member.entry.id];
+      transport.send = (subject, bytes) => {
+        const signal = subject.includes('.control.') ? decodeSignal(bytes) : undefined;
+        if (signal?.kind !== 'bare' || signal.id !== silent) send(subject, bytes);
+      };
+      workerOf(given, 'a').ownership.lose(partition);
+      await hand.advance(5_000);
+      assert.is(await during(tally(key).add(1)), isHeard ? 8 : 1);
+    }));
+
+test('CA3: a worker yields a partition to a later claim, and to no earlier one', () =>
+  withWorkers({ names: ['a'], behaviours: volatiles }, async (given) => {
+    const worker = workerOf(given, 'a');
+    const [partition = 0] = worker.partitions;
+    const epoch = worker.ownership.epochOf(partition);
+    assert.equal([worker.yieldTo(partition, epoch - 1), worker.has(partition)], [false, true]);
+    assert.equal([worker.yieldTo(partition, epoch + 1), worker.has(partition)], [true, false]);
+    assert.ok(worker.yieldTo(partition, 1));
+  }));
+
+test.run();
