@@ -11,7 +11,7 @@ import type { Inspector } from './admin/inspector.ts';
 import { Client, type NamedCallOptions } from './client/client.ts';
 import type { Environment } from './environment.ts';
 import { identityIn } from './options.ts';
-import type { Post, Receive } from './routing/router.ts';
+import type { Receive, Router } from './routing/router.ts';
 
 /** What an application holds of a cluster, wherever its workers run. */
 export interface Cluster {
@@ -38,7 +38,7 @@ export interface Cluster {
 export interface HandleParts {
   readonly environment: Environment;
   readonly limits: Limits;
-  readonly post: Post;
+  readonly router: Router;
   /** Where answers for one more client come to. */
   readonly newSubject: () => string;
   readonly listen: (subject: string, receive: Receive) => () => void;
@@ -82,14 +82,14 @@ export class Handle {
   };
 
   #open(identity: string): Client {
-    const { environment, limits, post, newSubject, listen, onMoved } = this.#parts;
+    const { environment, limits, router, newSubject, listen, onMoved } = this.#parts;
     const subject = newSubject();
     const client = new Client({
       environment,
       limits,
       subject,
       identity,
-      post: (envelope) => post.post(envelope),
+      post: (envelope) => router.post(envelope),
       ...(onMoved === undefined ? {} : { onMoved }),
       closed: () => {
         stop();

@@ -8,7 +8,7 @@ import { SkerryError } from '../core/errors.ts';
 import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { anything, checkOptions, choice, duration, type OptionTable, record, text } from '../core/options.ts';
 import type { View } from '../placement/view.ts';
-import type { Asking } from './admin/client.ts';
+import type { AdminClient } from './admin/client.ts';
 import type { Inspector } from './admin/inspector.ts';
 import type { Client } from './client/client.ts';
 import { Clocks } from './clocks.ts';
@@ -17,11 +17,11 @@ import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
 import { admitted, type Joining, loginOf, type Opened, openTransport, whenThere } from './open.ts';
 import { checkedIdentity, checkLimits, clock, openedTransport } from './options.ts';
-import { Absences } from './routing/absence-reports.ts';
-import { Post, type Receive } from './routing/router.ts';
+import { AbsenceReports } from './routing/absence-reports.ts';
+import { type Receive, Router } from './routing/router.ts';
 import { noView, Views } from './routing/views.ts';
 import type { Transport } from './transport.ts';
-import { decodeSignal, encodeSignal } from './wire/control-messages.ts';
+import { decodeControl, encodeControl } from './wire/control-messages.ts';
 import { limitsOver } from './wire/frame-limits.ts';
 import { anyWord, checkedCluster, type Party, parties, Subjects, wordOf } from './wire/subjects.ts';
 
@@ -116,19 +116,19 @@ class Remote implements RemoteCluster {
   /** As which it is known to the server, and where what comes back for it goes. */
   readonly #word: string;
   readonly #home: string;
-  readonly #post: Post;
+  readonly #router: Router;
   readonly #views: Views;
   readonly #cluster: string;
-  readonly #absences: Absences;
+  readonly #absences: AbsenceReports;
   readonly #clocks: Clocks;
   readonly #closers: (() => void)[] = [];
   #clientCount = 0;
-  #asking: Asking | undefined;
+  #admin: AdminClient | undefined;
   #isClosed = false;
 
   constructor(options: ConnectOptions, environment: Environment, transport: Opened<Transport>) {
     this.#environment = environment;
-    this.#absences = new Absences(environment);
+    this.#absences = new AbsenceReports(environment);
     this.#clocks = new Clocks({ environment, limits: limitsOf(options.limits) });
     this.#opened = transport;
     this.#transport = transport.what;
@@ -146,7 +146,7 @@ class Remote implements RemoteCluster {
     // Of how many partitions it is, the first view tells.
     const nothing = noView(1);
     const base = { environment, transport: this.#transport };
-    this.#post = new Post(
+    this.#router = new Router(
       {
         ...base,
         subjects,
@@ -162,7 +162,7 @@ class Remote implements RemoteCluster {
         replyTo: this.#viewsTo,
         whereToAsk: (worker) => subjects.resolve(worker, this.#word),
         told: undefined,
-        follow: (placement) => this.#handle.again(this.#post.follow(placement)),
+        follow: (placement) => this.#handle.again(this.#router.follow(placement)),
       },
       nothing,
     );
@@ -180,9 +180,9 @@ class Remote implements RemoteCluster {
     const parts = {
       environment,
       limits: this.#limits,
-      post: this.#post,
+      router: this.#router,
       newSubject: () => `${this.#home}.${++this.#clientCount}`,
-      listen: (subject: string, receive: Receive) => this.#post.expect(subject, receive),
+      listen: (subject: string, receive: Receive) => this.#router.expect(subject, receive),
       onMoved: () => this.#views.ask(),
       inspector: () => this.#inspector(),
       mayConnect: () => this.#checkMayConnect(),
@@ -209,23 +209,23 @@ class Remote implements RemoteCluster {
         'denied',
         "Keys are listed for tools: connect with { as: 'tool' } and a login that may be one",
       );
-    const [{ Asking }, { Inspector }, { RemoteStore }] = await Promise.all([
+    const [{ AdminClient }, { Inspector }, { RemoteStore }] = await Promise.all([
       import('./admin/client.ts'),
       import('./admin/inspector.ts'),
       import('./admin/remote-store.ts'),
     ]);
     if (this.#isClosed) throw new SkerryError('closed', 'This connection was closed');
     const reach = { environment: this.#environment, transport: this.#transport, subjects: this.#subjects };
-    this.#asking ??= new Asking(reach);
-    const asking = this.#asking;
-    return new Inspector(new RemoteStore(this.view.partitions, (ask) => asking.askAny(this.view.workers, ask)));
+    this.#admin ??= new AdminClient(reach);
+    const admin = this.#admin;
+    return new Inspector(new RemoteStore(this.view.partitions, (ask) => admin.askAny(this.view.workers, ask)));
   }
 
   async start(timeoutMs: number): Promise<void> {
     this.#closers.push(
       this.#transport.listen(this.#subjects.views, (bytes) => this.#receive(bytes)),
       this.#transport.listen(`${this.#home}.${anyWord}`, (bytes, subject) =>
-        subject === this.#viewsTo ? this.#receive(bytes) : this.#post.arrive(subject, bytes),
+        subject === this.#viewsTo ? this.#receive(bytes) : this.#router.arrive(subject, bytes),
       ),
       this.#transport.onAbsent((subject) => this.#absent(subject)),
       this.#transport.onRestored(() => this.#restored()),
@@ -278,9 +278,9 @@ class Remote implements RemoteCluster {
   }
 
   #receive(bytes: Uint8Array): void {
-    let signal: ReturnType<typeof decodeSignal>;
+    let signal: ReturnType<typeof decodeControl>;
     try {
-      signal = decodeSignal(bytes);
+      signal = decodeControl(bytes);
     } catch {
       return;
     }
@@ -292,7 +292,7 @@ class Remote implements RemoteCluster {
   #absent(subject: string): void {
     const id = this.#subjects.workerOf(subject);
     if (this.#isClosed || id === undefined || !this.#absences.isNews(id)) return;
-    this.#transport.send(this.#subjects.resolve(undefined, this.#word), encodeSignal({ kind: 'absent', id, by: '' }));
+    this.#transport.send(this.#subjects.resolve(undefined, this.#word), encodeControl({ kind: 'absent', id, by: '' }));
     this.#views.ask();
   }
 
@@ -305,9 +305,9 @@ class Remote implements RemoteCluster {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#handle.closeClients();
-    this.#asking?.close();
+    this.#admin?.close();
     for (const close of this.#closers) close();
-    this.#post.close();
+    this.#router.close();
     await this.#opened.close();
   }
 }

@@ -16,7 +16,7 @@ import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
 import { openFolder } from './open.ts';
 import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
-import { Post } from './routing/router.ts';
+import { Router } from './routing/router.ts';
 import { checkedStore, type Partition, type Store } from './store.ts';
 import { MemoryStore } from './stores/memory.ts';
 import type { Transport } from './transport.ts';
@@ -97,7 +97,7 @@ interface Composition {
 
 interface Node {
   readonly name: string;
-  readonly post: Post;
+  readonly router: Router;
   readonly worker: Worker;
 }
 
@@ -110,17 +110,17 @@ async function compose(options: EmbedOptions, composition: Composition): Promise
   const transport = options.transport ?? new MemoryTransport(environment);
   checkFrames(limits, transport);
   const nodes = names.map((name): Node => {
-    const post = new Post({ transport, environment, subjects }, placement);
+    const router = new Router({ transport, environment, subjects }, placement);
     const worker = new Worker({
       ...composition,
       name,
       behaviours: options.behaviours,
-      post: (envelope) => post.post(envelope),
+      post: (envelope) => router.post(envelope),
       partitionOf: (address) => placement.partitionOf(address),
       authorise: options.authorise,
     });
-    post.listen(subjects.worker(name), (envelope) => worker.receive(envelope));
-    return { name, post, worker };
+    router.listen(subjects.worker(name), (envelope) => worker.receive(envelope));
+    return { name, router, worker };
   });
   for (const { name, worker } of nodes) await worker.start(placement.partitionsOf(name));
   const endLosses = store.onLoss(({ partition }) => {
@@ -170,14 +170,14 @@ class Embedding implements EmbeddedCluster {
     this.inspector = new Inspector(composition.store);
     this.workers = nodes.map(({ worker }) => worker);
     const { environment, limits, subjects } = composition;
-    const { post } = nodes[0] as Node;
+    const { router } = nodes[0] as Node;
     this.#handle = new Handle(
       {
         environment,
         limits,
-        post,
+        router,
         newSubject: () => subjects.client(environment.newId()),
-        listen: (subject, receive) => post.listen(subject, receive),
+        listen: (subject, receive) => router.listen(subject, receive),
         inspector: () => this.inspector,
       },
       '',
@@ -201,9 +201,9 @@ class Embedding implements EmbeddedCluster {
     await Promise.all(this.#nodes.map(({ worker }) => worker.drain()));
     await Promise.all(this.#nodes.map(({ worker }) => worker.letGo()));
     this.#handle.closeClients();
-    for (const { worker, post } of this.#nodes) {
+    for (const { worker, router } of this.#nodes) {
       worker.stop();
-      post.close();
+      router.close();
     }
     await this.#transport.close();
     if (this.#composition.isOwnStore) await this.#composition.store.close();

@@ -12,7 +12,7 @@ import { checkPlacementLimits, type GivenPlacementLimits, placementLimitsOf } fr
 import { weightMax } from '../placement/rendezvous.ts';
 import type { View, WorkerEntry } from '../placement/view.ts';
 import { Inspector } from './admin/inspector.ts';
-import { Desk } from './admin/server.ts';
+import { AdminServer } from './admin/server.ts';
 import type { Client } from './client/client.ts';
 import { Member } from './cluster/member.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
@@ -172,7 +172,7 @@ class Served implements ServedWorker {
   readonly #composition: Composition;
   readonly #subjects: Subjects;
   readonly #handle: Handle;
-  readonly #desk: Desk;
+  readonly #adminServer: AdminServer;
   #end: (how: 'left' | 'replaced') => void = () => undefined;
   #closing: Promise<void> | undefined;
 
@@ -199,7 +199,7 @@ class Served implements ServedWorker {
       followed: (isElsewhere) => this.#handle.again(isElsewhere),
       restored: () => this.#handle.again(() => true),
     });
-    this.#desk = new Desk({
+    this.#adminServer = new AdminServer({
       ...base,
       subjects: this.#subjects,
       behaviours,
@@ -220,13 +220,13 @@ class Served implements ServedWorker {
 
   #newHandle(): Handle {
     const { environment, limits } = this.#composition;
-    const { post, views } = this.member;
+    const { router, views } = this.member;
     const parts = {
       environment,
       limits,
-      post,
+      router,
       newSubject: () => this.#subjects.client(environment.newId(), insider),
-      listen: (subject: string, receive: Receive) => post.listen(subject, receive),
+      listen: (subject: string, receive: Receive) => router.listen(subject, receive),
       onMoved: () => views.ask(),
       inspector: () => this.inspector,
     };
@@ -253,7 +253,7 @@ class Served implements ServedWorker {
 
   #ended(how: 'left' | 'replaced'): void {
     this.#handle.closeClients();
-    this.#desk.close();
+    this.#adminServer.close();
     this.#end(how);
   }
 }

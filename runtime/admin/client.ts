@@ -10,16 +10,16 @@ import { SkerryError } from '../../core/errors.ts';
 import type { Environment } from '../environment.ts';
 import type { Transport } from '../transport.ts';
 import {
+  type AdminRequest,
   type AnswerPart,
-  type Ask,
   answerBytesMax,
   decodeAnswer,
   decodePart,
-  encodeAsk,
+  encodeAdminRequest,
 } from '../wire/admin-messages.ts';
 import type { Subjects } from '../wire/subjects.ts';
 
-export interface AskingParts {
+export interface AdminClientParts {
   readonly environment: Environment;
   readonly transport: Transport;
   readonly subjects: Subjects;
@@ -34,7 +34,7 @@ export type Answered =
 interface UnderWay {
   readonly id: string;
   readonly number: number;
-  readonly ask: Ask;
+  readonly ask: AdminRequest;
   readonly parts: Uint8Array[];
   bytes: number;
   readonly settle: (answered: Answered) => void;
@@ -49,14 +49,14 @@ interface UnderWay {
 const repeatMs = 500;
 const timeoutDefaultMs = 5_000;
 
-export class Asking {
-  readonly #parts: AskingParts;
+export class AdminClient {
+  readonly #parts: AdminClientParts;
   readonly #replyTo: string;
   readonly #underWay = new Map<number, UnderWay>();
   readonly #closers: readonly (() => void)[];
   #number = 0;
 
-  constructor(parts: AskingParts) {
+  constructor(parts: AdminClientParts) {
     this.#parts = parts;
     const { transport, subjects, environment } = parts;
     this.#replyTo = subjects.answers(environment.newId());
@@ -67,7 +67,7 @@ export class Asking {
   }
 
   /** Ask a worker, by its id. Rejects with what the worker failed with. */
-  ask(id: string, ask: Ask, timeoutMs: number = timeoutDefaultMs): Promise<Answered> {
+  ask(id: string, ask: AdminRequest, timeoutMs: number = timeoutDefaultMs): Promise<Answered> {
     return new Promise((settle, fail) => {
       this.#number += 1;
       const number = this.#number;
@@ -92,7 +92,7 @@ export class Asking {
   /** The answer of whichever of these workers gives one. Rejects with what it failed with, and `transport-failed` if none answers. */
   async askAny(
     workers: readonly { readonly id: string; readonly isLeaving: boolean }[],
-    ask: Ask,
+    ask: AdminRequest,
     timeoutMs?: number,
   ): Promise<unknown> {
     const first = Math.floor(this.#parts.environment.random() * workers.length);
@@ -114,8 +114,8 @@ export class Asking {
     if (leftMs <= 0) return this.#settle(underWay, { status: 'silent' });
     underWay.cancelRepeat = environment.after(Math.min(repeatMs, leftMs), () => this.#send(underWay));
     const { number, parts } = underWay;
-    const ask: Ask = parts.length === 0 ? underWay.ask : { kind: 'more', index: parts.length };
-    transport.send(subjects.asks(underWay.id), encodeAsk({ replyTo: this.#replyTo, number, ask }));
+    const ask: AdminRequest = parts.length === 0 ? underWay.ask : { kind: 'more', index: parts.length };
+    transport.send(subjects.asks(underWay.id), encodeAdminRequest({ replyTo: this.#replyTo, number, ask }));
   }
 
   #settle(underWay: UnderWay, answered: Answered): void {

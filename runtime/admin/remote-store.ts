@@ -6,7 +6,7 @@
  */
 import type { Address } from '../../core/message.ts';
 import type { Epoch, Loaded, Partition, RecordName, Wake } from '../store.ts';
-import { type Ask, numbersOf, textsOf } from '../wire/admin-messages.ts';
+import { type AdminRequest, numbersOf, textsOf } from '../wire/admin-messages.ts';
 import { Row } from '../wire/codec.ts';
 import type { Reading } from './inspector.ts';
 
@@ -14,9 +14,9 @@ type Records = readonly (readonly [RecordName, Uint8Array])[];
 
 export class RemoteStore implements Reading {
   readonly partitions: number;
-  readonly #ask: (ask: Ask) => Promise<unknown>;
+  readonly #ask: (ask: AdminRequest) => Promise<unknown>;
 
-  constructor(partitions: number, ask: (ask: Ask) => Promise<unknown>) {
+  constructor(partitions: number, ask: (ask: AdminRequest) => Promise<unknown>) {
     this.partitions = partitions;
     this.#ask = ask;
   }

@@ -17,10 +17,10 @@ import type { Environment } from '../environment.ts';
 import type { Partition, Store } from '../store.ts';
 import type { Transport } from '../transport.ts';
 import {
-  type Ask,
-  type AskFrame,
+  type AdminRequest,
+  type AdminRequestFrame,
   answerBytesMax,
-  decodeAsk,
+  decodeAdminRequest,
   encodeAnswer,
   encodeFailure,
   encodePart,
@@ -28,9 +28,9 @@ import {
 } from '../wire/admin-messages.ts';
 import { partitionsMax } from '../wire/control-messages.ts';
 import type { Subjects } from '../wire/subjects.ts';
-import { knownTypes, placeRow, type Report, reportRow, typesRow } from './worker-report.ts';
+import { knownTypes, placeRow, reportRow, typesRow, type WorkerReport } from './worker-report.ts';
 
-export interface DeskParts {
+export interface AdminServerParts {
   readonly environment: Environment;
   readonly transport: Transport;
   readonly subjects: Subjects;
@@ -57,8 +57,8 @@ interface Kept {
   readonly cancel: () => void;
 }
 
-export class Desk {
-  readonly #parts: DeskParts;
+export class AdminServer {
+  readonly #parts: AdminServerParts;
   readonly #startedAt: number;
   readonly #stopListening: () => void;
   /** By who asked and the number of the ask; the oldest first. */
@@ -67,7 +67,7 @@ export class Desk {
   readonly #underWay = new Set<string>();
   badAskCount = 0;
 
-  constructor(parts: DeskParts) {
+  constructor(parts: AdminServerParts) {
     this.#parts = parts;
     const { transport, subjects, member, environment } = parts;
     this.#startedAt = environment.now();
@@ -80,9 +80,9 @@ export class Desk {
   }
 
   #receive(bytes: Uint8Array): void {
-    let frame: AskFrame;
+    let frame: AdminRequestFrame;
     try {
-      frame = decodeAsk(bytes);
+      frame = decodeAdminRequest(bytes);
     } catch {
       this.badAskCount += 1;
       return;
@@ -97,7 +97,7 @@ export class Desk {
     else void this.#answer(frame);
   }
 
-  async #answer(frame: AskFrame): Promise<void> {
+  async #answer(frame: AdminRequestFrame): Promise<void> {
     this.#underWay.add(nameOf(frame));
     let answer: Uint8Array;
     try {
@@ -117,12 +117,12 @@ export class Desk {
     return this.#parts.transport.frameBytesMax - partOverheadBytes;
   }
 
-  #reply(frame: AskFrame, answer: Uint8Array): void {
+  #reply(frame: AdminRequestFrame, answer: Uint8Array): void {
     if (answer.length > this.#partBytes) this.#keep(nameOf(frame), answer);
     this.#sendPart(frame, answer, 0);
   }
 
-  #sendPart({ replyTo, number }: AskFrame, answer: Uint8Array, index: number): void {
+  #sendPart({ replyTo, number }: AdminRequestFrame, answer: Uint8Array, index: number): void {
     const size = this.#partBytes;
     const bytes = answer.subarray(index * size, (index + 1) * size);
     this.#parts.transport.send(
@@ -131,7 +131,7 @@ export class Desk {
     );
   }
 
-  #sendMore(frame: AskFrame, index: number): void {
+  #sendMore(frame: AdminRequestFrame, index: number): void {
     const kept = this.#kept.get(nameOf(frame));
     if (kept !== undefined) return this.#sendPart(frame, kept.bytes, index);
     // A whole of one part: who asked for another one takes it for the answer.
@@ -151,7 +151,7 @@ export class Desk {
 
   // ---- answers
 
-  async #valueOf(ask: Ask): Promise<unknown> {
+  async #valueOf(ask: AdminRequest): Promise<unknown> {
     const { behaviours, leave } = this.#parts;
     switch (ask.kind) {
       case 'report':
@@ -179,8 +179,8 @@ export class Desk {
     }
   }
 
-  #report(): Report {
-    const { worker, entry, views, tenancy, post, isReady, isServing, split } = this.#parts.member;
+  #report(): WorkerReport {
+    const { worker, entry, views, acquisition, router, isReady, isServing, split } = this.#parts.member;
     const { activations, queued, turns, overloaded } = worker.figures;
     return {
       id: entry.id,
@@ -197,14 +197,14 @@ export class Desk {
         epoch: worker.ownership.epochOf(partition),
         isLeaving: worker.isLeaving(partition),
       })),
-      coming: tenancy.coming,
+      coming: acquisition.coming,
       figures: {
         activations,
         queued,
         turns,
         overloaded,
-        moved: tenancy.movedCount,
-        forwarded: post.forwardedCount,
+        moved: acquisition.movedCount,
+        forwarded: router.forwardedCount,
       },
     };
   }
@@ -228,7 +228,7 @@ export class Desk {
   }
 
   /** A page, and whether there may be more after it. */
-  async #scan({ address, prefix, after, limit }: Extract<Ask, { kind: 'scan' }>): Promise<unknown> {
+  async #scan({ address, prefix, after, limit }: Extract<AdminRequest, { kind: 'scan' }>): Promise<unknown> {
     const count = bounded(limit, pageCountMax);
     const rows = await this.#parts.store.scan(this.#entity(address), prefix, {
       ...(after === '' ? {} : { after }),
@@ -242,14 +242,14 @@ export class Desk {
     return fitting < 0 ? [rows, rows.length === count] : [rows.slice(0, fitting), true];
   }
 
-  #list({ type, after, limit }: Extract<Ask, { kind: 'list' }>): Promise<unknown> {
+  #list({ type, after, limit }: Extract<AdminRequest, { kind: 'list' }>): Promise<unknown> {
     return this.#parts.store.list(type === '' ? undefined : type, {
       ...(after === '' ? {} : { after }),
       limit: bounded(limit, addressCountMax),
     });
   }
 
-  async #wakes({ partition, wakeAt, address, limit }: Extract<Ask, { kind: 'wakes' }>): Promise<unknown> {
+  async #wakes({ partition, wakeAt, address, limit }: Extract<AdminRequest, { kind: 'wakes' }>): Promise<unknown> {
     const wakes = await this.#parts.store.wakes(partition, {
       ...(address === '' ? {} : { after: { wakeAt, address } }),
       limit: bounded(limit, addressCountMax),
@@ -267,7 +267,7 @@ export class Desk {
     return this.#parts.store.epochs(partitions);
   }
 
-  async #pin({ address, worker }: Extract<Ask, { kind: 'pin' }>): Promise<unknown> {
+  async #pin({ address, worker }: Extract<AdminRequest, { kind: 'pin' }>): Promise<unknown> {
     const { member } = this.#parts;
     parseAddress(address);
     if (worker !== '' && !member.views.placement.view.workers.some(({ name }) => name === worker))
@@ -277,7 +277,7 @@ export class Desk {
   }
 }
 
-function nameOf({ replyTo, number }: AskFrame): string {
+function nameOf({ replyTo, number }: AdminRequestFrame): string {
   return `${replyTo} ${number}`;
 }
 

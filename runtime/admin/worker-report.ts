@@ -8,7 +8,7 @@ import type { Epoch, Partition } from '../store.ts';
 import { numbersOf } from '../wire/admin-messages.ts';
 import { Row } from '../wire/codec.ts';
 
-export interface Report {
+export interface WorkerReport {
   readonly id: string;
   readonly name: string;
   readonly pid: number;
@@ -47,7 +47,7 @@ export interface ReportFigures {
   readonly forwarded: number;
 }
 
-export function reportRow({ id, name, pid, now, startedAt, viewVersion, ...rest }: Report): unknown[] {
+export function reportRow({ id, name, pid, now, startedAt, viewVersion, ...rest }: WorkerReport): unknown[] {
   const { isReady, isServing, split, partitions, coming, figures } = rest;
   const { activations, queued, turns, overloaded, moved, forwarded } = figures;
   return [
@@ -67,7 +67,7 @@ export function reportRow({ id, name, pid, now, startedAt, viewVersion, ...rest 
 }
 
 /** Throws an error that says what is wrong with it. */
-export function readReport(value: unknown): Report {
+export function readReport(value: unknown): WorkerReport {
   const row = new Row(value);
   return {
     id: row.string(),

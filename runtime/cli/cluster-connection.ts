@@ -6,17 +6,17 @@
 import { isSkerryError } from '../../core/errors.ts';
 import { type Address, parseAddress, typeOf } from '../../core/message.ts';
 import type { View, WorkerEntry } from '../../placement/view.ts';
-import { type Answered, Asking } from '../admin/client.ts';
+import { AdminClient, type Answered } from '../admin/client.ts';
 import { Inspector } from '../admin/inspector.ts';
 import { RemoteStore } from '../admin/remote-store.ts';
-import { type KnownType, type Report, readReport, readTypes } from '../admin/worker-report.ts';
+import { type KnownType, readReport, readTypes, type WorkerReport } from '../admin/worker-report.ts';
 import type { Client } from '../client/client.ts';
 import { connect, type RemoteCluster } from '../connect.ts';
 import { type Environment, machineEnvironment } from '../environment.ts';
 import { silentLog } from '../log.ts';
 import type { Transport } from '../transport.ts';
 import { openNats } from '../transports/nats/transport.ts';
-import type { Ask } from '../wire/admin-messages.ts';
+import type { AdminRequest } from '../wire/admin-messages.ts';
 import { Subjects } from '../wire/subjects.ts';
 import type { Given } from './command.ts';
 import { CliError } from './failure.ts';
@@ -29,7 +29,7 @@ const askMs = 3_000;
 export interface LiveWorker {
   readonly entry: WorkerEntry;
   /** Undefined: it is in the view, and does not answer. */
-  readonly report: Report | undefined;
+  readonly report: WorkerReport | undefined;
   /** By how much its clock is ahead of this machine's, give or take half the time that its answer took, ms. */
   readonly aheadMs?: number | undefined;
 }
@@ -40,14 +40,14 @@ export class LiveCluster {
   readonly store: RemoteStore;
   readonly inspector: Inspector;
   readonly #remote: RemoteCluster;
-  readonly #asking: Asking;
+  readonly #admin: AdminClient;
   readonly #environment: Environment;
 
-  constructor(place: ClusterPlace, remote: RemoteCluster, asking: Asking, environment: Environment) {
+  constructor(place: ClusterPlace, remote: RemoteCluster, admin: AdminClient, environment: Environment) {
     this.place = place;
     this.client = remote.client;
     this.#remote = remote;
-    this.#asking = asking;
+    this.#admin = admin;
     this.#environment = environment;
     this.store = new RemoteStore(remote.view.partitions, (ask) => this.askAny(ask));
     this.inspector = new Inspector(this.store);
@@ -72,14 +72,14 @@ export class LiveCluster {
     });
   }
 
-  ask({ id }: Pick<WorkerEntry, 'id'>, ask: Ask): Promise<Answered> {
-    return this.#asking.ask(id, ask, askMs);
+  ask({ id }: Pick<WorkerEntry, 'id'>, ask: AdminRequest): Promise<Answered> {
+    return this.#admin.ask(id, ask, askMs);
   }
 
   /** The answer of whichever worker gives one. Throws what it failed with, and `transport-failed` if none answers. */
-  async askAny(ask: Ask, workers: readonly WorkerEntry[] = this.view.workers): Promise<unknown> {
+  async askAny(ask: AdminRequest, workers: readonly WorkerEntry[] = this.view.workers): Promise<unknown> {
     try {
-      return await this.#asking.askAny(workers, ask, askMs);
+      return await this.#admin.askAny(workers, ask, askMs);
     } catch (error) {
       if (!isSkerryError(error, 'transport-failed')) throw error;
       throw new CliError('transport-failed', `No worker of the cluster '${this.place.cluster}' answers`, {
@@ -89,7 +89,7 @@ export class LiveCluster {
   }
 
   /** Undefined: it does not answer. */
-  async report(worker: Pick<WorkerEntry, 'id'>): Promise<Report | undefined> {
+  async report(worker: Pick<WorkerEntry, 'id'>): Promise<WorkerReport | undefined> {
     const answered = await this.ask(worker, { kind: 'report' });
     return answered.status === 'answered' ? readReport(answered.value) : undefined;
   }
@@ -173,11 +173,11 @@ export async function withCluster<Result>(
         throw notAdmitted(error);
       },
     );
-    const asking = new Asking({ environment, transport, subjects: new Subjects(place.cluster) });
+    const admin = new AdminClient({ environment, transport, subjects: new Subjects(place.cluster) });
     try {
-      return await body(new LiveCluster(place, remote, asking, environment));
+      return await body(new LiveCluster(place, remote, admin, environment));
     } finally {
-      asking.close();
+      admin.close();
       await remote.close();
     }
   } finally {

@@ -33,7 +33,7 @@ import { Clocks } from '../clocks.ts';
 import type { Environment } from '../environment.ts';
 import { decode } from '../wire/codec.ts';
 import type { Envelope, ReplyEnvelope } from '../wire/envelope.ts';
-import { Patience } from './retry-budget.ts';
+import { RetryBudget } from './retry-budget.ts';
 
 export interface ClientParts {
   readonly environment: Environment;
@@ -126,13 +126,13 @@ export class Calls {
   #isClosed = false;
   /** When all calls were last looked at, ms. */
   #rangAt = Number.NEGATIVE_INFINITY;
-  readonly #patience: Patience;
+  readonly #budget: RetryBudget;
   readonly #clocks: Clocks;
 
   constructor(parts: ClientParts, partner: string) {
     this.#parts = parts;
     this.#partner = partner;
-    this.#patience = new Patience(parts);
+    this.#budget = new RetryBudget(parts);
     this.#clocks = new Clocks(parts);
   }
 
@@ -187,7 +187,7 @@ export class Calls {
     if (stream !== undefined) putLast(stream, call);
     this.#calls.set(call.id, call);
     this.#bytes += inputBytes(call);
-    this.#patience.called();
+    this.#budget.called();
     this.#send(call, now);
   }
 
@@ -215,7 +215,7 @@ export class Calls {
   }
 
   #pause(call: Call, now: number): void {
-    this.#dueBy(call, now + this.#patience.pauseMs(call.pauses++));
+    this.#dueBy(call, now + this.#budget.pauseMs(call.pauses++));
   }
 
   #envelopeOf(call: Call): Envelope {
@@ -297,7 +297,7 @@ export class Calls {
 
   /** A date of a call has come: its deadline, or the time to send it again. */
   #due(call: Call, now: number): void {
-    if (now < call.deadline) return this.#patience.mayCopy(now) ? this.#send(call, now) : this.#pause(call, now);
+    if (now < call.deadline) return this.#budget.mayCopy(now) ? this.#send(call, now) : this.#pause(call, now);
     this.#giveUp(
       call,
       new SkerryError('deadline', `${call.address} did not answer ${call.name} within its deadline`, {
@@ -358,7 +358,7 @@ export class Calls {
   }
 
   #answered(call: Call, bytes: Uint8Array): void {
-    if (call.id % samplePeriod === 0) this.#patience.answered(this.#parts.environment.steady() - call.startedAt);
+    if (call.id % samplePeriod === 0) this.#budget.answered(this.#parts.environment.steady() - call.startedAt);
     const wasFirst = call.stream?.calls[0] === call;
     this.#forget(call);
     // One behind this one had been given up before: only now can the floor pass it (C3).

@@ -14,7 +14,7 @@ import type { Environment } from '../environment.ts';
 /** However long answers take, a copy is first sent after at most so many times `retryMs`. */
 const patienceTimes = 8;
 
-export class Patience {
+export class RetryBudget {
   readonly #environment: Environment;
   readonly #limits: Limits;
   /** Copies that may be sent, and until when that is reckoned, ms. */

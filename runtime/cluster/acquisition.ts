@@ -29,15 +29,15 @@ import type { Placement } from '../../placement/placement.ts';
 import { isYoung, sizeOf } from '../entity/mailbox.ts';
 import { type Environment, momentOf } from '../environment.ts';
 import type { Claim, Epoch, Partition, Store } from '../store.ts';
-import type { Signal } from '../wire/control-messages.ts';
+import type { ControlMessage } from '../wire/control-messages.ts';
 import type { Forwarded } from '../worker/handoff.ts';
 import type { Worker } from '../worker/worker.ts';
-import { Pace } from './handoff-pace.ts';
-import { type Fetched, Fetching, type Want } from './image-fetching.ts';
-import { type Asked, asksOf, type Coming, isAsReleased, isKept } from './incoming.ts';
-import { Giving } from './outgoing.ts';
+import { HandoffPace } from './handoff-pace.ts';
+import { type Fetched, ImageFetching, type Want } from './image-fetching.ts';
+import { type Asked, asksOf, type Incoming, isAsReleased, isKept } from './incoming.ts';
+import { Outgoing } from './outgoing.ts';
 
-export interface TenancyParts {
+export interface AcquisitionParts {
   readonly id: string;
   readonly name: string;
   readonly environment: Environment;
@@ -45,7 +45,7 @@ export interface TenancyParts {
   readonly store: Store;
   readonly worker: () => Worker;
   /** To another worker, by its id. */
-  readonly signal: (id: string, signal: Signal) => void;
+  readonly signal: (id: string, signal: ControlMessage) => void;
   /** Send on to whom the view gives it, or to who has it still. */
   readonly forward: (envelope: Forwarded, hops: number, to?: string) => void;
   /** Everything that the view gives to this worker is its own. */
@@ -54,7 +54,7 @@ export interface TenancyParts {
   readonly signalBytesMax: () => number;
 }
 
-type Released = Extract<Signal, { kind: 'released' }>;
+type Released = Extract<ControlMessage, { kind: 'released' }>;
 
 /** Asked again for what was not answered after this, ms. */
 const askAgainMs = 100;
@@ -67,16 +67,16 @@ const graceMs = 500;
 /** Whoever has lost a partition to a claim that nobody uses finds that out, and claims it again, within this, ms. */
 const unusedMs = 10_000;
 
-export class Tenancy {
-  readonly #parts: TenancyParts;
+export class Acquisition {
+  readonly #parts: AcquisitionParts;
   #placement: Placement | undefined;
-  readonly #coming = new Map<Partition, Coming>();
-  readonly #pace: Pace<Coming>;
+  readonly #coming = new Map<Partition, Incoming>();
+  readonly #pace: HandoffPace<Incoming>;
   /** The other side of it. */
-  readonly giving: Giving;
+  readonly outgoing: Outgoing;
   /** What others have in memory of what was claimed. */
-  readonly fetching: Fetching;
-  #toClaim: Coming[] = [];
+  readonly fetching: ImageFetching;
+  #toClaim: Incoming[] = [];
   /** Of what waits for partitions that are coming. */
   #waitingCount = 0;
   #waitingBytes = 0;
@@ -91,11 +91,11 @@ export class Tenancy {
   readonly #names = new Map<string, string>();
   movedCount = 0;
 
-  constructor(parts: TenancyParts) {
+  constructor(parts: AcquisitionParts) {
     this.#parts = parts;
-    this.#pace = new Pace(parts.environment, () => this.#want());
-    this.giving = new Giving({ ...parts, workerOf: (partition) => this.#placement?.workerOf(partition)?.id });
-    this.fetching = new Fetching({
+    this.#pace = new HandoffPace(parts.environment, () => this.#want());
+    this.outgoing = new Outgoing({ ...parts, workerOf: (partition) => this.#placement?.workerOf(partition)?.id });
+    this.fetching = new ImageFetching({
       ...parts,
       others: () => this.#others,
       ask: (id, wants, ask) => this.#fetch(id, wants, ask),
@@ -131,17 +131,17 @@ export class Tenancy {
   }
 
   /** Somebody asks by claims of its own. */
-  asked(signal: Extract<Signal, { kind: 'fetch' }>): void {
+  asked(signal: Extract<ControlMessage, { kind: 'fetch' }>): void {
     for (const [index, partition] of signal.partitions.entries())
       if ((this.#unused.get(partition)?.epoch ?? 0) < (signal.epochs[index] ?? 0)) this.#unused.delete(partition);
-    this.giving.fetched(signal);
+    this.outgoing.fetched(signal);
   }
 
   close(): void {
     this.#isClosed = true;
     this.#coming.clear();
     this.fetching.close();
-    this.giving.close();
+    this.outgoing.close();
   }
 
   // ---- the view
@@ -179,7 +179,7 @@ export class Tenancy {
   }
 
   /** Whether its claim is under way: what becomes of it is decided when the store has answered. */
-  #isAtStore({ partition, isClaiming }: Coming): boolean {
+  #isAtStore({ partition, isClaiming }: Incoming): boolean {
     return isClaiming && !this.fetching.has(partition);
   }
 
@@ -223,7 +223,7 @@ export class Tenancy {
   }
 
   /** It belongs to somebody else now: so does what waited for it. */
-  #abandon(coming: Coming): void {
+  #abandon(coming: Incoming): void {
     const { partition, epoch } = coming;
     this.#coming.delete(partition);
     this.fetching.abandon(partition);
@@ -232,12 +232,12 @@ export class Tenancy {
     this.#pace.end(coming);
   }
 
-  #letGo(waiting: Coming['waiting']): void {
+  #letGo(waiting: Incoming['waiting']): void {
     this.#waitingCount -= waiting.length;
     for (const { envelope } of waiting) this.#waitingBytes -= sizeOf(envelope);
   }
 
-  #sendOn({ waiting }: Coming, to?: string): void {
+  #sendOn({ waiting }: Incoming, to?: string): void {
     this.#letGo(waiting);
     for (const { envelope, hops } of waiting.splice(0)) this.#parts.forward(envelope, hops, to);
   }
@@ -322,7 +322,7 @@ export class Tenancy {
   #advance(): void {
     const { environment } = this.#parts;
     const now = environment.steady();
-    const again: Coming[] = [];
+    const again: Incoming[] = [];
     for (const coming of this.#coming.values()) {
       if (coming.isClaiming) continue;
       const isOver = now - coming.since >= patienceMs && !isKept(coming);
@@ -350,13 +350,13 @@ export class Tenancy {
     this.#askAgain(rest);
   }
 
-  #askAgain(comings: readonly Coming[]): void {
+  #askAgain(comings: readonly Incoming[]): void {
     const now = this.#parts.environment.steady();
     for (const coming of comings) coming.askedAt = now;
     for (const { kind, id, partitions } of asksOf(comings)) this.#ask(kind, id, partitions);
   }
 
-  #claimSoon(coming: Coming): void {
+  #claimSoon(coming: Incoming): void {
     coming.isClaiming = true;
     this.#toClaim.push(coming);
     if (this.#toClaim.length > 1) return;

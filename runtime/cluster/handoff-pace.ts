@@ -25,7 +25,7 @@ const restMsMax = 48;
 /** Under full load a move rests for two seconds or so; where shares take longer than they should, rests are no help. */
 const restsMsMax = 3_000;
 
-export class Pace<Item> {
+export class HandoffPace<Item> {
   readonly #environment: Environment;
   readonly #rested: () => void;
   readonly #share = new Set<Item>();

@@ -19,14 +19,14 @@
 
 import type { Environment } from '../environment.ts';
 import type { Claim, Epoch, Partition } from '../store.ts';
-import type { Signal } from '../wire/control-messages.ts';
+import type { ControlMessage } from '../wire/control-messages.ts';
 import { type Offer, offersIn } from '../worker/volatile-images.ts';
 import { type Place, type SendingLimits, sendingLimits } from './image-sending.ts';
 
-type Carried = Extract<Signal, { kind: 'carried' }>;
-type Boarded = Extract<Signal, { kind: 'boarded' }>;
+type Carried = Extract<ControlMessage, { kind: 'carried' }>;
+type Boarded = Extract<ControlMessage, { kind: 'boarded' }>;
 
-export interface FetchingParts {
+export interface ImageFetchingParts {
   readonly id: string;
   readonly environment: Environment;
   readonly sendingLimits?: SendingLimits;
@@ -34,7 +34,7 @@ export interface FetchingParts {
   readonly others: () => readonly string[];
   /** Ask a worker for what it has of these. */
   readonly ask: (id: string, wants: readonly Want[], ask: number) => void;
-  readonly signal: (id: string, signal: Signal) => void;
+  readonly signal: (id: string, signal: ControlMessage) => void;
   /** Whether there is a type here that is not durable by turn: else nobody is asked. */
   readonly isWanted: () => boolean;
   readonly fetched: (fetched: readonly Fetched[]) => void;
@@ -106,8 +106,8 @@ const claimsMax = 4_096;
 /** What became of images is said for so long, ms; who has not heard it by then has let go of them. */
 const sayMs = 60_000;
 
-export class Fetching {
-  readonly #parts: FetchingParts;
+export class ImageFetching {
+  readonly #parts: ImageFetchingParts;
   readonly #fetches = new Map<Partition, Fetch>();
   readonly #lines = new Map<string, Line>();
   /** What was said and not settled, by whom it concerns and which claim. */
@@ -118,7 +118,7 @@ export class Fetching {
   #isTicking = false;
   #isClosed = false;
 
-  constructor(parts: FetchingParts) {
+  constructor(parts: ImageFetchingParts) {
     this.#parts = parts;
     this.#lookedAt = parts.environment.steady();
   }
@@ -367,7 +367,7 @@ export class Fetching {
       else this.#parts.signal(to, signal);
   }
 
-  settled({ id, partition, epoch }: Extract<Signal, { kind: 'settled' }>): void {
+  settled({ id, partition, epoch }: Extract<ControlMessage, { kind: 'settled' }>): void {
     this.#said.delete(keyOf(id, partition, epoch));
   }
 }

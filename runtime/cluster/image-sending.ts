@@ -42,7 +42,7 @@ export interface Place {
   readonly slice: number;
 }
 
-export class Sendings {
+export class ImageSending {
   readonly #limits: SendingLimits;
   readonly #byClaim = new Map<string, Sending>();
   #batch = 0;

@@ -3,10 +3,10 @@
  */
 import type { Moment } from '../environment.ts';
 import type { Claim, Epoch, Mark, Partition } from '../store.ts';
-import type { Signal, WarmEntity } from '../wire/control-messages.ts';
+import type { ControlMessage, WarmEntity } from '../wire/control-messages.ts';
 import type { Forwarded } from '../worker/handoff.ts';
 
-export type Asked = Extract<Signal, { kind: 'seek' | 'release' }>;
+export type Asked = Extract<ControlMessage, { kind: 'seek' | 'release' }>;
 
 /** What the last owner of a partition had in memory, by which epoch, and what the store had then. */
 interface Memory {
@@ -17,7 +17,7 @@ interface Memory {
 }
 
 /** A partition on its way to this worker. */
-export interface Coming {
+export interface Incoming {
   readonly partition: Partition;
   /** Workers that may have it and have not said that they do not. */
   readonly asked: Set<string>;
@@ -38,7 +38,7 @@ export interface Coming {
 }
 
 /** Whether somebody runs it until it is wanted. */
-export function isKept({ keeper, isWanted, isClaiming }: Coming): boolean {
+export function isKept({ keeper, isWanted, isClaiming }: Incoming): boolean {
   return keeper !== undefined && !isWanted && !isClaiming;
 }
 
@@ -48,7 +48,7 @@ export function isAsReleased({ previous, mark }: Claim, released: Memory): boole
 }
 
 /** Everybody of whom there is no answer yet, in one signal each. */
-export function asksOf(comings: readonly Coming[]): Pick<Asked, 'kind' | 'id' | 'partitions'>[] {
+export function asksOf(comings: readonly Incoming[]): Pick<Asked, 'kind' | 'id' | 'partitions'>[] {
   const asks = new Map<string, { kind: Asked['kind']; id: string; partitions: Partition[] }>();
   for (const { partition, isWanted, asked } of comings) {
     const kind = isWanted ? 'release' : 'seek';

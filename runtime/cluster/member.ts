@@ -20,21 +20,21 @@ import type { PingMark } from '../../placement/service.ts';
 import { areCompatible, protocolOf, type WorkerEntry } from '../../placement/view.ts';
 import { Clocks } from '../clocks.ts';
 import type { Environment } from '../environment.ts';
-import { Absences } from '../routing/absence-reports.ts';
-import { type Heard, listenForSignals, sendSignal } from '../routing/control-channel.ts';
-import { Post, type PostParts } from '../routing/router.ts';
+import { AbsenceReports } from '../routing/absence-reports.ts';
+import { type Heard, listenForControl, sendControl } from '../routing/control-channel.ts';
+import { Router, type RouterParts } from '../routing/router.ts';
 import { asWorker, noView, regrouped, relabelled, repinned, Views } from '../routing/views.ts';
 import type { Store } from '../store.ts';
 import type { Transport } from '../transport.ts';
-import type { Signal } from '../wire/control-messages.ts';
+import type { ControlMessage } from '../wire/control-messages.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import type { Subjects } from '../wire/subjects.ts';
 import type { Authorise } from '../worker/authorise.ts';
 import { Worker } from '../worker/worker.ts';
-import { Tenancy } from './acquisition.ts';
+import { Acquisition } from './acquisition.ts';
 import { pinInStore } from './pins.ts';
-import { ServiceHost } from './placement-host.ts';
-import { Reception } from './view-server.ts';
+import { PlacementHost } from './placement-host.ts';
+import { ViewServer } from './view-server.ts';
 
 export interface MemberParts {
   readonly environment: Environment;
@@ -49,7 +49,7 @@ export interface MemberParts {
   /** Another process has this one's name now: nothing runs here any more (MB1). */
   readonly replaced?: () => void;
   /** A later view holds here. */
-  readonly followed?: (isElsewhere: ReturnType<Post['follow']>) => void;
+  readonly followed?: (isElsewhere: ReturnType<Router['follow']>) => void;
   /** The connection is there again after it was lost. */
   readonly restored?: () => void;
   /** Sees what the worker posts and gets, before it leaves or arrives. */
@@ -70,14 +70,14 @@ const lingerMs = 250;
 export class Member {
   readonly #parts: MemberParts;
   readonly worker: Worker;
-  readonly post: Post;
+  readonly router: Router;
   readonly views: Views;
-  readonly tenancy: Tenancy;
-  readonly #host: ServiceHost;
-  readonly #reception: Reception;
+  readonly acquisition: Acquisition;
+  readonly #host: PlacementHost;
+  readonly #viewServer: ViewServer;
   #entry: WorkerEntry;
   readonly #closers: (() => void)[] = [];
-  readonly #absences: Absences;
+  readonly #absences: AbsenceReports;
   readonly #clocks: Clocks;
   #readers: (() => void)[] = [];
   #verifiedAt = Number.NEGATIVE_INFINITY;
@@ -93,31 +93,31 @@ export class Member {
     this.#parts = parts;
     const { environment, transport, subjects, store, limits, entry } = parts;
     this.#entry = entry;
-    this.#absences = new Absences(environment);
+    this.#absences = new AbsenceReports(environment);
     this.#clocks = new Clocks(parts);
     const nothing = noView(store.partitions);
     const reach = { environment, transport, subjects, id: entry.id };
     const has = (partition: number) => this.worker.has(partition);
-    const onUnsendable: PostParts['onUnsendable'] = (envelope, bytes) => this.worker.unsendable(envelope, bytes);
+    const onUnsendable: RouterParts['onUnsendable'] = (envelope, bytes) => this.worker.unsendable(envelope, bytes);
     const { protocol } = entry;
-    this.post = new Post({ ...reach, has, protocol, onUnsendable, onLaterView: () => this.views.ask() }, nothing);
+    this.router = new Router({ ...reach, has, protocol, onUnsendable, onLaterView: () => this.views.ask() }, nothing);
     const follow = (placement: Placement, before: Placement) => this.#follow(placement, before);
-    const signal = (id: string, one: Signal) => void this.#signal(subjects.control(id), one);
+    const signal = (id: string, one: ControlMessage) => void this.#signal(subjects.control(id), one);
     this.views = new Views({ ...reach, ...asWorker(subjects, entry.id), follow }, nothing);
-    this.#reception = new Reception({ ...reach, views: this.views });
-    this.tenancy = new Tenancy({
+    this.#viewServer = new ViewServer({ ...reach, views: this.views });
+    this.acquisition = new Acquisition({
       ...reach,
       name: entry.name,
       limits,
       store,
       worker: () => this.worker,
       signal,
-      forward: (envelope, hops, to) => this.post.forward(envelope, hops, to),
+      forward: (envelope, hops, to) => this.router.forward(envelope, hops, to),
       settled: () => this.#noteReady(),
       signalBytesMax: () => transport.frameBytesMax,
     });
     this.worker = this.#newWorker();
-    this.#host = new ServiceHost({
+    this.#host = new PlacementHost({
       ...reach,
       store,
       limits: parts.placementLimits,
@@ -145,11 +145,11 @@ export class Member {
       authorise,
       post: (envelope) => {
         tap?.posted(envelope);
-        this.post.post(envelope);
+        this.router.post(envelope);
       },
       partitionOf: (address) => this.views.placement.partitionOf(address),
-      astray: (envelope, partition, hops) => this.tenancy.astray(envelope, partition, hops),
-      lost: (partition) => this.tenancy.lost(partition),
+      astray: (envelope, partition, hops) => this.acquisition.astray(envelope, partition, hops),
+      lost: (partition) => this.acquisition.lost(partition),
       isElsewhere: (type) =>
         this.views.placement.view.workers.some(({ types }) => types.some((one) => one.type === type)),
     });
@@ -166,14 +166,14 @@ export class Member {
       transport.onRestored(() => this.#restored()),
       this.#listen(subjects.control(id), (signal) => this.#receive(signal)),
       this.#listen(subjects.views, (signal) => this.#receive(signal)),
-      this.#reception.open(id),
+      this.#viewServer.open(id),
     );
     const receive = (envelope: Envelope, hops: number) => {
       tap?.arrived(envelope);
       this.worker.receive(envelope, hops);
     };
-    this.post.listen(subjects.worker(id), receive);
-    this.post.openDoors(id, receive);
+    this.router.listen(subjects.worker(id), receive);
+    this.router.openDoors(id, receive);
     await this.worker.start([]);
     environment.log.info({ worker: this.#entry.name, id }, 'a worker joins');
     this.#announce();
@@ -187,7 +187,7 @@ export class Member {
   }
 
   get isReady(): boolean {
-    return this.#isInView && this.tenancy.isSettled && !this.#isStopped;
+    return this.#isInView && this.acquisition.isSettled && !this.#isStopped;
   }
 
   get #isInView(): boolean {
@@ -216,9 +216,9 @@ export class Member {
     this.#host.leaving();
     const begunAt = environment.steady();
     // Who takes in a lot takes longer.
-    const isInTime = () => environment.steady() < Math.max(begunAt, this.tenancy.giving.sentAt) + leaveMs;
+    const isInTime = () => environment.steady() < Math.max(begunAt, this.acquisition.outgoing.sentAt) + leaveMs;
     this.#sayThere();
-    while (!this.#isStopped && (this.#hasHeirs || this.tenancy.isOwing) && isInTime())
+    while (!this.#isStopped && (this.#hasHeirs || this.acquisition.isOwing) && isInTime())
       await new Promise<void>((resolve) => void environment.after(5, resolve));
     if (this.#isStopped) return;
     if (this.worker.partitions.length > 0) await this.worker.drain().then(() => this.worker.letGo());
@@ -232,7 +232,7 @@ export class Member {
   /** Whether there is something here that somebody else takes over, or will once the view says that this worker leaves. */
   get #hasHeirs(): boolean {
     const { partitions } = this.worker;
-    if (partitions.length === 0 && this.worker.carriage.count === 0) return false;
+    if (partitions.length === 0 && this.worker.images.count === 0) return false;
     const { placement } = this.views;
     const { workers } = placement.view;
     const others = workers.filter(({ id, isLeaving }) => id !== this.#entry.id && !isLeaving);
@@ -250,15 +250,15 @@ export class Member {
     this.#isStopped = true;
     this.#host.crash();
     this.worker.stop();
-    this.tenancy.close();
+    this.acquisition.close();
     for (const close of this.#closers) close();
-    this.post.close();
+    this.router.close();
   }
 
   // ---- signals
 
   #listen(subject: string, receive: (signal: Heard) => void): () => void {
-    return listenForSignals(this.#parts, subject, (signal) => {
+    return listenForControl(this.#parts, subject, (signal) => {
       if (!this.#isStopped) receive(signal);
     });
   }
@@ -271,15 +271,15 @@ export class Member {
       if (signal.kind === 'resolve' || signal.kind === 'view') this.#receive(signal);
       else this.#host.receive(signal);
     });
-    const close = this.#reception.open(undefined, (id) => this.#host.receive({ kind: 'absent', id, by: '' }));
+    const close = this.#viewServer.open(undefined, (id) => this.#host.receive({ kind: 'absent', id, by: '' }));
     return () => {
       stop();
       close();
     };
   }
 
-  #signal(subject: string, signal: Signal): boolean {
-    return !this.#isStopped && sendSignal(this.#parts, subject, signal);
+  #signal(subject: string, signal: ControlMessage): boolean {
+    return !this.#isStopped && sendControl(this.#parts, subject, signal);
   }
 
   #receive(signal: Heard): void {
@@ -307,19 +307,19 @@ export class Member {
       case 'gone':
         return this.#dismissed(signal);
       case 'none':
-        return this.tenancy.none(signal.id, signal.partitions, signal.ask);
+        return this.acquisition.none(signal.id, signal.partitions, signal.ask);
       case 'keeping':
-        return this.tenancy.keeping(signal.id, signal.partitions, signal.ask);
+        return this.acquisition.keeping(signal.id, signal.partitions, signal.ask);
       case 'released':
-        return this.tenancy.released(signal);
+        return this.acquisition.released(signal);
       case 'bare':
-        return this.tenancy.fetching.bare(signal.id, signal.partitions, signal.ask);
+        return this.acquisition.fetching.bare(signal.id, signal.partitions, signal.ask);
       case 'carried':
-        return this.tenancy.fetching.carried(signal);
+        return this.acquisition.fetching.carried(signal);
       case 'boarded':
-        return this.tenancy.giving.boarded(signal);
+        return this.acquisition.outgoing.boarded(signal);
       case 'settled':
-        return this.tenancy.fetching.settled(signal);
+        return this.acquisition.fetching.settled(signal);
       default:
         return;
     }
@@ -336,13 +336,13 @@ export class Member {
   }
 
   /** The service says that this process is out for ever. It may have said so long ago, and of a view that is over by now. */
-  #dismissed({ id, viewVersion }: Extract<Signal, { kind: 'gone' }>): void {
+  #dismissed({ id, viewVersion }: Extract<ControlMessage, { kind: 'gone' }>): void {
     if (id !== this.#entry.id || this.#entry.isLeaving || viewVersion < this.views.placement.view.version) return;
     if (viewVersion > this.views.placement.view.version || !this.#isInView) this.#replaced(undefined);
   }
 
   /** Who asks by an older view is told the one that holds, and asks again if it still should. */
-  #asked(signal: Extract<Signal, { kind: 'seek' | 'release' | 'fetch' }>): void {
+  #asked(signal: Extract<ControlMessage, { kind: 'seek' | 'release' | 'fetch' }>): void {
     if (!this.views.isCredible(signal.view)) return;
     this.views.learn(signal.view);
     const { view } = this.views.placement;
@@ -350,8 +350,8 @@ export class Member {
       this.#signal(this.#parts.subjects.control(signal.id), { kind: 'view', view, sent: 0 });
       return;
     }
-    if (signal.kind === 'fetch') this.tenancy.asked(signal);
-    else this.tenancy.giving.asked(signal);
+    if (signal.kind === 'fetch') this.acquisition.asked(signal);
+    else this.acquisition.outgoing.asked(signal);
   }
 
   #announce(): void {
@@ -401,7 +401,7 @@ export class Member {
     if (namesake?.id === id) this.#hasBeenInView = true;
     else if (namesake !== undefined && this.#hasBeenInView) return this.#replaced(namesake);
     this.#checkProtocol(placement);
-    const isElsewhere = this.post.follow(placement);
+    const isElsewhere = this.router.follow(placement);
     this.worker.askAnew(repinned(before, placement), relabelled(before, placement));
     this.#regroup(regrouped(before, placement), placement);
     this.worker.hasten(isElsewhere);
@@ -424,7 +424,7 @@ export class Member {
 
   /** The service runs at `holder` and is not heard here: the others are on the side that stays. */
   #part(holder: string): void {
-    this.tenancy.part();
+    this.acquisition.part();
     this.#parts.environment.log.warn(
       { worker: this.#entry.name, service: this.views.nameOf(holder) },
       'the cluster is split: this worker reaches the store and not the worker that runs the placement service; it gives its partitions up until it does; look at the routes between the NATS servers',
@@ -433,18 +433,18 @@ export class Member {
 
   #join(): void {
     this.#parts.environment.log.info({ worker: this.#entry.name }, 'this worker hears the placement service again');
-    this.tenancy.join();
+    this.acquisition.join();
   }
 
   /** Entities belong to other partitions than before. Who has claimed those already may have to hear of it, or to wake them. */
   #regroup(partitions: readonly number[] | 'all', placement: Placement): void {
     const isAny = partitions === 'all' || partitions.length > 0;
     if (isAny) this.worker.regroup();
-    this.tenancy.follow(placement, partitions);
+    this.acquisition.follow(placement, partitions);
     if (!isAny) return;
     const mine = partitions === 'all' ? this.worker.partitions : partitions;
     this.worker.ownership.verify(mine);
-    for (const partition of mine) this.tenancy.resume(partition);
+    for (const partition of mine) this.acquisition.resume(partition);
   }
 
   /** `other`: as far as this process heard of it. */
@@ -474,7 +474,7 @@ export class Member {
     if (id === undefined || id === this.#entry.id) return;
     // The connections of others may take a little longer to be there again than this one's.
     if (environment.steady() - this.#restoredAt < restoredMs) return;
-    this.tenancy.absent(id);
+    this.acquisition.absent(id);
     this.#host.workerAbsent(id);
     if (this.#absences.isNews(id)) this.#signal(subjects.service, { kind: 'absent', id, by: this.#entry.id });
   }

@@ -7,16 +7,16 @@
 
 import type { Environment } from '../environment.ts';
 import type { Epoch, Partition } from '../store.ts';
-import type { Signal } from '../wire/control-messages.ts';
-import { bundlesOf, overheadBytes } from '../wire/handoff-chunks.ts';
+import type { ControlMessage } from '../wire/control-messages.ts';
+import { chunksOf, overheadBytes } from '../wire/handoff-chunks.ts';
 import type { Given } from '../worker/handoff.ts';
 import type { Offer } from '../worker/volatile-images.ts';
 import type { Worker } from '../worker/worker.ts';
-import { type Place, type Sending, type SendingLimits, Sendings } from './image-sending.ts';
+import { ImageSending, type Place, type Sending, type SendingLimits } from './image-sending.ts';
 import type { Asked } from './incoming.ts';
 
-type Fetch = Extract<Signal, { kind: 'fetch' }>;
-type Carried = Extract<Signal, { kind: 'carried' }>;
+type Fetch = Extract<ControlMessage, { kind: 'fetch' }>;
+type Carried = Extract<ControlMessage, { kind: 'carried' }>;
 
 /** A claim of another worker that asks for what there is. */
 interface Wanting {
@@ -36,29 +36,29 @@ interface Answer {
 /** What nobody goes on with is looked for this often, ms. */
 const sweepMs = 5_000;
 
-export interface GivingParts {
+export interface OutgoingParts {
   readonly environment: Environment;
   readonly sendingLimits?: SendingLimits;
   readonly id: string;
   readonly name: string;
   readonly worker: () => Worker;
-  readonly signal: (id: string, signal: Signal) => void;
+  readonly signal: (id: string, signal: ControlMessage) => void;
   /** Bytes that one signal may have. */
   readonly signalBytesMax: () => number;
   /** Id of who has it by the view that holds. */
   readonly workerOf: (partition: Partition) => string | undefined;
 }
 
-export class Giving {
-  readonly #parts: GivingParts;
-  readonly #sendings: Sendings;
+export class Outgoing {
+  readonly #parts: OutgoingParts;
+  readonly #sendings: ImageSending;
   #isSweeping = false;
   /** When images were last on their way, by steady time. */
   sentAt = Number.NEGATIVE_INFINITY;
 
-  constructor(parts: GivingParts) {
+  constructor(parts: OutgoingParts) {
     this.#parts = parts;
-    this.#sendings = new Sendings(parts.sendingLimits);
+    this.#sendings = new ImageSending(parts.sendingLimits);
   }
 
   close(): void {
@@ -126,8 +126,8 @@ export class Giving {
     if (known !== undefined && wanting.ask <= known.ask) return;
     const isKnown = known?.batch === place.batch && (known.slices[0]?.length ?? 0) <= this.#sliceBytes;
     const offers = isKnown ? undefined : offersOf();
-    const { carriage } = this.#parts.worker();
-    if (isKnown || offers !== undefined) carriage.asked(partition);
+    const { images } = this.#parts.worker();
+    if (isKnown || offers !== undefined) images.asked(partition);
     else return void answer.bare.push(partition);
     // It asks again once it has what goes out now.
     if (answer.bytesLeft <= 0) return;
@@ -144,7 +144,7 @@ export class Giving {
   #begin({ id, partition, epoch }: Wanting, offers: readonly Offer[]): Sending | undefined {
     const receiver = { id, partition, epoch, batch: this.#sendings.nextBatch() };
     const fitting = this.#sendings.fitting(offers);
-    if (!this.#parts.worker().carriage.give(fitting, receiver)) return undefined;
+    if (!this.#parts.worker().images.give(fitting, receiver)) return undefined;
     const leftCount = offers.length - fitting.length;
     if (leftCount > 0)
       this.#parts.environment.log.error(
@@ -180,15 +180,15 @@ export class Giving {
   }
 
   /** A claim is over with what it was given. It says so until it hears this. */
-  boarded(signal: Extract<Signal, { kind: 'boarded' }>): void {
+  boarded(signal: Extract<ControlMessage, { kind: 'boarded' }>): void {
     const { id, partition, epoch, except } = signal;
     this.#sendings.end(signal);
-    this.#parts.worker().carriage.boarded(signal, except);
+    this.#parts.worker().images.boarded(signal, except);
     this.#parts.signal(id, { kind: 'settled', id: this.#parts.id, partition, epoch });
   }
 
   #tell(id: string, { ask, partition, epoch, mark, warm }: Given & { readonly ask: number }): void {
-    const bundles = bundlesOf(warm, this.#parts.signalBytesMax());
+    const bundles = chunksOf(warm, this.#parts.signalBytesMax());
     for (const [index, entities] of bundles.entries()) {
       const at = { ask, partition, epoch, mark, index, count: bundles.length };
       this.#parts.signal(id, { kind: 'released', id: this.#parts.id, ...at, entities });

@@ -10,7 +10,7 @@ import { type Placement, pinnedPartition } from '../../placement/placement.ts';
 import type { View } from '../../placement/view.ts';
 import type { Store } from '../store.ts';
 import type { Transport } from '../transport.ts';
-import { encodeSignal } from '../wire/control-messages.ts';
+import { encodeControl } from '../wire/control-messages.ts';
 
 export interface Pinning {
   readonly address: string;
@@ -50,7 +50,7 @@ function checkHosted({ workers }: View, { address, worker }: Pinning): void {
 function checkRoom(view: View, { address, worker }: Pinning, frameBytesMax: number): void {
   if (worker === undefined) return;
   const others = view.pins.filter((pin) => pin.address !== address);
-  const next = encodeSignal({ kind: 'view', view: { ...view, pins: [...others, { address, worker }] }, sent: 0 });
+  const next = encodeControl({ kind: 'view', view: { ...view, pins: [...others, { address, worker }] }, sent: 0 });
   if (next.length * 2 <= frameBytesMax) return;
   throw new SkerryError(
     'too-large',

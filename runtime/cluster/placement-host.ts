@@ -13,10 +13,10 @@ import { PlacementService, type ServiceAction } from '../../placement/service.ts
 import type { View } from '../../placement/view.ts';
 import type { Environment } from '../environment.ts';
 import type { Lease, Store } from '../store.ts';
-import type { Signal } from '../wire/control-messages.ts';
+import type { ControlMessage } from '../wire/control-messages.ts';
 import { briefly } from '../worker/shutdown.ts';
 
-export interface ServiceHostParts {
+export interface PlacementHostParts {
   readonly environment: Environment;
   readonly store: Store;
   readonly limits: PlacementLimits;
@@ -31,9 +31,9 @@ export interface ServiceHostParts {
   readonly apart: (holder: string) => void;
   readonly together: () => void;
   /** To a worker, by its id. */
-  readonly signal: (id: string, signal: Signal) => void;
+  readonly signal: (id: string, signal: ControlMessage) => void;
   /** To the service, wherever it runs. */
-  readonly ask: (signal: Signal) => void;
+  readonly ask: (signal: ControlMessage) => void;
   /** Hear what is sent to the service; the function that comes back ends that. */
   readonly listen: () => () => void;
 }
@@ -48,8 +48,8 @@ const healedMs = 5_000;
 /** Sooner than this nothing is due, ms. */
 const tickMsMin = 1;
 
-export class ServiceHost {
-  readonly #parts: ServiceHostParts;
+export class PlacementHost {
+  readonly #parts: PlacementHostParts;
   readonly #election: Election;
   #service: PlacementService | undefined;
   #stopListening: (() => void) | undefined;
@@ -65,7 +65,7 @@ export class ServiceHost {
   #split = '';
   #splitAt = Number.NEGATIVE_INFINITY;
 
-  constructor(parts: ServiceHostParts) {
+  constructor(parts: PlacementHostParts) {
     this.#parts = parts;
     const { id, limits, environment } = parts;
     this.#election = new Election({ id, limits, random: () => environment.random(), now: environment.steady() });
@@ -123,7 +123,7 @@ export class ServiceHost {
     this.#with((now) => this.#election.echoed(number, now));
   }
 
-  present(answer: Extract<Signal, { kind: 'present' }>): void {
+  present(answer: Extract<ControlMessage, { kind: 'present' }>): void {
     this.#with((now) => this.#election.present(answer, now));
   }
 
@@ -138,7 +138,7 @@ export class ServiceHost {
   }
 
   /** What came to the subject of the service. */
-  receive(signal: Signal): void {
+  receive(signal: ControlMessage): void {
     switch (signal.kind) {
       case 'announce':
         this.#serve((service, now) => service.announced(signal.entry, signal.sent, now));

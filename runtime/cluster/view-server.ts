@@ -13,10 +13,10 @@ import type { Environment } from '../environment.ts';
 import { visitorBook } from '../routing/ingress.ts';
 import type { Views } from '../routing/views.ts';
 import type { Transport } from '../transport.ts';
-import { decodeSignal, encodeSignal, type Signal } from '../wire/control-messages.ts';
+import { type ControlMessage, decodeControl, encodeControl } from '../wire/control-messages.ts';
 import { anyWord, type Subjects } from '../wire/subjects.ts';
 
-export interface ReceptionParts {
+export interface ViewServerParts {
   readonly environment: Environment;
   readonly transport: Transport;
   readonly subjects: Subjects;
@@ -27,14 +27,14 @@ export interface ReceptionParts {
 const answerBytesMax = 4_194_304;
 const secondMs = 1_000;
 
-export class Reception {
-  readonly #parts: ReceptionParts;
+export class ViewServer {
+  readonly #parts: ViewServerParts;
   readonly #visitorAt: ReturnType<typeof visitorBook>;
   #encoded: { readonly version: number; readonly at: number; readonly bytes: Uint8Array } | undefined;
   #since = Number.NEGATIVE_INFINITY;
   #bytes = 0;
 
-  constructor(parts: ReceptionParts) {
+  constructor(parts: ViewServerParts) {
     this.#parts = parts;
     this.#visitorAt = visitorBook(parts.subjects);
   }
@@ -46,9 +46,9 @@ export class Reception {
   }
 
   #receive(bytes: Uint8Array, subject: string, absent: ((id: string) => void) | undefined): void {
-    let signal: Signal;
+    let signal: ControlMessage;
     try {
-      signal = decodeSignal(bytes);
+      signal = decodeControl(bytes);
     } catch {
       // Who sends that is no client of ours, and may send as many as it likes.
       return;
@@ -68,7 +68,7 @@ export class Reception {
       this.#encoded = {
         version: view.version,
         at: now,
-        bytes: encodeSignal({ kind: 'view', view, sent: 0 }, environment.now()),
+        bytes: encodeControl({ kind: 'view', view, sent: 0 }, environment.now()),
       };
     const { bytes } = this.#encoded;
     if (now - this.#since >= secondMs) {

@@ -22,7 +22,7 @@ import type { Environment } from '../environment.ts';
 import { decode, encode } from '../wire/codec.ts';
 import type { QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
 import type { Activation } from './activation.ts';
-import type { Caution } from './crash-notes.ts';
+import type { CrashNotes } from './crash-notes.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { Retries } from './held.ts';
 import { recall } from './idle.ts';
@@ -31,7 +31,7 @@ import type { Item } from './mailbox.ts';
 export interface AttemptParts {
   readonly environment: Environment;
   readonly limits: Limits;
-  readonly caution: Caution;
+  readonly crashNotes: CrashNotes;
   /** Read an activity from the store; the activation runs nothing meanwhile. */
   readonly readActivity: (activation: Activation, partner: PartnerId) => void;
   readonly wakeBy: (activation: Activation, at: number) => void;
@@ -89,7 +89,7 @@ export class Attempts {
     const { entity, behaviour } = activation;
     const { key, item, request } = asking;
     if (activation.isCautious) {
-      const fate = this.#parts.caution.ask(activation, item, key);
+      const fate = this.#parts.crashNotes.ask(activation, item, key);
       if (fate === 'wait') return void activation.mailbox.unshift(item);
       if (fate === 'fatal') return this.#buryFatal(activation, asking);
     }
@@ -181,7 +181,7 @@ export class Attempts {
     const { entity, behaviour } = activation;
     // An entity that nobody has written is not made to exist by a question.
     if (activation.isCautious && activation.storedVersion > 0) {
-      const fate = this.#parts.caution.ask(activation, query, '');
+      const fate = this.#parts.crashNotes.ask(activation, query, '');
       if (fate === 'wait') return void activation.mailbox.unshift(query);
       if (fate === 'fatal') return encode(failedRow(this.#fatal(activation, { operation: query.operation })));
     }

@@ -24,7 +24,7 @@ import type { Activation, Batch } from './activation.ts';
 import type { Item } from './mailbox.ts';
 import type { Ownership } from './ownership.ts';
 
-export interface CautionParts {
+export interface CrashNotesParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly ownership: Ownership;
@@ -50,14 +50,14 @@ const aloneMs = 100;
 /** Whoever runs alone is not waited for longer than this, ms. */
 const aloneMsMax = 5_000;
 
-export class Caution {
-  readonly #parts: CautionParts;
+export class CrashNotes {
+  readonly #parts: CrashNotesParts;
   /** Who runs alone, and what makes its turn durable. */
   #alone: { readonly activation: Activation; readonly since: number; batch: Batch | undefined } | undefined;
   readonly #waiting: Activation[] = [];
   #isLooking = false;
 
-  constructor(parts: CautionParts) {
+  constructor(parts: CrashNotesParts) {
     this.#parts = parts;
   }
 

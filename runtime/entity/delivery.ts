@@ -40,7 +40,7 @@ const fullAttempts = 4;
 /** What an outbox held when it was read. */
 type Stored = readonly [Activity, Sent];
 
-export interface CourierParts {
+export interface DeliveryParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly ownership: Ownership;
@@ -52,10 +52,10 @@ export interface CourierParts {
   readonly commit: (activation: Activation) => void;
 }
 
-export class Courier {
-  readonly #parts: CourierParts;
+export class Delivery {
+  readonly #parts: DeliveryParts;
 
-  constructor(parts: CourierParts) {
+  constructor(parts: DeliveryParts) {
     this.#parts = parts;
   }
 

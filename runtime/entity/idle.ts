@@ -14,7 +14,7 @@ import type { Limits } from '../../core/limits.ts';
 import { type EntityRecord, planSearch } from '../../core/record.ts';
 import type { Environment } from '../environment.ts';
 import type { Activation } from './activation.ts';
-import { noteStored, PartnerSet } from './partner-filter.ts';
+import { BloomPartnerFilter, noteStored } from './partner-filter.ts';
 import { restoreActivities } from './record-reader.ts';
 import { packActivities } from './record-writer.ts';
 
@@ -89,7 +89,7 @@ export function recall(activation: Activation): boolean {
 /** What is not in memory is not seen to be over: when it has become much, it is looked through. */
 function leaveToStore(entity: EntityRecord, now: number, limits: Limits): void {
   entity.unseenCount += entity.activities.size;
-  if (entity.isComplete) entity.stored = new PartnerSet();
+  if (entity.isComplete) entity.stored = new BloomPartnerFilter();
   for (const activity of entity.activities.values()) noteStored(entity, activity);
   // Closed streams have their date already; from here it is that of a search.
   if (entity.forgetAt > 0) planSearch(entity, entity.forgetAt);

@@ -22,7 +22,7 @@ export function noteStored(record: EntityRecord, activity: Activity): void {
   if (stored.count > partnerCountMax) record.stored = undefined;
 }
 
-export class PartnerSet {
+export class BloomPartnerFilter {
   /** Hashes; 0: free. */
   #slots = new Uint32Array(slotCountMin);
   #count = 0;

@@ -38,12 +38,12 @@ import type {
 import { forgetChanges, recordName } from '../../core/record.ts';
 import { wholeBytesMax } from '../../core/turn-drafts.ts';
 import { contentColumns, encode, packContent } from '../wire/codec.ts';
-import { Packer } from '../wire/msgpack-writer.ts';
+import { MsgpackWriter } from '../wire/msgpack-writer.ts';
 
 /** 2: a head may have activities. 3: a stream may have sealed sessions. What 1 and 2 wrote is read. */
 export const formatVersion = 3;
 
-const packer = new Packer();
+const packer = new MsgpackWriter();
 
 /** Patches that one activation replays at most. */
 const patchCountMax = 4_096;

@@ -12,10 +12,10 @@ import type { Environment } from '../environment.ts';
 import type { Store } from '../store.ts';
 import type { Activation } from './activation.ts';
 import { mayForgetRested, recall } from './idle.ts';
-import { noteStored, PartnerSet, partnerCountMax } from './partner-filter.ts';
+import { BloomPartnerFilter, noteStored, partnerCountMax } from './partner-filter.ts';
 import { decodeActivity, decodeHistory } from './record-reader.ts';
 
-export interface ForgettingParts {
+export interface RetentionParts {
   readonly store: Store;
   readonly environment: Environment;
   readonly limits: Limits;
@@ -35,13 +35,13 @@ interface Search {
   readonly after: string | undefined;
   /** When one of them may be forgotten, ms. */
   readonly soonest: number;
-  readonly seen: PartnerSet;
+  readonly seen: BloomPartnerFilter;
 }
 
-export class Forgetting {
-  readonly #parts: ForgettingParts;
+export class Retention {
+  readonly #parts: RetentionParts;
 
-  constructor(parts: ForgettingParts) {
+  constructor(parts: RetentionParts) {
     this.#parts = parts;
   }
 
@@ -66,7 +66,7 @@ export class Forgetting {
         continue;
       entity.activities.delete(partner);
       activation.flights?.delete(partner);
-      if (entity.isComplete) entity.stored = new PartnerSet();
+      if (entity.isComplete) entity.stored = new BloomPartnerFilter();
       entity.isComplete = false;
       noteStored(entity, activity);
       excess -= 1;
@@ -109,7 +109,7 @@ export class Forgetting {
       void this.#forgetStored(activation, {
         after: undefined,
         soonest: Number.POSITIVE_INFINITY,
-        seen: new PartnerSet(),
+        seen: new BloomPartnerFilter(),
       });
     }
     entity.forgetAt = sooner(next === Number.POSITIVE_INFINITY ? 0 : next, entity.isComplete ? 0 : entity.searchAt);

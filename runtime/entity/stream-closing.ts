@@ -20,27 +20,27 @@ import { recordName } from '../../core/record.ts';
 import type { Environment } from '../environment.ts';
 import type { Envelope, StreamEnvelope } from '../wire/envelope.ts';
 import { type Activation, sentOf } from './activation.ts';
-import type { Courier } from './delivery.ts';
+import type { Delivery } from './delivery.ts';
 
-export interface ClosingParts {
+export interface StreamClosingParts {
   readonly environment: Environment;
   readonly limits: Limits;
-  readonly courier: Courier;
+  readonly delivery: Delivery;
   readonly post: (envelope: Envelope) => void;
   /** The activation wants to be woken by then. */
   readonly wakeBy: (activation: Activation, at: number) => void;
 }
 
-export class Closing {
-  readonly #parts: ClosingParts;
+export class StreamClosing {
+  readonly #parts: StreamClosingParts;
 
-  constructor(parts: ClosingParts) {
+  constructor(parts: StreamClosingParts) {
     this.#parts = parts;
   }
 
   /** Close streams that have been quiet; returns when the next one will have been, ms, or Infinity. The caller commits. */
   closeIdle(activation: Activation, now: number): { isChanged: boolean; next: number } {
-    const { limits, courier } = this.#parts;
+    const { limits, delivery } = this.#parts;
     let isChanged = false;
     let next = Number.POSITIVE_INFINITY;
     for (const activity of activation.entity.activities.values()) {
@@ -48,7 +48,7 @@ export class Closing {
       if (outbound === undefined) continue;
       const isClosing = outbound.isClosing && outbound.unacked.length === 0;
       if (isClosing && activation.flights?.has(activity.partner) !== true) {
-        if (activation.isDurable) courier.released(activation, activity, sentOf(outbound));
+        if (activation.isDurable) delivery.released(activation, activity, sentOf(outbound));
         else {
           // With the next commit: an entity that leaves memory after each visit would else never come to it.
           activation.batch().addSent(activity);
@@ -73,7 +73,7 @@ export class Closing {
 
   /** The sender will send nothing more of this session: from here its record need only outlive copies under way (A3). */
   close(activation: Activation, { from, session }: StreamEnvelope): void {
-    const { environment, limits, courier, wakeBy } = this.#parts;
+    const { environment, limits, delivery, wakeBy } = this.#parts;
     const { entity } = activation;
     const inbound = entity.activities.get(from)?.inbound;
     const closed: StreamEnvelope = { kind: 'closed', to: from, from: activation.address, session, number: 0 };
@@ -93,7 +93,7 @@ export class Closing {
     if (activation.gathering !== undefined) return;
     // Both end at once, mostly: one of the two waits until it hears that its own is over as well, and writes both.
     const isPatient = entity.activities.get(from)?.outbound?.isClosing === true && activation.address < from;
-    courier.wantTrim(activation, now + (isPatient ? limits.trimIdleMs : 0));
+    delivery.wantTrim(activation, now + (isPatient ? limits.trimIdleMs : 0));
   }
 
   /** Once more, when what was noted of it is durable. */
@@ -114,6 +114,6 @@ export class Closing {
     // Where activities are in the store as well, an empty one says that this one is gone, until the store knows it too.
     if (isEmpty(activity) && entity.isComplete) entity.activities.delete(from);
     entity.changes.records.set(recordName.activity(from), 'activity');
-    this.#parts.courier.wantTrim(activation, this.#parts.environment.now());
+    this.#parts.delivery.wantTrim(activation, this.#parts.environment.now());
   }
 }

@@ -24,22 +24,22 @@ import { encode } from '../wire/codec.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from '../wire/envelope.ts';
 import type { Activation, Batch, Unproven } from './activation.ts';
 import { type AttemptParts, Attempts } from './attempts.ts';
-import { Caution, type CautionParts, trialKey } from './crash-notes.ts';
-import type { Courier } from './delivery.ts';
+import { CrashNotes, type CrashNotesParts, trialKey } from './crash-notes.ts';
+import type { Delivery } from './delivery.ts';
 import { isRequest, otherRequest } from './fingerprint.ts';
 import { Ahead } from './held.ts';
 import { recall } from './idle.ts';
 import { type Item, sizeOf } from './mailbox.ts';
-import type { Closing } from './stream-closing.ts';
+import type { StreamClosing } from './stream-closing.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
 
 /** A store that is faster than this is not what makes a call late, ms. */
 const lateMsMin = 50;
 
-export interface TurnParts extends Omit<AttemptParts, 'caution'>, CautionParts {
-  readonly courier: Courier;
-  readonly closing: Closing;
+export interface TurnParts extends Omit<AttemptParts, 'crashNotes'>, CrashNotesParts {
+  readonly delivery: Delivery;
+  readonly closing: StreamClosing;
   readonly post: (envelope: Envelope) => void;
   /** The activation's batch waits for the store (or, for volatile types, may go at once). */
   readonly commit: (activation: Activation) => void;
@@ -58,14 +58,14 @@ const delayed: Item = { kind: 'wake', isDelayed: true };
 export class Turns {
   readonly #parts: TurnParts;
   readonly #attempts: Attempts;
-  readonly caution: Caution;
+  readonly crashNotes: CrashNotes;
   readonly #clocks: Clocks;
 
   constructor(parts: TurnParts) {
     this.#parts = parts;
     this.#clocks = new Clocks(parts);
-    this.caution = new Caution(parts);
-    this.#attempts = new Attempts({ ...parts, caution: this.caution });
+    this.crashNotes = new CrashNotes(parts);
+    this.#attempts = new Attempts({ ...parts, crashNotes: this.crashNotes });
   }
 
   get turnCount(): number {
@@ -187,7 +187,7 @@ export class Turns {
 
   /** Its process lives: what was noted of it is over, however the turn ended. */
   #ran(activation: Activation, item: Item, key: string): void {
-    if (activation.isCautious) this.caution.ran(activation, trialKey(item, key));
+    if (activation.isCautious) this.crashNotes.ran(activation, trialKey(item, key));
   }
 
   /** The outputs of a turn, into the batch (N1). */
@@ -195,7 +195,7 @@ export class Turns {
     const batch = activation.batch();
     if (item.kind === 'wake' && item.isDelayed === true) batch.isHeld = true;
     if (item.kind === 'message') this.#answer(activation, batch, item, result.answer);
-    if (result.withdrawn !== undefined) this.#parts.courier.withdrew(activation, result.withdrawn);
+    if (result.withdrawn !== undefined) this.#parts.delivery.withdrew(activation, result.withdrawn);
     for (const activity of result.sentTo) batch.addSent(activity);
     if (result.effects.length > 0) batch.effects = [...(batch.effects ?? []), ...result.effects];
     this.#parts.commit(activation);
@@ -281,18 +281,18 @@ export class Turns {
 
   #stream(activation: Activation, envelope: StreamEnvelope): void {
     if (this.#isUnread(activation, envelope.from, envelope)) return;
-    const { courier, closing } = this.#parts;
+    const { delivery, closing } = this.#parts;
     switch (envelope.kind) {
       case 'ack':
-        return courier.acknowledged(activation, envelope);
+        return delivery.acknowledged(activation, envelope);
       case 'closed':
         return closing.closed(activation, envelope);
       case 'stale':
-        return courier.stale(activation, envelope);
+        return delivery.stale(activation, envelope);
       case 'probed':
-        return courier.probed(activation, envelope);
+        return delivery.probed(activation, envelope);
       case 'room':
-        return courier.invited(activation, envelope);
+        return delivery.invited(activation, envelope);
       case 'probe':
         return this.#probe(activation, envelope);
       case 'close':
@@ -320,7 +320,7 @@ export class Turns {
 
   /** Run everything that is due: tries again, timers, holds. Housekeeping is the worker's, after this. */
   #wake(activation: Activation): void {
-    if (activation.isCautious) this.caution.prune(activation);
+    if (activation.isCautious) this.crashNotes.prune(activation);
     const now = this.#parts.environment.now();
     for (const retry of [...(activation.retries?.values() ?? [])])
       if (retry.at <= now && retry.item.kind !== 'wake' && this.#isInPhase(activation))

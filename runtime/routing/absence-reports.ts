@@ -4,7 +4,7 @@ import type { Environment } from '../environment.ts';
 /** Told of the same absent worker at most this often, ms. */
 const againMs = 200;
 
-export class Absences {
+export class AbsenceReports {
   readonly #environment: Environment;
   readonly #toldAt = new Map<string, number>();
 

@@ -1,9 +1,9 @@
 /** Signals on their way out, where each is one frame or none, and in, where what is none is dropped. */
 import type { Environment } from '../environment.ts';
 import type { Transport } from '../transport.ts';
-import { decodeSignal, encodeSignal, type Signal } from '../wire/control-messages.ts';
+import { type ControlMessage, decodeControl, encodeControl } from '../wire/control-messages.ts';
 
-export type Heard = ReturnType<typeof decodeSignal>;
+export type Heard = ReturnType<typeof decodeControl>;
 
 interface Reach {
   readonly transport: Transport;
@@ -11,7 +11,7 @@ interface Reach {
 }
 
 /** Have the signals for a subject handed on; the function that comes back ends that. What cannot be read is said once. */
-export function listenForSignals(
+export function listenForControl(
   { transport, environment }: Reach,
   subject: string,
   receive: (signal: Heard) => void,
@@ -20,7 +20,7 @@ export function listenForSignals(
   return transport.listen(subject, (bytes) => {
     let signal: Heard;
     try {
-      signal = decodeSignal(bytes);
+      signal = decodeControl(bytes);
     } catch (error) {
       if (!hasSaid)
         environment.log.warn(
@@ -35,8 +35,8 @@ export function listenForSignals(
 }
 
 /** False: no frame has room for it. That is said, and ends nobody's process. */
-export function sendSignal({ transport, environment }: Reach, subject: string, signal: Signal): boolean {
-  const bytes = encodeSignal(signal, environment.now());
+export function sendControl({ transport, environment }: Reach, subject: string, signal: ControlMessage): boolean {
+  const bytes = encodeControl(signal, environment.now());
   const { frameBytesMax } = transport;
   if (bytes.length <= frameBytesMax) {
     transport.send(subject, bytes);

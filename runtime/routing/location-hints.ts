@@ -18,7 +18,7 @@ interface Hint {
   readonly until: number;
 }
 
-export class Whereabouts {
+export class LocationHints {
   readonly #now: () => number;
   readonly #hints = new Map<number, Hint>();
   /** Partitions of which there was a hint in this view. */

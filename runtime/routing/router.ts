@@ -32,17 +32,17 @@ import {
   decodeFrame,
   encode,
   encodeFrame,
-  encodeWhereabouts,
+  encodeLocationHint,
   envelopeOverheadBytes,
   extensionVersion,
   type Frame,
+  type LocationHint,
   protocol,
-  type Whereabouts,
 } from '../wire/codec.ts';
 import type { Envelope, MessageEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
 import { anyWord, type Party, parties, type Subjects } from '../wire/subjects.ts';
 import { isSoundMessage, visitorBook } from './ingress.ts';
-import { Whereabouts as Hints } from './location-hints.ts';
+import { LocationHints as Hints } from './location-hints.ts';
 import { isElsewhere } from './views.ts';
 
 /** `hops`: how often the envelope has been forwarded. */
@@ -62,7 +62,7 @@ interface Outgoing {
   bytes: number;
 }
 
-export interface PostParts {
+export interface RouterParts {
   readonly transport: Transport;
   readonly environment: Environment;
   readonly subjects: Subjects;
@@ -80,8 +80,8 @@ export interface PostParts {
   readonly protocol?: ProtocolRange | undefined;
 }
 
-export class Post {
-  readonly #parts: PostParts;
+export class Router {
+  readonly #parts: RouterParts;
   readonly #handlers = new Map<string, Receive>();
   readonly #closers = new Set<() => void>();
   readonly #outgoing = new Map<string, Outgoing>();
@@ -103,7 +103,7 @@ export class Post {
   skippedCount = 0;
   forwardedCount = 0;
 
-  constructor(parts: PostParts, placement: Placement) {
+  constructor(parts: RouterParts, placement: Placement) {
     this.#parts = parts;
     this.#placement = placement;
     this.#visitorAt = visitorBook(parts.subjects);
@@ -325,7 +325,7 @@ export class Post {
       else partitions.add(partition);
     }
     for (const [subject, partitions] of bySubject) {
-      const bytes = encodeWhereabouts({ id, partitions: [...partitions] }, this.#placement.view.version);
+      const bytes = encodeLocationHint({ id, partitions: [...partitions] }, this.#placement.view.version);
       if (!this.#handlers.has(subject)) this.#parts.transport.send(subject, bytes);
     }
   }
@@ -337,7 +337,7 @@ export class Post {
     return 'from' in envelope && isAddress(envelope.from) ? this.subjectOf(envelope.from) : '';
   }
 
-  #learn({ id, partitions }: Whereabouts): void {
+  #learn({ id, partitions }: LocationHint): void {
     const subject = this.#subjectFor(id);
     if (this.#handlers.has(subject) || !this.#placement.view.workers.some((worker) => worker.id === id)) return;
     for (const partition of partitions) {

@@ -17,7 +17,7 @@ import { viewsPerTerm } from '../../placement/service.ts';
 import { isSameView, type View } from '../../placement/view.ts';
 import type { Environment } from '../environment.ts';
 import type { Transport } from '../transport.ts';
-import { encodeSignal } from '../wire/control-messages.ts';
+import { encodeControl } from '../wire/control-messages.ts';
 import type { Subjects } from '../wire/subjects.ts';
 
 export interface ViewsParts extends Asked {
@@ -126,7 +126,7 @@ export class Views {
     const now = environment.steady();
     if (now - this.#toldAt < tellMs) return;
     this.#toldAt = now;
-    transport.send(told, encodeSignal({ kind: 'view', view: this.#placement.view, sent: 0 }, environment.now()));
+    transport.send(told, encodeControl({ kind: 'view', view: this.#placement.view, sent: 0 }, environment.now()));
   }
 
   /** Something came from a later view, or nothing where something should have: ask the service, and a worker if one is known. */
@@ -135,7 +135,7 @@ export class Views {
     const now = environment.steady();
     if (now - this.#askedAt < askMs) return;
     this.#askedAt = now;
-    const question = encodeSignal({ kind: 'resolve', replyTo });
+    const question = encodeControl({ kind: 'resolve', replyTo });
     transport.send(whereToAsk(undefined), question);
     const others = this.#placement.view.workers.filter((worker) => worker.id !== id);
     const other = others[Math.floor(environment.random() * others.length)];

@@ -10,12 +10,12 @@ import type { Coverage } from './coverage.ts';
 import type { FaultRates } from './faults.ts';
 import type { FaultyStore } from './faulty-store.ts';
 import type { Cut, Network } from './network.ts';
-import type { Chance } from './random.ts';
+import type { SeededRandom } from './random.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
 export interface ChaosParts {
   readonly time: VirtualTime;
-  readonly chance: Chance;
+  readonly chance: SeededRandom;
   readonly coverage: Coverage;
   readonly network: Network;
   readonly store: FaultyStore;

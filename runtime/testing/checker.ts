@@ -13,7 +13,7 @@ import { type Address, isEntityPartner, type PartnerId, typeOf } from '../../cor
 import { type Placement, pinnedPartition } from '../../placement/placement.ts';
 import type { Pin } from '../../placement/view.ts';
 import type { Claim, Commit, Epoch, Outcome, Partition } from '../store.ts';
-import type { Signal } from '../wire/control-messages.ts';
+import type { ControlMessage } from '../wire/control-messages.ts';
 import type { Envelope, MessageEnvelope, ReplyEnvelope, StreamEnvelope } from '../wire/envelope.ts';
 import type { Change, Image, StoredEntity } from './image.ts';
 import type { Witness } from './losses.ts';
@@ -29,7 +29,7 @@ export interface Violation {
 /** Throws an error with what is wrong with an entity as it was just committed. */
 export type Invariant = (entity: StoredEntity) => void;
 
-export interface WatchParts {
+export interface CheckerParts {
   readonly time: VirtualTime;
   readonly image: Image;
   /** Where entities belong as long as nothing is pinned. */
@@ -41,11 +41,11 @@ export interface WatchParts {
 const violationCountMax = 20;
 const unhinderedMs = 15_000;
 
-type Released = Extract<Signal, { kind: 'released' }>;
+type Released = Extract<ControlMessage, { kind: 'released' }>;
 type Gone = Pick<Change['gone'][number], 'session' | 'message'>;
 
-export class Watch {
-  readonly #parts: WatchParts;
+export class Checker {
+  readonly #parts: CheckerParts;
   readonly violations: Violation[] = [];
   /** When the faults ended: from then on nothing keeps a message from its receiver. */
   healedAt = Number.POSITIVE_INFINITY;
@@ -65,7 +65,7 @@ export class Watch {
   /** By node: epochs of partitions that it has given away. */
   readonly #givenAway = new Map<SimulatedNode, Map<Partition, Epoch>>();
 
-  constructor(parts: WatchParts) {
+  constructor(parts: CheckerParts) {
     this.#parts = parts;
   }
 

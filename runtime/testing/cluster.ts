@@ -21,16 +21,16 @@ import type { Log } from '../log.ts';
 import { hostedTypes } from '../options.ts';
 import type { Transport } from '../transport.ts';
 import { decodeFrame, extensionVersion, protocol } from '../wire/codec.ts';
-import { decodeSignal } from '../wire/control-messages.ts';
+import { decodeControl } from '../wire/control-messages.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import { type Party, Subjects } from '../wire/subjects.ts';
 import type { Authorise } from '../worker/authorise.ts';
-import type { Watch } from './checker.ts';
+import type { Checker } from './checker.ts';
 import { type Coverage, operationOf } from './coverage.ts';
 import type { FaultyStore } from './faulty-store.ts';
 import { asLater, isMarkIntact, isReadableBy } from './later.ts';
 import type { Network } from './network.ts';
-import { Chance } from './random.ts';
+import { SeededRandom } from './random.ts';
 import { textOf } from './trace.ts';
 import { Clock, newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
@@ -48,7 +48,7 @@ export interface WorkerKind {
 export interface ClusterParts {
   readonly seed: string | number;
   readonly time: VirtualTime;
-  readonly watch: Watch;
+  readonly checker: Checker;
   readonly network: Network;
   readonly store: FaultyStore;
   /** By the number of the worker. */
@@ -80,13 +80,13 @@ export interface SimulatedClient {
   readonly identity: string;
   readonly client: Client;
   /** Chance for what this client does. */
-  readonly chance: Chance;
+  readonly chance: SeededRandom;
   sleep(ms: number): Promise<void>;
 }
 
 export class SimulatedCluster {
   readonly #parts: ClusterParts;
-  readonly #chance: Chance;
+  readonly #chance: SeededRandom;
   readonly #node = newNode('cluster');
   /** By its number, what a worker that starts now is. */
   #kindOf: ClusterParts['kindOf'];
@@ -106,7 +106,7 @@ export class SimulatedCluster {
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
-    this.#chance = new Chance(parts.seed, 'cluster');
+    this.#chance = new SeededRandom(parts.seed, 'cluster');
     this.#kindOf = parts.kindOf;
     for (let count = 0; count < parts.workers; count++) this.join();
   }
@@ -128,10 +128,10 @@ export class SimulatedCluster {
   underWayAt({ node, member, isLeaving }: SimulatedWorker): string[] {
     const { queued, effects, activations } = member.worker.figures;
     const all: readonly (readonly [string, boolean])[] = [
-      ['a commit under way', this.#parts.watch.isCommitting(node)],
+      ['a commit under way', this.#parts.checker.isCommitting(node)],
       ['messages that wait', queued > 0],
       ['an effect that runs', effects > 0],
-      ['a handoff', isLeaving || !member.tenancy.isSettled],
+      ['a handoff', isLeaving || !member.acquisition.isSettled],
       ['the placement service', member.isServing],
       ['entities in memory', activations > 0],
     ];
@@ -159,7 +159,7 @@ export class SimulatedCluster {
       if (!member.isReady) return `${node.name} is not ready, in view ${member.views.placement.view.version}`;
       if (member.views.placement.view.version !== version) return `${node.name} goes by another view than ${version}`;
     }
-    if (!this.#parts.watch.arePins(placement.view.pins)) return 'the view has other pins than the store';
+    if (!this.#parts.checker.arePins(placement.view.pins)) return 'the view has other pins than the store';
     for (const [node, remote] of this.#clients)
       if (remote.view.version !== version) return `${node.name} goes by view ${remote.view.version}, not ${version}`;
     // One that was claimed by somebody who dropped the claim is found out by the first commit: until then it costs nobody.
@@ -178,7 +178,7 @@ export class SimulatedCluster {
       const { messages, queries, bytes } = member.worker.held;
       // Queries and the answers of what was taken have a share of their own above that of messages.
       if (messages > workerQueueCountMax || queries > workerQueueCountMax || bytes > 2 * workerQueueBytesMax)
-        this.#parts.watch.violate('P12', `${node.name} holds ${JSON.stringify(member.worker.held)}`);
+        this.#parts.checker.violate('P12', `${node.name} holds ${JSON.stringify(member.worker.held)}`);
     }
   }
 
@@ -188,7 +188,7 @@ export class SimulatedCluster {
       const { waiting, bytes, ...others } = member.worker.held;
       // An entity may be about to be woken in this very moment.
       const isLeft = Object.values(others).some((count) => count !== 0) || (waiting === 0 && bytes !== 0);
-      if (isLeft) this.#parts.watch.violate('HD1', `${node.name} still holds ${JSON.stringify(member.worker.held)}`);
+      if (isLeft) this.#parts.checker.violate('HD1', `${node.name} still holds ${JSON.stringify(member.worker.held)}`);
     }
   }
 
@@ -213,7 +213,7 @@ export class SimulatedCluster {
   }
 
   /** Set the clock of a machine, or have it drift from here on. */
-  misguide({ clock, name }: SimulatedNode, chance: Chance, how: 'step' | 'drift'): void {
+  misguide({ clock, name }: SimulatedNode, chance: SeededRandom, how: 'step' | 'drift'): void {
     const { time } = this.#parts;
     if (how === 'drift') clock.drift(1 + (chance.next() - 0.5) / 25, time.now);
     else clock.step(chance.between(-this.#offsetMsMax, this.#offsetMsMax), time.now);
@@ -222,7 +222,7 @@ export class SimulatedCluster {
 
   #environment(node: SimulatedNode): Environment {
     const { time, seed } = this.#parts;
-    const chance = new Chance(seed, `node ${node.name}`);
+    const chance = new SeededRandom(seed, `node ${node.name}`);
     let ids = 0;
     return {
       now: () => node.clock.at(time.now),
@@ -236,7 +236,7 @@ export class SimulatedCluster {
   }
 
   #log(node: SimulatedNode): Log {
-    const { time, watch, coverage } = this.#parts;
+    const { time, checker, coverage } = this.#parts;
     const note = (details: object, message: string) => {
       coverage.mechanism(`log: ${message}`);
       time.tell(() => `${node.name} log: ${message} ${JSON.stringify(details)}`);
@@ -246,7 +246,7 @@ export class SimulatedCluster {
       warn: note,
       error: (details, message) => {
         note(details, message);
-        if (message.includes('(P8)')) watch.lossReported(node, `${message} ${JSON.stringify(details)}`);
+        if (message.includes('(P8)')) checker.lossReported(node, `${message} ${JSON.stringify(details)}`);
       },
     };
   }
@@ -265,7 +265,7 @@ export class SimulatedCluster {
   start(name: string): SimulatedWorker {
     const kind = this.#roster.get(name);
     if (kind === undefined) throw new Error(`${name} is not on the roster`);
-    const { network, store, limits, placementLimits, watch, coverage, authorise } = this.#parts;
+    const { network, store, limits, placementLimits, checker, coverage, authorise } = this.#parts;
     const node = newNode(`${name}-${++this.#processCount}`, this.#clockOf(name));
     const member = new Member({
       environment: this.#environment(node),
@@ -281,13 +281,14 @@ export class SimulatedCluster {
       tap: {
         posted: (envelope) => {
           this.#tell(node, 'posts', envelope);
-          watch.posted(node, envelope);
+          checker.posted(node, envelope);
           coverage.mechanism(`${operationOf(envelope)} sent`);
           this.mayCrash(node, 'while releasing', () => [operationOf(envelope)]);
         },
         arrived: (envelope) => {
           this.#tell(node, 'gets', envelope);
-          if (!isMarkIntact(envelope)) watch.violate('EX1', `${node.name} got ${textOf(envelope)} with another’s mark`);
+          if (!isMarkIntact(envelope))
+            checker.violate('EX1', `${node.name} got ${textOf(envelope)} with another’s mark`);
           if (envelope.extension !== undefined) coverage.mechanism('an extension arrived');
         },
       },
@@ -307,8 +308,8 @@ export class SimulatedCluster {
    * announce it. Nobody may be sent what it does not (M9).
    */
   #spoken(node: SimulatedNode, own: ProtocolRange, transport: Transport): Transport {
-    const { seed, watch, coverage } = this.#parts;
-    const chance = new Chance(seed, `later ${node.name}`);
+    const { seed, checker, coverage } = this.#parts;
+    const chance = new SeededRandom(seed, `later ${node.name}`);
     return {
       ...transport,
       send: (subject, bytes) => {
@@ -316,7 +317,7 @@ export class SimulatedCluster {
         const listener = id === undefined ? undefined : this.workers.find(({ member }) => member.entry.id === id);
         if (listener === undefined) return transport.send(subject, bytes);
         const { to } = listener.kind.protocol;
-        if (!isReadableBy(bytes, to)) watch.violate('M9', `${node.name} sends ${id} a frame that it does not read`);
+        if (!isReadableBy(bytes, to)) checker.violate('M9', `${node.name} sends ${id} a frame that it does not read`);
         const isLater = Math.min(own.to, to) >= extensionVersion;
         const later = isLater ? asLater(bytes, chance) : undefined;
         if (later !== undefined) coverage.mechanism('a later release’s frame');
@@ -333,8 +334,8 @@ export class SimulatedCluster {
       ...transport,
       send: (subject, bytes) => {
         if (subject.startsWith(control)) {
-          const signal = decodeSignal(bytes);
-          if (signal.kind === 'released') this.#parts.watch.released(node, signal);
+          const signal = decodeControl(bytes);
+          if (signal.kind === 'released') this.#parts.checker.released(node, signal);
         }
         transport.send(subject, bytes);
       },
@@ -428,7 +429,7 @@ export class SimulatedCluster {
 
   /** A client that knows the view. Rejects if nobody tells it one for long. */
   async connect(name: string, identity: string, as: Party): Promise<SimulatedClient> {
-    const { time, network, limits, watch, seed } = this.#parts;
+    const { time, network, limits, checker, seed } = this.#parts;
     const node = newNode(name, this.#clockOf(name));
     const transport = this.#spoken(node, protocol, network.transport(node));
     const mail = /^skerry\.simulated\.(?:call|gate|tool)\./;
@@ -436,7 +437,7 @@ export class SimulatedCluster {
       if (mail.test(subject))
         for (const envelope of decodeFrame(bytes).envelopes) {
           this.#tell(node, 'posts', envelope);
-          watch.called(envelope);
+          checker.called(envelope);
         }
       transport.send(subject, bytes);
     };
@@ -451,7 +452,7 @@ export class SimulatedCluster {
     });
     this.#clients.set(node, remote);
     const sleep = (ms: number) => new Promise<void>((resolve) => void time.schedule(node, ms, 'sleep', resolve));
-    return { name, identity, client: remote.client, chance: new Chance(seed, `client ${name}`), sleep };
+    return { name, identity, client: remote.client, chance: new SeededRandom(seed, `client ${name}`), sleep };
   }
 }
 

@@ -7,7 +7,7 @@
 
 import type { Commit, RecordName } from '../store.ts';
 import { decodeFrame } from '../wire/codec.ts';
-import { decodeSignal } from '../wire/control-messages.ts';
+import { decodeControl } from '../wire/control-messages.ts';
 import type { Envelope } from '../wire/envelope.ts';
 
 export type Counts = Record<string, number>;
@@ -55,7 +55,7 @@ const frames = /\.(?:worker|client|call|gate|tool|answers)\.(?!.*\.view$)/;
 export function operationsOfFrame(subject: string, frame: Uint8Array): Set<string> {
   try {
     if (frames.test(subject)) return new Set(decodeFrame(frame).envelopes.map(operationOf));
-    return new Set([decodeSignal(frame).kind]);
+    return new Set([decodeControl(frame).kind]);
   } catch {
     return new Set(['what nobody can read']);
   }

@@ -4,7 +4,7 @@
  * Each seed turns on some kinds and leaves others out ("swarm testing": Groce et al., 2012), since a fault that is always
  * there hides what only shows without it.
  */
-import type { Chance } from './random.ts';
+import type { SeededRandom } from './random.ts';
 
 /** Share of calls, messages or steps that meet each fault; 0 turns it off. */
 export interface FaultRates {
@@ -108,7 +108,7 @@ const most: FaultRates = {
   rollback: 0,
 };
 
-export function drawFaults(chance: Chance): FaultRates {
+export function drawFaults(chance: SeededRandom): FaultRates {
   const rates: Record<string, number> = {};
   for (const [kind, rate] of Object.entries(most)) {
     const isOn = chance.hits(0.65);

@@ -17,7 +17,7 @@ import { type Coverage, operationsOfGroup, partsOf } from './coverage.ts';
 import type { FaultRates } from './faults.ts';
 import type { Image } from './image.ts';
 import { type Asked, Losses, type Present, storeOf, type Witness } from './losses.ts';
-import type { Chance } from './random.ts';
+import type { SeededRandom } from './random.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
 /** Where a worker may be made to crash around a commit. */
@@ -25,7 +25,7 @@ export type CrashPoint = 'before the store has it' | 'the store has it' | 'the a
 
 export interface StoreParts {
   readonly time: VirtualTime;
-  readonly chance: Chance;
+  readonly chance: SeededRandom;
   readonly coverage: Coverage;
   readonly partitions: number;
   rates: FaultRates;

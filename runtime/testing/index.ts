@@ -19,7 +19,7 @@ export {
   play,
   type SentMessage,
 } from './play.ts';
-export { Chance } from './random.ts';
+export { SeededRandom as Chance } from './random.ts';
 export {
   type Scenario,
   type SimulationOptions,

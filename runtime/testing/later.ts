@@ -5,14 +5,14 @@
 import { decodeFrame, encode, encodeFrame, extensionVersion, rowOf } from '../wire/codec.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import { entryIn, extensionOf } from '../wire/extension.ts';
-import type { Chance } from './random.ts';
+import type { SeededRandom } from './random.ts';
 
 /** A number that nobody here knows; of those that anybody may say. */
 const laterEntry = 99;
 const laterKind = 77;
 
 /** The frame as a later release would have written it; `undefined`: this one it would have left as it is. */
-export function asLater(frame: Uint8Array, chance: Chance): Uint8Array | undefined {
+export function asLater(frame: Uint8Array, chance: SeededRandom): Uint8Array | undefined {
   const { envelopes, whereabouts, viewVersion, hops } = decodeFrame(frame);
   if (whereabouts !== undefined || envelopes.length === 0 || chance.hits(0.3)) return undefined;
   const marked = encodeFrame(envelopes.map(withMark), { viewVersion, hops });

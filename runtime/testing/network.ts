@@ -10,7 +10,7 @@ import { decodeFrame } from '../wire/codec.ts';
 import { withAnyLast } from '../wire/subjects.ts';
 import { type Coverage, operationsOfFrame } from './coverage.ts';
 import type { FaultRates } from './faults.ts';
-import type { Chance } from './random.ts';
+import type { SeededRandom } from './random.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
 /** What a node that is cut off no longer does: sends, gets, or both. */
@@ -35,7 +35,7 @@ interface Listener {
 
 export interface NetworkParts {
   readonly time: VirtualTime;
-  readonly chance: Chance;
+  readonly chance: SeededRandom;
   readonly coverage: Coverage;
   readonly transitMaxMs: number;
   /** As the server's `max_payload`. */

@@ -5,7 +5,7 @@
  */
 import { hash } from '../../placement/hash.ts';
 
-export class Chance {
+export class SeededRandom {
   #a: number;
   #b: number;
   #c: number;

@@ -27,14 +27,14 @@ import { protocol } from '../wire/codec.ts';
 import type { Party } from '../wire/subjects.ts';
 import type { Authorise } from '../worker/authorise.ts';
 import { Chaos } from './chaos.ts';
-import { type Invariant, type Violation, Watch } from './checker.ts';
+import { Checker, type Invariant, type Violation } from './checker.ts';
 import { type SimulatedClient, SimulatedCluster, type WorkerKind } from './cluster.ts';
 import { type Counts, Coverage } from './coverage.ts';
 import { drawFaults, type FaultRates, noFaults } from './faults.ts';
 import { type CrashPoint, FaultyStore } from './faulty-store.ts';
 import { Image, type StoredEntity } from './image.ts';
 import { Network } from './network.ts';
-import { Chance } from './random.ts';
+import { SeededRandom } from './random.ts';
 import { newNode, type SimulatedNode, VirtualTime } from './virtual-time.ts';
 
 /** The stage of a run, for the workload and its checks. */
@@ -49,7 +49,7 @@ export interface Stage {
    */
   connect(name: string, identity?: string, as?: Party): Promise<SimulatedClient>;
   /** Chance for one concern: the same for the same seed and name. */
-  chance(concern: string): Chance;
+  chance(concern: string): SeededRandom;
   /** True time, ms. */
   now(): number;
   /** Resolves after a while of virtual time: for effects. */
@@ -196,7 +196,7 @@ class Run {
   readonly #coverage = new Coverage();
   readonly #limits: Limits;
   readonly #network: Network;
-  readonly #watch: Watch;
+  readonly #checker: Checker;
   readonly #stage: Stage;
   readonly #cluster: SimulatedCluster;
   readonly #chaos: Chaos;
@@ -213,11 +213,11 @@ class Run {
     // It ends workers in the middle of turns that are not to blame, again and again, as no machine does.
     this.#limits = { ...defaultLimits, fatalEndsMax: 1_000, ...options.limits };
     this.#frameBytesMax = options.frameBytesMax ?? 1_048_576;
-    this.#rates = { ...drawFaults(new Chance(seed, 'faults')), ...options.faults };
+    this.#rates = { ...drawFaults(new SeededRandom(seed, 'faults')), ...options.faults };
     this.#network = new Network({
       time: this.#time,
       coverage: this.#coverage,
-      chance: new Chance(seed, 'network'),
+      chance: new SeededRandom(seed, 'network'),
       transitMaxMs: this.#limits.transitMaxMs,
       frameBytesMax: this.#frameBytesMax,
       rates: this.#rates,
@@ -226,10 +226,10 @@ class Run {
     const behaviours = scenario.behaviours(this.#stage);
     const later = scenario.later?.(this.#stage) ?? [];
     const partitions = options.partitions ?? 8;
-    this.#watch = this.#newWatch([...behaviours, ...later], partitions);
+    this.#checker = this.#newWatch([...behaviours, ...later], partitions);
     this.#store = this.#newStore(partitions);
     const upgraded = scenario.upgraded?.(this.#stage);
-    const [first, next] = protocolsOf(new Chance(seed, 'protocols'));
+    const [first, next] = protocolsOf(new SeededRandom(seed, 'protocols'));
     this.#cluster = this.#newCluster(
       kindsOf(behaviours, later, first),
       upgraded === undefined ? undefined : kindsOf(upgraded, later, next),
@@ -237,8 +237,8 @@ class Run {
     this.#chaos = this.#newChaos();
   }
 
-  #newWatch(behaviours: readonly Behaviour[], partitions: number): Watch {
-    return new Watch({
+  #newWatch(behaviours: readonly Behaviour[], partitions: number): Checker {
+    return new Checker({
       time: this.#time,
       image: this.#image,
       placement: new Placement(viewOf(1, partitions, ['anybody'], hostedTypes(behaviours))),
@@ -251,27 +251,27 @@ class Run {
     return new FaultyStore({
       time: this.#time,
       coverage: this.#coverage,
-      chance: new Chance(this.#options.seed, 'store'),
+      chance: new SeededRandom(this.#options.seed, 'store'),
       partitions,
       rates: this.#rates,
-      committing: (node, group) => this.#watch.committing(node, group),
-      committed: (node, group, outcomes) => this.#watch.committed(node, group, outcomes),
-      claimed: (node, claims) => this.#watch.claimed(node, claims),
-      pinned: (address, worker, raised) => this.#watch.pinned(address, worker, raised),
-      wentBack: (witnesses, isGone) => this.#watch.wentBack(witnesses, isGone),
-      lossReported: (node, partition) => this.#watch.lossFound(node, partition),
+      committing: (node, group) => this.#checker.committing(node, group),
+      committed: (node, group, outcomes) => this.#checker.committed(node, group, outcomes),
+      claimed: (node, claims) => this.#checker.claimed(node, claims),
+      pinned: (address, worker, raised) => this.#checker.pinned(address, worker, raised),
+      wentBack: (witnesses, isGone) => this.#checker.wentBack(witnesses, isGone),
+      lossReported: (node, partition) => this.#checker.lossFound(node, partition),
       mayCrash: (node: SimulatedNode, point: CrashPoint, operations) => this.#cluster.mayCrash(node, point, operations),
     });
   }
 
   #newCluster(kindOf: KindOf, nextKindOf: KindOf | undefined): SimulatedCluster {
     const { seed, scenario, workers = 3, placementLimits } = this.#options;
-    const crashes = new Chance(seed, 'crashes');
+    const crashes = new SeededRandom(seed, 'crashes');
     return new SimulatedCluster({
       seed,
       time: this.#time,
       coverage: this.#coverage,
-      watch: this.#watch,
+      checker: this.#checker,
       network: this.#network,
       store: this.#store,
       kindOf,
@@ -289,7 +289,7 @@ class Run {
     return new Chaos({
       time: this.#time,
       coverage: this.#coverage,
-      chance: new Chance(seed, 'chaos'),
+      chance: new SeededRandom(seed, 'chaos'),
       network: this.#network,
       store: this.#store,
       cluster: this.#cluster,
@@ -311,26 +311,26 @@ class Run {
       frameBytesMax: this.#frameBytesMax,
       image: this.#image,
       connect: (name, identity = '', as = 'tool') => this.#cluster.connect(name, identity, as),
-      chance: (concern) => new Chance(seed, concern),
+      chance: (concern) => new SeededRandom(seed, concern),
       now: () => this.#time.now,
       sleep: (ms) => new Promise((resolve) => void this.#time.schedule(this.#director, ms, 'sleep', resolve)),
       covered: (mechanism) => this.#coverage.mechanism(mechanism),
-      violate: (promise, text) => this.#watch.violate(promise, text),
+      violate: (promise, text) => this.#checker.violate(promise, text),
       entities: () => [...this.#image.entities.values()].map((entity) => this.#image.decoded(entity)),
-      lossCount: () => this.#watch.lossCount,
+      lossCount: () => this.#checker.lossCount,
       isDuplicated: (text) => this.#network.duplicatedInputs.some((input) => input.includes(text)),
     };
   }
 
   broken(error: unknown): void {
-    this.#watch.violate(
+    this.#checker.violate(
       'bug',
       error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 4).join(' | ') : String(error),
     );
   }
 
   get #isBroken(): boolean {
-    return this.#watch.violations.length > 0;
+    return this.#checker.violations.length > 0;
   }
 
   async perform(): Promise<void> {
@@ -354,9 +354,9 @@ class Run {
       this.#checkForgotten();
       const perSecond = (this.#time.eventCount - before) / (forgetMs / 1_000);
       if (perSecond > idleEventsMax)
-        this.#watch.violate('bug', `${Math.round(perSecond)} events a second though nothing happens any more`);
+        this.#checker.violate('bug', `${Math.round(perSecond)} events a second though nothing happens any more`);
     }
-    if (!this.#isBroken) this.#watch.checkLosses();
+    if (!this.#isBroken) this.#checker.checkLosses();
     if (!this.#isBroken) this.#cluster.checkReleased();
     if (!this.#isBroken) scenario.finally?.(this.#stage);
   }
@@ -367,7 +367,7 @@ class Run {
     this.#network.rates = noFaults;
     this.#store.rates = noFaults;
     this.#chaos.end();
-    this.#watch.healedAt = this.#time.now;
+    this.#checker.healedAt = this.#time.now;
   }
 
   #track(name: string, promise: Promise<void>): { readonly name: string; isDone: boolean } {
@@ -390,8 +390,8 @@ class Run {
     for (let step = 0; step < steps && !this.#isBroken; step++) {
       await this.#time.run(500, () => this.#isBroken);
       const { unsettled } = this.#cluster;
-      if (unsettled !== undefined && this.#time.now > this.#watch.healedAt + convergeMs)
-        return this.#watch.violate(
+      if (unsettled !== undefined && this.#time.now > this.#checker.healedAt + convergeMs)
+        return this.#checker.violate(
           'PL2',
           `the cluster has not settled ${convergeMs} ms after everything had healed: ${unsettled}`,
         );
@@ -399,7 +399,7 @@ class Run {
     }
     if (this.#isBroken) return;
     const open = tracked.filter(({ isDone }) => !isDone).map(({ name }) => name);
-    this.#watch.violate(
+    this.#checker.violate(
       'P7',
       `not finished ${settleMs} ms after everything had healed: ${[...open, ...this.#unfinished(4)].join('; ')}`,
     );
@@ -409,7 +409,7 @@ class Run {
   #checkStill(): void {
     const { unsettled } = this.#cluster;
     if (unsettled !== undefined)
-      this.#watch.violate('PL2', `the cluster has not stayed settled, though nothing happens any more: ${unsettled}`);
+      this.#checker.violate('PL2', `the cluster has not stayed settled, though nothing happens any more: ${unsettled}`);
   }
 
   #unfinished(limit: number): string[] {
@@ -439,14 +439,14 @@ class Run {
         if (outbound === undefined && isKept) continue;
         if (outbound === undefined && inbound?.closedAt === 0) lazyCount += 1;
         else
-          this.#watch.violate(
+          this.#checker.violate(
             'P10',
             `${entity.address} still remembers ${partner}: ${JSON.stringify({ inbound, outbound })}`,
           );
       }
       const most = 2 * this.#limits.activityCountMax;
       if (lazyCount > most)
-        this.#watch.violate(
+        this.#checker.violate(
           'P10',
           `${entity.address} still remembers ${lazyCount} partners, of whom it need not remember any`,
         );
@@ -457,7 +457,7 @@ class Run {
     return {
       seed: this.#options.seed,
       hash: this.#time.hash,
-      violations: this.#watch.violations,
+      violations: this.#checker.violations,
       faults: this.#coverage.faults,
       pairs: this.#coverage.pairs,
       mechanisms: this.#coverage.mechanisms,
@@ -471,7 +471,7 @@ class Run {
 type KindOf = (number: number) => WorkerKind;
 
 /** What workers speak before and after a deployment: mostly what all do, else a release before meets this one, or comes back. */
-function protocolsOf(chance: Chance): readonly [ProtocolRange, ProtocolRange] {
+function protocolsOf(chance: SeededRandom): readonly [ProtocolRange, ProtocolRange] {
   const before: ProtocolRange = { from: protocol.from, to: protocol.from };
   return chance.pick([[protocol, protocol] as const, [before, protocol] as const, [protocol, before] as const]);
 }

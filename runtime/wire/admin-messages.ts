@@ -15,7 +15,7 @@ import { decode, encode, type Row, rowOf } from './codec.ts';
 
 const askVersion = 1;
 
-export type Ask =
+export type AdminRequest =
   /** What this worker has and does: `admin/worker-report.ts`. */
   | { readonly kind: 'report' }
   /** The types that it hosts, with their operations: `admin/worker-report.ts`. */
@@ -48,7 +48,7 @@ export type Ask =
   /** A further part of the answer to the ask of the same number. */
   | { readonly kind: 'more'; readonly index: number };
 
-const kinds: readonly Ask['kind'][] = [
+const kinds: readonly AdminRequest['kind'][] = [
   'report',
   'types',
   'entity',
@@ -63,17 +63,17 @@ const kinds: readonly Ask['kind'][] = [
 ];
 
 /** An ask on its way: of whom the answer is waited for, and under which number. */
-export interface AskFrame {
+export interface AdminRequestFrame {
   readonly replyTo: string;
   readonly number: number;
-  readonly ask: Ask;
+  readonly ask: AdminRequest;
 }
 
-export function encodeAsk({ replyTo, number, ask }: AskFrame): Uint8Array {
+export function encodeAdminRequest({ replyTo, number, ask }: AdminRequestFrame): Uint8Array {
   return encode([askVersion, replyTo, number, kinds.indexOf(ask.kind), ...columnsOf(ask)]);
 }
 
-function columnsOf(ask: Ask): unknown[] {
+function columnsOf(ask: AdminRequest): unknown[] {
   switch (ask.kind) {
     case 'report':
     case 'types':
@@ -98,7 +98,7 @@ function columnsOf(ask: Ask): unknown[] {
 }
 
 /** Throws an error that says what is wrong with it (AK1). */
-export function decodeAsk(bytes: Uint8Array): AskFrame {
+export function decodeAdminRequest(bytes: Uint8Array): AdminRequestFrame {
   const row = versioned(bytes);
   return { replyTo: row.string(), number: row.count(), ask: readAsk(row) };
 }
@@ -110,7 +110,7 @@ function versioned(bytes: Uint8Array): Row {
   return row;
 }
 
-function readAsk(row: Row): Ask {
+function readAsk(row: Row): AdminRequest {
   const kind = row.oneOf(kinds);
   switch (kind) {
     case 'report':

@@ -12,8 +12,8 @@ import type { Content } from '../../core/activity.ts';
 import type { ProtocolRange } from '../../placement/view.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from './envelope.ts';
 import { readExtension } from './extension.ts';
-import { LastText, Unpacker } from './msgpack-reader.ts';
-import { Packer } from './msgpack-writer.ts';
+import { LastText, MsgpackReader } from './msgpack-reader.ts';
+import { MsgpackWriter } from './msgpack-writer.ts';
 
 /** Versions of frames that are read and written here. */
 export const protocol: ProtocolRange = { from: 1, to: 2 };
@@ -53,7 +53,7 @@ export const replyStatuses: readonly ReplyEnvelope['status'][] = [
 ];
 
 /** Of values alone: a row may be half written when a value is asked for. */
-const values = new Packer();
+const values = new MsgpackWriter();
 
 /**
  * Encode a value that `storable` let through. The bytes are a part of a larger buffer that they keep alive together with
@@ -71,7 +71,7 @@ export function decode(bytes: Uint8Array): unknown {
 }
 
 function wholeOf(bytes: Uint8Array, asViews: boolean): unknown {
-  const from = new Unpacker(bytes);
+  const from = new MsgpackReader(bytes);
   const value = from.value(asViews);
   if (!from.isAtEnd) throw new Error('something follows the value');
   return value;
@@ -92,14 +92,14 @@ export interface FrameHead {
 }
 
 /** Where partitions are found that the view gives to somebody else: at the worker of this id. Alone in its frame. */
-export interface Whereabouts {
+export interface LocationHint {
   readonly id: string;
   readonly partitions: readonly number[];
 }
 
-const packer = new Packer();
+const packer = new MsgpackWriter();
 
-export function encodeWhereabouts({ id, partitions }: Whereabouts, viewVersion: number): Uint8Array {
+export function encodeLocationHint({ id, partitions }: LocationHint, viewVersion: number): Uint8Array {
   packer.begin();
   packer.array(4);
   packer.number(protocol.from);
@@ -181,7 +181,7 @@ function packMessage({ to, from, replyTo, call, identity, arrival, content }: Me
 /** How many columns `packContent` writes. */
 export const contentColumns = 5;
 
-export function packContent(to: Packer, content: Content): void {
+export function packContent(to: MsgpackWriter, content: Content): void {
   to.number(contentKinds.indexOf(content.kind));
   to.text(content.operation);
   to.bytes(content.payload);
@@ -313,7 +313,7 @@ const last = {
 export interface Frame extends FrameHead {
   readonly version: number;
   readonly envelopes: Envelope[];
-  readonly whereabouts: Whereabouts | undefined;
+  readonly whereabouts: LocationHint | undefined;
   /** Envelopes that only a later version understands (K6). */
   readonly skipped: number;
 }
@@ -323,7 +323,7 @@ export interface Frame extends FrameHead {
  * `versions`: which are read.
  */
 export function decodeFrame(bytes: Uint8Array, versions: ProtocolRange = protocol): Frame {
-  const frame = new Unpacker(bytes);
+  const frame = new MsgpackReader(bytes);
   const count = frame.array() - 3;
   if (count < 0) throw new Error('a frame without its head');
   const version = frame.number();
@@ -332,7 +332,7 @@ export function decodeFrame(bytes: Uint8Array, versions: ProtocolRange = protoco
   const viewVersion = frame.count();
   const hops = frame.count();
   const envelopes: Envelope[] = [];
-  let whereabouts: Whereabouts | undefined;
+  let whereabouts: LocationHint | undefined;
   let skipped = 0;
   for (let index = 0; index < count; index++) {
     const length = frame.array();
@@ -349,7 +349,7 @@ export function decodeFrame(bytes: Uint8Array, versions: ProtocolRange = protoco
   return { version, viewVersion, hops, envelopes, skipped, whereabouts };
 }
 
-function readWhereabouts(frame: Unpacker, length: number): Whereabouts {
+function readWhereabouts(frame: MsgpackReader, length: number): LocationHint {
   if (length < 3) throw new Error(`a row of ${length} columns says nothing of whereabouts`);
   const id = frame.text();
   const partitions: number[] = [];
@@ -359,7 +359,7 @@ function readWhereabouts(frame: Unpacker, length: number): Whereabouts {
 }
 
 /** Undefined: it is of a later version (K6). */
-function readEnvelope(frame: Unpacker, length: number, kind: number): Envelope | undefined {
+function readEnvelope(frame: MsgpackReader, length: number, kind: number): Envelope | undefined {
   const known = columnsOf[kind];
   if (length === known) return readColumns(frame, kind);
   if (kind > whereaboutsKind && Number.isSafeInteger(kind)) return skipRow(frame, length);
@@ -369,11 +369,11 @@ function readEnvelope(frame: Unpacker, length: number, kind: number): Envelope |
   return envelope && { ...envelope, extension };
 }
 
-function skipRow(frame: Unpacker, length: number): undefined {
+function skipRow(frame: MsgpackReader, length: number): undefined {
   for (let index = 1; index < length; index++) frame.skip();
 }
 
-function readColumns(frame: Unpacker, kind: number): Envelope | undefined {
+function readColumns(frame: MsgpackReader, kind: number): Envelope | undefined {
   if (kind === 0) return readMessage(frame);
   if (kind === 1) return readQuery(frame);
   if (kind === 2) {
@@ -391,7 +391,7 @@ function readColumns(frame: Unpacker, kind: number): Envelope | undefined {
   return streamKind && ({ kind: streamKind, to, from, session, number } satisfies StreamEnvelope);
 }
 
-function readQuery(frame: Unpacker): QueryEnvelope {
+function readQuery(frame: MsgpackReader): QueryEnvelope {
   return {
     kind: 'query',
     to: frame.text(),
@@ -404,7 +404,7 @@ function readQuery(frame: Unpacker): QueryEnvelope {
   };
 }
 
-function readMessage(frame: Unpacker): MessageEnvelope | undefined {
+function readMessage(frame: MsgpackReader): MessageEnvelope | undefined {
   const to = frame.text();
   const from = frame.text(last.from);
   const replyTo = frame.text(last.replyTo);

@@ -14,7 +14,7 @@ import { type HostedType, type Pin, protocolOf, type View, type WorkerEntry } fr
 import type { Loaded } from '../store.ts';
 import { encode, Row, rowOf } from './codec.ts';
 
-export const signalVersion = 4;
+export const controlVersion = 4;
 
 /** The latest date there is, ms. */
 const stampMax = 8.64e15;
@@ -27,7 +27,7 @@ export interface WarmEntity {
   readonly activities: readonly (readonly [string, Uint8Array])[];
 }
 
-export type Signal =
+export type ControlMessage =
   /** The service tells the view, with its stamp; or (0) somebody else does. */
   | { readonly kind: 'view'; readonly view: View; readonly sent: number }
   /** Somebody asks for the view; the answer goes to `replyTo`. */
@@ -127,9 +127,9 @@ export type Signal =
   /** The answer to `boarded`. */
   | { readonly kind: 'settled'; readonly id: string; readonly partition: number; readonly epoch: number };
 
-export type SignalKind = Signal['kind'];
+export type ControlKind = ControlMessage['kind'];
 
-export const signalKinds: readonly SignalKind[] = [
+export const controlKinds: readonly ControlKind[] = [
   'view',
   'resolve',
   'announce',
@@ -154,11 +154,11 @@ export const signalKinds: readonly SignalKind[] = [
 ];
 
 /** `sentAt`: what the sender's clock shows, 0: it does not say. */
-export function encodeSignal(signal: Signal, sentAt = 0): Uint8Array {
-  return encode([signalVersion, signalKinds.indexOf(signal.kind), sentAt, ...columnsOf(signal)]);
+export function encodeControl(signal: ControlMessage, sentAt = 0): Uint8Array {
+  return encode([controlVersion, controlKinds.indexOf(signal.kind), sentAt, ...columnsOf(signal)]);
 }
 
-function columnsOf(signal: Signal): unknown[] {
+function columnsOf(signal: ControlMessage): unknown[] {
   switch (signal.kind) {
     case 'view':
       return [viewRow(signal.view), signal.sent];
@@ -206,22 +206,22 @@ function columnsOf(signal: Signal): unknown[] {
   }
 }
 
-function fetchColumns(signal: Extract<Signal, { kind: 'fetch' }>): unknown[] {
+function fetchColumns(signal: Extract<ControlMessage, { kind: 'fetch' }>): unknown[] {
   const { id, view, partitions, epochs, ask, batches, slices } = signal;
   return [id, viewRow(view), partitions, epochs, ask, batches, slices];
 }
 
 /** Throws an error that says what is wrong with it. */
-export function decodeSignal(bytes: Uint8Array): Signal & { readonly sentAt: number } {
+export function decodeControl(bytes: Uint8Array): ControlMessage & { readonly sentAt: number } {
   const row = rowOf(bytes);
   const version = row.number();
-  if (version !== signalVersion) throw new Error(`signal of version ${version}, not ${signalVersion}`);
-  const kind = row.oneOf(signalKinds);
+  if (version !== controlVersion) throw new Error(`signal of version ${version}, not ${controlVersion}`);
+  const kind = row.oneOf(controlKinds);
   const sentAt = row.number();
   return { ...readSignal(kind, row), sentAt };
 }
 
-function readSignal(kind: SignalKind, row: Row): Signal {
+function readSignal(kind: ControlKind, row: Row): ControlMessage {
   switch (kind) {
     case 'view':
       return { kind, view: readView(row), sent: readStamp(row) };
@@ -265,7 +265,7 @@ function readSignal(kind: SignalKind, row: Row): Signal {
   }
 }
 
-function readBoarded(kind: 'boarded', row: Row): Signal {
+function readBoarded(kind: 'boarded', row: Row): ControlMessage {
   return {
     kind,
     id: row.string(),
@@ -276,7 +276,7 @@ function readBoarded(kind: 'boarded', row: Row): Signal {
   };
 }
 
-function readReleased(kind: 'released', row: Row): Signal {
+function readReleased(kind: 'released', row: Row): ControlMessage {
   return {
     kind,
     id: row.string(),
@@ -290,7 +290,7 @@ function readReleased(kind: 'released', row: Row): Signal {
   };
 }
 
-function readCarried(kind: 'carried', row: Row): Signal {
+function readCarried(kind: 'carried', row: Row): ControlMessage {
   return {
     kind,
     id: row.string(),
@@ -307,7 +307,7 @@ function readCarried(kind: 'carried', row: Row): Signal {
   };
 }
 
-function readFetch(kind: 'fetch', row: Row): Signal {
+function readFetch(kind: 'fetch', row: Row): ControlMessage {
   const [id, view, partitions, epochs] = [row.string(), readView(row), readNumbers(row), readNumbers(row)];
   if (epochs.length !== partitions.length) throw new Error('not an epoch for each partition');
   const ask = row.count();

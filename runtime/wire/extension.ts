@@ -12,8 +12,8 @@
  * - EX3 Numbers from `workerEntryMin` are for workers to say: at a door an envelope that has one is refused.
  */
 
-import { Unpacker } from './msgpack-reader.ts';
-import { Packer } from './msgpack-writer.ts';
+import { MsgpackReader } from './msgpack-reader.ts';
+import { MsgpackWriter } from './msgpack-writer.ts';
 
 /** Entries as msgpack, at least one (EX2). */
 export type Extension = Uint8Array & { readonly isExtension?: never };
@@ -25,7 +25,7 @@ const workerEntryMin = 128;
 /** The largest number that an entry may have. */
 const entryNumberMax = 65_535;
 
-const packer = new Packer();
+const packer = new MsgpackWriter();
 
 /** In order of their numbers (EX2). Throws if they are not, or too large. */
 export function extensionOf(entries: readonly (readonly [number: number, bytes: Uint8Array])[]): Extension {
@@ -35,11 +35,11 @@ export function extensionOf(entries: readonly (readonly [number: number, bytes: 
     packer.number(number);
     packer.bytes(bytes);
   }
-  return readExtension(new Unpacker(packer.end()));
+  return readExtension(new MsgpackReader(packer.end()));
 }
 
 /** The column that begins here, as it is. Throws for what is none (EX2). */
-export function readExtension(from: Unpacker): Extension {
+export function readExtension(from: MsgpackReader): Extension {
   const start = from.position;
   const count = from.array();
   if (count === 0 || count % 2 !== 0) throw new Error(`an extension of ${count} columns`);
@@ -57,7 +57,7 @@ export function readExtension(from: Unpacker): Extension {
 /** What an entry says; undefined: it is not there. */
 export function entryIn(extension: Extension | undefined, wanted: number): Uint8Array | undefined {
   if (extension === undefined) return undefined;
-  const from = new Unpacker(extension);
+  const from = new MsgpackReader(extension);
   for (let left = from.array(); left > 0; left -= 2) {
     const number = from.count();
     const bytes = from.bytes();
@@ -68,7 +68,7 @@ export function entryIn(extension: Extension | undefined, wanted: number): Uint8
 
 /** Whether there is something in it that only workers say (EX3). */
 export function hasWorkerEntries(extension: Extension): boolean {
-  const from = new Unpacker(extension);
+  const from = new MsgpackReader(extension);
   for (let left = from.array(); left > 0; left -= 2) {
     if (from.count() >= workerEntryMin) return true;
     from.bytes();

@@ -9,7 +9,7 @@ import type { WarmEntity } from './control-messages.ts';
 export const overheadBytes = 4_096;
 
 /** In parts of at most so many bytes, at least one; what does not fit alone is left to be read from the store. */
-export function bundlesOf(warm: readonly WarmEntity[], signalBytesMax: number): WarmEntity[][] {
+export function chunksOf(warm: readonly WarmEntity[], signalBytesMax: number): WarmEntity[][] {
   const bytesMax = signalBytesMax - overheadBytes;
   const bundles: WarmEntity[][] = [[]];
   let bytes = 0;

@@ -25,7 +25,7 @@ export class LastText {
 }
 
 /** Reads rows and plain data (K3). What it throws says what is wrong, and shows nothing of what came. */
-export class Unpacker {
+export class MsgpackReader {
   readonly #bytes: Buffer;
   #lazyView: DataView | undefined;
   #at = 0;

@@ -21,7 +21,7 @@ const shortText = 48;
 const shortBytes = 32;
 
 /** Writes rows. One at a time: from `begin` to `end`. */
-export class Packer {
+export class MsgpackWriter {
   #bytes: Buffer = Buffer.allocUnsafeSlow(pageBytes);
   #view = new DataView(this.#bytes.buffer);
   #start = 0;

@@ -28,9 +28,9 @@ import { drain, newLayout } from '../entity/record-writer.ts';
 import type { Environment } from '../environment.ts';
 import type { Commit, Epoch, Loaded, Outcome, Partition, Store } from '../store.ts';
 import type { WarmEntity } from '../wire/control-messages.ts';
-import type { Carriage, Carried } from './volatile-images.ts';
+import type { Carried, VolatileImages } from './volatile-images.ts';
 
-export interface ResidentParts {
+export interface ActivationsParts {
   readonly store: Store;
   readonly environment: Environment;
   readonly limits: Limits;
@@ -40,7 +40,7 @@ export interface ResidentParts {
   /** Of the claim; undefined: it is not this worker's any more. */
   readonly lineageOf: (partition: Partition) => Lineage | undefined;
   readonly behaviours: ReadonlyMap<string, Behaviour>;
-  readonly carriage: Carriage;
+  readonly images: VolatileImages;
   readonly ready: (activation: Activation) => void;
   readonly failed: (activation: Activation, error: unknown) => void;
   /** The partition is another worker's. */
@@ -66,8 +66,8 @@ const pageSize = 1_000;
 
 type ActivityRows = readonly (readonly [string, Uint8Array])[];
 
-export class Residents {
-  readonly #parts: ResidentParts;
+export class Activations {
+  readonly #parts: ActivationsParts;
   readonly #activations = new Map<Address, Activation>();
   #toLoad: Activation[] = [];
   readonly #doubted = new Set<Address>();
@@ -88,7 +88,7 @@ export class Residents {
   readonly #labelled: ReadonlySet<string>;
   readonly #hostsVolatile: boolean;
 
-  constructor(parts: ResidentParts) {
+  constructor(parts: ActivationsParts) {
     this.#parts = parts;
     const labelled = [...parts.behaviours].filter(([, { labels }]) => labels.length > 0);
     this.#labelled = new Set(labelled.map(([type]) => type));
@@ -130,7 +130,7 @@ export class Residents {
     const activation = new Activation(address, partition, behaviour);
     this.#activations.set(address, activation);
     this.wake(activation);
-    const carried = behaviour.durability === 'none' ? this.#parts.carriage.get(address) : undefined;
+    const carried = behaviour.durability === 'none' ? this.#parts.images.get(address) : undefined;
     if (carried !== undefined) {
       // Nothing of it is in the store.
       void this.#restore(activation, carried.loaded, rowsOf(carried));
@@ -292,7 +292,7 @@ export class Residents {
 
   /** Its image, unless another owner has written since: that it has the entity need not have been heard. */
   #carriedOf({ address, behaviour }: Activation, stored: Loaded | undefined): Carried | undefined {
-    const carried = this.#parts.carriage.get(address);
+    const carried = this.#parts.images.get(address);
     const isOld = behaviour.durability !== 'none' && (stored?.version ?? 0) >= (carried?.loaded.version ?? 0);
     return isOld ? undefined : carried;
   }
@@ -343,7 +343,7 @@ export class Residents {
   #startVolatile({ address, behaviour, entity }: Activation): void {
     if (behaviour.durability === 'turn') return;
     entity.version = Math.max(entity.version, entity.lineage.start);
-    this.#parts.carriage.settled(address);
+    this.#parts.images.settled(address);
   }
 
   /** What was read may be less than was known: of a durable type when its partition was claimed, of the others each time (A6). */

@@ -14,7 +14,7 @@ import type { Activation } from '../entity/activation.ts';
 import type { Environment } from '../environment.ts';
 import type { Envelope } from '../wire/envelope.ts';
 
-export interface CrowdParts {
+export interface BackpressureParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly post: (envelope: Envelope) => void;
@@ -36,13 +36,13 @@ const patienceMs = 5_000;
 /** Room is looked for this often also where no turn is run, ms. */
 const lookMs = 100;
 
-export class Crowds {
-  readonly #parts: CrowdParts;
+export class Backpressure {
+  readonly #parts: BackpressureParts;
   readonly #crowds = new Map<Activation, Crowd>();
   #count = 0;
   #cancelLook: (() => void) | undefined;
 
-  constructor(parts: CrowdParts) {
+  constructor(parts: BackpressureParts) {
     this.#parts = parts;
   }
 

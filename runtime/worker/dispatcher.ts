@@ -21,7 +21,7 @@ import { Held } from '../entity/held.ts';
 import { type Item, sizeOf } from '../entity/mailbox.ts';
 import type { Environment } from '../environment.ts';
 import type { Envelope } from '../wire/envelope.ts';
-import { Crowds } from './backpressure.ts';
+import { Backpressure } from './backpressure.ts';
 import type { TurnWatch } from './watchdog.ts';
 
 /** Turns that one entity runs before others get theirs; where many wait a part of those, or it would fall behind for ever. */
@@ -36,7 +36,7 @@ const aheadShare = 1 / 4;
 /** `copy`: it is held already, here or as what it is a copy of. */
 export type Admission = 'taken' | 'copy' | 'full';
 
-export interface PumpParts {
+export interface DispatcherParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly post: (envelope: Envelope) => void;
@@ -49,7 +49,7 @@ export interface PumpParts {
   readonly paused: () => void;
 }
 
-export class Pump {
+export class Dispatcher {
   readonly #environment: Environment;
   readonly #limits: Limits;
   readonly #run: (activation: Activation, item: Item) => void;
@@ -60,14 +60,14 @@ export class Pump {
   #behind: Activation[] = [];
   readonly #registerFrom: number;
   readonly #watch: TurnWatch | undefined;
-  readonly #crowds: Crowds;
+  readonly #backpressure: Backpressure;
   #list: Activation[] = [];
-  #isPumping = false;
+  #isDispatching = false;
   #isStopped = false;
   /** Of all entities together. */
   readonly held = new Held();
 
-  constructor(parts: PumpParts) {
+  constructor(parts: DispatcherParts) {
     this.#environment = parts.environment;
     this.#limits = parts.limits;
     this.#run = parts.run;
@@ -76,7 +76,7 @@ export class Pump {
     this.#isBehind = parts.isBehind;
     const { turnMsMax } = parts.limits;
     this.#watch = turnMsMax > 0 ? parts.environment.watchTurns?.(turnMsMax) : undefined;
-    this.#crowds = new Crowds({ ...parts, roomFor: (activation) => this.#roomFor(activation) });
+    this.#backpressure = new Backpressure({ ...parts, roomFor: (activation) => this.#roomFor(activation) });
     this.#registerFrom = Math.max(1, Math.ceil(parts.limits.mailboxCountMax * registerShare));
   }
 
@@ -95,7 +95,7 @@ export class Pump {
     const held = activation.held ?? this.#hold(activation);
     if (!this.#hasRoom(held, item)) return isCopy(activation, item) ? 'copy' : this.#turnAway(activation, item);
     mailbox.push(item);
-    if (!this.#crowds.isEmpty && item.kind === 'message') this.#crowds.came(activation);
+    if (!this.#backpressure.isEmpty && item.kind === 'message') this.#backpressure.came(activation);
     this.#came(held, item);
     this.enlist(activation);
     return 'taken';
@@ -111,7 +111,7 @@ export class Pump {
   #turnAway(activation: Activation, item: Item): 'full' {
     // A client is told at once, and an entity when there is room again.
     if (item.kind === 'message' && item.replyTo === '' && isEntityPartner(item.from))
-      this.#crowds.turnedAway(activation, item.from);
+      this.#backpressure.turnedAway(activation, item.from);
     return 'full';
   }
 
@@ -190,14 +190,14 @@ export class Pump {
     this.#add(held);
     this.enlist(activation);
     if (this.#list.length > 0) this.#start();
-    if (!this.#crowds.isEmpty) this.#crowds.tell(activation);
+    if (!this.#backpressure.isEmpty) this.#backpressure.tell(activation);
   }
 
   /** The activation is dropped: nothing of it is held here any more. */
   forget(activation: Activation): void {
     const { held } = activation;
     activation.held = undefined;
-    if (!this.#crowds.isEmpty) this.#crowds.forget(activation);
+    if (!this.#backpressure.isEmpty) this.#backpressure.forget(activation);
     if (held !== undefined) this.#remove(held);
     if (this.#list.length > 0) this.#start();
   }
@@ -272,9 +272,9 @@ export class Pump {
   }
 
   #start(): void {
-    if (this.#isPumping || this.#isStopped || this.held.pendingBytes >= this.#limits.workerQueueBytesMax) return;
-    this.#isPumping = true;
-    this.#environment.soon(() => this.#pump());
+    if (this.#isDispatching || this.#isStopped || this.held.pendingBytes >= this.#limits.workerQueueBytesMax) return;
+    this.#isDispatching = true;
+    this.#environment.soon(() => this.#dispatch());
   }
 
   /** Its answers wait for the store, and are much: what is released lists it again (W7). */
@@ -285,11 +285,11 @@ export class Pump {
   stop(): void {
     this.#isStopped = true;
     this.#watch?.close();
-    this.#crowds.close();
+    this.#backpressure.close();
   }
 
   /** Run turns: some of each entity that has any, for a while; then let input and timers in. */
-  #pump(): void {
+  #dispatch(): void {
     let budget = turnsAtOnce;
     const { workerQueueBytesMax } = this.#limits;
     const mayRun = () => budget > 0 && this.held.pendingBytes < workerQueueBytesMax;
@@ -304,7 +304,7 @@ export class Pump {
         budget -= this.#runSome(activation);
       }
     }
-    this.#isPumping = false;
+    this.#isDispatching = false;
     if (this.#list.length > 0) this.#start();
     this.#paused();
   }

@@ -54,7 +54,7 @@ interface Flying {
   readonly wakeAt: number | undefined;
 }
 
-export class CommitQueue {
+export class GroupCommit {
   readonly #store: Store;
   readonly #limits: Limits;
   readonly #environment: Environment;

@@ -26,11 +26,11 @@ import type { Environment, Moment } from '../environment.ts';
 import type { Claim, Epoch, Mark, Partition, Store, Wake } from '../store.ts';
 import type { WarmEntity } from '../wire/control-messages.ts';
 import type { Envelope } from '../wire/envelope.ts';
-import type { Residents } from './activations.ts';
-import type { Pump } from './dispatcher.ts';
-import type { CommitQueue } from './group-commit.ts';
+import type { Activations } from './activations.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { GroupCommit } from './group-commit.ts';
 import type { Housekeeping } from './housekeeping.ts';
-import { type Carriage, type Heard, nobodyHeard, type Offer } from './volatile-images.ts';
+import { type Heard, nobodyHeard, type Offer, type VolatileImages } from './volatile-images.ts';
 
 /** What is sent on; answers go to clients and never wait here. */
 export type Forwarded = Exclude<Envelope, { kind: 'reply' }>;
@@ -52,17 +52,17 @@ interface Leaving extends Given {
   warmBytes: number;
 }
 
-export interface HandoverParts {
+export interface HandoffParts {
   /** By which this worker claims. */
   readonly name: string;
   readonly environment: Environment;
   readonly limits: Limits;
   readonly store: Store;
   readonly ownership: Ownership;
-  readonly residents: Residents;
-  readonly carriage: Carriage;
-  readonly pump: Pump;
-  readonly commits: CommitQueue;
+  readonly activations: Activations;
+  readonly images: VolatileImages;
+  readonly dispatcher: Dispatcher;
+  readonly commits: GroupCommit;
   readonly housekeeping: Housekeeping;
   readonly wakeBy: (address: Address, at: number) => void;
   /** To which partition it belongs by the present view. */
@@ -96,8 +96,8 @@ const warmBytesMax = 16_777_216;
 const warmForMs = 60_000;
 const pageSize = 1_000;
 
-export class Handover {
-  readonly #parts: HandoverParts;
+export class Handoff {
+  readonly #parts: HandoffParts;
   readonly #leaving = new Set<Partition>();
   /** The entities of its home that were pinned when a partition was claimed. A later pin makes the claim stale (S8). */
   readonly #pinned = new Map<Partition, ReadonlySet<Address>>();
@@ -105,7 +105,7 @@ export class Handover {
   readonly #had = new Set<Partition>();
   readonly #disputes = new Map<Partition, Dispute>();
 
-  constructor(parts: HandoverParts) {
+  constructor(parts: HandoffParts) {
     this.#parts = parts;
   }
 
@@ -157,9 +157,9 @@ export class Handover {
    * view says: else its home and its pin could both have an owner that has a valid epoch (HO3).
    */
   #isElsewhere(partition: Partition, address: Address): boolean {
-    const { store, residents } = this.#parts;
+    const { store, activations } = this.#parts;
     // A view without any worker for the type leaves it to the home; the next one with a worker, to the group.
-    if (partition < store.partitions && residents.requiresLabels(address)) return true;
+    if (partition < store.partitions && activations.requiresLabels(address)) return true;
     return this.#isPinned(partition, address) !== isOfPin(partition, store.partitions);
   }
 
@@ -173,7 +173,7 @@ export class Handover {
    * of them has come along.
    */
   take(claim: Claim, at: Moment, { warm, offers, heard, released }: Arrived): Address[] {
-    const { ownership, residents, name, environment, limits } = this.#parts;
+    const { ownership, activations, name, environment, limits } = this.#parts;
     const { partition, epoch, previous, before, pins } = claim;
     if (this.#leaving.delete(partition)) this.#forget(partition);
     if (pins.length > 0) this.#pinned.set(partition, addressesOf(pins));
@@ -183,31 +183,31 @@ export class Handover {
     const isOrderly = isOwn || before === undefined || released === previous;
     this.#had.add(partition);
     ownership.take(partition, epoch, at, isOrderly ? 0 : environment.steady() + limits.cautionMs);
-    for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) residents.adopt(entity, partition);
+    for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) activations.adopt(entity, partition);
     return this.#board(claim, offers, heard);
   }
 
   /** Volatile entities that belong here are in memory from the first moment: nobody knows their dates but they. */
   #board(claim: Claim, offers: readonly Offer[], heard: Heard): Address[] {
-    const { residents, carriage, partitionOf } = this.#parts;
+    const { activations, images, partitionOf } = this.#parts;
     const { partition } = claim;
-    const own = carriage.count === 0 ? [] : (carriage.offers(partitionOf).get(partition) ?? []);
+    const own = images.count === 0 ? [] : (images.offers(partitionOf).get(partition) ?? []);
     const isHere = ({ carried: { address } }: Offer) =>
       partitionOf(address) === partition && !this.#isElsewhere(partition, address);
     const here = [...own, ...offers].filter(isHere);
-    for (const address of carriage.board(claim, here, heard)) residents.activate(address, partition);
+    for (const address of images.board(claim, here, heard)) activations.activate(address, partition);
     return offers.filter((offer) => !isHere(offer)).map(({ carried }) => carried.address);
   }
 
   /** It was about to leave and comes again: what is left of it ran by the claim before, whose pins may be others (HO3). */
   #forget(partition: Partition): void {
-    const { residents, carriage } = this.#parts;
-    for (const activation of [...residents.all()]) {
+    const { activations, images } = this.#parts;
+    for (const activation of [...activations.all()]) {
       if (activation.partition !== partition) continue;
       // Its commit is under way by the old epoch: nothing but a fence says whether it was written.
-      if (!activation.isDurable) residents.doubt(activation.address);
-      carriage.keep(activation);
-      residents.drop(activation);
+      if (!activation.isDurable) activations.doubt(activation.address);
+      images.keep(activation);
+      activations.drop(activation);
     }
   }
 
@@ -216,13 +216,13 @@ export class Handover {
    * asked nobody for them: of what is volatile somebody else may have more than the store (CA1), so they are claimed anew.
    */
   askAnew(addresses: readonly Address[], types: readonly string[]): void {
-    const { ownership, residents, partitionOf, store } = this.#parts;
+    const { ownership, activations, partitionOf, store } = this.#parts;
     for (const address of addresses) {
       const partition = partitionOf(address);
-      if (residents.isVolatile(address) && ownership.has(partition)) ownership.lose(partition);
+      if (activations.isVolatile(address) && ownership.has(partition)) ownership.lose(partition);
     }
     const groupOf = (partition: Partition) => Math.floor(partition / store.partitions);
-    const samples = types.map((type) => `${type}/`).filter((sample) => residents.isVolatile(sample));
+    const samples = types.map((type) => `${type}/`).filter((sample) => activations.isVolatile(sample));
     if (samples.length === 0) return;
     const groups = new Set(samples.map((sample) => groupOf(partitionOf(sample))));
     for (const partition of [...ownership.partitions]) if (groups.has(groupOf(partition))) ownership.lose(partition);
@@ -243,14 +243,14 @@ export class Handover {
   /** Drop the entities that belong to another partition by now; returns what waited for them. */
   regroup(): { readonly address: Address; readonly item: Item }[] {
     const waiting: { address: Address; item: Item }[] = [];
-    for (const activation of [...this.#parts.residents.all()]) {
+    for (const activation of [...this.#parts.activations.all()]) {
       const { address } = activation;
       if (this.#parts.partitionOf(address) === activation.partition) continue;
-      for (const item of this.#parts.pump.takeAll(activation)) waiting.push({ address, item });
+      for (const item of this.#parts.dispatcher.takeAll(activation)) waiting.push({ address, item });
       // Its commit is by the partition that it belonged to: nothing but a fence keeps it from being written in the middle of a read.
-      if (!activation.isDurable) this.#parts.residents.doubt(address);
-      this.#parts.carriage.keep(activation);
-      this.#parts.residents.drop(activation);
+      if (!activation.isDurable) this.#parts.activations.doubt(address);
+      this.#parts.images.keep(activation);
+      this.#parts.activations.drop(activation);
     }
     return waiting;
   }
@@ -270,7 +270,7 @@ export class Handover {
     for (const partition of leaving) this.#leaving.add(partition);
     const activations: Activation[] = [];
     // Share by share all entities are looked through: no list of them all.
-    for (const activation of this.#parts.residents.all())
+    for (const activation of this.#parts.activations.all())
       if (leaving.has(activation.partition)) activations.push(activation);
     for (const activation of activations) this.#empty(activation, astray);
     while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();
@@ -290,10 +290,11 @@ export class Handover {
   /** No turn of it starts any more, and nothing comes to wait (mayRun); what must still be written is on its way. */
   #empty(activation: Activation, astray: Astray): void {
     for (const message of activation.ahead?.takeAll() ?? []) astray(message, activation.partition);
-    for (const item of this.#parts.pump.takeAll(activation)) if (isForwarded(item)) astray(item, activation.partition);
+    for (const item of this.#parts.dispatcher.takeAll(activation))
+      if (isForwarded(item)) astray(item, activation.partition);
     if (activation.behaviour.durability === 'none') {
-      this.#parts.carriage.keep(activation);
-      return this.#parts.residents.drop(activation);
+      this.#parts.images.keep(activation);
+      return this.#parts.activations.drop(activation);
     }
     if (activation.phase === 'ready' && activation.trimAt !== 0) this.#parts.housekeeping.tidy(activation, true);
     // What is held for the next write has it now (V3): a read that is under way would keep it from being tidied.
@@ -302,11 +303,11 @@ export class Handover {
 
   #leave(activation: Activation, leaving: Leaving | undefined): void {
     if (activation.phase === 'dropped') return;
-    const { residents, environment } = this.#parts;
+    const { activations, environment } = this.#parts;
     const isRecent = activation.usedAt >= environment.steady() - warmForMs;
     if (leaving !== undefined && isRecent && activation.phase === 'ready') goAlong(activation, leaving);
-    if (!isWritten(activation)) this.#parts.carriage.keep(activation);
-    residents.drop(activation);
+    if (!isWritten(activation)) this.#parts.images.keep(activation);
+    activations.drop(activation);
   }
 }
 

@@ -10,23 +10,23 @@
 import type { Limits } from '../../core/limits.ts';
 import { ownTime, wakeTime } from '../../core/record.ts';
 import type { Activation } from '../entity/activation.ts';
-import type { Courier } from '../entity/delivery.ts';
+import type { Delivery } from '../entity/delivery.ts';
 import type { Effects } from '../entity/effects.ts';
-import type { Forgetting } from '../entity/retention.ts';
+import type { Retention } from '../entity/retention.ts';
 import type { Schedule } from '../entity/schedule.ts';
-import type { Closing } from '../entity/stream-closing.ts';
+import type { StreamClosing } from '../entity/stream-closing.ts';
 import type { Environment } from '../environment.ts';
-import type { CommitQueue } from './group-commit.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 export interface HousekeepingParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly dates: Schedule;
-  readonly courier: Courier;
-  readonly closing: Closing;
-  readonly forgetting: Forgetting;
+  readonly delivery: Delivery;
+  readonly closing: StreamClosing;
+  readonly retention: Retention;
   readonly effects: Effects;
-  readonly commits: CommitQueue;
+  readonly commits: GroupCommit;
   readonly commit: (activation: Activation) => void;
 }
 
@@ -55,9 +55,9 @@ export class Housekeeping {
 
   /** After what was due has been run: everything else, and the date of the next wake (W3). */
   afterWake(activation: Activation): void {
-    const { environment, courier, dates } = this.#parts;
+    const { environment, delivery, dates } = this.#parts;
     const now = environment.now();
-    const retryAt = courier.retry(activation, now);
+    const retryAt = delivery.retry(activation, now);
     this.startEffects(activation);
     const next = Math.min(retryAt, this.tidy(activation, false), this.#nextOwn(activation));
     if (next < Number.POSITIVE_INFINITY) dates.setEarlier(activation.address, Math.max(next, now + 1));
@@ -80,11 +80,11 @@ export class Housekeeping {
    * `isLast`: the worker is leaving, so what may wait is written now.
    */
   tidy(activation: Activation, isLast: boolean): number {
-    const { environment, closing, forgetting, commits, commit } = this.#parts;
+    const { environment, closing, retention, commits, commit } = this.#parts;
     const now = environment.now();
     const { entity, behaviour } = activation;
     const quiet = closing.closeIdle(activation, now);
-    const isForgetting = forgetting.forget(activation, now, quiet.next);
+    const isForgetting = retention.forget(activation, now, quiet.next);
     const isTrimDue = activation.trimAt !== 0 && (activation.trimAt <= now || isLast);
     // A date that has passed and that nobody needs would wake the entity again after every start.
     const { storedWakeAt } = activation;
@@ -102,8 +102,8 @@ export class Housekeeping {
 
   /** The activation has left memory: its date stays. */
   passivated(activation: Activation): void {
-    const { environment, limits, courier, dates } = this.#parts;
-    const next = Math.min(this.#nextOwn(activation), courier.retry(activation, 0));
+    const { environment, limits, delivery, dates } = this.#parts;
+    const next = Math.min(this.#nextOwn(activation), delivery.retry(activation, 0));
     // Proof of ownership for a retransmission may be under way, or an effect: they would be left without a date.
     const { outboxCount, effects } = activation.entity;
     const again = outboxCount > 0 || effects.size > 0 ? environment.now() + limits.retryMs : Number.POSITIVE_INFINITY;

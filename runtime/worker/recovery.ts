@@ -16,21 +16,21 @@ import type { Ownership } from '../entity/ownership.ts';
 import type { Environment } from '../environment.ts';
 import { type Loss, type Partition, type Store, StoreAway } from '../store.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
-import type { Residents } from './activations.ts';
-import type { Pump } from './dispatcher.ts';
+import type { Activations } from './activations.ts';
+import type { Dispatcher } from './dispatcher.ts';
 import type { Failure } from './group-commit.ts';
 import { LossReport } from './loss-report.ts';
-import type { Carriage } from './volatile-images.ts';
+import type { VolatileImages } from './volatile-images.ts';
 
-export interface FailuresParts {
+export interface RecoveryParts {
   /** The worker's. */
   readonly name: string;
   readonly store: Store;
   readonly environment: Environment;
   readonly limits: Limits;
-  readonly residents: Residents;
-  readonly carriage: Carriage;
-  readonly pump: Pump;
+  readonly activations: Activations;
+  readonly images: VolatileImages;
+  readonly dispatcher: Dispatcher;
   readonly ownership: Ownership;
   readonly isStopped: () => boolean;
   readonly deliver: (address: Address, item: Item) => void;
@@ -44,14 +44,14 @@ export interface FailuresParts {
   readonly lost: (partition: Partition) => void;
 }
 
-export class Failures {
-  readonly #parts: FailuresParts;
+export class Recovery {
+  readonly #parts: RecoveryParts;
   readonly losses: LossReport;
   readonly #endLosses: () => void;
   /** Requests of which nobody knows whether they were committed. */
   readonly #doubtful = new WeakSet<Envelope>();
 
-  constructor(parts: FailuresParts) {
+  constructor(parts: RecoveryParts) {
     this.#parts = parts;
     this.losses = new LossReport(parts.environment, parts.name);
     this.#endLosses = parts.store.onLoss((loss) => this.#wentBack(loss));
@@ -72,17 +72,17 @@ export class Failures {
     if (this.#parts.isStopped()) return;
     const batches = [activation.flying, activation.gathering];
     const requests = batches.flatMap((batch) => batch?.requests ?? []);
-    const waiting = this.#parts.pump.takeAll(activation);
+    const waiting = this.#parts.dispatcher.takeAll(activation);
     const held = activation.ahead?.takeAll() ?? [];
-    this.#parts.carriage.keep(activation);
-    this.#parts.residents.drop(activation);
+    this.#parts.images.keep(activation);
+    this.#parts.activations.drop(activation);
     // That the store is away it says itself, once for all entities.
     if (failure !== 'store-away')
       this.#parts.environment.log.warn(
         { entity: activation.address, failure, error: error === undefined ? undefined : String(error) },
         'a commit did not happen; the activation is dropped and read again',
       );
-    if (failure === 'store-unknown') this.#parts.residents.doubt(activation.address);
+    if (failure === 'store-unknown') this.#parts.activations.doubt(activation.address);
     if (failure === 'store-unknown' || activation.behaviour.durability !== 'turn')
       for (const request of requests) this.#doubtful.add(request);
     if (failure === 'stale-epoch') {
@@ -101,7 +101,7 @@ export class Failures {
   /** Run requests again on a fresh activation, after a pause: as their senders would, only sooner. */
   #again(address: Address, items: readonly Item[]): void {
     const pause = Math.ceil(this.#parts.limits.retryMs / 5);
-    const unpark = this.#parts.pump.park(items);
+    const unpark = this.#parts.dispatcher.park(items);
     this.#parts.environment.after(pause, () => {
       unpark();
       const now = this.#parts.environment.now();
@@ -112,10 +112,10 @@ export class Failures {
 
   /** An entity could not be read or made, or something of one that is in memory: then the turns before are as after `failed`. */
   notLoaded(activation: Activation, error: unknown): void {
-    const waiting = this.#parts.pump.takeAll(activation);
+    const waiting = this.#parts.dispatcher.takeAll(activation);
     const run = this.#interrupted(activation);
-    this.#parts.carriage.keep(activation);
-    this.#parts.residents.drop(activation);
+    this.#parts.images.keep(activation);
+    this.#parts.activations.drop(activation);
     if (error instanceof StoreAway) return this.#again(activation.address, [...run, ...waiting]);
     if (run.length > 0) this.#again(activation.address, run);
     const message = errorText(error);
@@ -137,18 +137,18 @@ export class Failures {
     const isKept = behaviour.durability !== 'turn';
     for (const request of flying?.requests ?? []) this.#doubtful.add(request);
     if (isKept) for (const request of gathering?.requests ?? []) this.#doubtful.add(request);
-    if (flying !== undefined) this.#parts.residents.doubt(address);
+    if (flying !== undefined) this.#parts.activations.doubt(address);
     return [...(flying?.requests ?? []), ...(gathering?.requests ?? [])];
   }
 
   /** The store has gone back: what is in memory may be newer, and is dropped before anything more is said of it (P8). */
   #wentBack(loss: Loss): void {
-    const { ownership, residents } = this.#parts;
+    const { ownership, activations } = this.#parts;
     const { partition, epoch } = loss;
     if (partition === undefined) return this.losses.found(loss, 0);
     if (!ownership.has(partition) || ownership.epochOf(partition) !== epoch) return;
     let entities = 0;
-    for (const activation of residents.all()) if (activation.partition === partition) entities += 1;
+    for (const activation of activations.all()) if (activation.partition === partition) entities += 1;
     this.losses.found(loss, entities);
     ownership.lose(partition);
   }
@@ -159,11 +159,11 @@ export class Failures {
       { partition },
       'a partition is not this worker’s any more: its entities here are dropped',
     );
-    for (const activation of [...this.#parts.residents.all()]) {
+    for (const activation of [...this.#parts.activations.all()]) {
       if (activation.partition !== partition) continue;
-      const waiting = this.#parts.pump.takeAll(activation);
-      this.#parts.carriage.keep(activation);
-      this.#parts.residents.drop(activation);
+      const waiting = this.#parts.dispatcher.takeAll(activation);
+      this.#parts.images.keep(activation);
+      this.#parts.activations.drop(activation);
       // Turns that no commit carries were certainly not written; what is under way may have been: its senders try again.
       for (const item of [...(activation.gathering?.requests ?? []), ...waiting])
         this.#parts.deliver(activation.address, item);

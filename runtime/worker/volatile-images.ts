@@ -76,7 +76,7 @@ interface Kept {
   isForsaken: boolean;
 }
 
-export class Carriage {
+export class VolatileImages {
   readonly #environment: Environment;
   readonly #carryMs: number;
   readonly #name: string;

@@ -17,28 +17,28 @@ import { type Address, typeOf } from '../../core/message.ts';
 import { forgetChanges } from '../../core/record.ts';
 import { partitionOf } from '../../placement/hash.ts';
 import type { Activation, Batch, Unproven } from '../entity/activation.ts';
-import { Courier, type Sign } from '../entity/delivery.ts';
+import { Delivery, type Sign } from '../entity/delivery.ts';
 import { Effects } from '../entity/effects.ts';
 import { type Held, sizeOfOutput } from '../entity/held.ts';
 import type { Item } from '../entity/mailbox.ts';
 import { Ownership } from '../entity/ownership.ts';
-import { Forgetting } from '../entity/retention.ts';
+import { Retention } from '../entity/retention.ts';
 import { Schedule } from '../entity/schedule.ts';
-import { Closing } from '../entity/stream-closing.ts';
+import { StreamClosing } from '../entity/stream-closing.ts';
 import { Turns } from '../entity/turns.ts';
 import { type Environment, type Moment, momentOf } from '../environment.ts';
 import type { Claim, Epoch, Partition, Store } from '../store.ts';
 import type { Envelope, MessageEnvelope } from '../wire/envelope.ts';
-import { type ResidentParts, Residents } from './activations.ts';
+import { Activations, type ActivationsParts } from './activations.ts';
 import type { Authorise } from './authorise.ts';
-import { Pump, type PumpParts } from './dispatcher.ts';
-import { CommitQueue, type CommitSink } from './group-commit.ts';
-import { type Arrived, type Forwarded, type Given, Handover, type HandoverParts, nothingArrived } from './handoff.ts';
-import { Housekeeping } from './housekeeping.ts';
-import { Failures } from './recovery.ts';
+import { Dispatcher, type DispatcherParts } from './dispatcher.ts';
+import { type CommitSink, GroupCommit } from './group-commit.ts';
+import { type Arrived, type Forwarded, type Given, Handoff, type HandoffParts, nothingArrived } from './handoff.ts';
+import { Housekeeping, type HousekeepingParts } from './housekeeping.ts';
+import { Recovery } from './recovery.ts';
 import { Refusals } from './refusals.ts';
 import { briefly, ends, stillMs } from './shutdown.ts';
-import { Carriage, type Offer } from './volatile-images.ts';
+import { type Offer, VolatileImages } from './volatile-images.ts';
 
 export interface WorkerOptions {
   readonly name: string;
@@ -59,8 +59,8 @@ export interface WorkerOptions {
 }
 
 type InsideParts = Pick<
-  HandoverParts,
-  'environment' | 'limits' | 'ownership' | 'carriage' | 'residents' | 'pump' | 'commits'
+  HandoffParts,
+  'environment' | 'limits' | 'ownership' | 'images' | 'activations' | 'dispatcher' | 'commits'
 >;
 
 const sweepMs = 1_000;
@@ -78,19 +78,19 @@ export class Worker {
   /** @internal Which partitions are its own, by which epochs. */
   readonly ownership: Ownership;
   /** @internal Volatile entities between two stays in memory. */
-  readonly carriage: Carriage;
-  readonly #residents: Residents;
-  readonly #forgetting: Forgetting;
-  readonly #commits: CommitQueue;
-  readonly #courier: Courier;
+  readonly images: VolatileImages;
+  readonly #activations: Activations;
+  readonly #retention: Retention;
+  readonly #commits: GroupCommit;
+  readonly #delivery: Delivery;
   readonly #effects: Effects;
   readonly #turns: Turns;
   readonly #dates: Schedule;
-  readonly #failures: Failures;
+  readonly #recovery: Recovery;
   readonly #refusals: Refusals;
-  readonly #pump: Pump;
+  readonly #dispatcher: Dispatcher;
   readonly #housekeeping: Housekeeping;
-  readonly #handover: Handover;
+  readonly #handoff: Handoff;
   /** The clock minus steady time, when it was last looked at. */
   #clockAhead = Number.NEGATIVE_INFINITY;
   #isStopped = false;
@@ -106,24 +106,27 @@ export class Worker {
     const { environment, limits, store } = options;
     this.#environment = environment;
     const post = (envelope: Envelope) => this.#post(envelope);
-    this.#refusals = new Refusals({ environment, post, isDoubtful: (request) => this.#failures.isDoubtful(request) });
+    this.#refusals = new Refusals({ environment, post, isDoubtful: (request) => this.#recovery.isDoubtful(request) });
     const wakeBy = (activation: Activation, at: number) => this.#dates.setEarlier(activation.address, at);
     const commit = (activation: Activation) => this.#commit(activation);
     const commitAlone = (activation: Activation) => this.#commitAlone(activation);
-    this.ownership = new Ownership(store, environment, (partition) => this.#failures.lost(partition));
-    this.carriage = new Carriage(environment, limits, options.name);
-    const base = { environment, limits, ownership: this.ownership, carriage: this.carriage };
+    this.ownership = new Ownership(store, environment, (partition) => this.#recovery.lost(partition));
+    this.images = new VolatileImages(environment, limits, options.name);
+    const base = { environment, limits, ownership: this.ownership, images: this.images };
     this.#dates = new Schedule(environment, (address) => this.#wake(address));
     this.#effects = new Effects({
       ...base,
       settled: (address, id, outcome) => this.#deliver(address, { kind: 'effect', id, outcome }),
     });
-    const noticed = (sign: Sign) => this.#failures.losses.noticed(sign);
-    this.#courier = new Courier({ ...base, post, wakeBy, noticed, commit: commitAlone });
-    const ends = { courier: this.#courier, closing: new Closing({ ...base, courier: this.#courier, post, wakeBy }) };
-    this.#forgetting = new Forgetting({ ...base, store, wakeBy, forgotten: commitAlone });
-    this.#residents = this.#newResidents(base);
-    this.#commits = new CommitQueue(store, { ...base, sink: this.#sink() });
+    const noticed = (sign: Sign) => this.#recovery.losses.noticed(sign);
+    this.#delivery = new Delivery({ ...base, post, wakeBy, noticed, commit: commitAlone });
+    const ends = {
+      delivery: this.#delivery,
+      closing: new StreamClosing({ ...base, delivery: this.#delivery, post, wakeBy }),
+    };
+    this.#retention = new Retention({ ...base, store, wakeBy, forgotten: commitAlone });
+    this.#activations = this.#newActivations(base);
+    this.#commits = new GroupCommit(store, { ...base, sink: this.#sink() });
     this.#turns = new Turns({
       ...base,
       ...ends,
@@ -131,52 +134,54 @@ export class Worker {
       commit,
       commitAlone,
       ready: (activation) => this.#ready(activation),
-      readActivity: (activation, partner) => this.#residents.readActivity(activation, partner),
+      readActivity: (activation, partner) => this.#activations.readActivity(activation, partner),
       wakeBy,
       ...this.#limiting,
       confirm: (activation, unproven) => this.#confirm(activation, unproven),
     });
-    this.#housekeeping = new Housekeeping({
-      ...base,
-      ...ends,
-      dates: this.#dates,
-      forgetting: this.#forgetting,
-      effects: this.#effects,
-      commits: this.#commits,
-      commit,
-    });
-    this.#pump = this.#newPump({ ...base, post });
-    const inside = { ...base, residents: this.#residents, pump: this.#pump, commits: this.#commits };
-    this.#failures = this.#newFailures(inside);
-    this.#handover = this.#newHandover(inside);
+    this.#housekeeping = this.#newHousekeeping({ ...base, ...ends, commit });
+    this.#dispatcher = this.#newDispatcher({ ...base, post });
+    const inside = { ...base, activations: this.#activations, dispatcher: this.#dispatcher, commits: this.#commits };
+    this.#recovery = this.#newRecovery(inside);
+    this.#handoff = this.#newHandoff(inside);
   }
 
   /** @internal A message of one of its entities does not fit into a frame. */
   unsendable(envelope: MessageEnvelope, bytes: number): void {
-    const activation = this.#residents.get(envelope.from);
-    if (activation?.phase === 'ready') this.#courier.unsendable(activation, envelope, bytes);
+    const activation = this.#activations.get(envelope.from);
+    if (activation?.phase === 'ready') this.#delivery.unsendable(activation, envelope, bytes);
   }
 
   /** What turns ask before they take anything on. */
   get #limiting() {
     return {
       waitMs: () => this.#commits.waitMs,
-      mayHold: (activation: Activation) => this.#pump.mayHold(activation),
+      mayHold: (activation: Activation) => this.#dispatcher.mayHold(activation),
     };
   }
 
-  #newPump(base: Pick<PumpParts, 'environment' | 'limits' | 'post'>): Pump {
-    return new Pump({
+  #newHousekeeping(parts: Omit<HousekeepingParts, 'dates' | 'retention' | 'effects' | 'commits'>): Housekeeping {
+    return new Housekeeping({
+      ...parts,
+      dates: this.#dates,
+      retention: this.#retention,
+      effects: this.#effects,
+      commits: this.#commits,
+    });
+  }
+
+  #newDispatcher(base: Pick<DispatcherParts, 'environment' | 'limits' | 'post'>): Dispatcher {
+    return new Dispatcher({
       ...base,
       run: (activation, item) => this.#run(activation, item),
       paused: () => this.#commits.flush(),
-      woken: (activation) => this.#residents.wake(activation),
+      woken: (activation) => this.#activations.wake(activation),
       isBehind: () => this.#commits.isBehind,
     });
   }
 
-  #newHandover(inside: InsideParts): Handover {
-    return new Handover({
+  #newHandoff(inside: InsideParts): Handoff {
+    return new Handoff({
       ...inside,
       name: this.name,
       store: this.#options.store,
@@ -186,8 +191,8 @@ export class Worker {
     });
   }
 
-  #newFailures(inside: InsideParts): Failures {
-    return new Failures({
+  #newRecovery(inside: InsideParts): Recovery {
+    return new Recovery({
       ...this.#options,
       ...inside,
       isStopped: () => this.#isStopped,
@@ -202,9 +207,9 @@ export class Worker {
     });
   }
 
-  #newResidents(parts: Pick<ResidentParts, 'environment' | 'limits' | 'carriage'>): Residents {
+  #newActivations(parts: Pick<ActivationsParts, 'environment' | 'limits' | 'images'>): Activations {
     const { store, behaviours } = this.#options;
-    return new Residents({
+    return new Activations({
       ...parts,
       store,
       behaviours: new Map(behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
@@ -213,12 +218,12 @@ export class Worker {
       commit: (make) => this.#commits.beside(make),
       lost: (partition) => this.ownership.lose(partition),
       ready: (activation) => {
-        this.#turns.caution.watch(activation);
+        this.#turns.crashNotes.watch(activation);
         this.#ready(activation);
       },
-      failed: (activation, error) => this.#failures.notLoaded(activation, error),
-      changed: (activation) => this.#pump.count(activation),
-      dropped: (activation) => this.#pump.forget(activation),
+      failed: (activation, error) => this.#recovery.notLoaded(activation, error),
+      changed: (activation) => this.#dispatcher.count(activation),
+      dropped: (activation) => this.#dispatcher.forget(activation),
       passivated: (activation) => this.#housekeeping.passivated(activation),
     });
   }
@@ -226,8 +231,8 @@ export class Worker {
   #sink(): CommitSink {
     return {
       released: (activation, batch) => this.#released(activation, batch),
-      failed: (activation, failure, error) => this.#failures.failed(activation, failure, error),
-      concluded: () => this.#pump.resume(),
+      failed: (activation, failure, error) => this.#recovery.failed(activation, failure, error),
+      concluded: () => this.#dispatcher.resume(),
     };
   }
 
@@ -251,7 +256,7 @@ export class Worker {
 
   /** @internal A partition that was claimed is this worker's, with what came along; see `Handover.take`. */
   take(claim: Claim, at: Moment, arrived: Arrived = nothingArrived): Address[] {
-    return this.#isStopped ? [] : this.#handover.take(claim, at, arrived);
+    return this.#isStopped ? [] : this.#handoff.take(claim, at, arrived);
   }
 
   /**
@@ -265,12 +270,12 @@ export class Worker {
 
   /** @internal Wake the entities of a partition that have something to do by themselves. */
   resume(partition: Partition): Promise<void> {
-    return this.#handover.resume(partition);
+    return this.#handoff.resume(partition);
   }
 
   /** @internal Finish and let go; see `Handover.give`. */
   async give(partitions: readonly Partition[]): Promise<Given[]> {
-    const given = await this.#handover.give(partitions, (envelope, partition) => this.#astray(envelope, partition, 0));
+    const given = await this.#handoff.give(partitions, (envelope, partition) => this.#astray(envelope, partition, 0));
     this.#leaveEffects();
     return given;
   }
@@ -282,16 +287,16 @@ export class Worker {
 
   /** @internal */
   isLeaving(partition: Partition): boolean {
-    return this.#handover.isLeaving(partition);
+    return this.#handoff.isLeaving(partition);
   }
 
   /** @internal Entities that have something for partners which are elsewhere now send it again at once. */
   hasten(isMoved: (address: Address) => boolean): void {
-    for (const activation of this.#residents.all()) this.#courier.hasten(activation, isMoved);
+    for (const activation of this.#activations.all()) this.#delivery.hasten(activation, isMoved);
   }
 
   has(partition: Partition): boolean {
-    return this.ownership.has(partition) && !this.#handover.isLeaving(partition);
+    return this.ownership.has(partition) && !this.#handoff.isLeaving(partition);
   }
 
   get partitions(): Partition[] {
@@ -301,39 +306,39 @@ export class Worker {
   /** @internal Let go of everything at once: this worker is taken for dead. */
   forsake(): void {
     for (const partition of this.partitions) this.ownership.lose(partition);
-    this.carriage.forsake();
+    this.images.forsake();
   }
 
   /** @internal Entities in memory of which no store knows. */
   get unstored(): Address[] {
-    return [...this.#residents.all()]
+    return [...this.#activations.all()]
       .filter(({ behaviour }) => behaviour.durability === 'none')
       .map(({ address }) => address);
   }
 
   /** @internal */
   isActive(address: Address): boolean {
-    return this.#residents.get(address) !== undefined;
+    return this.#activations.get(address) !== undefined;
   }
 
   /** @internal Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
   regroup(): void {
-    for (const { address, item } of this.#handover.regroup()) this.#deliver(address, item);
+    for (const { address, item } of this.#handoff.regroup()) this.#deliver(address, item);
   }
 
   /** @internal Entities, and all those of some types, that belong to other partitions by the view that holds from here on. */
   askAnew(addresses: readonly Address[], types: readonly string[]): void {
-    this.#handover.askAnew(addresses, types);
+    this.#handoff.askAnew(addresses, types);
   }
 
   /** @internal Images of volatile entities that do not run here, by partition. */
   get offers(): ReadonlyMap<Partition, readonly Offer[]> {
-    return this.carriage.offers((address) => this.#partitionOf(address));
+    return this.images.offers((address) => this.#partitionOf(address));
   }
 
   /** @internal Whether there is a type here that is not durable by turn. */
   get hostsVolatile(): boolean {
-    return this.#residents.hostsVolatile;
+    return this.#activations.hostsVolatile;
   }
 
   #partitionOf(address: Address): Partition {
@@ -346,19 +351,19 @@ export class Worker {
    */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    const isRun = await this.#ends(() => this.#pump.waitingCount === 0);
-    for (const activation of this.#residents.all())
+    const isRun = await this.#ends(() => this.#dispatcher.waitingCount === 0);
+    for (const activation of this.#activations.all())
       if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeeping.tidy(activation, true);
     if (isRun && (await this.#ends(() => !this.#commits.isBusy))) return;
-    const unwritten = [...this.#residents.all()].filter(({ isDurable }) => !isDurable).length;
+    const unwritten = [...this.#activations.all()].filter(({ isDurable }) => !isDurable).length;
     this.#environment.log.error(
-      { worker: this.name, waiting: this.#pump.waitingCount, unwritten, afterMs: stillMs },
+      { worker: this.name, waiting: this.#dispatcher.waitingCount, unwritten, afterMs: stillMs },
       'the store does not answer, and this worker does not wait for it any longer: its last turns may not be written, and who asked for them tries again',
     );
   }
 
   #ends(isOver: () => boolean): Promise<boolean> {
-    const progress = () => `${this.#pump.waitingCount} ${this.#turns.turnCount} ${this.#commits.concludedCount}`;
+    const progress = () => `${this.#dispatcher.waitingCount} ${this.#turns.turnCount} ${this.#commits.concludedCount}`;
     return ends(this.#environment, { isOver: () => this.#isStopped || isOver(), progress });
   }
 
@@ -373,32 +378,32 @@ export class Worker {
   /** @internal Stop at once, as a crash would: nothing more is run, released or sent. */
   stop(): void {
     this.#isStopped = true;
-    this.#failures.close();
-    this.#pump.stop();
+    this.#recovery.close();
+    this.#dispatcher.stop();
     this.ownership.close();
     this.#cancelSweep?.();
     this.#dates.close();
     this.#effects.close();
-    for (const activation of [...this.#residents.all()]) this.#residents.drop(activation);
+    for (const activation of [...this.#activations.all()]) this.#activations.drop(activation);
   }
 
   /** @internal How much of all entities is held, as it was last counted (P12). */
   get held(): Readonly<Held> {
-    return this.#pump.held;
+    return this.#dispatcher.held;
   }
 
   /** @internal How often the sweep has passed an activation (E4). */
   get passCount(): number {
-    return this.#residents.passCount;
+    return this.#activations.passCount;
   }
 
   get figures() {
     return {
-      activations: this.#residents.count,
+      activations: this.#activations.count,
       turns: this.#turns.turnCount,
       commits: this.#commits.commitCount,
       groups: this.#commits.groupCount,
-      queued: this.#pump.waitingCount,
+      queued: this.#dispatcher.waitingCount,
       overloaded: this.overloadedCount,
       effects: this.#effects.count,
     };
@@ -418,25 +423,25 @@ export class Worker {
   #deliver(address: Address, item: Item, hops = 0): void {
     if (this.#isStopped) return;
     const partition = this.#partitionOf(address);
-    if (!this.#handover.mayRun(address, partition)) {
+    if (!this.#handoff.mayRun(address, partition)) {
       if (item.kind !== 'wake' && item.kind !== 'effect') this.#astray(item, partition, hops);
       return;
     }
-    const activation = this.#residents.activate(address, partition);
+    const activation = this.#activations.activate(address, partition);
     if (activation === undefined) {
       const type = typeOf(address);
       const status = this.#options.isElsewhere?.(type) === true ? 'moved' : 'unknown-type';
       if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, status, type);
       return;
     }
-    if (this.#pump.offer(activation, item) !== 'full') return;
+    if (this.#dispatcher.offer(activation, item) !== 'full') return;
     this.overloadedCount += 1;
     if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, 'overloaded');
   }
 
   /** Of what may have been committed here nobody else may say that nothing was done: its sender tries again (C2). */
   #astray(envelope: Forwarded, partition: Partition, hops: number): void {
-    if (!this.#failures.isDoubtful(envelope)) this.#options.astray?.(envelope, partition, hops);
+    if (!this.#recovery.isDoubtful(envelope)) this.#options.astray?.(envelope, partition, hops);
   }
 
   /** A date of an entity has come. */
@@ -448,10 +453,10 @@ export class Worker {
 
   #ready(activation: Activation): void {
     // Ready again after a read, it may have turns that are not durable: what those send goes with their commit (P2).
-    if (activation.flights === undefined && activation.isDurable) this.#courier.resume(activation);
+    if (activation.flights === undefined && activation.isDurable) this.#delivery.resume(activation);
     this.#housekeeping.startEffects(activation);
     this.#housekeeping.plan(activation);
-    this.#pump.enlist(activation);
+    this.#dispatcher.enlist(activation);
   }
 
   #run(activation: Activation, item: Item): void {
@@ -486,7 +491,7 @@ export class Worker {
     if (activation.isQueued) activation.batch();
     if (durability === 'none') {
       forgetChanges(activation.entity.changes);
-      this.#forgetting.planVolatile(activation);
+      this.#retention.planVolatile(activation);
     } else if (activation.trimAt === 0) {
       activation.trimAt = this.#environment.now() + durability.intervalMs;
       this.#dates.setEarlier(activation.address, activation.trimAt);
@@ -497,25 +502,25 @@ export class Worker {
     if (this.#isStopped) return;
     // Of volatile types it holds what was to wait for the write alone: queries and duplicates that came meanwhile.
     this.#release(activation, batch);
-    this.#pump.count(activation);
-    if (activation.isCautious) this.#turns.caution.released(activation, batch);
-    this.#forgetting.trimActivities(activation);
-    this.#forgetting.trimHistory(activation);
+    this.#dispatcher.count(activation);
+    if (activation.isCautious) this.#turns.crashNotes.released(activation, batch);
+    this.#retention.trimActivities(activation);
+    this.#retention.trimHistory(activation);
   }
 
   #release(activation: Activation, batch: Batch): void {
     for (const envelope of batch.envelopes) this.#post(envelope);
     if (batch.unproven !== undefined) for (const unproven of batch.unproven) this.#confirm(activation, unproven);
-    if (batch.buried !== undefined) for (const buried of batch.buried) this.#courier.buried(activation, buried);
+    if (batch.buried !== undefined) for (const buried of batch.buried) this.#delivery.buried(activation, buried);
     if (batch.sent !== undefined)
-      for (const [activity, sent] of batch.sent) this.#courier.released(activation, activity, sent);
+      for (const [activity, sent] of batch.sent) this.#delivery.released(activation, activity, sent);
     if (batch.effects !== undefined && !this.#isDraining)
       for (const effect of batch.effects) this.#effects.start(activation.address, activation.behaviour, effect);
     this.#housekeeping.plan(activation);
   }
 
   #confirm(activation: Activation, { envelope, request }: Unproven): void {
-    const proved = this.#pump.prove(activation, sizeOfOutput(envelope));
+    const proved = this.#dispatcher.prove(activation, sizeOfOutput(envelope));
     this.ownership.check(
       activation.partition,
       () => {
@@ -536,7 +541,7 @@ export class Worker {
     this.#clockAhead = ahead;
     if (backMs < setBackMsMin) return;
     this.#environment.log.warn({ backMs: Math.round(backMs) }, 'the clock was set back');
-    for (const activation of this.#residents.all()) {
+    for (const activation of this.#activations.all()) {
       const next = activation.setBack(backMs);
       if (next < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, next);
     }
@@ -545,8 +550,8 @@ export class Worker {
   #sweep(): void {
     if (this.#isStopped) return;
     this.#checkClock();
-    this.#residents.sweep(Math.max(sweepSteps, this.#residents.count / sweepsARound));
-    this.carriage.sweep(
+    this.#activations.sweep(Math.max(sweepSteps, this.#activations.count / sweepsARound));
+    this.images.sweep(
       (address) => this.#partitionOf(address),
       (partition) => this.ownership.has(partition),
     );

@@ -1,14 +1,14 @@
 /** What tools ask of workers, over the in-process transport: reports, what is stored, pins, leaving; and the bounds on it. */
-import { Asking } from '../../runtime/admin/client.ts';
+import { AdminClient } from '../../runtime/admin/client.ts';
 import { Inspector } from '../../runtime/admin/inspector.ts';
 import { RemoteStore } from '../../runtime/admin/remote-store.ts';
 import { readPlace, readReport, readTypes } from '../../runtime/admin/worker-report.ts';
 import {
-  type Ask,
+  type AdminRequest,
+  decodeAdminRequest,
   decodeAnswer,
-  decodeAsk,
   decodePart,
-  encodeAsk,
+  encodeAdminRequest,
   encodePart,
 } from '../../runtime/wire/admin-messages.ts';
 import { encode } from '../../runtime/wire/codec.ts';
@@ -22,14 +22,15 @@ const subjects = new Subjects('main');
 
 /** Asks a worker by its name, as a tool does. */
 function toolOf({ hand, transport, workers, during }: ServedGiven) {
-  const asking = new Asking({ environment: hand, transport, subjects });
+  const admin = new AdminClient({ environment: hand, transport, subjects });
   const idOf = (name: string) => workers.get(name)?.id ?? name;
-  const ask = (name: string, question: Ask, timeoutMs?: number) => during(asking.ask(idOf(name), question, timeoutMs));
-  const value = async (name: string, question: Ask) => {
+  const ask = (name: string, question: AdminRequest, timeoutMs?: number) =>
+    during(admin.ask(idOf(name), question, timeoutMs));
+  const value = async (name: string, question: AdminRequest) => {
     const answered = await ask(name, question);
     return answered.status === 'answered' ? answered.value : answered.status;
   };
-  return { asking, ask, value, idOf };
+  return { admin, ask, value, idOf };
 }
 
 desk('a report says what a worker has: partitions with epochs, what comes, and figures', () =>
@@ -137,16 +138,16 @@ desk('DK2: epochs are told of no more partitions than a cluster may have, and th
 
 desk('DK1: a worker that answers without end is not listened to for longer', () =>
   withWorkers({ names: ['a'] }, async ({ hand, transport, during }) => {
-    const asking = new Asking({ environment: hand, transport, subjects });
+    const admin = new AdminClient({ environment: hand, transport, subjects });
     let sentBytes = 0;
     transport.listen(subjects.asks('liar'), (bytes) => {
-      const { replyTo, number, ask } = decodeAsk(bytes);
+      const { replyTo, number, ask } = decodeAdminRequest(bytes);
       const index = ask.kind === 'more' ? ask.index : 0;
       const part = new Uint8Array(index === 5 ? 0 : 900_000);
       sentBytes += part.length;
       transport.send(replyTo, encodePart({ number, index, count: 1_000_000, bytes: part }));
     });
-    const lied = asking.ask('liar', { kind: 'report' });
+    const lied = admin.ask('liar', { kind: 'report' });
     const answered = await during(lied);
     assert.equal(
       [answered, sentBytes < 20 * 900_000],
@@ -158,26 +159,26 @@ desk('DK1: a worker that answers without end is not listened to for longer', () 
 
 desk('DK1: an answer that has more than any may have is refused', () =>
   withWorkers({ names: ['a'] }, async ({ hand, transport, during }) => {
-    const asking = new Asking({ environment: hand, transport, subjects });
+    const admin = new AdminClient({ environment: hand, transport, subjects });
     transport.listen(subjects.asks('liar'), (bytes) => {
-      const { replyTo, number, ask } = decodeAsk(bytes);
+      const { replyTo, number, ask } = decodeAdminRequest(bytes);
       const index = ask.kind === 'more' ? ask.index : 0;
       transport.send(replyTo, encodePart({ number, index, count: 1_000_000, bytes: new Uint8Array(900_000) }));
     });
-    await rejects(during(asking.ask('liar', { kind: 'report' })), 'too-large', /more than 33554432 bytes/);
+    await rejects(during(admin.ask('liar', { kind: 'report' })), 'too-large', /more than 33554432 bytes/);
   }),
 );
 
 desk('DK2: past its bound a worker answers overloaded, and what was asked for before is still answered', () =>
   withWorkers({ names: ['a'] }, async (given) => {
-    const { asking, idOf } = toolOf(given);
+    const { admin, idOf } = toolOf(given);
     const load = given.gate.load.bind(given.gate);
     let open: () => void = () => undefined;
     const opened = new Promise<void>((resolve) => {
       open = resolve;
     });
     given.gate.load = (...asked) => opened.then(() => load(...asked));
-    const asks = Array.from({ length: 40 }, () => asking.ask(idOf('a'), { kind: 'load', address: 'tally/a' }));
+    const asks = Array.from({ length: 40 }, () => admin.ask(idOf('a'), { kind: 'load', address: 'tally/a' }));
     const settled = Promise.allSettled(asks);
     await given.hand.advance(100);
     open();
@@ -195,8 +196,8 @@ desk('DK2: the oldest answer that nobody fetches goes; whoever comes for it is t
     const replyTo = subjects.answers('lazy');
     const parts: ReturnType<typeof decodePart>[] = [];
     given.transport.listen(replyTo, (bytes) => parts.push(decodePart(bytes)));
-    const send = async (number: number, ask: Ask) => {
-      given.transport.send(subjects.asks(idOf('a')), encodeAsk({ replyTo, number, ask }));
+    const send = async (number: number, ask: AdminRequest) => {
+      given.transport.send(subjects.asks(idOf('a')), encodeAdminRequest({ replyTo, number, ask }));
       await given.hand.idle();
       return parts.at(-1);
     };
@@ -213,15 +214,15 @@ desk(
   'AQ1: an ask of a worker that is gone says absent, of one that does not answer silent, and a failure is its error',
   () =>
     withWorkers({}, async (given) => {
-      const { ask, asking, idOf } = toolOf(given);
+      const { ask, admin, idOf } = toolOf(given);
       assert.equal(await ask('nobody', { kind: 'report' }), { status: 'absent' });
       await rejects(ask('a', { kind: 'load', address: 'nonsense' }), 'invalid-address');
       const stop = given.transport.listen(subjects.asks('mute'), () => undefined);
       const before = given.hand.now();
       assert.equal(await ask('mute', { kind: 'report' }, 2_000), { status: 'silent' });
       assert.is(given.hand.now() - before, 2_000);
-      const unanswered = asking.ask('mute', { kind: 'report' });
-      asking.close();
+      const unanswered = admin.ask('mute', { kind: 'report' });
+      admin.close();
       await rejects(unanswered, 'closed');
       stop();
       assert.is(idOf('mute'), 'mute');
@@ -230,21 +231,21 @@ desk(
 
 desk('AK1: what is no ask, or wants its answer where no answers go, is dropped; what is no answer, too', () =>
   withWorkers({ names: ['a'] }, async (given) => {
-    const { value, idOf, asking } = toolOf(given);
+    const { value, idOf, admin } = toolOf(given);
     const heard: Uint8Array[] = [];
     given.transport.listen(subjects.control('victim'), (bytes) => heard.push(bytes));
     const to = subjects.asks(idOf('a'));
-    const report: Ask = { kind: 'report' };
-    given.transport.send(to, encodeAsk({ replyTo: subjects.control('victim'), number: 1, ask: report }));
+    const report: AdminRequest = { kind: 'report' };
+    given.transport.send(to, encodeAdminRequest({ replyTo: subjects.control('victim'), number: 1, ask: report }));
     for (const bytes of [new Uint8Array([1, 2]), encode([2, 'x', 1, 0]), encode([1, 'x', 1, 99]), encode('nothing')])
       given.transport.send(to, bytes);
     await given.hand.idle();
     assert.is(heard.length, 0);
-    assert.throws(() => decodeAsk(encode([1, subjects.answers('x'), 1, 7, ['1']])), /whole numbers/);
+    assert.throws(() => decodeAdminRequest(encode([1, subjects.answers('x'), 1, 7, ['1']])), /whole numbers/);
     assert.throws(() => decodePart(encode([9, 1, 0, 1, new Uint8Array()])), /version 9/);
-    const answer = asking.ask('mute', report, 1_000);
+    const answer = admin.ask('mute', report, 1_000);
     given.transport.listen(subjects.asks('mute'), (bytes) => {
-      const { replyTo, number } = decodeAsk(bytes);
+      const { replyTo, number } = decodeAdminRequest(bytes);
       given.transport.send(replyTo, new Uint8Array([255]));
       given.transport.send(replyTo, encodePart({ number: number + 7, index: 0, count: 1, bytes: encode(['done', 1]) }));
     });

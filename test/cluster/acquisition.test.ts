@@ -9,13 +9,18 @@ import { defaultPlacementLimits } from '../../placement/limits.ts';
 import { Placement } from '../../placement/placement.ts';
 import { viewsPerTerm } from '../../placement/service.ts';
 import { protocolOf, type View, viewOf, type WorkerEntry } from '../../placement/view.ts';
-import { Tenancy } from '../../runtime/cluster/acquisition.ts';
-import { ServiceHost } from '../../runtime/cluster/placement-host.ts';
-import { Post } from '../../runtime/routing/router.ts';
+import { Acquisition } from '../../runtime/cluster/acquisition.ts';
+import { PlacementHost } from '../../runtime/cluster/placement-host.ts';
+import { Router } from '../../runtime/routing/router.ts';
 import type { Claim } from '../../runtime/store.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import { MemoryTransport } from '../../runtime/transports/memory.ts';
-import { decodeSignal, encodeSignal, type Signal, type WarmEntity } from '../../runtime/wire/control-messages.ts';
+import {
+  type ControlMessage,
+  decodeControl,
+  encodeControl,
+  type WarmEntity,
+} from '../../runtime/wire/control-messages.ts';
 import type { StreamEnvelope } from '../../runtime/wire/envelope.ts';
 import { Subjects } from '../../runtime/wire/subjects.ts';
 import type { Arrived, Forwarded } from '../../runtime/worker/handoff.ts';
@@ -40,7 +45,7 @@ const warm: WarmEntity = {
 function given(limits = defaultLimits) {
   const hand = new HandEnvironment();
   const store = new MemoryStore({ partitions: 8 });
-  const said: [string, Signal][] = [];
+  const said: [string, ControlMessage][] = [];
   const forwarded: Forwarded[] = [];
   const received: Forwarded[] = [];
   const taken: { claim: Claim; warm: readonly WarmEntity[] }[] = [];
@@ -59,7 +64,7 @@ function given(limits = defaultLimits) {
     give: async (partitions: readonly number[]) =>
       partitions.map((partition) => ({ partition, epoch: 1, mark: 0, warm: [] })),
   };
-  const tenancy = new Tenancy({
+  const acquisition = new Acquisition({
     id: 'a',
     name: 'a',
     environment: hand,
@@ -73,13 +78,14 @@ function given(limits = defaultLimits) {
   });
   const mine = placement.partitionsOf('a');
   const [first = -1] = mine;
-  return { hand, store, said, forwarded, received, taken, tenancy, mine, first };
+  return { hand, store, said, forwarded, received, taken, acquisition, mine, first };
 }
-const none = (tenancy: Tenancy, id: string, partitions: readonly number[]) => tenancy.none(id, partitions, 99);
+const none = (acquisition: Acquisition, id: string, partitions: readonly number[]) =>
+  acquisition.none(id, partitions, 99);
 
 test('TY1: a partition that the view gives is asked for from everybody, and claimed once all have answered', async () => {
-  const { hand, said, taken, tenancy, mine } = given();
-  tenancy.follow(placement);
+  const { hand, said, taken, acquisition, mine } = given();
+  acquisition.follow(placement);
   await hand.idle();
   assert.equal(
     said.map(([id, { kind }]) => [id, kind]),
@@ -88,22 +94,22 @@ test('TY1: a partition that the view gives is asked for from everybody, and clai
       ['c', 'seek'],
     ],
   );
-  none(tenancy, 'b', mine);
+  none(acquisition, 'b', mine);
   await hand.idle();
   assert.equal(taken, []);
-  none(tenancy, 'c', mine);
+  none(acquisition, 'c', mine);
   await hand.idle();
   assert.equal(
     taken.map(({ claim }) => claim.partition),
     mine,
   );
-  assert.ok(tenancy.isSettled);
+  assert.ok(acquisition.isSettled);
 });
 
 test('TY1: who does not answer is asked again, and after a while not waited for; who is absent has nothing', async () => {
-  const { hand, said, taken, tenancy, mine } = given();
-  tenancy.follow(placement);
-  tenancy.absent('c');
+  const { hand, said, taken, acquisition, mine } = given();
+  acquisition.follow(placement);
+  acquisition.absent('c');
   await hand.advance(1_000);
   assert.equal(taken, []);
   assert.ok(said.filter(([id]) => id === 'b').length >= 5);
@@ -114,14 +120,14 @@ test('TY1: who does not answer is asked again, and after a while not waited for;
 
 test('TY2: what the last owner had in memory comes along, if nobody had the partition since', async () => {
   for (const isBetween of [false, true]) {
-    const { hand, store, taken, tenancy, mine, first } = given();
+    const { hand, store, taken, acquisition, mine, first } = given();
     const [before] = await store.claim([first], 'b');
-    tenancy.follow(placement);
+    acquisition.follow(placement);
     if (isBetween) await store.claim([first], 'c');
     const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
-    tenancy.keeping('b', [first], 99);
-    tenancy.released({ kind: 'released', ask: 99, ...at, mark: 0, entities: [warm] });
-    for (const id of ['b', 'c']) none(tenancy, id, mine);
+    acquisition.keeping('b', [first], 99);
+    acquisition.released({ kind: 'released', ask: 99, ...at, mark: 0, entities: [warm] });
+    for (const id of ['b', 'c']) none(acquisition, id, mine);
     await hand.idle();
     const [one] = taken.filter(({ claim }) => claim.partition === first);
     assert.equal(one?.warm, isBetween ? [] : [warm]);
@@ -136,7 +142,7 @@ test('TY2, P8: what came along is used only if the store has as much as it had t
     [undefined, 7, false],
     [undefined, 0, false],
   ] as const) {
-    const { hand, store, taken, tenancy, mine, first } = given();
+    const { hand, store, taken, acquisition, mine, first } = given();
     const [before] = await store.claim([first], 'b');
     const claim = store.claim.bind(store);
     // It fails once, and may have gone back meanwhile.
@@ -145,23 +151,23 @@ test('TY2, P8: what came along is used only if the store has as much as it had t
       if (failures-- > 0) throw new SkerryError('store-failed', 'connection lost');
       return (await claim(partitions, owner)).map((one) => ({ ...one, mark: has }));
     };
-    tenancy.follow(placement);
+    acquisition.follow(placement);
     const at = { id: 'b', partition: first, epoch: before?.epoch ?? 0, index: 0, count: 1 };
-    tenancy.keeping('b', [first], 99);
-    tenancy.released({ kind: 'released', ask: 99, ...at, mark: had, entities: [warm] });
-    for (const id of ['b', 'c']) none(tenancy, id, mine);
+    acquisition.keeping('b', [first], 99);
+    acquisition.released({ kind: 'released', ask: 99, ...at, mark: had, entities: [warm] });
+    for (const id of ['b', 'c']) none(acquisition, id, mine);
     await hand.advance(defaultLimits.retryMs);
     assert.equal(taken.find((one) => one.claim.partition === first)?.warm, isUsed ? [warm] : [], `${had} and ${has}`);
   }
 });
 
 test('TY5: who was not asked for a partition, or not yet, hands nothing over', async () => {
-  const { hand, taken, tenancy, mine, first } = given();
-  tenancy.follow(placement);
-  none(tenancy, 'c', mine);
+  const { hand, taken, acquisition, mine, first } = given();
+  acquisition.follow(placement);
+  none(acquisition, 'c', mine);
   const [, second = -1] = mine;
   const released = (id: string, partition: number) =>
-    tenancy.released({
+    acquisition.released({
       kind: 'released',
       ask: 99,
       id,
@@ -173,7 +179,7 @@ test('TY5: who was not asked for a partition, or not yet, hands nothing over', a
       entities: [warm],
     });
   released('b', first);
-  tenancy.keeping('b', mine, 99);
+  acquisition.keeping('b', mine, 99);
   released('nobody', first);
   // Kept and not wanted yet: this is from an earlier time.
   released('b', second);
@@ -188,68 +194,68 @@ test('TY5: who was not asked for a partition, or not yet, hands nothing over', a
 });
 
 test('TY1: what could not be claimed and is another worker’s by now is not claimed again', async () => {
-  const { hand, store, taken, tenancy, mine } = given();
+  const { hand, store, taken, acquisition, mine } = given();
   let claimCount = 0;
   store.claim = () => {
     claimCount += 1;
     return Promise.reject(new SkerryError('store-failed', 'connection lost'));
   };
-  tenancy.follow(placement);
-  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  acquisition.follow(placement);
+  for (const id of ['b', 'c']) none(acquisition, id, mine);
   await hand.idle();
   assert.is(claimCount, 1);
-  tenancy.follow(new Placement(viewOf(2, 64, ['b', 'c'], ['stock'])));
+  acquisition.follow(new Placement(viewOf(2, 64, ['b', 'c'], ['stock'])));
   await hand.advance(10_000);
-  assert.equal([claimCount, taken, tenancy.isSettled], [1, [], true]);
+  assert.equal([claimCount, taken, acquisition.isSettled], [1, [], true]);
 });
 
 test('TY3, P6: what comes meanwhile waits, and is run in its order once the partition is there', async () => {
-  const { hand, received, tenancy, mine, first } = given();
-  tenancy.follow(placement);
-  for (const number of [1, 2, 3]) tenancy.astray(ack(number), first, 0);
+  const { hand, received, acquisition, mine, first } = given();
+  acquisition.follow(placement);
+  for (const number of [1, 2, 3]) acquisition.astray(ack(number), first, 0);
   await hand.idle();
   assert.equal(received, []);
-  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  for (const id of ['b', 'c']) none(acquisition, id, mine);
   await hand.idle();
   assert.equal(received, [ack(1), ack(2), ack(3)]);
 });
 
 test('TY3, P12: no more waits than a worker may have waiting', async () => {
-  const { hand, received, tenancy, mine, first } = given({ ...defaultLimits, workerQueueCountMax: 2 });
-  tenancy.follow(placement);
-  for (const number of [1, 2, 3]) tenancy.astray(ack(number), first, 0);
-  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  const { hand, received, acquisition, mine, first } = given({ ...defaultLimits, workerQueueCountMax: 2 });
+  acquisition.follow(placement);
+  for (const number of [1, 2, 3]) acquisition.astray(ack(number), first, 0);
+  for (const id of ['b', 'c']) none(acquisition, id, mine);
   await hand.idle();
   assert.equal(received, [ack(1), ack(2)]);
 });
 
 test('TY3: what belongs elsewhere is sent on, also what waited for a partition that is somebody else’s now', async () => {
-  const { hand, forwarded, received, tenancy, first } = given();
+  const { hand, forwarded, received, acquisition, first } = given();
   const [foreign = -1] = placement.partitionsOf('b');
-  tenancy.follow(placement);
-  tenancy.astray(ack(1), first, 0);
-  tenancy.astray(ack(2), foreign, 0);
+  acquisition.follow(placement);
+  acquisition.astray(ack(1), first, 0);
+  acquisition.astray(ack(2), foreign, 0);
   assert.equal(forwarded, [ack(2)]);
-  tenancy.follow(new Placement(viewOf(2, 8, ['b', 'c'], ['stock'])));
+  acquisition.follow(new Placement(viewOf(2, 8, ['b', 'c'], ['stock'])));
   await hand.advance(5_000);
   assert.equal([forwarded, received], [[ack(2), ack(1)], []]);
 });
 
 test('TY5: what another worker keeps is wanted a share at a time; until then what comes for it is sent there', async () => {
-  const { hand, said, forwarded, received, taken, tenancy, mine, first } = given();
+  const { hand, said, forwarded, received, taken, acquisition, mine, first } = given();
   const wanted = () => said.flatMap(([, one]) => (one.kind === 'release' ? one.partitions : []));
-  tenancy.follow(placement);
+  acquisition.follow(placement);
   const [, second = -1] = mine;
-  tenancy.astray(ack(1), second, 0);
-  none(tenancy, 'c', mine);
-  tenancy.keeping('b', mine, 99);
+  acquisition.astray(ack(1), second, 0);
+  none(acquisition, 'c', mine);
+  acquisition.keeping('b', mine, 99);
   assert.equal(wanted(), [first]);
   // The first has to come soon, and what comes for it waits.
-  tenancy.astray(ack(2), second, 0);
-  tenancy.astray(ack(3), first, 0);
+  acquisition.astray(ack(2), second, 0);
+  acquisition.astray(ack(3), first, 0);
   assert.equal([forwarded, received], [[ack(1), ack(2)], []]);
   const released = (partition: number, epoch = 0) =>
-    tenancy.released({
+    acquisition.released({
       kind: 'released',
       ask: 99,
       id: 'b',
@@ -264,58 +270,58 @@ test('TY5: what another worker keeps is wanted a share at a time; until then wha
   await hand.idle();
   assert.equal([taken.map(({ claim }) => claim.partition), received], [[first], [ack(3)]]);
   assert.ok(wanted().includes(second));
-  tenancy.astray(ack(4), second, 0);
+  acquisition.astray(ack(4), second, 0);
   assert.is(forwarded.length, 2);
   for (const partition of mine) released(partition);
   await hand.idle();
   for (const partition of mine) released(partition);
   await hand.idle();
-  assert.ok(tenancy.isSettled);
+  assert.ok(acquisition.isSettled);
   assert.equal(received, [ack(3), ack(4)]);
 });
 
 test('TY5: of a keeper that does not hand over what is wanted nothing more is awaited; one that has no more says so', async () => {
-  const { hand, taken, forwarded, tenancy, mine, first } = given();
-  tenancy.follow(placement);
-  none(tenancy, 'c', mine);
-  tenancy.keeping('b', mine, 99);
+  const { hand, taken, forwarded, acquisition, mine, first } = given();
+  acquisition.follow(placement);
+  none(acquisition, 'c', mine);
+  acquisition.keeping('b', mine, 99);
   await hand.advance(1_000);
   assert.equal(taken, []);
   // It had this one no longer when it was asked again.
-  none(tenancy, 'b', mine.slice(2));
+  none(acquisition, 'b', mine.slice(2));
   await hand.idle();
   assert.is(taken.length, mine.length - 2);
-  tenancy.astray(ack(1), mine[1] ?? -1, 0);
+  acquisition.astray(ack(1), mine[1] ?? -1, 0);
   assert.equal(forwarded, [ack(1)]);
   await hand.advance(1_500);
   assert.equal(new Set(taken.map(({ claim }) => claim.partition)), new Set(mine));
-  assert.ok(tenancy.isSettled && mine.includes(first));
+  assert.ok(acquisition.isSettled && mine.includes(first));
 });
 
 test('TY5: answers to questions of another time, which come late, claim nothing and change no keeper', async () => {
-  const { hand, said, taken, tenancy, mine, first } = given();
+  const { hand, said, taken, acquisition, mine, first } = given();
   const asks = () => said.flatMap(([, signal]) => ('ask' in signal ? [signal.ask] : []));
-  tenancy.follow(placement);
-  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  acquisition.follow(placement);
+  for (const id of ['b', 'c']) none(acquisition, id, mine);
   await hand.idle();
   const earlier = Math.max(...asks());
   assert.is(taken.length, mine.length);
   // All of it goes to b, and comes again.
   taken.length = 0;
-  tenancy.follow(new Placement(viewOf(2, 8, ['b'], ['stock'])));
-  tenancy.follow(new Placement({ ...view, version: 3 }));
+  acquisition.follow(new Placement(viewOf(2, 8, ['b'], ['stock'])));
+  acquisition.follow(new Placement({ ...view, version: 3 }));
   await hand.idle();
-  for (const id of ['b', 'c']) tenancy.none(id, mine, earlier);
-  tenancy.keeping('c', mine, earlier);
+  for (const id of ['b', 'c']) acquisition.none(id, mine, earlier);
+  acquisition.keeping('c', mine, earlier);
   await hand.idle();
   assert.equal(taken, []);
   const present = Math.max(...asks());
-  tenancy.keeping('b', mine, present);
+  acquisition.keeping('b', mine, present);
   const at = { id: 'b', partition: first, epoch: 1, mark: 0, index: 0, count: 1, entities: [] };
-  tenancy.released({ kind: 'released', ask: present, ...at });
+  acquisition.released({ kind: 'released', ask: present, ...at });
   await hand.idle();
   assert.equal(taken, [], 'what was said to be kept before it was wanted is no release');
-  tenancy.released({ kind: 'released', ask: Math.max(...asks()), ...at });
+  acquisition.released({ kind: 'released', ask: Math.max(...asks()), ...at });
   await hand.idle();
   assert.equal(
     taken.map(({ claim }) => claim.partition),
@@ -324,36 +330,36 @@ test('TY5: answers to questions of another time, which come late, claim nothing 
 });
 
 test('TY6: who is cut off from the service gives all up and claims nothing, until it hears it', async () => {
-  const { hand, taken, tenancy, mine } = given();
-  tenancy.follow(placement);
-  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  const { hand, taken, acquisition, mine } = given();
+  acquisition.follow(placement);
+  for (const id of ['b', 'c']) none(acquisition, id, mine);
   await hand.idle();
   const had = taken.length;
-  tenancy.part();
+  acquisition.part();
   taken.length = 0;
-  for (const partition of mine) tenancy.lost(partition);
-  tenancy.follow(new Placement({ ...view, version: 2 }));
+  for (const partition of mine) acquisition.lost(partition);
+  acquisition.follow(new Placement({ ...view, version: 2 }));
   await hand.advance(10_000);
-  assert.equal([taken.length, tenancy.coming, tenancy.isSettled], [0, [], false]);
-  tenancy.join();
-  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  assert.equal([taken.length, acquisition.coming, acquisition.isSettled], [0, [], false]);
+  acquisition.join();
+  for (const id of ['b', 'c']) none(acquisition, id, mine);
   await hand.idle();
-  assert.equal([taken.length, tenancy.isSettled], [had, true]);
+  assert.equal([taken.length, acquisition.isSettled], [had, true]);
 });
 
 test('TY5: who has a partition keeps it when it is sought, and gives it when it is wanted', async () => {
-  const { hand, said, taken, tenancy, mine, first } = given();
-  tenancy.follow(placement);
-  for (const id of ['b', 'c']) none(tenancy, id, mine);
+  const { hand, said, taken, acquisition, mine, first } = given();
+  acquisition.follow(placement);
+  for (const id of ['b', 'c']) none(acquisition, id, mine);
   await hand.idle();
   assert.is(taken.length, mine.length);
   said.length = 0;
   // By a later view all is b's.
   const later = viewOf(2, 8, ['b'], ['stock']);
-  tenancy.follow(new Placement(later));
+  acquisition.follow(new Placement(later));
   const ask = { id: 'b', view: later, partitions: [first, 99], ask: 5 };
-  tenancy.giving.asked({ kind: 'seek', ...ask });
-  tenancy.giving.asked({ kind: 'release', ...ask });
+  acquisition.outgoing.asked({ kind: 'seek', ...ask });
+  acquisition.outgoing.asked({ kind: 'release', ...ask });
   await hand.idle();
   assert.equal(
     said.map(([, signal]) => [signal.kind, 'partitions' in signal ? signal.partitions : signal]),
@@ -380,12 +386,12 @@ test('TY5: who has a partition keeps it when it is sought, and gives it when it 
 });
 
 test('a call that is over is not sent on', () => {
-  const { hand, forwarded, tenancy } = given();
+  const { hand, forwarded, acquisition } = given();
   const [foreign = -1] = placement.partitionsOf('b');
-  tenancy.follow(placement);
+  acquisition.follow(placement);
   const query = { kind: 'query', to: 'stock/1', replyTo: '', call: 1, identity: '', operation: 'x' } as const;
   for (const deadline of [hand.now() - 1, hand.now() + 1])
-    tenancy.astray({ ...query, payload: new Uint8Array(0), deadline }, foreign, 0);
+    acquisition.astray({ ...query, payload: new Uint8Array(0), deadline }, foreign, 0);
   assert.is(forwarded.length, 1);
 });
 
@@ -393,24 +399,24 @@ test('M3: what has been forwarded often enough is dropped; what belongs here is 
   const hand = new HandEnvironment();
   const transport = new MemoryTransport(hand);
   const subjects = new Subjects('tested');
-  const post = new Post({ transport, environment: hand, subjects }, placement);
+  const router = new Router({ transport, environment: hand, subjects }, placement);
   let count = 0;
   for (const id of names)
     transport.listen(subjects.worker(id), () => {
       count += 1;
     });
-  for (let hops = 0; hops < 10; hops++) post.forward(ack(hops), hops);
+  for (let hops = 0; hops < 10; hops++) router.forward(ack(hops), hops);
   await hand.idle();
   assert.is(count, 4);
   const owner = placement.workerOf(placement.partitionOf('stock/1'))?.id ?? '';
-  post.listen(subjects.worker(owner), () => assert.unreachable());
-  post.forward(ack(1), 0);
+  router.listen(subjects.worker(owner), () => assert.unreachable());
+  router.forward(ack(1), 0);
   await hand.idle();
   assert.is(count, 4);
 });
 
 /** One of each kind. */
-function allSignals(entry: WorkerEntry, pinned: View): Signal[] {
+function allSignals(entry: WorkerEntry, pinned: View): ControlMessage[] {
   const slice = { partition: 7, epoch: 3, ask: 9, batch: 2, index: 0, count: 1 };
   const places = { batches: [0, 4], slices: [0, 9] };
   const labelled = { ...entry, labels: ['x'], types: [{ type: 'stock', labels: ['x'] }] };
@@ -466,27 +472,27 @@ test('signals come back as they went; what is none is refused', () => {
   const pinned = { ...view, pins: [{ address: 'stock/ü', worker: 'a' }] };
   const all = allSignals(entry, pinned);
   for (const signal of all) {
-    const bytes = new Uint8Array(encodeSignal(signal, 7));
+    const bytes = new Uint8Array(encodeControl(signal, 7));
     // Bytes may come back as a Buffer, which has JSON of its own.
     const plain = (value: unknown) =>
       JSON.stringify(value, (_key, part) =>
         part instanceof Uint8Array ? [...part] : part?.type === 'Buffer' ? part.data : part,
       );
-    assert.is(plain(decodeSignal(bytes)), plain({ ...signal, sentAt: 7 }));
-    for (let length = 0; length < bytes.length; length++) assert.throws(() => decodeSignal(bytes.slice(0, length)));
+    assert.is(plain(decodeControl(bytes)), plain({ ...signal, sentAt: 7 }));
+    for (let length = 0; length < bytes.length; length++) assert.throws(() => decodeControl(bytes.slice(0, length)));
   }
   const bad = { ...entry, id: 'a.>' };
-  assert.throws(() => decodeSignal(encodeSignal({ kind: 'announce', entry: bad, viewVersion: 1, sent: 1 })));
-  assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view: { ...view, partitions: 1e9 }, sent: 1 })));
-  assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view, sent: Number.NaN })));
+  assert.throws(() => decodeControl(encodeControl({ kind: 'announce', entry: bad, viewVersion: 1, sent: 1 })));
+  assert.throws(() => decodeControl(encodeControl({ kind: 'view', view: { ...view, partitions: 1e9 }, sent: 1 })));
+  assert.throws(() => decodeControl(encodeControl({ kind: 'view', view, sent: Number.NaN })));
   const fetch = { kind: 'fetch', id: 'a', view, partitions: [7, 8], epochs: [3, 3], ask: 9 } as const;
   const ofPlaces = (batches: number[], slices: number[]) =>
-    decodeSignal(new Uint8Array(encodeSignal({ ...fetch, batches, slices })));
+    decodeControl(new Uint8Array(encodeControl({ ...fetch, batches, slices })));
   assert.equal(ofPlaces([], []).kind, 'fetch');
   assert.throws(() => ofPlaces([1], [1]), /not a place for each/);
   assert.throws(() => ofPlaces([1, 2], [1]), /not a place for each/);
   assert.throws(() => ofPlaces([1, 2], [1, -1]), /before the first/);
-  assert.throws(() => decodeSignal(encodeSignal({ kind: 'view', view, sent: 1e300 })));
+  assert.throws(() => decodeControl(encodeControl({ kind: 'view', view, sent: 1e300 })));
 });
 
 test('SH1: the service acts only while the lease is this worker’s, under its term', async () => {
@@ -496,7 +502,7 @@ test('SH1: the service acts only while the lease is this worker’s, under its t
   let listenerCount = 0;
   const entry = view.workers[0];
   if (entry === undefined) throw new Error('no worker');
-  const host = new ServiceHost({
+  const host = new PlacementHost({
     environment: hand,
     store,
     limits: defaultPlacementLimits,

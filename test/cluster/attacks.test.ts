@@ -5,7 +5,7 @@ import { viewsPerTerm } from '../../placement/service.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import { MemoryTransport } from '../../runtime/transports/memory.ts';
 import { encode } from '../../runtime/wire/codec.ts';
-import { decodeSignal, encodeSignal, signalVersion } from '../../runtime/wire/control-messages.ts';
+import { controlVersion, decodeControl, encodeControl } from '../../runtime/wire/control-messages.ts';
 import type { Envelope, MessageEnvelope } from '../../runtime/wire/envelope.ts';
 import { Subjects } from '../../runtime/wire/subjects.ts';
 import { Worker } from '../../runtime/worker/worker.ts';
@@ -71,11 +71,11 @@ test('P4: what a paused worker had tried before, and sends on when it wakes, is 
 test('a view that no process could compute, or get beyond, is not read', () => {
   const viewOf = (version: number, weight: number) => {
     const entry = ['a', 'a', weight, [], [['stock', []]], '', false];
-    return encode([signalVersion, 0, 1_000, [version, 256, [entry], []], 0]);
+    return encode([controlVersion, 0, 1_000, [version, 256, [entry], []], 0]);
   };
-  assert.is(decodeSignal(viewOf(1, 64)).kind, 'view');
-  for (const weight of [0, 0.5, 65, 1e9]) assert.throws(() => decodeSignal(viewOf(1, weight)), /a weight/);
-  for (const version of [-1, 1.5, 2 ** 53, 1e300]) assert.throws(() => decodeSignal(viewOf(version, 1)), /of version/);
+  assert.is(decodeControl(viewOf(1, 64)).kind, 'view');
+  for (const weight of [0, 0.5, 65, 1e9]) assert.throws(() => decodeControl(viewOf(1, weight)), /a weight/);
+  for (const version of [-1, 1.5, 2 ** 53, 1e300]) assert.throws(() => decodeControl(viewOf(version, 1)), /of version/);
 });
 
 test('VW4: where a server has no permissions, a view that anybody publishes costs moments, and never the cluster', () =>
@@ -89,7 +89,7 @@ test('VW4: where a server has no permissions, a view that anybody publishes cost
       { version: remote.view.version + viewsPerTerm * 2 ** 20, workers: [] },
       { version: remote.view.version + viewsPerTerm * (2 ** 21 - 1), workers: [] },
     ]) {
-      transport.send(views, encodeSignal({ kind: 'view', view: { ...remote.view, ...change }, sent: hand.now() }));
+      transport.send(views, encodeControl({ kind: 'view', view: { ...remote.view, ...change }, sent: hand.now() }));
       await hand.advance(20_000);
       count += 1;
       assert.is(await during(tally('x').add(1)), count, JSON.stringify(change));

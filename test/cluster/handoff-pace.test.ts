@@ -1,5 +1,5 @@
 /** The pace of handoffs: how much is on its way at a time. */
-import { Pace } from '../../runtime/cluster/handoff-pace.ts';
+import { HandoffPace } from '../../runtime/cluster/handoff-pace.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { assert, suite } from '../support/suite.ts';
 
@@ -11,7 +11,7 @@ const restMsMax = 48;
 /** How many items each share had, if it took so long for each item. */
 async function sharesOf(msPerItem: number, all = items): Promise<number[]> {
   const hand = new HandEnvironment();
-  const pace = new Pace<number>(hand, () => undefined);
+  const pace = new HandoffPace<number>(hand, () => undefined);
   const left = new Set(all);
   const counts: number[] = [];
   while (left.size > 0) {
@@ -48,7 +48,7 @@ test('PA3: however slow, a move has so many shares at most', async () => {
 test('PA3: the rests of a move have a bound together, and the next move has its own', async () => {
   const hand = new HandEnvironment();
   let restedCount = 0;
-  const pace = new Pace<number>(hand, () => {
+  const pace = new HandoffPace<number>(hand, () => {
     restedCount += 1;
   });
   const move = async () => {
@@ -75,7 +75,7 @@ test('PA2: after a share comes a rest of three times as long, within a bound, an
   ] as const) {
     const hand = new HandEnvironment();
     let restedCount = 0;
-    const pace = new Pace<number>(hand, () => {
+    const pace = new HandoffPace<number>(hand, () => {
       restedCount += 1;
       assert.is(pace.begin(items).length > 0, true);
     });
@@ -91,7 +91,7 @@ test('PA2: after a share comes a rest of three times as long, within a bound, an
 
 test('PA1: a share that became too slow halves the next one; what is not of it ends nothing', async () => {
   const hand = new HandEnvironment();
-  const pace = new Pace<number>(hand, () => undefined);
+  const pace = new HandoffPace<number>(hand, () => undefined);
   const run = async (ms: number) => {
     const share = pace.begin(items);
     await hand.advance(ms);

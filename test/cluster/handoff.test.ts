@@ -3,11 +3,11 @@ import { partitionOf } from '../../placement/hash.ts';
 import { defaultPlacementLimits } from '../../placement/limits.ts';
 import { PlacementService, type ServiceAction, viewsPerTerm } from '../../placement/service.ts';
 import { viewOf } from '../../placement/view.ts';
-import { ServiceHost } from '../../runtime/cluster/placement-host.ts';
+import { PlacementHost } from '../../runtime/cluster/placement-host.ts';
 import { momentOf } from '../../runtime/environment.ts';
 import { asWorker, noView, Views } from '../../runtime/routing/views.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
-import { decodeSignal, encodeSignal } from '../../runtime/wire/control-messages.ts';
+import { decodeControl, encodeControl } from '../../runtime/wire/control-messages.ts';
 import { Subjects } from '../../runtime/wire/subjects.ts';
 import { nothingArrived } from '../../runtime/worker/handoff.ts';
 import { GateStore } from '../support/gate.ts';
@@ -41,7 +41,7 @@ test('HO2: calls that wait for their turn leave with their partition', () =>
     const moved = keys.filter((key) => remote.where(`tally/${key}`).worker === 'b');
     assert.ok(moved.length > 5);
     // Each of them, and what the client sent again to `b` when it heard of the view, while `a` still had the partition.
-    assert.is(workers.get('a')?.member.post.forwardedCount, 2 * moved.length);
+    assert.is(workers.get('a')?.member.router.forwardedCount, 2 * moved.length);
     assert.is(calls.filter(({ isSettled }) => !isSettled).length, 0);
   }));
 
@@ -182,7 +182,7 @@ test('VW2: a service that knows only of earlier terms is told, and numbers its v
     const { version } = remote.view;
     views.learn({ ...remote.view, version: version + 5 * viewsPerTerm });
     transport.listen(subjects.views, (bytes) => {
-      const signal = decodeSignal(bytes);
+      const signal = decodeControl(bytes);
       if (signal.kind === 'view') views.learn(signal.view);
     });
     await hand.advance(10_000);
@@ -196,7 +196,7 @@ test('MB1: who is told that it is out for good stops, and says so', () =>
   withWorkers({}, async ({ hand, transport, workers }) => {
     const [a, b] = [workers.get('a'), workers.get('b')];
     const tell = (id = '') =>
-      transport.send(new Subjects('main').control(id), encodeSignal({ kind: 'gone', id, viewVersion: 2 ** 52 }));
+      transport.send(new Subjects('main').control(id), encodeControl({ kind: 'gone', id, viewVersion: 2 ** 52 }));
     tell(b?.id);
     await hand.advance(10);
     assert.is(await b?.closed, 'replaced');
@@ -211,7 +211,7 @@ test('MB1: who is told that it is out for good stops, and says so', () =>
 test('PS3, SH1: the service tells a process that announces itself after another got its place', async () => {
   const hand = new HandEnvironment();
   const told: string[] = [];
-  const host = new ServiceHost({
+  const host = new PlacementHost({
     environment: hand,
     store: new MemoryStore({ partitions: 8 }),
     limits: defaultPlacementLimits,
@@ -244,7 +244,7 @@ test('PS3, SH1: the service tells a process that announces itself after another 
 test('EL5, SH1: who takes the views of the service for late asks it, and is not taken for cut off', async () => {
   const hand = new HandEnvironment();
   const store = new MemoryStore({ partitions: 8 });
-  const hosts = new Map<string, ServiceHost>();
+  const hosts = new Map<string, PlacementHost>();
   const view = viewOf(viewsPerTerm + 1, 8, ['a', 'b'], ['stock']);
   const said: string[] = [];
   let stoodStillMs = 0;
@@ -255,7 +255,7 @@ test('EL5, SH1: who takes the views of the service for late asks it, and is not 
       after: (ms: number, run: () => void) => hand.after(ms, run),
       soon: (run: () => void) => hand.soon(run),
     };
-    const host = new ServiceHost({
+    const host = new PlacementHost({
       ...{ environment, store, limits: defaultPlacementLimits, id, name: id },
       view: () => view,
       apart: () => void said.push(`${id} is apart`),

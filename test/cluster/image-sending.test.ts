@@ -1,10 +1,10 @@
 /** One worker that gives images of volatile entities, one that fetches them, and what gets through between them. */
 
-import { type Fetched, Fetching, type Want } from '../../runtime/cluster/image-fetching.ts';
+import { type Fetched, ImageFetching, type Want } from '../../runtime/cluster/image-fetching.ts';
 import type { SendingLimits } from '../../runtime/cluster/image-sending.ts';
-import { Giving } from '../../runtime/cluster/outgoing.ts';
-import type { Signal } from '../../runtime/wire/control-messages.ts';
-import { Carriage, type Offer } from '../../runtime/worker/volatile-images.ts';
+import { Outgoing } from '../../runtime/cluster/outgoing.ts';
+import type { ControlMessage } from '../../runtime/wire/control-messages.ts';
+import { type Offer, VolatileImages } from '../../runtime/worker/volatile-images.ts';
 import type { Worker } from '../../runtime/worker/worker.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { assert, suite } from '../support/suite.ts';
@@ -13,8 +13,8 @@ const test = suite('sendings');
 
 const sliceBytes = 100;
 const windowBytesMax = 1_000;
-type Fetch = Extract<Signal, { kind: 'fetch' }>;
-type Slice = Extract<Signal, { kind: 'carried' }>;
+type Fetch = Extract<ControlMessage, { kind: 'fetch' }>;
+type Slice = Extract<ControlMessage, { kind: 'carried' }>;
 
 interface Options {
   /** Entities by partition, each of so many bytes. */
@@ -22,20 +22,20 @@ interface Options {
   readonly bytes?: number;
   readonly limits?: Partial<SendingLimits>;
   /** What gets through, or when, ms. */
-  readonly passes?: (signal: Signal) => boolean | number;
+  readonly passes?: (signal: ControlMessage) => boolean | number;
 }
 
 class Pair {
   readonly hand = new HandEnvironment();
-  readonly carriage = new Carriage(this.hand, { carryMs: 30_000 }, 'a');
+  readonly images = new VolatileImages(this.hand, { carryMs: 30_000 }, 'a');
   readonly fetches: Fetch[] = [];
   readonly slices: Slice[] = [];
   readonly fetched: Fetched[] = [];
-  readonly fetching: Fetching;
-  readonly giving: Giving;
+  readonly fetching: ImageFetching;
+  readonly outgoing: Outgoing;
   /** Whose the partitions are by the view. */
   owner = 'b-1';
-  passes: (signal: Signal) => boolean | number;
+  passes: (signal: ControlMessage) => boolean | number;
   readonly #partitions: readonly number[];
 
   constructor({ entities = [[0, 30]], bytes = 150, limits = {}, passes = () => true }: Options) {
@@ -46,11 +46,11 @@ class Pair {
     const shared = {
       environment: this.hand,
       sendingLimits: { windowBytesMax, imagesBytesMax: 1_000_000, ...limits },
-      signal: (_to: string, signal: Signal) => this.send(signal),
+      signal: (_to: string, signal: ControlMessage) => this.send(signal),
     };
-    const worker = { carriage: this.carriage, yieldTo: () => true };
+    const worker = { images: this.images, yieldTo: () => true };
     Object.defineProperty(worker, 'offers', { get: () => this.offers });
-    this.giving = new Giving({
+    this.outgoing = new Outgoing({
       ...shared,
       id: 'a-1',
       name: 'a',
@@ -58,7 +58,7 @@ class Pair {
       signalBytesMax: () => 4_096 + sliceBytes,
       workerOf: () => this.owner,
     });
-    this.fetching = new Fetching({
+    this.fetching = new ImageFetching({
       ...shared,
       id: 'b-1',
       others: () => ['a-1'],
@@ -69,23 +69,23 @@ class Pair {
   }
 
   get offers(): ReadonlyMap<number, readonly Offer[]> {
-    return this.carriage.offers((address) => Number(address.slice(5).split('-')[0]));
+    return this.images.offers((address) => Number(address.slice(5).split('-')[0]));
   }
 
   put(address: string, bytes: number): void {
     const loaded = { version: 7, head: new Uint8Array(bytes), wakeAt: undefined, records: [] };
-    this.carriage.put({ address, loaded, activities: [], partition: 0, epoch: 7, isComplete: true });
+    this.images.put({ address, loaded, activities: [], partition: 0, epoch: 7, isComplete: true });
   }
 
-  send(signal: Signal): void {
+  send(signal: ControlMessage): void {
     if (signal.kind === 'fetch') this.fetches.push(signal);
     if (signal.kind === 'carried') this.slices.push(signal);
     const pass = this.passes(signal);
     if (pass !== false) this.hand.after(pass === true ? 1 : pass, () => this.receive(signal));
   }
 
-  receive(signal: Signal): void {
-    if (signal.kind === 'fetch') this.giving.fetched(signal);
+  receive(signal: ControlMessage): void {
+    if (signal.kind === 'fetch') this.outgoing.fetched(signal);
     else if (signal.kind === 'carried') this.fetching.carried(signal);
     else if (signal.kind === 'bare') this.fetching.bare(signal.id, signal.partitions, signal.ask);
   }
@@ -168,7 +168,7 @@ test('SE1: a window is shared by those who are being sent something, and each ge
   const sentFor = (id: string, ask: number) => {
     pair.owner = id;
     pair.slices.length = 0;
-    pair.giving.fetched({ ...fetchOf([{ partition: 0, epoch: 3, batch: 0, slice: 0 }], ask), id });
+    pair.outgoing.fetched({ ...fetchOf([{ partition: 0, epoch: 3, batch: 0, slice: 0 }], ask), id });
     return pair.slices.length;
   };
   assert.equal([sentFor('b-1', 1), sentFor('c-1', 1), sentFor('b-1', 2)], [10, 5, 5]);
@@ -185,7 +185,7 @@ test('SE2: an ask that is late or doubled gets nothing', async () => {
   const want = { partition: 0, epoch: 3, batch: 0, slice: 0 };
   const sent = (one: Partial<Want>, ask: number) => {
     pair.slices.length = 0;
-    pair.giving.fetched(fetchOf([{ ...want, ...one }], ask));
+    pair.outgoing.fetched(fetchOf([{ ...want, ...one }], ask));
     return pair.slices.map(({ batch, index }) => [batch, index] as const);
   };
   const [first] = sent({}, 5);
@@ -264,19 +264,19 @@ test('FE1: five minutes are enough for anybody', async () => {
 test('CA3: an image is kept for as long as who has claimed it asks for it', async () => {
   const pair = new Pair({ bytes: 300, passes: () => false });
   const sweep = () =>
-    pair.carriage.sweep(
+    pair.images.sweep(
       () => 0,
       () => false,
     );
   for (let ask = 1; ask < 10; ask++) {
-    pair.giving.fetched(fetchOf([{ partition: 0, epoch: 3, batch: 1, slice: ask }], ask));
+    pair.outgoing.fetched(fetchOf([{ partition: 0, epoch: 3, batch: 1, slice: ask }], ask));
     await pair.hand.advance(20_000);
     sweep();
-    assert.is(pair.carriage.count, 30);
+    assert.is(pair.images.count, 30);
   }
   await pair.hand.advance(10_000);
   sweep();
-  assert.is(pair.carriage.count, 0);
+  assert.is(pair.images.count, 0);
 });
 
 test('SE1: of what is too much for one sending a part comes, and both ends say so', async () => {

@@ -7,7 +7,7 @@ import { asWorker, noView, Views } from '../../runtime/routing/views.ts';
 import type { ServedWorker } from '../../runtime/serve.ts';
 import { MemoryTransport } from '../../runtime/transports/memory.ts';
 import { protocol } from '../../runtime/wire/codec.ts';
-import { decodeSignal, encodeSignal } from '../../runtime/wire/control-messages.ts';
+import { decodeControl, encodeControl } from '../../runtime/wire/control-messages.ts';
 import { Subjects } from '../../runtime/wire/subjects.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { placed } from '../support/placed.ts';
@@ -169,7 +169,7 @@ test('MB1: a worker whose name is another process’s by the view stops, and say
     const { view } = remote;
     const other = view.workers.map((entry) => (entry.name === 'a' ? { ...entry, id: 'another' } : entry));
     const later = { ...view, version: view.version + 1, workers: other };
-    transport.send(new Subjects('main').views, encodeSignal({ kind: 'view', view: later, sent: 0 }));
+    transport.send(new Subjects('main').views, encodeControl({ kind: 'view', view: later, sent: 0 }));
     await hand.advance(10);
     assert.is(await a?.closed, 'replaced');
     assert.ok(hand.logged.some(({ level, message }) => level === 'error' && message.includes('name')));
@@ -226,7 +226,7 @@ test('VW2: a late view makes nobody publish one, however many workers and client
     });
     transport.send(
       subjects.views,
-      encodeSignal({ kind: 'view', view: { ...view, version: view.version - 1 }, sent: 0 }),
+      encodeControl({ kind: 'view', view: { ...view, version: view.version - 1 }, sent: 0 }),
     );
     await hand.advance(500);
     assert.is(heardCount, 1);
@@ -236,7 +236,7 @@ test('VW1: a view that is older than the one that holds changes nothing', () =>
   withWorkers({}, async ({ hand, transport, workers, remote }) => {
     const { view } = remote;
     const older = { ...view, version: view.version - 1, workers: [] };
-    transport.send(new Subjects('main').views, encodeSignal({ kind: 'view', view: older, sent: 0 }));
+    transport.send(new Subjects('main').views, encodeControl({ kind: 'view', view: older, sent: 0 }));
     await hand.advance(10);
     assert.equal(remote.view, view);
     assert.is(workers.get('a')?.view.workers.length, 2);
@@ -329,7 +329,7 @@ test('MB2: partitions that others claimed without asking are found out, and keep
     transport.send = (subject, frame) => {
       let isLost = false;
       try {
-        isLost = decodeSignal(frame).kind === 'release';
+        isLost = decodeControl(frame).kind === 'release';
       } catch {
         // An envelope, no signal.
       }

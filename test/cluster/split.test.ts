@@ -10,7 +10,7 @@ import { connect, type RemoteCluster } from '../../runtime/connect.ts';
 import { type ServedWorker, serve } from '../../runtime/serve.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import type { Transport } from '../../runtime/transport.ts';
-import { decodeSignal } from '../../runtime/wire/control-messages.ts';
+import { decodeControl } from '../../runtime/wire/control-messages.ts';
 import { NatsServer } from '../support/nats-server.ts';
 import { comesTrue, Noted } from '../support/noted.ts';
 import { withWorkers } from '../support/served.ts';
@@ -155,7 +155,7 @@ class Recorder implements Transport {
   }
 
   #isOf(id: string, frame: Uint8Array): boolean {
-    const signal = decodeSignal(frame);
+    const signal = decodeControl(frame);
     return signal.kind === 'announce' ? signal.entry.id === id : 'id' in signal && signal.id === id;
   }
 

@@ -11,8 +11,8 @@ const { retryMs, retryMsMax, trimIdleMs, skewMaxMs, doubtMs, transitMaxMs } = de
 // ---- released
 
 test('Q1: what became durable of another stream lets nothing of this one go', () => {
-  const { courier, activation, activity, sent, release } = bench();
-  courier.released(activation, activity, { stream: newOutbound(4, 0), through: 2, isClosing: false });
+  const { delivery, activation, activity, sent, release } = bench();
+  delivery.released(activation, activity, { stream: newOutbound(4, 0), through: 2, isClosing: false });
   assert.equal(sent(), []);
   activity.outbound = undefined;
   release();
@@ -20,7 +20,7 @@ test('Q1: what became durable of another stream lets nothing of this one go', ()
 });
 
 test('Q1, P12: what is durable goes, within the window and the session that is sent now, each once', () => {
-  const { courier, activation, activity, outbound, sent, release, flight } = bench({
+  const { delivery, activation, activity, outbound, sent, release, flight } = bench({
     count: 6,
     limits: { windowCountMax: 3 },
   });
@@ -33,19 +33,19 @@ test('Q1, P12: what is durable goes, within the window and the session that is s
   assert.equal([sent(), flight().durable], [[], 6]);
   outbound.sealed = [{ session: 5, end: 5 }];
   outbound.session = 6;
-  courier.acknowledged(activation, signal('ack', 2));
+  delivery.acknowledged(activation, signal('ack', 2));
   assert.equal(sent(), ['4>3'], 'what is in a later session waits');
   assert.is(activity.outbound, outbound);
 });
 
 test('a stream that is to end says so when nothing of it is left, and again, after pauses that leave time for the answer', () => {
-  const { courier, activation, activity, outbound, posted, sent, release, woken, environment } = bench();
-  courier.released(activation, activity, { stream: outbound, through: 2, isClosing: true });
+  const { delivery, activation, activity, outbound, posted, sent, release, woken, environment } = bench();
+  delivery.released(activation, activity, { stream: outbound, through: 2, isClosing: true });
   assert.equal(sent(), ['1>1', '2>1']);
   outbound.unacked.splice(0);
   outbound.isClosing = true;
   activation.flights = undefined;
-  courier.released(activation, activity, { stream: outbound, through: 2, isClosing: true });
+  delivery.released(activation, activity, { stream: outbound, through: 2, isClosing: true });
   assert.equal(posted, [{ kind: 'close', to: partner, from: near, session: 5, number: 0 }]);
   assert.equal(sent(), ['close']);
   assert.is(woken.at(-1), environment.now() + Math.max(retryMs, 4 * trimIdleMs));
@@ -56,35 +56,35 @@ test('a stream that is to end says so when nothing of it is left, and again, aft
 // ---- buried
 
 test('Q3: the floor passes no message that an operator has dropped before its dead letter is durable, and then tells so', () => {
-  const { courier, activation, activity, outbound, record, sent, release, flight } = bench({ count: 3 });
+  const { delivery, activation, activity, outbound, record, sent, release, flight } = bench({ count: 3 });
   release();
   sent();
   const [message] = outbound.unacked.splice(0, 1);
   assert.ok(message);
-  courier.withdrew(activation, { activity, outbound, message });
+  delivery.withdrew(activation, { activity, outbound, message });
   const [second] = outbound.unacked.splice(0, 1);
   assert.ok(second);
-  courier.withdrew(activation, { activity, outbound, message: second });
+  delivery.withdrew(activation, { activity, outbound, message: second });
   assert.equal([flight().buried, record.dead.size], [[1, 2], 0]);
   const buried = activation.gathering?.buried ?? [];
   assert.equal(
     buried.map(({ seq }) => seq),
     [1, 2],
   );
-  courier.hasten(activation, () => true);
+  delivery.hasten(activation, () => true);
   const [one, two] = buried;
   assert.ok(one && two);
-  courier.buried(activation, one);
+  delivery.buried(activation, one);
   assert.equal([flight().buried, sent()], [[2], []], 'the second is not durable yet');
-  courier.buried(activation, two);
+  delivery.buried(activation, two);
   assert.equal([flight().buried, sent()], [[], ['3>3']]);
 });
 
 test('Q1: that a message was dropped makes none of the others durable', () => {
-  const { courier, activation, activity, outbound, flight } = bench();
+  const { delivery, activation, activity, outbound, flight } = bench();
   const [, message] = outbound.unacked.splice(0);
   assert.ok(message);
-  courier.withdrew(activation, { activity, outbound, message });
+  delivery.withdrew(activation, { activity, outbound, message });
   assert.equal([flight().durable, flight().transmitted], [0, 0]);
 });
 
@@ -95,51 +95,51 @@ test('Q3: what was dropped behind others, of another stream, or before what was 
     given.sent();
     const [message] = given.outbound.unacked.splice(seq - 1, 1);
     assert.ok(message);
-    given.courier.withdrew(given.activation, { activity: given.activity, outbound: given.outbound, message });
+    given.delivery.withdrew(given.activation, { activity: given.activity, outbound: given.outbound, message });
     return { ...given, buried: { activity: given.activity, flight: given.flight(), seq } };
   };
   const behind = dropped(2, 3);
-  behind.courier.buried(behind.activation, behind.buried);
+  behind.delivery.buried(behind.activation, behind.buried);
   assert.equal(behind.sent(), []);
   const other = dropped(1, 3);
   other.activity.outbound = { ...other.outbound, session: 6 };
-  other.courier.buried(other.activation, other.buried);
+  other.delivery.buried(other.activation, other.buried);
   assert.equal(other.sent(), []);
   other.activity.outbound = undefined;
-  other.courier.buried(other.activation, other.buried);
+  other.delivery.buried(other.activation, other.buried);
   assert.equal(other.sent(), []);
   const unsent = dropped(1, 1);
-  unsent.courier.buried(unsent.activation, unsent.buried);
+  unsent.delivery.buried(unsent.activation, unsent.buried);
   assert.equal(unsent.sent(), []);
   const last = dropped(1, 2);
-  last.courier.buried(last.activation, last.buried);
+  last.delivery.buried(last.activation, last.buried);
   assert.equal(last.sent(), ['2>2'], 'the last one that was sent');
 });
 
 // ---- after a read
 
 test('Q2: after a read what is in outboxes goes, and streams that are ending say so; of others there is no flight', async () => {
-  const { courier, activation, outbound, record, own, sent, environment } = bench();
+  const { delivery, activation, outbound, record, own, sent, environment } = bench();
   await own();
   record.activities.set('stock/quiet', { ...newActivity('stock/quiet'), outbound: newOutbound(7, 0) });
   record.activities.set('stock/none', newActivity('stock/none'));
   const ending = { ...newOutbound(8, 0), isClosing: true };
   record.activities.set('stock/ending', { ...newActivity('stock/ending'), outbound: ending });
-  courier.resume(activation);
+  delivery.resume(activation);
   await environment.advance(1);
   assert.equal(sent(), ['1>1', '2>1', 'close']);
   assert.equal([...(activation.flights?.keys() ?? [])], [partner, 'stock/ending']);
   outbound.unacked.splice(0);
   ending.isClosing = false;
   activation.flights = undefined;
-  courier.resume(activation);
+  delivery.resume(activation);
   assert.is(activation.flights, undefined);
 });
 
 test('Q2: one message is enough to go after a read, once, however often the entity becomes ready meanwhile', async () => {
-  const { courier, activation, own, sent, environment } = bench({ count: 1 });
+  const { delivery, activation, own, sent, environment } = bench({ count: 1 });
   await own();
-  courier.resume(activation);
+  delivery.resume(activation);
   assert.ok(activation.flights, 'it is seen to be under way');
   await environment.advance(1);
   assert.equal(sent(), ['1>1']);
@@ -147,8 +147,8 @@ test('Q2: one message is enough to go after a read, once, however often the enti
 
 test('E3: who is not the owner after a read asks again after retryMs, unless the activation is gone', async () => {
   for (const isGone of [false, true]) {
-    const { courier, activation, own, sent, environment } = bench();
-    courier.resume(activation);
+    const { delivery, activation, own, sent, environment } = bench();
+    delivery.resume(activation);
     await environment.advance(retryMs - 1);
     assert.equal(sent(), []);
     await own();
@@ -193,25 +193,25 @@ test('a message says who sends it, to whom, since when it is proved, and nothing
 // ---- again
 
 test('Q2: what is due is sent again from its beginning, in a small window, and later each time', async () => {
-  const { courier, activation, own, release, sent, flight, environment } = bench({ count: 40 });
+  const { delivery, activation, own, release, sent, flight, environment } = bench({ count: 40 });
   await own();
   release();
   sent();
   const due = environment.now() + retryMs;
-  assert.is(courier.retry(activation, due - 1), due);
+  assert.is(delivery.retry(activation, due - 1), due);
   assert.equal(sent(), []);
   await environment.advance(retryMs);
-  assert.is(courier.retry(activation, due), Number.POSITIVE_INFINITY);
+  assert.is(delivery.retry(activation, due), Number.POSITIVE_INFINITY);
   assert.equal(sent().length, 16);
   assert.equal([flight().attempts, flight().window, flight().retryAt], [1, 16, due + 2 * retryMs]);
   flight().attempts = 30;
   await environment.advance(2 * retryMs);
-  courier.retry(activation, environment.now());
+  delivery.retry(activation, environment.now());
   assert.is(flight().retryAt, environment.now() + retryMsMax);
 });
 
 test('Q2: of several partners those that are due are sent to, and the first date of the others is told', async () => {
-  const { courier, activation, activity, own, release, sent, flight, environment } = bench();
+  const { delivery, activation, activity, own, release, sent, flight, environment } = bench();
   await own();
   release();
   sent();
@@ -221,16 +221,16 @@ test('Q2: of several partners those that are due are sent to, and the first date
   add('stock/soon', now + 4_000);
   add('stock/never', 0);
   flight().retryAt = now;
-  assert.is(courier.retry(activation, now), now + 4_000);
+  assert.is(delivery.retry(activation, now), now + 4_000);
   assert.equal(sent(), ['1>1', '2>1']);
   assert.is(activation.flights?.get('stock/never')?.retryAt, 0);
   assert.ok(activity.outbound);
   activation.flights = undefined;
-  assert.is(courier.retry(activation, now), Number.POSITIVE_INFINITY);
+  assert.is(delivery.retry(activation, now), Number.POSITIVE_INFINITY);
 });
 
 test('where nothing is due nobody is asked for a proof, however old the last one is', async () => {
-  const { courier, activation, own, release, store, flight, environment } = bench();
+  const { delivery, activation, own, release, store, flight, environment } = bench();
   await own();
   release();
   let asked = 0;
@@ -241,7 +241,7 @@ test('where nothing is due nobody is asked for a proof, however old the last one
   };
   await environment.advance(transitMaxMs);
   flight().retryAt = environment.now() + 1;
-  assert.is(courier.retry(activation, environment.now()), environment.now() + 1);
+  assert.is(delivery.retry(activation, environment.now()), environment.now() + 1);
   await environment.idle();
   assert.is(asked, 0);
 });
@@ -253,7 +253,7 @@ test('O1: a proof that is an eighth of the longest transit old is renewed first;
     given.release();
     given.sent();
     await given.environment.advance(ms);
-    given.courier.retry(given.activation, given.environment.now());
+    given.delivery.retry(given.activation, given.environment.now());
     return given;
   };
   const young = await later(transitMaxMs / 8 - 1);
@@ -289,7 +289,7 @@ test('a flight whose stream has ended, was replaced, or is quiet is over when it
     given.sent();
     given.flight().retryAt = given.environment.now();
     change(given);
-    given.courier.retry(given.activation, given.environment.now());
+    given.delivery.retry(given.activation, given.environment.now());
     return [given.activation.flights?.has(partner), given.sent()];
   };
   assert.equal(await after(() => undefined), [true, ['1>1', '2>1']]);
@@ -316,7 +316,7 @@ test('Q3: a message in doubt becomes a dead letter when its receiver may have fo
     given.environment.setClock(ms);
     given.ownership.take(0, given.ownership.epochOf(0), momentOf(given.environment));
     given.flight().retryAt = 1;
-    given.courier.retry(given.activation, given.environment.now());
+    given.delivery.retry(given.activation, given.environment.now());
     return [...given.record.dead.values()].map(({ reason }) => reason);
   };
   assert.equal(await after(skewMaxMs + doubtMs), []);
@@ -326,26 +326,26 @@ test('Q3: a message in doubt becomes a dead letter when its receiver may have fo
 });
 
 test('P7: what moved is sent again at once, unless it is due anyway or never', () => {
-  const { courier, activation, release, flight, environment, woken } = bench();
+  const { delivery, activation, release, flight, environment, woken } = bench();
   release();
   const now = environment.now();
   flight().attempts = 3;
   woken.splice(0);
-  courier.hasten(activation, () => false);
+  delivery.hasten(activation, () => false);
   assert.equal([flight().attempts, woken], [3, []]);
   for (const retryAt of [0, now]) {
     flight().retryAt = retryAt;
-    courier.hasten(activation, () => true);
+    delivery.hasten(activation, () => true);
     assert.equal([flight().attempts, flight().retryAt, woken], [3, retryAt, []]);
   }
   flight().retryAt = now + 1;
-  courier.hasten(activation, (name) => name === partner);
+  delivery.hasten(activation, (name) => name === partner);
   assert.equal([flight().attempts, flight().retryAt, woken], [0, now, [now]]);
 });
 
 test('CR1: who is told of room sends as much at once, and who is told of none waits for it, and not for ever', () => {
-  const { courier, activation, release, flight, environment, woken } = bench({ limits: { windowCountMax: 8 } });
-  courier.invited(activation, signal('room', 1));
+  const { delivery, activation, release, flight, environment, woken } = bench({ limits: { windowCountMax: 8 } });
+  delivery.invited(activation, signal('room', 1));
   assert.is(activation.flights, undefined);
   release();
   const now = environment.now();
@@ -353,7 +353,7 @@ test('CR1: who is told of room sends as much at once, and who is told of none wa
     flight().attempts = attempts;
     flight().retryAt = now + 100;
     woken.splice(0);
-    courier.invited(activation, signal('room', number));
+    delivery.invited(activation, signal('room', number));
     return [flight().window, flight().attempts, flight().retryAt - now, woken.map((at) => at - now)];
   };
   assert.equal(told(3), [3, 0, 0, [0]]);
@@ -363,7 +363,7 @@ test('CR1: who is told of room sends as much at once, and who is told of none wa
   assert.equal(told(0, 5), [1, 5, Math.min(32 * retryMs, retryMsMax), [Math.min(32 * retryMs, retryMsMax)]]);
   flight().retryAt = 0;
   flight().window = 7;
-  courier.invited(activation, signal('room', 2));
+  delivery.invited(activation, signal('room', 2));
   assert.equal([flight().window, flight().retryAt], [7, 0], 'a proof is under way, and it goes with that');
 });
 

@@ -11,7 +11,7 @@ const { trimIdleMs, skewMaxMs, doubtMs } = defaultLimits;
 // ---- acknowledgements
 
 test('what is acknowledged leaves outbox and store, doubles the window, and lets the next go', () => {
-  const { courier, activation, record, release, sent, flight, woken, environment } = bench({
+  const { delivery, activation, record, release, sent, flight, woken, environment } = bench({
     count: 6,
     limits: { windowCountMax: 3 },
   });
@@ -20,7 +20,7 @@ test('what is acknowledged leaves outbox and store, doubles the window, and lets
   flight().attempts = 2;
   flight().window = 1;
   woken.splice(0);
-  courier.acknowledged(activation, signal('ack', 2));
+  delivery.acknowledged(activation, signal('ack', 2));
   assert.equal([flight().attempts, flight().window], [0, 2]);
   assert.equal(sent(), ['4>3']);
   assert.is(record.outboxCount, 4);
@@ -31,40 +31,40 @@ test('what is acknowledged leaves outbox and store, doubles the window, and lets
   );
   assert.is(records.get(recordName.activity(partner)), 'activity');
   assert.equal([activation.trimAt, woken], [environment.now() + trimIdleMs, [environment.now() + trimIdleMs]]);
-  courier.acknowledged(activation, signal('ack', 3));
+  delivery.acknowledged(activation, signal('ack', 3));
   assert.equal([flight().window, sent()], [3, ['5>4', '6>4']]);
   assert.is(woken.length, 1, 'it is planned');
   Object.assign(flight(), { attempts: 2, window: 1 });
-  courier.acknowledged(activation, signal('ack', 3));
+  delivery.acknowledged(activation, signal('ack', 3));
   assert.equal([sent(), record.outboxCount], [[], 3], 'told again it says nothing');
   assert.equal([flight().attempts, flight().window], [2, 1]);
-  courier.acknowledged(activation, signal('ack', 6));
+  delivery.acknowledged(activation, signal('ack', 6));
   assert.equal([activation.flights?.has(partner), record.outboxCount], [false, 0]);
-  courier.acknowledged(activation, { ...signal('ack', 6), from: 'stock/unknown' });
+  delivery.acknowledged(activation, { ...signal('ack', 6), from: 'stock/unknown' });
 });
 
 test('Q3: an acknowledgement before one that was dropped has the floor told again', () => {
-  const { courier, activation, outbound, release, sent, flight } = bench({ count: 4 });
+  const { delivery, activation, outbound, release, sent, flight } = bench({ count: 4 });
   release();
   sent();
   outbound.unacked.splice(1, 1);
-  courier.acknowledged(activation, signal('ack', 1));
+  delivery.acknowledged(activation, signal('ack', 1));
   assert.equal(sent(), ['3>3']);
-  courier.acknowledged(activation, signal('ack', 3));
+  delivery.acknowledged(activation, signal('ack', 3));
   assert.equal(sent(), [], 'the next one was sent behind it');
   assert.is(flight().transmitted, 4);
 });
 
 test('A6, P8: of the present lineage an acknowledgement beyond it is another’s number; of an earlier one history was lost', async () => {
-  const { courier, activation, record, own, signs } = bench();
+  const { delivery, activation, record, own, signs } = bench();
   await own();
   record.lineage = { ...record.lineage, start: 5 };
-  courier.acknowledged(activation, signal('ack', 3));
+  delivery.acknowledged(activation, signal('ack', 3));
   assert.equal([signs.length, record.outboxCount], [1, 0]);
   const other = bench();
   await other.own();
   other.record.lineage = { ...other.record.lineage, start: 4 };
-  other.courier.acknowledged(other.activation, signal('ack', 3));
+  other.delivery.acknowledged(other.activation, signal('ack', 3));
   await other.environment.idle();
   assert.is(other.record.outboxCount, 2, 'nothing is taken for settled');
   assert.ok((other.activity.outbound?.session ?? 0) > 5);
@@ -78,7 +78,7 @@ test('A6: only a later session than that which is sent overtakes it', async () =
   ) => {
     const given = bench();
     await given.own();
-    given.courier.stale(given.activation, signal('stale', number, session));
+    given.delivery.stale(given.activation, signal('stale', number, session));
     change(given);
     await given.environment.idle();
     return given.counts.commits;
@@ -92,29 +92,29 @@ test('A6: only a later session than that which is sent overtakes it', async () =
   assert.is(await told(5, 9, ({ activity, outbound }) => Object.assign(activity, { outbound: { ...outbound } })), 0);
   assert.is(await told(5, 9, ({ record, activity }) => record.activities.set(partner, { ...activity })), 0);
   const given = bench();
-  given.courier.stale(given.activation, { ...signal('stale', 9), from: 'stock/unknown' });
+  given.delivery.stale(given.activation, { ...signal('stale', 9), from: 'stock/unknown' });
   given.activity.outbound = undefined;
-  given.courier.stale(given.activation, signal('stale', 9));
+  given.delivery.stale(given.activation, signal('stale', 9));
   await given.environment.idle();
   assert.is(given.counts.commits, 0);
 });
 
 test('A6: that the partner knows the later of two sessions, of which the earlier is sent, is no sign of lost history', async () => {
-  const { courier, activation, outbound, own, signs, environment, counts } = bench();
+  const { delivery, activation, outbound, own, signs, environment, counts } = bench();
   await own();
   Object.assign(outbound, { sealed: [{ session: 5, end: 3 }], session: 6 });
-  courier.stale(activation, signal('stale', 6));
+  delivery.stale(activation, signal('stale', 6));
   await environment.idle();
   assert.equal([signs, counts.commits], [[], 1]);
 });
 
 test('P7, P8: of what was settled in a history that is gone only what had expired by then is a dead letter', async () => {
   const deadAt = async (ms: number) => {
-    const { courier, activation, record, own, environment } = bench({ lifeMs: 0 });
+    const { delivery, activation, record, own, environment } = bench({ lifeMs: 0 });
     await own();
     record.lineage = { ...record.lineage, start: 5 };
     environment.setClock(ms);
-    courier.stale(activation, signal('stale', 9));
+    delivery.stale(activation, signal('stale', 9));
     await environment.idle();
     return record.dead.size;
   };
@@ -125,13 +125,13 @@ test('P7, P8: of what was settled in a history that is gone only what had expire
 test('Q1, Q3: what goes on takes off anew, and of the same stream with the floor where dead letters hold it', async () => {
   const goneOn = async (start: number, buried: number[]) => {
     const given = bench();
-    const { courier, activation, record, own, environment, release, flight } = given;
+    const { delivery, activation, record, own, environment, release, flight } = given;
     await own();
     record.lineage = { ...record.lineage, start };
     release();
     Object.assign(flight(), { buried, attempts: 3 });
     const before = flight();
-    courier.stale(activation, signal('stale', 9));
+    delivery.stale(activation, signal('stale', 9));
     await environment.idle();
     assert.ok(activation.gathering?.sent?.has(given.activity), 'what it goes on with is to become durable');
     return { before, after: activation.flights?.get(partner) };
@@ -149,9 +149,9 @@ test('Q1, Q3: what goes on takes off anew, and of the same stream with the floor
 });
 
 test('V2: of a type whose sessions are forgotten with each stay it is no news that a partner knows a later one', async () => {
-  const { courier, activation, own, signs, environment, counts } = bench({ options: { durability: 'none' } });
+  const { delivery, activation, own, signs, environment, counts } = bench({ options: { durability: 'none' } });
   await own();
-  courier.stale(activation, signal('stale', 9));
+  delivery.stale(activation, signal('stale', 9));
   await environment.idle();
   assert.equal([signs, counts.commits], [[], 1]);
 });
@@ -160,9 +160,9 @@ test('V2: of a type whose sessions are forgotten with each stay it is no news th
 
 test('Q3: the answer to a probe is heard of the first message of the session that is sent, when it can be of one', () => {
   const told = (number: number, session = 5, ms = skewMaxMs + 1) => {
-    const { courier, activation, record, environment } = bench({ lifeMs: 0 });
+    const { delivery, activation, record, environment } = bench({ lifeMs: 0 });
     environment.setClock(ms);
-    courier.probed(activation, signal('probed', number, session));
+    delivery.probed(activation, signal('probed', number, session));
     return [record.dead.size, record.outboxCount];
   };
   assert.equal(told(-1), [1, 1]);
@@ -171,19 +171,19 @@ test('Q3: the answer to a probe is heard of the first message of the session tha
   assert.equal(told(-2), [0, 2]);
   assert.equal(told(1), [0, 1]);
   assert.equal(told(0), [0, 2]);
-  const { courier, activation, outbound, record, activity } = bench({ lifeMs: 0 });
+  const { delivery, activation, outbound, record, activity } = bench({ lifeMs: 0 });
   outbound.unacked.splice(0);
-  courier.probed(activation, signal('probed', -1));
+  delivery.probed(activation, signal('probed', -1));
   activity.outbound = undefined;
-  courier.probed(activation, signal('probed', -1));
+  delivery.probed(activation, signal('probed', -1));
   assert.is(record.dead.size, 0);
 });
 
 test('Q3: what expired is said to be in doubt only where its receiver may have forgotten it', () => {
   const reasonAfter = (ms: number) => {
-    const { courier, activation, record, environment, counts } = bench({ lifeMs: 0 });
+    const { delivery, activation, record, environment, counts } = bench({ lifeMs: 0 });
     environment.setClock(ms);
-    courier.probed(activation, signal('probed', -1));
+    delivery.probed(activation, signal('probed', -1));
     assert.is(counts.commits, 1);
     assert.equal([...(activation.gathering?.sent?.keys() ?? [])].length, 1);
     const [letter] = record.dead.values();
@@ -195,15 +195,19 @@ test('Q3: what expired is said to be in doubt only where its receiver may have f
 
 test('M8: only the first message of the session that is sent is given up as too large', () => {
   const told = (seq: number, session: number) => {
-    const { courier, activation, record } = bench();
+    const { delivery, activation, record } = bench();
     const envelope = { to: partner, arrival: { session, seq } } as unknown as MessageEnvelope;
-    courier.unsendable(activation, envelope, 5_000);
+    delivery.unsendable(activation, envelope, 5_000);
     return record.dead.size;
   };
   assert.equal([told(1, 5), told(2, 5), told(1, 4)], [1, 0, 0]);
-  const { courier, activation, activity, record } = bench();
+  const { delivery, activation, activity, record } = bench();
   activity.outbound = undefined;
-  courier.unsendable(activation, { to: partner, arrival: { session: 5, seq: 1 } } as unknown as MessageEnvelope, 5_000);
+  delivery.unsendable(
+    activation,
+    { to: partner, arrival: { session: 5, seq: 1 } } as unknown as MessageEnvelope,
+    5_000,
+  );
   assert.is(record.dead.size, 0);
 });
 

@@ -5,8 +5,8 @@ import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { newRecord, recordName } from '../../core/record.ts';
 import { Activation, type Flight } from '../../runtime/entity/activation.ts';
 import { rest } from '../../runtime/entity/idle.ts';
-import { PartnerSet, partnerCountMax } from '../../runtime/entity/partner-filter.ts';
-import { Forgetting } from '../../runtime/entity/retention.ts';
+import { BloomPartnerFilter, partnerCountMax } from '../../runtime/entity/partner-filter.ts';
+import { Retention } from '../../runtime/entity/retention.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import { encode } from '../../runtime/wire/codec.ts';
 import { HandEnvironment } from '../support/hand.ts';
@@ -28,7 +28,7 @@ function withPartners({ activities = [newActivity(partner)], limits = {}, behavi
   const woken: number[] = [];
   let forgottenCount = 0;
   const store = new MemoryStore({ partitions: 1 });
-  const forgetting = new Forgetting({
+  const retention = new Retention({
     store,
     environment,
     limits: { ...defaultLimits, ...limits },
@@ -49,7 +49,7 @@ function withPartners({ activities = [newActivity(partner)], limits = {}, behavi
     await store.commit([{ ...at, expected: 0, version: 1, head: new Uint8Array([0]), records: [...records] }]);
   };
   const counts = () => ({ forgotten: forgottenCount, woken: woken.length });
-  return { environment, forgetting, activation, entity: activation.record, woken, stored, store, counts };
+  return { environment, retention, activation, entity: activation.record, woken, stored, store, counts };
 }
 
 const openStream = () => ({ session: 1, next: 1, unacked: [], sealed: [], isClosing: false, activeAt: 0 });
@@ -63,35 +63,35 @@ const rowOf = ({ session, through, keepUntil, closedAt }: ReturnType<typeof inbo
   encode([[session, through, keepUntil, closedAt, []], null, null]);
 
 test('A3, P7: what is not durable yet is not forgotten, however old it is: it must be found in the store once', () => {
-  const { environment, forgetting, activation, entity } = withPartners();
+  const { environment, retention, activation, entity } = withPartners();
   const activity = activityOf(partner, inboundOf(environment.now() - 1));
   entity.activities.set(partner, activity);
   const name = recordName.activity(partner);
   entity.changes.records.set(name, 'activity');
-  assert.is(forgetting.forget(activation, environment.now(), never), false);
+  assert.is(retention.forget(activation, environment.now(), never), false);
   assert.ok(activity.inbound);
   // Once the store has it, it goes.
   entity.changes.records.delete(name);
-  assert.is(forgetting.forget(activation, environment.now(), never), true);
+  assert.is(retention.forget(activation, environment.now(), never), true);
   assert.is(entity.activities.has(partner), false);
   assert.is(entity.changes.records.get(name), 'activity');
 });
 
 test('P10: when the next may be forgotten, or a stream be closed, is the date by which an entity is woken', () => {
-  const { environment, forgetting, activation, entity } = withPartners();
+  const { environment, retention, activation, entity } = withPartners();
   const now = environment.now();
   const { transitMaxMs, skewMaxMs, trimIdleMs } = defaultLimits;
   entity.activities.set('tally/open', activityOf('tally/open', inboundOf(now + 900_000)));
-  assert.is(forgetting.forget(activation, now, never), false);
+  assert.is(retention.forget(activation, now, never), false);
   assert.is(entity.forgetAt, 0, 'nobody closes it: it goes by a search');
-  assert.is(forgetting.forget(activation, now, now + 5), false);
+  assert.is(retention.forget(activation, now, now + 5), false);
   assert.is(entity.forgetAt, now + 5);
   entity.activities.set('tally/closed', activityOf('tally/closed', inboundOf(now + 900_000, now - 1)));
-  forgetting.forget(activation, now, never);
+  retention.forget(activation, now, never);
   assert.is(entity.forgetAt, now - 1 + transitMaxMs + 2 * skewMaxMs + 1);
   // What may go within a moment goes with what comes in that moment.
   entity.activities.set('tally/soon', activityOf('tally/soon', inboundOf(now + 1, now - 1)));
-  forgetting.forget(activation, now, never);
+  retention.forget(activation, now, never);
   assert.is(entity.forgetAt, now + trimIdleMs);
 });
 
@@ -99,12 +99,12 @@ test('P10, P4: activities beyond the bound leave memory, but for open streams, w
   const names = ['a', 'open', 'changed', 'b', 'c'];
   const now = new HandEnvironment().now();
   const activities = names.map((name) => activityOf(name, inboundOf(now + 60_000)));
-  const { forgetting, activation, entity } = withPartners({ activities, limits: { activityCountMax: 3 } });
+  const { retention, activation, entity } = withPartners({ activities, limits: { activityCountMax: 3 } });
   const open = entity.activities.get('open');
   assert.ok(open);
   open.outbound = openStream();
   entity.changes.records.set(recordName.activity('changed'), 'activity');
-  forgetting.trimActivities(activation);
+  retention.trimActivities(activation);
   assert.equal([...entity.activities.keys()], ['open', 'changed', 'c']);
   assert.is(entity.isComplete, false);
   assert.ok(entity.stored?.has('a') && entity.stored.has('b'));
@@ -112,13 +112,13 @@ test('P10, P4: activities beyond the bound leave memory, but for open streams, w
   for (const change of [{ isSearching: true }, { phase: 'reading' as const }]) {
     const other = withPartners({ activities, limits: { activityCountMax: 3 } });
     Object.assign(other.activation, change);
-    other.forgetting.trimActivities(other.activation);
+    other.retention.trimActivities(other.activation);
     assert.is(other.entity.activities.size, 5);
   }
 });
 
 test('P10: a search forgets what may go, has an open stream closed, and plans the next for the first that may not go yet', async () => {
-  const { environment, forgetting, activation, entity, stored, counts } = withPartners({ activities: [] });
+  const { environment, retention, activation, entity, stored, counts } = withPartners({ activities: [] });
   const now = environment.now();
   const kept = inboundOf(now + 500_000);
   const open = encode([null, [7, 1, false, 0, []], null]);
@@ -129,7 +129,7 @@ test('P10: a search forgets what may go, has an open stream closed, and plans th
   ]);
   entity.isComplete = false;
   Object.assign(entity, { searchAt: now, forgetAt: now });
-  forgetting.forget(activation, now, never);
+  retention.forget(activation, now, never);
   assert.ok(activation.isSearching);
   await environment.idle();
   assert.not(activation.isSearching);
@@ -144,12 +144,12 @@ test('P10: a search forgets what may go, has an open stream closed, and plans th
 });
 
 test('P10: a search whose read fails comes again', async () => {
-  const { environment, forgetting, activation, entity, store, woken } = withPartners({ activities: [] });
+  const { environment, retention, activation, entity, store, woken } = withPartners({ activities: [] });
   const now = environment.now();
   store.scan = () => Promise.reject(new Error('away'));
   entity.isComplete = false;
   Object.assign(entity, { searchAt: now, forgetAt: now });
-  forgetting.forget(activation, now, never);
+  retention.forget(activation, now, never);
   await environment.idle();
   assert.not(activation.isSearching);
   assert.equal([entity.searchAt, entity.forgetAt, woken.at(-1)], [now + 60_000, now + 60_000, now + 60_000]);
@@ -158,63 +158,63 @@ test('P10: a search whose read fails comes again', async () => {
 test('P10: a type that is only in memory has its partners looked through now and then, once there are many', () => {
   const many = [1, 2, 3].map((index) => newActivity(`tally/${index}`));
   const few = withPartners({ activities: many, limits: { activityCountMax: 3 } });
-  few.forgetting.planVolatile(few.activation);
+  few.retention.planVolatile(few.activation);
   assert.is(few.entity.forgetAt, 0);
-  const { environment, forgetting, activation, entity, woken } = withPartners({
+  const { environment, retention, activation, entity, woken } = withPartners({
     activities: many,
     limits: { activityCountMax: 2 },
   });
-  forgetting.planVolatile(activation);
+  retention.planVolatile(activation);
   assert.equal([entity.forgetAt, woken], [environment.now() + 60_000, [environment.now() + 60_000]]);
-  forgetting.planVolatile(activation);
+  retention.planVolatile(activation);
   assert.is(woken.length, 1);
 });
 
 test('P10: one beyond the bound is enough for one to leave memory, with what is known of its way; what has no date plans no search', () => {
   const activities = ['a', 'b'].map((name) => newActivity(name));
-  const { forgetting, activation, entity } = withPartners({ activities, limits: { activityCountMax: 1 } });
+  const { retention, activation, entity } = withPartners({ activities, limits: { activityCountMax: 1 } });
   activation.flights = new Map(['a', 'b'].map((name) => [name, {} as Flight]));
-  forgetting.trimActivities(activation);
+  retention.trimActivities(activation);
   assert.equal([[...entity.activities.keys()], [...activation.flights.keys()]], [['b'], ['b']]);
   assert.equal([entity.searchAt, entity.forgetAt], [0, 0]);
-  forgetting.trimActivities(activation);
+  retention.trimActivities(activation);
   assert.is(entity.activities.size, 1);
 });
 
 test('P10: what rests is left at rest until something of it may be forgotten, or is planned', () => {
-  const { environment, forgetting, activation, entity } = withPartners();
+  const { environment, retention, activation, entity } = withPartners();
   const now = environment.now();
   const inbound = inboundOf(now + 300_000);
   entity.activities.set(partner, activityOf(partner, inbound));
   rest(activation, { environment, limits: defaultLimits });
   assert.ok(activation.rested !== undefined);
-  assert.is(forgetting.forget(activation, now, never), false);
+  assert.is(retention.forget(activation, now, never), false);
   assert.ok(activation.rested !== undefined, 'nothing is due');
   entity.forgetAt = now + 1;
-  assert.is(forgetting.forget(activation, now, never), false);
+  assert.is(retention.forget(activation, now, never), false);
   assert.ok(activation.rested !== undefined, 'what is planned is not due yet');
-  assert.is(forgetting.forget(activation, now + 1, never), false);
+  assert.is(retention.forget(activation, now + 1, never), false);
   assert.is(activation.rested, undefined);
   assert.equal(entity.activities.get(partner)?.inbound, inbound);
 });
 
 test('A3: of what is forgotten an empty activity stays where the store has others, and where the application has something', () => {
-  const { environment, forgetting, activation, entity } = withPartners();
+  const { environment, retention, activation, entity } = withPartners();
   const now = environment.now();
   entity.activities.set(partner, activityOf(partner, inboundOf(now - 1)));
   entity.isComplete = false;
-  assert.is(forgetting.forget(activation, now, never), true);
+  assert.is(retention.forget(activation, now, never), true);
   assert.is(entity.activities.get(partner)?.inbound, undefined);
   assert.ok(entity.activities.has(partner), 'else the store’s would be read again');
   const other = withPartners();
   const kept = { ...activityOf(partner, inboundOf(now - 1)), outbound: openStream() };
   other.entity.activities.set(partner, kept);
-  assert.is(other.forgetting.forget(other.activation, now, never), true);
+  assert.is(other.retention.forget(other.activation, now, never), true);
   assert.equal([kept.inbound, other.entity.activities.get(partner)], [undefined, kept]);
 });
 
 test('P10: a search begins when it is due, not before, not without a date, and not twice', async () => {
-  const { environment, forgetting, activation, entity, store } = withPartners({ activities: [] });
+  const { environment, retention, activation, entity, store } = withPartners({ activities: [] });
   const now = environment.now();
   const scan = store.scan.bind(store);
   let scanCount = 0;
@@ -224,7 +224,7 @@ test('P10: a search begins when it is due, not before, not without a date, and n
   };
   const after = (searchAt: number, isComplete = false) => {
     Object.assign(entity, { searchAt, isComplete });
-    forgetting.forget(activation, now, never);
+    retention.forget(activation, now, never);
     return scanCount;
   };
   assert.is(after(0), 0);
@@ -245,14 +245,14 @@ const rowsOf = (count: number, row: Uint8Array) =>
 
 test('P10: a search goes through all pages, counts what it saw, and changes nothing that is not over', async () => {
   const given = withPartners({ activities: [] });
-  const { environment, forgetting, activation, entity, stored, counts, woken } = given;
+  const { environment, retention, activation, entity, stored, counts, woken } = given;
   const now = environment.now();
   const known = activityOf('tally/000299', inboundOf(now + 1));
   entity.activities.set(known.partner, known);
   const [last] = rowsOf(300, rowOf(inboundOf(now - 1))).slice(-1);
   await stored([...rowsOf(299, rowOf(inboundOf(now + 500))), ...(last === undefined ? [] : [last])]);
   Object.assign(entity, { isComplete: false, searchAt: now, forgetAt: now, unseenCount: 1_000 });
-  forgetting.forget(activation, now, never);
+  retention.forget(activation, now, never);
   await environment.idle();
   assert.not(activation.isSearching);
   assert.is(entity.unseenCount, 300);
@@ -268,13 +268,13 @@ test('P10: a search that leaves nothing with a date plans no other one, and one 
   const now = found.environment.now();
   await found.stored([['ptally/open', encode([null, [7, 1, false, 0, []], null])]]);
   Object.assign(found.entity, { isComplete: false, searchAt: now, forgetAt: now });
-  found.forgetting.forget(found.activation, now, never);
+  found.retention.forget(found.activation, now, never);
   await found.environment.idle();
   assert.is(found.entity.searchAt, 0);
   const dropped = withPartners({ activities: [] });
   await dropped.stored([['ptally/old', rowOf(inboundOf(now - 1))]]);
   Object.assign(dropped.entity, { isComplete: false, searchAt: now, forgetAt: now });
-  dropped.forgetting.forget(dropped.activation, now, never);
+  dropped.retention.forget(dropped.activation, now, never);
   dropped.activation.phase = 'dropped';
   await dropped.environment.idle();
   assert.equal([dropped.entity.changes.records.size, dropped.counts()], [0, { forgotten: 0, woken: 0 }]);
@@ -282,14 +282,14 @@ test('P10: a search that leaves nothing with a date plans no other one, and one 
 
 test('P10: a search notes who is in the store up to a bound, and beyond it nobody: never all but one', async () => {
   const names: string[] = [];
-  const noted = new PartnerSet();
+  const noted = new BloomPartnerFilter();
   for (let index = 0; noted.count <= partnerCountMax; index++) {
     noted.add(`p${index}`);
     names.push(`p${index}`);
   }
   const row = rowOf(inboundOf(9_000_000));
   const searched = async (count: number) => {
-    const { environment, forgetting, activation, entity, store } = withPartners({ activities: [] });
+    const { environment, retention, activation, entity, store } = withPartners({ activities: [] });
     const now = environment.now();
     let at = 0;
     store.scan = async () => {
@@ -298,7 +298,7 @@ test('P10: a search notes who is in the store up to a bound, and beyond it nobod
       return page;
     };
     Object.assign(entity, { isComplete: false, searchAt: now, forgetAt: now });
-    forgetting.forget(activation, now, never);
+    retention.forget(activation, now, never);
     while (activation.isSearching) await environment.idle();
     return entity.stored;
   };
@@ -311,7 +311,7 @@ const turnAt = (at: number) =>
   encode([1, at, partner, 'operation', 'add', new Uint8Array(0), 'answer', [], new Uint8Array(0)]);
 
 test('P10: history is looked through at its times: of what is older than is kept nothing stays, and what is not is not touched', async () => {
-  const { environment, forgetting, activation, entity, store, counts } = withPartners({
+  const { environment, retention, activation, entity, store, counts } = withPartners({
     behaviour: { historyMs: 3_200_000 },
   });
   let page: [string, Uint8Array][] = [];
@@ -321,7 +321,7 @@ test('P10: history is looked through at its times: of what is older than is kept
     return page;
   };
   const look = async () => {
-    forgetting.trimHistory(activation);
+    retention.trimHistory(activation);
     await environment.idle();
   };
   const oldest = environment.now() + 4_000_000 - 3_200_000;
@@ -348,15 +348,15 @@ test('P10: history is looked through at its times: of what is older than is kept
   await look();
   assert.is(scanCount, 4, 'there may be more of it');
   entity.changes.records.clear();
-  forgetting.trimHistory(activation);
+  retention.trimHistory(activation);
   activation.phase = 'dropped';
   await environment.idle();
   assert.equal([entity.changes.records.size, counts().forgotten], [0, 3]);
 });
 
 test('P10: history that is kept for a short time is looked through once a minute', async () => {
-  const { environment, forgetting, activation } = withPartners({ behaviour: { historyMs: 1_000 } });
-  forgetting.trimHistory(activation);
+  const { environment, retention, activation } = withPartners({ behaviour: { historyMs: 1_000 } });
+  retention.trimHistory(activation);
   await environment.idle();
   assert.is(activation.historyDueAt, environment.now() + 60_000);
 });

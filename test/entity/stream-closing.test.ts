@@ -4,7 +4,7 @@ import type { Durability } from '../../core/behaviour.ts';
 import { defaultLimits } from '../../core/limits.ts';
 import { newRecord, recordName } from '../../core/record.ts';
 import { Activation } from '../../runtime/entity/activation.ts';
-import { Closing } from '../../runtime/entity/stream-closing.ts';
+import { StreamClosing } from '../../runtime/entity/stream-closing.ts';
 import type { Envelope } from '../../runtime/wire/envelope.ts';
 import { across, far, near } from '../support/across.ts';
 import { HandEnvironment } from '../support/hand.ts';
@@ -123,10 +123,10 @@ function withPartner(partner: string, durability: Durability = 'turn') {
     released: (_: unknown, __: unknown, sent: unknown) => void told.released.push(sent),
     wantTrim: (_: unknown, at: number) => void told.trims.push(at),
   };
-  const closing = new Closing({
+  const closing = new StreamClosing({
     environment,
     limits: defaultLimits,
-    courier: courier as never,
+    delivery: courier as never,
     post: (envelope) => void told.posted.push(envelope),
     wakeBy: (_, at) => void told.woken.push(at),
   });

@@ -48,7 +48,7 @@ function withInbox(waitMs = 0) {
     environment: new HandEnvironment(),
     limits: defaultLimits,
     // Neither queries nor probes come to it.
-    courier: undefined as never,
+    delivery: undefined as never,
     ownership: undefined as never,
     commitAlone: () => undefined,
     ready: () => undefined,

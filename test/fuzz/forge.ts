@@ -6,7 +6,7 @@
  * against a live cluster too.
  */
 
-import { Chance } from '../../runtime/testing/random.ts';
+import { SeededRandom } from '../../runtime/testing/random.ts';
 import { contentKinds, encode, protocol, replyStatuses, streamKinds } from '../../runtime/wire/codec.ts';
 import type { Envelope } from '../../runtime/wire/envelope.ts';
 
@@ -66,10 +66,10 @@ export interface Where {
 }
 
 export class Forge {
-  readonly chance: Chance;
+  readonly chance: SeededRandom;
 
   constructor(seed: number | string) {
-    this.chance = new Chance(seed, 'forge');
+    this.chance = new SeededRandom(seed, 'forge');
   }
 
   number(): number {

@@ -6,16 +6,16 @@ import { addPart, recordName } from '../../core/record.ts';
 import { decodeActivity, decodeHistory, restoreActivities, restoreStored } from '../../runtime/entity/record-reader.ts';
 import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/entity/record-writer.ts';
 import {
+  decodeAdminRequest,
   decodeAnswer,
-  decodeAsk,
   decodePart,
+  encodeAdminRequest,
   encodeAnswer,
-  encodeAsk,
   encodeFailure,
   encodePart,
 } from '../../runtime/wire/admin-messages.ts';
-import { decode, decodeFrame, encode, encodeFrame, encodeWhereabouts } from '../../runtime/wire/codec.ts';
-import { decodeSignal, encodeSignal, type Signal } from '../../runtime/wire/control-messages.ts';
+import { decode, decodeFrame, encode, encodeFrame, encodeLocationHint } from '../../runtime/wire/codec.ts';
+import { type ControlMessage, decodeControl, encodeControl } from '../../runtime/wire/control-messages.ts';
 import type { Envelope } from '../../runtime/wire/envelope.ts';
 import { offersIn, slicesOf } from '../../runtime/worker/volatile-images.ts';
 import { Bench, contentOf } from '../support/bench.ts';
@@ -228,7 +228,7 @@ const warm = {
   loaded: { version: 3, head: small.head, wakeAt: 5, records: small.records },
   activities: [['peer/one', activitySample()]] as const,
 };
-const signals: readonly Signal[] = [
+const signals: readonly ControlMessage[] = [
   { kind: 'echo', number: 3 },
   { kind: 'doubt', id: 'a-1', number: 3 },
   { kind: 'present', number: 3, term: 2, sent: 5 },
@@ -286,7 +286,7 @@ export const targets: readonly Target[] = [
     name: 'frame',
     samples: [
       encodeFrame(envelopes, { viewVersion: 3, hops: 0 }),
-      encodeWhereabouts({ id: 'a-1', partitions: [1, 2, 3] }, 4),
+      encodeLocationHint({ id: 'a-1', partitions: [1, 2, 3] }, 4),
     ].map(copy),
     forged: (forge) => forge.hostileFrame(where),
     decode: decodeFrame,
@@ -297,25 +297,30 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'signal',
-    samples: signals.map((signal) => copy(encodeSignal(signal))),
-    decode: decodeSignal,
-    check: (decoded) => void decodeSignal(copy(encodeSignal(decoded as Signal))),
+    samples: signals.map((signal) => copy(encodeControl(signal))),
+    decode: decodeControl,
+    check: (decoded) => void decodeControl(copy(encodeControl(decoded as ControlMessage))),
   },
   {
     name: 'ask',
     samples: [
       copy(
-        encodeAsk({
+        encodeAdminRequest({
           replyTo: 'skerry.answers.one',
           number: 3,
           ask: { kind: 'list', type: 'stock', after: '', limit: 10 },
         }),
       ),
-      copy(encodeAsk({ replyTo: 'skerry.answers.one', number: 4, ask: { kind: 'epochs', partitions: [1, 2] } })),
-      copy(encodeAsk({ replyTo: 'skerry.answers.one', number: 5, ask: { kind: 'pin', address, worker: 'a' } })),
+      copy(
+        encodeAdminRequest({ replyTo: 'skerry.answers.one', number: 4, ask: { kind: 'epochs', partitions: [1, 2] } }),
+      ),
+      copy(
+        encodeAdminRequest({ replyTo: 'skerry.answers.one', number: 5, ask: { kind: 'pin', address, worker: 'a' } }),
+      ),
     ],
-    decode: decodeAsk,
-    check: (decoded) => void decodeAsk(copy(encodeAsk(decoded as ReturnType<typeof decodeAsk>))),
+    decode: decodeAdminRequest,
+    check: (decoded) =>
+      void decodeAdminRequest(copy(encodeAdminRequest(decoded as ReturnType<typeof decodeAdminRequest>))),
   },
   {
     name: 'part of an answer',

@@ -88,15 +88,15 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     promise: 'CL2',
     file: 'runtime/entity/stream-closing.ts',
     find: '    else activation.owe(closed);\n',
-    replace: '    else this.#parts.post(closed);\n',
+    replace: '    else this.#parts.router(closed);\n',
     tests: ['entity/stream-closing'],
   },
   {
     name: 'a read between turns makes what is not durable be sent',
     promise: 'P2',
     file: 'runtime/worker/worker.ts',
-    find: 'if (activation.flights === undefined && activation.isDurable) this.#courier.resume(activation);',
-    replace: 'if (activation.flights === undefined) this.#courier.resume(activation);',
+    find: 'if (activation.flights === undefined && activation.isDurable) this.#delivery.resume(activation);',
+    replace: 'if (activation.flights === undefined) this.#delivery.resume(activation);',
   },
   {
     name: 'the commit of an old session releases the messages of a new one',

@@ -12,9 +12,9 @@ import { connect } from '../../runtime/connect.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { type NatsTransport, openNats } from '../../runtime/transports/nats/transport.ts';
-import { decodeAsk } from '../../runtime/wire/admin-messages.ts';
+import { decodeAdminRequest } from '../../runtime/wire/admin-messages.ts';
 import { decodeFrame, encode, encodeFrame, protocol } from '../../runtime/wire/codec.ts';
-import { decodeSignal } from '../../runtime/wire/control-messages.ts';
+import { decodeControl } from '../../runtime/wire/control-messages.ts';
 import type { Envelope } from '../../runtime/wire/envelope.ts';
 import { anyWord, type Party, Subjects } from '../../runtime/wire/subjects.ts';
 import { columnsOf, Forge, type Where } from '../fuzz/forge.ts';
@@ -130,7 +130,7 @@ function shot(given: Attacker): { readonly subject: string; readonly bytes: Uint
     const bytes = frameFor(given);
     if (chance.hits(0.6) && !isBelievable(bytes)) return { subject: subjects.worker(id), bytes };
     const places = [subjects.control(id), subjects.views, subjects.service];
-    return { subject: chance.pick(places), bytes: unreadable(forge, 'signal', decodeSignal) };
+    return { subject: chance.pick(places), bytes: unreadable(forge, 'signal', decodeControl) };
   }
   const word = role === 'client' ? attacker : 'c1';
   if (chance.hits(0.7)) return { subject: subjects.door(role, id, word), bytes: frameFor(given) };
@@ -138,7 +138,7 @@ function shot(given: Attacker): { readonly subject: string; readonly bytes: Uint
     const bytes = chance.hits(0.5) ? forge.damaged(chance.pick(samples.signal)) : chance.pick(samples.signal);
     return { subject: subjects.resolve(chance.hits(0.5) ? id : undefined, word), bytes };
   }
-  if (role === 'tool') return { subject: subjects.asks(id), bytes: unreadable(forge, 'ask', decodeAsk) };
+  if (role === 'tool') return { subject: subjects.asks(id), bytes: unreadable(forge, 'ask', decodeAdminRequest) };
   // The server lets none of these through.
   const forbidden = [
     subjects.worker(id),

@@ -52,8 +52,8 @@ orders.on('line', (line) => {
       () => say({ pinned: address }),
       (error: unknown) => say({ pinned: String(error) }),
     );
-  const { post, tenancy, worker: one, isServing } = worker.member;
-  const counts = { partitions: one.partitions.length, forwarded: post.forwardedCount, moved: tenancy.movedCount };
+  const { router, acquisition, worker: one, isServing } = worker.member;
+  const counts = { partitions: one.partitions.length, forwarded: router.forwardedCount, moved: acquisition.movedCount };
   say({ stats: { ...counts, isServing, heapBytes: process.memoryUsage().heapUsed } });
 });
 

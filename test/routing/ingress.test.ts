@@ -3,12 +3,12 @@ import fc from 'fast-check';
 import type { Content } from '../../core/activity.ts';
 import { defaultLimits } from '../../core/limits.ts';
 import { clientOf, identityOfWord, identityWord, isIdentity, isPartner, keyPartner } from '../../core/message.ts';
-import { Reception } from '../../runtime/cluster/view-server.ts';
-import { Post } from '../../runtime/routing/router.ts';
+import { ViewServer } from '../../runtime/cluster/view-server.ts';
+import { Router } from '../../runtime/routing/router.ts';
 import { asWorker, noView, Views } from '../../runtime/routing/views.ts';
 import { MemoryTransport } from '../../runtime/transports/memory.ts';
-import { encodeFrame, encodeWhereabouts } from '../../runtime/wire/codec.ts';
-import { decodeSignal, encodeSignal } from '../../runtime/wire/control-messages.ts';
+import { encodeFrame, encodeLocationHint } from '../../runtime/wire/codec.ts';
+import { decodeControl, encodeControl } from '../../runtime/wire/control-messages.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope } from '../../runtime/wire/envelope.ts';
 import { extensionOf } from '../../runtime/wire/extension.ts';
 import { insider, type Party, Subjects, wordOf } from '../../runtime/wire/subjects.ts';
@@ -56,7 +56,7 @@ const query = (given: Partial<QueryEnvelope> = {}): QueryEnvelope => ({
 interface Given {
   readonly hand: HandEnvironment;
   readonly transport: MemoryTransport;
-  readonly post: Post;
+  readonly router: Router;
   /** What the worker takes of these envelopes, sent by a party under a word. */
   taken(party: Party, word: string, envelopes: readonly Envelope[], hops?: number): Promise<Envelope[]>;
 }
@@ -64,9 +64,9 @@ interface Given {
 function given(): Given {
   const hand = new HandEnvironment();
   const transport = new MemoryTransport(hand);
-  const post = new Post({ transport, environment: hand, subjects }, placed(64, ['near', 'far']));
+  const router = new Router({ transport, environment: hand, subjects }, placed(64, ['near', 'far']));
   const got: Envelope[] = [];
-  post.openDoors('near', (envelope) => void got.push(envelope));
+  router.openDoors('near', (envelope) => void got.push(envelope));
   const taken: Given['taken'] = async (party, word, envelopes, hops = 0) => {
     got.length = 0;
     for (const one of envelopes)
@@ -74,7 +74,7 @@ function given(): Given {
     await hand.idle();
     return [...got];
   };
-  return { hand, transport, post, taken };
+  return { hand, transport, router, taken };
 }
 
 test('DO1: a client is who its door says; a gateway and a tool call for anybody', async () => {
@@ -89,12 +89,12 @@ test('DO1: a client is who its door says; a gateway and a tool call for anybody'
 });
 
 test('DO1: who has no identity has a door too; a word that is nobody’s opens none', async () => {
-  const { taken, post } = given();
+  const { taken, router } = given();
   const replyTo = subjects.client('c1.1');
   assert.is((await taken('client', '=', [query({ identity: '', replyTo })])).length, 1);
   for (const word of ['=worker', '=4', 'a=zz', '=61', 'x'.repeat(129), '=ff'])
     assert.equal(await taken('client', word, [query({ identity: '', replyTo: subjects.client('c', word) })]), []);
-  assert.is(post.badFrameCount, 6);
+  assert.is(router.badFrameCount, 6);
 });
 
 test('DO2: a call comes from a partner of its identity, and asks for holds of its own', async () => {
@@ -117,7 +117,7 @@ test('DO2: a call comes from a partner of its identity, and asks for holds of it
 });
 
 test('EX3: whoever calls says in an extension what anybody may say, and nothing that is a worker’s to say', async () => {
-  const { taken, post } = given();
+  const { taken, router } = given();
   const some = new Uint8Array([7]);
   const free = {
     ...query(),
@@ -140,7 +140,7 @@ test('EX3: whoever calls says in an extension what anybody may say, and nothing 
     ] as const)
       for (const one of [query({ replyTo: subjects.answers('ada.1') }), query(), call()])
         assert.equal(await taken(party, 'ada', [{ ...one, extension: extensionOf(entries) }]), []);
-  assert.is(post.badFrameCount, 18);
+  assert.is(router.badFrameCount, 18);
 });
 
 test('DO3: what comes back goes to who asked, and nowhere else', async () => {
@@ -181,7 +181,7 @@ test('DO4: dead letters are a tool’s to resolve, and messages of outboxes to d
 });
 
 test('M7: acknowledgements, ends of streams, replies, whereabouts and what was forwarded are only a worker’s to send', async () => {
-  const { hand, transport, post, taken } = given();
+  const { hand, transport, router, taken } = given();
   const kinds = ['ack', 'close', 'closed', 'stale', 'probe', 'probed'] as const;
   const streams = kinds.map((kind): Envelope => ({ kind, to: 'stock/tea', from: '@ada.c1', session: 1, number: 1 }));
   const reply: Envelope = {
@@ -194,19 +194,19 @@ test('M7: acknowledgements, ends of streams, replies, whereabouts and what was f
   for (const party of ['client', 'gateway', 'tool'] as const) {
     assert.equal(await taken(party, 'ada', [...streams, reply]), []);
     assert.equal(await taken(party, 'ada', [query()], 1), []);
-    const before = post.badFrameCount;
-    transport.send(subjects.door(party, 'near', 'ada'), encodeWhereabouts({ id: 'far', partitions: [1] }, 1));
+    const before = router.badFrameCount;
+    transport.send(subjects.door(party, 'near', 'ada'), encodeLocationHint({ id: 'far', partitions: [1] }, 1));
     await hand.idle();
-    assert.is(post.badFrameCount, before + 1);
+    assert.is(router.badFrameCount, before + 1);
   }
 });
 
 test('M7: between workers a message is an entity’s and unanswered, or a client’s that waits for its answer', async () => {
   const hand = new HandEnvironment();
   const transport = new MemoryTransport(hand);
-  const post = new Post({ transport, environment: hand, subjects }, placed(64, ['near']));
+  const router = new Router({ transport, environment: hand, subjects }, placed(64, ['near']));
   let count = 0;
-  post.listen(subjects.worker('near'), () => {
+  router.listen(subjects.worker('near'), () => {
     count += 1;
   });
   const come = async (one: Envelope) => {
@@ -269,7 +269,7 @@ function reception(count: number) {
   const where = asWorker(subjects, 'w0');
   const views = new Views({ environment: hand, transport, id: 'w0', ...where, follow: () => undefined }, noView(16));
   const absent: string[] = [];
-  const one = new Reception({ environment: hand, transport, subjects, views });
+  const one = new ViewServer({ environment: hand, transport, subjects, views });
   one.open('w0');
   one.open(undefined, (id) => void absent.push(id));
   views.learn(viewOf(count));
@@ -281,13 +281,13 @@ test('RP2: who asks for the view is told at a subject of its own, and at no othe
   const heard: string[] = [];
   const places = [subjects.client('c1.view', 'ada'), subjects.client('c1.view', 'bob'), subjects.views];
   for (const place of [...places, subjects.control('w0')])
-    transport.listen(place, (bytes) => void heard.push(`${place} ${decodeSignal(bytes).kind}`));
+    transport.listen(place, (bytes) => void heard.push(`${place} ${decodeControl(bytes).kind}`));
   for (const replyTo of places)
-    transport.send(subjects.resolve('w0', 'ada'), encodeSignal({ kind: 'resolve', replyTo }));
-  transport.send(subjects.resolve(undefined, 'ada'), encodeSignal({ kind: 'absent', id: 'w1', by: '' }));
-  transport.send(subjects.resolve('w0', 'ada'), encodeSignal({ kind: 'absent', id: 'w2', by: '' }));
-  transport.send(subjects.resolve(undefined, 'ada'), encodeSignal({ kind: 'gone', id: 'w1', viewVersion: 0 }));
-  transport.send(subjects.resolve('w0', 'ada'), encodeSignal({ kind: 'view', view: viewOf(1), sent: 1 }));
+    transport.send(subjects.resolve('w0', 'ada'), encodeControl({ kind: 'resolve', replyTo }));
+  transport.send(subjects.resolve(undefined, 'ada'), encodeControl({ kind: 'absent', id: 'w1', by: '' }));
+  transport.send(subjects.resolve('w0', 'ada'), encodeControl({ kind: 'absent', id: 'w2', by: '' }));
+  transport.send(subjects.resolve(undefined, 'ada'), encodeControl({ kind: 'gone', id: 'w1', viewVersion: 0 }));
+  transport.send(subjects.resolve('w0', 'ada'), encodeControl({ kind: 'view', view: viewOf(1), sent: 1 }));
   await hand.idle();
   assert.equal([heard, absent], [[`${places[0]} view`], ['w1']]);
 });
@@ -302,7 +302,7 @@ test('RP1, P12: small questions do not become large answers without bound', asyn
   const ask = async () => {
     bytes = 0;
     for (let count = 0; count < 1_000; count++)
-      transport.send(subjects.resolve('w0', 'ada'), encodeSignal({ kind: 'resolve', replyTo }));
+      transport.send(subjects.resolve('w0', 'ada'), encodeControl({ kind: 'resolve', replyTo }));
     await hand.idle();
     return bytes;
   };

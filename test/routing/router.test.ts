@@ -1,16 +1,16 @@
 /** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
 
 import { Placement } from '../../placement/placement.ts';
-import { Post } from '../../runtime/routing/router.ts';
+import { Router } from '../../runtime/routing/router.ts';
 import { MemoryTransport } from '../../runtime/transports/memory.ts';
 import {
   decode,
   decodeFrame,
   encode,
   encodeFrame,
-  encodeWhereabouts,
+  encodeLocationHint,
+  type LocationHint,
   protocol,
-  type Whereabouts,
 } from '../../runtime/wire/codec.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from '../../runtime/wire/envelope.ts';
 import { extensionOf } from '../../runtime/wire/extension.ts';
@@ -47,7 +47,7 @@ const message = (to: string, bytes: number): MessageEnvelope => ({
 interface Given {
   readonly hand: HandEnvironment;
   readonly transport: MemoryTransport;
-  readonly post: Post;
+  readonly router: Router;
   readonly near: Envelope[];
   readonly frames: Uint8Array[];
 }
@@ -55,27 +55,27 @@ interface Given {
 function given(options: { frameBytesMax?: number } = {}): Given {
   const hand = new HandEnvironment();
   const transport = new MemoryTransport(hand, options);
-  const post = new Post({ transport, environment: hand, subjects }, placement);
+  const router = new Router({ transport, environment: hand, subjects }, placement);
   const near: Envelope[] = [];
   const frames: Uint8Array[] = [];
-  post.listen(subjects.worker('near'), (envelope) => void near.push(envelope));
+  router.listen(subjects.worker('near'), (envelope) => void near.push(envelope));
   transport.listen(subjects.worker('far'), (frame) => void frames.push(frame));
-  return { hand, transport, post, near, frames };
+  return { hand, transport, router, near, frames };
 }
 
 test('what belongs to this node is handed over as it is, on the spot', () => {
-  const { post, near } = given();
+  const { router, near } = given();
   const envelope = ack(at('near'));
-  post.post(envelope);
+  router.post(envelope);
   assert.is(near[0], envelope);
 });
 
 test('what belongs elsewhere leaves for the subject of its worker, and replies for the one that they name', async () => {
-  const { hand, transport, post, near, frames } = given();
+  const { hand, transport, router, near, frames } = given();
   const replies: Uint8Array[] = [];
   transport.listen(subjects.client('c'), (frame) => void replies.push(frame));
-  post.post(ack(at('far')));
-  post.post({ kind: 'reply', to: subjects.client('c'), call: 7, status: 'moved', bytes: new Uint8Array(0) });
+  router.post(ack(at('far')));
+  router.post({ kind: 'reply', to: subjects.client('c'), call: 7, status: 'moved', bytes: new Uint8Array(0) });
   await hand.idle();
   assert.equal(near, []);
   assert.equal(sentIn(frames), [ack(at('far'))]);
@@ -83,23 +83,23 @@ test('what belongs elsewhere leaves for the subject of its worker, and replies f
 });
 
 test('everything for one subject that is posted in one tick leaves as one frame, in order', async () => {
-  const { hand, post, frames } = given();
-  for (let number = 1; number <= 50; number++) post.post(ack(at('far', number), number));
+  const { hand, router, frames } = given();
+  for (let number = 1; number <= 50; number++) router.post(ack(at('far', number), number));
   await hand.idle();
   assert.is(frames.length, 1);
   assert.equal(
     decodeFrame(frames[0]!).envelopes.map((envelope) => (envelope as StreamEnvelope).number),
     Array.from({ length: 50 }, (_, index) => index + 1),
   );
-  post.post(ack(at('far')));
+  router.post(ack(at('far')));
   await hand.idle();
   assert.is(frames.length, 2);
 });
 
 test('M2: a frame stays below frameBytesMax, and nothing is lost or reordered by splitting', async () => {
   for (const bytes of [0, 100, 5_000, 15_000, 28_000]) {
-    const { hand, post, frames } = given({ frameBytesMax: 32_768 });
-    for (let count = 0; count < 30; count++) post.post(message(at('far', count), bytes));
+    const { hand, router, frames } = given({ frameBytesMax: 32_768 });
+    for (let count = 0; count < 30; count++) router.post(message(at('far', count), bytes));
     await hand.idle();
     const sent = sentIn(frames);
     assert.equal(
@@ -111,15 +111,15 @@ test('M2: a frame stays below frameBytesMax, and nothing is lost or reordered by
 });
 
 test('M1: a frame that cannot be read is counted, logged once per subject, and dropped; the next one is read', async () => {
-  const { hand, transport, post, near } = given();
-  post.listen(subjects.client('c'), () => assert.unreachable());
+  const { hand, transport, router, near } = given();
+  router.listen(subjects.client('c'), () => assert.unreachable());
   const good = encodeFrame([ack(at('near'))], head);
   const bad = [new Uint8Array([0xc1]), new Uint8Array(0), encode([protocol.to + 1]), good.slice(0, -1)];
   for (const frame of bad) transport.send(subjects.worker('near'), frame);
   for (const frame of bad) transport.send(subjects.client('c'), frame);
   transport.send(subjects.worker('near'), good);
   await hand.idle();
-  assert.is(post.badFrameCount, 8);
+  assert.is(router.badFrameCount, 8);
   assert.equal(
     hand.logged.map(({ level, message: text }) => [level, /cannot be read/.test(text)]),
     [
@@ -131,24 +131,24 @@ test('M1: a frame that cannot be read is counted, logged once per subject, and d
 });
 
 test('M1: of a frame whose last envelope cannot be read nothing is handed on', async () => {
-  const { hand, transport, post, near } = given();
+  const { hand, transport, router, near } = given();
   transport.send(subjects.worker('near'), encode([protocol.from, 1, 0, [3, 0, at('near'), 'order/1', 1, 1], [3]]));
   await hand.idle();
-  assert.equal([near, post.badFrameCount], [[], 1]);
+  assert.equal([near, router.badFrameCount], [[], 1]);
 });
 
 test('K6: an envelope of a later version is passed over and counted; those beside it are handed on', async () => {
-  const { hand, transport, post, near } = given();
+  const { hand, transport, router, near } = given();
   transport.send(
     subjects.worker('near'),
     encode([protocol.from, 1, 0, [99, 'x'], [3, 0, at('near'), 'order/1', 1, 1]]),
   );
   await hand.idle();
-  assert.equal([near, post.badFrameCount, post.skippedCount], [[ack(at('near'))], 0, 1]);
+  assert.equal([near, router.badFrameCount, router.skippedCount], [[ack(at('near'))], 0, 1]);
 });
 
 test('M9, EX1: an extension goes to workers that announce that they read it, forwarded too, and to no others', async () => {
-  const { hand, transport, post, frames } = given();
+  const { hand, transport, router, frames } = given();
   const extension = extensionOf([[7, new Uint8Array([1, 2])]]);
   const speaking = (to: number): Placement => {
     const { version, ...view } = placement.view;
@@ -156,8 +156,8 @@ test('M9, EX1: an extension goes to workers that announce that they read it, for
     return new Placement({ ...view, version: version + to, workers });
   };
   const heard = async () => {
-    post.post({ ...ack(at('far')), extension });
-    post.forward({ ...message(at('far'), 3), extension }, 0);
+    router.post({ ...ack(at('far')), extension });
+    router.forward({ ...message(at('far'), 3), extension }, 0);
     await hand.idle();
     return frames.splice(0).flatMap((frame) => decodeFrame(frame).envelopes.map((one) => [frame[1], one.extension]));
   };
@@ -165,7 +165,7 @@ test('M9, EX1: an extension goes to workers that announce that they read it, for
     [1, undefined],
     [1, undefined],
   ]);
-  post.follow(speaking(2));
+  router.follow(speaking(2));
   const sent = await heard();
   assert.equal(
     sent.map(([version, one]) => [version, [...(one as Uint8Array)]]),
@@ -174,12 +174,12 @@ test('M9, EX1: an extension goes to workers that announce that they read it, for
       [2, [...extension]],
     ],
   );
-  post.follow(speaking(1));
+  router.follow(speaking(1));
   assert.equal(
     (await heard()).map(([version]) => version),
     [1, 1],
   );
-  const old = new Post({ transport, environment: hand, subjects, protocol: { from: 1, to: 1 } }, speaking(2));
+  const old = new Router({ transport, environment: hand, subjects, protocol: { from: 1, to: 1 } }, speaking(2));
   old.follow(speaking(3));
   old.post({ ...ack(at('far')), extension });
   await hand.idle();
@@ -190,7 +190,7 @@ test('M9, EX1: an extension goes to workers that announce that they read it, for
 });
 
 test('M1: what comes from nobody, or asks nobody to be answered, is not handed on, not even first', async () => {
-  const { hand, transport, post, near } = given();
+  const { hand, transport, router, near } = given();
   const payload = new Uint8Array(0);
   const call = { to: at('near'), call: 1, identity: '' };
   const arrival = { session: 1, seq: 1, floor: 1, expires: 1, sent: 1, keepMs: 0 };
@@ -201,7 +201,7 @@ test('M1: what comes from nobody, or asks nobody to be answered, is not handed o
   ] as const;
   transport.send(subjects.worker('near'), encodeFrame(forged, head));
   await hand.idle();
-  assert.equal([near, post.badFrameCount], [[], 2]);
+  assert.equal([near, router.badFrameCount], [[], 2]);
 });
 
 const home = placement.partitionOf(at('far'));
@@ -219,25 +219,25 @@ const query = (to: string, client: string): Envelope => {
 
 /** A post that has sent to `far`'s entity, was told this, and sends there again. */
 async function wayAfter(
-  told: readonly Whereabouts[],
+  told: readonly LocationHint[],
   then?: (given: Given & { close: () => void }) => unknown,
 ): Promise<string[]> {
   const all = given();
-  const { hand, transport, post, frames } = all;
+  const { hand, transport, router, frames } = all;
   const elsewhere: Uint8Array[] = [];
   const close = transport.listen(subjects.worker('else'), (frame) => void elsewhere.push(frame));
-  post.post(ack(at('far')));
+  router.post(ack(at('far')));
   await hand.idle();
-  for (const one of told) transport.send(subjects.worker('near'), encodeWhereabouts(one, 1));
+  for (const one of told) transport.send(subjects.worker('near'), encodeLocationHint(one, 1));
   await hand.idle();
   await then?.({ ...all, close });
-  post.post(ack(at('far')));
+  router.post(ack(at('far')));
   await hand.idle();
-  assert.is(post.badFrameCount, 0);
+  assert.is(router.badFrameCount, 0);
   return [...frames.slice(1).map(() => 'far'), ...elsewhere.map(() => 'else')];
 }
 
-const there: Whereabouts = { id: 'else', partitions: [home] };
+const there: LocationHint = { id: 'else', partitions: [home] };
 
 test('M4: where a partition is said to be messages go, for a while; said to be where the view has it, they go there again', async () => {
   assert.equal(await wayAfter([]), ['far']);
@@ -251,12 +251,12 @@ test('M4: where a partition is said to be messages go, for a while; said to be w
 test('M4: what is said ends with the view, and when nobody is there', async () => {
   const sees: ((address: string) => boolean)[] = [];
   const later = placed(64, ['near', 'far', 'else']);
-  assert.equal(await wayAfter([there], ({ post }) => void sees.push(post.follow(later))), ['far']);
+  assert.equal(await wayAfter([there], ({ router }) => void sees.push(router.follow(later))), ['far']);
   // What went there by the hint may be lost with it.
   assert.equal([sees[0]?.(at('far')), sees[0]?.(at('else'))], [true, false]);
-  const gone = async ({ hand, post, close }: { hand: HandEnvironment; post: Post; close: () => void }) => {
+  const gone = async ({ hand, router, close }: { hand: HandEnvironment; router: Router; close: () => void }) => {
     close();
-    post.post(ack(at('far')));
+    router.post(ack(at('far')));
     await hand.idle();
   };
   assert.equal(await wayAfter([there], gone), ['far']);
@@ -265,13 +265,13 @@ test('M4: what is said ends with the view, and when nobody is there', async () =
 test('M6: workers of the view are believed, about what the view gives to neither this node nor them', async () => {
   assert.equal(await wayAfter([{ ...there, id: 'nobody' }]), ['far']);
   assert.equal(await wayAfter([{ ...there, id: 'near' }]), ['far']);
-  const { hand, transport, post, near } = given();
+  const { hand, transport, router, near } = given();
   const own = ack(at('near'));
-  post.post(own);
+  router.post(own);
   const ours = { ...there, partitions: [placement.partitionOf(own.to)] };
-  transport.send(subjects.worker('near'), encodeWhereabouts(ours, 1));
+  transport.send(subjects.worker('near'), encodeLocationHint(ours, 1));
   await hand.idle();
-  post.post(own);
+  router.post(own);
   assert.is(near.length, 2);
 });
 
@@ -279,21 +279,21 @@ test('M5: two that each believe the other to have it send a message to the one t
   const hand = new HandEnvironment();
   const transport = new MemoryTransport(hand);
   let count = 0;
-  const make = (id: string): Post => {
-    const post: Post = new Post({ transport, environment: hand, subjects }, placement);
-    post.listen(subjects.worker(id), (envelope, hops) => {
+  const make = (id: string): Router => {
+    const router: Router = new Router({ transport, environment: hand, subjects }, placement);
+    router.listen(subjects.worker(id), (envelope, hops) => {
       if (id === 'far') count += 1;
-      else if (envelope.kind !== 'reply') post.forward(envelope, hops);
+      else if (envelope.kind !== 'reply') router.forward(envelope, hops);
     });
-    return post;
+    return router;
   };
   const posts = [make('near'), make('else')];
   make('far');
-  for (const post of posts) post.post(ack(at('far')));
-  transport.send(subjects.worker('near'), encodeWhereabouts(there, 1));
-  transport.send(subjects.worker('else'), encodeWhereabouts({ ...there, id: 'near' }, 1));
+  for (const router of posts) router.post(ack(at('far')));
+  transport.send(subjects.worker('near'), encodeLocationHint(there, 1));
+  transport.send(subjects.worker('else'), encodeLocationHint({ ...there, id: 'near' }, 1));
   await hand.idle();
-  for (const post of posts) post.post(ack(at('far')));
+  for (const router of posts) router.post(ack(at('far')));
   await hand.idle();
   assert.is(count, 4);
 });
@@ -302,14 +302,14 @@ test('what comes by a detour to who has it makes that worker tell each sender wh
   const hand = new HandEnvironment();
   const transport = new MemoryTransport(hand);
   const has = (partition: number) => partition === home;
-  const post = new Post({ transport, environment: hand, subjects, id: 'near', has }, placement);
-  const heard: [string, Whereabouts | undefined][] = [];
+  const router = new Router({ transport, environment: hand, subjects, id: 'near', has }, placement);
+  const heard: [string, LocationHint | undefined][] = [];
   for (const client of ['c', 'd'])
     transport.listen(subjects.client(client), (frame) => void heard.push([client, decodeFrame(frame).whereabouts]));
   for (const worker of ['far', 'else'])
     transport.listen(subjects.worker(worker), (frame) => void heard.push([worker, decodeFrame(frame).whereabouts]));
   let count = 0;
-  post.listen(subjects.worker('near'), () => {
+  router.listen(subjects.worker('near'), () => {
     count += 1;
   });
   const here = { id: 'near', partitions: [home] };
@@ -338,9 +338,9 @@ test('what comes by a detour to who has it makes that worker tell each sender wh
 });
 
 test('who has stopped listening gets nothing more; close ends everything, after what was posted has left', async () => {
-  const { hand, transport, post, near, frames } = given();
-  post.post(ack(at('far')));
-  post.close();
+  const { hand, transport, router, near, frames } = given();
+  router.post(ack(at('far')));
+  router.close();
   transport.send(subjects.worker('near'), encodeFrame([ack(at('near'))], head));
   await hand.idle();
   assert.equal([near.length, frames.length], [0, 1]);
@@ -351,17 +351,17 @@ test('M8: what does not fit into a frame is told to who waits for it, and a mess
   const transport = new MemoryTransport(hand, { frameBytesMax: 2_000 });
   const unsendable: string[] = [];
   const onUnsendable = ({ from }: MessageEnvelope) => void unsendable.push(from);
-  const post = new Post({ transport, environment: hand, subjects, onUnsendable }, placement);
+  const router = new Router({ transport, environment: hand, subjects, onUnsendable }, placement);
   const [told, away]: [Envelope[], Uint8Array[]] = [[], []];
-  post.listen(subjects.client('c'), (envelope) => void told.push(envelope));
+  router.listen(subjects.client('c'), (envelope) => void told.push(envelope));
   transport.listen(subjects.client('away'), (frame) => void away.push(frame));
   const large = message(at('far'), 3_000);
-  post.post(large);
-  post.post({ ...large, from: 'order/1', replyTo: '', call: 0 });
+  router.post(large);
+  router.post({ ...large, from: 'order/1', replyTo: '', call: 0 });
   const query = { kind: 'query', to: at('far'), replyTo: subjects.client('c'), call: 2, identity: '' } as const;
-  post.post({ ...query, operation: 'look', payload: new Uint8Array(3_000), deadline: 5 });
+  router.post({ ...query, operation: 'look', payload: new Uint8Array(3_000), deadline: 5 });
   const reply = { kind: 'reply', to: subjects.client('away'), call: 3, status: 'answer' } as const;
-  post.post({ ...reply, bytes: new Uint8Array(3_000) });
+  router.post({ ...reply, bytes: new Uint8Array(3_000) });
   assert.equal(told, [], 'not inside of the call');
   await hand.idle();
   assert.equal(

@@ -3,7 +3,7 @@ import { type Content, lineageOf, newActivity, newOutbound, type Outbound } from
 import type { BehaviourOptions } from '../../core/behaviour.ts';
 import { behaviour, command, defaultLimits, entity, type Limits } from '../../core/index.ts';
 import { Activation, type Flight } from '../../runtime/entity/activation.ts';
-import { Courier, type Sign } from '../../runtime/entity/delivery.ts';
+import { Delivery, type Sign } from '../../runtime/entity/delivery.ts';
 import { Ownership } from '../../runtime/entity/ownership.ts';
 import { freshRecord } from '../../runtime/entity/record-reader.ts';
 import { momentOf } from '../../runtime/environment.ts';
@@ -32,7 +32,7 @@ export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }:
   const counts = { commits: 0 };
   const store = new MemoryStore({ partitions: 1 });
   const ownership = new Ownership(store, environment, () => undefined);
-  const courier = new Courier({
+  const delivery = new Delivery({
     environment,
     limits: { ...defaultLimits, ...limits },
     ownership,
@@ -63,9 +63,9 @@ export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }:
     ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
   };
   const release = (through = count) =>
-    courier.released(activation, activity, { stream: outbound, through, isClosing: false });
+    delivery.released(activation, activity, { stream: outbound, through, isClosing: false });
   const record = activation.record;
-  const it = { environment, store, ownership, courier, activation, activity, outbound, record, flight };
+  const it = { environment, store, ownership, delivery, activation, activity, outbound, record, flight };
   return { ...it, posted, signs, woken, counts, sent, own, release, expires };
 }
 

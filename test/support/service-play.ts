@@ -8,9 +8,9 @@
 import { defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { PlacementService, type ServiceAction, viewsPerTerm } from '../../placement/service.ts';
 import type { Pin, View, WorkerEntry } from '../../placement/view.ts';
-import type { ServiceHost } from '../../runtime/cluster/placement-host.ts';
+import type { PlacementHost } from '../../runtime/cluster/placement-host.ts';
 import type { Environment } from '../../runtime/environment.ts';
-import type { Signal } from '../../runtime/wire/control-messages.ts';
+import type { ControlMessage } from '../../runtime/wire/control-messages.ts';
 
 export type Health = 'alive' | 'hung' | 'crashed';
 
@@ -150,7 +150,7 @@ export function perform(transcript: string, options: ConstructorParameters<typeo
 }
 
 /** What workers that are there do about what a host of the service tells them. */
-export function answerTo(host: ServiceHost, id: string, environment: Environment, signal: Signal): void {
+export function answerTo(host: PlacementHost, id: string, environment: Environment, signal: ControlMessage): void {
   if (signal.kind === 'echo') host.echoed(signal.number);
   if (signal.kind === 'ping') host.receive({ kind: 'pong', id, mark: signal.mark, sent: environment.now() });
 }

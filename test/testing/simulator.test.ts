@@ -5,10 +5,10 @@ import { Coverage, operationsOfGroup } from '../../runtime/testing/coverage.ts';
 import { type FaultRates, noFaults } from '../../runtime/testing/faults.ts';
 import { FaultyStore } from '../../runtime/testing/faulty-store.ts';
 import { Network } from '../../runtime/testing/network.ts';
-import { Chance } from '../../runtime/testing/random.ts';
+import { SeededRandom } from '../../runtime/testing/random.ts';
 import { Clock, newNode, VirtualTime } from '../../runtime/testing/virtual-time.ts';
 import { encodeFrame } from '../../runtime/wire/codec.ts';
-import { encodeSignal } from '../../runtime/wire/control-messages.ts';
+import { encodeControl } from '../../runtime/wire/control-messages.ts';
 import { assert, suite } from '../support/suite.ts';
 
 const simulator = suite('simulator');
@@ -55,7 +55,7 @@ simulator('VT2: nothing of a dead node runs, and nothing of a paused one before 
 });
 
 simulator('VT3: a clock is never off by more than its bound, and shows whole milliseconds', () => {
-  const chance = new Chance(1, 'clock');
+  const chance = new SeededRandom(1, 'clock');
   const clock = new Clock(-30, 50);
   let now = new VirtualTime(() => undefined).now;
   let [backCount, aheadMs] = [0, Number.NEGATIVE_INFINITY];
@@ -90,7 +90,7 @@ simulator('an error in an event, and one in a promise job, are found', async () 
 
 simulator('the same seed and concern give the same chance; another concern another', () => {
   const draw = (concern: string) => {
-    const chance = new Chance(7, concern);
+    const chance = new SeededRandom(7, concern);
     return Array.from({ length: 20 }, () => chance.between(1, 1_000));
   };
   assert.equal(draw('network'), draw('network'));
@@ -101,7 +101,7 @@ simulator('the same seed and concern give the same chance; another concern anoth
       (
         (chance) => () =>
           chance.next()
-      )(new Chance(1, 'mean')),
+      )(new SeededRandom(1, 'mean')),
     ).reduce((sum, one) => sum + one, 0) / 10_000;
   assert.ok(Math.abs(mean - 0.5) < 0.02);
 });
@@ -111,7 +111,7 @@ function newStore(rates: Partial<FaultRates>, seed = 1) {
   const accepted: Outcome[] = [];
   const store = new FaultyStore({
     time,
-    chance: new Chance(seed, 'store'),
+    chance: new SeededRandom(seed, 'store'),
     coverage: new Coverage(),
     partitions: 1,
     rates: { ...noFaults, ...rates },
@@ -197,12 +197,18 @@ simulator('VS2: a node for which the store hangs hears nothing more, neither ans
 simulator('what a fault happens to is counted: each kind of envelope in a frame, each part of a commit', async () => {
   const { time } = newTime();
   const coverage = new Coverage();
-  const parts = { time, chance: new Chance(1, 'network'), coverage, transitMaxMs: 1_000, frameBytesMax: 1_048_576 };
+  const parts = {
+    time,
+    chance: new SeededRandom(1, 'network'),
+    coverage,
+    transitMaxMs: 1_000,
+    frameBytesMax: 1_048_576,
+  };
   const network = new Network({ ...parts, rates: { ...noFaults, drop: 1 } });
   const ack = { kind: 'ack', to: 'stock/tea', from: 'stock/pot', session: 1, number: 1 } as const;
   const frame = encodeFrame([ack, ack, { ...ack, kind: 'probe' }], { viewVersion: 1, hops: 0 });
   network.transport(newNode('one')).send('a.worker.b', frame);
-  network.transport(newNode('one')).send('a.control.b', encodeSignal({ kind: 'pinned' }));
+  network.transport(newNode('one')).send('a.control.b', encodeControl({ kind: 'pinned' }));
   const pairs = { 'ack × frame dropped': 1, 'probe × frame dropped': 1, 'pinned × frame dropped': 1 };
   assert.equal([coverage.faults, coverage.pairs], [{ 'frame dropped': 2 }, pairs]);
   const commit = {
@@ -236,7 +242,7 @@ simulator(
     const { time } = newTime();
     const parts = {
       time,
-      chance: new Chance(1, 'network'),
+      chance: new SeededRandom(1, 'network'),
       coverage: new Coverage(),
       transitMaxMs: 1_000,
       frameBytesMax: 1_048_576,
@@ -262,7 +268,7 @@ simulator('X5: the network tells a sender who is absent: the dead, not the pause
   const { time } = newTime();
   const parts = {
     time,
-    chance: new Chance(1, 'network'),
+    chance: new SeededRandom(1, 'network'),
     coverage: new Coverage(),
     transitMaxMs: 1_000,
     frameBytesMax: 1_048_576,
@@ -290,7 +296,7 @@ simulator('X5: a hint that somebody is absent may be lost, and is when the sende
   const { time } = newTime();
   const parts = {
     time,
-    chance: new Chance(1, 'network'),
+    chance: new SeededRandom(1, 'network'),
     coverage: new Coverage(),
     transitMaxMs: 1_000,
     frameBytesMax: 1_048_576,
@@ -316,7 +322,7 @@ simulator('X6: when a cut ends its node is told, and what it listens to arrives'
   const { time } = newTime();
   const parts = {
     time,
-    chance: new Chance(1, 'network'),
+    chance: new SeededRandom(1, 'network'),
     coverage: new Coverage(),
     transitMaxMs: 1_000,
     frameBytesMax: 1_048_576,

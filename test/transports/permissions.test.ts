@@ -16,7 +16,7 @@ import { type ServedWorker, serve } from '../../runtime/serve.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import type { Transport } from '../../runtime/transport.ts';
 import { openNats } from '../../runtime/transports/nats/transport.ts';
-import { encodeSignal } from '../../runtime/wire/control-messages.ts';
+import { encodeControl } from '../../runtime/wire/control-messages.ts';
 import { authorizationText, type Login } from '../../runtime/wire/permissions.ts';
 import { insider, Subjects } from '../../runtime/wire/subjects.ts';
 import { NatsServer } from '../support/nats-server.ts';
@@ -256,9 +256,9 @@ test('what a client publishes changes no view, no worker and nobody’s answers'
     const { view } = ada;
     const entry = view.workers[0] as WorkerEntry;
     const signals = [
-      encodeSignal({ kind: 'view', view: { ...view, version: view.version + 1, workers: [] }, sent: 1 }),
-      encodeSignal({ kind: 'announce', entry: { ...entry, id: 'evil' }, viewVersion: 1, sent: 1 }),
-      encodeSignal({ kind: 'gone', id: workers[0]?.id ?? '', viewVersion: view.version }),
+      encodeControl({ kind: 'view', view: { ...view, version: view.version + 1, workers: [] }, sent: 1 }),
+      encodeControl({ kind: 'announce', entry: { ...entry, id: 'evil' }, viewVersion: 1, sent: 1 }),
+      encodeControl({ kind: 'gone', id: workers[0]?.id ?? '', viewVersion: view.version }),
     ];
     const places = [subjects.views, subjects.service, ...workers.map(({ id }) => subjects.control(id))];
     for (const subject of [...places, ...workers.map(({ id }) => subjects.resolve(id, 'eve=40x=2eorg'))])

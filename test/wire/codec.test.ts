@@ -7,7 +7,7 @@ import {
   decodeFrame,
   encode,
   encodeFrame,
-  encodeWhereabouts,
+  encodeLocationHint,
   protocol,
   rowOf,
 } from '../../runtime/wire/codec.ts';
@@ -97,7 +97,7 @@ test('K1: a frame that was cut off anywhere, or has more behind it, is refused a
 
 test('K1: whereabouts come back as they went; cut off, without any, or beside other rows they are refused, at no cost', () => {
   const told = { id: 'wörker', partitions: [0, 7, 2 ** 40] };
-  const bytes = new Uint8Array(encodeWhereabouts(told, 9));
+  const bytes = new Uint8Array(encodeLocationHint(told, 9));
   assert.equal(decodeFrame(bytes), {
     version: 1,
     viewVersion: 9,

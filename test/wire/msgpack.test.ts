@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { Packr, unpack } from 'msgpackr';
 import { decode, encode } from '../../runtime/wire/codec.ts';
-import { LastText, Unpacker } from '../../runtime/wire/msgpack-reader.ts';
-import { Packer } from '../../runtime/wire/msgpack-writer.ts';
+import { LastText, MsgpackReader } from '../../runtime/wire/msgpack-reader.ts';
+import { MsgpackWriter } from '../../runtime/wire/msgpack-writer.ts';
 import { assert, suite } from '../support/suite.ts';
 
 const test = suite('packing');
@@ -26,14 +26,14 @@ const packr = new Packr({ useRecords: false, moreTypes: false });
 /** Bytes as an array of the plain class, to compare. */
 const copied = (value: unknown) => (value instanceof Uint8Array ? new Uint8Array(value) : value);
 
-function packed(write: (packer: Packer) => void, packer = new Packer()): Uint8Array {
+function packed(write: (packer: MsgpackWriter) => void, packer = new MsgpackWriter()): Uint8Array {
   packer.begin();
   write(packer);
   return new Uint8Array(packer.end());
 }
 
 test('what is packed is what is read as a value, and by msgpackr, column by column', () => {
-  const packer = new Packer();
+  const packer = new MsgpackWriter();
   const rows = fc.array(fc.tuple(texts, numbers, byteRuns, fc.boolean()), { maxLength: 20 });
   const property = fc.property(rows, (list) => {
     const bytes = packed((to) => {
@@ -59,7 +59,7 @@ test('K3: what msgpackr wrote is read, column by column; what is not there, or o
     fc.pre(Number.isFinite(number));
     const bytes = new Uint8Array(packr.pack([text, number, run, truth]));
     const read = (from: Uint8Array) => {
-      const row = new Unpacker(from);
+      const row = new MsgpackReader(from);
       const length = row.array();
       return [length, row.text(), row.number(), new Uint8Array(row.bytes()), row.boolean(), row.isAtEnd];
     };
@@ -78,14 +78,14 @@ test('K3: what msgpackr wrote is read, column by column; what is not there, or o
   };
   for (const kind of kinds)
     for (const other of [...kinds.filter((one) => one !== kind).map((one) => values[one]), null, undefined, {}])
-      assert.throws(() => new Unpacker(encode(other))[kind](), undefined, `${kind} of ${String(other)}`);
+      assert.throws(() => new MsgpackReader(encode(other))[kind](), undefined, `${kind} of ${String(other)}`);
   for (const number of [Number.NaN, Number.POSITIVE_INFINITY, 2n ** 60n])
-    assert.throws(() => new Unpacker(encode(number)).number());
+    assert.throws(() => new MsgpackReader(encode(number)).number());
 });
 
 test('a text that is the one before is that one; a text that only looks like it is not', () => {
   const last = new LastText();
-  const read = (text: string) => new Unpacker(packed((to) => to.text(text))).text(last);
+  const read = (text: string) => new MsgpackReader(packed((to) => to.text(text))).text(last);
   const twice = ['abc', 'abc', 'abd', 'ab', 'é', 'é', 'Ã©', 'é', '', 'abc', 'x'.repeat(40), 'x'.repeat(40)];
   for (const text of twice) assert.is(read(text), text);
   // Two bytes that are one character each in Latin-1, and one character together in UTF-8.
@@ -94,7 +94,7 @@ test('a text that is the one before is that one; a text that only looks like it 
 });
 
 test('a row goes over to the next page as a whole, and pages that were handed out stay as they are', () => {
-  const packer = new Packer();
+  const packer = new MsgpackWriter();
   const rows = Array.from({ length: 40 }, (_, index) => {
     packer.begin();
     packer.array(2);

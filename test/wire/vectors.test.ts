@@ -8,11 +8,16 @@ import {
   decodeFrame,
   encode,
   encodeFrame,
-  encodeWhereabouts,
+  encodeLocationHint,
   replyStatuses,
   streamKinds,
 } from '../../runtime/wire/codec.ts';
-import { decodeSignal, encodeSignal, type Signal, signalKinds } from '../../runtime/wire/control-messages.ts';
+import {
+  type ControlMessage,
+  controlKinds,
+  decodeControl,
+  encodeControl,
+} from '../../runtime/wire/control-messages.ts';
 import type { Envelope } from '../../runtime/wire/envelope.ts';
 import { assert, suite } from '../support/suite.ts';
 import { textOf } from '../support/tree.ts';
@@ -64,7 +69,7 @@ test('K1: the kinds and statuses of docs/protocol.md are those of the code, each
   assert.equal(listOf('reply status'), replyStatuses);
   const rows = page.split('| kind | columns | to | meaning |')[1]?.split('\n\n')[0] ?? '';
   const signals = [...rows.matchAll(/^\| (\d+ [a-z]+)/gm)].map(([, name]) => name);
-  assert.equal(namesIn(signals.join(', ')), signalKinds);
+  assert.equal(namesIn(signals.join(', ')), controlKinds);
 });
 
 test('K1: the frames of docs/protocol.md are written so, and read so', () => {
@@ -75,7 +80,7 @@ test('K1: the frames of docs/protocol.md are written so, and read so', () => {
     const written =
       whereabouts === undefined
         ? encodeFrame(envelopes as Envelope[], { viewVersion, hops })
-        : encodeWhereabouts(whereabouts, viewVersion);
+        : encodeLocationHint(whereabouts, viewVersion);
     assert.is(hex(written), hex(bytes));
     assert.equal(plain(decodeFrame(bytes)), plain({ envelopes: [], ...(value as object), version, skipped: 0 }));
   }
@@ -84,9 +89,9 @@ test('K1: the frames of docs/protocol.md are written so, and read so', () => {
 
 test('the signals of docs/protocol.md are written so, and read so', () => {
   for (const { value, bytes } of vectorsOf('signals')) {
-    const { sentAt, ...signal } = value as Signal & { sentAt: number };
-    assert.is(hex(encodeSignal(signal as Signal, sentAt)), hex(bytes));
-    assert.equal(plain(decodeSignal(bytes)), plain(value));
+    const { sentAt, ...signal } = value as ControlMessage & { sentAt: number };
+    assert.is(hex(encodeControl(signal as ControlMessage, sentAt)), hex(bytes));
+    assert.equal(plain(decodeControl(bytes)), plain(value));
   }
 });
 

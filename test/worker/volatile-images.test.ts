@@ -4,14 +4,13 @@
  * Longer than 400 lines because a model of a whole cluster stands beside what it shows.
  */
 
-import { type Fetched, Fetching, type Want } from '../../runtime/cluster/image-fetching.ts';
-import { Giving } from '../../runtime/cluster/outgoing.ts';
+import { type Fetched, ImageFetching, type Want } from '../../runtime/cluster/image-fetching.ts';
+import { Outgoing } from '../../runtime/cluster/outgoing.ts';
 import type { Claim, Partition } from '../../runtime/store.ts';
 import { Chance } from '../../runtime/testing/index.ts';
 import { decode, encode } from '../../runtime/wire/codec.ts';
-import type { Signal } from '../../runtime/wire/control-messages.ts';
+import type { ControlMessage } from '../../runtime/wire/control-messages.ts';
 import {
-  Carriage,
   type Carried,
   isUsable,
   laterOf,
@@ -19,6 +18,7 @@ import {
   offersIn,
   type Receiver,
   slicesOf,
+  VolatileImages,
 } from '../../runtime/worker/volatile-images.ts';
 import type { Worker } from '../../runtime/worker/worker.ts';
 import { HandEnvironment } from '../support/hand.ts';
@@ -100,7 +100,7 @@ class World {
     for (const id of ids) this.nodes.set(id, new Node(this, id));
   }
 
-  send(to: string, signal: Signal): void {
+  send(to: string, signal: ControlMessage): void {
     const { chance, odds } = this;
     if (chance.hits(odds.drop)) return;
     if (signal.kind === 'carried' && this.#burst() > (odds.burstCountMax ?? Number.POSITIVE_INFINITY)) return;
@@ -199,9 +199,9 @@ class Node {
   readonly #world: World;
   readonly id: string;
   #scene: Scene;
-  readonly carriage: Carriage;
-  readonly fetching: Fetching;
-  readonly #giving: Giving;
+  readonly images: VolatileImages;
+  readonly fetching: ImageFetching;
+  readonly #outgoing: Outgoing;
   readonly #coming = new Set<Partition>();
   readonly #claims = new Map<Partition, Claim>();
   readonly #running = new Map<string, Run>();
@@ -210,9 +210,9 @@ class Node {
     this.#world = world;
     this.id = id;
     this.#scene = world.scene;
-    const signal = (to: string, one: Signal) => world.send(to, one);
-    this.carriage = new Carriage(world.hand, { carryMs: 30_000 }, id);
-    this.fetching = new Fetching({
+    const signal = (to: string, one: ControlMessage) => world.send(to, one);
+    this.images = new VolatileImages(world.hand, { carryMs: 30_000 }, id);
+    this.fetching = new ImageFetching({
       id,
       environment: world.hand,
       others: () => this.#scene.ids.filter((one) => one !== id),
@@ -224,14 +224,14 @@ class Node {
       },
     });
     const worker = {
-      carriage: this.carriage,
+      images: this.images,
       yieldTo: (partition: Partition, epoch: number) => {
         if ((this.#claims.get(partition)?.epoch ?? epoch) < epoch) this.lose(partition);
         return !this.#claims.has(partition);
       },
     };
     Object.defineProperty(worker, 'offers', { get: () => this.#offers });
-    this.#giving = new Giving({
+    this.#outgoing = new Outgoing({
       environment: world.hand,
       sendingLimits: { windowBytesMax: world.odds.windowBytesMax ?? 4_194_304, imagesBytesMax: 1_000_000 },
       id,
@@ -245,7 +245,7 @@ class Node {
   }
 
   get #offers() {
-    return this.carriage.offers((address) => partitionIn(this.#scene, address));
+    return this.images.offers((address) => partitionIn(this.#scene, address));
   }
 
   #ask(to: string, wants: readonly Want[], ask: number): void {
@@ -255,17 +255,17 @@ class Node {
     this.#world.send(to, { kind: 'fetch', id: this.id, view, partitions: ids, epochs, ask, batches, slices });
   }
 
-  receive(signal: Signal): void {
+  receive(signal: ControlMessage): void {
     if (this.#world.nodes.get(this.id) !== this) return;
     if (signal.kind === 'view') this.follow(signal.view as never);
     else if (signal.kind === 'fetch') {
       this.follow(signal.view as never);
       const view = this.#scene as never;
       if (this.#scene.version > signal.view.version) this.#world.send(signal.id, { kind: 'view', view, sent: 0 });
-      else this.#giving.fetched(signal);
+      else this.#outgoing.fetched(signal);
     } else if (signal.kind === 'bare') this.fetching.bare(signal.id, signal.partitions, signal.ask);
     else if (signal.kind === 'carried') this.fetching.carried(signal);
-    else if (signal.kind === 'boarded') this.#giving.boarded(signal);
+    else if (signal.kind === 'boarded') this.#outgoing.boarded(signal);
     else if (signal.kind === 'settled') this.fetching.settled(signal);
   }
 
@@ -318,7 +318,7 @@ class Node {
     const isHere = ({ carried: { address } }: Offer) => this.#mayRun(address) === partition;
     const own = this.#offers.get(partition) ?? [];
     const heard = { ids: new Set([...answered, this.id]), names: new Set([...answered, this.id]) };
-    for (const address of this.carriage.board(claim, [...own, ...offers].filter(isHere), heard))
+    for (const address of this.images.board(claim, [...own, ...offers].filter(isHere), heard))
       this.#start(address, partition);
     this.fetching.boarded(
       fetched,
@@ -336,11 +336,11 @@ class Node {
   }
 
   #start(address: string, partition: Partition): Run {
-    const carried = this.carriage.get(address);
+    const carried = this.images.get(address);
     const { epoch = 0 } = this.#claims.get(partition) ?? {};
     const version = Math.max(carried?.loaded.version ?? 0, epoch * 1_000);
     const run = { partition, epoch, version, content: carried?.loaded.wakeAt ?? 0 };
-    this.carriage.settled(address);
+    this.images.settled(address);
     this.#running.set(address, run);
     return run;
   }
@@ -368,7 +368,7 @@ class Node {
     const run = this.#running.get(address);
     if (run === undefined) return;
     this.#running.delete(address);
-    this.carriage.put(imageOf(address, { ...run, version: run.version + 16 }));
+    this.images.put(imageOf(address, { ...run, version: run.version + 16 }));
   }
 }
 
@@ -477,18 +477,17 @@ test('CA2: an image is used if all who were given it have answered, and who had 
 
 test('CA3: a claim that is over gets nothing more, and what it did not take is free again', () => {
   const hand = new HandEnvironment();
-  const carriage = new Carriage(hand, { carryMs: 30_000 }, 'a');
-  for (const address of addresses)
-    carriage.put(imageOf(address, { partition: home, epoch: 2, version: 7, content: 7 }));
-  const offers = () => carriage.offers(() => home).get(home) ?? [];
+  const images = new VolatileImages(hand, { carryMs: 30_000 }, 'a');
+  for (const address of addresses) images.put(imageOf(address, { partition: home, epoch: 2, version: 7, content: 7 }));
+  const offers = () => images.offers(() => home).get(home) ?? [];
   const [one, other] = ['b-1', 'c-1'].map((id) => ({ id, partition: home, epoch: 3, batch: 1 })) as [
     Receiver,
     Receiver,
   ];
-  assert.ok(carriage.give(offers(), one) && carriage.give(offers(), other));
+  assert.ok(images.give(offers(), one) && images.give(offers(), other));
   // What of the first sending was asked for again.
-  assert.ok(carriage.give(offers().slice(1), { ...one, batch: 2 }));
-  carriage.boarded({ ...one, batch: 2 }, ['room/2']);
+  assert.ok(images.give(offers().slice(1), { ...one, batch: 2 }));
+  images.boarded({ ...one, batch: 2 }, ['room/2']);
   assert.equal(
     offers().map(({ carried, givenTo }) => [carried.address, givenTo]),
     [
@@ -496,18 +495,18 @@ test('CA3: a claim that is over gets nothing more, and what it did not take is f
       ['room/2', ['c-1']],
     ],
   );
-  assert.not.ok(carriage.give(offers(), { ...one, batch: 3 }));
-  carriage.boarded({ ...other, batch: 0 }, []);
+  assert.not.ok(images.give(offers(), { ...one, batch: 3 }));
+  images.boarded({ ...other, batch: 0 }, []);
   assert.equal(
     offers().map(({ givenTo }) => givenTo),
     [[], []],
   );
   hand.setClock(-60_000);
-  carriage.sweep(
+  images.sweep(
     () => home,
     () => false,
   );
-  assert.is(carriage.count, 2);
+  assert.is(images.count, 2);
 });
 
 test('CA2: an image crosses with the epoch by which it ran, and one that does not say it ran at any time', () => {
@@ -520,31 +519,31 @@ test('CA2: an image crosses with the epoch by which it ran, and one that does no
 });
 
 test('CA2: what is boarded is of the claim that boarded it, whether it ran since or not', () => {
-  const carriage = new Carriage(new HandEnvironment(), { carryMs: 30_000 }, 'b');
+  const images = new VolatileImages(new HandEnvironment(), { carryMs: 30_000 }, 'b');
   const claim: Claim = { partition: home, epoch: 9, previous: 7, mark: 0, before: 'a', pins: [] };
   const pinned = imageOf('room/0', { partition: 10, epoch: 8, version: 7, content: 7 });
   const heard = { ids: new Set(['b']), names: new Set(['b']) };
-  assert.equal(carriage.board(claim, [offerOf(7, { carried: pinned })], heard), ['room/0']);
-  assert.equal(carriage.get('room/0'), { ...pinned, partition: home, epoch: 9 });
+  assert.equal(images.board(claim, [offerOf(7, { carried: pinned })], heard), ['room/0']);
+  assert.equal(images.get('room/0'), { ...pinned, partition: home, epoch: 9 });
 });
 
 test('CA3: an earlier claim gets nothing of what a later one has boarded, though it does not run yet', () => {
   const environment = new HandEnvironment();
-  const carriage = new Carriage(environment, { carryMs: 30_000 }, 'a');
+  const images = new VolatileImages(environment, { carryMs: 30_000 }, 'a');
   const sent: string[] = [];
-  const giving = new Giving({
+  const outgoing = new Outgoing({
     id: 'a',
     name: 'a',
     environment,
     worker: () =>
-      ({ carriage, yieldTo: (_: Partition, epoch: number) => epoch > 7, offers: carriage.offers(() => home) }) as never,
+      ({ images, yieldTo: (_: Partition, epoch: number) => epoch > 7, offers: images.offers(() => home) }) as never,
     signal: (_, { kind }) => void sent.push(kind),
     signalBytesMax: () => 100_000,
     workerOf: () => 'b',
   });
-  carriage.put(imageOf('room/0', { partition: home, epoch: 7, version: 7, content: 7 }));
+  images.put(imageOf('room/0', { partition: home, epoch: 7, version: 7, content: 7 }));
   const asked = { kind: 'fetch', id: 'b', view: {} as never, partitions: [home], batches: [0], slices: [0] } as const;
-  for (const epoch of [6, 8]) giving.fetched({ ...asked, epochs: [epoch], ask: epoch });
+  for (const epoch of [6, 8]) outgoing.fetched({ ...asked, epochs: [epoch], ask: epoch });
   assert.equal(sent, ['bare', 'carried']);
 });
 

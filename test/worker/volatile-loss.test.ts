@@ -1,5 +1,5 @@
 /** What is only in memory, where the store has forgotten who had a partition, and where an owner before does not answer. */
-import { decodeSignal } from '../../runtime/wire/control-messages.ts';
+import { decodeControl } from '../../runtime/wire/control-messages.ts';
 import type { Worker } from '../../runtime/worker/worker.ts';
 import { type ServedGiven, withWorkers } from '../support/served.ts';
 import { assert, suite } from '../support/suite.ts';
@@ -54,7 +54,7 @@ for (const isHeard of [true, false])
       const { transport, workers } = given;
       const [send, silent] = [transport.send.bind(transport), isHeard ? '' : workers.get('b')?.member.entry.id];
       transport.send = (subject, bytes) => {
-        const signal = subject.includes('.control.') ? decodeSignal(bytes) : undefined;
+        const signal = subject.includes('.control.') ? decodeControl(bytes) : undefined;
         if (signal?.kind !== 'bare' || signal.id !== silent) send(subject, bytes);
       };
       workerOf(given, 'a').ownership.lose(partition);

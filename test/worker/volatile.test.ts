@@ -12,7 +12,7 @@ import { pinnedPartition } from '../../placement/placement.ts';
 import type { Environment } from '../../runtime/environment.ts';
 import { serve } from '../../runtime/serve.ts';
 import { StoreAway } from '../../runtime/store.ts';
-import { decodeSignal, encodeSignal, type Signal } from '../../runtime/wire/control-messages.ts';
+import { type ControlMessage, decodeControl, encodeControl } from '../../runtime/wire/control-messages.ts';
 import { Subjects } from '../../runtime/wire/subjects.ts';
 import type { Worker } from '../../runtime/worker/worker.ts';
 import type { HandEnvironment } from '../support/hand.ts';
@@ -94,7 +94,7 @@ for (const lost of ['carried', 'released', 'fetch', 'bare', 'boarded', 'settled'
       const send = transport.send.bind(transport);
       const taken = new Set<number>();
       transport.send = (subject, bytes) => {
-        const signal = subject.includes('.control.') ? decodeSignal(bytes) : undefined;
+        const signal = subject.includes('.control.') ? decodeControl(bytes) : undefined;
         const partition = partitionIn(signal);
         if (signal?.kind === lost && partition !== undefined && !taken.has(partition)) taken.add(partition);
         else send(subject, bytes);
@@ -177,7 +177,7 @@ function throttle({ hand, transport }: ServedGiven, bufferBytesMax: number) {
   transport.send = (subject, frame) => {
     const now = Math.floor(hand.steady() / 10);
     if (now > at) [bytes, at] = [0, now];
-    const isCarried = subject.includes('.control.') && decodeSignal(frame).kind === 'carried';
+    const isCarried = subject.includes('.control.') && decodeControl(frame).kind === 'carried';
     if (isCarried) seen.carried += frame.length;
     if (bytes + frame.length > bufferBytesMax) return;
     bytes += frame.length;
@@ -266,12 +266,12 @@ test('CA1: an image that is written over what the store has leaves nothing of th
 /** Sees what workers say to each other, and says what becomes of it: sent, lost, or as it comes back. */
 function tap(
   { transport }: ServedGiven,
-  becomes: (signal: Signal, to: string) => boolean | ((send: () => void) => void),
+  becomes: (signal: ControlMessage, to: string) => boolean | ((send: () => void) => void),
 ): void {
   const send = transport.send.bind(transport);
   transport.send = (subject, bytes) => {
     const to = subject.split('.control.')[1];
-    const fate = to === undefined || becomes(decodeSignal(bytes), to);
+    const fate = to === undefined || becomes(decodeControl(bytes), to);
     if (fate === true) send(subject, bytes);
     else if (fate !== false) fate(() => send(subject, bytes));
   };
@@ -279,7 +279,7 @@ function tap(
 
 /** The service asks the store for the pins. */
 const tellOfPins = ({ transport }: ServedGiven) =>
-  transport.send(new Subjects('main').service, new Uint8Array(encodeSignal({ kind: 'pinned' })));
+  transport.send(new Subjects('main').service, new Uint8Array(encodeControl({ kind: 'pinned' })));
 
 const volatiles = [tallyWith(scripts, { durability: 'none' })];
 const idOf = ({ workers }: ServedGiven, name: string) => workers.get(name)?.member.entry.id ?? '';
@@ -371,7 +371,7 @@ test('CA1, CA3: a pin that is taken back while its claim is under way leaves the
     await during(workers.get('a')?.member.pin(address, 'b') ?? missing());
     await hand.advance(1_000);
     assert.ok(workerOf(given, 'b').has(own), 'b has the partition of a pin that is over');
-    assert.equal([workerOf(given, 'a').carriage.count, workerOf(given, 'b').carriage.count], [1, 0]);
+    assert.equal([workerOf(given, 'a').images.count, workerOf(given, 'b').images.count], [1, 0]);
     tellOfPins(given);
     await hand.advance(2_000);
     assert.is(remote.where(address).worker, 'a');
@@ -393,7 +393,7 @@ test('CA2, P4: an image that was given to a worker which is gone is not used: wh
     tap(given, ({ kind }) => kind !== 'boarded');
     await during(workers.get('a')?.member.pin(`tally/${key}`, 'b') ?? missing());
     await hand.advance(6_000);
-    assert.equal([fired, workerOf(given, 'a').carriage.count], [1, 1]);
+    assert.equal([fired, workerOf(given, 'a').images.count], [1, 1]);
     workers.get('b')?.member.stop();
     await hand.advance(12_000);
     assert.is(remote.where(`tally/${key}`).worker, 'a');
@@ -412,7 +412,7 @@ test('FE2, MB2: what became of images is said until it was heard, also by a work
     tap(given, ({ kind }) => kind !== 'boarded' || !deaf);
     await during(workers.get('a')?.member.pin(`tally/${key}`, 'b') ?? missing());
     await hand.advance(1_000);
-    assert.is(workerOf(given, 'a').carriage.count, 1);
+    assert.is(workerOf(given, 'a').images.count, 1);
     const leaving = watch(workers.get('b')?.close() ?? missing());
     await hand.advance(3_000);
     assert.not.ok(leaving.isSettled);
@@ -422,7 +422,7 @@ test('FE2, MB2: what became of images is said until it was heard, also by a work
     assert.is(remote.where(`tally/${key}`).worker, 'a');
     assert.is(await during(tally(key).add(1)), 8);
     assert.equal(
-      [workerOf(given, 'a').carriage.count, workerOf(given, 'a').has(pinnedPartition(`tally/${key}`, 16))],
+      [workerOf(given, 'a').images.count, workerOf(given, 'a').has(pinnedPartition(`tally/${key}`, 16))],
       [0, true],
     );
   }));
@@ -434,13 +434,13 @@ test('CA1, MB2: a worker that leaves while it fetches its first partitions takes
     // One of those that are asked takes its time: by then the other one has given what it had.
     tap(given, ({ kind }, to) => kind !== 'fetch' || to !== idOf(given, 'c'));
     const b = await serve({ name: 'b', behaviours: volatiles, transport, store: gate, environment: hand, limits });
-    const carried = () => workerOf(given, 'a').carriage.count;
+    const carried = () => workerOf(given, 'a').images.count;
     for (let ms = 0; ms < 3_000 && carried() === 0; ms += 10) await hand.advance(10);
     assert.ok(carried() > 0 && b.member.worker.partitions.length === 0);
     await during(b.close());
     await hand.advance(5_000);
     assert.equal(
-      [...workers.values()].map(({ member }) => member.worker.carriage.count),
+      [...workers.values()].map(({ member }) => member.worker.images.count),
       [0, 0],
     );
     assert.equal(
@@ -535,7 +535,7 @@ function ahead(hand: HandEnvironment, ms: number): Environment {
   };
 }
 
-function partitionIn(signal: Signal | undefined): number | undefined {
+function partitionIn(signal: ControlMessage | undefined): number | undefined {
   if (signal === undefined) return undefined;
   if ('partition' in signal) return signal.partition;
   return 'partitions' in signal ? signal.partitions[0] : undefined;

@@ -160,7 +160,7 @@ function sayWhyNotReady({ after, log }: Environment, { name, id, view, member }:
       );
     else
       log.warn(
-        { worker: name, view: view.version, coming: member.tenancy.coming.length },
+        { worker: name, view: view.version, coming: member.acquisition.coming.length },
         'not ready yet: partitions are on their way',
       );
   });
