@@ -4,6 +4,7 @@
  * Owns what a client does beside its calls: it learns the view, follows it, and sends calls again when their entity has
  * moved or the connection was lost.
  */
+
 import { SkerryError } from '../core/errors.ts';
 import { type GivenLimits, type Limits, limitsOf } from '../core/limits.ts';
 import { anything, checkOptions, choice, duration, type OptionTable, record, text } from '../core/options.ts';
@@ -21,9 +22,10 @@ import { AbsenceReports } from './routing/absence-reports.ts';
 import { type Receive, Router } from './routing/router.ts';
 import { noView, Views } from './routing/views.ts';
 import type { Transport } from './transport.ts';
+import { anyWord } from './transport.ts';
 import { decodeControl, encodeControl } from './wire/control-messages.ts';
 import { limitsOver } from './wire/frame-limits.ts';
-import { anyWord, checkedCluster, type Party, parties, Subjects, wordOf } from './wire/subjects.ts';
+import { checkedCluster, type Party, parties, Subjects, wordOf } from './wire/subjects.ts';
 
 export interface ConnectOptions extends Joining {
   /** Default `main`. */

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Log } from './log.ts';
-import { type TurnWatch, watchTurns } from './worker/watchdog.ts';
+import { type TurnWatch, watchTurns } from './watchdog.ts';
 
 export interface Environment {
   /** Milliseconds since 1970, as the machine's clock shows them: for dates. It may be wrong, and be set on or back. */

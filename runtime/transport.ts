@@ -18,6 +18,14 @@ import { SkerryError } from '../core/errors.ts';
 /** Frames of fewer bytes are no room for a view of some workers, or a message that is worth one. */
 export const frameBytesMin = 8_192;
 
+/** As the last word of a subject that is listened to: whichever a frame was sent to (X7). */
+export const anyWord = '*';
+
+/** A subject of which any last word is meant. */
+export function withAnyLast(subject: string): string {
+  return subject.slice(0, subject.lastIndexOf('.') + 1) + anyWord;
+}
+
 export interface Transport {
   /**
    * The largest frame, bytes; a larger one is refused by `send` with `too-large`. It may become smaller when a server comes

@@ -13,8 +13,9 @@ import type { Environment } from '../environment.ts';
 import { visitorBook } from '../routing/ingress.ts';
 import type { Views } from '../routing/views.ts';
 import type { Transport } from '../transport.ts';
+import { anyWord } from '../transport.ts';
 import { type ControlMessage, decodeControl, encodeControl } from '../wire/control-messages.ts';
-import { anyWord, type Subjects } from '../wire/subjects.ts';
+import type { Subjects } from '../wire/subjects.ts';
 
 export interface ViewServerParts {
   readonly environment: Environment;

@@ -21,6 +21,7 @@
  * - M9 A worker that does not announce that it reads extensions gets envelopes without.
  * - M7 Who is no worker is heard at doors only (`ingress.ts`), and has forwarded nothing.
  */
+
 import { SkerryError } from '../../core/errors.ts';
 import { type Address, isAddress, isPartner } from '../../core/message.ts';
 import { failedRow } from '../../core/turn.ts';
@@ -28,6 +29,7 @@ import type { Placement } from '../../placement/placement.ts';
 import { type ProtocolRange, protocolOf } from '../../placement/view.ts';
 import type { Environment } from '../environment.ts';
 import type { Transport } from '../transport.ts';
+import { anyWord } from '../transport.ts';
 import {
   decodeFrame,
   encode,
@@ -40,7 +42,7 @@ import {
   protocol,
 } from '../wire/codec.ts';
 import type { Envelope, MessageEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
-import { anyWord, type Party, parties, type Subjects } from '../wire/subjects.ts';
+import { type Party, parties, type Subjects } from '../wire/subjects.ts';
 import { isSoundMessage, visitorBook } from './ingress.ts';
 import { LocationHints as Hints } from './location-hints.ts';
 import { isElsewhere } from './views.ts';

@@ -4,10 +4,11 @@
  * Owns delay, loss, duplication and who is cut off, in one direction or both. Knows of envelopes only that a duplicated call may honestly have
  * happened though one copy of it was turned away.
  */
+
 import { SkerryError } from '../../core/errors.ts';
 import type { Transport } from '../transport.ts';
+import { withAnyLast } from '../transport.ts';
 import { decodeFrame } from '../wire/codec.ts';
-import { withAnyLast } from '../wire/subjects.ts';
 import { type Coverage, operationsOfFrame } from './coverage.ts';
 import type { FaultRates } from './faults.ts';
 import type { SeededRandom } from './random.ts';

@@ -1,10 +1,11 @@
 /**
  * The transport within one process: joins workers and clients that are embedded side by side, and copies like a real one (X2).
  */
+
 import { SkerryError } from '../../core/errors.ts';
 import type { Environment } from '../environment.ts';
 import type { Transport } from '../transport.ts';
-import { withAnyLast } from '../wire/subjects.ts';
+import { withAnyLast } from '../transport.ts';
 
 type Receive = (frame: Uint8Array, subject: string) => void;
 

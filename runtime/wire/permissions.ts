@@ -6,7 +6,8 @@
  * - PM1 Who is no worker publishes to doors only, and a client to those that end in its own word.
  * - PM2 What is answered to a client is heard by who has its word, and published by workers only.
  */
-import { anyWord, Subjects, wordOf } from './subjects.ts';
+import { anyWord } from '../transport.ts';
+import { Subjects, wordOf } from './subjects.ts';
 
 /** A login and what it may be. A gateway may also call as itself. */
 export interface Login {

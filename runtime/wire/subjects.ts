@@ -25,8 +25,6 @@ export const parties: readonly Party[] = ['client', 'gateway', 'tool'];
 
 const doorNames: Readonly<Record<Party, string>> = { client: 'call', gateway: 'gate', tool: 'tool' };
 
-/** Matches one word of a subject, where `listen` allows it. */
-export const anyWord = '*';
 /** The word of who has no identity; no identity is written like this. */
 const nobody = '=';
 /** The word of clients in a worker's own process: no other client's permissions reach their answers. */
@@ -149,9 +147,4 @@ export function identityIn(word: string): string | undefined {
 /** The last word of a subject. */
 export function lastWordOf(subject: string): string {
   return subject.slice(subject.lastIndexOf('.') + 1);
-}
-
-/** A subject of which any last word is meant. */
-export function withAnyLast(subject: string): string {
-  return subject.slice(0, subject.lastIndexOf('.') + 1) + anyWord;
 }

@@ -20,9 +20,9 @@ import type { Activation } from '../entity/activation.ts';
 import { Held } from '../entity/held.ts';
 import { type Item, sizeOf } from '../entity/mailbox.ts';
 import type { Environment } from '../environment.ts';
+import type { TurnWatch } from '../watchdog.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import { Backpressure } from './backpressure.ts';
-import type { TurnWatch } from './watchdog.ts';
 
 /** Turns that one entity runs before others get theirs; where many wait a part of those, or it would fall behind for ever. */
 const turnsInARow = { least: 64, share: 1 / 32 };

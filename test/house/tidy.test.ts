@@ -76,6 +76,48 @@ tidy('imports point one way: core ← placement ← runtime', () => {
   none(offences);
 });
 
+/** The rooms of the runtime. Each may import from those of a lower rank, and from itself; stores and transports from contracts alone. */
+const ranks: Readonly<Record<string, number>> = {
+  contracts: 0,
+  stores: 1,
+  transports: 1,
+  wire: 1,
+  entity: 2,
+  client: 2,
+  routing: 2,
+  worker: 3,
+  cluster: 4,
+  admin: 5,
+  doors: 6,
+  cli: 7,
+  testing: 7,
+};
+/** Files at the runtime's root that every room may import; all others there are doors. */
+const contracts = ['clocks', 'environment', 'log', 'store', 'transport', 'watchdog'];
+
+function roomOf(path: string): string {
+  const [, room = '', file] = path.split('/');
+  if (file !== undefined) return room;
+  return contracts.includes(room.replace('.ts', '')) ? 'contracts' : 'doors';
+}
+
+tidy('rooms of the runtime import downwards only', () => {
+  const offences: string[] = [];
+  const seen = new Set<string>();
+  for (const { path, text } of filesOf(['runtime/'])) {
+    const room = roomOf(path);
+    seen.add(room);
+    for (const specifier of importsOf(mask(text)).filter((one) => one.startsWith('.'))) {
+      const target = join(dirname(path), specifier);
+      if (!target.startsWith('runtime/') || roomOf(target) === room) continue;
+      const [here, there] = [ranks[room], ranks[roomOf(target)]];
+      if (here === undefined || there === undefined || there >= here) offences.push(`${path} imports ${specifier}`);
+    }
+  }
+  assert.equal([...seen].sort(), Object.keys(ranks).sort());
+  none(offences);
+});
+
 tidy('each package is imported in one file', () => {
   const importers = new Map<string, Set<string>>();
   for (const { path, text } of product) {

@@ -6,17 +6,19 @@
  * does not ask for what it has the right to (a drain, a pin), and a worker says nothing that would be believed rightly, since a
  * worker's login is the cluster. Whose bytes these are is `../fuzz/forge.ts`.
  */
+
 import { readFileSync } from 'node:fs';
 import { clientPartner } from '../../core/message.ts';
 import { connect } from '../../runtime/connect.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
 import { silentLog } from '../../runtime/log.ts';
+import { anyWord } from '../../runtime/transport.ts';
 import { type NatsTransport, openNats } from '../../runtime/transports/nats/transport.ts';
 import { decodeAdminRequest } from '../../runtime/wire/admin-messages.ts';
 import { decodeFrame, encode, encodeFrame, protocol } from '../../runtime/wire/codec.ts';
 import { decodeControl } from '../../runtime/wire/control-messages.ts';
 import type { Envelope } from '../../runtime/wire/envelope.ts';
-import { anyWord, type Party, Subjects } from '../../runtime/wire/subjects.ts';
+import { type Party, Subjects } from '../../runtime/wire/subjects.ts';
 import { columnsOf, Forge, type Where } from '../fuzz/forge.ts';
 import { targets } from '../fuzz/targets.ts';
 import type { Cluster } from './cluster.ts';

@@ -11,13 +11,20 @@
  */
 import { url } from 'node:inspector';
 import { Worker as Thread } from 'node:worker_threads';
-import type { Address } from '../../core/message.ts';
-import type { Item } from '../entity/mailbox.ts';
-import type { Environment } from '../environment.ts';
+import type { Address } from '../core/message.ts';
+import type { Environment } from './environment.ts';
+
+/** What is said of a turn: an item of a mailbox, of which no more is known here. */
+export interface Watched {
+  readonly kind: string;
+  readonly from?: string;
+  readonly operation?: string;
+  readonly content?: { readonly operation: string };
+}
 
 /** Told what runs. */
 export interface TurnWatch {
-  begin(address: Address, item: Item): void;
+  begin(address: Address, item: Watched): void;
   end(): void;
   close(): void;
 }
@@ -89,7 +96,7 @@ class Watchdog {
   readonly #shared = new Int32Array(new SharedArrayBuffer(sharedCount * Int32Array.BYTES_PER_ELEMENT));
   readonly #thread: Thread;
   #address: Address = '';
-  #item: Item | undefined;
+  #item: Watched | undefined;
   #cancel: () => void = () => undefined;
   users = 0;
 
@@ -111,7 +118,7 @@ class Watchdog {
     this.#noteDebugger(environment);
   }
 
-  begin(address: Address, item: Item): void {
+  begin(address: Address, item: Watched): void {
     const shared = this.#shared;
     this.#address = address;
     this.#item = item;
@@ -132,9 +139,9 @@ class Watchdog {
   #what(): object {
     const item = this.#item;
     if (item === undefined) return {};
-    if (item.kind === 'message') return { entity: this.#address, operation: item.content.operation, from: item.from };
-    if (item.kind === 'query') return { entity: this.#address, operation: item.operation };
-    return { entity: this.#address, operation: item.kind };
+    const operation = item.content?.operation ?? item.operation ?? item.kind;
+    const from = item.kind === 'message' ? { from: item.from } : {};
+    return { entity: this.#address, operation, ...from };
   }
 
   close(): void {
