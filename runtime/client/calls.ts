@@ -349,7 +349,7 @@ export class Calls {
       });
     const code: ErrorCode = status === 'answer' || status === 'moved' || status === 'expired' ? 'failed' : status;
     const texts: Partial<Record<ErrorCode, string>> = {
-      overloaded: `${call.address} or its worker has a full queue`,
+      overloaded: `${call.address} or its worker has a full queue, or one that is too long for the deadline`,
       'store-failed': aboutIt(call.address, call.name, reason === '' ? 'the store failed' : reason),
       'unknown-type': `No behaviour is registered for the type '${reason}'`,
       denied: reason === '' ? `The call of ${call.address} was denied` : reason,

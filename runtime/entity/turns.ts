@@ -45,6 +45,8 @@ export interface TurnParts extends Omit<AttemptParts, 'crashNotes'>, CrashNotesP
   readonly commit: (activation: Activation) => void;
   /** How long what is run now will wait for the store, about, ms. */
   readonly waitMs: () => number;
+  /** A call came to its turn too late. */
+  readonly late: () => void;
   /** Whether there is room to hold one more message ahead of its turn (N3). */
   readonly mayHold: (activation: Activation) => boolean;
   /** Send what needs a proof of ownership first (P9). */
@@ -123,6 +125,7 @@ export class Turns {
         return;
       case 'expired':
         if (envelope.replyTo === '' || isAgain) return;
+        this.#parts.late();
         this.#clocks.heard(senderOf(envelope), arrival.sent);
         return this.#emit(activation, lateReply(envelope, now));
       case 'excessive':
@@ -167,6 +170,7 @@ export class Turns {
     // Twice, since it varies: who is served at the last moment is mostly served too late.
     const waitMs = 2 * this.#parts.waitMs();
     if (waitMs < lateMsMin || this.#parts.environment.now() + waitMs < envelope.arrival.expires) return false;
+    this.#parts.late();
     this.#reply(activation, envelope, 'overloaded');
     return true;
   }

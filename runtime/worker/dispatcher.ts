@@ -13,6 +13,9 @@
  * - W7 No turn starts while the answers that wait for the store are past the bound in bytes.
  * - W8 While the store is behind, entities that need it run no turns: what waits can be turned away when it is late, and what
  *   has been run cannot.
+ * - W9 A call that arrives is refused where it would come to its turn too late (AM1); a copy of what is held is not (W6), nor is
+ *   what is offered again, nor messages of entities and queries.
+ * - W10 Where much is held the clients that ask for most leave a part of the bounds to the others (AM3).
  */
 import type { Limits } from '../../core/limits.ts';
 import { isEntityPartner } from '../../core/message.ts';
@@ -21,7 +24,8 @@ import { Held } from '../entity/held.ts';
 import { type Item, sizeOf } from '../entity/mailbox.ts';
 import type { Environment } from '../environment.ts';
 import type { TurnWatch } from '../watchdog.ts';
-import type { Envelope } from '../wire/envelope.ts';
+import type { Envelope, MessageEnvelope, QueryEnvelope } from '../wire/envelope.ts';
+import { Admission, busyFrom } from './admission.ts';
 import { Backpressure } from './backpressure.ts';
 
 /** Turns that one entity runs before others get theirs; where many wait a part of those, or it would fall behind for ever. */
@@ -32,9 +36,13 @@ const turnsAtOnce = 2_048;
 const registerShare = 1 / 16;
 /** Part of the bounds that may be held ahead of its turn: what never comes to its turn must leave room for what does. */
 const aheadShare = 1 / 4;
+/** Part of the bounds that the clients that ask for most may fill (W10). */
+const commonShare = 7 / 8;
+/** Of the bound in bytes so much is held before anybody asks who asks for most. */
+const muchShare = 1 / 8;
 
 /** `copy`: it is held already, here or as what it is a copy of. */
-export type Admission = 'taken' | 'copy' | 'full';
+export type Offered = 'taken' | 'copy' | 'full';
 
 export interface DispatcherParts {
   readonly environment: Environment;
@@ -61,6 +69,8 @@ export class Dispatcher {
   readonly #registerFrom: number;
   readonly #watch: TurnWatch | undefined;
   readonly #backpressure: Backpressure;
+  /** Which calls a busy worker takes in. */
+  readonly admission: Admission;
   #list: Activation[] = [];
   #isDispatching = false;
   #isStopped = false;
@@ -74,6 +84,7 @@ export class Dispatcher {
     this.#paused = parts.paused;
     this.#woken = parts.woken;
     this.#isBehind = parts.isBehind;
+    this.admission = new Admission(parts.environment);
     const { turnMsMax } = parts.limits;
     this.#watch = turnMsMax > 0 ? parts.environment.watchTurns?.(turnMsMax) : undefined;
     this.#backpressure = new Backpressure({ ...parts, roomFor: (activation) => this.#roomFor(activation) });
@@ -85,20 +96,44 @@ export class Dispatcher {
     return this.held.waiting;
   }
 
-  /** Put an item into a mailbox, if there is room (W2). */
-  offer(activation: Activation, item: Item): Admission {
+  /** Put an item into a mailbox, if there is room (W2). `isNew`: it has just arrived, and was not taken in before (W9). */
+  offer(activation: Activation, item: Item, isNew = false): Offered {
     const { mailbox } = activation;
     if (item.kind === 'message') {
       if (mailbox.count >= this.#registerFrom) mailbox.registers(true);
       if (mailbox.renew(item)) return 'copy';
     }
     const held = activation.held ?? this.#hold(activation);
-    if (!this.#hasRoom(held, item)) return isCopy(activation, item) ? 'copy' : this.#turnAway(activation, item);
+    const mayEnter =
+      isNew && this.#isMuchHeld && isCall(item) ? this.#admits(activation, held, item) : this.#hasRoom(held, item);
+    if (!mayEnter) return isCopy(activation, item) ? 'copy' : this.#turnAway(activation, item);
     mailbox.push(item);
     if (!this.#backpressure.isEmpty && item.kind === 'message') this.#backpressure.came(activation);
     this.#came(held, item);
     this.enlist(activation);
     return 'taken';
+  }
+
+  get #isMuchHeld(): boolean {
+    const { messages, queries, bytes } = this.held;
+    return messages >= busyFrom || queries >= busyFrom || bytes >= this.#limits.workerQueueBytesMax * muchShare;
+  }
+
+  #admits(activation: Activation, held: Held, call: MessageEnvelope | QueryEnvelope): boolean {
+    const { admission } = this;
+    const isLight = admission.isLight(call);
+    if (!this.#hasRoom(held, call, isLight === false ? commonShare : 1)) return false;
+    if (call.kind === 'query') return true;
+    const { waiting } = this.held;
+    if (waiting >= busyFrom) return admission.isInTime(call, waiting, this.#before(activation), isLight === true);
+    if (admission.isMeasuring) admission.rest();
+    return true;
+  }
+
+  /** How much comes to its turn before what arrives for an entity now, about: of each other entity no more than it runs in a row. */
+  #before({ waitingCount }: Activation): number {
+    const inARow = (this.#list.length + this.#behind.length) * turnsInARow.least;
+    return waitingCount + Math.min(this.held.waiting - waitingCount, inARow);
   }
 
   #hold(activation: Activation): Held {
@@ -123,23 +158,24 @@ export class Dispatcher {
     return Math.min(mailboxCountMax - (held?.messages ?? 0), workerQueueCountMax - messages);
   }
 
-  #hasRoom(held: Held, { kind }: Item): boolean {
+  /** `share`: of the bounds, for this one. */
+  #hasRoom(held: Held, { kind }: Item, share = 1): boolean {
     const { mailboxCountMax, mailboxBytesMax, workerQueueCountMax, workerQueueBytesMax } = this.#limits;
     const all = this.held;
     switch (kind) {
       case 'message':
         return (
-          held.messages < mailboxCountMax &&
-          all.messages < workerQueueCountMax &&
-          held.bytes < mailboxBytesMax &&
-          all.bytes < workerQueueBytesMax
+          held.messages < mailboxCountMax * share &&
+          all.messages < workerQueueCountMax * share &&
+          held.bytes < mailboxBytesMax * share &&
+          all.bytes < workerQueueBytesMax * share
         );
       case 'query':
         return (
-          held.queries < mailboxCountMax &&
-          all.queries < workerQueueCountMax &&
-          held.bytes < mailboxBytesMax * (1 + aheadShare) &&
-          all.bytes < workerQueueBytesMax * (1 + aheadShare)
+          held.queries < mailboxCountMax * share &&
+          all.queries < workerQueueCountMax * share &&
+          held.bytes < mailboxBytesMax * (share + aheadShare) &&
+          all.bytes < workerQueueBytesMax * (share + aheadShare)
         );
       case 'wake':
       case 'effect':
@@ -332,13 +368,21 @@ export class Dispatcher {
   }
 }
 
+/** Whether a client waits for it. */
+function isCall(item: Item): item is MessageEnvelope | QueryEnvelope {
+  return item.kind === 'query' || (item.kind === 'message' && item.replyTo !== '');
+}
+
 /** Whether something was taken in before: it waits, is held ahead of its turn, or was processed, and its answer is to come. */
-function isCopy({ mailbox, record, ahead }: Activation, item: Item): boolean {
+function isCopy({ mailbox, record, ahead, retries }: Activation, item: Item): boolean {
   if (item.kind !== 'message') return false;
   mailbox.registers(true);
   if (mailbox.renew(item)) return true;
   const { arrival, from } = item;
   const inbound = record?.activities.get(from)?.inbound;
   if (inbound !== undefined && inbound.session === arrival.session && inbound.through >= arrival.seq) return true;
+  const retry = retries?.get(from)?.item;
+  if (retry?.kind === 'message' && retry.arrival.session === arrival.session && retry.arrival.seq === arrival.seq)
+    return true;
   return ahead?.get(item) !== undefined;
 }

@@ -156,6 +156,7 @@ export class Worker {
   get #limiting() {
     return {
       waitMs: () => this.#commits.waitMs,
+      late: () => this.#dispatcher.admission.late(),
       mayHold: (activation: Activation) => this.#dispatcher.mayHold(activation),
     };
   }
@@ -417,10 +418,11 @@ export class Worker {
     const isCall = envelope.kind === 'message' || envelope.kind === 'query';
     if (isCall && this.#refusals.denies(envelope, this.#options.authorise)) return;
     if (isCall && this.#isDraining) return;
-    this.#deliver(envelope.to, envelope, hops);
+    this.#deliver(envelope.to, envelope, { hops, isNew: true });
   }
 
-  #deliver(address: Address, item: Item, hops = 0): void {
+  /** `isNew`: it was not taken in before. */
+  #deliver(address: Address, item: Item, { hops, isNew } = { hops: 0, isNew: false }): void {
     if (this.#isStopped) return;
     const partition = this.#partitionOf(address);
     if (!this.#handoff.mayRun(address, partition)) {
@@ -434,7 +436,7 @@ export class Worker {
       if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, status, type);
       return;
     }
-    if (this.#dispatcher.offer(activation, item) !== 'full') return;
+    if (this.#dispatcher.offer(activation, item, isNew) !== 'full') return;
     this.overloadedCount += 1;
     if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, 'overloaded');
   }
@@ -509,6 +511,8 @@ export class Worker {
   }
 
   #release(activation: Activation, batch: Batch): void {
+    const { admission } = this.#dispatcher;
+    if (admission.isMeasuring) admission.answered(batch.requests.length - batch.queryCount);
     for (const envelope of batch.envelopes) this.#post(envelope);
     if (batch.unproven !== undefined) for (const unproven of batch.unproven) this.#confirm(activation, unproven);
     if (batch.buried !== undefined) for (const buried of batch.buried) this.#delivery.buried(activation, buried);

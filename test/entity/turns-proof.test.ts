@@ -58,6 +58,7 @@ function withInbox(waitMs = 0) {
     readActivity: () => undefined,
     wakeBy: () => undefined,
     waitMs: () => waitMs,
+    late: () => undefined,
     mayHold: () => true,
     confirm: (_, one) => void unproven.push(one),
   });

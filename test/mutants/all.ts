@@ -1,4 +1,5 @@
 /** Every mutant, by what it is about. */
+import { admissionMutants } from './admission.ts';
 import { carriageMutants } from './carriage.ts';
 import { clusterMutants } from './cluster.ts';
 import { deliveryMutants } from './delivery.ts';
@@ -10,6 +11,7 @@ import { wireMutants } from './wire.ts';
 
 export const allMutants: readonly Mutant[] = [
   ...mutants,
+  ...admissionMutants,
   ...carriageMutants,
   ...clusterMutants,
   ...deliveryMutants,

@@ -290,7 +290,7 @@ export const mutants: readonly Mutant[] = [
     name: 'a mailbox has no bound',
     promise: 'P12',
     file: 'runtime/worker/dispatcher.ts',
-    find: '          held.messages < mailboxCountMax &&\n',
+    find: '          held.messages < mailboxCountMax * share &&\n',
     replace: '',
     tests: ['worker/worker'],
   },
