@@ -112,8 +112,8 @@ export class Handle {
   }
 
   /** Nobody lets this process's login in any more. */
-  refused(reason: string, lostMs: number): void {
-    for (const client of this.#clients) client.refused(reason, lostMs);
+  refused(reason: string, lostMs: number, isHere?: (address: Address) => boolean): void {
+    for (const client of this.#clients) client.refused(reason, lostMs, isHere);
   }
 
   closeClients(): void {

@@ -6,6 +6,7 @@
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import type { GivenLimits, Limits } from '../core/limits.ts';
+import type { Address } from '../core/message.ts';
 import { anything, callable, checkOptions, type OptionTable, record, text, texts } from '../core/options.ts';
 import { isSoundEntry } from '../placement/announcement.ts';
 import { checkPlacementLimits, type GivenPlacementLimits, placementLimitsOf } from '../placement/limits.ts';
@@ -174,6 +175,7 @@ class Served implements ServedWorker {
   readonly #handle: Handle;
   readonly #adminServer: AdminServer;
   #end: (how: 'left' | 'replaced') => void = () => undefined;
+  readonly #endRefusals: (() => void) | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(options: ServeOptions, composition: Composition) {
@@ -216,6 +218,8 @@ class Served implements ServedWorker {
       connect: this.connect,
     } = this.#handle);
     this.workers = [this.member.worker];
+    const isHere = (address: Address) => this.member.worker.has(this.member.views.placement.partitionOf(address));
+    this.#endRefusals = base.transport.onRefused?.((reason, lostMs) => this.#handle.refused(reason, lostMs, isHere));
   }
 
   #newHandle(): Handle {
@@ -252,6 +256,7 @@ class Served implements ServedWorker {
   }
 
   #ended(how: 'left' | 'replaced'): void {
+    this.#endRefusals?.();
     this.#handle.closeClients();
     this.#adminServer.close();
     this.#end(how);

@@ -180,7 +180,7 @@ export class AdminServer {
   }
 
   #report(): WorkerReport {
-    const { worker, entry, views, acquisition, router, isReady, isServing, split } = this.#parts.member;
+    const { worker, entry, views, acquisition, router, isReady, isServing, split, skewMaxMs } = this.#parts.member;
     const { activations, queued, turns, overloaded } = worker.figures;
     return {
       id: entry.id,
@@ -206,6 +206,7 @@ export class AdminServer {
         moved: acquisition.movedCount,
         forwarded: router.forwardedCount,
       },
+      skewMaxMs,
     };
   }
 

@@ -26,6 +26,8 @@ export interface WorkerReport {
   /** On their way to it. */
   readonly coming: readonly Partition[];
   readonly figures: ReportFigures;
+  /** Its limit of that name, ms; undefined: an earlier worker does not say it. */
+  readonly skewMaxMs?: number | undefined;
 }
 
 export interface OwnedPartition {
@@ -48,7 +50,7 @@ export interface ReportFigures {
 }
 
 export function reportRow({ id, name, pid, now, startedAt, viewVersion, ...rest }: WorkerReport): unknown[] {
-  const { isReady, isServing, split, partitions, coming, figures } = rest;
+  const { isReady, isServing, split, partitions, coming, figures, skewMaxMs } = rest;
   const { activations, queued, turns, overloaded, moved, forwarded } = figures;
   return [
     id,
@@ -63,6 +65,7 @@ export function reportRow({ id, name, pid, now, startedAt, viewVersion, ...rest 
     partitions.map(({ partition, epoch, isLeaving }) => [partition, epoch, isLeaving]),
     coming,
     [activations, queued, turns, overloaded, moved, forwarded],
+    skewMaxMs ?? null,
   ];
 }
 
@@ -82,6 +85,7 @@ export function readReport(value: unknown): WorkerReport {
     partitions: row.rows().map((one) => ({ partition: one.number(), epoch: one.number(), isLeaving: one.boolean() })),
     coming: numbersOf(row.any()),
     figures: readFigures(new Row(row.any())),
+    skewMaxMs: maybeNumber(row.any()),
   };
 }
 

@@ -1,5 +1,4 @@
 /** What `doctor` looks at of a live cluster: the way to it, its workers and their clocks, and who has what. */
-import { defaultLimits } from '../../core/limits.ts';
 import { Placement } from '../../placement/placement.ts';
 import { isOpenToAll, type LiveCluster, type LiveWorker, withCluster } from './cluster-connection.ts';
 import type { Given } from './command.ts';
@@ -119,10 +118,9 @@ function serviceFinding(workers: readonly LiveWorker[]): Finding {
 
 /** Clocks that differ by more than the limit void promises: what is too old is judged by them. */
 function clocksFinding(workers: readonly LiveWorker[]): Finding {
-  const { aheadMs, skewMs, hereMs } = clocksOf(workers);
+  const { aheadMs, skewMs, hereMs, skewMaxMs } = clocksOf(workers);
   const named = workers.map(({ entry }) => [entry.name, aheadMs.get(entry.id) ?? 0] as const);
-  const figures = { skewMs, hereMs, aheadMs: Object.fromEntries(named) };
-  const { skewMaxMs } = defaultLimits;
+  const figures = { skewMs, hereMs, skewMaxMs, aheadMs: Object.fromEntries(named) };
   const isFar = (ms: number) => Math.abs(ms) > skewMaxMs / 2;
   const far = named.filter(([, ms]) => isFar(ms)).map(([name, ms]) => `${name} ${aheadText(ms)}`);
   const here = isFar(hereMs) ? `; this machine ${aheadText(hereMs)}` : '';

@@ -1,4 +1,5 @@
 /** What follows from the reports of all workers: who has which partition, what is moving, and what state each is in. */
+import { defaultLimits } from '../../core/limits.ts';
 import type { Placement } from '../../placement/placement.ts';
 import { viewsPerTerm } from '../../placement/service.ts';
 import type { View } from '../../placement/view.ts';
@@ -38,17 +39,21 @@ export interface ClockSkew {
   readonly skewMs: number;
   /** By how much this machine's is ahead of that in the middle. */
   readonly hereMs: number;
+  /** What the workers allow for: the least that one says, since a promise is kept by all of them. */
+  readonly skewMaxMs: number;
 }
 
 /** The clocks of workers against the one in the middle, so that one that is wrong does not make all others look so. */
 export function clocksOf(workers: readonly LiveWorker[]): ClockSkew {
   const heard = workers.flatMap(({ entry, aheadMs }) => (aheadMs === undefined ? [] : [[entry.id, aheadMs] as const]));
+  const said = workers.flatMap(({ report }) => (report?.skewMaxMs === undefined ? [] : [report.skewMaxMs]));
   const sorted = heard.map(([, ms]) => ms).sort((one, other) => one - other);
   const middle = sorted[Math.floor((sorted.length - 1) / 2)] ?? 0;
   return {
     aheadMs: new Map(heard.map(([id, ms]) => [id, Math.round(ms - middle)])),
     skewMs: Math.round((sorted.at(-1) ?? 0) - (sorted[0] ?? 0)),
     hereMs: Math.round(-middle),
+    skewMaxMs: said.length === 0 ? defaultLimits.skewMaxMs : Math.min(...said),
   };
 }
 

@@ -398,10 +398,16 @@ export class Calls {
     takeOut(call.stream, call);
   }
 
-  /** The connection was lost so long ago, and is not let in again: what has been asked since then has reached nobody (C2). */
-  refused(reason: string, lostMs: number): void {
+  /**
+   * The connection was lost so long ago, and is not let in again: what has been asked since then has reached nobody (C2). `isHere`:
+   * what this process runs itself needs no connection; it may have run anything meanwhile that it runs no longer.
+   */
+  refused(reason: string, lostMs: number, isHere?: (address: Address) => boolean): void {
     const lostAt = this.#parts.environment.steady() - lostMs;
-    this.#failAll('transport-failed', reason, ({ query, startedAt }) => query !== undefined || startedAt > lostAt);
+    const isWithoutEffect = ({ query, startedAt }: Call) =>
+      query !== undefined || (isHere === undefined && startedAt > lostAt);
+    const isCutOff = ({ address }: Call) => isHere?.(address) !== true;
+    this.#failAll('transport-failed', reason, isWithoutEffect, isCutOff);
   }
 
   /** Calls under way are rejected; what they asked for may happen all the same. */
@@ -411,8 +417,13 @@ export class Calls {
     this.#failAll('closed', 'The cluster handle was closed before the answer came', ({ query }) => query !== undefined);
   }
 
-  #failAll(code: ErrorCode, message: string, isWithoutEffect: (call: Call) => boolean): void {
-    for (const call of [...this.#calls.values()]) {
+  #failAll(
+    code: ErrorCode,
+    message: string,
+    isWithoutEffect: (call: Call) => boolean,
+    isMeant: (call: Call) => boolean = () => true,
+  ): void {
+    for (const call of [...this.#calls.values()].filter(isMeant)) {
       this.#forget(call);
       call.fail(new SkerryError(code, message, { effect: isWithoutEffect(call) ? 'none' : 'unknown' }));
     }

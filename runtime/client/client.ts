@@ -199,8 +199,8 @@ export class Client {
   }
 
   /** @internal See `Calls.refused`. */
-  refused(reason: string, lostMs: number): void {
-    this.#calls.refused(reason, lostMs);
+  refused(reason: string, lostMs: number, isHere?: (address: Address) => boolean): void {
+    this.#calls.refused(reason, lostMs, isHere);
   }
 
   /** @internal */

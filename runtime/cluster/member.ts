@@ -194,6 +194,11 @@ export class Member {
     return this.views.placement.view.workers.some(({ id }) => id === this.#entry.id);
   }
 
+  /** By how much clocks may differ, as this worker allows for. */
+  get skewMaxMs(): number {
+    return this.#parts.limits.skewMaxMs;
+  }
+
   get entry(): WorkerEntry {
     return this.#entry;
   }

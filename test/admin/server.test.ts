@@ -2,7 +2,7 @@
 import { AdminClient } from '../../runtime/admin/client.ts';
 import { Inspector } from '../../runtime/admin/inspector.ts';
 import { RemoteStore } from '../../runtime/admin/remote-store.ts';
-import { readPlace, readReport, readTypes } from '../../runtime/admin/worker-report.ts';
+import { readPlace, readReport, readTypes, reportRow } from '../../runtime/admin/worker-report.ts';
 import {
   type AdminRequest,
   decodeAdminRequest,
@@ -34,13 +34,16 @@ function toolOf({ hand, transport, workers, during }: ServedGiven) {
 }
 
 desk('a report says what a worker has: partitions with epochs, what comes, and figures', () =>
-  withWorkers({}, async (given) => {
+  withWorkers({ limits: { skewMaxMs: 12_345 } }, async (given) => {
     const { value } = toolOf(given);
     await given.during(given.tally(given.keyAt('b')).add(1));
     const [a, b] = [readReport(await value('a', { kind: 'report' })), readReport(await value('b', { kind: 'report' }))];
     assert.is(a.partitions.length + b.partitions.length, 16);
     assert.equal([a.isReady, b.isReady, a.isServing, b.isServing], [true, true, true, false]);
     assert.equal([a.figures.activations, b.figures.activations, b.figures.turns], [0, 1, 1]);
+    assert.is(b.skewMaxMs, 12_345);
+    const [early] = [reportRow(b).slice(0, 12)];
+    assert.is(readReport(early).skewMaxMs, undefined, 'an earlier worker does not say it');
     const epochs = await given.gate.inner.epochs(b.partitions.map(({ partition }) => partition));
     assert.equal(
       b.partitions.map(({ epoch }) => epoch),

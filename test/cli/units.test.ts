@@ -3,6 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { defaultLimits } from '../../core/limits.ts';
 import { loadApp } from '../../runtime/cli/app.ts';
 import type { Command } from '../../runtime/cli/command.ts';
 import { contents } from '../../runtime/cli/doctor-contents.ts';
@@ -80,7 +81,12 @@ units(
       ],
     );
     assert.equal([skewMs, hereMs], [12_010, 60_000]);
-    assert.equal(clocksOf(workers()), { aheadMs: new Map(), skewMs: 0, hereMs: 0 });
+    const { skewMaxMs } = defaultLimits;
+    assert.equal(clocksOf(workers()), { aheadMs: new Map(), skewMs: 0, hereMs: 0, skewMaxMs });
+    const saying = (...said: (number | undefined)[]) =>
+      said.map((one, index) => ({ entry: { id: `w${index}` }, report: { skewMaxMs: one }, aheadMs: 0 })) as never;
+    assert.is(clocksOf(saying(undefined, 60_000, 50_000)).skewMaxMs, 50_000, 'that of the cluster');
+    assert.is(clocksOf(saying(undefined)).skewMaxMs, skewMaxMs, 'an earlier worker says none');
     assert.equal([0, 12, -999, 12_345, -60_000].map(aheadText), ['0 ms', '+12 ms', '-999 ms', '+12.3 s', '-60.0 s']);
   },
 );

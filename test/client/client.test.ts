@@ -6,9 +6,11 @@
 import type { SkerryError } from '../../core/errors.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { Client } from '../../runtime/client/client.ts';
+import type { Transport } from '../../runtime/transport.ts';
 import { decode, encode } from '../../runtime/wire/codec.ts';
 import type { Envelope, MessageEnvelope } from '../../runtime/wire/envelope.ts';
 import { HandEnvironment } from '../support/hand.ts';
+import { withWorkers } from '../support/served.ts';
 import { assert, rejects, suite } from '../support/suite.ts';
 import { Tally, watch, withTallies } from '../support/tally.ts';
 
@@ -73,6 +75,44 @@ test('C2: a login that is refused ends calls at once; without effect are queries
   await hand.advance(1);
   assert.ok(next.isSettled);
 });
+
+test('C2: a worker whose login is refused ends the calls of its own handle that go elsewhere, and those only', () =>
+  withWorkers({}, async ({ hand, transport, join, keyAt, workers, during }) => {
+    let refuse: (reason: string, lostMs: number) => void = () => undefined;
+    let isLost = false;
+    const cut: Transport = {
+      frameBytesMax: transport.frameBytesMax,
+      listen: (subject, receive) => transport.listen(subject, (frame, on) => isLost || receive(frame, on)),
+      send: (subject, frame) => isLost || transport.send(subject, frame),
+      onAbsent: (tell) => transport.onAbsent(tell),
+      onRestored: () => transport.onRestored(),
+      onRefused: (tell) => {
+        refuse = tell;
+        return () => {
+          refuse = () => undefined;
+        };
+      },
+      close: async () => undefined,
+    };
+    const worker = await join('c', { transport: cut });
+    await hand.advance(5_000);
+    const [far, near] = [keyAt('a'), keyAt('c')];
+    assert.is(await during(worker.entity(Tally, far).add(1)), 1);
+    isLost = true;
+    const [there, read, here] = [
+      watch(worker.entity(Tally, far).add(1)),
+      watch(worker.entity(Tally, far).count()),
+      watch(worker.entity(Tally, near).add(1)),
+    ];
+    refuse('NATS refuses this login', 1_000);
+    await hand.advance(10);
+    assert.equal(codeOf(there), ['transport-failed', 'unknown'], 'it may have run the entity until just now');
+    assert.equal(codeOf(read), ['transport-failed', 'none']);
+    assert.is(here.value, 1);
+    isLost = false;
+    assert.is(await during(worker.entity(Tally, far).add(1)), 2);
+    workers.get('c')?.member.stop();
+  }));
 
 test('a call is sent again with growing pauses until its deadline', async () => {
   const { hand, messages, tally } = given();

@@ -1,5 +1,4 @@
 /** `skerry view`: which workers there are, what each of them has, and what is moving. */
-import { defaultLimits } from '../../../core/limits.ts';
 import { Placement } from '../../../placement/placement.ts';
 import type { Pin, View } from '../../../placement/view.ts';
 import { type LiveCluster, type LiveWorker, withCluster } from '../cluster-connection.ts';
@@ -88,11 +87,12 @@ async function look(cluster: LiveCluster, hasEpochs: boolean): Promise<Seen> {
 }
 
 function seenValue({ place }: LiveCluster, { view: present, workers, handoffs, partitions }: Seen): object {
-  const { aheadMs: clocks } = clocksOf(workers);
+  const { aheadMs: clocks, skewMaxMs } = clocksOf(workers);
   return {
     cluster: place.cluster,
     version: present.version,
     partitionCount: present.partitions,
+    skewMaxMs,
     service: workers.find(({ report }) => report?.isServing === true)?.entry.name ?? null,
     workers: workers.map(({ entry, report, aheadMs }) => ({
       name: entry.name,
@@ -138,7 +138,7 @@ function show({ output }: Given, { place }: LiveCluster, seen: Seen): void {
 function showWorkers(output: Output, workers: readonly LiveWorker[]): void {
   const hasLabels = workers.some(({ entry }) => entry.labels.length > 0);
   const hasVersions = workers.some(({ entry }) => entry.version !== '');
-  const { aheadMs } = clocksOf(workers);
+  const { aheadMs, skewMaxMs } = clocksOf(workers);
   const count = (value: number | undefined) => (value === undefined ? '?' : value.toLocaleString('en'));
   const columns: Column[] = [
     { title: 'worker' },
@@ -163,7 +163,7 @@ function showWorkers(output: Output, workers: readonly LiveWorker[]): void {
       count(report?.figures.activations),
       count(report?.figures.queued),
       report === undefined ? '?' : span(report.now - report.startedAt),
-      clockText(output, aheadMs.get(entry.id)),
+      clockText(output, aheadMs.get(entry.id), skewMaxMs),
       ...(hasVersions ? [visible(entry.version)] : []),
       ...(hasLabels ? [visible(entry.labels.join(', '))] : []),
     ];
@@ -172,9 +172,8 @@ function showWorkers(output: Output, workers: readonly LiveWorker[]): void {
 }
 
 /** Against the clock in the middle. */
-function clockText(output: Output, aheadMs: number | undefined): string {
+function clockText(output: Output, aheadMs: number | undefined, skewMaxMs: number): string {
   if (aheadMs === undefined) return '?';
-  const { skewMaxMs } = defaultLimits;
   const text = aheadText(aheadMs);
   if (Math.abs(aheadMs) <= skewMaxMs / 2) return text;
   return output.style(Math.abs(aheadMs) > skewMaxMs ? 'red' : 'yellow', text);
