@@ -20,6 +20,7 @@ import type { Activations } from './activations.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { Failure } from './group-commit.ts';
 import { LossReport } from './loss-report.ts';
+import { Unmade } from './unmade.ts';
 import type { VolatileImages } from './volatile-images.ts';
 
 export interface RecoveryParts {
@@ -50,9 +51,12 @@ export class Recovery {
   readonly #endLosses: () => void;
   /** Requests of which nobody knows whether they were committed. */
   readonly #doubtful = new WeakSet<Envelope>();
+  /** Entities that have something to do and cannot be made. */
+  readonly #unmade: Unmade;
 
   constructor(parts: RecoveryParts) {
     this.#parts = parts;
+    this.#unmade = new Unmade(parts.limits);
     this.losses = new LossReport(parts.environment, parts.name);
     this.#endLosses = parts.store.onLoss((loss) => this.#wentBack(loss));
   }
@@ -119,8 +123,10 @@ export class Recovery {
     if (error instanceof StoreAway) return this.#again(activation.address, [...run, ...waiting]);
     if (run.length > 0) this.#again(activation.address, run);
     const message = errorText(error);
-    this.#parts.environment.log.warn({ entity: activation.address, error: message }, 'an entity could not be read');
-    // What the application's code threw (an initial state, an upgrade) is no failure of the store, and no pause helps.
+    const isKnown = this.#unmade.has(activation.address);
+    if (!isKnown)
+      this.#parts.environment.log.warn({ entity: activation.address, error: message }, 'an entity could not be read');
+    // What the application's code threw (an initial state, an upgrade) is no failure of the store: who calls is told so.
     const isStore = isSkerryError(error, 'store-failed');
     for (const item of waiting) {
       if (item.kind !== 'message' && item.kind !== 'query') continue;
@@ -128,8 +134,16 @@ export class Recovery {
       // An error that nobody remembers, unlike an answer (P5): a later call may find that it can be made.
       else this.#parts.reply(item, 'not-loaded', failedRow(error));
     }
-    if (!this.#parts.isStopped() && isStore)
-      this.#parts.wakeBy(activation.address, this.#parts.environment.now() + this.#parts.limits.retryMsMax);
+    const isOwed = waiting.some(({ kind }) => kind === 'wake' || kind === 'effect');
+    if (this.#parts.isStopped() || !(isStore || isOwed)) return;
+    const pauseMs = isStore ? this.#parts.limits.retryMsMax : this.#unmade.failed(activation.address);
+    this.#parts.wakeBy(activation.address, this.#parts.environment.now() + pauseMs);
+  }
+
+  /** An entity is in memory. */
+  made({ address }: Activation): void {
+    if (this.#unmade.made(address))
+      this.#parts.environment.log.info({ entity: address }, 'an entity that could not be read is there again');
   }
 
   /** What asked for turns that no commit has made durable, if a read between them has failed: to be asked again. */

@@ -219,6 +219,7 @@ export class Worker {
       commit: (make) => this.#commits.beside(make),
       lost: (partition) => this.ownership.lose(partition),
       ready: (activation) => {
+        this.#recovery.made(activation);
         this.#turns.crashNotes.watch(activation);
         this.#ready(activation);
       },

@@ -1,8 +1,10 @@
 /** Upgrades of stored states, and states that no longer fit their contract. */
 import { type BehaviourOptions, behaviour } from '../../core/behaviour.ts';
 import { entity } from '../../core/entity.ts';
+import { defaultLimits } from '../../core/limits.ts';
 import { command, query, unchecked } from '../../core/operation.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
+import { Unmade } from '../../runtime/worker/unmade.ts';
 import { assert, rejects, suite } from '../support/suite.ts';
 import { withTallies } from '../support/tally.ts';
 
@@ -108,6 +110,100 @@ test('a stored state that lacks what the contract has at first is warned of, onc
     [],
   );
   assert.equal(await running(store, first(), look), []);
+});
+
+/** A type with a timer, which this many tries to make it let fire. */
+function alarm(failures: { left: number; made: number }, isLater: boolean) {
+  const Alarm = entity('alarm', {
+    initial: () => ({ rung: 0 }),
+    operations: { set: command(unchecked<number>()), ring: command(), rung: query(unchecked<number>()) },
+  });
+  const made = behaviour(
+    Alarm,
+    {
+      set: (turn, afterMs) => turn.timer('ring', { afterMs }).ring(),
+      ring(turn) {
+        turn.state.rung += 1;
+      },
+      rung: (view) => view.state.rung,
+    },
+    {
+      ...(isLater && {
+        version: 2,
+        upgrades: {
+          1: (state: object) => {
+            failures.made += 1;
+            if (failures.left-- > 0) throw new Error('not yet');
+            return state;
+          },
+        },
+      }),
+    },
+  );
+  return { Alarm, made };
+}
+
+test('UM1: an entity whose upgrade throws has its timers tried again, after longer and longer pauses, and is logged once', async () => {
+  const store = new MemoryStore();
+  const failures = { left: 12, made: 0 };
+  const first = alarm(failures, false);
+  await withTallies({ behaviours: [first.made], store }, async ({ cluster, during }) =>
+    during(cluster.entity(first.Alarm, 'a').set(60_000)),
+  );
+  const later = alarm(failures, true);
+  await withTallies({ behaviours: [later.made], store }, async ({ cluster, hand, during }) => {
+    const count = (text: string) => hand.logged.filter(({ message }) => message === text).length;
+    await hand.advance(60_000);
+    const tries = failures.made;
+    assert.ok(tries >= 1, 'its time has come');
+    await rejects(during(cluster.entity(later.Alarm, 'a').rung()), 'failed', /not yet/);
+    await hand.advance(30_000);
+    // After 0.5, 1.5, 3.5, 7.5, 15.5 seconds; and the one that called.
+    assert.ok(failures.made - tries >= 5 && failures.made - tries <= 7, `${failures.made - tries} tries`);
+    assert.is(count('an entity could not be read'), 1);
+    await hand.advance(300_000);
+    assert.is(failures.left, -1, 'it was tried until it could be made');
+    assert.is(count('an entity that could not be read is there again'), 1);
+    assert.is(await during(cluster.entity(later.Alarm, 'a').rung()), 1);
+    const { made } = failures;
+    await hand.advance(300_000);
+    assert.is(failures.made, made, 'and no further');
+  });
+});
+
+test('UM1: nor is a call that fails a reason to try again', async () => {
+  const broken = note(() => {
+    throw new Error('none');
+  });
+  let tries = 0;
+  const store = new MemoryStore();
+  const load = store.load.bind(store);
+  store.load = (...given) => {
+    tries += 1;
+    return load(...given);
+  };
+  await withTallies({ behaviours: [broken.made], store }, async ({ cluster, hand, during }) => {
+    await rejects(during(cluster.entity(broken.Note, 'a').state()), 'failed', /none/);
+    await hand.advance(120_000);
+    assert.is(tries, 1);
+  });
+});
+
+test('UM2, P12: so many series of tries are remembered', () => {
+  const unmade = new Unmade(defaultLimits);
+  assert.equal(
+    [1, 2, 3].map(() => unmade.failed('a/1')),
+    [500, 1_000, 2_000],
+  );
+  for (let tries = 0; tries < 10; tries++) unmade.failed('a/1');
+  assert.is(unmade.failed('a/1'), 30_000);
+  for (let nth = 0; nth < 9_999; nth++) unmade.failed(`b/${nth}`);
+  assert.ok(unmade.has('a/1'));
+  unmade.failed('b/9999');
+  assert.not(unmade.has('a/1'));
+  assert.is(unmade.failed('b/1'), 1_000);
+  assert.ok(unmade.made('b/1'));
+  assert.is(unmade.failed('b/1'), 500);
 });
 
 test('an upgrade is a function, wherever one is needed', () => {

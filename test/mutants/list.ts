@@ -346,8 +346,8 @@ export const mutants: readonly Mutant[] = [
     name: 'of a login that is refused no call had an effect',
     promise: 'P5',
     file: 'runtime/client/calls.ts',
-    find: 'query !== undefined || startedAt > lostAt',
-    replace: 'query !== undefined || startedAt > 0',
+    find: 'startedAt > lostAt',
+    replace: 'startedAt > 0',
     tests: ['client/client'],
   },
   {
