@@ -18,7 +18,7 @@
  *   forgotten is lower than what it gives then.
  * - S7 What is returned is the caller's to keep; what is passed in is not changed by the caller until the call settles.
  * - S8 A pin and the two epochs that it raises change in one step, and a claim lists the pins of that same moment: an epoch
- *   that was claimed before a pin is stale after it.
+ *   that was claimed before a pin is stale after it. A pin is no claim: by which one a partition was owned is still known after it.
  * - S9 A lease changes hands in one step, and its term rises each time: no two holders are ever given the same term.
  * - S10 A claim whose `previous` is an epoch, and whose `mark` is the one that `markOf` gave of it, found exactly what was
  *   acknowledged to the claim of that epoch: whoever has that in memory need not read it.
@@ -84,6 +84,11 @@ export interface Claim {
   readonly epoch: Epoch;
   /** The epoch that it had until now (0: none): nobody else had the partition in between. */
   readonly previous: Epoch;
+  /**
+   * The epoch of the last claim until now (0: none), which is `before`'s: lower than `previous` where a pin has raised it since. An
+   * owner that knows of a later claim knows that the store has forgotten it (P8).
+   */
+  readonly claimed: Epoch;
   /** What the store has of the partition in the same moment: see `markOf`. */
   readonly mark: Mark;
   /** Who held it before; undefined the first time, and where that one ended in order. */

@@ -136,8 +136,8 @@ export interface MemoryOptions {
   readonly now?: () => number;
   /** What they are at first. */
   readonly epochs?: ReadonlyMap<Partition, Epoch>;
-  /** Who has claimed them last. */
-  readonly owners?: ReadonlyMap<Partition, string>;
+  /** Who has claimed them last, and by which: a pin may have raised it since. */
+  readonly claims?: ReadonlyMap<Partition, { readonly epoch: Epoch; readonly owner: string }>;
 }
 
 const memoryOptions: OptionTable<MemoryOptions> = {
@@ -146,7 +146,7 @@ const memoryOptions: OptionTable<MemoryOptions> = {
   valueBytesMax: count(1),
   now: callable,
   epochs: anything,
-  owners: anything,
+  claims: anything,
 };
 
 export class MemoryStore implements Store {
@@ -155,7 +155,8 @@ export class MemoryStore implements Store {
   readonly valueBytesMax: number;
   readonly groupsAtOnce = 2;
   readonly #now: () => number;
-  readonly #epochs = new Map<Partition, { epoch: Epoch; owner: string | undefined }>();
+  /** The present one, that of the last claim, and who made that. */
+  readonly #epochs = new Map<Partition, { epoch: Epoch; claimed: Epoch; owner: string | undefined }>();
   /** By their homes: worker of each pinned address. */
   readonly #pins = new Map<Partition, Map<Address, string>>();
   readonly #leases = new Map<string, Lease>();
@@ -167,8 +168,10 @@ export class MemoryStore implements Store {
     checkOptions('MemoryStore', options, memoryOptions);
     this.id = options.id ?? 'memory';
     this.#now = options.now ?? (() => 0);
-    for (const [partition, epoch] of options.epochs ?? [])
-      this.#epochs.set(partition, { epoch, owner: options.owners?.get(partition) });
+    for (const [partition, epoch] of options.epochs ?? []) {
+      const { epoch: claimed = 0, owner } = options.claims?.get(partition) ?? {};
+      this.#epochs.set(partition, { epoch, claimed, owner });
+    }
     this.partitions = options.partitions ?? 256;
     this.valueBytesMax = options.valueBytesMax ?? 64 * 1024 * 1024;
   }
@@ -184,12 +187,14 @@ export class MemoryStore implements Store {
 
   async claim(partitions: readonly Partition[], owner: string): Promise<Claim[]> {
     return partitions.map((partition) => {
-      const { epoch: previous = 0, owner: before } = this.#epochs.get(partition) ?? {};
-      const epoch = this.#raise(partition, owner);
+      const { epoch: previous = 0, claimed = 0, owner: before } = this.#epochs.get(partition) ?? {};
+      const epoch = this.#raised(previous);
+      this.#epochs.set(partition, { epoch, claimed: epoch, owner });
       return {
         partition,
         epoch,
         previous,
+        claimed,
         mark: 0,
         before: before === '' ? undefined : before,
         pins: inOrder(this.#pins.get(this.#homeOf(partition))),
@@ -202,7 +207,10 @@ export class MemoryStore implements Store {
     const pins = ensure(this.#pins, home, () => new Map());
     if (worker === undefined) pins.delete(address);
     else pins.set(address, worker);
-    for (const raised of new Set([home, partition])) this.#raise(raised, this.#epochs.get(raised)?.owner);
+    for (const raised of new Set([home, partition])) {
+      const { epoch = 0, claimed = 0, owner } = this.#epochs.get(raised) ?? {};
+      this.#epochs.set(raised, { epoch: this.#raised(epoch), claimed, owner });
+    }
   }
 
   async pins(): Promise<Pin[]> {
@@ -276,10 +284,8 @@ export class MemoryStore implements Store {
     return partition % this.partitions;
   }
 
-  #raise(partition: Partition, owner: string | undefined): Epoch {
-    const epoch = Math.max((this.#epochs.get(partition)?.epoch ?? 0) + 1, Math.floor(this.#now()));
-    this.#epochs.set(partition, { epoch, owner });
-    return epoch;
+  #raised(epoch: Epoch): Epoch {
+    return Math.max(epoch + 1, Math.floor(this.#now()));
   }
 
   #commitOne(commit: Commit): Outcome {

@@ -57,6 +57,15 @@ type Unknown = 'never written' | 'written' | 'written later' | 'written in part'
 /** How long a stopped worker may go on with what it had begun to read. */
 const windDownMs = 5_000;
 
+type Claims = Map<Partition, { readonly owner: string; readonly epoch: Epoch }>;
+
+/** What the store held, to go back to. */
+interface Kept {
+  readonly image: Image;
+  readonly counters: ReadonlyMap<Partition, number>;
+  readonly claims: Claims;
+}
+
 export class FaultyStore {
   inner: MemoryStore;
   readonly #losses: Losses;
@@ -64,9 +73,8 @@ export class FaultyStore {
   readonly #now: () => number;
   /** The highest epoch that was ever given: a store that went back gives none of them again (S6). */
   #epochMax = 0;
-  /** Who has claimed each partition last: a store that goes back names an earlier one. */
-  readonly #owners = new Map<Partition, string>();
-  #ownersBefore: ReadonlyMap<Partition, string> = new Map();
+  /** Who has claimed each partition last, and by which epoch: a store that goes back names an earlier one. */
+  readonly #claims: Claims = new Map();
   #wentBack = false;
   readonly #parts: StoreParts;
   readonly #node = newNode('store');
@@ -77,7 +85,8 @@ export class FaultyStore {
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
-    this.#now = () => parts.time.now;
+    // Two claims of one moment: the one that is forgotten may have been the later.
+    this.#now = () => (this.#wentBack ? Math.max(parts.time.now, this.#epochMax + 1) : parts.time.now);
     this.inner = new MemoryStore({ partitions: parts.partitions, now: this.#now });
     this.#losses = new Losses(parts.lossReported);
   }
@@ -158,23 +167,11 @@ export class FaultyStore {
     owner: string,
   ): Promise<{ readonly claims: Claim[]; readonly present: Present }> {
     const claims = await this.inner.claim(partitions, owner);
-    for (const partition of partitions) this.#owners.set(partition, owner);
-    for (const [index, claim] of claims.entries()) {
-      const epoch = this.#wentBack ? await this.#claimAbove(claim.partition) : claim.epoch;
-      claims[index] = { ...claim, epoch };
-      this.#epochMax = Math.max(this.#epochMax, epoch);
-    }
+    for (const { partition, epoch } of claims) this.#claims.set(partition, { owner, epoch });
     this.#parts.claimed(node, claims);
     const epochs = claims.map(({ epoch }) => epoch);
+    this.#epochMax = Math.max(this.#epochMax, ...epochs);
     return { claims, present: this.#losses.present(partitions, epochs) };
-  }
-
-  /** Two claims of one moment: the one that is forgotten may have been the later. */
-  async #claimAbove(partition: Partition): Promise<Epoch> {
-    let [epoch = 0] = await this.inner.epochs([partition]);
-    while (epoch <= this.#epochMax)
-      epoch = (await this.inner.claim([partition], this.#owners.get(partition) ?? ''))[0]?.epoch ?? this.#epochMax + 1;
-    return epoch;
   }
 
   async #epochs(node: SimulatedNode, partitions: readonly Partition[]): Promise<Epoch[]> {
@@ -193,24 +190,24 @@ export class FaultyStore {
 
   /** What it holds now, to go back to. */
   keep(image: Image): () => Promise<void> {
-    const [kept, counters, owners] = [image.copy(), this.#losses.keep(), new Map(this.#owners)];
-    return () => {
-      this.#ownersBefore = owners;
-      return this.#goBack(kept, counters, image);
-    };
+    const kept = { image: image.copy(), counters: this.#losses.keep(), claims: new Map(this.#claims) };
+    return () => this.#goBack(kept, image);
   }
 
-  async #goBack(kept: Image, counters: ReadonlyMap<Partition, number>, image: Image): Promise<void> {
+  async #goBack(kept: Kept, image: Image): Promise<void> {
     const { time, chance, coverage, wentBack } = this.#parts;
     const { partitions } = this.inner;
     const home = chance.hits(0.5) ? undefined : chance.between(0, partitions - 1);
     const isGone = (partition: Partition) => home === undefined || partition % partitions === home;
-    coverage.fault(home === undefined ? 'store went back' : 'one partition went back', goneParts(kept, image, isGone));
-    wentBack(this.#losses.goBack(counters, isGone), isGone);
-    image.goBack(kept, { isGone, partitions });
-    for (const partition of [...this.#owners.keys()])
-      if (isGone(partition)) this.#owners.set(partition, this.#ownersBefore.get(partition) ?? '');
-    this.inner = await storeOf(image, { partitions, now: this.#now, owners: this.#owners });
+    coverage.fault(
+      home === undefined ? 'store went back' : 'one partition went back',
+      goneParts(kept.image, image, isGone),
+    );
+    wentBack(this.#losses.goBack(kept.counters, isGone), isGone);
+    image.goBack(kept.image, { isGone, partitions });
+    for (const partition of [...this.#claims.keys()])
+      if (isGone(partition)) this.#claims.set(partition, kept.claims.get(partition) ?? { owner: '', epoch: 0 });
+    this.inner = await storeOf(image, { partitions, now: this.#now, claims: this.#claims });
     for (const partition of [...image.epochs.keys()])
       image.epochs.set(partition, (await this.inner.epochs([partition]))[0] ?? 0);
     this.#wentBack = true;
@@ -228,7 +225,6 @@ export class FaultyStore {
   async #pin(address: string, partition: Partition, worker: string | undefined): Promise<void> {
     const raised = [partition % this.inner.partitions, partition];
     await this.inner.pin(address, partition, worker);
-    for (const one of this.#wentBack ? raised : []) await this.#claimAbove(one);
     const epochs = await this.inner.epochs(raised);
     this.#epochMax = Math.max(this.#epochMax, ...epochs);
     this.#parts.pinned(address, worker, new Map(raised.map((one, index) => [one, epochs[index] as Epoch])));

@@ -232,7 +232,7 @@ export function laterOf(one: Offer, other: Offer): Offer {
 /** Whether the latest image that is known is the latest that there was (CA2). */
 export function isUsable(
   { carried, name, givenTo, isForsaken }: Offer,
-  { partition, previous, before }: Pick<Claim, 'partition' | 'previous' | 'before'>,
+  { partition, claimed, before }: Pick<Claim, 'partition' | 'claimed' | 'before'>,
   { ids, names }: Heard,
 ): boolean {
   if (!givenTo.every((id) => ids.has(id))) return false;
@@ -240,7 +240,7 @@ export function isUsable(
   if (carried.partition !== partition || before === name) return true;
   if (isForsaken) return false;
   // A store that went back names who had it before all this: whoever was given the image since is known all the same (P8).
-  return previous < carried.epoch || (before !== undefined && names.has(before));
+  return claimed < carried.epoch || (before !== undefined && names.has(before));
 }
 
 function carriedOf({ address, entity, layout, behaviour, partition, storedVersion }: Activation): Carried {

@@ -95,6 +95,7 @@ class Pair {
       partition,
       epoch: 3,
       previous: 2,
+      claimed: 2,
       mark: 0,
       before: 'a',
       pins: [],

@@ -144,11 +144,13 @@ async function claimAll(store: Store, partitions: readonly number[]): Promise<un
   const marks = partitions.map((partition, at) => store.markOf(partition, before[at] ?? 0));
   const claims = await store.claim(partitions, 'tester');
   const after = await store.epochs(partitions);
-  return claims.map(({ partition, epoch, previous, mark, ...claim }, at) => ({
+  return claims.map(({ partition, epoch, previous, claimed, mark, ...claim }, at) => ({
     ...claim,
     partition,
     isAsAcknowledged: mark === (marks[at] ?? mark),
     isRaised: epoch > (before[at] ?? 0) && epoch === after[at] && previous === before[at],
+    isSinceClaimed: claimed === previous,
+    isSinceEver: claimed === 0,
   }));
 }
 

@@ -107,6 +107,25 @@ rule(
   },
 );
 
+rule('S8: a claim says by which epoch it was claimed before, however often it was pinned since', async (given) => {
+  const pinned = above(given.store, 2);
+  const claimedOf = async (store: Store, partitions: readonly number[]) =>
+    (await store.claim(partitions, 'later')).map(({ claimed: epoch }) => epoch);
+  const pin = (worker: string | undefined) => given.store.pin('room/1', pinned, worker);
+  await pin('one');
+  await pin('two');
+  assert.equal(await claimedOf(given.store, [pinned, 0, 1]), [0, given.epoch, 0]);
+  const once = await given.store.epochs([pinned, 0, 1]);
+  assert.equal(await claimedOf(given.store, [pinned, 0, 1]), once);
+  const twice = await given.store.epochs([pinned, 0, 1]);
+  await pin(undefined);
+  await pin('two');
+  const store = await given.reopen();
+  const [own = 0, home = 0] = await store.epochs([pinned, 0]);
+  assert.ok(own > (twice[0] ?? 0) && home > (twice[1] ?? 0));
+  assert.equal(await claimedOf(store, [pinned, 0, 1]), twice);
+});
+
 rule('S8: a claim lists the pins of its home, in order of their addresses', async ({ store, reopen }) => {
   const addresses = ['room/b', 'room/\u{10ffff}', 'room/\uffff', 'room/a', 'room/\0', 'room/{0}'];
   for (const address of addresses) await store.pin(address, above(store, 5), `at ${address}`);

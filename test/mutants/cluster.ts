@@ -14,8 +14,8 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'a claim raises no epoch',
     promise: 'P3',
     file: 'runtime/stores/memory.ts',
-    find: 'Math.max((this.#epochs.get(partition)?.epoch ?? 0) + 1, ',
-    replace: 'Math.max(this.#epochs.get(partition)?.epoch ?? 1, ',
+    find: 'Math.max(epoch + 1, Math',
+    replace: 'Math.max(epoch || 1, Math',
     tests: ['stores/stores'],
   },
   {

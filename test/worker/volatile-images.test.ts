@@ -77,7 +77,7 @@ class World {
   readonly odds: Odds;
   readonly nodes = new Map<string, Node>();
   scene: Scene;
-  #epochs = new Map<Partition, { epoch: number; owner: string | undefined }>();
+  #epochs = new Map<Partition, { epoch: number; claimed: number; owner: string | undefined }>();
   #clock = 1_000_000;
   #contents = 0;
   readonly #followed = new Set<number>();
@@ -85,8 +85,6 @@ class World {
   readonly wrong: string[] = [];
   pins: ReadonlyMap<string, string> = new Map();
   #kept: (() => void) | undefined;
-  /** Claims that the store has forgotten. */
-  readonly #forgotten = new Set<Partition>();
   crashes = 0;
   #sliced = { at: 0, count: 0 };
   /** Slices for which there was no room. */
@@ -120,20 +118,17 @@ class World {
   }
 
   claim(partition: Partition, owner: string): Claim {
-    const { epoch: previous = 0, owner: before } = this.#epochs.get(partition) ?? {};
+    const { epoch: previous = 0, claimed = 0, owner: before } = this.#epochs.get(partition) ?? {};
     const epoch = ++this.#clock;
-    this.#epochs.set(partition, { epoch, owner });
-    this.#forgotten.delete(partition);
+    this.#epochs.set(partition, { epoch, claimed: epoch, owner });
     const pins = [...this.pins].map(([address, worker]) => ({ address, worker }));
-    return { partition, epoch, previous, mark: 0, before, pins };
+    return { partition, epoch, previous, claimed, mark: 0, before, pins };
   }
 
   /** What the store holds now, for a while. */
   keep(): void {
     const [epochs, pins] = [new Map(this.#epochs), this.pins];
     this.#kept = () => {
-      for (const partition of partitions)
-        if (epochs.get(partition)?.owner !== this.#epochs.get(partition)?.owner) this.#forgotten.add(partition);
       this.#epochs = new Map(epochs);
       this.pins = pins;
     };
@@ -151,15 +146,15 @@ class World {
     return this.#epochs.get(partition)?.epoch ?? 0;
   }
 
-  /** A pin between a loss and the next claim would hide that the store has forgotten one: see `docs/guarantees.md`. */
   pin(address: string, worker: string | undefined): void {
-    if ([home, pinnedPartition(address)].some((partition) => this.#forgotten.has(partition))) return;
     const pins = new Map(this.pins);
     if (worker === undefined) pins.delete(address);
     else pins.set(address, worker);
     this.pins = pins;
-    for (const partition of [home, pinnedPartition(address)])
-      this.#epochs.set(partition, { epoch: ++this.#clock, owner: this.#epochs.get(partition)?.owner });
+    for (const partition of [home, pinnedPartition(address)]) {
+      const { claimed = 0, owner } = this.#epochs.get(partition) ?? {};
+      this.#epochs.set(partition, { epoch: ++this.#clock, claimed, owner });
+    }
     this.hand.after(this.chance.between(0, 100), () => this.show({}));
   }
 
@@ -451,8 +446,8 @@ test('CA2: of two images the later is the entity, and of copies of one that of w
 
 test('CA2: an image is used if all who were given it have answered, and who had the partition kept it or has answered', () => {
   const heard = { ids: new Set(['b-1', 'c-1']), names: new Set(['b', 'c']) };
-  const isUsed = (offer: Offer, before: string | undefined, partition = home, previous = 7) =>
-    isUsable(offer, { partition, previous, before }, heard);
+  const isUsed = (offer: Offer, before: string | undefined, partition = home, claimed = 7) =>
+    isUsable(offer, { partition, claimed, before }, heard);
   const [plain, forsaken] = [offerOf(7), offerOf(7, { isForsaken: true })];
   assert.equal(
     ['a', 'b', 'gone', undefined].map((before) => [isUsed(plain, before), isUsed(forsaken, before)]),
@@ -520,7 +515,7 @@ test('CA2: an image crosses with the epoch by which it ran, and one that does no
 
 test('CA2: what is boarded is of the claim that boarded it, whether it ran since or not', () => {
   const images = new VolatileImages(new HandEnvironment(), { carryMs: 30_000 }, 'b');
-  const claim: Claim = { partition: home, epoch: 9, previous: 7, mark: 0, before: 'a', pins: [] };
+  const claim: Claim = { partition: home, epoch: 9, previous: 7, claimed: 7, mark: 0, before: 'a', pins: [] };
   const pinned = imageOf('room/0', { partition: 10, epoch: 8, version: 7, content: 7 });
   const heard = { ids: new Set(['b']), names: new Set(['b']) };
   assert.equal(images.board(claim, [offerOf(7, { carried: pinned })], heard), ['room/0']);

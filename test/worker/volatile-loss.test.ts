@@ -16,7 +16,7 @@ function workerOf({ workers }: ServedGiven, name: string): Worker {
 }
 
 /** From here on the store says of its claims of a partition that this was how it was before. */
-function forget({ gate }: ServedGiven, of: number, was: { previous?: number; before: string | undefined }): void {
+function forget({ gate }: ServedGiven, of: number, was: { claimed?: number; before: string | undefined }): void {
   const claim = gate.claim.bind(gate);
   gate.claim = async (partitions, owner) =>
     (await claim(partitions, owner)).map((one) => (one.partition === of ? { ...one, ...was } : one));
@@ -30,12 +30,12 @@ for (const durability of ['none', { intervalMs: 60_000 }] as const)
       await during(tally(key).add(7));
       await during(tally(key).run('remind'));
       const { partition } = remote.where(`tally/${key}`);
-      const [previous = 0] = await gate.epochs([partition]);
+      const [claimed = 0] = await gate.epochs([partition]);
       await during(workers.get('b')?.close() ?? Promise.reject(new Error('no such worker')));
       await hand.advance(2_000);
       assert.is(await during(tally(key).add(1)), 8);
       // It finds its claim gone, and claims again.
-      forget(given, partition, { previous, before: 'b' });
+      forget(given, partition, { claimed, before: 'b' });
       workerOf(given, 'a').ownership.lose(partition);
       await hand.advance(2_000);
       assert.is(await during(tally(key).add(1)), 9);

@@ -101,6 +101,12 @@ for (const [durability, seeds] of forgetfulSeeds)
     { timeoutMs: 120_000 },
   );
 
+test(
+  "P8, CA2: pins between a loss of the store and the next claims take nothing from rooms of durability 'none'",
+  () => moveAbout('none', { ...forgetful, pin: 1 }, [3, 5, 14]),
+  { timeoutMs: 120_000 },
+);
+
 for (const durability of ['none', interval] as const)
   for (const [what, faults, seeds] of networks)
     test(

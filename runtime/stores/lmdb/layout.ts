@@ -6,6 +6,7 @@
  *   wakes     home, wakeAt, address                → nothing                    soonest first
  *   meta      'format' | 'users' | 'identity' | 'epoch/' number → JSON | JSON | JSON | epoch, owner
  *             'pin/' home, address | 'lease/' name → worker | JSON
+ *             'raised/' number → the epoch of its last claim, and that which a pin has raised it to since
  *
  * A change here that an older version would misread is a new format: raise `formatVersion` in `folder.ts`.
  *
@@ -34,6 +35,10 @@ export function recordKey(address: Address, name: RecordName): string {
 
 export function epochKey(partition: Partition): string {
   return `epoch/${partition}`;
+}
+
+export function raisedKey(partition: Partition): string {
+  return `raised/${partition}`;
 }
 
 export function leaseKey(name: string): string {
@@ -139,6 +144,18 @@ export function epochOf(value: Buffer | undefined): { epoch: Epoch; owner: strin
   return value === undefined
     ? { epoch: 0, owner: undefined }
     : { epoch: value.readDoubleBE(0), owner: value.length > 8 ? value.toString('utf8', 8) : undefined };
+}
+
+export function raisedValue(claimed: Epoch, raised: Epoch): Uint8Array {
+  const value = Buffer.alloc(16);
+  value.writeDoubleBE(claimed, 0);
+  value.writeDoubleBE(raised, 8);
+  return value;
+}
+
+/** By which epoch a partition was claimed that has this one: whatever raised it to another than was noted was a claim. */
+export function claimedOf(value: Buffer | undefined, epoch: Epoch): Epoch {
+  return value?.readDoubleBE(8) === epoch ? value.readDoubleBE(0) : epoch;
 }
 
 /** Before the transaction, since what is refused there must not have been begun (S5). */

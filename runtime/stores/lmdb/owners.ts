@@ -6,10 +6,21 @@
  */
 import type { Address } from '../../../core/message.ts';
 import type { Pin } from '../../../placement/view.ts';
-import type { Claim, Epoch, Lease, Mark, Partition } from '../../store.ts';
+import type { Claim, Lease, Mark, Partition } from '../../store.ts';
 import { type LeaseCall, leaseAfter } from '../lease.ts';
 import { compareAddresses } from '../memory.ts';
-import { epochKey, epochOf, epochValue, leaseKey, pinKey, pinnedIn, pinPrefix } from './layout.ts';
+import {
+  claimedOf,
+  epochKey,
+  epochOf,
+  epochValue,
+  leaseKey,
+  pinKey,
+  pinnedIn,
+  pinPrefix,
+  raisedKey,
+  raisedValue,
+} from './layout.ts';
 import { type Ordered, page } from './reading.ts';
 
 interface Meta extends Ordered {
@@ -26,8 +37,8 @@ export function claimOne(
   { partition, home, now }: { partition: Partition; home: Partition; now: number },
   owner: string,
 ): Claim {
-  const { epoch, previous, before } = raise(meta, partition, { now, owner });
-  return { partition, epoch, previous, mark: markOf(), before, pins: pinsOf(meta, home) };
+  const { epoch, previous, claimed, before } = raise(meta, partition, { now, owner });
+  return { partition, epoch, previous, claimed, mark: markOf(), before, pins: pinsOf(meta, home) };
 }
 
 export function pin(
@@ -37,7 +48,10 @@ export function pin(
 ): void {
   if (worker === undefined) meta.removeSync(pinKey(home, address));
   else meta.putSync(pinKey(home, address), Buffer.from(worker));
-  for (const raised of new Set([home, partition])) raise(meta, raised, { now, owner: undefined });
+  for (const raised of new Set([home, partition])) {
+    const { epoch, claimed } = raise(meta, raised, { now, owner: undefined });
+    meta.putSync(raisedKey(raised), raisedValue(claimed, epoch));
+  }
 }
 
 /** The pins of one home, or all, in order of their addresses. */
@@ -63,9 +77,10 @@ function raise(
   meta: Meta,
   partition: Partition,
   { now, owner }: { now: number; owner: string | undefined },
-): { epoch: Epoch; previous: Epoch; before: string | undefined } {
+): Pick<Claim, 'epoch' | 'previous' | 'claimed' | 'before'> {
   const held = epochOf(meta.getBinary(epochKey(partition)));
   const epoch = Math.max(held.epoch + 1, now);
   meta.putSync(epochKey(partition), epochValue(epoch, owner ?? held.owner));
-  return { epoch, previous: held.epoch, before: held.owner };
+  const claimed = claimedOf(meta.getBinary(raisedKey(partition)), held.epoch);
+  return { epoch, previous: held.epoch, claimed, before: held.owner };
 }

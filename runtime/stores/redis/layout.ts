@@ -6,6 +6,7 @@
  *   prefix:id              string                             the store's own
  *   prefix:lease:name      hash   h, t, u                     holder, term, until
  *   prefix{home}:o:number  hash   e, c, o                     epoch, commit counter and owner of one partition
+ *                                 k, r                        the epoch of its last claim, and that which a pin has raised it to since
  *   prefix{home}:e:address hash   '' → version, wakeAt, head; name → record       what a load reads, and nothing else
  *   prefix{home}:l:address hash   name → record               those of the lazy tables
  *   prefix{home}:n:address zset   names in `l`, all with score 0                   to scan them in their order

@@ -107,12 +107,13 @@ export function pinsOf(reply: Reply | undefined): Pin[] {
 /** The claim script: the counter of a partition is its mark. */
 export function claimsOf(reply: Reply, partitions: readonly Partition[]): Claim[] {
   return partitions.map((partition, at) => {
-    const [epoch, previous, owner, counter, pins] = listOf(listOf(reply)[at]);
+    const [epoch, previous, claimed, owner, counter, pins] = listOf(listOf(reply)[at]);
     const before = textOf(owner);
     return {
       partition,
       epoch: numberOf(epoch),
       previous: numberOf(previous),
+      claimed: numberOf(claimed),
       mark: numberOf(counter),
       before: before === '' ? undefined : before,
       pins: pinsOf(pins),

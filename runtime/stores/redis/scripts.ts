@@ -21,7 +21,10 @@ function script(text: string): Script {
 /** Lua passes at most some 8,000 values to a function; even, so that names and values stay together. */
 const valuesMax = 4_000;
 
-/** Answers a partition's next epoch: the server's clock carries it beyond whatever a rolled-back server has forgotten. */
+/**
+ * `raise` answers a partition's next epoch: the server's clock carries it beyond whatever a rolled-back server has forgotten.
+ * `claimed` answers by which epoch it was claimed: whatever raised it to another than was noted was a claim.
+ */
 const nextEpoch = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -29,6 +32,9 @@ local function raise(key, least)
   local epoch = math.max(tonumber(redis.call('HGET', key, 'e') or 0) + 1, now, least)
   redis.call('HSET', key, 'e', string.format('%.0f', epoch))
   return string.format('%.0f', epoch)
+end
+local function claimed(held, noted, raised)
+  return held and (raised == held and noted or held) or '0'
 end
 `;
 
@@ -131,10 +137,12 @@ return answer
 export const claimScript = script(`${nextEpoch}
 local claims = {}
 for i = 1, #KEYS, 2 do
-  local held = redis.call('HMGET', KEYS[i], 'o', 'c', 'e')
+  local held = redis.call('HMGET', KEYS[i], 'o', 'c', 'e', 'k', 'r')
   local epoch = raise(KEYS[i], tonumber(ARGV[1 + (i + 1) / 2]))
   redis.call('HSET', KEYS[i], 'o', ARGV[1])
-  claims[#claims + 1] = { epoch, held[3] or '0', held[1] or '', held[2] or '0', redis.call('HGETALL', KEYS[i + 1]) }
+  local last = claimed(held[3], held[4], held[5])
+  local pins = redis.call('HGETALL', KEYS[i + 1])
+  claims[#claims + 1] = { epoch, held[3] or '0', last, held[1] or '', held[2] or '0', pins }
 end
 return claims
 `);
@@ -146,7 +154,10 @@ if ARGV[2] then
 else
   redis.call('HDEL', KEYS[1], ARGV[1])
 end
-for i = 2, #KEYS do raise(KEYS[i], 0) end
+for i = 2, #KEYS do
+  local held = redis.call('HMGET', KEYS[i], 'e', 'k', 'r')
+  redis.call('HSET', KEYS[i], 'k', claimed(held[1], held[2], held[3]), 'r', raise(KEYS[i], 0))
+end
 `);
 
 /** The rule of `stores/lease.ts`, where the record is. Arguments: holder, now, ms, and the term and end of the one that may be replaced (or -1). */
