@@ -34,7 +34,7 @@ import type { Forwarded } from '../worker/handoff.ts';
 import type { Worker } from '../worker/worker.ts';
 import { HandoffPace } from './handoff-pace.ts';
 import { type Fetched, ImageFetching, type Want } from './image-fetching.ts';
-import { type Asked, asksOf, type Incoming, isAsReleased, isKept } from './incoming.ts';
+import { type Asked, asksOf, forgottenSince, type Incoming, isAsReleased, isKept } from './incoming.ts';
 import { Outgoing } from './outgoing.ts';
 
 export interface AcquisitionParts {
@@ -394,10 +394,24 @@ export class Acquisition {
       coming.claimedAt = startedAt;
       coming.epoch = epochs.get(coming.partition);
     }
+    for (const claim of claims) this.#checkHistory(claim);
     const mine = claims.filter(({ partition }) => this.#isMine(partition));
     for (const coming of claimed) if (!this.#isMine(coming.partition)) this.#abandon(coming);
     if (mine.length > 0) this.fetching.begin(mine, (partition) => (this.#coming.get(partition)?.asked.size ?? 0) > 0);
     this.#want();
+  }
+
+  /** What the store has forgotten while nobody had the partition nobody else finds out (LR2). */
+  #checkHistory(claim: Claim): void {
+    const { partition, epoch } = claim;
+    const released = this.#coming.get(partition)?.released;
+    const commits = released === undefined ? undefined : forgottenSince(claim, released);
+    if (commits !== undefined) this.#parts.worker().forgotten({ partition, epoch, commits });
+  }
+
+  /** Whether this worker has claimed it by that epoch and does not run it yet. */
+  isComing(partition: Partition, epoch: Epoch): boolean {
+    return this.#coming.get(partition)?.epoch === epoch;
   }
 
   #fetch(id: string, wants: readonly Want[], ask: number): void {

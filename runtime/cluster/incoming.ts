@@ -47,6 +47,15 @@ export function isAsReleased({ previous, mark }: Claim, released: Memory): boole
   return previous === released.epoch && mark === released.mark;
 }
 
+/**
+ * How many commits the store has forgotten since the last owner released it, at least (P8): the claim by which that one had it, or some of
+ * what it had written. Undefined: none, as far as that shows.
+ */
+export function forgottenSince({ claimed, mark }: Claim, released: Memory): number | undefined {
+  const count = Math.max(0, (released.mark ?? 0) - mark);
+  return count > 0 || claimed < released.epoch ? count : undefined;
+}
+
 /** Everybody of whom there is no answer yet, in one signal each. */
 export function asksOf(comings: readonly Incoming[]): Pick<Asked, 'kind' | 'id' | 'partitions'>[] {
   const asks = new Map<string, { kind: Asked['kind']; id: string; partitions: Partition[] }>();

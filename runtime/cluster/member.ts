@@ -150,6 +150,7 @@ export class Member {
       partitionOf: (address) => this.views.placement.partitionOf(address),
       astray: (envelope, partition, hops) => this.acquisition.astray(envelope, partition, hops),
       lost: (partition) => this.acquisition.lost(partition),
+      isComing: (partition, epoch) => this.acquisition.isComing(partition, epoch),
       isElsewhere: (type) =>
         this.views.placement.view.workers.some(({ types }) => types.some((one) => one.type === type)),
     });

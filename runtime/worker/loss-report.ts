@@ -9,6 +9,7 @@
  *
  * Invariants:
  * - LR1 A partition's loss is in one line, however many of its entities and their partners notice it.
+ * - LR2 Who has claimed a partition says what the store has forgotten of it since its last owner released it, also before anything of it runs.
  */
 import type { Sign } from '../entity/delivery.ts';
 import type { Environment } from '../environment.ts';

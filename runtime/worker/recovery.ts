@@ -14,7 +14,7 @@ import type { Activation } from '../entity/activation.ts';
 import { type Item, isYoung } from '../entity/mailbox.ts';
 import type { Ownership } from '../entity/ownership.ts';
 import type { Environment } from '../environment.ts';
-import { type Loss, type Partition, type Store, StoreAway } from '../store.ts';
+import { type Epoch, type Loss, type Partition, type Store, StoreAway } from '../store.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
 import type { Activations } from './activations.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -43,6 +43,7 @@ export interface RecoveryParts {
     said?: string | AnswerRow,
   ) => void;
   readonly lost: (partition: Partition) => void;
+  readonly isComing?: (partition: Partition, epoch: Epoch) => boolean;
 }
 
 export class Recovery {
@@ -160,7 +161,11 @@ export class Recovery {
     const { ownership, activations } = this.#parts;
     const { partition, epoch } = loss;
     if (partition === undefined) return this.losses.found(loss, 0);
-    if (!ownership.has(partition) || ownership.epochOf(partition) !== epoch) return;
+    // What it has given away is for its next owner to say.
+    if (!ownership.has(partition) || ownership.epochOf(partition) !== epoch) {
+      if (this.#parts.isComing?.(partition, epoch)) this.losses.found(loss, 0);
+      return;
+    }
     let entities = 0;
     for (const activation of activations.all()) if (activation.partition === partition) entities += 1;
     this.losses.found(loss, entities);

@@ -27,7 +27,7 @@ import { Schedule } from '../entity/schedule.ts';
 import { StreamClosing } from '../entity/stream-closing.ts';
 import { Turns } from '../entity/turns.ts';
 import { type Environment, type Moment, momentOf } from '../environment.ts';
-import type { Claim, Epoch, Partition, Store } from '../store.ts';
+import type { Claim, Epoch, Loss, Partition, Store } from '../store.ts';
 import type { Envelope, MessageEnvelope } from '../wire/envelope.ts';
 import { Activations, type ActivationsParts } from './activations.ts';
 import type { Authorise } from './authorise.ts';
@@ -56,6 +56,8 @@ export interface WorkerOptions {
   readonly isElsewhere?: (type: string) => boolean;
   /** The store said that the partition is another worker's. */
   readonly lost?: (partition: Partition) => void;
+  /** Whether it is claimed here by that epoch, and nothing of it runs yet. */
+  readonly isComing?: (partition: Partition, epoch: Epoch) => boolean;
 }
 
 type InsideParts = Pick<
@@ -254,6 +256,11 @@ export class Worker {
     const claims = await this.#options.store.claim(partitions, this.name);
     for (const claim of claims) this.take(claim, startedAt);
     for (const partition of partitions) await this.resume(partition);
+  }
+
+  /** @internal The store has lost commits of a partition of which nothing runs here (P8). */
+  forgotten(loss: Loss): void {
+    this.#recovery.losses.found(loss, 0);
   }
 
   /** @internal A partition that was claimed is this worker's, with what came along; see `Handover.take`. */

@@ -12,7 +12,7 @@ import { protocolOf, type View, viewOf, type WorkerEntry } from '../../placement
 import { Acquisition } from '../../runtime/cluster/acquisition.ts';
 import { PlacementHost } from '../../runtime/cluster/placement-host.ts';
 import { Router } from '../../runtime/routing/router.ts';
-import type { Claim } from '../../runtime/store.ts';
+import type { Claim, Loss } from '../../runtime/store.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import { MemoryTransport } from '../../runtime/transports/memory.ts';
 import {
@@ -49,10 +49,12 @@ function given(limits = defaultLimits) {
   const forwarded: Forwarded[] = [];
   const received: Forwarded[] = [];
   const taken: { claim: Claim; warm: readonly WarmEntity[] }[] = [];
+  const lost: Loss[] = [];
   const worker = {
     has: (partition: number) => taken.some(({ claim }) => claim.partition === partition),
     isLeaving: () => false,
     forsake: () => undefined,
+    forgotten: (loss: Loss) => void lost.push(loss),
     take: (claim: Claim, _at: number, arrived: Arrived) => {
       taken.push({ claim, warm: arrived.warm });
       return [];
@@ -78,7 +80,7 @@ function given(limits = defaultLimits) {
   });
   const mine = placement.partitionsOf('a');
   const [first = -1] = mine;
-  return { hand, store, said, forwarded, received, taken, acquisition, mine, first };
+  return { hand, store, said, forwarded, received, taken, lost, acquisition, mine, first };
 }
 const none = (acquisition: Acquisition, id: string, partitions: readonly number[]) =>
   acquisition.none(id, partitions, 99);
@@ -134,7 +136,7 @@ test('TY2: what the last owner had in memory comes along, if nobody had the part
   }
 });
 
-test('TY2, P8: what came along is used only if the store has as much as it had then, and that is known', async () => {
+test('TY2, LR2, P8: what came along is used only if the store has as much as it had then, and that is known, and less is a loss', async () => {
   for (const [had, has, isUsed] of [
     [7, 7, true],
     [7, 6, false],
@@ -142,7 +144,7 @@ test('TY2, P8: what came along is used only if the store has as much as it had t
     [undefined, 7, false],
     [undefined, 0, false],
   ] as const) {
-    const { hand, store, taken, acquisition, mine, first } = given();
+    const { hand, store, taken, lost, acquisition, mine, first } = given();
     const [before] = await store.claim([first], 'b');
     const claim = store.claim.bind(store);
     // It fails once, and may have gone back meanwhile.
@@ -158,6 +160,10 @@ test('TY2, P8: what came along is used only if the store has as much as it had t
     for (const id of ['b', 'c']) none(acquisition, id, mine);
     await hand.advance(defaultLimits.retryMs);
     assert.equal(taken.find((one) => one.claim.partition === first)?.warm, isUsed ? [warm] : [], `${had} and ${has}`);
+    assert.equal(
+      lost.map(({ commits }) => commits),
+      has === 6 ? [1] : [],
+    );
   }
 });
 

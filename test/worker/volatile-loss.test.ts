@@ -1,4 +1,5 @@
 /** What is only in memory, where the store has forgotten who had a partition, and where an owner before does not answer. */
+import type { Claim } from '../../runtime/store.ts';
 import { decodeControl } from '../../runtime/wire/control-messages.ts';
 import type { Worker } from '../../runtime/worker/worker.ts';
 import { type ServedGiven, withWorkers } from '../support/served.ts';
@@ -16,7 +17,7 @@ function workerOf({ workers }: ServedGiven, name: string): Worker {
 }
 
 /** From here on the store says of its claims of a partition that this was how it was before. */
-function forget({ gate }: ServedGiven, of: number, was: { claimed?: number; before: string | undefined }): void {
+function forget({ gate }: ServedGiven, of: number, was: Partial<Claim>): void {
   const claim = gate.claim.bind(gate);
   gate.claim = async (partitions, owner) =>
     (await claim(partitions, owner)).map((one) => (one.partition === of ? { ...one, ...was } : one));
@@ -61,6 +62,55 @@ for (const isHeard of [true, false])
       await hand.advance(5_000);
       assert.is(await during(tally(key).add(1)), isHeard ? 8 : 1);
     }));
+
+const losses = ({ hand }: ServedGiven) =>
+  hand.logged
+    .filter(({ level, message }) => level === 'error' && message.includes('(P8)'))
+    .map(({ details }) => details);
+
+for (const [what, was, commits] of [
+  ['the claim of its last owner', { claimed: 0 }, 0],
+  ['what its last owner had written', { mark: -2 }, 2],
+  ['nothing', {}, undefined],
+] as const)
+  test(`LR2, P8: that a store has forgotten ${what} before the next owner claims is ${commits === undefined ? 'not ' : ''}said`, () =>
+    withWorkers(
+      { isDated: true, behaviours: [tallyWith({}, { durability: { intervalMs: 60_000 } })] },
+      async (given) => {
+        const { hand, tally, during, workers, remote, keyAt } = given;
+        const key = keyAt('b');
+        await during(tally(key).add(7));
+        const { partition } = remote.where(`tally/${key}`);
+        forget(given, partition, was);
+        await during(workers.get('b')?.close() ?? Promise.reject(new Error('no such worker')));
+        await hand.advance(2_000);
+        assert.ok(workerOf(given, 'a').has(partition));
+        const said = { worker: 'a', partitions: [partition], commits, entities: 0 };
+        assert.equal(losses(given), commits === undefined ? [] : [said]);
+      },
+    ));
+
+test('LR2, P8: a loss between a claim and the first use of it is said, by who has claimed, and of no other claim', () =>
+  withWorkers({ isDated: true, behaviours: volatiles }, async (given) => {
+    const { hand, gate, transport, workers } = given;
+    const worker = workerOf(given, 'a');
+    const [partition = 0] = worker.partitions;
+    const [send, silent] = [transport.send.bind(transport), workers.get('b')?.member.entry.id];
+    transport.send = (subject, bytes) => {
+      const signal = subject.includes('.control.') ? decodeControl(bytes) : undefined;
+      if (signal?.kind !== 'bare' || signal.id !== silent) send(subject, bytes);
+    };
+    worker.ownership.lose(partition);
+    await hand.advance(1_000);
+    assert.not.ok(worker.has(partition));
+    const [epoch = 0] = await gate.epochs([partition]);
+    for (const tell of gate.tells) {
+      tell({ partition, epoch: epoch - 1, commits: 5 });
+      tell({ partition, epoch, commits: 2 });
+    }
+    await hand.advance(2_000);
+    assert.equal(losses(given), [{ worker: 'a', partitions: [partition], commits: 2, entities: 0 }]);
+  }));
 
 test('CA3: a worker yields a partition to a later claim, and to no earlier one', () =>
   withWorkers({ names: ['a'], behaviours: volatiles }, async (given) => {
