@@ -225,6 +225,7 @@ export class Activation {
     into.aheadCount = ahead?.count ?? 0;
     into.aheadBytes = ahead?.bytes ?? 0;
     into.bytes = (mailbox?.bytes ?? 0) + into.pendingBytes + into.aheadBytes + (retries?.bytes ?? 0);
+    if (retries !== undefined) into.messages -= retries.ownCount;
   }
 
   /** Of those whose turns have been run and whose answers wait. */

@@ -107,16 +107,20 @@ export interface Retry {
 /** Of one entity, by its partner, or by what of its own it is about. */
 export class Retries extends Map<string, Retry> {
   bytes = 0;
+  /** Timers, ends of holds and outcomes of effects: nobody else sent them, so they take no room from what others send. */
+  ownCount = 0;
 
   override set(key: string, retry: Retry): this {
     this.delete(key);
     this.bytes += sizeOf(retry.item);
+    if (retry.item.kind !== 'message') this.ownCount += 1;
     return super.set(key, retry);
   }
 
   override delete(key: string): boolean {
     const known = this.get(key);
     if (known !== undefined) this.bytes -= sizeOf(known.item);
+    if (known !== undefined && known.item.kind !== 'message') this.ownCount -= 1;
     return super.delete(key);
   }
 }

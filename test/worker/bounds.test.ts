@@ -281,6 +281,25 @@ test('N2, HD1, P12: messages whose turns throw count while they are to be tried 
   });
 });
 
+test('HD1, P12: timers of an entity that are tried again take no room from what others send', () => {
+  const scripts: Scripts = {
+    set: (turn) => {
+      for (let index = 0; index < 10; index++) turn.timer(`t${index}`, { afterMs: 10 }).run('fail');
+    },
+    fail: () => {
+      throw new Error('not yet');
+    },
+  };
+  return withTallies({ limits: { mailboxCountMax: 5 }, scripts }, async (given) => {
+    const { hand, tally, during } = given;
+    await during(tally('a').run('set'));
+    await hand.advance(30);
+    assert.equal([heldOf(given).messages, heldOf(given).bytes], [0, 10 * envelopeBytes]);
+    assert.equal(codesOf([watch(tally('a').add(1))]), []);
+    assert.is(await during(tally('a').add(1)), 2);
+  });
+});
+
 test('N3, P12: what is held ahead of its turn does not grow by larger messages under the same numbers', () =>
   withTallies({ limits: { mailboxBytesMax: 40_000 } }, async (given) => {
     const { hand, cluster, tally } = given;
