@@ -59,7 +59,7 @@ export interface MemberParts {
 /** For so long after its own connection was lost nobody's absence is believed, ms. */
 const restoredMs = 1_500;
 /** Whoever leaves waits this long for its partitions to be taken, ms; then it stops, and they are claimed without it. */
-const leaveMs = 30_000;
+export const leaveMs = 30_000;
 /** The store is asked this often for partitions that are here and should be elsewhere, ms. */
 const verifyMs = 1_000;
 /** And for every other one once in so many times. */

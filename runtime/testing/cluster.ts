@@ -14,7 +14,7 @@ import type { Limits } from '../../core/limits.ts';
 import type { PlacementLimits } from '../../placement/limits.ts';
 import type { ProtocolRange, WorkerEntry } from '../../placement/view.ts';
 import type { Client } from '../client/client.ts';
-import { Member } from '../cluster/member.ts';
+import { leaveMs, Member } from '../cluster/member.ts';
 import { connect, type RemoteCluster } from '../connect.ts';
 import type { Environment } from '../environment.ts';
 import type { Log } from '../log.ts';
@@ -71,6 +71,7 @@ export interface SimulatedWorker {
   readonly node: SimulatedNode;
   readonly member: Member;
   isLeaving: boolean;
+  leavesAt?: number;
 }
 
 /** A client of the cluster, on a node of its own. */
@@ -102,6 +103,7 @@ export class SimulatedCluster {
   #workerCount = 0;
   #processCount = 0;
   #stoppedTurns = 0;
+  #leftAt = 0;
   isHealed = false;
 
   constructor(parts: ClusterParts) {
@@ -136,6 +138,13 @@ export class SimulatedCluster {
       ['entities in memory', activations > 0],
     ];
     return all.filter(([, isSo]) => isSo).map(([what]) => what);
+  }
+
+  /** When the last of those who leave had left; now, while one has still its time for that. */
+  get leftAt(): number {
+    const { now } = this.#parts.time;
+    const isInTime = ({ leavesAt = now }: SimulatedWorker) => now <= leavesAt + leaveMs + leftMs;
+    return this.workers.some((worker) => worker.isLeaving && isInTime(worker)) ? now : this.#leftAt;
   }
 
   get turns(): number {
@@ -367,6 +376,7 @@ export class SimulatedCluster {
       this.#retired.set(worker.name, kind);
     }
     worker.isLeaving = true;
+    worker.leavesAt = this.#parts.time.now;
     this.#parts.time.note(`${worker.node.name} leaves`);
     worker.member.leave().then(() => this.#gone(worker, 'left'), this.#parts.time.onError);
   }
@@ -395,6 +405,7 @@ export class SimulatedCluster {
     time.note(`${node.name} ends: ${reason}`);
     node.isStopped = true;
     node.stoppedAt = time.now;
+    if (worker.isLeaving) this.#leftAt = time.now;
     this.#stoppedTurns += member.worker.figures.turns;
     const pauseMs = this.isHealed ? 10 : this.#chance.between(1, 3_000);
     time.schedule(this.#node, pauseMs, `restart of ${name}`, () => {
@@ -456,6 +467,8 @@ export class SimulatedCluster {
   }
 }
 
+/** What else a worker does that leaves takes at most this long, ms. */
+const leftMs = 5_000;
 /** Where frames for a worker go, with its id. */
 const framed = /^skerry\.simulated\.(?:worker|call|gate|tool)\.([\w-]+)/;
 

@@ -389,8 +389,9 @@ class Run {
     const steps = Math.ceil(settleMs / 500);
     for (let step = 0; step < steps && !this.#isBroken; step++) {
       await this.#time.run(500, () => this.#isBroken);
-      const { unsettled } = this.#cluster;
-      if (unsettled !== undefined && this.#time.now > this.#checker.healedAt + convergeMs)
+      const { unsettled, leftAt } = this.#cluster;
+      // Who leaves has its own time for that, and another process of its name comes afterwards.
+      if (unsettled !== undefined && this.#time.now > Math.max(this.#checker.healedAt, leftAt) + convergeMs)
         return this.#checker.violate(
           'PL2',
           `the cluster has not settled ${convergeMs} ms after everything had healed: ${unsettled}`,
