@@ -11,7 +11,7 @@ import type {
   OutboxMessage,
   SealedSession,
 } from '../../core/activity.ts';
-import { newActivity, newOutbound } from '../../core/activity.ts';
+import { isEmpty, newActivity, newOutbound } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
 import { SkerryError } from '../../core/errors.ts';
 import { defaultLimits, durationMsMax, type Limits } from '../../core/limits.ts';
@@ -111,6 +111,7 @@ export function overwrite(
     ({ name, to }) => to !== '' && !record.timers.has(name),
   );
   record.version = Math.max(record.version, (stored?.version ?? 0) + 1);
+  if (before?.layout.hasActivities === true && !record.isComplete) complete(record, before.record);
   const { changes } = record;
   changes.isStateChanged = true;
   changes.whole = undefined;
@@ -128,6 +129,17 @@ export function overwrite(
   for (const effect of record.effects.values()) changes.records.set(recordName.effect(effect.id), effect);
   for (const letter of record.dead.values()) changes.records.set(recordName.dead(letter.id), letter);
   return { layout: before?.layout ?? newLayout(), hasSent };
+}
+
+/** The store went back to when all partners were in the head (F3): there are these, and those in memory, of which an empty one is gone. */
+function complete(record: EntityRecord, before: EntityRecord): void {
+  for (const [partner, activity] of before.activities) {
+    if (record.activities.has(partner)) continue;
+    record.activities.set(partner, activity);
+    for (const message of activity.outbound?.unacked ?? []) joinOutbox(record, message);
+  }
+  for (const [partner, one] of record.activities) if (isEmpty(one)) record.activities.delete(partner);
+  record.isComplete = true;
 }
 
 function restoreState(record: EntityRecord, inHead: Uint8Array | undefined, records: Loaded['records']): void {

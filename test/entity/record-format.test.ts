@@ -4,7 +4,7 @@
  * Longer than 400 lines because all of it is about one behaviour and what one store keeps of it.
  */
 import fc from 'fast-check';
-import { type Content, lineageOf } from '../../core/activity.ts';
+import { type Content, lineageOf, newActivity } from '../../core/activity.ts';
 import { behaviour, settled, type Turn } from '../../core/behaviour.ts';
 import { effect } from '../../core/effect.ts';
 import { entity } from '../../core/entity.ts';
@@ -12,7 +12,13 @@ import { isSkerryError } from '../../core/errors.ts';
 import { command, tentative, unchecked } from '../../core/operation.ts';
 import { type EntityRecord, forgetChanges, leaveOutbox } from '../../core/record.ts';
 import { wholeBytesMax } from '../../core/turn-drafts.ts';
-import { decodeActivity, decodeHistory, restore, restoreActivity } from '../../runtime/entity/record-reader.ts';
+import {
+  decodeActivity,
+  decodeHistory,
+  overwrite,
+  restore,
+  restoreActivity,
+} from '../../runtime/entity/record-reader.ts';
 import {
   type Drained,
   drain,
@@ -439,6 +445,31 @@ test('F3, RS1: an entity at rest keeps the partners in its head when it is writt
   assert.equal(pictureOf(kept.restore().record), before);
   record.activities.clear();
   assert.throws(() => drain(record, layout, vault), /has lost its partners/);
+});
+
+test('F3, P8: what came from memory and lacks partners is whole with those in the head of a store that went back', () => {
+  const { bench, kept, layout, commit } = given();
+  for (const partner of ['gone', 'known', 'old']) ask(bench, 'tell', partner, 5);
+  commit();
+  assert.ok(layout.hasActivities);
+  const records = [...kept.records].filter(([name]) => name[0] !== 'h');
+  const stored = { version: kept.version, head: kept.head, wakeAt: undefined, records };
+  const { record } = bench;
+  ask(bench, 'tell', 'known', 6);
+  for (const message of record.activities.get('vault/gone')?.outbound?.unacked ?? []) leaveOutbox(record, message);
+  record.activities.set('vault/gone', newActivity('vault/gone'));
+  // It left memory, and the store has lost what it had of it then.
+  for (const message of record.activities.get('vault/old')?.outbound?.unacked ?? []) leaveOutbox(record, message);
+  record.activities.delete('vault/old');
+  record.isComplete = false;
+  const { layout: written } = overwrite(record, stored, []);
+  kept.take(drain(record, written, vault), record.version);
+  const restored = kept.restore().record;
+  const counts = [...restored.activities].map(
+    ([partner, { outbound }]) => `${partner} ${outbound?.unacked.length ?? 0}`,
+  );
+  assert.equal(counts.sort(), ['@client 0', 'vault/known 2', 'vault/old 1']);
+  assert.equal([restored.outboxCount, record.outboxCount, restored.isComplete], [3, 3, true]);
 });
 
 test('F1: what format 1 wrote is read, and written as format 3', () => {

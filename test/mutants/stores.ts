@@ -130,4 +130,20 @@ export const storeMutants: readonly Mutant[] = [
     replace: '    void aheadCount;\n',
     tests: [],
   },
+  {
+    name: 'timers that are tried again take the room of messages',
+    promise: 'P12',
+    file: 'runtime/entity/activation.ts',
+    find: 'into.messages -= retries.ownCount;',
+    replace: 'void into;',
+    tests: ['worker/bounds'],
+  },
+  {
+    name: 'an image that lacks partners is not whole with those in the head below it',
+    promise: 'F3',
+    file: 'runtime/entity/record-reader.ts',
+    find: 'if (before?.layout.hasActivities === true && !record.isComplete) complete(record, before.record);',
+    replace: 'void complete;',
+    tests: ['entity/record-format'],
+  },
 ];

@@ -27,6 +27,11 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   2354: 'the owner of a group went on with an entity that was pinned (P3)',
   2645: 'the check took a full mailbox for a lost dead letter',
   2930: 'who pinned an entity whose hosts it did not see left its group its epoch (P3)',
+  5000949: 'the check gave who comes after one that leaves no time, if the one before took all of its own',
+  5002465:
+    'an effect’s outcome that was tried again took the room of a message, and there was one more than may be (P12)',
+  5003224:
+    'an entity that lacked partners in memory could not be written over a head that had gone back, ever again (P7)',
   3352: 'a stale worker sent from a session that was never durable (P2)',
   5471: 'an entity that is written every now and then took a faster clock of its last owner for lost history',
   396857787:
