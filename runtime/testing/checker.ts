@@ -59,6 +59,8 @@ export class Checker {
   /** How often the store went back. */
   lossCount = 0;
   readonly #witnesses = new Map<string, Witness>();
+  /** Since the last loss: what of a pair the store had, and a commit has let go of in its own time. */
+  readonly #forgotten = new Map<string, { readonly partition: Partition } & Pick<Inbound, 'session' | 'through'>>();
   /** Partitions of which a node has found that they went back, and that have not done so again. */
   readonly #lossFound = new Map<SimulatedNode, Set<Partition>>();
   readonly #epochsGiven = new Map<Partition, Epoch>();
@@ -132,7 +134,8 @@ export class Checker {
     { session, seq }: { readonly session: number; readonly seq: number },
   ): void {
     if (!this.#isDurable(entity) || this.#lossFound.get(node)?.has(this.#partitionOf(entity)) !== true) return;
-    const inbound = this.#parts.image.activity(entity, partner)?.inbound;
+    const { image } = this.#parts;
+    const inbound = image.activity(entity, partner)?.inbound ?? this.#forgotten.get(image.pairKey(entity, partner));
     const isKept =
       inbound !== undefined && (inbound.session > session || (inbound.session === session && inbound.through >= seq));
     if (!isKept)
@@ -284,6 +287,7 @@ export class Checker {
   /** The store has gone back. From here on nobody's history can be held against it, but those who own what is gone must find out. */
   wentBack(witnesses: readonly Witness[], isGone: (partition: Partition) => boolean): void {
     this.lossCount += 1;
+    for (const [pair, { partition }] of this.#forgotten) if (isGone(partition)) this.#forgotten.delete(pair);
     for (const found of this.#lossFound.values())
       for (const partition of [...found]) if (isGone(partition)) found.delete(partition);
     // To a copy that may be younger than that of the time before: what was gone is there again, and nobody can find it missing.
@@ -329,9 +333,20 @@ export class Checker {
           if (activity?.inbound !== undefined) this.#checkInbound(change, partner, activity.inbound);
         this.#checkGone(change);
       }
+      if (this.lossCount > 0) this.#noteForgotten(change);
       time.tell(() => textOfChange(change));
       image.apply(change);
       this.#checkInvariant(change);
+    }
+  }
+
+  #noteForgotten({ commit: { address, partition }, activities }: Change): void {
+    const { image } = this.#parts;
+    for (const [partner, activity] of activities) {
+      const before = image.activity(address, partner)?.inbound;
+      if (before === undefined || activity?.inbound !== undefined) continue;
+      const { session, through } = before;
+      this.#forgotten.set(image.pairKey(address, partner), { partition, session, through });
     }
   }
 

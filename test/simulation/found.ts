@@ -32,6 +32,7 @@ export const foundSeeds: Readonly<Record<number, string>> = {
     'an effect’s outcome that was tried again took the room of a message, and there was one more than may be (P12)',
   5003224:
     'an entity that lacked partners in memory could not be written over a head that had gone back, ever again (P7)',
+  5003376: 'the check took what an entity had let go of in its own time, since the store went back, for lost',
   3352: 'a stale worker sent from a session that was never durable (P2)',
   5471: 'an entity that is written every now and then took a faster clock of its last owner for lost history',
   396857787:
