@@ -14,7 +14,7 @@ import type { Client } from './client/client.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
-import { openFolder } from './open.ts';
+import { openLmdb } from './open.ts';
 import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
 import { Router } from './routing/router.ts';
 import { checkedStore, type Partition, type Store } from './store.ts';
@@ -85,7 +85,7 @@ async function openStore(given: string | Store, environment: Environment): Promi
       'invalid-definition',
       'store is the URL of a Redis: open it, and give embed() what openRedis({ url }) resolves with; serve() takes the URL',
     );
-  return store === 'memory' ? new MemoryStore({ id: environment.newId() }) : openFolder(store);
+  return store === 'memory' ? new MemoryStore({ id: environment.newId() }) : openLmdb(store);
 }
 
 interface Composition {

@@ -11,6 +11,7 @@ import type { LmdbOptions } from './stores/lmdb/store.ts';
 import type { RedisOptions } from './stores/redis/store.ts';
 import { type Transport, TransportAway } from './transport.ts';
 import { type NatsOptions, userIn } from './transports/nats/options.ts';
+import type { NatsTransport } from './transports/nats/transport.ts';
 
 /** How a process reaches the workers of its cluster: one of the two. */
 export interface Joining {
@@ -113,7 +114,6 @@ export async function openTransport(
       'Give either nats, the address of a server, or a transport that is open',
     );
   if (transport !== undefined) return { what: transport, close: async () => undefined };
-  const { openNats } = await import('./transports/nats/transport.ts');
   const opened = await openNats(typeof nats === 'string' ? { servers: nats } : (nats as NatsOptions), environment);
   return { what: opened, close: () => opened.close() };
 }
@@ -159,19 +159,38 @@ export async function openStore(
 ): Promise<Opened<Store>> {
   checkedStore(store);
   if (typeof store !== 'string') return { what: store, close: async () => undefined };
+  const { log } = environment;
   const opened = isRedis(store)
-    ? await openRedisAt(store, environment)
-    : await openFolder(store, { shared: true, owner });
+    ? await openRedis({ ...redisOf(store), log })
+    : await openLmdb(store, { shared: true, owner });
   return { what: opened, close: () => opened.close() };
 }
 
-async function openRedisAt(url: string, { log }: Environment): Promise<Store> {
-  const { openRedis } = await import('./stores/redis/store.ts');
-  return openRedis({ ...redisOf(url), log });
-}
+// ---- each store and transport, loaded when it is first opened
 
-/** A folder of the embedded store; fails as `openLmdb` does. */
-export async function openFolder(folder: string, options: LmdbOptions = {}): Promise<Store> {
+/**
+ * Opens the store in a folder, which is created with its parents if it is missing.
+ *
+ * Fails with `store-in-use` (another live process, or this one, has it open), `store-format` (written by a newer or
+ * unknown format, or for another number of partitions), `not-found` (read-only, and nothing is there), `store-failed`.
+ */
+export async function openLmdb(folder: string, options?: LmdbOptions): Promise<Store> {
   const { openLmdb } = await import('./stores/lmdb/store.ts');
   return openLmdb(folder, options);
+}
+
+/**
+ * Open a store on Redis 7 or newer, or Valkey. Durable as the server is (P8): with `appendfsync always` what was
+ * acknowledged survives a crash of the machine, with `everysec` of the process. What a server loses is detected and
+ * reported. Rejects with `store-failed` (no connection, no rights), `store-format`, `invalid-definition`.
+ */
+export async function openRedis(options: RedisOptions): Promise<Store> {
+  const { openRedis } = await import('./stores/redis/store.ts');
+  return openRedis(options);
+}
+
+/** Connects; rejects with `transport-failed` if none of the servers can be reached or lets us in. */
+export async function openNats(options: NatsOptions, environment?: Environment): Promise<NatsTransport> {
+  const { openNats } = await import('./transports/nats/transport.ts');
+  return openNats(options, environment);
 }

@@ -9,7 +9,7 @@ import { statfs } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { isSkerryError } from '../../core/errors.ts';
 import { typeOf } from '../../core/message.ts';
-import { openLmdb } from '../stores/lmdb/store.ts';
+import { openLmdb } from '../open.ts';
 import { shownPath } from './app.ts';
 import type { Given } from './command.ts';
 import { greet } from './control-client.ts';

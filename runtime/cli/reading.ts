@@ -4,7 +4,7 @@
  */
 import { type Address, typeOf } from '../../core/message.ts';
 import { Inspector, type Reading } from '../admin/inspector.ts';
-import { openLmdb } from '../stores/lmdb/store.ts';
+import { openLmdb } from '../open.ts';
 import { withCluster } from './cluster-connection.ts';
 import type { Given } from './command.ts';
 import { type RememberedType, remembered, requireFolder } from './data-folder.ts';

@@ -136,6 +136,7 @@ export const sections: readonly Section[] = [
       'openLmdb',
       'MemoryStore',
       'openRedis',
+      'LmdbOptions',
       'RedisOptions',
       'Transport',
       'MemoryTransport',

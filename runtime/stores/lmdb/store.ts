@@ -128,12 +128,7 @@ const nothing = new Uint8Array();
 /** Folders that this process has open (SL5). */
 const openFolders = new Set<string>();
 
-/**
- * Opens the store in a folder, which is created with its parents if it is missing.
- *
- * Fails with `store-in-use` (another live process, or this one, has it open), `store-format` (written by a newer or
- * unknown format, or for another number of partitions), `not-found` (read-only, and nothing is there), `store-failed`.
- */
+/** See `openLmdb` of open.ts, which loads this file. */
 export async function openLmdb(folder: string, options: LmdbOptions = {}): Promise<Store> {
   if (typeof folder !== 'string' || folder === '')
     throw new SkerryError('invalid-definition', `openLmdb() takes a folder, not ${described(folder)}`);

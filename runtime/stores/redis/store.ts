@@ -106,11 +106,7 @@ const redisOptions: OptionTable<RedisOptions> = {
   log: withFunctions('a log', 'info', 'warn', 'error'),
 };
 
-/**
- * Open a store on Redis 7 or newer, or Valkey. Durable as the server is (P8): with `appendfsync always` what was
- * acknowledged survives a crash of the machine, with `everysec` of the process. What a server loses is detected and
- * reported. Rejects with `store-failed` (no connection, no rights), `store-format`, `invalid-definition`.
- */
+/** See `openRedis` of open.ts, which loads this file. */
 export async function openRedis(options: RedisOptions): Promise<Store> {
   checkOptions('openRedis()', options, redisOptions);
   if (options.url === undefined)

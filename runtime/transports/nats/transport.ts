@@ -51,7 +51,7 @@ const closeMs = 1_000;
 const overheadBytes = 32;
 const nothing = new Uint8Array(0);
 
-/** Connects; rejects with `transport-failed` if none of the servers can be reached or lets us in. */
+/** See `openNats` of open.ts, which loads this file. */
 export async function openNats(
   options: NatsOptions,
   environment: Environment = machineEnvironment(standardLog()),
