@@ -13,7 +13,7 @@ import { assert, suite } from '../support/suite.ts';
 const killed = suite('orders, killed');
 /** A process takes a second to start, on a busy machine several. */
 const unhurried = { timeoutMs: 120_000 };
-const root = join(import.meta.dirname, '..');
+const root = join(import.meta.dirname, '..', '..');
 const folder = mkdtempSync(join(tmpdir(), 'skerry-orders-'));
 const lines = generate(2, 2000);
 const input = join(folder, 'lines.jsonl');
