@@ -10,7 +10,7 @@ import { assert, suite } from '../support/suite.ts';
 
 const orders = suite('orders');
 
-const example = (name: string) => fileURLToPath(new URL(`../examples/orders/${name}`, import.meta.url));
+const example = (name: string) => fileURLToPath(new URL(`../../examples/orders/${name}`, import.meta.url));
 const malformed = (parsed: Parsed) =>
   'malformed' in parsed ? parsed.malformed : `read ${JSON.stringify(parsed.line)}`;
 
