@@ -20,7 +20,8 @@ import type { Limits } from '../../core/limits.ts';
 import { isKeyPartner } from '../../core/message.ts';
 import { addPart, recordName, type Trial } from '../../core/record.ts';
 import type { Environment } from '../environment.ts';
-import type { Activation, Batch } from './activation.ts';
+import type { Activation } from './activation.ts';
+import type { Batch } from './batch.ts';
 import type { Item } from './mailbox.ts';
 import type { Ownership } from './ownership.ts';
 
@@ -206,7 +207,8 @@ export class CrashNotes {
   }
 
   /** A batch is durable: what was noted with it may run, and who ran alone with it has ended. */
-  released(activation: Activation, batch: Batch): void {
+  stored(activation: Activation, batch: Batch): void {
+    if (!activation.isCautious) return;
     if (this.#alone?.activation === activation && this.#alone.batch === batch) this.#endAlone();
     if (activation.noting !== batch) return;
     activation.noting = undefined;

@@ -20,7 +20,8 @@ import { buryUnsent, leaveOutbox, recordName, type Withdrawal } from '../../core
 import type { Environment } from '../environment.ts';
 import type { Partition } from '../store.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from '../wire/envelope.ts';
-import { type Activation, type Buried, type Flight, type Sent, sentOf } from './activation.ts';
+import type { Activation } from './activation.ts';
+import { type Batch, type Buried, type Flight, type Sent, sentOf } from './batch.ts';
 import type { Ownership } from './ownership.ts';
 
 const inDoubt = 'it expired, in doubt: its receiver cannot say whether it processed it';
@@ -59,8 +60,14 @@ export class Delivery {
     this.#parts = parts;
   }
 
+  /** A batch may leave: what of its streams and dead letters it makes durable. */
+  released(activation: Activation, { buried, sent }: Batch): void {
+    if (buried !== undefined) for (const one of buried) this.buried(activation, one);
+    if (sent !== undefined) for (const [activity, stream] of sent) this.durable(activation, activity, stream);
+  }
+
   /** This has become durable: send what was not sent yet. A later turn may have opened another stream, which is not. */
-  released(activation: Activation, activity: Activity, { stream, through, isClosing }: Sent): void {
+  durable(activation: Activation, activity: Activity, { stream, through, isClosing }: Sent): void {
     const { outbound } = activity;
     if (outbound === undefined || outbound !== stream) return;
     const flight = this.#flightOf(activation, activity.partner, outbound);
@@ -120,7 +127,7 @@ export class Delivery {
     const { ownership, environment, limits } = this.#parts;
     const whenStill = (run: () => void) => () => (activation.phase === 'dropped' ? undefined : run());
     const send = () => {
-      for (const [activity, sent] of stored) this.released(activation, activity, sent);
+      for (const [activity, sent] of stored) this.durable(activation, activity, sent);
     };
     const again = () =>
       void environment.after(

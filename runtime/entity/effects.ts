@@ -19,6 +19,8 @@ import type { PendingEffect } from '../../core/record.ts';
 import { storable } from '../../core/storable.ts';
 import type { Environment } from '../environment.ts';
 import { decode, encode } from '../wire/codec.ts';
+import type { Activation } from './activation.ts';
+import type { Batch } from './batch.ts';
 
 export interface EffectParts {
   readonly environment: Environment;
@@ -39,6 +41,7 @@ interface Running {
 export class Effects {
   readonly #parts: EffectParts;
   readonly #running = new Map<string, Running>();
+  #isDraining = false;
   #isClosed = false;
 
   constructor(parts: EffectParts) {
@@ -53,8 +56,13 @@ export class Effects {
     return this.#running.has(effect.id);
   }
 
+  /** A batch may leave: what it asks for is begun. */
+  released({ address, behaviour }: Activation, { effects }: Batch): void {
+    if (effects !== undefined) for (const effect of effects) this.start(address, behaviour, effect);
+  }
+
   start(address: Address, behaviour: Behaviour, pending: PendingEffect): void {
-    if (this.#running.has(pending.id) || this.#isClosed) return;
+    if (this.#running.has(pending.id) || this.#isDraining || this.#isClosed) return;
     const handler = behaviour.effects.get(pending.name) ?? noEffect;
     const running: Running = { address, handler, pending, attempt: 0, controller: new AbortController() };
     this.#running.set(pending.id, running);
@@ -139,6 +147,11 @@ export class Effects {
       this.#running.delete(id);
       controller.abort(new Error('Its entity is another worker’s'));
     }
+  }
+
+  /** Nothing is begun any more: it would be given up at once, and is the next owner's. */
+  drain(): void {
+    this.#isDraining = true;
   }
 
   close(): void {

@@ -45,7 +45,18 @@ export class Retention {
     this.#parts = parts;
   }
 
-  /** After a commit: activities beyond the bound that the store knows and nothing needs leave memory (P10). */
+  /** Nothing that is stored wakes a type that is only in memory. */
+  released(activation: Activation): void {
+    if (activation.behaviour.durability === 'none') this.planVolatile(activation);
+  }
+
+  /** After a commit: what of it need not stay. */
+  stored(activation: Activation): void {
+    this.trimActivities(activation);
+    this.trimHistory(activation);
+  }
+
+  /** Activities beyond the bound that the store knows and nothing needs leave memory (P10). */
   trimActivities(activation: Activation): void {
     const { entity } = activation;
     const { activityCountMax } = this.#parts.limits;

@@ -19,7 +19,8 @@ import type { Limits } from '../../core/limits.ts';
 import { recordName } from '../../core/record.ts';
 import type { Environment } from '../environment.ts';
 import type { Envelope, StreamEnvelope } from '../wire/envelope.ts';
-import { type Activation, sentOf } from './activation.ts';
+import type { Activation } from './activation.ts';
+import { sentOf } from './batch.ts';
 import type { Delivery } from './delivery.ts';
 
 export interface StreamClosingParts {
@@ -48,7 +49,7 @@ export class StreamClosing {
       if (outbound === undefined) continue;
       const isClosing = outbound.isClosing && outbound.unacked.length === 0;
       if (isClosing && activation.flights?.has(activity.partner) !== true) {
-        if (activation.isDurable) delivery.released(activation, activity, sentOf(outbound));
+        if (activation.isDurable) delivery.durable(activation, activity, sentOf(outbound));
         else {
           // With the next commit: an entity that leaves memory after each visit would else never come to it.
           activation.batch().addSent(activity);

@@ -18,6 +18,8 @@
  * - AM4 So many clients are remembered, at most; the others count as one.
  */
 
+import type { Activation } from '../entity/activation.ts';
+import type { Batch } from '../entity/batch.ts';
 import type { Environment } from '../environment.ts';
 import type { MessageEnvelope, QueryEnvelope } from '../wire/envelope.ts';
 
@@ -77,6 +79,11 @@ export class Admission {
 
   constructor(environment: Environment) {
     this.#environment = environment;
+  }
+
+  /** The answers to a batch's messages may leave. */
+  released(_: Activation, { requests, queryCount }: Batch): void {
+    if (this.isMeasuring) this.answered(requests.length - queryCount);
   }
 
   /** So many messages were answered. */

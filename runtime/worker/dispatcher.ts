@@ -217,6 +217,11 @@ export class Dispatcher {
     );
   }
 
+  /** What waited for the store has left. */
+  stored(activation: Activation): void {
+    this.count(activation);
+  }
+
   /** What is held of an entity has changed: count it anew, and run what may run now. */
   count(activation: Activation): void {
     if (activation.phase === 'dropped') return;

@@ -18,7 +18,8 @@
 import { isSkerryError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import { wakeTime } from '../../core/record.ts';
-import type { Activation, Batch } from '../entity/activation.ts';
+import type { Activation } from '../entity/activation.ts';
+import type { Batch } from '../entity/batch.ts';
 import type { Ownership } from '../entity/ownership.ts';
 import { drain } from '../entity/record-writer.ts';
 import { type Environment, type Moment, momentOf } from '../environment.ts';
@@ -32,8 +33,8 @@ const smoothing = 0.3;
 export type Failure = Exclude<Outcome, 'committed'> | 'store-refused' | 'store-away' | 'store-unknown';
 
 export interface CommitSink {
-  /** The batch is durable: let its outputs go. */
-  released(activation: Activation, batch: Batch): void;
+  /** The batch is durable, at this version: let its outputs go. */
+  stored(activation: Activation, batch: Batch, version: number): void;
   /** The commit did not happen, or nobody knows: drop the activation. */
   failed(activation: Activation, failure: Failure, error: unknown): void;
   /** A group has been concluded, and the next one is on its way. */
@@ -251,7 +252,7 @@ export class GroupCommit {
       this.#ownership.confirmed(activation.partition, startedAt);
       if (activation.isQueued) this.#enqueue(activation);
       else if (activation.gathering !== undefined) this.add(activation);
-      this.#sink.released(activation, batch);
+      this.#sink.stored(activation, batch, version);
     }
     this.#end();
   }

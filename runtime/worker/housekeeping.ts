@@ -37,6 +37,11 @@ export class Housekeeping {
     this.#parts = parts;
   }
 
+  /** A batch may leave: its entity may have something to do by itself. */
+  released(activation: Activation): void {
+    this.plan(activation);
+  }
+
   /** The date of what the store has just been told, or has told. */
   plan(activation: Activation): void {
     const next = ownTime(activation.entity);

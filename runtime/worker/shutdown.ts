@@ -14,6 +14,14 @@ export const stillMs = 10_000;
 /** For what only makes it easier for those who come after, ms. */
 const briefMs = 2_000;
 
+/** How far a worker is with its life: its parts look at it, the worker alone moves it on. */
+export interface Life {
+  /** It finishes what it has begun, and takes nothing new. */
+  readonly isDraining: boolean;
+  /** Nothing is run, released or sent any more. */
+  readonly isStopped: boolean;
+}
+
 export interface Ending {
   readonly isOver: () => boolean;
   /** Changes whenever something has gone on. */

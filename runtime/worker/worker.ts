@@ -16,7 +16,8 @@ import type { Limits } from '../../core/limits.ts';
 import { type Address, typeOf } from '../../core/message.ts';
 import { forgetChanges } from '../../core/record.ts';
 import { partitionOf } from '../../placement/hash.ts';
-import type { Activation, Batch, Unproven } from '../entity/activation.ts';
+import type { Activation } from '../entity/activation.ts';
+import type { Unproven } from '../entity/batch.ts';
 import { Delivery, type Sign } from '../entity/delivery.ts';
 import { Effects } from '../entity/effects.ts';
 import { type Held, sizeOfOutput } from '../entity/held.ts';
@@ -37,7 +38,8 @@ import { type Arrived, type Forwarded, type Given, Handoff, type HandoffParts, n
 import { Housekeeping, type HousekeepingParts } from './housekeeping.ts';
 import { Recovery } from './recovery.ts';
 import { Refusals } from './refusals.ts';
-import { briefly, ends, stillMs } from './shutdown.ts';
+import { Release, type ReleaseSink } from './release.ts';
+import { briefly, ends, type Life, stillMs } from './shutdown.ts';
 import { type Offer, VolatileImages } from './volatile-images.ts';
 
 export interface WorkerOptions {
@@ -83,6 +85,7 @@ export class Worker {
   readonly images: VolatileImages;
   readonly #activations: Activations;
   readonly #retention: Retention;
+  readonly #release: Release;
   readonly #commits: GroupCommit;
   readonly #delivery: Delivery;
   readonly #effects: Effects;
@@ -95,8 +98,7 @@ export class Worker {
   readonly #handoff: Handoff;
   /** The clock minus steady time, when it was last looked at. */
   #clockAhead = Number.NEGATIVE_INFINITY;
-  #isStopped = false;
-  #isDraining = false;
+  readonly #life: { -readonly [Part in keyof Life]: Life[Part] } = { isDraining: false, isStopped: false };
   #cancelSweep: (() => void) | undefined;
   /** @internal */
   overloadedCount = 0;
@@ -128,6 +130,7 @@ export class Worker {
     };
     this.#retention = new Retention({ ...base, store, wakeBy, forgotten: commitAlone });
     this.#activations = this.#newActivations(base);
+    this.#release = new Release(this.#life);
     this.#commits = new GroupCommit(store, { ...base, sink: this.#sink() });
     this.#turns = new Turns({
       ...base,
@@ -146,6 +149,24 @@ export class Worker {
     const inside = { ...base, activations: this.#activations, dispatcher: this.#dispatcher, commits: this.#commits };
     this.#recovery = this.#newRecovery(inside);
     this.#handoff = this.#newHandoff(inside);
+    this.#connect();
+  }
+
+  /** Who hears of what became durable, in this order. */
+  #connect(): void {
+    const outlet: ReleaseSink = {
+      released: (_, { envelopes }) => {
+        for (const envelope of envelopes) this.#post(envelope);
+      },
+    };
+    const proofs: ReleaseSink = {
+      released: (activation, { unproven }) => {
+        if (unproven !== undefined) for (const one of unproven) this.#confirm(activation, one);
+      },
+    };
+    const { crashNotes } = this.#turns;
+    const outputs = [this.#dispatcher.admission, outlet, proofs, this.#delivery, this.#effects, this.#housekeeping];
+    this.#release.connect([...outputs, this.#dispatcher, crashNotes, this.#retention]);
   }
 
   /** @internal A message of one of its entities does not fit into a frame. */
@@ -198,7 +219,7 @@ export class Worker {
     return new Recovery({
       ...this.#options,
       ...inside,
-      isStopped: () => this.#isStopped,
+      isStopped: () => this.#life.isStopped,
       deliver: (address, item) => this.#deliver(address, item),
       wake: (address) => this.#wake(address),
       wakeBy: (address, at) => this.#dates.setEarlier(address, at),
@@ -234,7 +255,7 @@ export class Worker {
 
   #sink(): CommitSink {
     return {
-      released: (activation, batch) => this.#released(activation, batch),
+      stored: (activation, batch, version) => this.#release.stored(activation, batch, version),
       failed: (activation, failure, error) => this.#recovery.failed(activation, failure, error),
       concluded: () => this.#dispatcher.resume(),
     };
@@ -251,7 +272,7 @@ export class Worker {
 
   /** @internal Make these its own and resume what their entities have to do. */
   async claim(partitions: readonly Partition[]): Promise<void> {
-    if (partitions.length === 0 || this.#isStopped) return;
+    if (partitions.length === 0 || this.#life.isStopped) return;
     const startedAt = momentOf(this.#environment);
     const claims = await this.#options.store.claim(partitions, this.name);
     for (const claim of claims) this.take(claim, startedAt);
@@ -265,7 +286,7 @@ export class Worker {
 
   /** @internal A partition that was claimed is this worker's, with what came along; see `Handover.take`. */
   take(claim: Claim, at: Moment, arrived: Arrived = nothingArrived): Address[] {
-    return this.#isStopped ? [] : this.#handoff.take(claim, at, arrived);
+    return this.#life.isStopped ? [] : this.#handoff.take(claim, at, arrived);
   }
 
   /**
@@ -359,7 +380,8 @@ export class Worker {
    * that does not answer is not waited for (EN1): what it has not written is gone, as after a crash.
    */
   async drain(): Promise<void> {
-    this.#isDraining = true;
+    this.#life.isDraining = true;
+    this.#effects.drain();
     const isRun = await this.#ends(() => this.#dispatcher.waitingCount === 0);
     for (const activation of this.#activations.all())
       if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeeping.tidy(activation, true);
@@ -373,20 +395,20 @@ export class Worker {
 
   #ends(isOver: () => boolean): Promise<boolean> {
     const progress = () => `${this.#dispatcher.waitingCount} ${this.#turns.turnCount} ${this.#commits.concludedCount}`;
-    return ends(this.#environment, { isOver: () => this.#isStopped || isOver(), progress });
+    return ends(this.#environment, { isOver: () => this.#life.isStopped || isOver(), progress });
   }
 
   /** @internal After `drain`, where nobody takes over: the next owner of what is here shall know that this one ended in order. */
   async letGo(): Promise<void> {
     const { partitions } = this;
-    if (partitions.length === 0 || this.#isStopped) return;
+    if (partitions.length === 0 || this.#life.isStopped) return;
     // Where the store does not take it, the next one is careful without need.
     await briefly(this.#environment, this.#options.store.claim(partitions, ''));
   }
 
   /** @internal Stop at once, as a crash would: nothing more is run, released or sent. */
   stop(): void {
-    this.#isStopped = true;
+    this.#life.isStopped = true;
     this.#recovery.close();
     this.#dispatcher.stop();
     this.ownership.close();
@@ -422,16 +444,16 @@ export class Worker {
 
   /** @internal Take an envelope in. Never runs anything on the spot. */
   receive(envelope: Envelope, hops = 0): void {
-    if (this.#isStopped || envelope.kind === 'reply') return;
+    if (this.#life.isStopped || envelope.kind === 'reply') return;
     const isCall = envelope.kind === 'message' || envelope.kind === 'query';
     if (isCall && this.#refusals.denies(envelope, this.#options.authorise)) return;
-    if (isCall && this.#isDraining) return;
+    if (isCall && this.#life.isDraining) return;
     this.#deliver(envelope.to, envelope, { hops, isNew: true });
   }
 
   /** `isNew`: it was not taken in before. */
   #deliver(address: Address, item: Item, { hops, isNew } = { hops: 0, isNew: false }): void {
-    if (this.#isStopped) return;
+    if (this.#life.isStopped) return;
     const partition = this.#partitionOf(address);
     if (!this.#handoff.mayRun(address, partition)) {
       if (item.kind !== 'wake' && item.kind !== 'effect') this.#astray(item, partition, hops);
@@ -457,7 +479,7 @@ export class Worker {
   /** A date of an entity has come. */
   #wake(address: Address): void {
     // The store has the date too. Timers that set themselves again would keep a worker from ever having finished.
-    if (this.#isDraining) return;
+    if (this.#life.isDraining) return;
     this.#deliver(address, { kind: 'wake' });
   }
 
@@ -480,7 +502,7 @@ export class Worker {
   // ---- out
 
   #post(envelope: Envelope): void {
-    if (!this.#isStopped) this.#options.post(envelope);
+    if (!this.#life.isStopped) this.#options.post(envelope);
   }
 
   /** The record changed without a turn. */
@@ -496,39 +518,15 @@ export class Worker {
     // Volatile types: outputs go at once; `interval` types are written when their time has come.
     const batch = activation.gathering;
     activation.gathering = undefined;
-    if (batch !== undefined) this.#release(activation, batch);
+    if (batch !== undefined) this.#release.released(activation, batch, activation.entity.version);
     // A write that waits for the store finds a batch to go with: else a busy entity would never be written.
     if (activation.isQueued) activation.batch();
     if (durability === 'none') {
       forgetChanges(activation.entity.changes);
-      this.#retention.planVolatile(activation);
     } else if (activation.trimAt === 0) {
       activation.trimAt = this.#environment.now() + durability.intervalMs;
       this.#dates.setEarlier(activation.address, activation.trimAt);
     }
-  }
-
-  #released(activation: Activation, batch: Batch): void {
-    if (this.#isStopped) return;
-    // Of volatile types it holds what was to wait for the write alone: queries and duplicates that came meanwhile.
-    this.#release(activation, batch);
-    this.#dispatcher.count(activation);
-    if (activation.isCautious) this.#turns.crashNotes.released(activation, batch);
-    this.#retention.trimActivities(activation);
-    this.#retention.trimHistory(activation);
-  }
-
-  #release(activation: Activation, batch: Batch): void {
-    const { admission } = this.#dispatcher;
-    if (admission.isMeasuring) admission.answered(batch.requests.length - batch.queryCount);
-    for (const envelope of batch.envelopes) this.#post(envelope);
-    if (batch.unproven !== undefined) for (const unproven of batch.unproven) this.#confirm(activation, unproven);
-    if (batch.buried !== undefined) for (const buried of batch.buried) this.#delivery.buried(activation, buried);
-    if (batch.sent !== undefined)
-      for (const [activity, sent] of batch.sent) this.#delivery.released(activation, activity, sent);
-    if (batch.effects !== undefined && !this.#isDraining)
-      for (const effect of batch.effects) this.#effects.start(activation.address, activation.behaviour, effect);
-    this.#housekeeping.plan(activation);
   }
 
   #confirm(activation: Activation, { envelope, request }: Unproven): void {
@@ -560,7 +558,7 @@ export class Worker {
   }
 
   #sweep(): void {
-    if (this.#isStopped) return;
+    if (this.#life.isStopped) return;
     this.#checkClock();
     this.#activations.sweep(Math.max(sweepSteps, this.#activations.count / sweepsARound));
     this.images.sweep(

@@ -12,7 +12,7 @@ const { retryMs, retryMsMax, trimIdleMs, skewMaxMs, doubtMs, transitMaxMs } = de
 
 test('Q1: what became durable of another stream lets nothing of this one go', () => {
   const { delivery, activation, activity, sent, release } = bench();
-  delivery.released(activation, activity, { stream: newOutbound(4, 0), through: 2, isClosing: false });
+  delivery.durable(activation, activity, { stream: newOutbound(4, 0), through: 2, isClosing: false });
   assert.equal(sent(), []);
   activity.outbound = undefined;
   release();
@@ -40,12 +40,12 @@ test('Q1, P12: what is durable goes, within the window and the session that is s
 
 test('a stream that is to end says so when nothing of it is left, and again, after pauses that leave time for the answer', () => {
   const { delivery, activation, activity, outbound, posted, sent, release, woken, environment } = bench();
-  delivery.released(activation, activity, { stream: outbound, through: 2, isClosing: true });
+  delivery.durable(activation, activity, { stream: outbound, through: 2, isClosing: true });
   assert.equal(sent(), ['1>1', '2>1']);
   outbound.unacked.splice(0);
   outbound.isClosing = true;
   activation.flights = undefined;
-  delivery.released(activation, activity, { stream: outbound, through: 2, isClosing: true });
+  delivery.durable(activation, activity, { stream: outbound, through: 2, isClosing: true });
   assert.equal(posted, [{ kind: 'close', to: partner, from: near, session: 5, number: 0 }]);
   assert.equal(sent(), ['close']);
   assert.is(woken.at(-1), environment.now() + Math.max(retryMs, 4 * trimIdleMs));

@@ -3,7 +3,8 @@ import type { Content } from '../../core/activity.ts';
 import { newActivity, newOutbound } from '../../core/activity.ts';
 import { behaviour, command, defaultLimits, entity, type Limits } from '../../core/index.ts';
 import { activityWith, enqueueMessage, recordName } from '../../core/record.ts';
-import { Activation, sentOf } from '../../runtime/entity/activation.ts';
+import { Activation } from '../../runtime/entity/activation.ts';
+import { sentOf } from '../../runtime/entity/batch.ts';
 import { Delivery, type Sign } from '../../runtime/entity/delivery.ts';
 import { Ownership } from '../../runtime/entity/ownership.ts';
 import { freshRecord } from '../../runtime/entity/record-reader.ts';
@@ -137,7 +138,7 @@ test('Q3, P12: when the floor passes an expired message, the one behind it is se
   const activity = activation.record?.activities.get(partner);
   if (activity?.outbound === undefined) throw new Error('there is a stream');
   for (const buried of activation.gathering?.buried ?? []) delivery.buried(activation, buried);
-  delivery.released(activation, activity, { stream: activity.outbound, through: 100, isClosing: false });
+  delivery.durable(activation, activity, { stream: activity.outbound, through: 100, isClosing: false });
   const again = posted
     .slice(100)
     .map((one) => (one.kind === 'message' ? [one.arrival.seq, one.arrival.floor] : one.kind));
@@ -224,7 +225,7 @@ test('A6, P6: a later session is sent when the earlier one is drained, and not b
   const activity = activityWith(record, partner);
   enqueueMessage(record, activity, content, { now: 0, expires: Number.MAX_SAFE_INTEGER });
   assert.ok(activity.outbound);
-  delivery.released(activation, activity, sentOf(activity.outbound));
+  delivery.durable(activation, activity, sentOf(activity.outbound));
   const sent = () => posted.map((one) => (one.kind === 'message' ? [one.arrival.session, one.arrival.seq] : []));
   assert.equal(sent(), [
     [5, 1],
@@ -267,7 +268,7 @@ test('Q3, P7: the floor waits for a dead letter that is not durable also when a 
   );
   posted.length = 0;
   const told = () => posted.map((one) => (one.kind === 'message' ? [one.arrival.seq, one.arrival.floor] : one.kind));
-  delivery.released(activation, activity, underWay);
+  delivery.durable(activation, activity, underWay);
   assert.equal(told(), [[3, 1]], 'a commit of before has the third, and not the dead letter');
   for (const buried of activation.gathering?.buried ?? []) delivery.buried(activation, buried);
   assert.equal(told().slice(1), [[3, 3]]);

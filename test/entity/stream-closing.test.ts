@@ -120,7 +120,7 @@ function withPartner(partner: string, durability: Durability = 'turn') {
   const environment = new HandEnvironment();
   const told: Told = { posted: [], woken: [], trims: [], released: [] };
   const courier = {
-    released: (_: unknown, __: unknown, sent: unknown) => void told.released.push(sent),
+    durable: (_: unknown, __: unknown, sent: unknown) => void told.released.push(sent),
     wantTrim: (_: unknown, at: number) => void told.trims.push(at),
   };
   const closing = new StreamClosing({

@@ -2,7 +2,8 @@
 import { type Content, newActivity } from '../../core/activity.ts';
 import { behaviour, defaultLimits, entity, query, unchecked } from '../../core/index.ts';
 import { newRecord } from '../../core/record.ts';
-import { Activation, Batch, type Unproven } from '../../runtime/entity/activation.ts';
+import { Activation } from '../../runtime/entity/activation.ts';
+import { Batch, type Unproven } from '../../runtime/entity/batch.ts';
 import { Turns } from '../../runtime/entity/turns.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from '../../runtime/wire/envelope.ts';
 import { HandEnvironment } from '../support/hand.ts';

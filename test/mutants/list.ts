@@ -219,7 +219,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/worker/group-commit.ts',
     find: '    this.#underWayCount += 1;\n    this.groupCount',
     replace:
-      '    this.#underWayCount += 1;\n    for (const { activation, batch } of flying) this.#sink.released(activation, batch);\n    this.groupCount',
+      '    this.#underWayCount += 1;\n    for (const { activation, batch, version } of flying) this.#sink.stored(activation, batch, version);\n    this.groupCount',
     tests: [],
   },
   {

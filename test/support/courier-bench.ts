@@ -2,7 +2,8 @@
 import { type Content, lineageOf, newActivity, newOutbound, type Outbound } from '../../core/activity.ts';
 import type { BehaviourOptions } from '../../core/behaviour.ts';
 import { behaviour, command, defaultLimits, entity, type Limits } from '../../core/index.ts';
-import { Activation, type Flight } from '../../runtime/entity/activation.ts';
+import { Activation } from '../../runtime/entity/activation.ts';
+import type { Flight } from '../../runtime/entity/batch.ts';
 import { Delivery, type Sign } from '../../runtime/entity/delivery.ts';
 import { Ownership } from '../../runtime/entity/ownership.ts';
 import { freshRecord } from '../../runtime/entity/record-reader.ts';
@@ -63,7 +64,7 @@ export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }:
     ownership.take(0, claim?.epoch ?? 0, momentOf(environment));
   };
   const release = (through = count) =>
-    delivery.released(activation, activity, { stream: outbound, through, isClosing: false });
+    delivery.durable(activation, activity, { stream: outbound, through, isClosing: false });
   const record = activation.record;
   const it = { environment, store, ownership, delivery, activation, activity, outbound, record, flight };
   return { ...it, posted, signs, woken, counts, sent, own, release, expires };
