@@ -18,7 +18,7 @@ test('an error has code, message, effect, detail and cause', () => {
 });
 
 test('the guard knows errors by their code, also those of another copy of the package', async () => {
-  const other = (await import(`../core/errors.ts?copy=${1}`)) as typeof import('../../core/errors.ts');
+  const other = (await import(`../../core/errors.ts?copy=${1}`)) as typeof import('../../core/errors.ts');
   assert.is.not(other.SkerryError, SkerryError, 'two copies');
   const foreign = new other.SkerryError('overloaded', 'full');
   assert.not.ok(foreign instanceof SkerryError);
