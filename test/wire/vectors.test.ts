@@ -87,8 +87,8 @@ test('K1: the frames of docs/protocol.md are written so, and read so', () => {
   assert.equal([...kinds].sort(), ['ack', 'message', 'probed', 'query', 'reply']);
 });
 
-test('the signals of docs/protocol.md are written so, and read so', () => {
-  for (const { value, bytes } of vectorsOf('signals')) {
+test('the control messages of docs/protocol.md are written so, and read so', () => {
+  for (const { value, bytes } of vectorsOf('control-messages')) {
     const { sentAt, ...signal } = value as ControlMessage & { sentAt: number };
     assert.is(hex(encodeControl(signal as ControlMessage, sentAt)), hex(bytes));
     assert.equal(plain(decodeControl(bytes)), plain(value));
