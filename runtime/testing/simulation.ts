@@ -357,8 +357,14 @@ class Run {
         this.#checker.violate('bug', `${Math.round(perSecond)} events a second though nothing happens any more`);
     }
     if (!this.#isBroken) this.#checker.checkLosses();
-    if (!this.#isBroken) this.#cluster.checkReleased();
+    if (!this.#isBroken) await this.#checkReleased();
     if (!this.#isBroken) scenario.finally?.(this.#stage);
+  }
+
+  async #checkReleased(): Promise<void> {
+    const released = new Set<SimulatedNode>();
+    await this.#time.run(restMs, () => this.#cluster.noteReleased(released));
+    this.#cluster.checkReleased(released);
   }
 
   #heal(): void {
