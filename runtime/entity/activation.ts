@@ -26,6 +26,12 @@ import { newLayout } from './record-writer.ts';
 
 const nothing: readonly never[] = [];
 
+function addCounts(into: Held, { messageCount, queryCount, signalCount }: Batch): void {
+  into.messages += messageCount;
+  into.queries += queryCount;
+  into.signals += signalCount;
+}
+
 export class Activation {
   readonly address: Address;
   readonly partition: Partition;
@@ -87,18 +93,12 @@ export class Activation {
     const { gathering, flying, ahead, retries } = this;
     const mailbox = this.#mailbox;
     into.waiting = mailbox?.count ?? 0;
-    into.queries =
-      (mailbox?.queryCount ?? 0) + (gathering?.queryCount ?? 0) + (flying?.queryCount ?? 0) + into.provingCount;
-    into.signals = mailbox?.signalCount ?? 0;
-    const all =
-      (mailbox?.messageCount ?? 0) +
-      (mailbox?.queryCount ?? 0) +
-      into.provingCount +
-      (gathering === undefined ? 0 : gathering.requests.length + gathering.copyCount) +
-      (flying === undefined ? 0 : flying.requests.length + flying.copyCount) +
-      (ahead?.count ?? 0) +
-      (retries?.size ?? 0);
-    into.messages = all - into.queries;
+    const beside = (ahead?.count ?? 0) + (retries?.size ?? 0);
+    into.messages = beside + (mailbox?.messageCount ?? 0) + into.provingMessages;
+    into.queries = (mailbox?.queryCount ?? 0) + into.provingQueries;
+    into.signals = (mailbox?.signalCount ?? 0) + into.provingSignals;
+    if (gathering !== undefined) addCounts(into, gathering);
+    if (flying !== undefined) addCounts(into, flying);
     into.pendingBytes = (gathering?.bytes ?? 0) + (flying?.bytes ?? 0) + into.provingBytes;
     into.aheadCount = ahead?.count ?? 0;
     into.aheadBytes = ahead?.bytes ?? 0;
@@ -150,7 +150,7 @@ export class Activation {
       this.isDurable &&
       this.waitingCount === 0 &&
       (this.ahead?.count ?? 0) === 0 &&
-      (this.held?.provingCount ?? 0) === 0 &&
+      (this.held?.isProving ?? false) === false &&
       this.trimAt === 0 &&
       this.entity.changes.records.size === 0 &&
       (this.retries?.size ?? 0) === 0

@@ -5,7 +5,7 @@
  */
 import type { Activity, Outbound } from '../../core/activity.ts';
 import type { PendingEffect } from '../../core/record.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope } from '../wire/envelope.ts';
+import type { Asked, Envelope, MessageEnvelope, QueryEnvelope } from '../wire/envelope.ts';
 import { sizeOfOutput } from './held.ts';
 import { sizeOf } from './mailbox.ts';
 
@@ -22,6 +22,8 @@ export function added<Item>(list: readonly Item[], item: Item): readonly Item[] 
 export class Batch {
   /** What asked for the turns: tried again if they do not become durable. */
   requests: readonly (MessageEnvelope | QueryEnvelope)[] = nothing;
+  /** Those that are messages. */
+  turnCount = 0;
   envelopes: readonly Envelope[] = nothing;
   /** What was decided while this was under way to the store: it needs a proof of ownership that is newer (O2). */
   unproven: Unproven[] | undefined;
@@ -34,16 +36,17 @@ export class Batch {
   since = 0;
   /** Of the requests and what they are answered. */
   bytes = 0;
+  /** What its outputs answer, by kind (HD1). */
+  messageCount = 0;
   queryCount = 0;
+  signalCount = 0;
   /** Of a volatile type: it leaves only once the store has it, like those of the others (V3). */
   isHeld = false;
-  /** Answers to copies, which wait with what they are copies of. */
-  copyCount = 0;
 
   addRequest(request: MessageEnvelope | QueryEnvelope): void {
     this.requests = added(this.requests, request);
     this.bytes += sizeOf(request);
-    if (request.kind === 'query') this.queryCount += 1;
+    if (request.kind === 'message') this.turnCount += 1;
   }
 
   /** Whether this carries the message's original. Looked for one by one: a copy is rare, and the list is bounded. */
@@ -59,20 +62,44 @@ export class Batch {
     );
   }
 
-  /** A copy came of something that was processed: nothing is to be run for it, and its answer counts (P12). */
-  addCopy(): void {
-    this.copyCount += 1;
-  }
-
   addEnvelope(envelope: Envelope): void {
     this.envelopes = added(this.envelopes, envelope);
     this.bytes += sizeOfOutput(envelope);
+  }
+
+  /** What came counts until its answer has left, also where nothing is run for it: a copy, a probe, what is late (P12). */
+  addAnswer(envelope: Envelope, asked: Asked): void {
+    this.addEnvelope(envelope);
+    this.#count(asked);
+  }
+
+  #count({ kind }: Asked): void {
+    if (kind === 'message') this.messageCount += 1;
+    else if (kind === 'query') this.queryCount += 1;
+    else this.signalCount += 1;
+  }
+
+  /**
+   * Of an `interval` type: what may not leave before the store has what was decided, as a batch of its own; all else stays here.
+   * From a close on its partner forgets what it processed, and the store may still have that in the outbox (CL1).
+   */
+  takeClosing(): Batch | undefined {
+    let closing: Batch | undefined;
+    for (const [activity, sent] of this.sent ?? []) {
+      if (!sent.isClosing) continue;
+      closing ??= new Batch();
+      closing.sent ??= new Map();
+      closing.sent.set(activity, sent);
+      this.sent?.delete(activity);
+    }
+    return closing;
   }
 
   addUnproven(unproven: Unproven): void {
     this.unproven ??= [];
     this.unproven.push(unproven);
     this.bytes += sizeOfOutput(unproven.envelope);
+    this.#count(unproven.asked);
   }
 
   addBuried(buried: Buried): void {
@@ -89,10 +116,10 @@ export class Batch {
   }
 }
 
-/** An envelope that leaves only once the store has said that this worker is the owner; with the call that it answers. */
+/** An envelope that leaves only once the store has said that this worker is the owner. */
 export interface Unproven {
   readonly envelope: Envelope;
-  readonly request: MessageEnvelope | QueryEnvelope | undefined;
+  readonly asked: Asked;
 }
 
 /** One stream as a batch makes it durable. */

@@ -8,7 +8,7 @@
  * - HD1 What is held is counted in messages and in bytes, wherever it is held.
  */
 import type { PartnerId } from '../../core/message.ts';
-import type { Envelope, MessageEnvelope } from '../wire/envelope.ts';
+import type { Asked, Envelope, MessageEnvelope } from '../wire/envelope.ts';
 import { envelopeBytes, type Item, sizeOf } from './mailbox.ts';
 
 /** What an answer takes in memory until it leaves, about. */
@@ -140,7 +140,21 @@ export class Held {
   pendingBytes = 0;
   aheadCount = 0;
   aheadBytes = 0;
-  /** Answers that wait for a proof of ownership alone. */
-  provingCount = 0;
+  /** What is answered by what waits for a proof of ownership alone. */
+  provingMessages = 0;
+  provingQueries = 0;
+  provingSignals = 0;
   provingBytes = 0;
+
+  get isProving(): boolean {
+    return this.provingBytes > 0;
+  }
+
+  /** One more, or less, waits for a proof; it goes on to count as what it answers. */
+  prove({ kind }: Asked, bytes: number, count: 1 | -1): void {
+    if (kind === 'message') this.provingMessages += count;
+    else if (kind === 'query') this.provingQueries += count;
+    else this.provingSignals += count;
+    this.provingBytes += count * bytes;
+  }
 }

@@ -99,7 +99,7 @@ export function restoreStored(
 /**
  * Have a record that came from memory be written whole over what the store has of its entity, at whatever version that is: the
  * layout to write it by, and whether the store still has a delayed message that the record has sent or is about to. `rows`: the
- * activities that the store has, as many as were asked for.
+ * activities that the store has, as many as were asked for. What was closing is closed anew, with this write (CL1).
  */
 export function overwrite(
   record: EntityRecord,
@@ -118,8 +118,8 @@ export function overwrite(
   changes.patches = undefined;
   for (const [name] of stored?.records ?? []) if (name[0] !== 's' && name[0] !== 'u') changes.records.set(name, null);
   if (record.isComplete) for (const [name] of rows) changes.records.set(name, 'activity');
-  for (const activity of record.activities.values()) {
-    const { partner, outbound } = activity;
+  for (const { partner, outbound } of record.activities.values()) {
+    if (outbound !== undefined) outbound.isClosing = false;
     changes.records.set(recordName.activity(partner), 'activity');
     for (const message of outbound?.unacked ?? [])
       changes.records.set(recordName.outbox(partner, message.seq), { partner, message });

@@ -10,7 +10,8 @@
  * Owns both ends of that; sending it is `delivery.ts`, when records go `retention.ts`, why they may `core/activity.ts`.
  *
  * Invariants:
- * - CL1 A sender says 'close' only when the store has both the close and every acknowledgement of the session (A5).
+ * - CL1 A sender says 'close' only when the store has both the close and every acknowledgement of the session (A5), also a sender
+ *   that is written only now and then: what the store has in the outbox is sent again after a crash. Where nothing is written, at once.
  * - CL2 A receiver whose turns are durable says 'closed' only when the store knows it: else one that comes after it would
  *   remember the session for a horizon.
  */
@@ -18,7 +19,7 @@ import { isEmpty, mayClose } from '../../core/activity.ts';
 import type { Limits } from '../../core/limits.ts';
 import { recordName } from '../../core/record.ts';
 import type { Environment } from '../environment.ts';
-import type { Envelope, StreamEnvelope } from '../wire/envelope.ts';
+import type { Asked, Envelope, StreamEnvelope } from '../wire/envelope.ts';
 import type { Activation } from './activation.ts';
 import { sentOf } from './batch.ts';
 import type { Delivery } from './delivery.ts';
@@ -73,15 +74,17 @@ export class StreamClosing {
   }
 
   /** The sender will send nothing more of this session: from here its record need only outlive copies under way (A3). */
-  close(activation: Activation, { from, session }: StreamEnvelope): void {
+  close(activation: Activation, close: StreamEnvelope): void {
+    const { from, session } = close;
     const { environment, limits, delivery, wakeBy } = this.#parts;
     const { entity } = activation;
     const inbound = entity.activities.get(from)?.inbound;
     const closed: StreamEnvelope = { kind: 'closed', to: from, from: activation.address, session, number: 0 };
     const name = recordName.activity(from);
-    if (inbound === undefined || inbound.session !== session) return this.#say(activation, closed);
+    if (inbound === undefined || inbound.session !== session) return this.#say(activation, closed, close);
     // What is noted and not yet durable will be said anyway.
-    if (inbound.closedAt > 0) return entity.changes.records.has(name) ? undefined : this.#say(activation, closed);
+    if (inbound.closedAt > 0)
+      return entity.changes.records.has(name) ? undefined : this.#say(activation, closed, close);
     const now = environment.now();
     inbound.closedAt = now;
     const forgetAt = now + limits.transitMaxMs + 2 * limits.skewMaxMs + 1;
@@ -98,10 +101,10 @@ export class StreamClosing {
   }
 
   /** Once more, when what was noted of it is durable. */
-  #say(activation: Activation, closed: StreamEnvelope): void {
+  #say(activation: Activation, closed: StreamEnvelope, asked: Asked): void {
     const pending = activation.gathering ?? activation.flying;
     if (pending === undefined) this.#parts.post(closed);
-    else pending.addEnvelope(closed);
+    else pending.addAnswer(closed, asked);
   }
 
   /** The partner has forgotten the closed session: so does this side. */

@@ -21,7 +21,14 @@ import type { Request } from '../../core/request.ts';
 import { failedRow, type TurnResult } from '../../core/turn.ts';
 import { Clocks } from '../clocks.ts';
 import { encode } from '../wire/codec.ts';
-import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope, StreamEnvelope } from '../wire/envelope.ts';
+import type {
+  Asked,
+  Envelope,
+  MessageEnvelope,
+  QueryEnvelope,
+  ReplyEnvelope,
+  StreamEnvelope,
+} from '../wire/envelope.ts';
 import type { Activation } from './activation.ts';
 import { type AttemptParts, Attempts } from './attempts.ts';
 import type { Batch, Unproven } from './batch.ts';
@@ -122,13 +129,13 @@ export class Turns {
       case 'ahead':
         return this.#hold(activation, envelope);
       case 'stale':
-        if (isEntityPartner(from)) this.#stale(activation, from, arrival.session, inbound?.session ?? 0);
+        if (isEntityPartner(from)) this.#stale(activation, envelope, arrival.session, inbound?.session ?? 0);
         return;
       case 'expired':
         if (envelope.replyTo === '' || isAgain) return;
         this.#parts.late();
         this.#clocks.heard(senderOf(envelope), arrival.sent);
-        return this.#emit(activation, lateReply(envelope, now));
+        return this.#emit(activation, lateReply(envelope, now), envelope);
       case 'excessive':
         return this.#refuseExcess(activation, envelope);
     }
@@ -177,7 +184,7 @@ export class Turns {
   }
 
   #reply(activation: Activation, call: MessageEnvelope, status: ReplyEnvelope['status'], bytes = noBytes): void {
-    this.#emit(activation, replyOf(call, status, bytes));
+    this.#emit(activation, replyOf(call, status, bytes), call);
   }
 
   /** Run a turn; false if it is to be tried again. */
@@ -208,8 +215,8 @@ export class Turns {
 
   #answer(activation: Activation, batch: Batch, envelope: MessageEnvelope, answer: Uint8Array): void {
     batch.addRequest(envelope);
-    if (envelope.replyTo !== '') batch.addEnvelope(replyOf(envelope, 'answer', answer));
-    else batch.addEnvelope(ackOf(activation, envelope));
+    const isCall = envelope.replyTo !== '';
+    batch.addAnswer(isCall ? replyOf(envelope, 'answer', answer) : ackOf(activation, envelope), envelope);
   }
 
   /**
@@ -219,8 +226,7 @@ export class Turns {
   #duplicate(activation: Activation, envelope: MessageEnvelope): void {
     // The answer to its original is on its way to the store, and goes to where this one's would.
     if (activation.gathering?.hasRequest(envelope) === true || activation.flying?.hasRequest(envelope) === true) return;
-    (activation.gathering ?? activation.flying)?.addCopy();
-    if (envelope.replyTo === '') return this.#emitProven(activation, ackOf(activation, envelope), undefined);
+    if (envelope.replyTo === '') return this.#emitProven(activation, ackOf(activation, envelope), envelope);
     const kept = keptAnswer(activation.entity.activities.get(envelope.from)?.inbound, envelope.arrival.seq);
     if (kept === undefined) return;
     const isOther = kept.request !== undefined && !isRequest(kept.request, envelope.content);
@@ -229,8 +235,8 @@ export class Turns {
   }
 
   /** It comes from an earlier session than the one that is known: if that is its sender's live one, history was lost (P8). */
-  #stale(activation: Activation, to: PartnerId, session: number, number: number): void {
-    this.#emitProven(activation, { kind: 'stale', to, from: activation.address, session, number }, undefined);
+  #stale(activation: Activation, asked: MessageEnvelope | StreamEnvelope, session: number, number: number): void {
+    this.#emitProven(activation, { kind: 'stale', to: asked.from, from: activation.address, session, number }, asked);
   }
 
   #hold(activation: Activation, envelope: MessageEnvelope): void {
@@ -251,10 +257,10 @@ export class Turns {
   }
 
   /** Out, as soon as everything before it is durable (N1). */
-  #emit(activation: Activation, envelope: Envelope): void {
+  #emit(activation: Activation, envelope: Envelope, asked: Asked): void {
     const pending = activation.gathering ?? activation.flying;
     if (pending === undefined) this.#parts.post(envelope);
-    else pending.addEnvelope(envelope);
+    else pending.addAnswer(envelope, asked);
   }
 
   // ---- queries
@@ -262,24 +268,25 @@ export class Turns {
   #query(activation: Activation, query: QueryEnvelope): void {
     // Nobody waits for it any more: what is late does not make the others late, too.
     const now = this.#parts.environment.now();
-    if (now > query.deadline) return this.#emit(activation, lateReply(query, now));
+    if (now > query.deadline) return this.#emit(activation, lateReply(query, now), query);
     const bytes = this.#attempts.query(activation, query);
     if (bytes === undefined) return;
     this.#ran(activation, query, '');
     const reply: Envelope = { kind: 'reply', to: query.replyTo, call: query.call, status: 'answer', bytes };
-    if (activation.behaviour.reads === 'local') this.#emit(activation, reply);
+    if (activation.behaviour.reads === 'local') this.#emit(activation, reply, query);
     else this.#emitProven(activation, reply, query);
     (activation.gathering ?? activation.flying)?.addRequest(query);
   }
 
   /** Out, as soon as everything before it is durable and this worker is proven to have been the owner after now (O2). */
-  #emitProven(activation: Activation, envelope: Envelope, request: Unproven['request']): void {
-    if (activation.behaviour.durability === 'none') return this.#emit(activation, envelope);
+  #emitProven(activation: Activation, envelope: Envelope, asked: Asked): void {
+    if (activation.behaviour.durability === 'none') return this.#emit(activation, envelope, asked);
     const { gathering, flying } = activation;
-    // A commit that starts from now on proves it as well; the one under way may have been accepted before.
-    if (gathering !== undefined) gathering.addEnvelope(envelope);
-    else if (flying !== undefined) flying.addUnproven({ envelope, request });
-    else this.#parts.confirm(activation, { envelope, request });
+    const pending = gathering ?? flying;
+    // A commit that starts from now on proves it as well, unless it may leave before that; the one under way may have been accepted before.
+    if (gathering !== undefined && activation.behaviour.durability === 'turn') gathering.addAnswer(envelope, asked);
+    else if (pending !== undefined) pending.addUnproven({ envelope, asked });
+    else this.#parts.confirm(activation, { envelope, asked });
   }
 
   // ---- the other ends of streams
@@ -305,11 +312,12 @@ export class Turns {
     }
   }
 
-  #probe(activation: Activation, { from, session, number }: StreamEnvelope): void {
+  #probe(activation: Activation, probe: StreamEnvelope): void {
+    const { from, session, number } = probe;
     const inbound = activation.entity.activities.get(from)?.inbound;
     // All of it was settled before the later one was sent, but how is not remembered here.
     if (inbound !== undefined && inbound.session > session)
-      return this.#stale(activation, from, session, inbound.session);
+      return this.#stale(activation, probe, session, inbound.session);
     const isProcessed = inbound !== undefined && inbound.session === session && inbound.through >= number;
     const probed: StreamEnvelope = {
       kind: 'probed',
@@ -318,7 +326,7 @@ export class Turns {
       session,
       number: isProcessed ? inbound.through : -number,
     };
-    this.#emitProven(activation, probed, undefined);
+    this.#emitProven(activation, probed, probe);
   }
 
   // ---- what the entity wants by itself

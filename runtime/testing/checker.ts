@@ -81,6 +81,11 @@ export class Checker {
     return this.#parts.behaviours.get(typeOf(address))?.durability === 'turn';
   }
 
+  /** Whether the store ever has it. */
+  #isStored(address: Address): boolean {
+    return this.#parts.behaviours.get(typeOf(address))?.durability !== 'none';
+  }
+
   // ---- what leaves
 
   /** A client sends something. */
@@ -189,7 +194,7 @@ export class Checker {
   }
 
   #closed({ to, from, session }: StreamEnvelope): void {
-    if (!this.#isDurable(from) || this.#parts.image.everClosing.has(`${from}\n${to}\n${session}`)) return;
+    if (!this.#isStored(from) || this.#parts.image.everClosing.has(`${from}\n${to}\n${session}`)) return;
     this.violate('P2', `${from} closes session ${session} with ${to} before that is durable`);
   }
 

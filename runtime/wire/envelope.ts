@@ -74,4 +74,7 @@ export interface StreamEnvelope extends Extensible {
   readonly number: number;
 }
 
+/** What an envelope may answer. */
+export type Asked = MessageEnvelope | QueryEnvelope | StreamEnvelope;
+
 export type Envelope = MessageEnvelope | QueryEnvelope | ReplyEnvelope | StreamEnvelope;

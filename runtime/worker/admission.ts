@@ -82,8 +82,8 @@ export class Admission {
   }
 
   /** The answers to a batch's messages may leave. */
-  released(_: Activation, { requests, queryCount }: Batch): void {
-    if (this.isMeasuring) this.answered(requests.length - queryCount);
+  released(_: Activation, { turnCount }: Batch): void {
+    if (this.isMeasuring) this.answered(turnCount);
   }
 
   /** So many messages were answered. */

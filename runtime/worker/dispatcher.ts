@@ -8,7 +8,7 @@
  * - W2 What an entity holds, and what all hold together, is bounded in messages and in bytes, from the arrival of each until its
  *   answer has left: what does not fit is not taken (P12).
  * - W5 Queries, and signals of streams, have bounds of their own beside that of messages: an entity that many write to can still
- *   be asked, and one that many talk to written to.
+ *   be asked, and one that many talk to written to. Whatever comes is of its kind until its answer has left.
  * - W6 A copy of what is held already is not turned away, and takes no place of its own in a mailbox where many wait.
  * - W7 No turn starts while the answers that wait for the store are past the bound in bytes.
  * - W8 While the store is behind, entities that need it run no turns: what waits can be turned away when it is late, and what
@@ -20,7 +20,8 @@
 import type { Limits } from '../../core/limits.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import type { Activation } from '../entity/activation.ts';
-import { Held } from '../entity/held.ts';
+import type { Unproven } from '../entity/batch.ts';
+import { Held, sizeOfOutput } from '../entity/held.ts';
 import { type Item, sizeOf } from '../entity/mailbox.ts';
 import type { Environment } from '../environment.ts';
 import type { TurnWatch } from '../watchdog.ts';
@@ -244,13 +245,12 @@ export class Dispatcher {
   }
 
   /** An answer waits for a proof of ownership. What comes back says that it has left. */
-  prove(activation: Activation, bytes: number): () => void {
+  prove(activation: Activation, { envelope, asked }: Unproven): () => void {
     const held = activation.held ?? this.#hold(activation);
-    held.provingCount += 1;
-    held.provingBytes += bytes;
+    const bytes = sizeOfOutput(envelope);
+    held.prove(asked, bytes, 1);
     return () => {
-      held.provingCount -= 1;
-      held.provingBytes -= bytes;
+      held.prove(asked, bytes, -1);
       if (activation.held === held) this.count(activation);
     };
   }

@@ -20,7 +20,7 @@ import type { Activation } from '../entity/activation.ts';
 import type { Unproven } from '../entity/batch.ts';
 import { Delivery, type Sign } from '../entity/delivery.ts';
 import { Effects } from '../entity/effects.ts';
-import { type Held, sizeOfOutput } from '../entity/held.ts';
+import type { Held } from '../entity/held.ts';
 import type { Item } from '../entity/mailbox.ts';
 import { Ownership } from '../entity/ownership.ts';
 import { Retention } from '../entity/retention.ts';
@@ -517,10 +517,11 @@ export class Worker {
     if (durability === 'turn' || (durability !== 'none' && activation.isHeld)) return this.#commits.add(activation);
     // Volatile types: outputs go at once; `interval` types are written when their time has come.
     const batch = activation.gathering;
-    activation.gathering = undefined;
+    activation.gathering = durability === 'none' ? undefined : batch?.takeClosing();
     if (batch !== undefined) this.#release.released(activation, batch, activation.entity.version);
     // A write that waits for the store finds a batch to go with: else a busy entity would never be written.
     if (activation.isQueued) activation.batch();
+    else if (activation.gathering !== undefined) this.#commits.add(activation);
     if (durability === 'none') {
       forgetChanges(activation.entity.changes);
     } else if (activation.trimAt === 0) {
@@ -529,8 +530,9 @@ export class Worker {
     }
   }
 
-  #confirm(activation: Activation, { envelope, request }: Unproven): void {
-    const proved = this.#dispatcher.prove(activation, sizeOfOutput(envelope));
+  #confirm(activation: Activation, unproven: Unproven): void {
+    const { envelope, asked } = unproven;
+    const proved = this.#dispatcher.prove(activation, unproven);
     this.ownership.check(
       activation.partition,
       () => {
@@ -539,7 +541,7 @@ export class Worker {
       },
       () => {
         proved();
-        if (request !== undefined) this.#refusals.reply(request, 'moved');
+        if (asked.kind === 'message' || asked.kind === 'query') this.#refusals.reply(asked, 'moved');
       },
     );
   }

@@ -13,6 +13,7 @@ const test = suite('turns-proof');
 
 const Stock = entity('stock', { initial: () => ({ count: 7 }), operations: { count: query(unchecked<number>()) } });
 const stock = behaviour(Stock, { count: ({ state }) => state.count });
+const gauge = behaviour(Stock, { count: ({ state }) => state.count }, { durability: { intervalMs: 1_000 } });
 const nothing = new Uint8Array(0);
 const near = 'stock/near';
 const partner = 'stock/far';
@@ -42,7 +43,7 @@ const probed = (session: number, number: number): StreamEnvelope => ({
 });
 
 /** An entity that has processed messages 1 to 3 of session 5; what leaves at once, and what waits for a proof. */
-function withInbox(waitMs = 0) {
+function withInbox(waitMs = 0, run = stock) {
   const posted: Envelope[] = [];
   const unproven: Unproven[] = [];
   const turns = new Turns({
@@ -63,7 +64,7 @@ function withInbox(waitMs = 0) {
     mayHold: () => true,
     confirm: (_, one) => void unproven.push(one),
   });
-  const activation = new Activation(near, 0, stock);
+  const activation = new Activation(near, 0, run);
   activation.record = newRecord(near, { count: 7 });
   activation.phase = 'ready';
   const activity = newActivity(partner);
@@ -74,15 +75,15 @@ function withInbox(waitMs = 0) {
 
 test('Q3, P7, P8: what became of a message is said only by who is proven to be the owner of what it remembers', () => {
   const { turns, activation, posted, unproven } = withInbox();
-  for (const one of [probe(5, 2), probe(5, 4), probe(6, 1), probe(4, 9)]) turns.run(activation, one);
+  const asked = [probe(5, 2), probe(5, 4), probe(6, 1), probe(4, 9)];
+  for (const one of asked) turns.run(activation, one);
   assert.equal(posted, []);
-  assert.equal(unproven, [
-    { envelope: probed(5, 3), request: undefined },
-    { envelope: probed(5, -4), request: undefined },
-    { envelope: probed(6, -1), request: undefined },
-    // Everything of an earlier session was settled before the later one was sent.
-    { envelope: { ...probed(4, 5), kind: 'stale' }, request: undefined },
-  ]);
+  // Everything of an earlier session was settled before the later one was sent.
+  const said = [probed(5, 3), probed(5, -4), probed(6, -1), { ...probed(4, 5), kind: 'stale' }];
+  assert.equal(
+    unproven,
+    said.map((envelope, index) => ({ envelope, asked: asked[index] })),
+  );
 });
 
 test('W8: a call that could not be durable in time is turned away, with nothing done; a message of an entity is not', () => {
@@ -118,8 +119,8 @@ test('P8, O2: a copy is answered from memory only with proof that the store has 
     arrival: { ...arrival, keepMs: 0 },
     content,
   };
-  turns.run(activation, copy);
-  turns.run(activation, { ...copy, arrival: { ...copy.arrival, session: 4 } });
+  const late = { ...copy, arrival: { ...copy.arrival, session: 4 } };
+  for (const one of [copy, late]) turns.run(activation, one);
   const key = newActivity('#key');
   const answers = [{ seq: 1, bytes: nothing, until: Number.MAX_SAFE_INTEGER }];
   key.inbound = { session: 1, through: 1, keepUntil: Number.MAX_SAFE_INTEGER, closedAt: 0, answers };
@@ -133,10 +134,10 @@ test('P8, O2: a copy is answered from memory only with proof that the store has 
   turns.run(activation, again);
   assert.equal(posted, []);
   assert.equal(
-    unproven.map(({ envelope: { kind, to }, request }) => [kind, to, request]),
+    unproven.map(({ envelope: { kind, to }, asked }) => [kind, to, asked]),
     [
-      ['ack', partner, undefined],
-      ['stale', partner, undefined],
+      ['ack', partner, copy],
+      ['stale', partner, late],
       ['reply', 'c', again],
     ],
   );
@@ -149,7 +150,7 @@ test('O2, P9: the answer to a query waits for a newer proof than the commit that
   // The store may have accepted that commit before another worker became the owner.
   assert.equal(activation.flying.envelopes, []);
   const [waiting] = activation.flying.unproven ?? [];
-  assert.is(waiting?.request, count);
+  assert.is(waiting?.asked, count);
   assert.is(waiting?.envelope.kind, 'reply');
   assert.equal([posted, unproven], [[], []], 'it may have seen what the commit makes durable');
 });
@@ -162,6 +163,14 @@ test('O2, N1: a commit that has not started is proof enough for a query that saw
   assert.is(activation.gathering.envelopes.length, 1);
   assert.equal([activation.flying.envelopes, activation.flying.unproven], [[], undefined]);
   assert.equal([posted, unproven], [[], []]);
+});
+
+test('O2, P9: where what waits for the store may leave before that, it is no proof', () => {
+  const { turns, activation } = withInbox(0, gauge);
+  activation.gathering = new Batch();
+  for (const one of [count, probe(5, 2)]) turns.run(activation, one);
+  const { envelopes, unproven } = activation.gathering;
+  assert.equal([envelopes, unproven?.map(({ envelope: { kind } }) => kind)], [[], ['reply', 'probed']]);
 });
 
 test.run();

@@ -20,7 +20,7 @@ export const argued: readonly Argued[] = [
   },
   {
     file: 'runtime/entity/stream-closing.ts',
-    text: 'if (inbound.closedAt > 0) return entity.changes.records.has(name) ? undefined : this.#say(activation, closed);',
+    text: 'if (inbound.closedAt > 0)',
     what: ['1 for 0'],
     because: 'it is a date or 0, never 1',
   },

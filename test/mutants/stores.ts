@@ -146,4 +146,28 @@ export const storeMutants: readonly Mutant[] = [
     replace: 'void complete;',
     tests: ['entity/record-format'],
   },
+  {
+    name: 'a turn of an entity that is written now and then takes a close along',
+    promise: 'P4',
+    file: 'runtime/worker/worker.ts',
+    find: "durability === 'none' ? undefined : batch?.takeClosing();",
+    replace: 'undefined;',
+    tests: ['worker/volatile-streams'],
+  },
+  {
+    name: 'an image says close before the store has what it acknowledged',
+    promise: 'P4',
+    file: 'runtime/entity/record-reader.ts',
+    find: '    if (outbound !== undefined) outbound.isClosing = false;\n',
+    replace: '',
+    tests: ['worker/volatile-streams'],
+  },
+  {
+    name: 'what leaves before it is written counts as a proof of ownership',
+    promise: 'P9',
+    file: 'runtime/entity/turns.ts',
+    find: "if (gathering !== undefined && activation.behaviour.durability === 'turn') gathering",
+    replace: 'if (gathering !== undefined) gathering',
+    tests: ['entity/turns-proof'],
+  },
 ];

@@ -42,4 +42,7 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   5000072:
     'who had seen the lease of a term that its service never used was apart for good, since the store that went back had forgotten it (P10)',
   910260: 'two hints of where a partition is sent everything for it round until it was dropped (P7)',
+  5001665: 'a turn of an entity that is written now and then took along a close that was to wait for the write (P4)',
+  5001109: 'the check took a signal that had just come, and waited for its entity to be read, for one that stays',
+  5000249: 'copies that waited for a proof of ownership took the room of queries, and had no bound in number (P12)',
 };

@@ -150,6 +150,52 @@ test('W6: nor are they while the originals wait for their turns', () =>
     gate.isAway = false;
   }));
 
+for (const hung of ['a proof', 'a commit'] as const)
+  test(`W2, W5, HD1, P12: copies, probes and what is late count as what they are while their answers wait for ${hung}`, () =>
+    withTallies({ limits: { mailboxCountMax: 4 } }, async (given) => {
+      const { hand, gate, cluster, tally, during } = given;
+      const worker = cluster.workers[0];
+      worker?.receive(messageOf(hand, { from: 'tally/x', seq: 1 }));
+      await during(tally('a').add(1));
+      const open = hung === 'a proof' ? gate.holdEpochs() : gate.holdCommits();
+      const adds = hung === 'a proof' ? [] : [watch(tally('a').add(1))];
+      await hand.idle();
+      const stale = messageOf(hand, { from: 'tally/x', seq: 1 });
+      for (let round = 0; round < 20; round++) {
+        worker?.receive(messageOf(hand, { from: 'tally/x', seq: 1 }));
+        worker?.receive({ ...stale, arrival: { ...stale.arrival, session: 0 } });
+        worker?.receive({ kind: 'probe', to: 'tally/a', from: 'tally/x', session: 1, number: 1 });
+        await hand.idle();
+      }
+      const counts = times(6, () => watch(tally('a').count()));
+      await hand.idle();
+      assert.is(codesOf(counts).length, 2, 'queries have all the room that is theirs');
+      const { messages, queries, signals } = heldOf(given);
+      assert.equal([messages, queries, signals], [4, 4, 5]);
+      open();
+      await hand.advance(100);
+      assert.is([...adds, ...counts].filter(({ value }) => value !== undefined).length, adds.length + 4);
+      assert.equal(heldOf(given), nothing);
+    }));
+
+test('HD1, P12: a call that comes too late counts until it is told so, behind a commit', () =>
+  withTallies({ limits: { mailboxCountMax: 4 } }, async (given) => {
+    const { hand, gate, cluster, tally, during } = given;
+    await during(tally('a').add(1));
+    const open = gate.holdCommits();
+    watch(tally('a').add(1));
+    await hand.idle();
+    for (let call = 1; call <= 20; call++) {
+      const late = messageOf(hand, { from: `@c${call}`, seq: 1, lifeMs: -5_000 });
+      cluster.workers[0]?.receive({ ...late, replyTo: 'skerry.embedded.client.c', call });
+      await hand.idle();
+    }
+    assert.is(heldOf(given).messages, 4);
+    open();
+    await hand.advance(100);
+    assert.equal(heldOf(given), nothing);
+  }));
+
 test('W7, P12: turns whose answers are large wait while those before them wait for the store', () => {
   const scripts: Scripts = { tell: () => 'x'.repeat(10_000) };
   return withTallies({ scripts, limits: { mailboxBytesMax: 40_000 } }, async (given) => {
