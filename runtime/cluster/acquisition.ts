@@ -33,7 +33,8 @@ import type { ControlMessage } from '../wire/control-messages.ts';
 import type { Forwarded } from '../worker/handoff.ts';
 import type { Worker } from '../worker/worker.ts';
 import { HandoffPace } from './handoff-pace.ts';
-import { type Fetched, ImageFetching, type Want } from './image-fetching.ts';
+import { ImageFetching, type Want } from './image-fetching.ts';
+import type { Fetched } from './image-unloading.ts';
 import { type Asked, asksOf, forgottenSince, type Incoming, isAsReleased, isKept } from './incoming.ts';
 import { Outgoing } from './outgoing.ts';
 
@@ -94,7 +95,11 @@ export class Acquisition {
   constructor(parts: AcquisitionParts) {
     this.#parts = parts;
     this.#pace = new HandoffPace(parts.environment, () => this.#want());
-    this.outgoing = new Outgoing({ ...parts, workerOf: (partition) => this.#placement?.workerOf(partition)?.id });
+    this.outgoing = new Outgoing({
+      ...parts,
+      workerOf: (partition) => this.#placement?.workerOf(partition)?.id,
+      viewVersion: () => this.#placement?.view.version ?? 0,
+    });
     this.fetching = new ImageFetching({
       ...parts,
       others: () => this.#others,

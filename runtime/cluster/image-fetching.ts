@@ -13,15 +13,17 @@
  * - FE1 Nothing of a partition runs before all workers of the view have answered, by that view or a later one, or nothing more has
  *   come of one for `patienceMs`, or `wholeMs` have passed.
  * - FE2 A sending is used whole or not at all, and each worker that was asked hears what became of it, until it says so.
+ *   A slice of nothing says that more is coming.
  * - FE3 What was sent is asked for from the first slice that is missing: however little gets through at a time, it goes on. At most
  *   twice `imagesBytesMax` are taken in of one sending (P12).
+ * - FE4 What came is read image by image, and taken partition by partition; a view that comes meanwhile has its say as before.
  */
-
 import type { Environment } from '../environment.ts';
 import type { Claim, Epoch, Partition } from '../store.ts';
 import type { ControlMessage } from '../wire/control-messages.ts';
-import { type Offer, offersIn } from '../worker/volatile-images.ts';
+import { inSteps, type StepLimits } from '../worker/steps.ts';
 import { type Place, type SendingLimits, sendingLimits } from './image-sending.ts';
+import { type Cargo, type Fetched, ImageUnloading } from './image-unloading.ts';
 
 type Carried = Extract<ControlMessage, { kind: 'carried' }>;
 type Boarded = Extract<ControlMessage, { kind: 'boarded' }>;
@@ -30,6 +32,7 @@ export interface ImageFetchingParts {
   readonly id: string;
   readonly environment: Environment;
   readonly sendingLimits?: SendingLimits;
+  readonly stepLimits?: StepLimits;
   /** Ids of all other workers, by the view that holds. */
   readonly others: () => readonly string[];
   /** Ask a worker for what it has of these. */
@@ -44,28 +47,6 @@ export interface ImageFetchingParts {
 export interface Want extends Place {
   readonly partition: Partition;
   readonly epoch: Epoch;
-}
-
-/** What there was of a partition elsewhere. */
-export interface Fetched {
-  readonly claim: Claim;
-  readonly offers: readonly Offer[];
-  /** Ids of those that have answered. */
-  readonly answered: ReadonlySet<string>;
-  /** By the id of their sender, sendings that are here as a whole; 0: what it may have sent by an earlier view. */
-  readonly batches: ReadonlyMap<string, number>;
-}
-
-/** One sending of one worker, slice by slice. */
-interface Cargo {
-  readonly name: string;
-  readonly batch: number;
-  readonly count: number;
-  readonly slices: Map<number, Uint8Array>;
-  readonly leftCount: number;
-  /** The first slice that is missing. */
-  next: number;
-  bytes: number;
 }
 
 /** What comes of one worker, whichever partition it is of. */
@@ -91,6 +72,9 @@ interface Fetch {
   readonly begunAt: number;
   readonly since: number;
   askedAt: number;
+  /** Nobody is waited for any longer: it is on its way to be taken. */
+  isOver: boolean;
+  unloading: ImageUnloading | undefined;
 }
 
 /** Asked, and said, again after this, ms. */
@@ -116,6 +100,9 @@ export class ImageFetching {
   #awakeMs = 0;
   #lookedAt: number;
   #isTicking = false;
+  #isTaking = false;
+  /** What is being read. */
+  #unloaded: Fetch | undefined;
   #isClosed = false;
 
   constructor(parts: ImageFetchingParts) {
@@ -153,10 +140,8 @@ export class ImageFetching {
 
   /** These were just claimed. `isSilent`: somebody has not answered for so long that it was claimed all the same. */
   begin(claims: readonly Claim[], isSilent: (partition: Partition) => boolean): void {
-    const others = this.#parts.isWanted() ? this.#parts.others() : [];
-    if (others.length > 0) return this.#seek(claims, others, isSilent);
-    const [offers, answered, batches] = [[], new Set<string>(), new Map<string, number>()];
-    this.#parts.fetched(claims.map((claim) => ({ claim, offers, answered, batches })));
+    this.#seek(claims, this.#parts.isWanted() ? this.#parts.others() : [], isSilent);
+    this.#advance();
   }
 
   #seek(claims: readonly Claim[], others: readonly string[], isSilent = (_: Partition) => false): void {
@@ -172,10 +157,11 @@ export class ImageFetching {
         begunAt: this.#fetches.get(claim.partition)?.begunAt ?? now,
         since: isSilent(claim.partition) ? now - patienceMs + graceMs : now,
         askedAt: now,
+        isOver: false,
+        unloading: undefined,
       });
     const wants = claims.map(({ partition, epoch }) => ({ partition, epoch, batch: 0, slice: 0 }));
     for (const id of others) this.#ask(id, wants);
-    this.#tick();
   }
 
   #ask(id: string, wants: readonly Want[]): void {
@@ -193,7 +179,7 @@ export class ImageFetching {
     const isOther = (partition: Partition) => regrouped === 'all' || regrouped.includes(partition);
     const again: Claim[] = [];
     for (const { claim, asked } of this.#fetches.values()) {
-      if (isOther(claim.partition)) again.push(claim);
+      if (this.#parts.isWanted() && isOther(claim.partition)) again.push(claim);
       // Who is not there any more is not waited for.
       else for (const id of asked) if (!others.includes(id)) asked.delete(id);
     }
@@ -220,7 +206,8 @@ export class ImageFetching {
   bare(id: string, partitions: readonly Partition[], ask: number): void {
     for (const partition of partitions) {
       const fetch = this.#fetches.get(partition);
-      if (fetch === undefined || ask < fetch.soughtBy || !fetch.asked.delete(id)) continue;
+      if (fetch === undefined || fetch.isOver) continue;
+      if (ask < fetch.soughtBy || !fetch.asked.delete(id)) continue;
       fetch.answered.add(id);
       // It may have had some, and be asked again.
       fetch.cargo.delete(id);
@@ -237,7 +224,11 @@ export class ImageFetching {
     const fetch = this.#fetches.get(partition);
     const line = this.#lines.get(id);
     if (fetch === undefined || line === undefined || fetch.claim.epoch !== epoch) return;
-    if (ask < fetch.soughtBy || !fetch.asked.has(id)) return;
+    if (fetch.isOver || ask < fetch.soughtBy || !fetch.asked.has(id)) return;
+    if (bytes.length === 0) {
+      line.heardAt = this.#now();
+      return;
+    }
     let cargo = fetch.cargo.get(id);
     if (cargo === undefined || cargo.batch < batch) {
       cargo = { name, batch, count, slices: new Map(), leftCount, next: 0, bytes: 0 };
@@ -263,7 +254,7 @@ export class ImageFetching {
     const now = this.#now();
     const wants: Want[] = [];
     for (const fetch of this.#fetches.values()) {
-      if (!fetch.asked.has(id)) continue;
+      if (fetch.isOver || !fetch.asked.has(id)) continue;
       fetch.askedAt = now;
       wants.push(wantOf(fetch, id));
     }
@@ -275,11 +266,9 @@ export class ImageFetching {
   /** Take what is complete, ask again for the rest, and come again while there is any. */
   #advance(): void {
     const now = this.#now();
-    const over = [...this.#fetches.values()].filter((fetch) => !this.#isWaiting(fetch, now));
-    if (over.length > 0) {
-      for (const { claim } of over) this.#fetches.delete(claim.partition);
-      this.#parts.fetched(over.map((fetch) => this.#fetchedOf(fetch)));
-    }
+    let isAnyOver = false;
+    for (const fetch of this.#fetches.values()) if (!this.#isWaiting(fetch, now)) isAnyOver = fetch.isOver = true;
+    if (isAnyOver) this.#takeAll();
     if (this.#fetches.size === 0) this.#lines.clear();
     this.#tick();
   }
@@ -290,29 +279,35 @@ export class ImageFetching {
     return [...asked].some((id) => now - Math.max(since, this.#lines.get(id)?.heardAt ?? since) < patienceMs);
   }
 
-  #fetchedOf({ claim, answered, cargo, isAgain }: Fetch): Fetched {
-    const offers: Offer[] = [];
-    const batches = new Map(isAgain ? [...answered].map((id) => [id, 0]) : []);
-    for (const [id, { name, batch, count, slices, bytes, leftCount }] of cargo) {
-      const isWhole = answered.has(id);
-      if (!isWhole || leftCount > 0)
-        this.#parts.environment.log.error(
-          { partition: claim.partition, worker: name, bytes, slices: slices.size, of: count, leftCount },
-          'entities that are not durable by turn did not all come with a partition: what is missing begins anew',
-        );
-      if (!isWhole) continue;
-      try {
-        offers.push(...offersIn(wholeOf(slices, count), name));
-        batches.set(id, batch);
-      } catch (error) {
-        answered.delete(id);
-        this.#parts.environment.log.error(
-          { partition: claim.partition, worker: name, error: String(error) },
-          'entities that are not durable by turn came with a partition and cannot be read: they begin anew',
-        );
-      }
-    }
-    return { claim, offers, answered, batches };
+  #takeAll(): void {
+    if (this.#isTaking) return;
+    this.#isTaking = true;
+    const part = () => {
+      this.#isTaking = this.#part();
+      return this.#isTaking;
+    };
+    inSteps(this.#parts.environment, part, this.#parts.stepLimits);
+  }
+
+  /** One image is read, or one partition taken, of those that are waited for no longer; false: there is none (FE4). */
+  #part(): boolean {
+    // It may be another's meanwhile, or asked for anew.
+    const isStill =
+      this.#unloaded !== undefined && this.#fetches.get(this.#unloaded.claim.partition) === this.#unloaded;
+    const fetch = isStill ? this.#unloaded : this.#firstOver;
+    this.#unloaded = fetch;
+    if (fetch === undefined || this.#isClosed) return false;
+    fetch.unloading ??= new ImageUnloading(fetch, this.#parts.environment.log);
+    if (fetch.unloading.read()) return true;
+    this.#unloaded = undefined;
+    this.#fetches.delete(fetch.claim.partition);
+    this.#parts.fetched([fetch.unloading.fetched]);
+    return true;
+  }
+
+  get #firstOver(): Fetch | undefined {
+    for (const fetch of this.#fetches.values()) if (fetch.isOver) return fetch;
+    return undefined;
   }
 
   #tick(): void {
@@ -331,7 +326,7 @@ export class ImageFetching {
     const until = this.#now() - againMs;
     const wants = new Map<string, Want[]>();
     for (const fetch of this.#fetches.values()) {
-      if (fetch.askedAt > until) continue;
+      if (fetch.isOver || fetch.askedAt > until) continue;
       fetch.askedAt = until + againMs;
       for (const id of fetch.asked) {
         // What else there is comes after what is coming.
@@ -379,8 +374,4 @@ function wantOf({ claim: { partition, epoch }, cargo }: Fetch, id: string): Want
 
 function keyOf(to: string, partition: Partition, epoch: Epoch): string {
   return `${to} ${partition} ${epoch}`;
-}
-
-function wholeOf(slices: ReadonlyMap<number, Uint8Array>, count: number): Uint8Array[] {
-  return Array.from({ length: count }, (_, index) => slices.get(index) ?? new Uint8Array(0));
 }

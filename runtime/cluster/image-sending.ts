@@ -1,6 +1,8 @@
 /**
  * Sendings: images of volatile entities on their way out, slice by slice, as those who asked for them take them in.
  *
+ *     opened ─ its turn comes ─▶ begun: of each image its length is found ─ all are ─▶ ready: slices are made as they go out
+ *
  * Owns how much goes out by one ask, and what is kept so that a sending can go on where it stopped. Who may have what is
  * `worker/volatile-images.ts`; the other end is `image-fetching.ts`.
  *
@@ -8,10 +10,11 @@
  * - SE1 One ask is answered with at most `windowBytesMax` of slices, shared by all who are being sent something, or one slice (P12).
  *   What is left goes out when it is asked for.
  * - SE2 A sending does not change while it goes on: its slices are of one moment, however often each is sent.
+ * - SE3 Images and slices are made one at a time; of a sending that goes on no more than a slice and an image are held as bytes to be sent.
  */
 
-import { bytesOf } from '../wire/handoff-chunks.ts';
-import { type Offer, type Receiver, slicesOf } from '../worker/volatile-images.ts';
+import { type Offer, Slices } from '../worker/image-format.ts';
+import type { Receiver } from '../worker/volatile-images.ts';
 
 export interface SendingLimits {
   /** Bytes that go out by one ask. */
@@ -28,12 +31,28 @@ const sliceBytesMax = 262_144;
 const idleMs = 10_000;
 
 export interface Sending extends Receiver {
-  readonly slices: readonly Uint8Array[];
+  /** Number of the view by which it was asked for: a later one may bring other entities. */
+  readonly view: number;
+  readonly slices: Slices;
+  /** Images whose length is not known yet; undefined: it is not begun. */
+  waiting: Offer[] | undefined;
   /** Entities that it has no room for. */
-  readonly leftCount: number;
+  leftCount: number;
+  /** How often it was said that it is coming. */
+  saidCount: number;
   /** The latest ask that it was continued by. */
   ask: number;
   at: number;
+}
+
+/** Whether its slices can go out. */
+export function isReady({ waiting }: Sending): boolean {
+  return waiting !== undefined && waiting.length === 0;
+}
+
+/** Number of a sending that is never whole: what is said by it is that the other is coming. */
+export function numberOfComing({ batch }: Sending): number {
+  return batch - 1;
 }
 
 /** Where an asker wants a sending to go on; 0 of 0: it has nothing of any. */
@@ -66,27 +85,30 @@ export class ImageSending {
     return this.#byClaim.get(keyOf(claim));
   }
 
-  nextBatch(): number {
-    return ++this.#batch;
-  }
-
-  /** Of these images those that one sending has room for. */
-  fitting(offers: readonly Offer[]): readonly Offer[] {
-    let bytes = 0;
-    return offers.filter(({ carried, givenTo }) => {
-      const size = bytesOf(carried) + 64 * (1 + givenTo.length);
-      if (bytes + size > this.#limits.imagesBytesMax) return false;
-      bytes += size;
-      return true;
-    });
-  }
-
   /** An earlier one to the same claim is over. */
-  begin(receiver: Receiver, offers: readonly Offer[], more: { leftCount: number; bytesMax: number }): Sending {
-    const slices = slicesOf(offers, Math.min(more.bytesMax, sliceBytesMax));
-    const sending = { ...receiver, slices, leftCount: more.leftCount, ask: 0, at: 0 };
-    this.#byClaim.set(keyOf(receiver), sending);
+  open(claim: Omit<Receiver, 'batch'>, more: { view: number; bytesMax: number }): Sending {
+    this.#batch += 2;
+    const sending: Sending = {
+      ...claim,
+      batch: this.#batch,
+      view: more.view,
+      slices: new Slices(Math.min(more.bytesMax, sliceBytesMax)),
+      waiting: undefined,
+      leftCount: 0,
+      saidCount: 0,
+      ask: 0,
+      at: 0,
+    };
+    this.#byClaim.set(keyOf(claim), sending);
     return sending;
+  }
+
+  /** One image more is part of it; the one that there is no room for comes back. */
+  pack(sending: Sending): Offer | undefined {
+    const offer = sending.waiting?.pop();
+    if (offer === undefined || sending.slices.add(offer, this.#limits.imagesBytesMax)) return undefined;
+    sending.leftCount += 1;
+    return offer;
   }
 
   end(claim: Omit<Receiver, 'batch'>): void {

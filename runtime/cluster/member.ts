@@ -247,7 +247,7 @@ export class Member {
     const belongsToSomebody = (partition: number) => placement.workerOf(partition) !== undefined;
     if (!isKnownToLeave || partitions.some(belongsToSomebody)) return true;
     // Volatile entities are nowhere else until their new owners say that they have them.
-    return [...this.worker.offers.keys()].some(belongsToSomebody);
+    return this.worker.hasOffers(belongsToSomebody);
   }
 
   /** Stop at once, as a crash would. */

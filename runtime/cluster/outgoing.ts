@@ -3,42 +3,60 @@
  *
  * Owns in which signals a partition goes, and what goes with it. Who gets what, and asks again, is `acquisition.ts` and
  * `image-fetching.ts`; what becomes of activations `worker/handoff.ts`.
+ *
+ * Invariants:
+ * - GI1 Each fetch is answered in the tick in which it comes: with what there is, or with the news that it is coming. Nothing that
+ *   takes longer with more entities, but for letting them go, is done in one step.
  */
 
 import type { Environment } from '../environment.ts';
-import type { Epoch, Partition } from '../store.ts';
+import type { Partition } from '../store.ts';
 import type { ControlMessage } from '../wire/control-messages.ts';
 import { chunksOf, overheadBytes } from '../wire/handoff-chunks.ts';
 import type { Given } from '../worker/handoff.ts';
-import type { Offer } from '../worker/volatile-images.ts';
+import { inSteps, type StepLimits } from '../worker/steps.ts';
 import type { Worker } from '../worker/worker.ts';
-import { ImageSending, type Place, type Sending, type SendingLimits } from './image-sending.ts';
+import {
+  ImageSending,
+  isReady,
+  numberOfComing,
+  type Place,
+  type Sending,
+  type SendingLimits,
+} from './image-sending.ts';
 import type { Asked } from './incoming.ts';
 
 type Fetch = Extract<ControlMessage, { kind: 'fetch' }>;
 type Carried = Extract<ControlMessage, { kind: 'carried' }>;
 
-/** A claim of another worker that asks for what there is. */
+/** A claim of another worker that asks for what there is, and the sending that answers it. */
 interface Wanting {
-  readonly id: string;
-  readonly partition: Partition;
-  readonly epoch: Epoch;
+  readonly sending: Sending;
   readonly ask: number;
+  /** From which slice on. */
+  readonly from: number;
 }
 
-/** What answers one fetch, and how many bytes of it there may still be. */
+/** What answers one fetch: how far it is, and how many bytes of it there may still be. */
 interface Answer {
+  readonly id: string;
+  readonly ask: number;
+  readonly view: number;
+  wanted: Wanting[];
   readonly carried: Carried[];
-  readonly bare: Partition[];
+  bare: Partition[];
   bytesLeft: number;
 }
 
+/** More slices than anything has. */
+const comingCount = 2 ** 31;
 /** What nobody goes on with is looked for this often, ms. */
 const sweepMs = 5_000;
 
 export interface OutgoingParts {
   readonly environment: Environment;
   readonly sendingLimits?: SendingLimits;
+  readonly stepLimits?: StepLimits;
   readonly id: string;
   readonly name: string;
   readonly worker: () => Worker;
@@ -47,12 +65,17 @@ export interface OutgoingParts {
   readonly signalBytesMax: () => number;
   /** Id of who has it by the view that holds. */
   readonly workerOf: (partition: Partition) => string | undefined;
+  /** Number of that view. */
+  readonly viewVersion: () => number;
 }
 
 export class Outgoing {
   readonly #parts: OutgoingParts;
   readonly #sendings: ImageSending;
   #isSweeping = false;
+  /** What is being answered, one after the other. */
+  #answers: Answer[] = [];
+  #isAnswering = false;
   /** When images were last on their way, by steady time. */
   sentAt = Number.NEGATIVE_INFINITY;
 
@@ -62,6 +85,7 @@ export class Outgoing {
   }
 
   close(): void {
+    this.#answers = [];
     this.#sendings.clear();
   }
 
@@ -78,95 +102,157 @@ export class Outgoing {
   }
 
   async #give(id: string, partitions: readonly Partition[], ask: number): Promise<void> {
-    for (const given of await this.#parts.worker().give(partitions)) this.#tell(id, { ...given, ask });
+    for (const given of await this.#parts.worker().give(partitions)) this.#release(id, { ...given, ask });
   }
 
   /**
    * Somebody has claimed partitions, by a view that is followed here: what ran by an earlier claim ends, whatever it waits for, and
-   * all the images of their entities are that claim's (CA3).
+   * all the images of their entities are that claim's (CA3). What it takes longer to make ready is said to be coming (GI1).
    */
   fetched(fetch: Fetch): void {
-    const { id, partitions, epochs, ask } = fetch;
+    const { id, ask, partitions } = fetch;
+    const bytesLeft = this.#sendings.windowFor(id);
+    const answer: Answer = { id, ask, view: fetch.view.version, wanted: [], carried: [], bare: [], bytesLeft };
+    for (const index of partitions.keys()) this.#want(fetch, index, answer);
+    if (answer.wanted.length === 0 || answer.bytesLeft <= 0) return this.#tell(answer, true);
+    // What was asked for before, and is now.
+    const wanted = new Set(answer.wanted.map(({ sending }) => sending));
+    for (const other of this.#answers) other.wanted = other.wanted.filter(({ sending }) => !wanted.has(sending));
+    this.#answers.push(answer);
+    this.#work();
+    const coming = answer.wanted[0]?.sending;
+    if (coming === undefined || !this.#answers.includes(answer)) return;
+    this.#tell(answer, false);
+    this.#say(coming, ask);
+  }
+
+  /** What of it can go out at once does: nobody has to wait for it behind something else. */
+  #want(fetch: Fetch, index: number, answer: Answer): void {
+    const { id, ask } = fetch;
     const worker = this.#parts.worker();
-    const theirs = new Map<Partition, Epoch>();
-    for (const [index, partition] of partitions.entries())
-      if (this.#parts.workerOf(partition) === id) theirs.set(partition, epochs[index] ?? 0);
+    const [partition = 0, epoch = 0] = [fetch.partitions[index], fetch.epochs[index]];
     // What was boarded by a later claim is about to run here.
-    for (const [partition, epoch] of theirs) if (!worker.yieldTo(partition, epoch)) theirs.delete(partition);
-    let offers: ReadonlyMap<Partition, readonly Offer[]> | undefined;
-    const offersOf = (partition: Partition) => {
-      offers ??= worker.offers;
-      return offers.get(partition);
-    };
-    const answer: Answer = { carried: [], bare: [], bytesLeft: this.#sendings.windowFor(id) };
-    for (const [index, partition] of partitions.entries()) {
-      const epoch = theirs.get(partition);
-      const place = { batch: fetch.batches[index] ?? 0, slice: fetch.slices[index] ?? 0 };
-      if (epoch === undefined) answer.bare.push(partition);
-      else this.#carry({ id, partition, epoch, ask }, place, () => offersOf(partition), answer);
-    }
-    this.#answer(id, ask, answer);
-  }
-
-  /** First what there is nothing of: whoever has the last slice then knows of all that was asked for. */
-  #answer(id: string, ask: number, { bare, carried }: Answer): void {
-    if (bare.length > 0) this.#parts.signal(id, { kind: 'bare', id: this.#parts.id, partitions: bare, ask });
-    if (carried.length === 0) return;
-    this.sentAt = this.#parts.environment.steady();
-    const last = carried.length - 1;
-    for (const [index, one] of carried.entries()) this.#parts.signal(id, { ...one, isLast: index === last });
-    this.#sweepLater();
-  }
-
-  /** What of a partition goes out now: from where the asker wants its sending to go on, or else of a new one. */
-  #carry(wanting: Wanting, place: Place, offersOf: () => readonly Offer[] | undefined, answer: Answer): void {
-    const { partition } = wanting;
-    const known = this.#sendings.get(wanting);
+    const isTheirs = this.#parts.workerOf(partition) === id && worker.yieldTo(partition, epoch);
+    if (!isTheirs) return void answer.bare.push(partition);
+    const claim = { id, partition, epoch };
+    const known = this.#sendings.get(claim);
     // Late, or doubled: a later ask has been answered.
-    if (known !== undefined && wanting.ask <= known.ask) return;
-    const isKnown = known?.batch === place.batch && (known.slices[0]?.length ?? 0) <= this.#sliceBytes;
-    const offers = isKnown ? undefined : offersOf();
-    const { images } = this.#parts.worker();
-    if (isKnown || offers !== undefined) images.asked(partition);
-    else return void answer.bare.push(partition);
-    // It asks again once it has what goes out now.
-    if (answer.bytesLeft <= 0) return;
-    const sending = isKnown ? known : this.#begin(wanting, offers ?? []);
-    if (sending === undefined) answer.bare.push(partition);
-    else this.#goOn(sending, wanting, place.batch === sending.batch ? place.slice : 0, answer);
+    if (known !== undefined && ask <= known.ask) return;
+    const place = { batch: fetch.batches[index] ?? 0, slice: fetch.slices[index] ?? 0 };
+    const isKnown = known !== undefined && this.#isOf(known, place, answer.view);
+    if (!isKnown && !worker.hasOffersOf(partition)) return void answer.bare.push(partition);
+    worker.images.asked(partition);
+    const bytesMax = this.#sliceBytes;
+    const sending = isKnown ? known : this.#sendings.open(claim, { view: answer.view, bytesMax });
+    sending.ask = ask;
+    sending.at = this.#parts.environment.steady();
+    const wanting = { sending, ask, from: place.batch === sending.batch ? place.slice : 0 };
+    if (isReady(sending)) this.#goOn(wanting, answer);
+    else answer.wanted.push(wanting);
+  }
+
+  /** Whether a sending goes on from there, or from its beginning: the asker has heard that it is coming, or nothing yet. */
+  #isOf(sending: Sending, { batch }: Place, view: number): boolean {
+    if (sending.slices.sliceBytes > this.#sliceBytes) return false;
+    if (batch === 0) return sending.view === view;
+    return batch === sending.batch || batch === numberOfComing(sending);
   }
 
   get #sliceBytes(): number {
     return this.#parts.signalBytesMax() - overheadBytes;
   }
 
-  /** Undefined: a claim that is over gets nothing any more. */
-  #begin({ id, partition, epoch }: Wanting, offers: readonly Offer[]): Sending | undefined {
-    const receiver = { id, partition, epoch, batch: this.#sendings.nextBatch() };
-    const fitting = this.#sendings.fitting(offers);
-    if (!this.#parts.worker().images.give(fitting, receiver)) return undefined;
-    const leftCount = offers.length - fitting.length;
-    if (leftCount > 0)
-      this.#parts.environment.log.error(
-        { partition, count: leftCount, of: offers.length },
-        'a partition has more in memory than may go along with it: entities that are not durable by turn begin anew',
-      );
-    return this.#sendings.begin(receiver, fitting, { leftCount, bytesMax: this.#sliceBytes });
+  #work(): void {
+    if (this.#isAnswering) return;
+    this.#isAnswering = true;
+    const part = () => {
+      this.#isAnswering = this.#part();
+      return this.#isAnswering;
+    };
+    inSteps(this.#parts.environment, part, this.#parts.stepLimits);
   }
 
-  #goOn(sending: Sending, { partition, epoch, ask }: Wanting, from: number, answer: Answer): void {
-    const { id, name, environment } = this.#parts;
-    const { batch, slices, leftCount } = sending;
-    sending.ask = ask;
-    sending.at = environment.steady();
-    for (let index = from; index < slices.length; index++) {
-      const bytes = slices[index] ?? new Uint8Array(0);
+  /** One part of the first answer; false: there is none. */
+  #part(): boolean {
+    const [answer] = this.#answers;
+    if (answer === undefined) return false;
+    const [wanting] = answer.wanted;
+    // It asks again once it has what goes out now.
+    if (wanting === undefined || answer.bytesLeft <= 0 || this.#parts.viewVersion() > answer.view) {
+      this.#answers.shift();
+      this.#tell(answer, true);
+    } else if (this.#sendings.get(wanting.sending) !== wanting.sending) answer.wanted.shift();
+    else if (isReady(wanting.sending)) {
+      answer.wanted.shift();
+      this.#goOn(wanting, answer);
+    } else if (wanting.sending.waiting === undefined) this.#begin(wanting, answer);
+    else this.#pack(wanting.sending);
+    return true;
+  }
+
+  /** A claim that is over gets nothing any more, nor one that a later one has come after. */
+  #begin({ sending }: Wanting, answer: Answer): void {
+    const { id, partition, epoch, batch } = sending;
+    const worker = this.#parts.worker();
+    const offers = worker.yieldTo(partition, epoch) ? worker.offersOf(partition) : [];
+    if (offers.length > 0 && worker.images.give(offers, { id, partition, epoch, batch })) {
+      sending.waiting = [...offers].reverse();
+      return;
+    }
+    answer.wanted.shift();
+    this.#sendings.end(sending);
+    answer.bare.push(partition);
+  }
+
+  #pack(sending: Sending): void {
+    const left = this.#sendings.pack(sending);
+    if (left !== undefined) this.#parts.worker().images.notGiven(left.carried.address, sending);
+    const { partition, leftCount } = sending;
+    if (leftCount === 0 || !isReady(sending)) return;
+    this.#parts.environment.log.error(
+      { partition, count: leftCount },
+      'a partition has more in memory than may go along with it: entities that are not durable by turn begin anew',
+    );
+  }
+
+  #goOn({ sending, ask, from }: Wanting, answer: Answer): void {
+    const { id, name } = this.#parts;
+    const { batch, partition, epoch, slices, leftCount } = sending;
+    const { count } = slices;
+    for (let index = from; index < count && answer.bytesLeft > 0; index++) {
+      const bytes = slices.slice(index);
       if (answer.carried.length > 0 && answer.bytesLeft < bytes.length) answer.bytesLeft = 0;
       if (answer.bytesLeft <= 0) return;
-      const at = { partition, epoch, ask, batch, index, count: slices.length };
+      const at = { partition, epoch, ask, batch, index, count };
       answer.carried.push({ kind: 'carried', id, name, ...at, bytes, isLast: false, leftCount });
       answer.bytesLeft -= bytes.length;
     }
+  }
+
+  /** First what there is nothing of: whoever has the last slice then knows of all that was asked for. */
+  #tell(answer: Answer, isOver: boolean): void {
+    const { id, ask, bare } = answer;
+    if (bare.length > 0) this.#parts.signal(id, { kind: 'bare', id: this.#parts.id, partitions: bare, ask });
+    answer.bare = [];
+    const carried = answer.carried.splice(0);
+    if (carried.length === 0) return;
+    this.sentAt = this.#parts.environment.steady();
+    const last = carried.length - 1;
+    for (const [index, one] of carried.entries()) this.#parts.signal(id, { ...one, isLast: isOver && index === last });
+    this.#sweepLater();
+  }
+
+  /** A slice of nothing, of a sending that is never whole: whoever gets it has heard from here, also by an earlier protocol. */
+  #say(sending: Sending, ask: number): void {
+    const { id, name, environment } = this.#parts;
+    const { partition, epoch } = sending;
+    this.sentAt = environment.steady();
+    this.#parts.signal(sending.id, {
+      ...{ kind: 'carried', id, name, partition, epoch, ask, batch: numberOfComing(sending), index: sending.saidCount },
+      ...{ count: comingCount, bytes: new Uint8Array(0), isLast: false, leftCount: 0 },
+    });
+    sending.saidCount += 1;
+    this.#sweepLater();
   }
 
   #sweepLater(): void {
@@ -187,7 +273,7 @@ export class Outgoing {
     this.#parts.signal(id, { kind: 'settled', id: this.#parts.id, partition, epoch });
   }
 
-  #tell(id: string, { ask, partition, epoch, mark, warm }: Given & { readonly ask: number }): void {
+  #release(id: string, { ask, partition, epoch, mark, warm }: Given & { readonly ask: number }): void {
     const bundles = chunksOf(warm, this.#parts.signalBytesMax());
     for (const [index, entities] of bundles.entries()) {
       const at = { ask, partition, epoch, mark, index, count: bundles.length };

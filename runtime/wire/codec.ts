@@ -77,6 +77,26 @@ function wholeOf(bytes: Uint8Array, asViews: boolean): unknown {
   return value;
 }
 
+/** How a list of so many values begins: they follow, each as `encode` writes it. */
+export function encodedHead(count: number): Uint8Array {
+  values.begin();
+  values.array(count);
+  return values.end();
+}
+
+/** A list whose values are read one by one, each the caller's own; `next` after the last says whether something follows. */
+export function decodeBegun(bytes: Uint8Array): { readonly count: number; readonly next: () => unknown } {
+  const from = new MsgpackReader(bytes);
+  const count = from.array();
+  let left = count;
+  const next = () => {
+    if (left-- > 0) return from.value(false, 2);
+    if (!from.isAtEnd) throw new Error('something follows the value');
+    return undefined;
+  };
+  return { count, next };
+}
+
 /** A row whose bytes are views of those that it was read from: for what is read here and handed on. */
 export function rowOf(bytes: Uint8Array): Row {
   return new Row(wholeOf(bytes, true));

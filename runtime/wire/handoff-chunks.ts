@@ -26,7 +26,7 @@ export function chunksOf(warm: readonly WarmEntity[], signalBytesMax: number): W
   return bundles;
 }
 
-export function bytesOf({ address, loaded, activities }: WarmEntity): number {
+function bytesOf({ address, loaded, activities }: WarmEntity): number {
   let bytes = 64 + address.length * 3 + loaded.head.length;
   for (const [name, value] of [...loaded.records, ...activities]) bytes += 16 + name.length * 3 + value.length;
   return bytes;

@@ -28,7 +28,8 @@ import { drain, newLayout } from '../entity/record-writer.ts';
 import type { Environment } from '../environment.ts';
 import type { Commit, Epoch, Loaded, Outcome, Partition, Store } from '../store.ts';
 import type { WarmEntity } from '../wire/control-messages.ts';
-import type { Carried, VolatileImages } from './volatile-images.ts';
+import type { Carried } from './image-format.ts';
+import type { VolatileImages } from './volatile-images.ts';
 
 export interface ActivationsParts {
   readonly store: Store;
@@ -354,6 +355,8 @@ export class Activations {
 
   async #readInto(activation: Activation, record: EntityRecord, partners: readonly PartnerId[]): Promise<void> {
     const found = await this.#parts.store.read(activation, partners.map(recordName.activity));
+    // What is dropped changes no more: somebody may have its image (IM1).
+    if (activation.phase === 'dropped') return;
     for (const [index, partner] of partners.entries()) {
       // What came into memory meanwhile, by a search, is newer than what was read; a placeholder is what is read for.
       const known = record.activities.get(partner);

@@ -30,7 +30,9 @@ import type { Activations } from './activations.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Housekeeping } from './housekeeping.ts';
-import { type Heard, nobodyHeard, type Offer, type VolatileImages } from './volatile-images.ts';
+import type { Offer } from './image-format.ts';
+import { inSteps } from './steps.ts';
+import { type Heard, nobodyHeard, type VolatileImages } from './volatile-images.ts';
 
 /** What is sent on; answers go to clients and never wait here. */
 export type Forwarded = Exclude<Envelope, { kind: 'reply' }>;
@@ -98,7 +100,8 @@ const pageSize = 1_000;
 
 export class Handoff {
   readonly #parts: HandoffParts;
-  readonly #leaving = new Set<Partition>();
+  /** By which claim they ran. */
+  readonly #leaving = new Map<Partition, Epoch>();
   /** The entities of its home that were pinned when a partition was claimed. A later pin makes the claim stale (S8). */
   readonly #pinned = new Map<Partition, ReadonlySet<Address>>();
   /** Partitions that this process has claimed and not given away since. */
@@ -187,15 +190,23 @@ export class Handoff {
     return this.#board(claim, offers, heard);
   }
 
-  /** Volatile entities that belong here are in memory from the first moment: nobody knows their dates but they. */
+  /** Volatile entities that belong here come into memory by themselves, many a step at a time: nobody knows their dates but they. */
   #board(claim: Claim, offers: readonly Offer[], heard: Heard): Address[] {
-    const { activations, images, partitionOf } = this.#parts;
+    const { activations, images, partitionOf, ownership, environment } = this.#parts;
     const { partition } = claim;
-    const own = images.count === 0 ? [] : (images.offers(partitionOf).get(partition) ?? []);
+    const own = images.offers(partition, partitionOf);
     const isHere = ({ carried: { address } }: Offer) =>
       partitionOf(address) === partition && !this.#isElsewhere(partition, address);
     const here = [...own, ...offers].filter(isHere);
-    for (const address of images.board(claim, here, heard)) activations.activate(address, partition);
+    const boarded = images.board(claim, here, heard).values();
+    inSteps(environment, () => {
+      const { value: address, done } = boarded.next();
+      // What is called before its turn is in memory already; what is given away before has its image.
+      const isStill = ownership.epochOf(partition) === claim.epoch && !this.#leaving.has(partition);
+      if (done || !isStill) return false;
+      if (images.get(address) !== undefined) activations.activate(address, partition);
+      return true;
+    });
     return offers.filter((offer) => !isHere(offer)).map(({ carried }) => carried.address);
   }
 
@@ -264,27 +275,46 @@ export class Handoff {
   async give(partitions: readonly Partition[], astray: Astray): Promise<Given[]> {
     for (const partition of partitions) this.#had.delete(partition);
     const { ownership, store } = this.#parts;
-    const leaving = new Set(
-      partitions.filter((partition) => ownership.has(partition) && !this.#leaving.has(partition)),
-    );
-    for (const partition of leaving) this.#leaving.add(partition);
+    const leaving = new Map<Partition, Epoch>();
+    for (const partition of partitions)
+      if (ownership.has(partition) && !this.#leaving.has(partition))
+        leaving.set(partition, ownership.epochOf(partition));
+    for (const [partition, epoch] of leaving) this.#leaving.set(partition, epoch);
     const activations: Activation[] = [];
     // Share by share all entities are looked through: no list of them all.
     for (const activation of this.#parts.activations.all())
       if (leaving.has(activation.partition)) activations.push(activation);
     for (const activation of activations) this.#empty(activation, astray);
     while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();
-    const given = [...leaving]
-      .filter((partition) => this.#leaving.has(partition) && ownership.has(partition))
-      .map((partition): Leaving => {
-        const epoch = ownership.epochOf(partition);
-        return { partition, epoch, mark: store.markOf(partition, epoch), warm: [], warmBytes: 0 };
-      });
+    // Not those that were lost meanwhile, or taken again.
+    const stillLeaving = () => [...leaving].filter(([partition, epoch]) => this.#isLeavingBy(partition, epoch));
+    const given = stillLeaving().map(([partition, epoch]): Leaving => {
+      return { partition, epoch, mark: store.markOf(partition, epoch), warm: [], warmBytes: 0 };
+    });
+    await this.#leaveAll(activations, given);
+    const free = new Map(stillLeaving());
+    for (const [partition, epoch] of leaving)
+      if (this.#leaving.get(partition) === epoch) this.#leaving.delete(partition);
+    for (const partition of free.keys()) ownership.release(partition);
+    return given.filter(({ partition }) => free.has(partition));
+  }
+
+  #isLeavingBy(partition: Partition, epoch: Epoch): boolean {
+    return this.#leaving.get(partition) === epoch && this.#parts.ownership.epochOf(partition) === epoch;
+  }
+
+  /** Nothing of these runs any more: what the store has, and what goes along, stays the same however long this takes. */
+  #leaveAll(activations: readonly Activation[], given: readonly Leaving[]): Promise<void> {
     const byPartition = new Map(given.filter(({ mark }) => mark !== undefined).map((one) => [one.partition, one]));
-    for (const activation of activations) this.#leave(activation, byPartition.get(activation.partition));
-    for (const partition of leaving) this.#leaving.delete(partition);
-    for (const { partition } of given) ownership.release(partition);
-    return given;
+    const rest = activations.values();
+    return new Promise((resolve) =>
+      inSteps(this.#parts.environment, () => {
+        const { value: activation } = rest.next();
+        if (activation === undefined) resolve();
+        else this.#leave(activation, byPartition.get(activation.partition));
+        return activation !== undefined;
+      }),
+    );
   }
 
   /** No turn of it starts any more, and nothing comes to wait (mayRun); what must still be written is on its way. */

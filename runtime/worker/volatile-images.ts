@@ -7,7 +7,7 @@
  *                                                                       └─ nobody comes within `carryMs` ──────────▶ gone, and said so
  *
  * What the store has of a type that is not durable by turn is old or nothing: its memory is the entity. So it outlives the stay.
- * Owns what is kept, to whom it was given, and which of several images is the entity. Who asks for images is `cluster/image-fetching.ts`, who
+ * Owns what is kept, to whom it was given, and which of several images is the entity. What an image is is `image-format.ts`, who asks for them is `cluster/image-fetching.ts`, who
  * answers `cluster/outgoing.ts`; when a stay ends is `handoff.ts` and `recovery.ts`.
  *
  * Invariants:
@@ -21,24 +21,9 @@
  */
 import type { Address } from '../../core/message.ts';
 import type { Activation } from '../entity/activation.ts';
-import { encodeActivity, imageOf } from '../entity/record-writer.ts';
 import type { Environment } from '../environment.ts';
 import type { Claim, Epoch, Partition } from '../store.ts';
-import { decode, encode, Row } from '../wire/codec.ts';
-import { readTexts, readWarm, type WarmEntity, warmRow } from '../wire/control-messages.ts';
-
-/** A volatile entity as it left memory. */
-export interface Carried extends WarmEntity {
-  /** By which it ran. */
-  readonly partition: Partition;
-  /** Of the claim by which it ran, or was boarded since. */
-  readonly epoch: Epoch;
-  /** Whether all its activities are here: the store may have others of an `interval` type. */
-  readonly isComplete: boolean;
-}
-
-/** Commits that change nothing but the version may come between, as many as end a doubt: an image is later than they are. */
-const fenceCountMax = 16;
+import { boardedBy, type Carried, carriedOf, type Offer } from './image-format.ts';
 
 /** Who was given an image, by which claim, in which sending: until it says what became of that it may run the entity. */
 export interface Receiver {
@@ -46,17 +31,6 @@ export interface Receiver {
   readonly partition: Partition;
   readonly epoch: Epoch;
   readonly batch: number;
-}
-
-/** An image as one worker has it. */
-export interface Offer {
-  readonly carried: Carried;
-  /** By which that worker claims. */
-  readonly name: string;
-  /** Ids of others that may have run it since. */
-  readonly givenTo: readonly string[];
-  /** That worker was taken for dead meanwhile: only the claim of the partition itself says that nobody else ran it (CA2). */
-  readonly isForsaken: boolean;
 }
 
 /** Whom a claim has heard of the images that there are. */
@@ -68,6 +42,8 @@ export interface Heard {
 }
 
 export const nobodyHeard: Heard = { ids: new Set(), names: new Set() };
+
+const noIds: readonly string[] = [];
 
 interface Kept {
   readonly carried: Carried;
@@ -81,23 +57,31 @@ export class VolatileImages {
   readonly #carryMs: number;
   readonly #name: string;
   readonly #kept = new Map<Address, Kept>();
+  /** The same, by the homes of their partitions: whatever partition an entity belongs to, its home stays the same. */
+  readonly #byHome = new Map<Partition, Map<Address, Kept>>();
+  readonly #partitions: number;
   /** Claims that are over with what they were given, and since when. */
   readonly #ended = new Map<string, number>();
   /** When who has claimed a partition last asked for its images: much takes its time. */
   readonly #askedAt = new Map<Partition, number>();
 
-  /** `name`: by which the worker claims. */
-  constructor(environment: Environment, { carryMs }: { readonly carryMs: number }, name: string) {
+  /** `name`: by which the worker claims; `partitions`: how many homes there are. */
+  constructor(
+    environment: Environment,
+    { carryMs }: { readonly carryMs: number },
+    { name, partitions }: { readonly name: string; readonly partitions: number },
+  ) {
     this.#environment = environment;
     this.#carryMs = carryMs;
     this.#name = name;
+    this.#partitions = partitions;
   }
 
   get count(): number {
     return this.#kept.size;
   }
 
-  /** The activation of a volatile type is about to end: what it is is kept. Of other types the store has it. */
+  /** The activation of a volatile type is about to be dropped: what it is is kept. Of other types the store has it. */
   keep(activation: Activation): void {
     const { behaviour, phase } = activation;
     if (behaviour.durability === 'turn' || phase === 'loading' || phase === 'dropped') return;
@@ -106,7 +90,26 @@ export class VolatileImages {
 
   put(carried: Carried): void {
     const since = this.#environment.steady();
-    this.#kept.set(carried.address, { carried, since, receivers: [], isForsaken: false });
+    const kept: Kept = { carried, since, receivers: [], isForsaken: false };
+    this.#kept.set(carried.address, kept);
+    const home = carried.partition % this.#partitions;
+    const there = this.#byHome.get(home);
+    if (there === undefined) this.#byHome.set(home, new Map([[carried.address, kept]]));
+    else there.set(carried.address, kept);
+  }
+
+  #letGo(address: Address): void {
+    const kept = this.#kept.get(address);
+    if (kept === undefined) return;
+    this.#kept.delete(address);
+    const home = kept.carried.partition % this.#partitions;
+    const there = this.#byHome.get(home);
+    there?.delete(address);
+    if (there?.size === 0) this.#byHome.delete(home);
+  }
+
+  #keptAt(partition: Partition): Iterable<Kept> {
+    return this.#byHome.get(partition % this.#partitions)?.values() ?? [];
   }
 
   get(address: Address): Carried | undefined {
@@ -115,22 +118,31 @@ export class VolatileImages {
 
   /** It runs here. */
   settled(address: Address): void {
-    this.#kept.delete(address);
+    this.#letGo(address);
   }
 
-  /** What may be an entity's latest image, by the partition that each belongs to now. */
-  offers(partitionOf: (address: Address) => Partition): Map<Partition, Offer[]> {
-    const found = new Map<Partition, Offer[]>();
-    for (const { carried, receivers, isForsaken } of this.#kept.values()) {
-      const partition = partitionOf(carried.address);
-      if (isForsaken && partition !== carried.partition) continue;
-      const givenTo = [...new Set(receivers.map(({ id }) => id))];
-      const offer = { carried, name: this.#name, givenTo, isForsaken };
-      const list = found.get(partition);
-      if (list === undefined) found.set(partition, [offer]);
-      else list.push(offer);
+  /** Whether there is anything of a partition, by what belongs to it now. */
+  has(partition: Partition, partitionOf: (address: Address) => Partition): boolean {
+    for (const kept of this.#keptAt(partition)) if (isOffered(kept, partition, partitionOf)) return true;
+    return false;
+  }
+
+  /** What may be the latest images of the entities that belong to a partition now. */
+  offers(partition: Partition, partitionOf: (address: Address) => Partition): Offer[] {
+    const offers: Offer[] = [];
+    for (const kept of this.#keptAt(partition)) {
+      if (!isOffered(kept, partition, partitionOf)) continue;
+      const { carried, receivers, isForsaken } = kept;
+      const givenTo = receivers.length === 0 ? noIds : [...new Set(receivers.map(({ id }) => id))];
+      offers.push({ carried, name: this.#name, givenTo, isForsaken });
     }
-    return found;
+    return offers;
+  }
+
+  /** Whether anything that is kept belongs to a partition of which this holds. */
+  some(holds: (address: Address) => boolean): boolean {
+    for (const address of this.#kept.keys()) if (holds(address)) return true;
+    return false;
   }
 
   // ---- giving
@@ -150,15 +162,22 @@ export class VolatileImages {
     return true;
   }
 
+  /** There was no room for it. */
+  notGiven(address: Address, { batch }: Receiver): void {
+    const kept = this.#kept.get(address);
+    if (kept !== undefined) kept.receivers = kept.receivers.filter((one) => one.batch !== batch);
+  }
+
   /** A claim is over with what it was given: it runs what came in that sending, but for these, and nothing else (CA3). */
   boarded(receiver: Receiver, except: readonly Address[]): void {
     const key = keyOf(receiver);
     const left = new Set(except);
     // What asks late, for the same claim, gets nothing.
     this.#ended.set(key, this.#environment.steady());
-    for (const [address, kept] of this.#kept) {
+    for (const kept of this.#keptAt(receiver.partition)) {
+      const { address } = kept.carried;
       const mine = kept.receivers.filter((one) => keyOf(one) === key);
-      if (mine.some(({ batch }) => batch === receiver.batch) && !left.has(address)) this.#kept.delete(address);
+      if (mine.some(({ batch }) => batch === receiver.batch) && !left.has(address)) this.#letGo(address);
       else if (mine.length > 0) kept.receivers = kept.receivers.filter((one) => keyOf(one) !== key);
     }
   }
@@ -175,9 +194,9 @@ export class VolatileImages {
     }
     const boarded: Address[] = [];
     for (const [address, offer] of byAddress) {
-      this.#kept.delete(address);
+      this.#letGo(address);
       if (!isUsable(offer, claim, heard)) continue;
-      this.put({ ...offer.carried, partition: claim.partition, epoch: claim.epoch });
+      this.put(boardedBy(claim, offer.carried));
       boarded.push(address);
     }
     const lost = byAddress.size - boarded.length;
@@ -207,12 +226,20 @@ export class VolatileImages {
       if (!isHere(partition) && !this.#askedAt.has(partition)) gone.push(address);
     }
     if (gone.length === 0) return;
-    for (const address of gone) this.#kept.delete(address);
+    for (const address of gone) this.#letGo(address);
     this.#environment.log.warn(
       { count: gone.length, first: gone[0] },
       'entities that are not durable by turn moved away and no owner took them: what they had not written is lost',
     );
   }
+}
+
+function isOffered(
+  { carried, isForsaken }: Kept,
+  partition: Partition,
+  partitionOf: (address: Address) => Partition,
+): boolean {
+  return (!isForsaken || partition === carried.partition) && partitionOf(carried.address) === partition;
 }
 
 function keyOf({ id, partition, epoch }: Omit<Receiver, 'batch'>): string {
@@ -241,49 +268,4 @@ export function isUsable(
   if (isForsaken) return false;
   // A store that went back names who had it before all this: whoever was given the image since is known all the same (P8).
   return claimed < carried.epoch || (before !== undefined && names.has(before));
-}
-
-function carriedOf({ address, entity, layout, behaviour, partition, storedVersion }: Activation): Carried {
-  const { head, records, activities: known } = imageOf(entity, layout, behaviour);
-  // Where the store may have more of them, an empty one says that this one is gone.
-  const activities = entity.isComplete
-    ? known
-    : [...entity.activities.values()].map((one) => [one.partner, encodeActivity(one)] as const);
-  const version = Math.max(entity.version, storedVersion) + fenceCountMax;
-  return {
-    address,
-    loaded: { version, head, wakeAt: undefined, records },
-    activities,
-    partition,
-    epoch: entity.lineage.epoch,
-    isComplete: entity.isComplete,
-  };
-}
-
-/** Images as bytes, in slices that fit into a signal each: one entity may be larger than that, and there may be thousands. */
-export function slicesOf(offers: readonly Offer[], bytesMax: number): Uint8Array[] {
-  const bytes = encode(
-    offers.map(({ carried, givenTo, isForsaken }) => [
-      warmRow(carried),
-      carried.partition,
-      carried.isComplete,
-      givenTo,
-      isForsaken,
-      carried.epoch,
-    ]),
-  );
-  const slices: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += bytesMax) slices.push(bytes.subarray(at, at + bytesMax));
-  return slices;
-}
-
-/** What the worker of this name has sent. Throws an error that says what is wrong with it. */
-export function offersIn(slices: readonly Uint8Array[], name: string): Offer[] {
-  return new Row([decode(Buffer.concat(slices))]).rows().map((row) => {
-    const entity = readWarm(new Row(row.any()));
-    const [partition, isComplete, givenTo, isForsaken] = [row.count(), row.boolean(), readTexts(row), row.boolean()];
-    // Who does not say it may have run it at any time.
-    const epoch = row.isAtEnd ? 0 : row.count();
-    return { name, carried: { ...entity, partition, epoch, isComplete }, givenTo, isForsaken };
-  });
 }

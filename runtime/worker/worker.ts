@@ -36,11 +36,12 @@ import { Dispatcher, type DispatcherParts } from './dispatcher.ts';
 import { type CommitSink, GroupCommit } from './group-commit.ts';
 import { type Arrived, type Forwarded, type Given, Handoff, type HandoffParts, nothingArrived } from './handoff.ts';
 import { Housekeeping, type HousekeepingParts } from './housekeeping.ts';
+import type { Offer } from './image-format.ts';
 import { Recovery } from './recovery.ts';
 import { Refusals } from './refusals.ts';
 import { Release, type ReleaseSink } from './release.ts';
 import { briefly, ends, type Life, stillMs } from './shutdown.ts';
-import { type Offer, VolatileImages } from './volatile-images.ts';
+import { VolatileImages } from './volatile-images.ts';
 
 export interface WorkerOptions {
   readonly name: string;
@@ -115,7 +116,7 @@ export class Worker {
     const commit = (activation: Activation) => this.#commit(activation);
     const commitAlone = (activation: Activation) => this.#commitAlone(activation);
     this.ownership = new Ownership(store, environment, (partition) => this.#recovery.lost(partition));
-    this.images = new VolatileImages(environment, limits, options.name);
+    this.images = new VolatileImages(environment, limits, { name: options.name, partitions: store.partitions });
     const base = { environment, limits, ownership: this.ownership, images: this.images };
     this.#dates = new Schedule(environment, (address) => this.#wake(address));
     this.#effects = new Effects({
@@ -361,9 +362,19 @@ export class Worker {
     this.#handoff.askAnew(addresses, types);
   }
 
-  /** @internal Images of volatile entities that do not run here, by partition. */
-  get offers(): ReadonlyMap<Partition, readonly Offer[]> {
-    return this.images.offers((address) => this.#partitionOf(address));
+  /** @internal Images of volatile entities of a partition that do not run here. */
+  offersOf(partition: Partition): readonly Offer[] {
+    return this.images.offers(partition, (address) => this.#partitionOf(address));
+  }
+
+  /** @internal Whether there are any. */
+  hasOffersOf(partition: Partition): boolean {
+    return this.images.has(partition, (address) => this.#partitionOf(address));
+  }
+
+  /** @internal Whether there are any of a partition of which this holds. */
+  hasOffers(holds: (partition: Partition) => boolean): boolean {
+    return this.images.some((address) => holds(this.#partitionOf(address)));
   }
 
   /** @internal Whether there is a type here that is not durable by turn. */

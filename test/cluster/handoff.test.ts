@@ -133,6 +133,44 @@ test('HO3, P3: a partition that comes back while it was about to leave runs noth
     assert.is(await during(tally(key).count()), 2);
   }));
 
+test('HO1, P3: a partition that was taken again, and is to leave once more, stays until nothing of its new claim is under way', () =>
+  withWorkers({ limits }, async ({ hand, tally, workers, during, gate, keyAt }) => {
+    const key = keyAt('a');
+    await during(tally(key).add(1));
+    const [worker] = workers.get('a')?.workers ?? [];
+    const partition = partitionOf(`tally/${key}`, 16);
+    const open = gate.holdOutcomes();
+    const late = watch(tally(key).add(1));
+    await hand.advance(5);
+    const first = watch(worker?.give([partition]) ?? missing());
+    await hand.advance(5);
+    const [claim] = await gate.inner.claim([partition], 'a');
+    if (claim === undefined) return missing();
+    worker?.take(claim, momentOf(hand), { ...nothingArrived, released: claim.previous });
+    // Another of its entities, which has nothing to do with the claim before.
+    const other = Array.from({ length: 400 }, (_, at) => `other-${at}`).find(
+      (one) => partitionOf(`tally/${one}`, 16) === partition,
+    );
+    if (other === undefined) return missing();
+    const reopen = gate.holdOutcomes();
+    const call = watch(tally(other).add(1));
+    await hand.advance(5);
+    // By the new claim a turn waits for the store, and the partition is asked for again.
+    assert.ok(worker?.isActive(`tally/${other}`) && !first.isSettled && !call.isSettled);
+    const second = watch(worker?.give([partition]) ?? missing());
+    open();
+    await hand.advance(50);
+    assert.equal([first.value, second.isSettled, worker?.isLeaving(partition)], [[], false, true]);
+    reopen();
+    await hand.advance(50);
+    assert.equal(
+      second.value?.map(({ epoch }) => epoch),
+      [claim.epoch],
+    );
+    assert.not.ok(worker?.has(partition));
+    assert.equal([late.isSettled, call.value], [false, 1]);
+  }));
+
 test('P12: no more than 16 MiB of warm entities go along with a partition; the others are read from the store', () =>
   withWorkers({ names: ['a'], limits }, async ({ tally, workers, during }) => {
     const partition = partitionOf('tally/0', 16);

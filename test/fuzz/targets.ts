@@ -17,7 +17,7 @@ import {
 import { decode, decodeFrame, encode, encodeFrame, encodeLocationHint } from '../../runtime/wire/codec.ts';
 import { type ControlMessage, decodeControl, encodeControl } from '../../runtime/wire/control-messages.ts';
 import type { Envelope } from '../../runtime/wire/envelope.ts';
-import { offersIn, slicesOf } from '../../runtime/worker/volatile-images.ts';
+import { type Offer, OfferReader, Slices } from '../../runtime/worker/image-format.ts';
 import { Bench, contentOf } from '../support/bench.ts';
 import type { Forge, Where } from './forge.ts';
 
@@ -334,21 +334,28 @@ export const targets: readonly Target[] = [
   },
   {
     name: 'carriage',
-    samples: slicesOf(
-      [
-        {
-          carried: { ...warm, partition: 3, epoch: 7, isComplete: true },
-          name: 'a',
-          givenTo: ['b-1'],
-          isForsaken: false,
-        },
-      ],
-      1_000_000,
-    ).map(copy),
-    decode: (bytes) => offersIn([bytes], 'a'),
+    samples: [
+      imagesOf({
+        carried: { ...warm, partition: 3, epoch: 7, isComplete: true },
+        name: 'a',
+        givenTo: ['b-1'],
+        isForsaken: false,
+      }),
+    ],
+    decode: (bytes) => {
+      const reader = new OfferReader([bytes], 'a');
+      while (reader.read());
+      return reader.offers;
+    },
   },
   ...entityTargets,
 ];
+
+function imagesOf(offer: Offer): Uint8Array {
+  const slices = new Slices(1_000_000);
+  slices.add(offer, 1_000_000);
+  return slices.slice(0);
+}
 
 function copy(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);

@@ -4,6 +4,7 @@ import { carriageMutants } from './carriage.ts';
 import { clusterMutants } from './cluster.ts';
 import { deliveryMutants } from './delivery.ts';
 import { foundMutants } from './found.ts';
+import { imageSendingMutants } from './image-sending.ts';
 import { type Mutant, mutants } from './list.ts';
 import { storeMutants } from './stores.ts';
 import { trustMutants } from './trust.ts';
@@ -16,6 +17,7 @@ export const allMutants: readonly Mutant[] = [
   ...clusterMutants,
   ...deliveryMutants,
   ...foundMutants,
+  ...imageSendingMutants,
   ...storeMutants,
   ...trustMutants,
   ...wireMutants,

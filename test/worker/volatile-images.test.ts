@@ -4,22 +4,15 @@
  * Longer than 400 lines because a model of a whole cluster stands beside what it shows.
  */
 
-import { type Fetched, ImageFetching, type Want } from '../../runtime/cluster/image-fetching.ts';
+import { ImageFetching, type Want } from '../../runtime/cluster/image-fetching.ts';
+import type { Fetched } from '../../runtime/cluster/image-unloading.ts';
 import { Outgoing } from '../../runtime/cluster/outgoing.ts';
 import type { Claim, Partition } from '../../runtime/store.ts';
 import { Chance } from '../../runtime/testing/index.ts';
 import { decode, encode } from '../../runtime/wire/codec.ts';
 import type { ControlMessage } from '../../runtime/wire/control-messages.ts';
-import {
-  type Carried,
-  isUsable,
-  laterOf,
-  type Offer,
-  offersIn,
-  type Receiver,
-  slicesOf,
-  VolatileImages,
-} from '../../runtime/worker/volatile-images.ts';
+import { type Carried, type Offer, OfferReader, Slices } from '../../runtime/worker/image-format.ts';
+import { isUsable, laterOf, type Receiver, VolatileImages } from '../../runtime/worker/volatile-images.ts';
 import type { Worker } from '../../runtime/worker/worker.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { assert, suite } from '../support/suite.ts';
@@ -206,7 +199,7 @@ class Node {
     this.id = id;
     this.#scene = world.scene;
     const signal = (to: string, one: ControlMessage) => world.send(to, one);
-    this.images = new VolatileImages(world.hand, { carryMs: 30_000 }, id);
+    this.images = new VolatileImages(world.hand, { carryMs: 30_000 }, { name: id, partitions: 1 });
     this.fetching = new ImageFetching({
       id,
       environment: world.hand,
@@ -214,6 +207,7 @@ class Node {
       ask: (to, wants, ask) => this.#ask(to, wants, ask),
       signal,
       isWanted: () => true,
+      stepLimits: { ms: 1, count: 1 },
       fetched: (all) => {
         for (const one of all) this.#take(one);
       },
@@ -224,8 +218,9 @@ class Node {
         if ((this.#claims.get(partition)?.epoch ?? epoch) < epoch) this.lose(partition);
         return !this.#claims.has(partition);
       },
+      offersOf: (partition: Partition) => this.#offersOf(partition),
+      hasOffersOf: (partition: Partition) => this.#offersOf(partition).length > 0,
     };
-    Object.defineProperty(worker, 'offers', { get: () => this.#offers });
     this.#outgoing = new Outgoing({
       environment: world.hand,
       sendingLimits: { windowBytesMax: world.odds.windowBytesMax ?? 4_194_304, imagesBytesMax: 1_000_000 },
@@ -235,12 +230,15 @@ class Node {
       signal,
       signalBytesMax: () => 4_096 + (world.odds.sliceBytes ?? 60),
       workerOf: (partition) => ownerOf(this.#scene, partition),
+      viewVersion: () => this.#scene.version,
+      // Every image a step of its own, and what else there is comes in between.
+      stepLimits: { ms: 1, count: 1 },
     });
     this.seek();
   }
 
-  get #offers() {
-    return this.images.offers((address) => partitionIn(this.#scene, address));
+  #offersOf(partition: Partition) {
+    return this.images.offers(partition, (address) => partitionIn(this.#scene, address));
   }
 
   #ask(to: string, wants: readonly Want[], ask: number): void {
@@ -311,7 +309,7 @@ class Node {
     this.#coming.delete(partition);
     this.#claims.set(partition, claim);
     const isHere = ({ carried: { address } }: Offer) => this.#mayRun(address) === partition;
-    const own = this.#offers.get(partition) ?? [];
+    const own = this.#offersOf(partition);
     const heard = { ids: new Set([...answered, this.id]), names: new Set([...answered, this.id]) };
     for (const address of this.images.board(claim, [...own, ...offers].filter(isHere), heard))
       this.#start(address, partition);
@@ -370,6 +368,18 @@ class Node {
 function imageOf(address: string, { partition, epoch, version, content }: Run): Carried {
   const loaded = { version, head: new Uint8Array([1]), wakeAt: content, records: [] };
   return { address, loaded, activities: [], partition, epoch, isComplete: true };
+}
+
+function slicesOf(offers: readonly Offer[], sliceBytes: number): Uint8Array[] {
+  const slices = new Slices(sliceBytes);
+  for (const offer of offers) slices.add(offer, 1_000_000);
+  return Array.from({ length: slices.count }, (_, index) => slices.slice(index));
+}
+
+function offersIn(slices: readonly Uint8Array[], name: string): Offer[] {
+  const reader = new OfferReader(slices, name);
+  while (reader.read());
+  return reader.offers;
 }
 
 async function live(seed: number, odds: Odds): Promise<World> {
@@ -472,9 +482,9 @@ test('CA2: an image is used if all who were given it have answered, and who had 
 
 test('CA3: a claim that is over gets nothing more, and what it did not take is free again', () => {
   const hand = new HandEnvironment();
-  const images = new VolatileImages(hand, { carryMs: 30_000 }, 'a');
+  const images = new VolatileImages(hand, { carryMs: 30_000 }, { name: 'a', partitions: 1 });
   for (const address of addresses) images.put(imageOf(address, { partition: home, epoch: 2, version: 7, content: 7 }));
-  const offers = () => images.offers(() => home).get(home) ?? [];
+  const offers = () => images.offers(home, () => home);
   const [one, other] = ['b-1', 'c-1'].map((id) => ({ id, partition: home, epoch: 3, batch: 1 })) as [
     Receiver,
     Receiver,
@@ -507,6 +517,7 @@ test('CA3: a claim that is over gets nothing more, and what it did not take is f
 test('CA2: an image crosses with the epoch by which it ran, and one that does not say it ran at any time', () => {
   const offer = offerOf(7, { givenTo: ['b-1'], isForsaken: true });
   const slices = slicesOf([offer], 10);
+  assert.ok(slices.length > 2 && slices.every(({ length }) => length <= 10));
   assert.equal(offersIn(slices, 'a'), [offer]);
   const [rows] = [decode(Buffer.concat(slices)) as unknown[][]];
   const before = encode(rows.map((row) => row.slice(0, 5)));
@@ -514,27 +525,34 @@ test('CA2: an image crosses with the epoch by which it ran, and one that does no
 });
 
 test('CA2: what is boarded is of the claim that boarded it, whether it ran since or not', () => {
-  const images = new VolatileImages(new HandEnvironment(), { carryMs: 30_000 }, 'b');
+  const images = new VolatileImages(new HandEnvironment(), { carryMs: 30_000 }, { name: 'b', partitions: 1 });
   const claim: Claim = { partition: home, epoch: 9, previous: 7, claimed: 7, mark: 0, before: 'a', pins: [] };
   const pinned = imageOf('room/0', { partition: 10, epoch: 8, version: 7, content: 7 });
   const heard = { ids: new Set(['b']), names: new Set(['b']) };
   assert.equal(images.board(claim, [offerOf(7, { carried: pinned })], heard), ['room/0']);
-  assert.equal(images.get('room/0'), { ...pinned, partition: home, epoch: 9 });
+  const { partition, epoch, address, loaded, isComplete } = images.get('room/0') ?? pinned;
+  assert.equal([partition, epoch, address, loaded, isComplete], [home, 9, 'room/0', pinned.loaded, true]);
 });
 
 test('CA3: an earlier claim gets nothing of what a later one has boarded, though it does not run yet', () => {
   const environment = new HandEnvironment();
-  const images = new VolatileImages(environment, { carryMs: 30_000 }, 'a');
+  const images = new VolatileImages(environment, { carryMs: 30_000 }, { name: 'a', partitions: 1 });
   const sent: string[] = [];
   const outgoing = new Outgoing({
     id: 'a',
     name: 'a',
     environment,
     worker: () =>
-      ({ images, yieldTo: (_: Partition, epoch: number) => epoch > 7, offers: images.offers(() => home) }) as never,
+      ({
+        images,
+        yieldTo: (_: Partition, epoch: number) => epoch > 7,
+        offersOf: () => images.offers(home, () => home),
+        hasOffersOf: () => true,
+      }) as never,
     signal: (_, { kind }) => void sent.push(kind),
     signalBytesMax: () => 100_000,
     workerOf: () => 'b',
+    viewVersion: () => 0,
   });
   images.put(imageOf('room/0', { partition: home, epoch: 7, version: 7, content: 7 }));
   const asked = { kind: 'fetch', id: 'b', view: {} as never, partitions: [home], batches: [0], slices: [0] } as const;

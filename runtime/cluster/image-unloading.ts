@@ -1,0 +1,107 @@
+/**
+ * Unloading: what all workers have sent of a partition, read image by image.
+ *
+ * Owns what becomes of a sending that did not come whole, or cannot be read. When it is read, and for whom, is `image-fetching.ts`.
+ */
+
+import type { Log } from '../log.ts';
+import type { Claim } from '../store.ts';
+import { type Offer, OfferReader } from '../worker/image-format.ts';
+
+/** One sending of one worker, slice by slice. */
+export interface Cargo {
+  readonly name: string;
+  readonly batch: number;
+  readonly count: number;
+  readonly slices: Map<number, Uint8Array>;
+  readonly leftCount: number;
+  /** The first slice that is missing. */
+  next: number;
+  bytes: number;
+}
+
+/** What there was of a partition elsewhere. */
+export interface Fetched {
+  readonly claim: Claim;
+  readonly offers: readonly Offer[];
+  /** Ids of those that have answered. */
+  readonly answered: ReadonlySet<string>;
+  /** By the id of their sender, sendings that are here as a whole; 0: what it may have sent by an earlier view. */
+  readonly batches: ReadonlyMap<string, number>;
+}
+
+interface Load {
+  readonly claim: Claim;
+  readonly answered: Set<string>;
+  readonly cargo: ReadonlyMap<string, Cargo>;
+  /** Asked before, by another view. */
+  readonly isAgain: boolean;
+}
+
+export class ImageUnloading {
+  readonly claim: Claim;
+  readonly #log: Log;
+  readonly #answered: Set<string>;
+  readonly #cargo: [id: string, Cargo][];
+  readonly #offers: Offer[] = [];
+  readonly #batches: Map<string, number>;
+  #reader: OfferReader | undefined;
+
+  constructor({ claim, answered, cargo, isAgain }: Load, log: Log) {
+    this.claim = claim;
+    this.#log = log;
+    this.#answered = answered;
+    this.#cargo = [...cargo];
+    this.#batches = new Map(isAgain ? [...answered].map((id) => [id, 0]) : []);
+  }
+
+  /** All of it, once nothing is left to read. */
+  get fetched(): Fetched {
+    return { claim: this.claim, offers: this.#offers, answered: this.#answered, batches: this.#batches };
+  }
+
+  /** One image more; false: that was all. */
+  read(): boolean {
+    const [next] = this.#cargo;
+    if (next === undefined) return false;
+    const [id, cargo] = next;
+    if (this.#reader === undefined) this.#check(id, cargo);
+    if (this.#answered.has(id) && this.#readOne(id, cargo)) return true;
+    this.#cargo.shift();
+    this.#reader = undefined;
+    return true;
+  }
+
+  #check(id: string, { name, bytes, slices, count, leftCount }: Cargo): void {
+    if (this.#answered.has(id) && leftCount === 0) return;
+    this.#log.error(
+      { partition: this.claim.partition, worker: name, bytes, slices: slices.size, of: count, leftCount },
+      'entities that are not durable by turn did not all come with a partition: what is missing begins anew',
+    );
+  }
+
+  /** False: that was the last, or it cannot be read. */
+  #readOne(id: string, { name, batch, slices, count }: Cargo): boolean {
+    try {
+      if (this.#reader === undefined) {
+        this.#reader = new OfferReader(wholeOf(slices, count), name);
+        // They are here a second time by now.
+        slices.clear();
+      }
+      if (this.#reader.read()) return true;
+      for (const offer of this.#reader.offers) this.#offers.push(offer);
+      this.#batches.set(id, batch);
+    } catch (error) {
+      this.#answered.delete(id);
+      this.#log.error(
+        { partition: this.claim.partition, worker: name, error: String(error) },
+        'entities that are not durable by turn came with a partition and cannot be read: they begin anew',
+      );
+    }
+    return false;
+  }
+}
+
+function wholeOf(slices: ReadonlyMap<number, Uint8Array>, count: number): Uint8Array[] {
+  return Array.from({ length: count }, (_, index) => slices.get(index) ?? new Uint8Array(0));
+}
