@@ -1,7 +1,7 @@
 /**
- * behaviour(): the code that performs an entity type's operations, as a plain object of functions or as an actor class.
+ * behaviour(): the code of an entity type's operations, as a plain object of functions or as an actor class.
  *
- * Owns the types of handlers and the check that none is missing; `turn.ts` runs them.
+ * Owns the types of handlers and the check that every operation has one. `turn.ts` runs them.
  */
 
 import type { Effect, EffectOutcome, EffectStub } from './effect.ts';
@@ -31,8 +31,8 @@ import {
 } from './options.ts';
 
 /**
- * Who asked: another entity, a client (or an idempotency key) with its verified identity, '' for none, or the entity itself
- * (timers, effects).
+ * The sender of a message: another entity, a client, or the entity itself (timers and effects). A call under an
+ * idempotency key counts as a client. `identity` is the client's verified identity, '' if it has none.
  */
 export type Partner =
   | { readonly kind: 'entity'; readonly type: string; readonly key: string }
@@ -42,8 +42,8 @@ export type Partner =
 type Primitive = string | number | bigint | boolean | null | undefined;
 
 /**
- * Read-only all the way down. Primitives come first, since a branded one (`string & Brand`) counts as an object;
- * arrays and tuples are left to the mapped type, which keeps the places of a tuple.
+ * A type that is read-only at every level. Primitives come first, because a branded one (`string & Brand`) also extends
+ * `object`. Arrays and tuples are left to the mapped type, which preserves the positions of a tuple.
  */
 export type DeepReadonly<Value> = Value extends Primitive | Uint8Array
   ? Value
@@ -51,77 +51,93 @@ export type DeepReadonly<Value> = Value extends Primitive | Uint8Array
     ? { readonly [Name in keyof Value]: DeepReadonly<Value[Name]> }
     : Value;
 
-/** What a query sees. */
+/** What a query sees of its entity: read-only, and valid only until the query returns. */
 export interface View<Contract extends AnyEntity> {
   readonly key: string;
   readonly state: DeepReadonly<StateOf<Contract>>;
-  /** Commit time of the worker, ms since 1970; never goes back for one entity. */
+  /** The worker's time, ms since 1970. It never goes back for one entity. */
   readonly now: number;
-  /** Decline to answer; see `Turn.refuse`. */
+  /** Refuse to answer; see `Turn.refuse`. */
   refuse(reason: string, detail?: unknown): never;
 }
 
-/** When something is to happen: after a while, or at a time (ms since 1970); undefined: at once. */
+/** When a message is due: after a delay (ms), or at a time (ms since 1970). `undefined` means at once. */
 export type When = { readonly afterMs: number | undefined } | { readonly at: number | undefined };
 
 interface TurnWithoutActivity<Contract extends AnyEntity> {
   readonly key: string;
-  /** A draft: change it in place. What is assigned is copied; returning commits, throwing discards. */
+  /** A draft of the state: change it in place. Assigned values are copied. Returning commits the draft, throwing discards it. */
   get state(): StateOf<Contract>;
   set state(value: StateOf<Contract>);
-  /** Time of the turn, ms since 1970; never goes back for one entity. */
+  /** Time of the turn, ms since 1970. It is the same throughout a turn and never goes back for one entity. */
   readonly now: number;
-  /** Chance of the turn: 0 <= random() < 1. */
+  /** A random number, 0 <= random() < 1. */
   random(): number;
+  /** The sender of the message. */
   readonly from: Partner;
   /**
-   * Decline: nothing changes, the sender is answered, and a repeated call is refused again. It throws. Write `return turn.refuse(…)`: that
-   * also tells the compiler that nothing follows, which it does not see of a method of a parameter whose type it infers.
+   * Refuse the operation by throwing: the state stays as it was, nothing is sent, and the sender gets `refused` with this
+   * reason and detail. A repeat of the same call gets the same answer.
+   *
+   * Write `return turn.refuse(…)`. TypeScript does not narrow types after a `never` method of an inferred parameter; the
+   * `return` makes it do so.
    */
   refuse(reason: string, detail?: unknown): never;
-  /** Another entity (or this one), to send to: sent after the commit, once in effect, in order. */
+  /**
+   * An entity to send messages to; it may be this one. Messages leave after the commit. Each takes effect once, and messages
+   * to one entity arrive in the order sent. With `when`, the message leaves at that time instead.
+   */
   to<To extends AnyEntity>(contract: To, key: string, when?: When): Recipient<Contract, To>;
-  /** Release the right to cancel of a tentative operation that this entity asked for. */
+  /** Confirm a tentative operation that this entity sent, which gives up the right to cancel it. */
   confirm(hold: Hold): void;
-  /** Use that right. */
+  /** Cancel a tentative operation that this entity sent. */
   cancel(hold: Hold): void;
-  /** A named message to itself; a timer of the same name is replaced. Fires at or after its time, once in effect. */
+  /**
+   * Set a timer: a message from the entity to itself. It fires at or after its time and takes effect once. It replaces a
+   * timer of the same name.
+   */
   timer(name: string, when: When): Sender<Contract['operations']>;
+  /** Cancel a timer. Does nothing if no timer of that name is set. */
   cancelTimer(name: string): void;
-  /** Have an effect performed after the commit; its outcome comes back as a message. */
+  /** Run an effect after the commit. Its outcome arrives as a later turn of this entity (`settled`). */
   perform<Given, Output>(effect: Effect<Given, Output>, input: Given): void;
 }
 
-/** One message against one entity: a local transaction, one uninterrupted step. Unusable after it. */
+/** One message processed by one entity: a local transaction that runs without interruption. Do not use it after it ends. */
 export interface Turn<Contract extends AnyEntity> extends TurnWithoutActivity<Contract> {
   /**
-   * The application's own state about the sender; `undefined` lets go of it. There is none about clients, about the
-   * entity itself, and about types that the contract names no activity for.
+   * The application's state about the sender. Assign `undefined` to remove it. It exists only for senders whose type is
+   * listed in the contract's `activities`; not for clients and not for the entity itself.
    */
   get activity(): AnyActivityOf<Contract> | undefined;
   set activity(value: AnyActivityOf<Contract> | undefined);
 }
 
-/** A turn that an answer asks for: its sender's type is known. */
+/** A turn that processes an answer: the type of its sender is known. */
 export interface AnswerTurn<Contract extends AnyEntity, PartnerType extends string>
   extends TurnWithoutActivity<Contract> {
   readonly from: { readonly kind: 'entity'; readonly type: PartnerType; readonly key: string };
-  /** The application's own state about the partner that answers; `undefined` lets go of it. */
+  /** The application's state about the partner that answers. Assign `undefined` to remove it. */
   get activity(): ActivityOf<Contract, PartnerType>;
   set activity(value: ActivityOf<Contract, PartnerType> | undefined);
 }
 
+/** An entity to send to: one method per command and tentative operation, and the application's state about this partner. */
 export type Recipient<Contract extends AnyEntity, To extends AnyEntity> = Sender<To['operations']> & {
-  /** The application's own state about this partner; `undefined` lets go of it. */
+  /** The application's state about this partner. Assign `undefined` to remove it. */
   get activity(): ActivityOf<Contract, To['type']>;
   set activity(value: ActivityOf<Contract, To['type']> | undefined);
 };
 
-/** `void` that an async function does not satisfy: a turn never waits. Its name is what the compiler says of one. */
+/** A `void` that an async function does not satisfy, because a turn never waits. The compiler quotes this name in its error. */
 type SynchronousOutput<Output> = Output | (0 extends 1 & Output ? never : [Output] extends [void] ? undefined : never);
 
+/**
+ * The three handlers of a tentative operation. `tentative` accepts it, by returning, or refuses it. Later exactly one of
+ * `confirm` and `cancel` runs; `cancel` also runs when the hold lapses. Both get the input of `tentative`.
+ */
 export interface TentativeHandlers<Contract extends AnyEntity, Input, Output> {
-  // Properties, not methods: a method's parameters are compared both ways, and a wrong input would compile.
+  // Properties, not methods: TypeScript compares the parameters of methods bivariantly, so a wrong input type would compile.
   readonly tentative: (turn: Turn<Contract>, input: Input) => SynchronousOutput<Output>;
   readonly confirm: (turn: Turn<Contract>, input: Input) => SynchronousOutput<void>;
   readonly cancel: (turn: Turn<Contract>, input: Input) => SynchronousOutput<void>;
@@ -136,17 +152,17 @@ type Handler<Contract extends AnyEntity, Operation extends AnyOperation> =
         ? TentativeHandlers<Contract, Input, Output>
         : never;
 
-/** One function per operation (three for a tentative one): what a plain object or an actor class provides. */
+/** The handlers of an entity type: one function per operation, three for a tentative one. */
 export type Handlers<Contract extends AnyEntity> = {
   [Name in keyof Contract['operations']]: Handler<Contract, Contract['operations'][Name]>;
 };
 
-/** An operation that did not happen. */
+/** The answer to an operation that did not happen: the behaviour refused it, or its turn failed. */
 export type Declined =
   | { readonly status: 'refused'; readonly reason: string; readonly detail: unknown }
   | { readonly status: 'failed'; readonly code: string; readonly message: string };
 
-/** The answer to a message, as its sender's answer handler gets it. */
+/** The answer to a message, as passed to the sender's answer handler. */
 export type Answer<Operation> =
   Operation extends Command<infer _G, infer _I, infer Output>
     ? { readonly status: 'done'; readonly output: Output } | Declined
@@ -157,7 +173,7 @@ export type Answer<Operation> =
           | (Declined & { readonly hold: Hold })
       : never;
 
-/** The answer to one operation of a contract, by its name. */
+/** The answer to one operation of a contract, by the operation's name. */
 export type AnswerOf<From extends AnyEntity, Name extends keyof From['operations']> = Answer<From['operations'][Name]>;
 
 type AnswerHandlers<Contract extends AnyEntity, From extends AnyEntity> = {
@@ -167,17 +183,19 @@ type AnswerHandlers<Contract extends AnyEntity, From extends AnyEntity> = {
   ) => void | undefined;
 };
 
-// biome-ignore lint/suspicious/noExplicitAny: handlers of every type are kept in one table; turn.ts calls them with what was validated
+// biome-ignore lint/suspicious/noExplicitAny: one table holds the handlers of every type; turn.ts calls them with validated values
 export type AnyHandler = (turn: any, input: any) => unknown;
 
+/** The answer handlers for one partner type, as `answers` makes them. */
 export interface AnswersFrom {
+  /** The partner's type. */
   readonly type: string;
   readonly handlers: Readonly<Record<string, AnyHandler | undefined>>;
 }
 
 /**
- * What `contract`'s entities do with the answers that come from `from`'s. It may be their own type: what an entity asks
- * itself by `turn.to` is then answered, too. What a timer asks is not.
+ * Answer handlers: what entities of `contract` do when entities of `from` answer their messages. `from` may be the same
+ * type; messages that an entity sends to itself by `turn.to` are then answered too. Messages of timers have no answers.
  */
 export function answers<Contract extends AnyEntity, From extends AnyEntity>(
   _contract: Contract,
@@ -187,17 +205,18 @@ export function answers<Contract extends AnyEntity, From extends AnyEntity>(
   return { type: typeIn(from), handlers: handlers as Readonly<Record<string, AnyHandler | undefined>> };
 }
 
+/** An effect registered with a behaviour, as `settled` makes it. */
 export interface EffectHandler {
-  // biome-ignore lint/suspicious/noExplicitAny: effects of every type are kept in one table
+  // biome-ignore lint/suspicious/noExplicitAny: one table holds the effects of every type
   readonly effect: Effect<any, any>;
   readonly settled: AnyHandler | undefined;
-  /** What runs in its place, in a test. */
+  /** The function that a test runs instead. */
   readonly stub?: EffectStub | undefined;
 }
 
 /**
- * The same behaviours with these functions in the place of their effects of those names, for tests on a cluster: what a stub throws or
- * returns is the effect's. Throws `invalid-definition` for a name that no effect has.
+ * Replace effects by stubs, by name, for tests on a cluster. Returns new behaviours. What a stub returns or throws counts
+ * as what the effect returned or threw. Throws `invalid-definition` for a name that no effect has.
  */
 export function stubEffects<Some extends readonly Behaviour[]>(
   behaviours: Some,
@@ -219,7 +238,7 @@ export function stubEffects<Some extends readonly Behaviour[]>(
   return stubbed as readonly Behaviour[] as Some;
 }
 
-/** Register an effect with a behaviour, and what its outcome does to the entity. */
+/** Register an effect with a behaviour. The handler, if any, runs as a turn of the entity when the effect has an outcome. */
 export function settled<Contract extends AnyEntity, Given, Output>(
   _contract: Contract,
   of: Effect<Given, Output>,
@@ -229,30 +248,39 @@ export function settled<Contract extends AnyEntity, Given, Output>(
 }
 
 /**
- * How durable a type's turns are. `turn`: durable before anything leaves. `{ intervalMs }`: written that often, a crash
- * loses at most that. `none`: memory only, until the entity has had nothing to do for `idleMs`. What the last two send or
- * schedule is lost with a crash, at most once. A planned move carries them whole, but for the fields of an actor class.
+ * When the turns of a type become durable.
+ *
+ * - `'turn'`: before any answer or message of the turn leaves the worker.
+ * - `{ intervalMs }`: every `intervalMs`. A crash loses at most the turns of that interval.
+ * - `'none'`: in memory only, until the entity has been idle for `idleMs`. A crash loses everything since.
+ *
+ * With the last two, a crash also loses messages and timers not yet written: they are delivered at most once. A handoff to
+ * another worker loses nothing except the fields of an actor class.
  */
 export type Durability = 'turn' | 'none' | { readonly intervalMs: number };
 
-/** From the state of one version to that of the next. It may change what it is given, and must return the state. */
-// biome-ignore lint/suspicious/noExplicitAny: a state of a version that no contract describes any more
+/** Turns a state of one version into a state of the next. It may change its argument, and must return the new state. */
+// biome-ignore lint/suspicious/noExplicitAny: no contract describes the states of earlier versions
 export type Upgrade = (state: any) => NonNullable<unknown> | null;
 
 export interface BehaviourOptions {
+  /** When turns become durable (default `'turn'`). */
   readonly durability?: Durability | undefined;
+  /** Handlers of the answers to messages that these entities send, one entry per partner type. */
   readonly answers?: readonly AnswersFrom[] | undefined;
+  /** The effects that turns of this type may perform. */
   readonly effects?: readonly EffectHandler[] | undefined;
-  /** Version of the state's shape (default 1) and how to get there: `upgrades[n]` turns version n into n + 1. */
+  /** Version of the state's shape, a whole number from 1 (default 1). A version above 1 needs `upgrades`. */
   readonly version?: number | undefined;
+  /** `upgrades[n]` turns a state of version n into one of version n + 1. Required for each n from 1 to `version` - 1. */
   readonly upgrades?: Readonly<Record<number, Upgrade>> | undefined;
-  /** How long this type's messages stay valid, ms; default: the limit `horizonMs`. */
+  /** How long messages sent by this type stay valid, ms (default: the limit `horizonMs`; at most `lifeMsMax`). */
   readonly horizonMs?: number | undefined;
-  /** Keep every committed turn for this long, ms: who asked what, what changed, what was sent. */
+  /** How long to keep a record of every committed turn, ms: its message, its changes, its output (default: not kept). */
   readonly historyMs?: number | undefined;
-  /** `current` (default, P9): a query sees every acknowledged turn. `local`: may be stale while ownership is in doubt. */
+  /** `current` (default): a query sees every acknowledged turn (P9). `local`: it may be stale while ownership is in doubt. */
   readonly reads?: 'current' | 'local' | undefined;
-  /** Labels that a worker must have to be given any of these entities (default none). */
+  /** Labels that a worker must have to own entities of this type (default none). */
   readonly labels?: readonly string[] | undefined;
 }
 
@@ -273,10 +301,10 @@ const behaviourOptions: OptionTable<BehaviourOptions> = {
   labels: texts,
 };
 
-/** What workers run for one entity type. */
+/** The code that workers run for one entity type, as `behaviour` makes it. */
 export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
   readonly contract: Contract;
-  /** Makes the handlers of one activation: the plain object itself, or an instance of the actor class. */
+  /** Returns the handlers of one activation: the plain object itself, or a new instance of the actor class. */
   readonly instantiate: (key: string) => Readonly<Record<string, unknown>>;
   readonly isClass: boolean;
   readonly operations: OperationMap;
@@ -293,9 +321,10 @@ export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
 }
 
 /**
- * What workers run: a plain object of functions, or an actor class, instantiated once for each activation (its fields
- * are volatile memory outside the turn's atomicity; a turn that throws discards the instance).
- * Throws `invalid-definition` when a handler is missing.
+ * Define the code that workers run for a contract: a plain object of functions, or an actor class.
+ *
+ * A class is instantiated once per activation. Its fields are volatile memory and not part of the turn's transaction; a
+ * turn that throws discards the instance. Throws `invalid-definition` for a missing handler or a wrong option.
  */
 export function behaviour<Contract extends AnyEntity>(
   contract: Contract,
@@ -326,7 +355,7 @@ export function behaviour<Contract extends AnyEntity>(
   };
 }
 
-/** Fields of a class exist only on instances, so a class is checked for what its prototype can show. */
+/** The fields of a class exist only on instances, so only the methods on its prototype are checked. */
 function checkHandlers(contract: AnyEntity, handlers: unknown, isClass: boolean): void {
   if (typeof handlers !== 'object' || handlers === null)
     throw new SkerryError(
@@ -356,7 +385,7 @@ function isDurability(value: unknown): boolean {
   return value === 'turn' || value === 'none' || (typeof value === 'object' && value !== null);
 }
 
-/** One that is none would be stored, and never be over. */
+/** An invalid duration would be stored and would never end. */
 function checkDurations(contract: AnyEntity, { horizonMs, historyMs, durability }: BehaviourOptions): void {
   const intervalMs = typeof durability === 'object' ? durability.intervalMs : undefined;
   for (const [name, ms] of Object.entries({ horizonMs, historyMs, intervalMs })) {
@@ -367,7 +396,7 @@ function checkDurations(contract: AnyEntity, { horizonMs, historyMs, durability 
   }
 }
 
-/** By its form, since an application may have a copy of this package of its own. */
+/** Checks the form, not the class: an application may have another copy of this package. */
 export function isBehaviour(value: unknown): value is Behaviour {
   if (typeof value !== 'object' || value === null) return false;
   const { contract, instantiate, operations } = value as Partial<Behaviour>;

@@ -1,26 +1,26 @@
 /**
- * effect(): a named async function that a worker runs after the commit of the turn that asked for it.
+ * effect(): a named async function that a worker runs after the commit of the turn that performed it.
  *
- * Owns what an effect is and how it may end; which run, and when again, is `runtime/entity/effects.ts`.
+ * Owns the declaration of an effect and its outcomes. `runtime/entity/effects.ts` runs and retries it.
  */
 import { SkerryError } from './errors.ts';
 import { checkOptions, count, described, duration, type OptionTable } from './options.ts';
 
 export interface EffectContext {
-  /** The same in every try of this effect: pass it to the other side as its idempotency key. */
+  /** The same in every try of this effect. Pass it to the external service as the idempotency key. */
   readonly idempotencyKey: string;
-  /** 1 for the first try since the worker started. */
+  /** Number of this try, from 1. It is not stored: after a restart or a handoff it starts at 1 again. */
   readonly attempt: number;
-  /** The entity that asked. */
+  /** The address of the entity that performed the effect. */
   readonly address: string;
   /**
-   * Aborted when this try is given up: at its time limit, and when the worker closes or its entity is another worker's. Pass it on
-   * (`fetch(url, { signal })`): what goes on all the same may overlap with the next try.
+   * Aborted when this try is given up: at its time limit, when the worker closes, or when the worker loses the entity. Pass
+   * it on (`fetch(url, { signal })`): work that continues after the abort may overlap with the next try.
    */
   readonly signal: AbortSignal;
 }
 
-/** A named async function that a worker runs after the commit of the turn that asked for it, until it settles. */
+/** A named async function that a worker runs after the commit of the turn that performed it, and retries until it settles. */
 export interface Effect<Given, Output> {
   readonly name: string;
   readonly run: (input: Given, context: EffectContext) => Promise<Output>;
@@ -28,13 +28,13 @@ export interface Effect<Given, Output> {
 }
 
 export interface EffectOptions {
-  /** Tries before its outcome is `failed` (default: the limit of that name). */
+  /** Tries before the outcome is `failed` (default: the limit of that name). */
   readonly attemptsMax?: number | undefined;
-  /** A try that takes longer is given up, and counts as one that threw, ms (default: the limit `effectMsMax`). */
+  /** Maximum time of one try, ms (default: the limit `effectMsMax`). A longer one is aborted and counts as a try that threw. */
   readonly timeoutMs?: number | undefined;
-  /** Pause after the first try that threw, twice as long after each further one, ms (default: the limit of that name). */
+  /** Pause after the first try that threw, ms (default: the limit of that name). It doubles after each further one. */
   readonly retryMs?: number | undefined;
-  /** Longest of these pauses, ms (default: the limit of that name). */
+  /** Longest pause between two tries, ms (default: the limit of that name). */
   readonly retryMsMax?: number | undefined;
 }
 
@@ -46,8 +46,9 @@ const effectOptions: OptionTable<EffectOptions> = {
 };
 
 /**
- * Declare an effect. A try that throws is repeated with back-off, until its tries are used up or it throws what `permanent` made.
- * At least once outside, once in effect inside. Throws `invalid-definition` for options that cannot be.
+ * Declare an effect. A try that throws is repeated with back-off until `attemptsMax` is reached or it throws an error made
+ * by `permanent`. The function may run more than once; its outcome reaches the entity exactly once. Throws
+ * `invalid-definition` for a wrong argument or option.
  */
 export function effect<Given, Output>(
   name: string,
@@ -63,10 +64,13 @@ export function effect<Given, Output>(
   return { name, run, options };
 }
 
-/** Another copy of this package in the process knows it, too. */
+/** A registered symbol, so that another copy of this package in the process recognises it. */
 const permanently = Symbol.for('skerry.permanent');
 
-/** What an effect throws where no other try can help (a card that is declined): its outcome is `failed` at once, with this reason. */
+/**
+ * An error for an effect to throw when another try cannot help, such as a declined card. The outcome is then `failed` at
+ * once, with this reason as its message.
+ */
 export function permanent(reason: string, options: { cause?: unknown } = {}): Error {
   return Object.assign(new Error(reason, options), { [permanently]: true });
 }
@@ -75,9 +79,11 @@ export function isPermanent(error: unknown): boolean {
   return error instanceof Error && Reflect.get(error, permanently) === true;
 }
 
+/** How an effect ended, as passed to its `settled` handler. */
 export type EffectOutcome<Output> =
   | { readonly status: 'done'; readonly output: Output }
   | { readonly status: 'failed'; readonly message: string };
 
-// biome-ignore lint/suspicious/noExplicitAny: a stub stands for an effect of any type
+/** A function that a test runs in place of an effect. It may return a promise. */
+// biome-ignore lint/suspicious/noExplicitAny: a stub replaces an effect of any type
 export type EffectStub = (input: any, context: EffectContext) => unknown;

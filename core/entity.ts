@@ -1,8 +1,8 @@
 /**
- * entity(): a contract, and the types that follow from it.
+ * entity(): a contract, and the types derived from it.
  *
- * A contract is a plain value: the type's name, its operations with their schemas, the state at first, and what the type
- * remembers about its partners. Partners, clients and browsers import contracts only.
+ * A contract is a plain value: the type's name, its initial state, its operations with their schemas, and the initial
+ * activity for each type of partner. It contains no behaviour, so partners, clients and browsers import contracts only.
  */
 import { SkerryError } from './errors.ts';
 import { defaultLimits } from './limits.ts';
@@ -10,9 +10,10 @@ import { isTypeName, parseAddress, utf8Length } from './message.ts';
 import type { Command, OperationMap, Query, Tentative } from './operation.ts';
 import { callable, checkOptions, described, record } from './options.ts';
 
-/** What an entity type remembers about its partners of each type, as it is at first. */
+/** For each type of partner, a function that returns the initial activity: the application's state about one partner. */
 export type ActivityMap = Readonly<Record<string, () => unknown>>;
 
+/** A contract, as `entity` makes it. */
 export interface Entity<Type extends string, State, Operations extends OperationMap, Activities extends ActivityMap> {
   readonly type: Type;
   readonly initial: (key: string) => State;
@@ -23,19 +24,20 @@ export interface Entity<Type extends string, State, Operations extends Operation
 // biome-ignore lint/suspicious/noExplicitAny: the widest contract; inference narrows it
 export type AnyEntity = Entity<string, any, OperationMap, ActivityMap>;
 
+/** The type of a contract's state. */
 export type StateOf<Contract extends AnyEntity> = ReturnType<Contract['initial']>;
 
-/** The application's state about a partner of a type; `undefined` where the contract declares none. */
+/** The type of the application's state about a partner of one type; `undefined` if the contract declares none. */
 export type ActivityOf<Contract extends AnyEntity, Type extends string> = Type extends keyof Contract['activities']
   ? ReturnType<Contract['activities'][Type]>
   : undefined;
 
-/** The application's state about a partner of any declared type; `undefined` where the contract declares none. */
+/** The type of the application's state about a partner of any declared type; `undefined` if the contract declares none. */
 export type AnyActivityOf<Contract extends AnyEntity> = [keyof Contract['activities']] extends [never]
   ? undefined
   : ReturnType<Contract['activities'][keyof Contract['activities']]>;
 
-/** `(input)` where the operation has one, else `()`. `any` is an input too, although it extends `void`. */
+/** Parameters of an operation: `(input)` if it has an input, else `()`. `any` counts as an input, although it extends `void`. */
 export type InputArguments<Given> = 0 extends 1 & Given
   ? [input?: Given]
   : [Given] extends [void]
@@ -44,19 +46,20 @@ export type InputArguments<Given> = 0 extends 1 & Given
       ? [input?: Given]
       : [input: Given];
 
-/** A tentative operation that was asked of an entity: a plain value that may be kept in state, activity or messages. */
+/** Identifies one tentative operation on one entity. A plain value: keep it in state, activity or messages. */
 export interface Hold {
+  /** The address of the entity. */
   readonly entity: string;
   readonly operation: string;
   readonly id: string;
 }
 
-/** What a compiler says of it: a query is asked by clients, and a turn never waits. There is nothing of it to call. */
+/** Stands in place of a query in `turn.to(…)`: only clients call queries, because a turn never waits. The compiler quotes its name. */
 export interface QueryCannotBeSentFromATurn {
   readonly kind: 'query';
 }
 
-/** What a turn can send to another entity: recorded in the turn, sent after its commit. Queries are not among it. */
+/** The messages that a turn can send to an entity, one method per command and tentative operation. They leave after the commit. */
 export type Sender<Operations extends OperationMap> = {
   readonly [Name in keyof Operations]: Operations[Name] extends Command<infer Given, infer _I, infer _O>
     ? (...input: InputArguments<Given>) => void
@@ -65,37 +68,37 @@ export type Sender<Operations extends OperationMap> = {
       : QueryCannotBeSentFromATurn;
 };
 
-/** A tentative operation that was accepted, in the hands of a client. */
+/** A client's tentative operation that the entity has accepted. */
 export interface AcceptedHold<Output> {
   readonly hold: Hold;
   readonly output: Output;
-  /** Release the right to cancel. Rejects with `lapsed` if the hold had ended by then. */
+  /** Confirm the operation, which gives up the right to cancel it. Rejects with `lapsed` if the hold has lapsed. */
   confirm(options?: CallOptions): Promise<void>;
-  /** Use it. Resolves also if the hold had lapsed by then: it is cancelled already. */
+  /** Cancel the operation. Also resolves if the hold has lapsed, because the operation is then already cancelled. */
   cancel(options?: CallOptions): Promise<void>;
 }
 
 export interface CallOptions {
-  /** Give up after this long, ms. */
+  /** Reject with `deadline` after this long, ms (default: the limit `deadlineMs`; at most `lifeMsMax`). */
   readonly deadlineMs?: number | undefined;
   /**
-   * A name for this request: every call of the entity with the same key, from any process, has the effect of one and gets
-   * its answer, for `keyLifeMs` after the first of them. Another operation or input under it is refused with
-   * `invalid-input`, also the confirm or cancel of a hold that was asked for under it.
+   * A name for this request. Calls of one entity with the same key, from any process, take effect once and get the same
+   * answer, for `keyLifeMs` after the first. A call with the same key but another operation or input rejects with
+   * `invalid-input`; so does the confirm or cancel of a hold under the key of its tentative operation.
    */
   readonly idempotencyKey?: string | undefined;
-  /** How long the idempotency key is remembered at least, ms (default: the limit `horizonMs`). */
+  /** The minimum time that the idempotency key is remembered, ms (default: the limit `horizonMs`; at most `lifeMsMax`). */
   readonly keyLifeMs?: number | undefined;
 }
 
-/** `(input, options?)` where the operation has an input; else `(options?)`, or, as for all others, `(undefined, options?)`. */
+/** Parameters of a call: `(input, options?)` if the operation has an input, else `(options?)` or `(undefined, options?)`. */
 export type CallArguments<Given> = 0 extends 1 & Given
   ? [input?: Given, options?: CallOptions]
   : [Given] extends [void]
     ? [options?: CallOptions] | [input: undefined, options?: CallOptions]
     : [...InputArguments<Given>, options?: CallOptions];
 
-/** What a client can ask of an entity. */
+/** A reference to an entity, as a client has it: one method per operation. */
 export type Caller<Operations extends OperationMap> = {
   readonly [Name in keyof Operations]: Operations[Name] extends Command<infer Given, infer _I, infer Output>
     ? (...input: CallArguments<Given>) => Promise<Output>
@@ -106,7 +109,7 @@ export type Caller<Operations extends OperationMap> = {
         : never;
 };
 
-/** Names that every object has, or that make an object look like something else. */
+/** Names that every object has, or that make an object look like something else (`then`: a promise). */
 const reserved = [
   'constructor',
   'prototype',
@@ -119,7 +122,7 @@ const reserved = [
 ] as const;
 const reservedNames: ReadonlySet<string> = new Set(reserved);
 
-/** An error on the operation that has one of these names. */
+/** Puts a compile-time error on an operation with a reserved name. */
 type WellNamed<Operations> = {
   readonly [Name in keyof Operations & (typeof reserved)[number]]: `'${Name}' cannot name an operation`;
 };
@@ -127,8 +130,8 @@ type WellNamed<Operations> = {
 type Leaf = string | number | bigint | boolean | null | undefined | Uint8Array;
 
 /**
- * A type as it can be stored. A part that is not data has an error in its place. What may be anything at
- * run time (`unknown`, `any`) is left to the check that is made there.
+ * The type itself if it can be stored. Each part that cannot be stored is replaced by a text that says why. Parts of type
+ * `unknown` and `any` are checked at run time instead.
  */
 export type Storable<Value> = Value extends Leaf
   ? Value
@@ -148,14 +151,14 @@ export type Storable<Value> = Value extends Leaf
 const operationPattern = /^[a-zA-Z][a-zA-Z0-9]{0,63}$/;
 
 /**
- * A contract: the type's name, its state at first, its operations, and the state it keeps about partners of each type.
+ * Define a contract: the type's name, its initial state, its operations, and its initial activity for each type of partner.
  *
  *     const Stock = entity('stock', {
  *       initial: () => ({ free: 0, held: 0 }),
  *       operations: { receive: command(Units), reserve: tentative(Units), available: query(v.number()) },
  *     });
  *
- * Throws `invalid-definition` for names that cannot be.
+ * Throws `invalid-definition` for an invalid type, operation name or option.
  */
 export function entity<
   const Type extends string,
@@ -191,7 +194,7 @@ export function entity<
   return Object.freeze({ type, initial: definition.initial, operations: definition.operations, activities });
 }
 
-/** The type that a contract is for. Throws `invalid-definition` for what is none: a behaviour, mostly, or an import that came to nothing. */
+/** The type name of a contract. Throws `invalid-definition` for any other value, such as a behaviour or an undefined import. */
 export function typeIn(contract: AnyEntity): string {
   const given: unknown = contract;
   if (typeof given === 'object' && given !== null && 'type' in given && typeof given.type === 'string')
@@ -203,12 +206,12 @@ export function typeIn(contract: AnyEntity): string {
   );
 }
 
-/** Bytes of UTF-8 in a hold's id: an address, a version and a number have room in it. */
+/** Most UTF-8 bytes in the id of a hold: enough for an address, a version and a number. */
 export const holdIdBytesMax = 640;
 
-/** A hold may come from anywhere, an unchecked input too; one that is none would lie in the outbox and never be read. */
+/** Checks a hold, which may come from an unchecked input. An invalid one would stay in the outbox, because no receiver can read it. */
 export function checkedHold(hold: Hold): Hold {
-  // Also its sizes: no frame may get too large for what an application made up.
+  // The sizes too: an invented hold must not make a frame too large.
   const isHold =
     typeof hold === 'object' &&
     hold !== null &&

@@ -1,10 +1,10 @@
 /**
  * The one error class of Skerry and the closed table of its codes. `docs/errors.md` lists the same codes; a test compares.
  *
- * Told apart by `code`, through `isSkerryError`, so that two copies of this package in one process agree.
+ * `isSkerryError` tells errors apart by `code`, because `instanceof` fails when a process has two copies of this package.
  */
 
-/** What each code means; the text is what `docs/errors.md` shows. */
+/** The meaning of each code, as quoted in `docs/errors.md`. */
 export const errorCodes = {
   refused: 'The operation declined. Nothing changed, and a repeated call is refused again.',
   failed: "The operation threw. Nothing changed; the error is the application's.",
@@ -28,15 +28,21 @@ export const errorCodes = {
   'not-found': 'No such thing: a dead letter, data folder or running app that was named.',
 } as const;
 
+/** The code of an error; the table `errorCodes` is closed. */
 export type ErrorCode = keyof typeof errorCodes;
 
-/** Whether anything may have happened: 'none' certainly not; 'unknown' perhaps, and repeating the same call is safe. */
+/**
+ * Whether a failed call may have taken effect. `none`: it did not and will not. `unknown`: it may have, or may until its
+ * deadline; repeat it with the same idempotency key, or query the entity.
+ */
 export type CallEffect = 'none' | 'unknown';
 
+/** Every error that Skerry throws. Tell errors apart by `code`, with `isSkerryError`; the text of messages may change. */
 export class SkerryError extends Error {
   readonly code: ErrorCode;
+  /** Whether the call that failed may have taken effect. */
   readonly effect: CallEffect;
-  /** What the application passed along with a refusal. */
+  /** The `detail` that the application passed to `refuse`. */
   readonly detail: unknown;
 
   constructor(
@@ -52,9 +58,9 @@ export class SkerryError extends Error {
   }
 }
 
-/** True for errors of Skerry, of the given code if one is named. */
+/** Whether a value is an error of Skerry, with the given code if one is given. Works across copies of this package. */
 export function isSkerryError(error: unknown, code?: ErrorCode): error is SkerryError {
-  // Anything can be thrown, also what throws when it is looked at.
+  // Any value can be thrown, including one that throws when it is inspected.
   try {
     if (!(error instanceof Error) || !('code' in error) || !('effect' in error)) return false;
     const has: unknown = error.code;
@@ -64,17 +70,17 @@ export function isSkerryError(error: unknown, code?: ErrorCode): error is Skerry
   }
 }
 
-/** A code that came from elsewhere; 'failed' for what is none of this version. */
+/** A code from another process; 'failed' for a code that this version does not know. */
 export function codeOf(value: unknown): ErrorCode {
   return typeof value === 'string' && Object.hasOwn(errorCodes, value) ? (value as ErrorCode) : 'failed';
 }
 
-/** A text that came from elsewhere; '' for what is none: nothing else of it is rendered. */
+/** A text from another process; '' for any other value, which is never rendered. */
 export function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }
 
-/** What was thrown, if it can be asked what it is; a proxy may throw again. */
+/** The thrown value, or an error in its place if inspecting it throws, as a proxy may. */
 export function lookedAt(thrown: unknown): unknown {
   try {
     void (thrown instanceof Error);
@@ -84,7 +90,7 @@ export function lookedAt(thrown: unknown): unknown {
   }
 }
 
-/** What an error says. Anything can be thrown, also what cannot be made a text: that must not throw again. */
+/** The message of a thrown value. Never throws, even for a value that cannot be converted to a string. */
 export function errorText(error: unknown): string {
   try {
     return error instanceof Error ? String(error.message) : String(error);
@@ -93,17 +99,17 @@ export function errorText(error: unknown): string {
   }
 }
 
-/** Characters of a stack that are kept. */
+/** Most characters of a stack that are kept. */
 const stackLengthMax = 4_000;
 
-/** A text about something that is named by its address, with that in front unless it begins with it already. */
+/** A message about an entity, prefixed by its address unless it already starts with it. */
 export function aboutIt(address: string, what: string, text: string): string {
   const start = text.slice(0, address.length + 1);
   const isNamed = start === address || start === `${address} ` || start === `${address}:`;
   return isNamed ? text : `${address} ${what}: ${text}`;
 }
 
-/** Where an error was thrown, and what caused it, for people who own the code. Never throws. */
+/** The stack of an error and of its cause, for the log. Never throws. */
 export function stackText(error: unknown): string {
   try {
     if (!(error instanceof Error)) return errorText(error).slice(0, stackLengthMax);
@@ -115,7 +121,7 @@ export function stackText(error: unknown): string {
   }
 }
 
-/** Our own bugs: what must be true here, or the worker must not go on. */
+/** Asserts an invariant of Skerry itself. If it is false, Skerry has a bug and the worker must stop. */
 export function assert(condition: unknown, invariant: string): asserts condition {
   if (!condition) throw new Error(`Skerry bug, please report: ${invariant}`);
 }

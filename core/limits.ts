@@ -1,19 +1,19 @@
 /**
- * Every limit of Skerry: its name, unit, default and the reason for it. One home; tests stand at each edge.
+ * Every limit of Skerry, with its name, unit and default. Each is tested at its edge.
  *
- * `embed({ limits })` may change them, but for `keyBytesMax`, `identityBytesMax`, `nameLengthMax` and `depthMax`, which are
- * part of what addresses, names and stored values are.
+ * The option `limits` may change them, except `keyBytesMax`, `identityBytesMax`, `nameLengthMax` and `depthMax`: those are
+ * part of the format of addresses, names and stored values.
  */
 export interface Limits {
-  /** Bytes of UTF-8 in an entity's key. Keys are parts of store keys, where LMDB allows 1,978 bytes for two of them. */
+  /** UTF-8 bytes of an entity's key. Keys are part of store keys; LMDB allows 1,978 bytes for two of them. */
   readonly keyBytesMax: number;
-  /** Bytes of a client's identity, written as one word (a character beyond letters, digits, _ and - takes three a byte). */
+  /** Bytes of a client's identity as a subject word: letters, digits, _ and - take one, every other UTF-8 byte takes three. */
   readonly identityBytesMax: number;
-  /** Characters of a type's, operation's, timer's or effect's name. */
+  /** Characters of the name of a type, operation, timer or effect. */
   readonly nameLengthMax: number;
   /**
-   * Bytes of one encoded input or output. Below NATS' default max_payload of 1 MiB, envelope and frame included; lowered to what
-   * a NATS that takes less has room for.
+   * Bytes of one encoded input or output. With envelope and frame the default is below NATS' default `max_payload` of 1 MiB.
+   * It is lowered automatically for a NATS server with a smaller `max_payload`.
    */
   readonly messageBytesMax: number;
   /** Bytes of one encoded state. */
@@ -22,90 +22,90 @@ export interface Limits {
   readonly activityBytesMax: number;
   /** Levels of nesting in anything that is stored or sent. */
   readonly depthMax: number;
-  /** Messages, timers and effects that one turn may decide on. */
+  /** Messages, timers and effects of one turn. */
   readonly turnOutputCountMax: number;
-  /** Messages of one entity that are not yet acknowledged; a turn that would pass it fails with `overloaded` (P12). */
+  /** Unacknowledged messages of one entity. A turn that would exceed it fails with `overloaded` (P12). */
   readonly outboxCountMax: number;
-  /** Bytes of those, and of all that one turn may decide on: a turn that asks for more than that alone fails with `too-large`. */
+  /** Bytes of the unacknowledged messages of one entity. A turn whose own output alone exceeds it fails with `too-large`. */
   readonly outboxBytesMax: number;
-  /** Timers, and again holds, and again effects, of one entity at a time. */
+  /** Timers of one entity at a time. The same limit applies to its holds, and to its effects. */
   readonly timerCountMax: number;
-  /** Bytes of those, again of each: a turn that would pass it fails with `overloaded` (P12). */
+  /** Bytes of the timers of one entity; likewise of its holds and effects. A turn that would exceed it fails with `overloaded` (P12). */
   readonly timerBytesMax: number;
-  /** Messages, and again queries, that one entity has taken in and not answered, wherever they are (P12). */
+  /** Messages that one entity has accepted and not answered (P12). The same limit applies to its queries. */
   readonly mailboxCountMax: number;
-  /** Bytes of those and of their answers; a queue of the largest messages is some seventy long. */
+  /** Bytes of the messages in `mailboxCountMax` and of their answers. A queue of the largest messages holds about seventy. */
   readonly mailboxBytesMax: number;
-  /** Messages, and again queries, that one worker has taken in and not answered, over all its entities (P12). */
+  /** Messages that one worker has accepted and not answered, over all its entities (P12). The same limit applies to queries. */
   readonly workerQueueCountMax: number;
-  /** Bytes of those and of their answers: a part of the 2 GB and more that a process of Node may have. */
+  /** Bytes of the messages in `workerQueueCountMax` and of their answers: a fraction of Node's heap limit of 2 GB or more. */
   readonly workerQueueBytesMax: number;
-  /** Entities whose messages a worker had no room for and that it tells when there is some; the others come again by themselves. */
+  /** Senders that a full worker remembers, to notify them when it has room. Further senders retry on their own. */
   readonly turnedAwayCountMax: number;
-  /** Bytes of answers that an entity keeps for one client's calls; a further call is answered `overloaded` (P12). */
+  /** Bytes of answers that an entity keeps for the calls of one client. A further call is answered `overloaded` (P12). */
   readonly keptAnswerBytesMax: number;
-  /** Messages of one stream that arrived ahead of their turn and are held. */
+  /** Messages of one stream that arrived out of order and are buffered. */
   readonly aheadCountMax: number;
-  /** Messages of one stream that are on their way at once. */
+  /** Messages of one stream in flight at once. */
   readonly windowCountMax: number;
-  /** Calls that one client has under way at once. */
+  /** Calls of one client in flight at once. */
   readonly clientCallCountMax: number;
-  /** Bytes of the inputs of those. */
+  /** Bytes of the inputs of a client's calls in flight. */
   readonly clientCallBytesMax: number;
-  /** Copies of its calls that a client may send by itself, for each call that it makes: what is silent is not helped by more. */
+  /** A client's retry budget: retries per call made, as a share. More retries do not help a server that does not answer. */
   readonly retryShareMax: number;
-  /** Copies that it may send beyond that at once, for a client that calls little; used ones come back within `retryMsMax`. */
+  /** Retries beyond that share, for a client with few calls. The allowance refills within `retryMsMax`. */
   readonly retryBurstCountMax: number;
   /** Tries of a message whose turn throws, before it becomes a dead letter. */
   readonly attemptsMax: number;
-  /** A try of an effect that takes longer is given up, unless the effect has its own limit, ms. */
+  /** Maximum time of one try of an effect without its own `timeoutMs`, ms. */
   readonly effectMsMax: number;
-  /** A turn that runs for longer is named in the log, by a thread beside it; 0 turns that off. ms. */
+  /** A turn that runs for longer than this is reported in the log while it runs, ms. 0 turns the report off. */
   readonly turnMsMax: number;
-  /** Unclean ends of a worker's process while one message was under way in it, before it is not run any more. */
+  /** Crashes of worker processes while one message was running, before the message is no longer run. */
   readonly fatalEndsMax: number;
-  /** After an unclean end of a partition's owner the next one notes what it runs for so long: repeats come within it, ms. */
+  /** How long the next owner of a partition records each message before running it, after a crash of the last owner, ms. */
   readonly cautionMs: number;
   /** How long an entity's message stays valid, ms. */
   readonly horizonMs: number;
-  /** The oldest copy that is still accepted, counted from its sender's last proof of ownership, ms. */
+  /** Maximum age of a copy of a message that is still accepted, from the sender's last proof of ownership, ms. */
   readonly transitMaxMs: number;
-  /** By how much the clocks of two workers may differ, ms. */
+  /** Maximum difference between the clocks of two workers, ms. */
   readonly skewMaxMs: number;
-  /** For how long after a message expired its sender may ask the receiver whether it was processed, ms. */
+  /** How long after a message has expired its sender may ask the receiver whether it was processed, ms. */
   readonly doubtMs: number;
   /**
-   * How long ahead anybody may ask that something be remembered, ms: a call's deadline, the life of an idempotency key, the
-   * horizon of a type's messages. No client decides for how long a server remembers.
+   * Maximum of a call's deadline, an idempotency key's life and a type's horizon, ms. It bounds how long a client can make a
+   * worker remember something.
    */
   readonly lifeMsMax: number;
-  /** A call without its own deadline is given up after this, ms. */
+  /** Deadline of a call that sets none, ms. */
   readonly deadlineMs: number;
-  /** How long a tentative operation is held unless its contract says otherwise, ms. */
+  /** Duration of a hold whose contract sets none, ms. */
   readonly holdMs: number;
-  /** A stream with nothing unacknowledged is closed when it has been idle for this long, ms. */
+  /** A stream without unacknowledged messages is closed after being idle for this long, ms. */
   readonly closeIdleMs: number;
-  /** Acknowledgements that no turn has carried to the store are written after this, ms. */
+  /** Acknowledgements that no commit of a turn has written by then are written after this, ms. */
   readonly trimIdleMs: number;
-  /** An unacknowledged message is sent again after this, then twice as long each time, ms. */
+  /** Pause before an unacknowledged message is sent again, ms. It doubles with each retry. */
   readonly retryMs: number;
   /** Longest pause between two tries of anything, ms. */
   readonly retryMsMax: number;
-  /** What a volatile entity is stays in a worker that it has left for its next owner, who asks within seconds, ms. */
+  /** How long a worker keeps the image of a volatile entity that it handed off, for the next owner to fetch, ms. */
   readonly carryMs: number;
-  /** An entity that nobody asked for this long leaves memory, ms. */
+  /** An entity that has been idle for this long is passivated, ms. */
   readonly idleMs: number;
-  /** Activations of one worker, beyond which those at rest leave memory without waiting for `idleMs`. */
+  /** Activations of one worker; beyond it, idle entities are passivated before `idleMs`. */
   readonly activationCountMax: number;
-  /** Activities of one entity in memory; the others are read when their partner writes. */
+  /** Activities of one entity in memory. Others are read from the store when their partner sends a message. */
   readonly activityCountMax: number;
-  /** Entities in one group that is on its way to the store. */
+  /** Entities in one group commit. */
   readonly groupCountMax: number;
-  /** Bytes after which a group takes no further entity. */
+  /** Bytes after which a group commit takes no further entity. */
   readonly groupBytesMax: number;
   /**
-   * While entities have waited for longer than this until a group takes them, no further turns are run, ms: what waits in a
-   * mailbox can still be turned away in time, what waits for the store cannot.
+   * Maximum time that entities wait for a group commit, ms. While the wait is longer no further turns run: a message in a
+   * mailbox can still be turned away before its deadline, a turn that waits for the store cannot.
    */
   readonly storeWaitMsMax: number;
 }
@@ -160,27 +160,27 @@ export const defaultLimits: Limits = {
   storeWaitMsMax: 500,
 };
 
-/** The longest time that may be declared, ms: a hundred years. With it no date leaves the safe integers. */
+/** The longest duration, ms: a hundred years. A date plus this duration is still a safe integer. */
 export const durationMsMax = 3_155_760_000_000;
 
-/** The last date of JavaScript, ms: nothing may be planned beyond it. */
+/** The last date that JavaScript can represent, ms since 1970. Nothing may be scheduled after it. */
 export const dateMsMax = 8_640_000_000_000_000;
 
-/** Why a value cannot be a duration; undefined: it can be one. Absent ones are their caller's business. */
+/** Why a value is not a valid duration; undefined if it is one. The caller deals with absent values. */
 export function durationProblem(value: unknown, msMin = 0): string | undefined {
   if (typeof value === 'number' && value >= msMin && value <= durationMsMax) return undefined;
   const found = typeof value === 'number' ? String(value) : `a value of the type ${typeof value}`;
   return `must be a number of milliseconds from ${msMin} to ${durationMsMax} (a hundred years), not ${found}`;
 }
 
-/** Limits as an application gives them: those that it leaves out, or gives as undefined, are the default ones. */
+/** The limits that an application sets. Those that are absent or undefined have their defaults. */
 export type GivenLimits = { readonly [Name in keyof Limits]?: Limits[Name] | undefined };
 
 export function limitsOf(given: GivenLimits = {}): Limits {
   return withGiven(defaultLimits, given);
 }
 
-/** The defaults, and in their places what was given and is not undefined. */
+/** The defaults, overridden by each given value that is not undefined. */
 export function withGiven<Options extends object>(defaults: Options, given: object = {}): Options {
   return Object.assign(
     { ...defaults },

@@ -1,14 +1,15 @@
 /**
  * Addresses of entities and names of partners.
  *
- * An address is `type/key`: the type is `[a-z][a-z0-9-]*`, the key any well-formed Unicode of 1 to 512 UTF-8 bytes
- * (dots, spaces, wildcards, slashes and NUL included), so the first slash divides them.
+ * An address is `type/key`. The type matches `[a-z][a-z0-9-]*`; the key is any well-formed Unicode of 1 to 512 UTF-8 bytes,
+ * including dots, spaces, wildcards, slashes and NUL. The first slash separates them.
+ *
  * A partner is one end of a stream: an entity (its address), a client (`@identity.id`), or an idempotency key
- * (`#identity.key`); the first character tells, since no type starts with `@` or `#`. The identity is in the name so that
- * nobody can be, or use first, what is another one's.
+ * (`#identity.key`). The first character distinguishes them, because no type starts with `@` or `#`. The name contains the
+ * identity so that one identity cannot use the client id or key of another.
  *
  * Invariants:
- * - AD1 Two identities never have a partner's name in common, and whose it is can be read from it.
+ * - AD1 Two identities never share the name of a partner, and the name tells its identity.
  */
 import { SkerryError } from './errors.ts';
 import { defaultLimits } from './limits.ts';
@@ -18,22 +19,22 @@ export type PartnerId = string;
 
 const typePattern = /^[a-z][a-z0-9-]{0,63}$/;
 const utf8 = new TextEncoder();
-/** Has room for a key that is too long by a character. */
+/** Large enough for a key that is one character too long. */
 const scratch = new Uint8Array(defaultLimits.keyBytesMax + 4);
 
 export function isTypeName(type: string): boolean {
   return typePattern.test(type);
 }
 
-/** Whether a string takes more UTF-8 bytes than a key may. */
+/** Whether a string has more UTF-8 bytes than a key may have. */
 function isTooLong(key: string): boolean {
   const { keyBytesMax } = defaultLimits;
-  // A unit of a string takes three bytes at most.
+  // A UTF-16 unit takes at most three bytes.
   if (key.length * 3 <= keyBytesMax) return false;
   return key.length > keyBytesMax || utf8.encodeInto(key, scratch).written > keyBytesMax;
 }
 
-/** Bytes that a text takes as UTF-8. */
+/** Length of a text in UTF-8 bytes. */
 export function utf8Length(text: string): number {
   return utf8.encode(text).length;
 }
@@ -57,7 +58,7 @@ function keyProblem(key: unknown): string | undefined {
   return key.isWellFormed() ? undefined : 'is not well-formed Unicode (a lone surrogate)';
 }
 
-/** Checks an address that came from outside. Throws `invalid-address`. */
+/** Parses and checks an untrusted address. Throws `invalid-address`. */
 export function parseAddress(address: string): { type: string; key: string } {
   const slash = typeof address === 'string' ? address.indexOf('/') : -1;
   if (slash < 0)
@@ -68,10 +69,10 @@ export function parseAddress(address: string): { type: string; key: string } {
   return { type, key };
 }
 
-/** Type and slash of the last address that was one: of most entities' messages that of the next. */
+/** Type and slash of the last valid address. Successive addresses mostly have the same type, so the check is skipped. */
 let knownStart = '';
 
-/** Whether a text that came from outside is an address. */
+/** Whether an untrusted text is an address. */
 export function isAddress(text: string): boolean {
   if (knownStart === '' || !text.startsWith(knownStart)) {
     const slash = text.indexOf('/');
@@ -81,13 +82,13 @@ export function isAddress(text: string): boolean {
   return keyProblem(text.slice(knownStart.length)) === undefined;
 }
 
-/** Whether a text that came from outside names a partner: an entity, a client or an idempotency key. */
+/** Whether an untrusted text names a partner: an entity, a client or an idempotency key. */
 export function isPartner(text: string): boolean {
   if (isAddress(text)) return true;
   return text.length > 1 && !isEntityPartner(text) && text.isWellFormed() && !isTooLong(text);
 }
 
-/** The type of an address that is known to be one. */
+/** The type of a valid address. */
 export function typeOf(address: Address): string {
   return address.slice(0, address.indexOf('/'));
 }
@@ -106,13 +107,13 @@ export function isEntityPartner(partner: PartnerId): boolean {
 
 // ---- identities of clients
 
-/** Whether a text may be a client's identity: well-formed Unicode, short enough as a word; '' is who has none. */
+/** Whether a text is a valid identity: well-formed Unicode, short enough as a word. '' means no identity. */
 export function isIdentity(text: string): boolean {
   const { identityBytesMax } = defaultLimits;
   return text.length <= identityBytesMax && text.isWellFormed() && identityWord(text).length <= identityBytesMax;
 }
 
-/** An identity as one word: letters of ASCII, digits, _ and - as they are, of all else each byte of UTF-8 as `=` and two digits. */
+/** An identity as one subject word. ASCII letters, digits, _ and - stay; every other UTF-8 byte becomes `=` and two hex digits. */
 export function identityWord(identity: string): string {
   if (/^[\w-]*$/.test(identity)) return identity;
   return identity.replace(/[^\w-]/gu, (character) =>
@@ -120,7 +121,7 @@ export function identityWord(identity: string): string {
   );
 }
 
-/** The identity that this word stands for; undefined if it stands for none. */
+/** The identity that a subject word encodes; undefined if it is not one. */
 export function identityOfWord(word: string): string | undefined {
   if (word.length > defaultLimits.identityBytesMax || !/^(?:[\w-]|=[0-9a-f]{2})*$/.test(word)) return undefined;
   if (!word.includes('=')) return word;
@@ -131,17 +132,17 @@ export function identityOfWord(word: string): string | undefined {
   return identityWord(identity) === word ? identity : undefined;
 }
 
-/** A client as a partner. */
+/** The partner name of a client. */
 export function clientPartner(identity: string, id: string): PartnerId {
   return `@${identityWord(identity)}.${id}`;
 }
 
-/** The partner that an idempotency key of this identity is (AD1); a hold that is asked for under the key has this name too. */
+/** The partner name of an idempotency key of this identity (AD1). It is also the id of a hold made under the key. */
 export function keyPartner(identity: string, key: string): PartnerId {
   return `#${identityWord(identity)}.${key}`;
 }
 
-/** Whose partner that is no entity is, and which of his: a client's id, or a key. Records from before have no identity in it. */
+/** The identity of a partner that is not an entity, and its client id or key. Names in older records have no identity. */
 export function clientOf(partner: PartnerId): { readonly identity: string; readonly id: string } {
   const end = partner.indexOf('.');
   const identity = end < 0 ? undefined : identityOfWord(partner.slice(1, end));

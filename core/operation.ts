@@ -1,7 +1,8 @@
 /**
- * What can be asked of an entity: commands, queries and tentative operations, with their schemas.
+ * Operations of an entity: commands, queries and tentative operations, with their schemas.
  *
- * Owns the operations' declarations and the validation of inputs through Standard Schema; who performs them is `behaviour.ts`.
+ * Owns the declaration of operations and the validation of inputs and outputs by Standard Schema. `behaviour.ts` has their
+ * handlers.
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { SkerryError } from './errors.ts';
@@ -10,26 +11,26 @@ import { checkOptions, duration, record } from './options.ts';
 /** A schema of any Standard Schema library whose validation is synchronous. */
 export type Schema<Given = unknown, Input = Given> = StandardSchemaV1<Given, Input>;
 
-/** May change the entity. `Given` is what callers pass, `Input` what the turn gets after validation. */
+/** An operation that may change its entity. Callers pass `Given`; the turn gets `Input`, the result of validation. */
 export interface Command<Given, Input, Output> {
   readonly kind: 'command';
   readonly input: Schema<Given, Input> | undefined;
   readonly output: Schema<unknown, Output> | undefined;
 }
 
-/** May not change the entity; costs the store nothing of its own. */
+/** An operation that reads its entity and cannot change it. It writes nothing to the store. */
 export interface Query<Given, Input, Output> {
   readonly kind: 'query';
   readonly input: Schema<Given, Input> | undefined;
   readonly output: Schema<unknown, Output> | undefined;
 }
 
-/** Accepted with a right to cancel, which ends with confirm, cancel, or the end of its hold. */
+/** An operation that is accepted first and later confirmed or cancelled. Its hold cancels it after `holdMs`. */
 export interface Tentative<Given, Input, Output> {
   readonly kind: 'tentative';
   readonly input: Schema<Given, Input> | undefined;
   readonly output: Schema<unknown, Output> | undefined;
-  /** How long it is held, ms; undefined: the limit `holdMs`. */
+  /** How long the hold lasts, ms; `undefined`: the limit `holdMs`. */
   readonly holdMs: number | undefined;
 }
 
@@ -37,18 +38,19 @@ export interface Tentative<Given, Input, Output> {
 export type AnyOperation = Command<any, any, any> | Query<any, any, any> | Tentative<any, any, any>;
 export type OperationMap = Readonly<Record<string, AnyOperation>>;
 
-/** What a type argument without a schema gives, which no contract takes: a type alone would validate nothing. */
+/** The result of a type argument without a schema. No contract accepts it, because a type alone validates nothing. */
 export interface TypesComeFromSchemas {
   readonly kind: 'types come from schemas: pass unchecked<T>(), or a schema of any library';
 }
 
 /**
- * An operation that may change its entity.
- * @param input schema of its input; none: it takes no input
- * @param output schema of its output: what a behaviour returns is validated and cut to it, so it must accept what it makes; none: no output
+ * Declare an operation that may change its entity.
+ * @param input schema of the input; without it the operation takes no input
+ * @param output schema of the output; without it the operation has no output. The handler's return value is validated by
+ *   it, and the caller gets the result of that validation. The schema must therefore accept its own results.
  */
 export function command(): Command<void, void, void>;
-/** A type argument alone is no schema: `command(unchecked<Input>())`. */
+/** A type argument alone is not a schema: write `command(unchecked<Input>())`. */
 export function command<_Given>(): TypesComeFromSchemas;
 export function command<Given, Input>(input: Schema<Given, Input>): Command<Given, Input, void>;
 export function command<Output>(input: undefined, output: Schema<unknown, Output>): Command<void, void, Output>;
@@ -61,12 +63,12 @@ export function command(input?: Schema, output?: Schema): unknown {
 }
 
 /**
- * An operation that only reads. What it returns is validated and cut to its output.
- * @param input schema of its input; most queries have none: then the output's is the only one
- * @param output schema of its output
+ * Declare an operation that only reads.
+ * @param input schema of the input; leave it out if the query takes no input, so that the output is the only argument
+ * @param output schema of the output; the handler's return value is validated by it
  */
 export function query<Output>(output: Schema<unknown, Output>): Query<void, void, Output>;
-/** A type argument alone is no schema: `query(unchecked<Output>())`. */
+/** A type argument alone is not a schema: write `query(unchecked<Output>())`. */
 export function query<_Output>(): TypesComeFromSchemas;
 export function query<Given, Input, Output>(
   input: Schema<Given, Input>,
@@ -78,11 +80,13 @@ export function query(...schemas: Schema[]): unknown {
 }
 
 /**
- * An operation that is accepted with a right to cancel.
- * @param options `holdMs`: after this long without confirm or cancel the entity cancels by itself; `output`: schema of the output
+ * Declare an operation that is accepted first and later confirmed or cancelled.
+ * @param input schema of the input; without it the operation takes no input
+ * @param options `holdMs`: the entity cancels the operation itself if neither has arrived after this long, ms (default: the
+ *   limit `holdMs`); `output`: schema of the output
  */
 export function tentative(): Tentative<void, void, void>;
-/** A type argument alone is no schema: `tentative(unchecked<Input>())`. */
+/** A type argument alone is not a schema: write `tentative(unchecked<Input>())`. */
 export function tentative<_Given>(): TypesComeFromSchemas;
 export function tentative(input: undefined, options: { holdMs: number }): Tentative<void, void, void>;
 export function tentative<Output>(
@@ -102,7 +106,7 @@ export function tentative(input?: Schema, options: { holdMs?: number | undefined
   return { kind: 'tentative', input, output: options.output, holdMs: options.holdMs };
 }
 
-/** A schema that believes its callers: types without validation, for trusted callers and hot paths. */
+/** A schema that accepts every value: types without validation, for trusted callers and hot paths. */
 export function unchecked<Value>(): Schema<Value, Value> {
   return { '~standard': { version: 1, vendor: believing, validate: (value) => ({ value: value as Value }) } };
 }
@@ -110,8 +114,9 @@ export function unchecked<Value>(): Schema<Value, Value> {
 const believing = 'skerry';
 
 /**
- * Of an output what the operation's schema makes of it: mostly a copy without what it does not declare; `undefined` where it
- * declares none. The error for one that does not fit names the place, and only its cause, which stays here, what was there.
+ * The output as validated by the operation's schema, which usually copies it and drops undeclared fields. `undefined` if the
+ * operation declares no output. The error for an invalid output names the place; the value itself is only in its cause,
+ * which never leaves the worker.
  */
 export function declaredOutput(operation: AnyOperation, value: unknown, name: string): unknown {
   const { output } = operation;
@@ -133,7 +138,7 @@ function asynchronous(result: Promise<unknown>, where: string): SkerryError {
   );
 }
 
-/** The input as the operation's schema has it. Throws `invalid-input`. */
+/** The input as validated by the operation's schema. Throws `invalid-input`. */
 export function validateInput(operation: AnyOperation, value: unknown, where: string): unknown {
   if (operation.input === undefined) {
     if (value === undefined || value === null) return undefined;

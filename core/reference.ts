@@ -1,30 +1,30 @@
 /**
  * References to entities: objects with one method per operation, made from a contract without a Proxy.
  *
- * Owns how methods get onto a reference; what a method does is the `ask` function that the maker passes.
+ * Owns the prototypes that hold the methods. The `invoke` function passed by the maker decides what a method does.
  */
 import type { AnyEntity } from './entity.ts';
 import type { AnyOperation } from './operation.ts';
 
-/** What a reference's methods do when they are called. */
-export type Ask<Target> = (target: Target, name: string, operation: AnyOperation, given: unknown[]) => unknown;
+/** Called by every method of a reference, with the reference's target and the method's operation and arguments. */
+export type Invoke<Target> = (target: Target, name: string, operation: AnyOperation, given: unknown[]) => unknown;
 
 /**
- * A maker of references of one contract: objects that hold a target and inherit a method per operation.
- * `keep` picks the operations that this kind of reference has.
+ * Makes references: objects that hold a target and inherit one method per operation of a contract.
+ * `keep` selects the operations that this kind of reference has.
  */
 export class References<Target> {
   readonly #prototypes = new WeakMap<AnyEntity, object>();
-  readonly #ask: Ask<Target>;
+  readonly #invoke: Invoke<Target>;
   readonly #keep: (operation: AnyOperation) => boolean;
   readonly #target = Symbol('target');
 
-  constructor(ask: Ask<Target>, keep: (operation: AnyOperation) => boolean) {
-    this.#ask = ask;
+  constructor(invoke: Invoke<Target>, keep: (operation: AnyOperation) => boolean) {
+    this.#invoke = invoke;
     this.#keep = keep;
   }
 
-  /** A reference whose methods ask `target`. Its other properties are the caller's to define. */
+  /** A reference to `target`. The caller may define further properties on it. */
   make(contract: AnyEntity, target: Target): object {
     let prototype = this.#prototypes.get(contract);
     if (prototype === undefined) {
@@ -38,12 +38,12 @@ export class References<Target> {
 
   #prototype(contract: AnyEntity): object {
     const prototype: Record<string, unknown> = {};
-    const ask = this.#ask;
+    const invoke = this.#invoke;
     const slot = this.#target;
     for (const [name, operation] of Object.entries(contract.operations)) {
       if (!this.#keep(operation)) continue;
       prototype[name] = function (this: Record<symbol, Target>, ...given: unknown[]): unknown {
-        return ask(this[slot] as Target, name, operation, given);
+        return invoke(this[slot] as Target, name, operation, given);
       };
     }
     return prototype;

@@ -1,51 +1,51 @@
 import { withGiven } from '../core/limits.ts';
 import { checkOptions, count, duration } from '../core/options.ts';
 
-/** Every limit of placement: its name, unit, default and the reason for it. One home; tests stand at each edge. */
+/** Every limit of placement, with its name, unit and default. Each is tested at its edge. */
 export interface PlacementLimits {
-  /** A worker announces itself this often, ms. Also bounds how soon it notices that nobody runs the service. */
+  /** Interval between a worker's announcements, ms. It also bounds how soon a worker notices that no service is running. */
   readonly announceMs: number;
-  /** A worker that was not heard for this long is pinged, ms: by then it has missed four announcements. */
+  /** A worker not heard for this long is pinged, ms. The default is four missed announcements. */
   readonly suspectMs: number;
-  /** A worker that was not heard for this long, pings included, leaves the view, ms: longer than a bad garbage collection. */
+  /** A worker not heard for this long, pings included, is removed from the view, ms. It should exceed a long garbage collection. */
   readonly deadMs: number;
-  /** An unanswered ping is repeated after this, ms. Until then further reports of absence wait for its result. */
+  /** Interval between pings to a worker that does not answer, ms. Further absence reports in between wait for the result. */
   readonly pingMs: number;
-  /** Workers that join, change or start to leave within this are published as one view, ms: each view moves partitions. */
+  /** Changes within this time are published as one view, ms, because each view moves partitions. */
   readonly gatherMs: number;
-  /** The pins are read again this often, ms: the process that pinned may have crashed before it told the service. */
+  /** Interval at which pins are read from the store, ms: a process that pins may crash before it notifies the service. */
   readonly readPinsMs: number;
-  /** The view is published again this often for those who lost it, ms. */
+  /** Interval at which the view is published again for processes that missed it, ms. */
   readonly republishMs: number;
-  /** The service looks for silent workers this often, ms: what it adds to `suspectMs` and `deadMs` at most. */
+  /** Interval at which the service checks for silent workers, ms. It adds at most this to `suspectMs` and `deadMs`. */
   readonly checkMs: number;
-  /** A step that comes this much too late means that the process was paused: what it missed is nobody's silence, ms. */
+  /** A step that is late by this much means that the process was paused, ms: workers were then not silent, only unheard. */
   readonly lagMs: number;
-  /** Ids that were replaced or have left never come back for this long, ms: longer than any pause of a process. */
+  /** How long the ids of replaced and departed workers are refused, ms. It must exceed any pause of a process. */
   readonly rememberMs: number;
-  /** The lease of the service, ms: over for who never looked at it before. Longer than clocks differ (`skewMaxMs`). */
+  /** Duration of the service's lease for a worker that sees it for the first time, ms. It must exceed `skewMaxMs`. */
   readonly leaseMs: number;
-  /** Its holder renews it this often, ms. */
+  /** Interval at which the holder renews the lease, ms. */
   readonly renewMs: number;
-  /** Who does not hear the service and sees no renewal for this long takes the lease, ms: two were missed. */
+  /** A worker that hears no service and sees no renewal for this long takes the lease, ms. The default is two missed renewals. */
   readonly lapseMs: number;
-  /** A service that has lost most of the workers at once does not renew for this long, ms: `silentMs`, `lapseMs` and a pause. */
+  /** How long a service that lost most workers at once does not renew, ms: `silentMs`, `lapseMs` and a pause. */
   readonly yieldMs: number;
-  /** Without a view for this long somebody else takes the service over, ms: three were lost, or its holder hangs. */
+  /** A worker without a view for this long tries to take over the service, ms. The default is three missed views. */
   readonly silentMs: number;
-  /** Whoever takes the service over first waits for a random part of this, ms: so mostly one tries. */
+  /** Maximum random wait before a worker tries to take over the service, ms, so that usually only one tries. */
   readonly pauseMs: number;
-  /** A store that could not be asked, and an echo that did not come, are waited for this long, ms. */
+  /** Maximum wait for a store that does not answer, and for an echo, ms. */
   readonly graceMs: number;
-  /** Workers in a view; further ones are refused. A view of this many must still fit into a frame. */
+  /** Workers in a view; further ones are rejected. A view of this many must fit into one frame. */
   readonly workerCountMax: number;
-  /** Labels of a worker, and again of a type that it hosts. */
+  /** Labels of a worker. The same limit applies to the labels of a type that it hosts. */
   readonly labelCountMax: number;
   /** Types that a worker hosts. */
   readonly hostedTypeCountMax: number;
-  /** Characters of a worker's name, id, version, and of a label. They are parts of subjects. */
+  /** Characters of a worker's name, id or version, and of a label. Names are part of subjects. */
   readonly workerNameLengthMax: number;
-  /** Ids that are remembered after their workers are gone; beyond it the oldest are forgotten. */
+  /** Ids of departed workers that are remembered; beyond it the oldest are dropped. */
   readonly rememberedCountMax: number;
 }
 
@@ -74,14 +74,14 @@ export const defaultPlacementLimits: PlacementLimits = {
   rememberedCountMax: 4_096,
 };
 
-/** Throws `invalid-definition` for a name that is none, and a value that is no number of at least 0. */
+/** Throws `invalid-definition` for an unknown name, and for an invalid value. */
 export function checkPlacementLimits(given: object): void {
   const names = Object.keys(defaultPlacementLimits) as (keyof PlacementLimits)[];
   const table = Object.fromEntries(names.map((name) => [name, name.endsWith('Ms') ? duration : count(1)]));
   checkOptions('placementLimits', given, table);
 }
 
-/** As an application gives them: those that it leaves out, or gives as undefined, are the default ones. */
+/** The placement limits that an application sets. Those that are absent or undefined have their defaults. */
 export type GivenPlacementLimits = { readonly [Name in keyof PlacementLimits]?: PlacementLimits[Name] | undefined };
 
 export function placementLimitsOf(given: GivenPlacementLimits | undefined): PlacementLimits {

@@ -1,63 +1,63 @@
 /**
- * The view: the versioned list of workers and pins. From it, and from hashing alone, follows which worker should own which
- * partition (`placement.ts`); who *does* own it says the store.
+ * The view: the versioned list of workers and pins. The view and hashing alone determine which worker *should* own a
+ * partition (`placement.ts`); the store knows which worker *does*.
  */
 
-/** A type that a worker hosts, and the labels that a worker must have to be given any of its entities. */
+/** A type that a worker hosts, and the labels that a worker must have to own entities of it. */
 export interface HostedType {
   readonly type: string;
   /** Sorted, without duplicates. */
   readonly labels: readonly string[];
 }
 
-/** Versions of the protocol that a process reads and writes: whole numbers from 1, `from` <= `to`. */
+/** The protocol versions that a process reads and writes: whole numbers from 1, `from` <= `to`. */
 export interface ProtocolRange {
   readonly from: number;
   readonly to: number;
 }
 
-/** Whether two processes understand each other. */
+/** Whether two processes have a protocol version in common. */
 export function areCompatible(one: ProtocolRange, other: ProtocolRange): boolean {
   return one.from <= other.to && other.from <= one.to;
 }
 
-/** What a worker speaks that does not say it. */
+/** The range of a worker whose announcement has none. */
 const firstProtocol: ProtocolRange = { from: 1, to: 1 };
 
 export function protocolOf({ protocol }: { readonly protocol?: ProtocolRange | undefined }): ProtocolRange {
   return protocol ?? firstProtocol;
 }
 
-/** A worker as it announces itself. */
+/** A worker, as listed in a view. */
 export interface WorkerEntry {
-  /** Stable over restarts: partitions follow the name. At most one worker of a name is in a view. */
+  /** Stable over restarts: partitions follow the name. A view has at most one worker of a name. */
   readonly name: string;
-  /** Of this one process, never used again: its subjects are made of it. */
+  /** Identifies this process; never used again. Its subjects are made from it. */
   readonly id: string;
-  /** Its share of the partitions in proportion to the others': a whole number from 1 to `weightMax`. */
+  /** Its share of the partitions, relative to other workers: a whole number from 1 to `weightMax`. */
   readonly weight: number;
   /** Sorted, without duplicates. */
   readonly labels: readonly string[];
   readonly types: readonly HostedType[];
-  /** The application's version, for people. */
+  /** The application's version, for people to read. */
   readonly version: string;
-  /** It is being drained: it answers, forwards and hands off, and gets no partition any more. */
+  /** Whether it is draining: it still answers, forwards and hands off, but acquires no partitions. */
   readonly isLeaving: boolean;
-  /** Default: of the first version alone. */
+  /** The protocol versions that it speaks (default: only the first). */
   readonly protocol?: ProtocolRange | undefined;
 }
 
-/** An entity that is to be on a chosen worker. */
+/** Assigns one entity to a chosen worker. */
 export interface Pin {
   readonly address: string;
-  /** The worker's name. While no such worker is in the view, the entity is where it would be without the pin. */
+  /** The worker's name. While no such worker is in the view, the entity is placed as if it had no pin. */
   readonly worker: string;
 }
 
 export interface View {
-  /** Greater than that of every view before it: the service's term times 2^20, and a count. */
+  /** Grows with every view: the service's term times 2^20, plus a count. */
   readonly version: number;
-  /** How many partitions addresses hash to; fixed for a cluster's life. */
+  /** Number of partitions that addresses hash to; fixed for the life of a cluster. */
   readonly partitions: number;
   /** In order of their names. */
   readonly workers: readonly WorkerEntry[];
@@ -65,7 +65,7 @@ export interface View {
   readonly pins: readonly Pin[];
 }
 
-/** Whether two views of one version say the same: they do, unless a store that went back gave a term twice (P8). */
+/** Whether two views of one version are equal. They are, unless a store that lost commits gave the same term twice (P8). */
 export function isSameView(one: View, other: View): boolean {
   return (
     one.workers.length === other.workers.length &&
@@ -81,7 +81,7 @@ export function isSameView(one: View, other: View): boolean {
   );
 }
 
-/** A view that nothing changes: workers of these names, each of which hosts all types and has the labels they require. */
+/** A fixed view: workers of these names, each of which hosts all types and has all the labels that they require. */
 export function viewOf(
   version: number,
   partitions: number,
