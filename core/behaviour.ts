@@ -2,6 +2,7 @@
  * behaviour(): the code of an entity type's operations, as a plain object of functions or as an actor class.
  *
  * Owns the types of handlers and the check that every operation has one. `turn.ts` runs them.
+ * Longer than 400 lines because the types of handlers, turns and answers refer to each other, and are documented here.
  */
 
 import type { Effect, EffectOutcome, EffectStub } from './effect.ts';
@@ -155,6 +156,23 @@ type Handler<Contract extends AnyEntity, Operation extends AnyOperation> =
 /** The handlers of an entity type: one function per operation, three for a tentative one. */
 export type Handlers<Contract extends AnyEntity> = {
   [Name in keyof Contract['operations']]: Handler<Contract, Contract['operations'][Name]>;
+};
+
+/**
+ * An alternative to `TentativeHandlers` that no value satisfies. If a tentative operation is written as one function, the
+ * compiler takes the types of its parameters from here, and quotes this name and the missing property in its errors.
+ */
+interface TentativeOperationNeedsThreeFunctions {
+  // biome-ignore lint/suspicious/noExplicitAny: one error, at the turn, is enough
+  (turn: TentativeOperationNeedsThreeFunctions, input: any): void;
+  readonly '{ tentative, confirm, cancel }': never;
+}
+
+/** What `behaviour` takes: `Handlers`, with a helpful error for a tentative operation that is one function. */
+type GivenHandlers<Contract extends AnyEntity> = {
+  [Name in keyof Contract['operations']]:
+    | Handlers<Contract>[Name]
+    | (Contract['operations'][Name] extends { kind: 'tentative' } ? TentativeOperationNeedsThreeFunctions : never);
 };
 
 /** The answer to an operation that did not happen: the behaviour refused it, or its turn failed. */
@@ -328,7 +346,7 @@ export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
  */
 export function behaviour<Contract extends AnyEntity>(
   contract: Contract,
-  handlers: Handlers<Contract> | (new (key: string) => Handlers<Contract>),
+  handlers: GivenHandlers<Contract> | (new (key: string) => Handlers<Contract>),
   options: BehaviourOptions = {},
 ): Behaviour<Contract> {
   checkOptions(`the behaviour of '${typeIn(contract)}'`, options, behaviourOptions);

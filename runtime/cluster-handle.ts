@@ -1,7 +1,7 @@
 /**
- * The handle of a cluster, which is the same wherever its workers run: `embed`, `serve` and `connect` each return one.
+ * The handle of a cluster: `embed`, `serve` and `connect` each return one, so it is the same wherever the workers run.
  *
- * Owns the clients that were opened by it, and what an application asks of any cluster.
+ * Owns the clients that it opened, and the methods that every cluster has.
  */
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import { SkerryError } from '../core/errors.ts';
@@ -13,25 +13,25 @@ import type { Environment } from './environment.ts';
 import { identityIn } from './options.ts';
 import type { Receive, Router } from './routing/router.ts';
 
-/** What an application holds of a cluster, wherever its workers run. */
+/** The handle of a cluster, the same wherever its workers run. */
 export interface Cluster {
-  /** A reference to an entity: its operations as methods. Throws `invalid-address`. */
+  /** A reference to an entity, with one method per operation. The entity need not exist yet. Throws `invalid-address`. */
   entity<Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']>;
-  /** Call an operation by its name, without a contract, as who this process is; for another identity `connect` and call by that client. */
+  /** Call an operation by its name, without a contract, under this process's own identity. See `Client.call`. */
   call(address: Address, operation: string, input?: unknown, options?: NamedCallOptions): Promise<unknown>;
   /**
-   * Keys of a type that have been committed, in order of their bytes. Reads the store: from a connected client by way of the
-   * workers, who do it for a `tool` alone (`denied`). Throws `invalid-address` for what is not the name of a type.
+   * The keys of all committed entities of a type, in order of their UTF-8 bytes. It reads the store; a connected client reads
+   * it through the workers and needs the role `tool` (else `denied`). Throws `invalid-address` for an invalid type name.
    */
   list(type: string): AsyncIterable<string>;
   /**
-   * A client of its own, with another verified identity; close it when it is not needed any more. Throws `invalid-definition` for what
-   * can be no identity, and `denied` where this process may call as itself only.
+   * Open a client with another verified identity. Close it when it is no longer needed. Throws `invalid-definition` for an
+   * invalid identity, and `denied` if this process may call under its own identity only.
    */
   connect(options: { identity: string }): Client;
-  /** As who this process is. */
+  /** The client with this process's own identity. */
   readonly client: Client;
-  /** Everything that was opened here is closed. Calls that still wait are rejected with `closed`. */
+  /** Close everything that was opened through this handle. Calls still in flight are rejected with `closed`. */
   close(): Promise<void>;
 }
 
@@ -39,16 +39,16 @@ export interface HandleParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly router: Router;
-  /** Where answers for one more client come to. */
+  /** A new subject, for the answers to one more client. */
   readonly newSubject: () => string;
   readonly listen: (subject: string, receive: Receive) => () => void;
   readonly onMoved?: (() => void) | undefined;
   readonly inspector: () => Inspector | Promise<Inspector>;
-  /** Throws where nobody may call for others. */
+  /** Throws `denied` if this process may call under its own identity only. */
   readonly mayConnect?: () => void;
 }
 
-/** What the handles are made of: each takes `entity`, `call`, `list`, `connect` and `client` from here. */
+/** The common part of all handles: `entity`, `call`, `list`, `connect` and `client`. */
 export class Handle {
   readonly #parts: HandleParts;
   readonly #clients = new Set<Client>();
@@ -106,12 +106,12 @@ export class Handle {
     for await (const address of inspector.list(type)) yield keyOf(address);
   }
 
-  /** Calls of entities that are elsewhere now are sent again at once. */
+  /** Sends calls to entities that have moved again at once. */
   again(isMoved: (address: Address) => boolean): void {
     for (const client of this.#clients) client.again(isMoved);
   }
 
-  /** Nobody lets this process's login in any more. */
+  /** Tells every client that no server accepts this process's login any more. */
   refused(reason: string, lostMs: number, isHere?: (address: Address) => boolean): void {
     for (const client of this.#clients) client.refused(reason, lostMs, isHere);
   }

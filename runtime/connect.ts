@@ -1,8 +1,8 @@
 /**
- * connect(): a client of a cluster from any process, without hosting anything.
+ * connect(): a client of a cluster in any process, without hosting entities.
  *
- * Owns what a client does beside its calls: it learns the view, follows it, and sends calls again when their entity has
- * moved or the connection was lost.
+ * Owns the connection: it learns the view, follows it, and sends calls again when their entity has moved or after the
+ * connection was lost.
  */
 
 import { SkerryError } from '../core/errors.ts';
@@ -28,22 +28,23 @@ import { limitsOver } from './wire/frame-limits.ts';
 import { checkedCluster, type Party, parties, Subjects, wordOf } from './wire/subjects.ts';
 
 export interface ConnectOptions extends Joining {
-  /** Default `main`. */
+  /** The cluster's name (default `main`). */
   readonly cluster?: string | undefined;
   /**
-   * Who calls: the server must let this login publish under that name (`skerry permissions` writes such rules). Default: the
-   * user that logs in to NATS by name, else '', which is nobody.
+   * The identity of this client's calls. The NATS server must allow this login to publish under it; `skerry permissions`
+   * prints such rules. Default: the user name of the NATS login, or '' (no identity) if there is none.
    */
   readonly identity?: string | undefined;
   /**
-   * A `gateway` may open clients for other identities, as an API process does for its users; a `tool` may resolve dead
-   * letters, too. The server must let this login be one. Default: a `client`, which calls as itself.
+   * The role of this connection (default `client`). A `client` calls under its own identity only. A `gateway` may open
+   * clients with other identities, as an API server does for its users. A `tool` may also list entities and resolve dead
+   * letters. The NATS server must allow the role to this login.
    */
   readonly as?: Party | undefined;
   readonly limits?: GivenLimits | undefined;
-  /** Clock, chance and log; default: the machine's. */
+  /** Clock, random numbers and log (default: those of the machine, with warnings on standard error). */
   readonly environment?: Environment | undefined;
-  /** How long to wait for NATS and the first view before giving up, ms (default 10,000). */
+  /** Maximum wait for NATS and the first view, ms (default 10,000). */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -58,21 +59,23 @@ const connectOptions: OptionTable<ConnectOptions> = {
   timeoutMs: duration,
 };
 
-/** A cluster somewhere else, as a client has it. Others' identities (`connect`) are for gateways and tools, `list` is for tools. */
+/** A cluster in other processes. `connect` requires the role `gateway` or `tool`; `list` requires `tool`. */
 export interface RemoteCluster extends Cluster {
-  /** Which workers there are, as far as this client knows. */
+  /** The latest view that this client knows. It may lag behind the cluster. */
   readonly view: View;
-  /** Where an entity should be: its partition, and its worker's name if there is one. */
+  /** Where the view places an entity: its partition, and the worker's name if there is one. */
   where(address: string): { readonly partition: number; readonly worker: string | undefined };
 }
 
-/** Asked for the first view this often, ms. */
+/** Interval between requests for the first view, ms. */
 const askMs = 200;
 
 /**
- * Connect to a cluster. Resolves when its view is known. Rejects with `transport-failed` when nobody tells one within
- * `timeoutMs` (no worker runs under that cluster's name), when NATS is away for as long, and at once when it refuses the login;
- * with `denied` when the server does not let this login be what it connects as.
+ * Connect to a cluster as a client. Resolves when the client knows the cluster's view.
+ *
+ * Rejects with `transport-failed` if within `timeoutMs` NATS cannot be reached or no worker of that cluster answers, and at
+ * once if NATS rejects the login; with `denied` if the login may not have the role or identity; with `invalid-definition`
+ * for wrong options.
  */
 export async function connect(options: ConnectOptions): Promise<RemoteCluster> {
   checkOptions('connect()', options, connectOptions);
@@ -115,7 +118,7 @@ class Remote implements RemoteCluster {
   readonly #limits: Limits;
   readonly #party: Party;
   readonly #identity: string;
-  /** As which it is known to the server, and where what comes back for it goes. */
+  /** The subject word of this identity, and the start of the subjects on which answers and views arrive. */
   readonly #word: string;
   readonly #home: string;
   readonly #router: Router;
@@ -142,10 +145,10 @@ class Remote implements RemoteCluster {
     const identity = options.identity ?? loginOf(options);
     this.#identity = identity;
     const id = environment.newId();
-    // Tools trust each other; their names are of no use to the server.
+    // Tools trust each other, so their subjects need no identity.
     this.#word = this.#party === 'tool' ? id : wordOf(checkedIdentity(identity));
     this.#home = this.#party === 'tool' ? subjects.answers(id) : subjects.client(id, this.#word);
-    // Of how many partitions it is, the first view tells.
+    // The first view tells the number of partitions.
     const nothing = noView(1);
     const base = { environment, transport: this.#transport };
     this.#router = new Router(
@@ -204,7 +207,7 @@ class Remote implements RemoteCluster {
       );
   }
 
-  /** What is stored, by way of the workers; loaded when it is first wanted. */
+  /** Reads the store through the workers. Its code is loaded on first use. */
   async #inspector(): Promise<Inspector> {
     if (this.#party !== 'tool')
       throw new SkerryError(
@@ -249,7 +252,7 @@ class Remote implements RemoteCluster {
     }
   }
 
-  /** Without the right to send where calls go they would end one by one at their deadlines, and nobody would know whether they ran. */
+  /** Checks the right to send calls. Without it each call would end at its deadline with an unknown outcome. */
   async #admit(timeoutMs: number): Promise<void> {
     if (this.#transport.ready === undefined) return;
     const who = this.#party === 'tool' || this.#identity === '' ? '' : ` that calls as '${this.#identity}'`;
@@ -280,15 +283,15 @@ class Remote implements RemoteCluster {
   }
 
   #receive(bytes: Uint8Array): void {
-    let signal: ReturnType<typeof decodeControl>;
+    let message: ReturnType<typeof decodeControl>;
     try {
-      signal = decodeControl(bytes);
+      message = decodeControl(bytes);
     } catch {
       return;
     }
-    if (signal.kind !== 'view' || this.#isClosed) return;
-    this.#clocks.heard('the worker that tells views', signal.sentAt);
-    this.#views.learn(signal.view);
+    if (message.kind !== 'view' || this.#isClosed) return;
+    this.#clocks.heard('the worker that tells views', message.sentAt);
+    this.#views.learn(message.view);
   }
 
   #absent(subject: string): void {

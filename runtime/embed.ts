@@ -1,7 +1,7 @@
 /**
- * embed(): a cluster inside an application's own process, with nothing to install.
+ * embed(): a cluster inside the application's own process, with nothing to install.
  *
- * Owns the composition of workers, store, transport and client, and the handle that applications hold.
+ * Owns the composition of workers, store, transport and client, and the handle that the application gets.
  */
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
@@ -27,15 +27,18 @@ import type { Authorise } from './worker/authorise.ts';
 import { Worker } from './worker/worker.ts';
 
 export interface EmbedOptions {
+  /** The behaviours to run: one or more, each of a different entity type. */
   readonly behaviours: readonly Behaviour[];
-  /** A folder of the embedded store, `'memory'`, or a store that is open already. */
+  /** The folder of an embedded store (LMDB), `'memory'`, or an open store. An open store is not closed with the cluster. */
   readonly store: string | Store;
-  /** Workers side by side in this process (default 1). */
+  /** Number of workers in this process (default 1). */
   readonly workers?: number | undefined;
   readonly limits?: GivenLimits | undefined;
+  /** Decides about each call of a client (default: all calls are allowed). */
   readonly authorise?: Authorise | undefined;
-  /** Clock, chance and log; default: the machine's. */
+  /** Clock, random numbers and log (default: those of the machine, with warnings on standard error). */
   readonly environment?: Environment | undefined;
+  /** The transport between the workers (default: in memory). It is closed with the cluster. */
   readonly transport?: Transport | undefined;
 }
 
@@ -49,17 +52,18 @@ const embedOptions: OptionTable<EmbedOptions> = {
   transport: openedTransport,
 };
 
-/** A cluster in this process. Unless it is closed it keeps the process alive. */
+/** A cluster in this process. It keeps the process alive until it is closed. */
 export interface EmbeddedCluster extends Cluster {
+  /** Reads stored entities without running anything. */
   readonly inspector: Inspector;
   readonly workers: readonly Worker[];
-  /** Finish what was started, commit it, and close. Calls that still wait are rejected with `closed`. */
+  /** Finish and commit the turns that have started, then close. Calls still in flight are rejected with `closed`. */
   close(): Promise<void>;
 }
 
 /**
- * Start a cluster in this process. Resolves when every partition is its own and unfinished business is being resumed.
- * Fails with `store-in-use`, `store-format`, `store-failed`, `invalid-definition`.
+ * Start a cluster in this process. Resolves when it owns every partition; timers, messages and effects left by an earlier
+ * run then resume in the background. Rejects with `invalid-definition`, `store-in-use`, `store-format` or `store-failed`.
  */
 export async function embed(options: EmbedOptions): Promise<EmbeddedCluster> {
   checkOptions('embed()', options, embedOptions);
@@ -126,13 +130,13 @@ async function compose(options: EmbedOptions, composition: Composition): Promise
   const endLosses = store.onLoss(({ partition }) => {
     const owner = partition === undefined ? undefined : placement.workerOf(partition)?.name;
     const worker = nodes.find(({ name }) => name === owner)?.worker;
-    // The worker was told before, and has let go of it.
+    // The worker was notified first and no longer owns the partition.
     if (partition !== undefined && worker?.has(partition) === false) claimAgain(worker, partition, composition);
   });
   return new Embedding({ ...composition, subjects, endLosses }, nodes, transport);
 }
 
-/** What the store has lost is nobody's (P8), and here no view has anybody claim it. */
+/** After a loss nobody owns the partition (P8). In an embedded cluster no view makes a worker claim it, so this does. */
 function claimAgain(
   worker: Worker,
   partition: Partition,

@@ -1,31 +1,32 @@
 /**
- * Time, chance and scheduling, as arguments: the only file of the runtime that takes them from the machine.
+ * Time, random numbers and scheduling as arguments. This is the only file of the runtime that takes them from the machine.
  *
- * Everything else gets an `Environment`; the simulator passes its own, so that one seed repeats a whole run.
+ * Everything else gets an `Environment`. The simulator passes its own, so that one seed repeats a whole run.
  */
 import { randomBytes } from 'node:crypto';
 import type { Log } from './log.ts';
 import { type TurnWatch, watchTurns } from './watchdog.ts';
 
+/** Clock, timers, random numbers and log of a process. */
 export interface Environment {
-  /** Milliseconds since 1970, as the machine's clock shows them: for dates. It may be wrong, and be set on or back. */
+  /** The wall clock, ms since 1970: for dates. It may be wrong, and may be set forward or back. */
   now(): number;
-  /** Milliseconds since some moment: for durations. Nobody sets it; while the machine sleeps it may stand still. */
+  /** A monotonic clock, ms: for durations. It may stand still while the machine sleeps. */
   steady(): number;
-  /** Run once after `ms`; the function that comes back cancels it. */
+  /** Run once after `ms`. Returns a function that cancels it. */
   after(ms: number, run: () => void): () => void;
-  /** Run soon, after what is under way and after input that waits. */
+  /** Run soon: after the current event and after waiting input. */
   soon(run: () => void): void;
-  /** 0 <= random() < 1. */
+  /** A random number, 0 <= random() < 1. */
   random(): number;
-  /** A name that nobody else has. */
+  /** A globally unique name. */
   newId(): string;
   readonly log: Log;
-  /** Have turns watched that run for longer than that, ms; where nobody can, nobody does. */
+  /** Report turns that run for longer than `limitMs` while they run. Absent: not supported. */
   watchTurns?(limitMs: number): TurnWatch;
 }
 
-/** A moment, by both. */
+/** A moment by both clocks. */
 export interface Moment {
   readonly now: number;
   readonly steady: number;
@@ -36,21 +37,21 @@ export function momentOf(environment: Environment): Moment {
 }
 
 /**
- * When a moment was by the clock as it is set now, ms: never later than it was. The clock alone would say too late where it was set
- * back since; steady time alone, where it stood still while the machine slept.
+ * The date of an earlier moment by the wall clock as it is set now, ms; never later than the true one. The wall clock alone
+ * would be late if it was set back since; the monotonic clock alone would be if it stood still while the machine slept.
  */
 export function dateOf(moment: Moment, environment: Environment): number {
   return Math.min(moment.now, Math.floor(moment.steady + environment.now() - environment.steady()));
 }
 
-/** For stores, which their callers' clocks do not reach. */
+/** The machine's clocks, for stores: they do not get their callers' environment. */
 export const machineNow = (): number => Date.now();
 export const machineSteady = (): number => performance.now();
 
-/** A name that nobody else has. */
+/** A globally unique name. */
 export const newMachineId = (): string => randomBytes(12).toString('base64url');
 
-/** The machine's own clock, timers and chance. */
+/** The environment of the machine: its clocks, timers and random numbers, with this log. */
 export function machineEnvironment(log: Log): Environment {
   const environment: Environment = {
     now: Date.now,
@@ -69,14 +70,14 @@ export function machineEnvironment(log: Log): Environment {
 }
 
 /**
- * Resolves when every promise job has run that waits now or comes of those: the simulator's step between two events. To be
- * called from a promise job: Node runs what `nextTick` queued there only when there is no job left.
+ * Resolves when every waiting promise job has run, and every job that those add: the simulator's step between two events.
+ * Call it from a promise job: Node then runs a `nextTick` callback only when no job is left.
  */
 export function promiseJobsDone(): Promise<void> {
   return new Promise((resolve) => process.nextTick(resolve));
 }
 
-/** The same from anywhere, and lets the process do what else it has to: unhandled rejections, messages, signals. */
+/** The same from anywhere. It also lets the process handle unhandled rejections, messages and signals. */
 export function everythingDone(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,8 +1,8 @@
 /**
- * Where a cluster is: what joins its workers, and what they keep their entities in, by the names that people give them.
+ * Opens stores and transports by their URL or folder.
  *
- * Owns which name means which transport or store, and who closes what was opened here. The code of each, and the packages that it
- * needs, are loaded when it is opened: a client of a cluster loads no store.
+ * Owns which URL means which store or transport, and who closes what was opened here. The code and packages of each are
+ * loaded when it is opened, so a client loads no store.
  */
 import { errorText, isSkerryError, SkerryError } from '../core/errors.ts';
 import type { Environment } from './environment.ts';
@@ -13,34 +13,34 @@ import { type Transport, TransportAway } from './transport.ts';
 import { type NatsOptions, userIn } from './transports/nats/options.ts';
 import type { NatsTransport } from './transports/nats/transport.ts';
 
-/** How a process reaches the workers of its cluster: one of the two. */
+/** How a process reaches the workers of its cluster. Exactly one of the two is required. */
 export interface Joining {
-  /** A server's address, as `nats://host:4222`, or more; the connection is closed with what uses it. */
+  /** A NATS address, such as `nats://host:4222`, or options. The connection is opened here and closed with the handle. */
   readonly nats?: string | NatsOptions | undefined;
-  /** A transport that is open already; it stays open. */
+  /** An open transport. It is not closed with the handle. */
   readonly transport?: Transport | undefined;
 }
 
-/** Something that was opened, and how to close it: nothing, if somebody else opened it. */
+/** A store or transport, and how to close it. `close` does nothing if the application opened it. */
 export interface Opened<What> {
   readonly what: What;
   close(): Promise<void>;
 }
 
-/** The user that logs in there by name and password; '' where nobody does. */
+/** The user name of the NATS login; '' if it has none. */
 export function loginOf({ nats }: Joining): string {
   if (nats === undefined) return '';
   return userIn(typeof nats === 'string' ? { servers: nats } : nats);
 }
 
-/** Tried again, and said again, this often while it is away, ms. */
+/** Pause between tries, and between log lines, while a server is unavailable, ms. */
 const againMs = 500;
 const sayMs = 5_000;
 
 /**
- * What `open` resolves with, however long a server is away that it needs: a process that starts during an outage is there when
- * that is over. Says what it waits for. What waiting does not mend (a login, a format) is thrown at once, and after `forMs`
- * everything.
+ * Retries `open` while a server that it needs is unavailable, so that a process started during an outage joins when the
+ * outage ends. The log says what it waits for. Errors that waiting cannot fix (a login, a format) are thrown at once; after
+ * `forMs` every error is.
  */
 export async function whenThere<What>(
   open: () => Promise<What>,
@@ -68,15 +68,15 @@ export async function whenThere<What>(
 
 function passesByItself(error: unknown): boolean {
   if (error instanceof StoreAway || error instanceof TransportAway) return true;
-  // As the command line words it.
+  // The command line wraps errors to reword them.
   if (error instanceof Error && !isSkerryError(error) && error.cause !== undefined) return passesByItself(error.cause);
-  // Lost in the middle of what is done when a store is opened: that can be done again.
+  // The connection was lost while the store was being opened. Opening can be repeated.
   return isSkerryError(error, 'store-failed') && error.effect === 'unknown';
 }
 
 /**
- * Whether a store is this cluster's: the first that uses it gives it its name. Two clusters in one would run each other's
- * entities. Throws `store-in-use`, `store-failed`.
+ * Checks that a store belongs to this cluster. The first cluster that uses a store gives it its name: two clusters in one
+ * store would run each other's entities. Rejects with `store-in-use` or `store-failed`.
  */
 export async function enterCluster(store: Store, cluster: string, environment: Environment): Promise<void> {
   const { holder } = await store.lease('cluster', cluster, { now: environment.now(), ms: foreverMs });
@@ -87,12 +87,12 @@ export async function enterCluster(store: Store, cluster: string, environment: E
   );
 }
 
-/** Nobody else gets it. */
+/** Duration of a lease that never ends. */
 const foreverMs = 4e15;
 
 /**
- * Resolves when the server lets this login listen to all that is listened to, and send to `sendTo`. Throws `denied`: what it would send
- * would reach nobody, and nothing was sent yet.
+ * Resolves when the server has allowed this login all its subscriptions, and to publish to `sendTo`. Rejects with `denied`
+ * before anything is sent.
  */
 export async function admitted(transport: Transport, sendTo: string, what: string): Promise<void> {
   try {
@@ -103,7 +103,7 @@ export async function admitted(transport: Transport, sendTo: string, what: strin
   }
 }
 
-/** Fails with `transport-failed`, `invalid-definition`. */
+/** Opens NATS, or wraps an open transport. Rejects with `transport-failed` or `invalid-definition`. */
 export async function openTransport(
   { nats, transport }: Joining,
   environment: Environment,
@@ -123,8 +123,8 @@ export function isRedis(text: string): boolean {
 }
 
 /**
- * The options in a URL: `redis-cluster://` for a Redis Cluster, of which several servers may be named (`host:port,host:port`): one of
- * them has to be there. `?prefix=` for what its keys start with.
+ * The options in a Redis URL. `redis-cluster://` means a Redis Cluster and may name several servers (`host:port,host:port`),
+ * one of which must be reachable. `?prefix=` sets the prefix of all keys.
  */
 export function redisOf(text: string): Pick<RedisOptions, 'url' | 'cluster' | 'prefix'> {
   const [, protocol = '', clustered = '', login = '', hosts = '', rest = ''] =
@@ -152,7 +152,7 @@ export function redisOf(text: string): Pick<RedisOptions, 'url' | 'cluster' | 'p
   };
 }
 
-/** Fails with `store-failed`, `store-format`, `store-in-use`, `invalid-definition`. */
+/** Opens a store by URL or folder, or wraps an open one. Rejects with `store-failed`, `store-format`, `store-in-use` or `invalid-definition`. */
 export async function openStore(
   store: string | Store,
   { owner, environment }: { owner: string; environment: Environment },
@@ -169,10 +169,11 @@ export async function openStore(
 // ---- each store and transport, loaded when it is first opened
 
 /**
- * Opens the store in a folder, which is created with its parents if it is missing.
+ * Open the embedded store (LMDB) in a folder. The folder and its parents are created if they are missing. A commit is
+ * durable when it is acknowledged.
  *
- * Fails with `store-in-use` (another live process, or this one, has it open), `store-format` (written by a newer or
- * unknown format, or for another number of partitions), `not-found` (read-only, and nothing is there), `store-failed`.
+ * Rejects with `store-in-use` (another live process, or this one, has it open), `store-format` (a newer or unknown format,
+ * or another number of partitions), `not-found` (read-only and missing) or `store-failed`.
  */
 export async function openLmdb(folder: string, options?: LmdbOptions): Promise<Store> {
   const { openLmdb } = await import('./stores/lmdb/store.ts');
@@ -180,16 +181,20 @@ export async function openLmdb(folder: string, options?: LmdbOptions): Promise<S
 }
 
 /**
- * Open a store on Redis 7 or newer, or Valkey. Durable as the server is (P8): with `appendfsync always` what was
- * acknowledged survives a crash of the machine, with `everysec` of the process. What a server loses is detected and
- * reported. Rejects with `store-failed` (no connection, no rights), `store-format`, `invalid-definition`.
+ * Open a store on Redis 7 or newer, or on Valkey. It is as durable as the server (P8): with `appendfsync always`,
+ * acknowledged commits survive a crash of the machine; with `everysec`, a crash of the Redis process. Commits lost by the
+ * server are detected and reported. Rejects with `store-failed` (no connection, no rights), `store-format` or
+ * `invalid-definition`.
  */
 export async function openRedis(options: RedisOptions): Promise<Store> {
   const { openRedis } = await import('./stores/redis/store.ts');
   return openRedis(options);
 }
 
-/** Connects; rejects with `transport-failed` if none of the servers can be reached or lets us in. */
+/**
+ * Connect to NATS. Rejects with `transport-failed` if no server can be reached or none accepts the login, and with
+ * `invalid-definition` for wrong options.
+ */
 export async function openNats(options: NatsOptions, environment?: Environment): Promise<NatsTransport> {
   const { openNats } = await import('./transports/nats/transport.ts');
   return openNats(options, environment);

@@ -1,7 +1,7 @@
 /**
- * What `embed`, `serve`, `connect` and `play` are given, checked before anything is opened.
+ * Checks of the options of `embed`, `serve`, `connect` and `play`, made before anything is opened.
  *
- * Throws `invalid-definition` for what is wrong, in one line that says what would be right.
+ * They throw `invalid-definition` with one line that says what is wrong and what would be right.
  */
 import { type Behaviour, isBehaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
@@ -22,14 +22,14 @@ import type { HostedType } from '../placement/view.ts';
 export const clock = withFunctions('an environment', 'now', 'steady', 'after', 'soon', 'random', 'newId');
 export const openedTransport = withFunctions('a transport that is open', 'listen', 'send', 'onAbsent', 'close');
 
-/** The types that workers announce for what they run. */
+/** The types that a worker with these behaviours announces. */
 export function hostedTypes(behaviours: readonly Behaviour[]): HostedType[] {
   return behaviours.map(({ contract, labels }) => ({ type: contract.type, labels }));
 }
 
-/** Part of what addresses, names and stored values are. */
+/** Limits that are part of the format of addresses, names and stored values. */
 const fixedLimits: ReadonlySet<string> = new Set(['keyBytesMax', 'identityBytesMax', 'nameLengthMax', 'depthMax']);
-/** With none of these nothing would ever be written. */
+/** Limits that must not be 0, because then nothing would ever be written. */
 const neededLimits: ReadonlySet<string> = new Set(['groupCountMax', 'groupBytesMax']);
 
 function limitCheck(name: string, value: unknown): Check {
@@ -50,13 +50,13 @@ export function checkLimits(limits: GivenLimits): void {
       throw new SkerryError('invalid-definition', `The limit '${name}' (${ms}) is over lifeMsMax (${lifeMsMax})`);
 }
 
-/** Of the options of a handle's `connect`. Throws `invalid-definition`. */
+/** The identity in the options of a handle's `connect`. Throws `invalid-definition`. */
 export function identityIn(options: { readonly identity: string }): string {
   checkOptions('connect()', options, { identity: anything });
   return checkedIdentity(options.identity);
 }
 
-/** Throws `invalid-definition`. */
+/** Throws `invalid-definition` for an identity that is not well formed or is too long. */
 export function checkedIdentity(identity: string): string {
   if (typeof identity === 'string' && isIdentity(identity)) return identity;
   throw new SkerryError(

@@ -1,7 +1,7 @@
 /**
- * serve(): this process becomes a worker of a cluster, and a client of it.
+ * serve(): makes this process a worker of a cluster, and a client of it.
  *
- * Owns the composition of a member with the connections that it was given; who closes those is said at the options.
+ * Owns the composition of a member with its store and transport. It closes those that it opened.
  */
 import type { Behaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
@@ -32,26 +32,28 @@ import type { Authorise } from './worker/authorise.ts';
 import type { Worker } from './worker/worker.ts';
 
 export interface ServeOptions extends Joining {
+  /** The behaviours that this worker runs: one or more, each of a different entity type. */
   readonly behaviours: readonly Behaviour[];
   /**
-   * What all workers of the cluster share: `redis://host:6379` (`rediss://` with TLS), a folder that the workers of one
-   * machine share, or a store that is open already; that one stays open when the worker is closed.
+   * The store that all workers of the cluster share: `redis://host:6379` (`rediss://` with TLS, `redis-cluster://` for a
+   * Redis Cluster), a folder shared by workers of one machine, or an open store. An open store is not closed with the worker.
    */
   readonly store: string | Store;
-  /** Clusters of different names on one NATS do not hear each other (default `main`). Each needs a store of its own, or a prefix in one. */
+  /** The cluster's name (default `main`). Clusters with different names can share a NATS server, but each needs its own store or prefix. */
   readonly cluster?: string | undefined;
-  /** Stable over restarts, unique in the cluster: its partitions follow it. Default: one that nobody else has. */
+  /** The worker's name: unique in the cluster and stable over restarts, because partitions follow it (default: a random one). */
   readonly name?: string | undefined;
-  /** Its share of the partitions in proportion to the others', a whole number from 1 (default 1). */
+  /** Its share of the partitions, relative to other workers: a whole number from 1 (default 1). */
   readonly weight?: number | undefined;
-  /** What this worker has that types may require. */
+  /** Labels of this worker, which the behaviours of types may require (default none). */
   readonly labels?: readonly string[] | undefined;
-  /** The application's version, for people. */
+  /** The application's version, for people to read. */
   readonly version?: string | undefined;
   readonly limits?: GivenLimits | undefined;
   readonly placementLimits?: GivenPlacementLimits | undefined;
+  /** Decides about each call of a client (default: all calls are allowed). */
   readonly authorise?: Authorise | undefined;
-  /** Clock, chance and log; default: the machine's. */
+  /** Clock, random numbers and log (default: those of the machine, with warnings on standard error). */
   readonly environment?: Environment | undefined;
 }
 
@@ -62,7 +64,7 @@ const serveOptions: OptionTable<ServeOptions> = {
   store: anything,
   cluster: text,
   name: text,
-  // Its bounds are said with those of the name.
+  // `entryOf` checks its bounds, together with those of the name.
   weight: anything,
   labels: texts,
   version: text,
@@ -75,22 +77,25 @@ const serveOptions: OptionTable<ServeOptions> = {
 /** A worker of a cluster, and a handle of that cluster. */
 export interface ServedWorker extends EmbeddedCluster {
   readonly name: string;
-  /** Of this one process. */
+  /** Identifies this process; another process with the same name has another id. */
   readonly id: string;
   /** @internal */
   readonly member: Member;
+  /** The latest view that this worker knows. */
   readonly view: View;
-  /** Resolves when the worker is in the view and has claimed, in the store, every partition that is its own by it. */
+  /** Resolves when the worker is in the view and has claimed, in the store, every partition that the view assigns to it. */
   ready(): Promise<void>;
-  /** Resolves when nothing runs here any more: closed, or another process took this worker's name. */
+  /** Resolves when nothing runs here any more: with `left` after a close, with `replaced` if another process took the name. */
   readonly closed: Promise<'left' | 'replaced'>;
 }
 
 /**
- * Join a cluster. Resolves when NATS and the store are there, however long they are away (the log says what is waited for);
- * `ready()` when the worker has its partitions. Closing it hands them off first: nobody
- * else's calls fail. Fails with `invalid-definition`, `store-in-use`, `denied` (this login may not be a worker), and with `transport-failed` and `store-failed` for what waiting
- * does not mend.
+ * Join a cluster as a worker. Resolves when NATS and the store are connected; while either is unavailable it waits without
+ * limit and says so in the log. `ready()` resolves when the worker owns its partitions. `close()` hands the partitions off
+ * first, so calls of other clients do not fail.
+ *
+ * Rejects with `invalid-definition`, `store-in-use`, `store-format`, `denied` (the login may not be a worker), and with
+ * `transport-failed` or `store-failed` if waiting cannot help.
  */
 export async function serve(options: ServeOptions): Promise<ServedWorker> {
   checkOptions('serve()', options, serveOptions);
@@ -118,7 +123,7 @@ export async function serve(options: ServeOptions): Promise<ServedWorker> {
   }
 }
 
-/** A client's login would join, hear nothing, and wait for ever. */
+/** Checks the login: a worker with the login of a client would hear nothing and wait for ever. */
 async function admittedAsWorker(transport: Transport, cluster: string, { id, name }: WorkerEntry): Promise<void> {
   const subjects = new Subjects(cluster);
   const stops = [subjects.worker(id), subjects.views].map((subject) => transport.listen(subject, () => undefined));

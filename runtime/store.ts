@@ -1,27 +1,27 @@
 /**
- * The store: what survives. The contract between the runtime and anything that can keep bytes.
+ * The store: the contract between the runtime and anything that can keep bytes durably.
  *
- * To a store an entity is a version, one small *head* and any number of named *records*. What the bytes mean is
- * the runtime's business (`entity/record-writer.ts`); what changes together, and who may change it, is the store's.
+ * To a store an entity is a version, one small *head* and any number of named *records*. The runtime defines the bytes
+ * (`entity/record-writer.ts`); the store guarantees what changes together, and which owner may change it.
  *
- * Invariants (cited as S1..; `test/conformance/store.ts` holds every store to them):
- * - S1 A commit is all or nothing: version, head, records and wake index change together or not at all.
- * - S2 A commit is accepted only if its epoch is the partition's present one *and* its `expected` is the
- *   entity's present version (0: never committed). Otherwise nothing of it is written and its outcome says why.
- * - S3 Commits of one call are accepted or refused one by one: a refused one does not touch the others.
- * - S4 When `commit` resolves, what it accepted survives what the store promises (P8); what a later `load` returns
- *   never goes back behind it.
- * - S5 When `commit` rejects with effect 'none' nothing of the call was written; with 'unknown' each commit
- *   of it may or may not have been; never a part of one.
- * - S6 `claim` raises the epoch, for ever: an epoch is never given twice, so that a stale owner's commits are refused
- *   from the moment at which the claim resolves. Where a store may go back (P8) epochs are at least the date, ms: what it has
- *   forgotten is lower than what it gives then.
- * - S7 What is returned is the caller's to keep; what is passed in is not changed by the caller until the call settles.
- * - S8 A pin and the two epochs that it raises change in one step, and a claim lists the pins of that same moment: an epoch
- *   that was claimed before a pin is stale after it. A pin is no claim: by which one a partition was owned is still known after it.
- * - S9 A lease changes hands in one step, and its term rises each time: no two holders are ever given the same term.
- * - S10 A claim whose `previous` is an epoch, and whose `mark` is the one that `markOf` gave of it, found exactly what was
- *   acknowledged to the claim of that epoch: whoever has that in memory need not read it.
+ * Invariants (cited as S1..; `test/conformance/store.ts` checks every store):
+ * - S1 A commit is atomic: version, head, records and wake index change together or not at all.
+ * - S2 A commit is accepted only if its epoch is the partition's current one *and* its `expected` is the entity's current
+ *   version (0: never committed). Otherwise nothing of it is written, and its outcome says why.
+ * - S3 The commits of one call are independent: a rejected commit does not affect the others.
+ * - S4 When `commit` resolves, the accepted commits are as durable as the store promises (P8). No later `load` returns an
+ *   earlier version.
+ * - S5 When `commit` rejects with effect 'none', nothing of the call was written. With 'unknown' each commit of the call may
+ *   or may not have been written, but never a part of one.
+ * - S6 `claim` raises the epoch, and no epoch is ever given twice. From the moment the claim resolves, commits of the former
+ *   owner are rejected. In a store that can lose commits (P8) an epoch is at least the current date in ms, so that a
+ *   forgotten epoch is lower than any given after the loss.
+ * - S7 The caller owns what is returned. It does not change what it passed in until the call settles.
+ * - S8 A pin changes in one step together with the two epochs that it raises, and a claim lists the pins of the same moment:
+ *   an epoch claimed before a pin is stale after it. A pin is not a claim, so the last claim of a partition remains known.
+ * - S9 A lease changes hands in one step, and its term grows each time: no two holders ever have the same term.
+ * - S10 If a claim's `previous` is an epoch, and its `mark` equals what `markOf` returned for that epoch, then the partition
+ *   holds exactly what was acknowledged to the claim of that epoch. An owner that has it in memory need not read it.
  */
 import { SkerryError } from '../core/errors.ts';
 import type { Address } from '../core/message.ts';
@@ -32,102 +32,105 @@ import type { Pin } from '../placement/view.ts';
 export type { RecordName };
 
 /**
- * What is owned: a number whose rest by the store's `partitions` is its *home*, where its entities are kept. Those below
- * `partitions` are the homes themselves; pinned entities, and types that require labels, have partitions above, with epochs
- * of their own (`placement/placement.ts`). Below 2^53.
+ * The unit of ownership: a number below 2^53. The number modulo the store's `partitions` is its *home*, where its entities
+ * are stored. Numbers below `partitions` are homes themselves. Pinned entities, and types that require labels, have
+ * partitions above, with their own epochs (`placement/placement.ts`).
  */
 export type Partition = number & { readonly unit?: 'partition' };
 export type Epoch = number & { readonly unit?: 'epoch' };
 export type Version = number & { readonly unit?: 'version' };
-/** Stands for everything that was committed to a partition: see `Store.markOf`. */
+/** Summarises everything that was committed to a partition; see `Store.markOf`. */
 export type Mark = number & { readonly unit?: 'mark' };
 
-/** One entity's change, to be written as a whole (S1) under its conditions (S2). */
+/** The change of one entity, to be written atomically (S1) under its conditions (S2). */
 export interface Commit {
   readonly partition: Partition;
   readonly epoch: Epoch;
   readonly address: Address;
-  /** The version that the entity must have now; 0 for one that was never committed. */
+  /** The entity's version before this commit; 0 if it was never committed. */
   readonly expected: Version;
-  /** The version that it then has; greater than `expected`. */
+  /** The entity's version after this commit; greater than `expected`. */
   readonly version: Version;
-  /** The new head; always given, small. */
+  /** The new head. It is small and always present. */
   readonly head: Uint8Array;
-  /** Records to put (bytes) or to remove (null; one that is absent is no error). */
+  /** Records to put (bytes) or to remove (null). Removing an absent record is not an error. */
   readonly records: readonly (readonly [RecordName, Uint8Array | null])[];
-  /** When the entity next wants to be woken (ms since 1970), before and after this commit; undefined: not at all. */
+  /** The entity's wake time (ms since 1970) before and after this commit; undefined: none. */
   readonly wakeBefore: number | undefined;
   readonly wakeAt: number | undefined;
 }
 
 export type Outcome = 'committed' | 'stale-epoch' | 'stale-version';
 
-/** What activation needs: the head and every record except those of the lazily loaded tables. */
+/** The data that activation needs: the head, and every record except those of the lazily loaded tables. */
 export interface Loaded {
   readonly version: Version;
   readonly head: Uint8Array;
   readonly wakeAt: number | undefined;
   /** In order of their names (by UTF-8 bytes). */
   readonly records: readonly (readonly [RecordName, Uint8Array])[];
-  /** What was asked for along with it, as `scan` answers it; undefined: nothing was. */
+  /** The records requested by `along`, as `scan` returns them; undefined if none were requested. */
   readonly along?: readonly (readonly [RecordName, Uint8Array])[];
 }
 
-/** The first records of a lazily loaded table, which the first letter of their names says; at most `limit`. */
+/** Requests the first `limit` records of a lazily loaded table. `table` is the first letter of their names. */
 export interface Along {
   readonly table: string;
   readonly limit: number;
 }
 
+/** The result of claiming one partition. */
 export interface Claim {
   readonly partition: Partition;
+  /** The new epoch. */
   readonly epoch: Epoch;
-  /** The epoch that it had until now (0: none): nobody else had the partition in between. */
+  /** The partition's epoch before this claim (0: none). Nobody owned the partition in between. */
   readonly previous: Epoch;
   /**
-   * The epoch of the last claim until now (0: none), which is `before`'s: lower than `previous` where a pin has raised it since. An
-   * owner that knows of a later claim knows that the store has forgotten it (P8).
+   * The epoch of the last claim before this one (0: none), made by `before`. It is lower than `previous` if a pin has raised
+   * the epoch since. An owner that knows of a later claim concludes that the store has lost it (P8).
    */
   readonly claimed: Epoch;
-  /** What the store has of the partition in the same moment: see `markOf`. */
+  /** The mark of the partition at this moment; see `markOf`. */
   readonly mark: Mark;
-  /** Who held it before; undefined the first time, and where that one ended in order. */
+  /** The former owner; undefined for the first claim, and if the former owner ended in order. */
   readonly before: string | undefined;
-  /** The pinned entities of its home, in the same moment: a later pin makes this epoch stale. */
+  /** The pinned entities of the partition's home at this moment. A later pin makes this epoch stale. */
   readonly pins: readonly Pin[];
 }
 
-/** Who does something that one shall do at a time. Saves work, guards nothing: two may believe that they hold it. */
+/** A lease on a task for one process at a time. It saves work and protects nothing: two processes may believe that they hold it. */
 export interface Lease {
   /** Empty: nobody. */
   readonly holder: string;
-  /** Raised by one each time that somebody gets it who does not have it (S9); 0: nobody ever had it. */
+  /** Grows by one each time the holder changes (S9); 0: never held. */
   readonly term: number;
-  /** When it is over, by the clock of who took it or renewed it last: each renewal changes it. 0: nobody has it. */
+  /** End of the lease, by the clock of the process that took or last renewed it. Each renewal changes it. 0: not held. */
   readonly until: number;
 }
 
-/** Commits that were acknowledged and that the store no longer has (P8). */
+/** Acknowledged commits that the store no longer has (P8). */
 export interface Loss {
-  /** Undefined: any; they were gone when the store was opened. */
+  /** Undefined: any partition; the commits were already missing when the store was opened. */
   readonly partition: Partition | undefined;
-  /** By which this process has the partition. It is nobody's any more. */
+  /** The epoch by which this process owned the partition. Nobody owns the partition now. */
   readonly epoch: Epoch;
-  /** How many are gone, at least. */
+  /** Minimum number of commits that are missing. */
   readonly commits: number;
 }
 
+/** An entry of the wake index: an entity that is to be activated at a time, ms since 1970. */
 export interface Wake {
   readonly address: Address;
   readonly wakeAt: number;
 }
 
-/** Tables that `load` leaves in the store: read one by one, or page by page, when they are needed. */
+/** Tables that `load` does not return. Their records are read one by one, or page by page, when needed. */
 export const lazyTables: ReadonlySet<string> = new Set(['p', 'h']);
 
 /**
- * The store cannot be reached for now, and may be there again soon: nothing of the call was begun. What asked for it is
- * tried again until its deadline.
+ * The store is unavailable and may be back soon. Nothing of the call was started, so the request that needed it is retried
+ * until its deadline.
  */
 export class StoreAway extends SkerryError {
   constructor(message: string, cause?: unknown) {
@@ -135,37 +138,38 @@ export class StoreAway extends SkerryError {
   }
 }
 
+/** Keeps entities durably. The invariants S1 to S10 in the source say what an implementation guarantees. */
 export interface Store {
-  /** Random; made with the store and kept in it. */
+  /** A random id, made when the store is created and kept in it. */
   readonly id: string;
-  /** How many partitions this store was made for; fixed for its life. */
+  /** Number of partitions; fixed for the life of the store. */
   readonly partitions: number;
-  /** Largest record value, bytes; the runtime refuses larger states before the turn commits. */
+  /** Size of the largest record value, bytes. The runtime fails a turn with a larger state before its commit. */
   readonly valueBytesMax: number;
   /**
-   * How many groups one worker has under way: two where it would else wait for a disk between them. A store that may go back
-   * (P8) takes one: what it has lost shows by what the answer before had said.
+   * Number of groups that one worker commits at once: two if it would otherwise wait for a disk in between. A store that can
+   * lose commits (P8) has one, because a loss is detected by comparison with the previous reply.
    */
   readonly groupsAtOnce: number;
 
   /**
-   * What the store has of a partition if it has everything that was acknowledged to this caller's claim with that epoch, and
-   * nothing else of it (S10). Undefined: the caller cannot know, since it lost an answer or waits for one.
+   * The mark of a partition that holds exactly what was acknowledged to this caller's claim with that epoch (S10).
+   * Undefined if the caller cannot know, because a reply is missing or still due.
    */
   markOf(partition: Partition, epoch: Epoch): Mark | undefined;
 
-  /** Have every loss told where it is found, once. What was found before is told at once. Returns the end of it. */
+  /** Report every loss once, when it is detected; losses detected earlier are reported at once. Returns an unsubscribe function. */
   onLoss(tell: (loss: Loss) => void): () => void;
 
   /**
-   * Take partitions over (S6), all or none. `owner` is for people: it is shown, never compared; an empty one is nobody: the
-   * owner until now says by it that it ends in order.
+   * Claim partitions (S6), all or none. `owner` is shown to people and never compared. An empty `owner` means nobody: a
+   * worker that ends in order gives up its partitions by it.
    */
   claim(partitions: readonly Partition[], owner: string): Promise<Claim[]>;
 
   /**
-   * Pin an entity to a worker by its name, or end that (undefined). With it, in one step, the epochs of its home partition
-   * and of `partition`, the pinned entity's own, are raised: whoever had either finds out before it does anything wrong.
+   * Pin an entity to a worker by the worker's name, or remove its pin (undefined). The same step raises the epochs of the
+   * entity's home partition and of `partition`, the pinned entity's own, so that the owner of either becomes stale at once.
    */
   pin(address: Address, partition: Partition, worker: string | undefined): Promise<void>;
 
@@ -173,9 +177,9 @@ export interface Store {
   pins(): Promise<Pin[]>;
 
   /**
-   * Take or keep a lease for `ms` from `now` (the caller's clock): given if it is the caller's already, free, over, or just
-   * as the caller saw it last (`instead`): its holder does not renew it. `ms` 0 gives it up, if it is the caller's. Returns who has it
-   * after that.
+   * Acquire or renew a lease for `ms` from `now` (the caller's clock). The caller gets it if it holds it already, if it is
+   * free or over, or if it is unchanged since the caller last saw it (`instead`), because then its holder does not renew it.
+   * With `ms` 0 the caller gives it up, if it holds it. Resolves with the lease as it is afterwards.
    */
   lease(
     name: string,
@@ -183,42 +187,42 @@ export interface Store {
     options: { readonly now: number; readonly ms: number; readonly instead?: Pick<Lease, 'term' | 'until'> },
   ): Promise<Lease>;
 
-  /** The present epochs (0: never claimed), in the order asked: one ownership check for everything that waits (P9). */
+  /** The current epochs (0: never claimed), in the order requested. One call checks ownership for all waiting reads (P9). */
   epochs(partitions: readonly Partition[]): Promise<Epoch[]>;
 
-  /** Heads and eager records, in the order asked, and with them what goes `along`; undefined: never committed. */
+  /** Heads and eager records in the order requested, with the records requested by `along`. Undefined: never committed. */
   load(
     entities: readonly { readonly partition: Partition; readonly address: Address }[],
     along?: Along,
   ): Promise<(Loaded | undefined)[]>;
 
-  /** Write a group (S1–S5); outcomes in the order of the group. An entity occurs at most once in a group. */
+  /** Write a group (S1–S5). Outcomes are in the order of the group. A group contains an entity at most once. */
   commit(group: readonly Commit[]): Promise<Outcome[]>;
 
-  /** One record each, in the order asked; undefined: absent. For lazily loaded tables. */
+  /** Records of lazily loaded tables by name, in the order requested. Undefined: absent. */
   read(
     entity: { partition: Partition; address: Address },
     names: readonly RecordName[],
   ): Promise<(Uint8Array | undefined)[]>;
 
-  /** At most `limit` records whose names start with `prefix` and come after `after`, in order of names. */
+  /** At most `limit` records whose names start with `prefix` and sort after `after`, in order of names. */
   scan(
     entity: { partition: Partition; address: Address },
     prefix: string,
     options: { after?: RecordName; limit: number },
   ): Promise<(readonly [RecordName, Uint8Array])[]>;
 
-  /** Entities of a partition's home that want to be woken, soonest first, after the given one; at most `limit`. */
+  /** At most `limit` wakes of a partition's home, soonest first, after the given one. */
   wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]>;
 
-  /** Addresses of a type (all types: undefined) in order of their UTF-8 bytes, after the given one; at most `limit`. */
+  /** At most `limit` addresses of a type (undefined: all types), in order of their UTF-8 bytes, after the given one. */
   list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]>;
 
-  /** Resolves when everything accepted is durable and nothing of the store is open any more. Idempotent. */
+  /** Resolves when everything accepted is durable and the store is closed. Idempotent. */
   close(): Promise<void>;
 }
 
-/** Throws `invalid-definition` for what is neither the name of a store nor a store, and would fail far from its cause. */
+/** Throws `invalid-definition` for a value that is neither the name of a store nor a store; it would fail later, far from the cause. */
 export function checkedStore(store: unknown): string | Store {
   if (typeof store === 'string' && store !== '') return store;
   if (isStore(store)) return store;

@@ -1,65 +1,68 @@
 /**
- * The transport: how frames get from one process, or one part of it, to another. At most once; what must survive is in
- * the store.
+ * The transport: carries frames between processes, and between workers of one process. Delivery is at most once; durable
+ * data is in the store.
  *
- * Invariants (cited as X1..; `test/conformance/transport.ts` holds every transport to them):
- * - X1 A frame that is sent arrives whole and unchanged, at most once per send, or not at all.
- * - X2 What a receiver gets is its own: nothing that the sender does to its bytes afterwards shows in it (P11).
- * - X3 A subject that nobody listens to swallows frames without an error; `send` never blocks and never throws for it,
- *   nor for a connection that is slow or gone: what does not fit into a bounded buffer is dropped (P12).
- * - X4 After `close` no handler is called any more.
- * - X5 `onAbsent` tells of a subject only if nobody listened to it when a frame that was sent to it got there.
- * - X6 `onRestored` tells only when everything that is listened to is listened to again: what is asked anew gets answers.
- * - X7 A subject whose last word is `*` is listened to with any last word; the handler is told the subject that a frame
- *   was sent to. Nothing can be sent to all of them.
+ * Invariants (cited as X1..; `test/conformance/transport.ts` checks every transport):
+ * - X1 A frame arrives whole and unchanged, at most once per send, or not at all.
+ * - X2 The receiver owns the frame: later changes that the sender makes to its bytes do not show in it (P11).
+ * - X3 `send` never blocks. It does not throw if the subject has no listener, or if the connection is slow or lost: a frame
+ *   that does not fit into a bounded buffer is dropped (P12).
+ * - X4 After `close` no handler is called.
+ * - X5 `onAbsent` reports a subject only if it had no listener when a frame arrived there.
+ * - X6 `onRestored` is called only when all subscriptions are active again, so that a repeated request gets its answer.
+ * - X7 A subscription whose last word is `*` matches any last word; its handler gets the subject of each frame. A frame
+ *   cannot be sent to such a pattern.
  */
 import { SkerryError } from '../core/errors.ts';
 
-/** Frames of fewer bytes are no room for a view of some workers, or a message that is worth one. */
+/** Minimum frame size, bytes: room for a view of several workers, and for a useful message. */
 export const frameBytesMin = 8_192;
 
-/** As the last word of a subject that is listened to: whichever a frame was sent to (X7). */
+/** The last word of a subscription that matches any last word (X7). */
 export const anyWord = '*';
 
-/** A subject of which any last word is meant. */
+/** The pattern of a subject with any last word. */
 export function withAnyLast(subject: string): string {
   return subject.slice(0, subject.lastIndexOf('.') + 1) + anyWord;
 }
 
+/** Carries frames at most once. The invariants X1 to X7 in the source say what an implementation guarantees. */
 export interface Transport {
   /**
-   * The largest frame, bytes; a larger one is refused by `send` with `too-large`. It may become smaller when a server comes
-   * back with another limit, and never becomes larger.
+   * Size of the largest frame, bytes; `send` throws `too-large` for a larger one. It may shrink after a reconnection to a
+   * server with another limit. It never grows.
    */
   readonly frameBytesMax: number;
-  /** Have frames for a subject (or several, X7) handed to `receive`; the function that comes back ends that. */
+  /** Subscribe to a subject, or to a pattern (X7). Returns a function that ends the subscription. */
   listen(subject: string, receive: (frame: Uint8Array, subject: string) => void): () => void;
+  /** Send a frame (X1, X3). Throws `too-large`. */
   send(subject: string, frame: Uint8Array): void;
-  /** Be told of subjects to which something was sent and nobody listens: a hint, soon and mostly (X5). */
+  /** Report subjects that a frame was sent to and that have no listener (X5). A hint: usually prompt, not certain. Returns an unsubscribe function. */
   onAbsent(tell: (subject: string) => void): () => void;
-  /** Be told when the connection is there again after it was lost: what was sent meanwhile may be gone. */
+  /** Report that a lost connection is restored (X6). Frames sent in between may be lost. Returns an unsubscribe function. */
   onRestored(tell: () => void): () => void;
   /**
-   * Be told, after each round of tries, that a connection which was lost `lostMs` ago is not let in again: nothing of what was sent
-   * since has left, and nothing will until the login is taken. Absent: as for `ready`.
+   * Report, after each round of reconnection attempts, that servers reject the login of a connection lost `lostMs` ago. No
+   * frame sent since then has left, or will leave before the login is accepted. Absent on transports without logins.
    */
   onRefused?(tell: (reason: string, lostMs: number) => void): () => void;
   /**
-   * Resolves when the server knows of everything that is listened to. Rejects with `transport-failed` if it does not let this login
-   * listen to one of them, or send to `sendTo`. Absent: there are no logins, and nobody is refused anything.
+   * Resolves when the server has registered all subscriptions. Rejects with `transport-failed` if it denies this login one of
+   * them, or publishing to `sendTo`. Absent on transports without logins.
    */
   ready?(sendTo?: string): Promise<void>;
+  /** End all subscriptions and close the connection (X4). */
   close(): Promise<void>;
 }
 
-/** Nobody is there for now, and may be soon: a server that is away, or whose name does not resolve yet. */
+/** The server is unavailable and may be back soon: it does not answer, or its name does not resolve yet. */
 export class TransportAway extends SkerryError {
   constructor(message: string, cause?: unknown) {
     super('transport-failed', message, { effect: 'none', cause });
   }
 }
 
-/** Somebody is there and does not take the login. */
+/** The server answered and rejected the login. */
 export class TransportRefused extends SkerryError {
   constructor(message: string, cause: unknown) {
     super('transport-failed', message, { effect: 'none', cause });

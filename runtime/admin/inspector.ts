@@ -1,6 +1,6 @@
 /**
- * Looking inside: an entity's stored state, activities, outbox, timers, dead letters and log, read from a store without
- * running anything. What a turn has decided and the store does not have yet is not shown.
+ * The inspector: reads an entity's stored state, activities, outbox, timers, dead letters and history without running
+ * anything. Turns that are not yet committed do not show.
  */
 import { type Activity, sessionOf } from '../../core/activity.ts';
 import { SkerryError } from '../../core/errors.ts';
@@ -22,18 +22,22 @@ import { decodeActivity, decodeHistory, readDead, restoreStored, stateVersionOf 
 import type { Partition, RecordName, Store } from '../store.ts';
 import { rowOf } from '../wire/codec.ts';
 
+/** A stored entity, decoded. */
 export interface Inspection {
   readonly address: Address;
+  /** Version of the entity; it grows with every committed change. */
   readonly version: number;
+  /** Time of the last committed turn, ms since 1970. */
   readonly at: number;
   readonly state: unknown;
+  /** The `version` of the behaviour that wrote the state. */
   readonly stateVersion: number;
-  /** At most `activityCountMax` of them. */
+  /** The first `activityCountMax` of them. */
   readonly activities: readonly Activity[];
   readonly hasMoreActivities: boolean;
-  /** Every message not yet acknowledged, whether or not its activity is among those above. */
+  /** Every unacknowledged message, including those whose activity is not listed above. */
   readonly outbox: readonly OutboxRow[];
-  /** Of what those carry. */
+  /** Bytes of the messages in the outbox. */
   readonly outboxBytes: number;
   readonly timers: readonly Timer[];
   readonly holds: readonly HeldOperation[];
@@ -41,18 +45,19 @@ export interface Inspection {
   readonly dead: readonly DeadLetter[];
 }
 
+/** A summary of a stored entity, made without decoding its state. */
 export interface Outline {
   readonly deadCount: number;
-  /** Undefined: a newer Skerry wrote it. */
+  /** Undefined if a newer version of Skerry wrote it. */
   readonly stateVersion: number | undefined;
 }
 
-/** What is read of a store: also through a worker, from where the store cannot be reached (`remote-store.ts`). */
+/** The reading part of a store. `remote-store.ts` implements it through a worker, for processes without the store. */
 export type Reading = Pick<Store, 'partitions' | 'load' | 'scan' | 'list' | 'wakes' | 'epochs'>;
 
 const pageCount = 500;
 
-/** What is stored of entities, read without running anything. */
+/** Reads stored entities without running anything. */
 export class Inspector {
   readonly #store: Reading;
 
@@ -70,7 +75,7 @@ export class Inspector {
     return loaded === undefined ? undefined : restoreStored(entity.address, loaded);
   }
 
-  /** What the store has of an entity; undefined: it was never committed. Throws `invalid-address`. */
+  /** A stored entity with at most `activityCountMax` activities (default 100). Undefined if never committed. Rejects with `invalid-address`. */
   async get(address: Address, options: { activityCountMax?: number } = {}): Promise<Inspection | undefined> {
     checkOptions('get()', options, { activityCountMax: count(0) });
     const entity = this.#entity(address);
@@ -79,7 +84,7 @@ export class Inspector {
     if (first === undefined) return undefined;
     const areRecords = !first.layout.hasActivities;
     const rows = areRecords ? await this.#store.scan(entity, 'p', { limit: limit + 1 }) : [];
-    // They may have come into the head before they were read: nothing is missing there.
+    // Meanwhile the activities may have moved into the head, so the head is read again after them.
     const { record, layout, stateVersion } = (areRecords ? await this.#read(entity) : undefined) ?? first;
     const activities = layout.hasActivities
       ? [...record.activities.values()]
@@ -101,7 +106,7 @@ export class Inspector {
     };
   }
 
-  /** The committed turns that a type with `historyMs` keeps, oldest first; those after a version, if one is given. */
+  /** The history of an entity whose type sets `historyMs`, oldest turn first; with `afterVersion`, only later turns. */
   async *history(address: Address, afterVersion?: number): AsyncIterable<HistoryItem> {
     const from = afterVersion === undefined ? undefined : recordName.history(afterVersion);
     for await (const [, bytes] of this.#records(address, 'h', from)) yield decodeHistory(bytes);
@@ -120,13 +125,13 @@ export class Inspector {
     }
   }
 
-  /** Dead letters, of one type or of all, with the entities that keep them. */
+  /** Dead letters of one type, or of all types, with the entities that keep them. */
   async *dead(type?: string): AsyncIterable<{ readonly address: Address; readonly letter: DeadLetter }> {
     for await (const address of this.list(type))
       for await (const [, bytes] of this.#records(address, 'd')) yield { address, letter: readDead(rowOf(bytes)) };
   }
 
-  /** What can be told of an entity without decoding its state; undefined: it was never committed. */
+  /** A summary of an entity, made without decoding its state. Undefined if never committed. */
   async outline(address: Address): Promise<Outline | undefined> {
     const [loaded] = await this.#store.load([this.#entity(address)]);
     if (loaded === undefined) return undefined;
@@ -134,7 +139,7 @@ export class Inspector {
     return { deadCount, stateVersion: stateVersionOf(loaded) };
   }
 
-  /** An entity's records whose names begin so, in order, from one on. */
+  /** An entity's records whose names start with `prefix`, in order, after `from`. */
   async *#records(address: Address, prefix: string, from?: RecordName) {
     const entity = this.#entity(address);
     for (let after = from; ; ) {
@@ -149,7 +154,7 @@ export class Inspector {
     }
   }
 
-  /** One message of an outbox, with its session. Throws `not-found`. */
+  /** One message of an outbox, with its session. Rejects with `not-found`. */
   async outboxMessage(address: Address, partner: PartnerId, seq: number): Promise<OutboxEntry> {
     const entity = this.#entity(address);
     const found = await this.#read(entity);
@@ -166,13 +171,13 @@ export class Inspector {
   async #outboundOf(entity: { readonly partition: Partition; readonly address: Address }, partner: PartnerId) {
     const name = recordName.activity(partner);
     const [row] = await this.#store.scan(entity, name, { limit: 1 });
-    // Small ones are in the head, and those that were larger have come back into it (F3): the head comes after the record.
+    // A small activity is in the head, and one that has shrunk returns to it (F3), so the head is read after the record.
     const found = await this.#read(entity);
     if (found?.layout.hasActivities === true) return found.record.activities.get(partner)?.outbound;
     return row?.[0] === name ? decodeActivity(partner, row[1]).outbound : undefined;
   }
 
-  /** One dead letter. Throws `not-found`. */
+  /** One dead letter. Rejects with `not-found`. */
   async deadLetter(address: Address, id: string): Promise<DeadLetter> {
     const found = await this.get(address, { activityCountMax: 0 });
     const letter = found?.dead.find((one) => one.id === id);

@@ -1,8 +1,8 @@
 /**
- * A client: what applications call entities with.
+ * A client: the object by which an application calls entities.
  *
- * Owns the references, what a call of an operation means, and what its answer becomes for the caller. How a call gets
- * there and back, once in effect, is `calls.ts`.
+ * Owns the references, the message of each kind of call, and the translation of its answer for the caller. `calls.ts` gets
+ * the call there and back, with its effect once.
  */
 import type { Content } from '../../core/activity.ts';
 import {
@@ -28,18 +28,18 @@ import { Calls, type ClientParts, type What } from './calls.ts';
 const nothing = new Uint8Array(0);
 const callOptions: ReadonlySet<string> = new Set<keyof CallOptions>(['deadlineMs', 'idempotencyKey', 'keyLifeMs']);
 
-/** A message of an outbox, and the session in which it goes. */
+/** A message in an outbox, and its session. */
 export interface OutboxEntry extends OutboxRow {
   readonly session: number;
 }
 
-/** How an operation is called by its name. */
+/** Options of a call by name. */
 export interface NamedCallOptions extends CallOptions {
-  /** The operation's kind; default `command`. */
+  /** The operation's kind (default `command`). */
   readonly kind?: AnyOperation['kind'] | undefined;
 }
 
-/** A client of a cluster, with one identity. What it is asked while it is closed rejects with `closed`. */
+/** A client of a cluster, with one identity. Calls on a closed client reject with `closed`. */
 export class Client {
   readonly #parts: ClientParts;
   readonly #partner: string;
@@ -52,7 +52,7 @@ export class Client {
     this.#partner = clientPartner(parts.identity, parts.environment.newId());
     this.#calls = new Calls(parts, this.#partner);
     this.#references = new References<Address>(
-      (address, name, operation, given) => this.#ask(address, name, operation, given),
+      (address, name, operation, given) => this.#invoke(address, name, operation, given),
       () => true,
     );
   }
@@ -62,16 +62,16 @@ export class Client {
     return this.#calls.count;
   }
 
-  /** A reference to an entity, with a method per operation. Throws `invalid-address`. */
+  /** A reference to an entity, with one method per operation. The entity need not exist yet. Throws `invalid-address`. */
   entity<Contract extends AnyEntity>(contract: Contract, key: string): Caller<Contract['operations']> {
-    // The reference has exactly the contract's operations; the compiler cannot see that of a prototype made at run time.
+    // The reference has exactly the contract's operations. The compiler cannot see that, because its prototype is made at run time.
     return this.#references.make(contract, addressOf(typeIn(contract), key)) as Caller<Contract['operations']>;
   }
 
   /**
-   * Call an operation by its name, without a contract: what a gateway does for its users, and a tool. Resolves with the output; for
-   * `kind: 'tentative'` with an `AcceptedHold`, which has `hold`, `output`, `confirm()` and `cancel()`. Rejects as a call of `entity` does, and
-   * with `unknown-operation` if it is of another kind.
+   * Call an operation by its name, without a contract, as gateways and tools do. Resolves with the output, or for
+   * `kind: 'tentative'` with an `AcceptedHold`. Rejects as a call through a reference does, and with `unknown-operation` if
+   * the operation is of another kind.
    */
   async call(
     address: Address,
@@ -80,13 +80,13 @@ export class Client {
     { kind = 'command', ...options }: NamedCallOptions = {},
   ): Promise<unknown> {
     parseAddress(address);
-    // No contract vouches for it, and a frame has no room for any length.
+    // No contract has checked this name, and a frame has no room for one of any length.
     if (operation.length > this.#parts.limits.nameLengthMax)
       throw new SkerryError('unknown-operation', `No operation has a name of ${operation.length} characters`);
-    return this.#perform(address, operation, kind, input, options);
+    return this.#call(address, operation, kind, input, options);
   }
 
-  /** Have an entity retry or drop one of its dead letters. Rejects with `not-found`, or with what the retried turn failed with. */
+  /** Retry or drop a dead letter of an entity. Rejects with `not-found`, or with the error of the retried turn. */
   async resolveDead(
     address: Address,
     { id, content: { operation } }: Pick<DeadLetter, 'id' | 'content'>,
@@ -98,7 +98,7 @@ export class Client {
     outputOf(address, kind, row);
   }
 
-  /** Have an entity drop a message of its outbox. Resolves with the id of the dead letter; rejects with `not-found`. */
+  /** Move a message from an entity's outbox to its dead letters. Resolves with the dead letter's id. Rejects with `not-found`. */
   async dropMessage(address: Address, { partner, session, message: { seq, content } }: OutboxEntry): Promise<string> {
     parseAddress(address);
     const kind = 'outbox-drop';
@@ -111,19 +111,19 @@ export class Client {
     return textOf(outputOf(address, kind, row));
   }
 
-  /** Without an input the options may come first; what is none of them would be an input. */
-  #ask(address: Address, name: string, operation: AnyOperation, given: readonly unknown[]): Promise<unknown> {
+  /** If the operation takes no input, the options may be the first argument. Any other single argument is a mistaken input. */
+  #invoke(address: Address, name: string, operation: AnyOperation, given: readonly unknown[]): Promise<unknown> {
     const isAlone = operation.input === undefined && given.length === 1;
     const [input, options = {}] = isAlone ? [undefined, given[0]] : given;
     const known = typeof options === 'object' && options !== null ? (options as CallOptions) : undefined;
     if (known !== undefined && (!isAlone || Object.keys(known).every((option) => callOptions.has(option))))
-      return this.#perform(address, name, operation.kind, input, known);
+      return this.#call(address, name, operation.kind, input, known);
     const what = isAlone ? 'takes no input, only options' : 'has wrong options';
     const text = `${address} ${name} ${what}: { ${[...callOptions].join(', ')} }`;
     return Promise.reject(new SkerryError('invalid-input', text));
   }
 
-  #perform(
+  #call(
     address: Address,
     name: string,
     kind: AnyOperation['kind'],
@@ -150,7 +150,7 @@ export class Client {
   }
 
   #holdId(options: CallOptions): string {
-    // A call that may be repeated under its key from another process must name the same hold there.
+    // A call repeated under the same key from another process must get the same hold id.
     return options.idempotencyKey === undefined
       ? `${this.#partner}.${this.#calls.startedCount.toString(36)}`
       : keyPartner(this.#parts.identity, options.idempotencyKey);
@@ -165,7 +165,7 @@ export class Client {
     };
   }
 
-  /** Confirm or cancel a hold, also one that came from elsewhere. Rejects with `lapsed` when it is too late to confirm. */
+  /** Confirm or cancel a hold, including one from another process. Rejects with `lapsed` if it is too late to confirm. */
   async resolve(hold: Hold, kind: 'confirm' | 'cancel', options: CallOptions = {}): Promise<void> {
     const { entity, operation, id } = checkedHold(hold);
     const content: Content = { kind, operation, payload: nothing, hold: id, wantsAnswer: true };
@@ -193,7 +193,7 @@ export class Client {
     );
   }
 
-  /** @internal Send calls under way again at once; see `Calls.again`. */
+  /** @internal Sends calls in flight again at once; see `Calls.again`. */
   again(isMoved: (address: Address) => boolean): void {
     this.#calls.again(isMoved);
   }
@@ -208,7 +208,7 @@ export class Client {
     if (envelope.kind === 'reply') this.#calls.receive(envelope);
   }
 
-  /** Calls under way are rejected; what they asked for may happen all the same. */
+  /** Reject the calls in flight with `closed`. Their operations may still take effect. */
   close(): void {
     this.#calls.close();
     this.#parts.closed?.();

@@ -1,9 +1,9 @@
 /**
- * Authorisation: a hook decides who may do what, given the caller's verified identity.
+ * Authorisation: the application's hook decides about each call, given the caller's verified identity.
  *
  * Invariants:
- * - AU1 It is asked for every envelope that no worker sent, whatever it wants; what it allows is what runs.
- * - AU2 A hook that throws, or returns what is no answer, denies, and the log says why.
+ * - AU1 The hook is called for every envelope that no worker sent, whatever its kind. Only what it allows runs.
+ * - AU2 A hook that throws, or returns an invalid value, denies the call, and the log says why.
  */
 import type { Content } from '../../core/activity.ts';
 import { stackText } from '../../core/errors.ts';
@@ -11,26 +11,30 @@ import { type Address, isEntityPartner } from '../../core/message.ts';
 import type { Environment } from '../environment.ts';
 import type { MessageEnvelope, QueryEnvelope } from '../wire/envelope.ts';
 
-/** What somebody who is no worker wants: see `Authorise`. */
+/** A call of a client, as passed to the authorisation hook. */
 export interface AuthoriseCall {
-  /** Where its answers go to: one for each client. */
+  /** The subject of the client's answers; different for each client. */
   readonly client: string;
-  /** Who calls, as the server or a trusted process vouches for it; '' where the client has none. */
+  /** The caller's identity, verified by the NATS server or by a trusted process; '' if it has none. */
   readonly identity: string;
   readonly address: Address;
-  /** A query; an operation, or the confirm or cancel of what it holds; the retry or drop of a dead letter; the drop of a message from an outbox. */
+  /** `query`, `operation`, `confirm` or `cancel`; of a tool also `dead-retry`, `dead-drop` or `outbox-drop`. */
   readonly kind: 'query' | Content['kind'];
-  /** What runs if it is allowed; of a dead letter or a message of an outbox, the operation in it. */
+  /** The operation to run; for a dead letter or an outbox message, the operation in it. */
   readonly operation: string;
 }
 
-/** Decides about one call of a client. False denies it; so does a string, which the caller is told as the reason. */
+/**
+ * The authorisation hook: decides about one call of a client, synchronously. `true` allows it. `false` or a string denies
+ * it with `denied`; the string is the reason that the caller gets. A hook that throws denies the call. Messages between
+ * entities are not checked.
+ */
 export type Authorise = (call: AuthoriseCall) => boolean | string;
 
-/** How often at most the log is told of a hook that fails, ms: it is asked for every call. */
+/** Minimum interval between log lines about a failing hook, ms, because the hook runs for every call. */
 const tellMs = 10_000;
 
-/** Tells the log of a hook that fails, which denies everything: without that nobody would learn why (AU2). */
+/** Logs that the hook fails, because a failing hook denies everything and nothing else would say why (AU2). */
 export function hookFailures({ log, steady }: Environment): (address: Address, error: unknown) => void {
   let toldAt = Number.NEGATIVE_INFINITY;
   return (entity, error) => {
@@ -40,14 +44,14 @@ export function hookFailures({ log, steady }: Environment): (address: Address, e
   };
 }
 
-/** Why a call is denied; undefined: it is not. What entities send each other is not asked about. */
+/** Why a call is denied; undefined if it is allowed. Messages between entities are not checked. */
 export function reasonToDeny(
   authorise: Authorise | undefined,
   envelope: MessageEnvelope | QueryEnvelope,
   failed: (address: Address, error: unknown) => void = () => undefined,
 ): string | undefined {
   if (authorise === undefined) return undefined;
-  // Entities are heard by the subjects of workers only (M7).
+  // Messages of entities arrive on the subjects of workers only (M7).
   if (envelope.kind === 'message' && isEntityPartner(envelope.from)) return undefined;
   const { kind, operation } = envelope.kind === 'query' ? envelope : envelope.content;
   const { replyTo: client, identity, to: address } = envelope;

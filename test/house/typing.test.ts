@@ -88,6 +88,19 @@ export const all = [command, query, tentative, entity('bare', ${operations})];\n
   }
 });
 
+typing('a tentative operation as one function is named in a short message, and nothing else is wrong', async () => {
+  const source = (body: string) => `import { behaviour, entity, tentative, unchecked } from '../../core/index.ts';
+const Stock = entity('stock', { initial: () => ({ free: 0 }), operations: { reserve: tentative(unchecked<number>()) } });
+export const stock = behaviour(Stock, { reserve${body} });\n`;
+  const { errors } = await compile(source('(turn, units) { turn.state.free -= units; }'));
+  assert.is(errors.length, 2);
+  assert.ok(errors.every((error) => error.includes('TentativeOperationNeedsThreeFunctions')));
+  const short = errors.find((error) => error.length < 140);
+  assert.match(short ?? '', /Property 'state' does not exist on type 'TentativeOperationNeedsThreeFunctions'/);
+  for (const body of ['() {}', ': () => { throw new Error(); }'])
+    assert.match((await compile(source(body))).errors.join('\n'), /TentativeOperationNeedsThreeFunctions/, body);
+});
+
 typing('every case that must not compile says why', async () => {
   const folder = join(root, 'test/typing');
   const names = await readdir(folder);

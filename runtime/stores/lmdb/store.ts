@@ -1,20 +1,20 @@
 /**
- * The embedded store: LMDB in one local folder. The only file that knows the package `lmdb`.
+ * The embedded store: LMDB in one local folder. The only file that imports the package `lmdb`.
  *
- * Owns what is written where and when it is durable. `layout.ts` lays out the bytes, `reading.ts`
- * walks through them, `folder.ts` decides who may open a folder.
+ * Owns the transactions and their durability. `layout.ts` defines keys and values, `reading.ts` reads ranges of them,
+ * `folder.ts` decides which process may open a folder.
  *
- * Longer than 400 lines because it is all that may know the package.
+ * Longer than 400 lines because no other file may import the package.
  *
  * Invariants:
- * - SL1 A group is one child transaction: what throws inside it leaves nothing, whatever else shares the LMDB transaction.
- * - SL2 Epochs and versions are checked inside the write transaction, of which there is one at a time over all processes.
- * - SL3 A commit resolves after fdatasync and after the new root is on disk. Hence no `overlappingSync`: it is documented
- *   to resolve before that, an environment can no longer be closed once a flush has failed, and it was no faster.
- * - SL4 After a failed LMDB commit the environment is opened anew: LMDB may have marked it unusable, and would then
+ * - SL1 A group is one child transaction: if it throws, nothing of it remains, whatever else shares the LMDB transaction.
+ * - SL2 Epochs and versions are checked inside the write transaction. Only one exists at a time, over all processes.
+ * - SL3 A commit resolves after fdatasync and after the new root is on disk. `overlappingSync` is therefore off: it is
+ *   documented to resolve before that, it prevents closing an environment after a failed flush, and it was not faster.
+ * - SL4 After a failed LMDB commit the environment is opened anew, because LMDB may have marked it unusable and would then
  *   hang at the next transaction.
- * - SL5 A process has one handle on a folder. LMDB wants it so: a second one would wait for the first one's transaction,
- *   which waits for the same thread. Between processes, `folder.ts` is a convenience; against two owners S2 protects.
+ * - SL5 A process has one handle on a folder. A second handle would wait for the first one's transaction, which waits for the
+ *   same thread. Between processes `folder.ts` is only a convenience; S2 protects against two owners.
  */
 import { chmodSync, existsSync, mkdirSync, realpathSync, statSync } from 'node:fs';
 import { open as openFile, rename, rm, stat } from 'node:fs/promises';
@@ -73,19 +73,19 @@ import { loadOne, page } from './reading.ts';
 import { type Identity, identityIn, isPutBack, noteUse, Raises, useAgain } from './witness.ts';
 
 export interface LmdbOptions {
-  /** Number of partitions, 256 unless given; fixed for a folder. */
+  /** Number of partitions (default 256). Fixed when the folder is created. */
   readonly partitions?: number | undefined;
-  /** Several processes of this machine may have the folder open, if all of them say so. */
+  /** Allow other processes of this machine to open the folder too. All of them must set it (default false). */
   readonly shared?: boolean | undefined;
-  /** For looking into a folder that may be open elsewhere: takes no lock and writes nothing. */
+  /** Read a folder that may be open elsewhere, without a lock and without writing (default false). */
   readonly readOnly?: boolean | undefined;
-  /** Who opens it: shown to whoever finds the folder in use. */
+  /** Name of the owner, shown to a process that finds the folder in use. */
   readonly owner?: string | undefined;
   /** For tests: the clock that epochs follow, ms. */
   readonly now?: () => number;
-  /** For tests: the clock of what is done now and then, ms. */
+  /** For tests: the clock of periodic work, ms. */
   readonly steady?: () => number;
-  /** For tests: called between the steps of a group, inside its transaction; what it throws fails the group. */
+  /** For tests: called between the steps of a group, inside its transaction. An error that it throws fails the group. */
   readonly onStep?: (step: LmdbStep) => void;
 }
 
@@ -111,7 +111,7 @@ interface Databases {
   readonly meta: Bytes;
 }
 
-/** As it was found, and is; one that is only looked into is not used. */
+/** The folder's identity as it was found, and as this process uses it; undefined if it is read-only. */
 interface Entered {
   readonly found: Identity;
   readonly used: Identity | undefined;
@@ -128,7 +128,7 @@ const nothing = new Uint8Array();
 /** Folders that this process has open (SL5). */
 const openFolders = new Set<string>();
 
-/** See `openLmdb` of open.ts, which loads this file. */
+/** See `openLmdb` in open.ts, which loads this file. */
 export async function openLmdb(folder: string, options: LmdbOptions = {}): Promise<Store> {
   if (typeof folder !== 'string' || folder === '')
     throw new SkerryError('invalid-definition', `openLmdb() takes a folder, not ${described(folder)}`);

@@ -1,21 +1,21 @@
 /**
- * The store on a Redis server or a Redis Cluster: for workers on several machines.
+ * The store on a Redis server or a Redis Cluster, for workers on several machines.
  *
- * Owns what is one call to the server, and what its answers mean. `layout.ts` names the keys, `scripts.ts` is what
- * the server does in one step, `request.ts` writes commits for it, `link.ts` is the connection,
- * `counters.ts` finds out when the server has lost what it had, `checks.ts` looks at it before the first commit.
+ * Owns the division of the work into calls to the server, and the meaning of its replies. `layout.ts` names the keys,
+ * `scripts.ts` has the server's atomic steps, `request.ts` encodes commits for them, `link.ts` is the connection,
+ * `counters.ts` detects that the server has lost commits, `checks.ts` checks the server before the first commit.
  *
- * Longer than 400 lines because the store is one interface, whose calls share what is known of the server.
+ * Longer than 400 lines because the store is one interface whose calls share their knowledge of the server.
  *
  * Invariants:
- * - SR1 On one server a group, whose size is the caller's to bound, is one call; on a cluster it is one for each partition,
- *   all sent before the first is awaited.
- * - SR2 A server that is behind what it acknowledged is found out at the next commit, ownership check or connection. Who
- *   listens is told of each of its partitions, and their epochs are stale here from then on, so that nothing in memory that is
- *   newer than the store meets it.
- * - SR3 Epochs follow the server's clock, so that a server that forgot a claim does not give its epoch again (S6).
+ * - SR1 On one server a group is one call; the caller bounds its size. On a cluster it is one call for each partition, all
+ *   sent before the first is awaited.
+ * - SR2 A server that has lost acknowledged commits is detected at the next commit, ownership check or connection. The loss
+ *   of each affected partition is reported. From then on its epochs are stale in this process, so that memory newer than the
+ *   store never meets it.
+ * - SR3 Epochs follow the server's clock, so that a server that forgot a claim does not give the same epoch again (S6).
  *
- * As long as a claim of several partitions in a cluster is not one step, one that fails may have raised some of their epochs.
+ * A claim of several partitions of a cluster is not one step: if it fails, it may have raised some of their epochs.
  */
 import { isSkerryError, SkerryError } from '../../../core/errors.ts';
 import type { Address } from '../../../core/message.ts';
@@ -72,23 +72,25 @@ import { claimScript, commitScript, leaseScript, loadScript, pinScript, scanScri
 import { callsOf, placesOf, refuseTooLarge, sharesOf, valueBytesMax } from './shares.ts';
 
 export interface RedisOptions {
-  /** `redis://[user:password@]host[:port][/number]`, `rediss:` with TLS; of a cluster any of its servers, or several. */
+  /** `redis://[user:password@]host[:port][/number]`, or `rediss:` for TLS. For a Redis Cluster, one or several of its servers. */
   readonly url: string | readonly string[];
   /** Whether it is a Redis Cluster (default false). */
   readonly cluster?: boolean | undefined;
-  /** What all keys start with (default `skerry`): clusters of Skerry share a server by having prefixes of their own. */
+  /** Prefix of all keys (default `skerry`). Clusters with different prefixes can share a server. */
   readonly prefix?: string | undefined;
-  /** Fixed when the store is made (default 256). */
+  /** Number of partitions (default 256). Fixed when the store is created. */
   readonly partitions?: number | undefined;
   readonly user?: string | undefined;
   readonly password?: string | undefined;
-  /** As `tls.connect` of Node takes them: `ca`, `cert`, `key`, … */
+  /** Options of Node's `tls.connect`: `ca`, `cert`, `key`, … */
   readonly tls?: object | undefined;
-  /** Replicas that must have a commit before its outputs leave (default 0), and how long they are waited for, ms (1,000). */
+  /** Number of replicas that must have a commit before its output leaves the worker (default 0). */
   readonly minReplicas?: number | undefined;
+  /** Maximum wait for those replicas, ms (default 1,000). */
   readonly minReplicasMs?: number | undefined;
-  /** A server that does not answer for this long is taken for gone, ms (default 5,000). */
+  /** A server that does not answer within this time counts as unavailable, ms (default 5,000). */
   readonly commandTimeoutMs?: number | undefined;
+  /** Default: warnings on standard error. */
   readonly log?: Log | undefined;
 }
 
@@ -106,7 +108,7 @@ const redisOptions: OptionTable<RedisOptions> = {
   log: withFunctions('a log', 'info', 'warn', 'error'),
 };
 
-/** See `openRedis` of open.ts, which loads this file. */
+/** See `openRedis` in open.ts, which loads this file. */
 export async function openRedis(options: RedisOptions): Promise<Store> {
   checkOptions('openRedis()', options, redisOptions);
   if (options.url === undefined)
