@@ -1,13 +1,14 @@
 /**
- * The clocks of others: whether one differs from this machine's by more than it may (`skewMaxMs`), and who is told so.
+ * Clock skew: detects that another machine's clock differs from this one by more than `skewMaxMs`, and logs it.
  *
- * Dates on messages are safe between clocks that differ by less (`core/activity.ts`). Beyond that calls end in silence or are
- * remembered for too long, and nobody sees why: so whoever hears what another clock showed says so, once for each other.
+ * Dates on messages are safe between clocks that differ by less (`core/activity.ts`). Beyond that, calls end without an answer
+ * or are remembered for too long, for no visible reason. So a process that receives the time of another clock checks it, and
+ * logs a difference once for each other process.
  */
 import type { Limits } from '../core/limits.ts';
 import type { Environment } from './environment.ts';
 
-/** Others that are remembered as told of; with more, the first are told of again. */
+/** Other processes remembered as logged. Beyond it, they may be logged again. */
 const toldCountMax = 1_000;
 
 export class Clocks {
@@ -20,13 +21,13 @@ export class Clocks {
     this.#skewMaxMs = limits.skewMaxMs;
   }
 
-  /** By how much another clock is ahead of this one, ms, if that is more than it may be (ahead or, negative, behind); else 0. */
+  /** How far another clock is ahead of this one (negative: behind), ms, if it is more than `skewMaxMs`; else 0. */
   apart(theirs: number): number {
     const ms = theirs - this.#environment.now();
     return Math.abs(ms) > this.#skewMaxMs ? ms : 0;
   }
 
-  /** Somebody sent something when their clock showed `theirs`; 0: it does not say. */
+  /** Notes that `who` sent a message when its clock showed `theirs`; 0: unknown. */
   heard(who: string, theirs: number): void {
     const ms = theirs === 0 ? 0 : this.apart(theirs);
     if (ms === 0 || this.#told.has(who)) return;

@@ -1,17 +1,20 @@
 /**
- * The calls of one client, from their start to their answer: identity, repeats, deadlines, and what an error says about
- * the effect. A call keeps one identity however often it is sent, so the entity processes it at most once (P4, P5).
+ * The calls of one client, from start to answer: identity, retries, deadlines, and the effect that an error states. A call
+ * keeps its identity over all retries, so the entity processes it at most once (P4, P5).
  *
- * Owns the client's streams and the table of calls under way. What a call means, and what its answer becomes, is `client.ts`.
+ * Owns the client's streams and the table of calls in flight. `client.ts` owns the content of a call and the translation of
+ * its answer.
  *
- * Longer than 400 lines because start, repeats and end of a call share one table and one alarm.
+ * Longer than 400 lines because start, retries and end of a call share one table and one alarm.
  *
  * Invariants:
- * - C1 A call settles once: with its answer, or with an error that says whether anything may have happened.
- * - C2 Effect 'none' is said only if nobody can have processed the call: it was sent once and turned away, or never sent.
- * - C3 A number that is given up is passed by the floor, and the first call behind it is sent again at once: with the floor it
- *   tells the entity, which then runs what it holds behind that one. One envelope for each that is given up, however many wait.
- * - C5 A call takes as long as its deadline says, whatever becomes of the clocks; one that is refused since they differ says so.
+ * - C1 A call settles once: with its answer, or with an error that states whether it may have taken effect.
+ * - C2 An error states effect 'none' only if no entity can have processed the call: it was sent once and turned away, or
+ *   never sent.
+ * - C3 When a call is given up, the floor passes its number, and the first call behind it is sent again at once. Its floor
+ *   tells the entity to run the messages buffered behind the number. One envelope is sent per call given up, however many
+ *   calls wait.
+ * - C5 The duration of a call follows its deadline, even if a clock is set. A call refused because clocks differ says so.
  */
 import type { Content } from '../../core/activity.ts';
 import type { CallOptions } from '../../core/entity.ts';
@@ -38,27 +41,27 @@ import { RetryBudget } from './retry-budget.ts';
 export interface ClientParts {
   readonly environment: Environment;
   readonly limits: Limits;
-  /** Where answers come to. */
+  /** The subject on which answers arrive. */
   readonly subject: string;
   readonly identity: string;
   readonly post: (envelope: Envelope) => void;
-  /** The entity is not where a call found it: there may be a later view. */
+  /** Called when an entity is not where the view places it: there may be a later view. */
   readonly onMoved?: () => void;
-  /** The client was closed: nothing comes for it any more. */
+  /** Called when the client is closed. */
   readonly closed?: () => void;
 }
 
-/** One direction of this client's talk with one entity. */
+/** The stream of messages from this client to one entity. */
 interface Stream {
   readonly session: number;
   next: number;
-  /** Calls under way, in order of number: the first one's is the floor. */
+  /** Calls in flight, in order of number. The number of the first is the floor. */
   calls: readonly Call[];
   usedAt: number;
 }
 
-/** What is asked, of whom. */
-export interface What {
+/** The target and content of a call. */
+export interface CallRequest {
   readonly address: Address;
   readonly name: string;
   content: Content | undefined;
@@ -70,32 +73,32 @@ interface Call {
   readonly address: Address;
   readonly content: Content | undefined;
   readonly query: { readonly operation: string; readonly payload: Uint8Array } | undefined;
-  /** Steady time, as all of its dates but `expires`: a clock that is set makes no call longer or shorter. */
+  /** Monotonic time, like all dates here except `expires`: setting the clock does not change the duration of a call. */
   readonly startedAt: number;
   readonly deadline: number;
-  /** The same as the worker reads it, by the machine's clock. */
+  /** The deadline by the wall clock, for the worker. */
   readonly expires: number;
   readonly stream: Stream | undefined;
   readonly seq: number;
   readonly from: string;
   readonly keepMs: number;
   attempts: number;
-  /** Pauses since there was news of where its entity is; each is twice as long as the one before. */
+  /** Pauses since the last news of the entity's location. Each is twice as long as the one before. */
   pauses: number;
-  /** When to send it again or give it up, ms. */
+  /** When to send the call again or give it up, ms. */
   dueAt: number;
-  /** For messages: the name that they have in errors. */
+  /** Its name in error messages. */
   readonly name: string;
   readonly settle: (row: AnswerRow) => void;
   readonly fail: (error: unknown) => void;
 }
 
 const streamCountMax = 100_000;
-/** Calls that may be looked at in each millisecond for what is due: with more under way the looks are further apart. */
+/** Calls scanned per millisecond for due ones. With more calls in flight, scans are further apart. */
 const looksPerMs = 2_000;
-/** One answer in so many tells how long answers take. */
+/** One answer in this many is used as a latency sample. */
 const samplePeriod = 4;
-/** Of all streams that are at rest: a client has one for each entity that it called. */
+/** Shared by all idle streams: a client has a stream for each entity that it has called. */
 const none: readonly Call[] = [];
 
 function putLast(stream: Stream, call: Call): void {
@@ -106,25 +109,25 @@ function putLast(stream: Stream, call: Call): void {
 function takeOut(stream: Stream, call: Call): void {
   const calls = stream.calls as Call[];
   if (calls.length === 1 && calls[0] === call) stream.calls = none;
-  // Answers mostly come in the order of the calls.
+  // Answers usually arrive in the order of the calls.
   else if (calls[0] === call) calls.shift();
   else calls.splice(calls.indexOf(call), 1);
 }
 
 export class Calls {
   readonly #parts: ClientParts;
-  /** The client as a partner. */
+  /** The client's partner name. */
   readonly #partner: string;
   readonly #streams = new Map<Address, Stream>();
   readonly #calls = new Map<number, Call>();
   #alarmAt = Number.POSITIVE_INFINITY;
   #cancelAlarm: (() => void) | undefined;
-  /** Of the inputs of those under way. */
+  /** Bytes of the inputs of calls in flight. */
   #bytes = 0;
   #startedCount = 0;
   #sessionCount = 0;
   #isClosed = false;
-  /** When all calls were last looked at, ms. */
+  /** When all calls were last scanned, ms. */
   #rangAt = Number.NEGATIVE_INFINITY;
   readonly #budget: RetryBudget;
   readonly #clocks: Clocks;
@@ -136,19 +139,19 @@ export class Calls {
     this.#clocks = new Clocks(parts);
   }
 
-  /** How many are under way. */
+  /** Number of calls in flight. */
   get count(): number {
     return this.#calls.size;
   }
 
-  /** How many there have been. */
+  /** Number of calls started so far. */
   get startedCount(): number {
     return this.#startedCount;
   }
 
-  /** Begin a call. Throws `closed`, `overloaded`. */
+  /** Start a call. Throws `closed`, `overloaded` or `invalid-input`. */
   start(
-    { address, name, content, query }: What,
+    { address, name, content, query }: CallRequest,
     options: CallOptions,
     settle: Call['settle'],
     fail: Call['fail'],
@@ -202,7 +205,7 @@ export class Calls {
     return stream;
   }
 
-  /** A forgotten stream is opened anew in a later session: the entity then lets go of the earlier one (A4). */
+  /** Drops idle streams. A dropped stream is later reopened with a higher session, and the entity forgets the earlier one (A4). */
   #forgetStreams(now: number): void {
     for (const [address, stream] of this.#streams)
       if (stream.calls.length === 0 && now - stream.usedAt >= 0) this.#streams.delete(address);
@@ -251,12 +254,12 @@ export class Calls {
     };
   }
 
-  /** Send calls again at once: those that wait for entities which are elsewhere now, or all after a lost connection. */
+  /** Sends calls again at once: those to entities that have moved, or all calls after a lost connection. */
   again(isMoved: (address: Address) => boolean): void {
     const now = this.#parts.environment.steady();
     for (const call of [...this.#calls.values()]) {
       if (now >= call.deadline || !isMoved(call.address)) continue;
-      // Others may hear of it later than this client, and what it sends until then is lost.
+      // Workers may learn of the move later than this client, and calls sent until then are lost: retry soon.
       call.pauses = 0;
       this.#send(call, now);
     }
@@ -271,10 +274,10 @@ export class Calls {
     if (call.dueAt < this.#alarmAt) this.#arm(call.dueAt);
   }
 
-  /** One alarm for all calls: nearly all are answered before theirs, so a look at all of them now and then is cheapest. */
+  /** One alarm for all calls. Nearly all calls are answered before they are due, so an occasional scan of all is cheapest. */
   #arm(dueAt: number): void {
     this.#cancelAlarm?.();
-    // Of many calls some are due at every moment: a look at all of them each time would be all that a client does.
+    // With many calls one is always due. A scan for each would leave the client no time for anything else.
     const at = Math.max(dueAt, this.#rangAt + Math.floor(this.#calls.size / looksPerMs));
     this.#alarmAt = at;
     this.#cancelAlarm = this.#parts.environment.after(Math.max(0, at - this.#parts.environment.steady()), () =>
@@ -285,7 +288,7 @@ export class Calls {
   #ring(): void {
     const now = this.#parts.environment.steady();
     this.#rangAt = now;
-    // Nothing arms an alarm meanwhile: the next one is for all of them.
+    // No alarm is armed during the scan; the next one is set after it.
     this.#alarmAt = Number.NEGATIVE_INFINITY;
     this.#cancelAlarm = undefined;
     for (const call of this.#calls.values()) if (call.dueAt <= now) this.#due(call, now);
@@ -295,7 +298,7 @@ export class Calls {
     if (next < Number.POSITIVE_INFINITY) this.#arm(next);
   }
 
-  /** A date of a call has come: its deadline, or the time to send it again. */
+  /** A call is due: its deadline has passed, or it is time to send it again. */
   #due(call: Call, now: number): void {
     if (now < call.deadline) return this.#budget.mayCopy(now) ? this.#send(call, now) : this.#pause(call, now);
     this.#giveUp(
@@ -310,7 +313,7 @@ export class Calls {
     const call = this.#calls.get(envelope.call);
     if (call === undefined) return;
     if (envelope.status === 'answer') return this.#answered(call, envelope.bytes);
-    // The partition has moved or is moving: the retry finds it.
+    // The partition has moved or is moving. The retry will find it.
     if (envelope.status === 'moved') {
       this.#parts.onMoved?.();
       return this.#dueBy(call, this.#parts.environment.steady() + this.#parts.limits.retryMs / 5);
@@ -319,7 +322,7 @@ export class Calls {
     this.#giveUp(call, this.#turnedAway(call, envelope));
   }
 
-  /** Late by the worker's clock: a copy that was under way for long, or clocks of which one is wrong, and no try helps (C5). */
+  /** The call was late by the worker's clock. Either a copy was slow, or the clocks differ and no retry can help (C5). */
   #expired(call: Call, { bytes }: ReplyEnvelope): void {
     const theirs = Number(new TextDecoder().decode(bytes.subarray(0, reasonBytesMax)));
     const apartMs = Number.isFinite(theirs) ? this.#clocks.apart(theirs) : 0;
@@ -337,12 +340,12 @@ export class Calls {
   }
 
   #turnedAway(call: Call, { status, bytes }: ReplyEnvelope): SkerryError {
-    // A copy that was sent before may still be processed: only a call that was sent once was certainly not (C2).
+    // An earlier copy may still be processed. Only a call that was sent once certainly was not (C2).
     const effect = call.attempts === 1 || call.query !== undefined ? 'none' : 'unknown';
     if (status === 'not-loaded') return notRun(call.address, 'could not be made', { bytes, effect });
     if (status === 'not-run') return notRun(call.address, call.name, { bytes, effect });
     const reason = new TextDecoder().decode(bytes.subarray(0, reasonBytesMax));
-    // The turn was run, and is durable.
+    // The turn ran and is durable.
     if (status === 'unsent')
       return new SkerryError('too-large', `The answer of ${call.address} ${call.name} could not be sent: ${reason}`, {
         effect: call.query === undefined ? 'unknown' : 'none',
@@ -361,7 +364,7 @@ export class Calls {
     if (call.id % samplePeriod === 0) this.#budget.answered(this.#parts.environment.steady() - call.startedAt);
     const wasFirst = call.stream?.calls[0] === call;
     this.#forget(call);
-    // One behind this one had been given up before: only now can the floor pass it (C3).
+    // A call behind this one was given up earlier. Only now can the floor pass its number (C3).
     if (wasFirst && call.stream?.calls[0] !== undefined && call.stream.calls[0].seq > call.seq + 1)
       this.#sendFirst(call.stream);
     try {
@@ -385,7 +388,7 @@ export class Calls {
     if (wasFirst && call.stream !== undefined) this.#sendFirst(call.stream);
   }
 
-  /** The floor has moved past a number that was given up: what is behind it may be held for it, in order (C3). */
+  /** The floor has passed a number that was given up. The entity may have buffered the messages behind it (C3). */
   #sendFirst({ calls }: Stream): void {
     const [first] = calls;
     const now = this.#parts.environment.steady();
@@ -399,8 +402,8 @@ export class Calls {
   }
 
   /**
-   * The connection was lost so long ago, and is not let in again: what has been asked since then has reached nobody (C2). `isHere`:
-   * what this process runs itself needs no connection; it may have run anything meanwhile that it runs no longer.
+   * The connection was lost `lostMs` ago and servers reject the login. Calls started since then have reached nobody (C2).
+   * `isHere`: entities of this process need no connection. This process may have run any entity in between.
    */
   refused(reason: string, lostMs: number, isHere?: (address: Address) => boolean): void {
     const lostAt = this.#parts.environment.steady() - lostMs;
@@ -410,7 +413,7 @@ export class Calls {
     this.#failAll('transport-failed', reason, isWithoutEffect, isCutOff);
   }
 
-  /** Calls under way are rejected; what they asked for may happen all the same. */
+  /** Rejects the calls in flight with `closed`. Their operations may still take effect. */
   close(): void {
     this.#isClosed = true;
     this.#cancelAlarm?.();
@@ -430,10 +433,10 @@ export class Calls {
   }
 }
 
-/** Bytes of a reason that are shown: one comes from who answers, and it may be anybody who may send. */
+/** Most bytes of a reason that are shown. It is untrusted: anyone with the permission to publish may have sent it. */
 const reasonBytesMax = 2_000;
 
-/** Why nothing was run, as the worker tells it. */
+/** The error of a call that was not run, with the worker's reason. */
 function notRun(
   address: Address,
   what: string,
@@ -451,9 +454,9 @@ function inputBytes({ content, query }: Call): number {
   return content?.payload.length ?? query?.payload.length ?? 0;
 }
 
-/** What a caller asked for, if it can be sent. Throws `invalid-input`. */
+/** Checks the options of a call. Returns the partner name of its idempotency key, if it has one. Throws `invalid-input`. */
 function checkedKey(options: CallOptions, { limits, identity }: ClientParts): PartnerId | undefined {
-  // NaN would never be over, neither it nor Infinity can be sent, and what is too long is refused where it arrives (A7).
+  // A deadline of NaN would never pass. Neither NaN nor Infinity can be sent, and the receiver rejects too long a time (A7).
   for (const name of ['deadlineMs', 'keyLifeMs'] as const) {
     const ms: unknown = options[name] ?? 0;
     if (typeof ms === 'number' && ms >= 0 && ms <= limits.lifeMsMax) continue;

@@ -23,7 +23,7 @@ import type { AnswerRow } from '../../core/request.ts';
 import { storable } from '../../core/storable.ts';
 import { encode } from '../wire/codec.ts';
 import type { Envelope } from '../wire/envelope.ts';
-import { Calls, type ClientParts, type What } from './calls.ts';
+import { type CallRequest, Calls, type ClientParts } from './calls.ts';
 
 const nothing = new Uint8Array(0);
 const callOptions: ReadonlySet<string> = new Set<keyof CallOptions>(['deadlineMs', 'idempotencyKey', 'keyLifeMs']);
@@ -132,20 +132,20 @@ export class Client {
   ): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const payload = this.#encodeInput(input, address, name);
-      const what: What = { address, name, content: undefined, query: undefined };
+      const request: CallRequest = { address, name, content: undefined, query: undefined };
       if (kind === 'query') {
-        what.query = { operation: name, payload };
-        this.#calls.start(what, options, (row) => resolve(outputOf(address, name, row)), reject);
+        request.query = { operation: name, payload };
+        this.#calls.start(request, options, (row) => resolve(outputOf(address, name, row)), reject);
         return;
       }
       const hold: Hold | undefined =
         kind === 'tentative' ? { entity: address, operation: name, id: this.#holdId(options) } : undefined;
-      what.content = { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: true };
+      request.content = { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: true };
       const settle = (row: AnswerRow) => {
         const output = outputOf(address, name, row);
         resolve(hold === undefined ? output : this.#accepted(hold, output));
       };
-      this.#calls.start(what, options, settle, reject);
+      this.#calls.start(request, options, settle, reject);
     });
   }
 

@@ -1,26 +1,26 @@
 /**
- * When a client sends a call again by itself: how long it waits, and how many copies it may send.
+ * The retry budget of a client: how long it waits before a retry, and how many retries it may send.
  *
- * Owns the pauses, which follow how long answers take (smoothed as RFC 6298 has it), and the budget of copies. What news asks
- * for (a later view, a floor that moved, a connection that is there again) is not its business.
+ * Owns the pauses, which follow the smoothed latency of answers (RFC 6298), and the budget. Retries after an event (a later
+ * view, a floor that moved, a restored connection) are not counted.
  *
  * Invariants:
- * - C4 Copies that no news asks for are a share of what is called (`retryShareMax`), and some at any time
- *   (`retryBurstCountMax`): an entity that does not answer is not asked the more for it.
+ * - C4 Retries without such an event are at most a share of the calls made (`retryShareMax`) plus a burst
+ *   (`retryBurstCountMax`), so that an entity that does not answer gets no additional load.
  */
 import type { Limits } from '../../core/limits.ts';
 import type { Environment } from '../environment.ts';
 
-/** However long answers take, a copy is first sent after at most so many times `retryMs`. */
+/** The first pause is at most this many times `retryMs`, whatever the latency. */
 const patienceTimes = 8;
 
 export class RetryBudget {
   readonly #environment: Environment;
   readonly #limits: Limits;
-  /** Copies that may be sent, and until when that is reckoned, ms. */
+  /** Retries left, and the time of that count, ms. */
   #copies: number;
   #copiesAt: number;
-  /** How long answers take, smoothed, and by how much that varies, ms. */
+  /** Smoothed latency of answers and its variation, ms. */
   #latencyMs = 0;
   #varianceMs = 0;
 
@@ -42,16 +42,16 @@ export class RetryBudget {
     this.#latencyMs += (latencyMs - this.#latencyMs) / 8;
   }
 
-  /** How long to wait after so many pauses, ms. */
+  /** Length of the next pause after `pauses` earlier ones, ms. */
   pauseMs(pauses: number): number {
     const { retryMs, retryMsMax } = this.#limits;
-    // Who is slow is not helped by copies of what it has already.
+    // Copies of a call do not help a slow entity.
     const usual = Math.min(this.#latencyMs + 4 * this.#varianceMs, patienceTimes * retryMs);
     const pause = Math.min(Math.max(retryMs, usual) * 2 ** pauses, retryMsMax);
     return Math.ceil(pause * (0.75 + this.#environment.random() / 2));
   }
 
-  /** Whether a copy may be sent now; if so it counts (C4). */
+  /** Whether a retry may be sent now; if so, it is counted (C4). */
   mayCopy(now: number): boolean {
     const { retryBurstCountMax, retryMsMax } = this.#limits;
     const spared = (Math.max(0, now - this.#copiesAt) / retryMsMax) * retryBurstCountMax;

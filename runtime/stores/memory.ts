@@ -1,15 +1,13 @@
 /**
- * A store that keeps everything in this process' memory: for tests and the simulator, and the model that
- * the other stores are compared with.
+ * The store in memory: for tests and the simulator, and the model that other stores are compared with.
  *
- * Owns entities, epochs and the two orders that are asked for (addresses by type, wakes by time). It belongs to no
- * worker: several may share one, and it stays as it is when one of them is thrown away. Nothing here takes time or
- * chance, so the same calls give the same answers.
+ * Owns entities, epochs and the two indexes (addresses by type, wakes by time). Several workers may share one store, and it
+ * survives each of them. It uses neither time nor random numbers, so the same calls give the same results.
  *
  * Invariants:
- * - SM1 Bytes are copied on their way in and on their way out, so that no caller can change what is stored (S7).
- * - SM2 A call takes effect before it returns its promise: calls happen in the order in which they were made.
- * - SM3 Order is that of UTF-8 bytes, which is not that of JavaScript's strings beyond U+FFFF.
+ * - SM1 Bytes are copied on the way in and on the way out, so that no caller can change what is stored (S7).
+ * - SM2 A call takes effect before it returns its promise, so calls take effect in the order in which they were made.
+ * - SM3 Names are ordered by UTF-8 bytes, which differs from the order of JavaScript strings beyond U+FFFF.
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Address } from '../../core/message.ts';
@@ -36,11 +34,11 @@ interface Entity {
   version: Version;
   head: Uint8Array;
   wakeAt: number | undefined;
-  /** By the first letter of their names, so that a load does not walk through what it leaves. */
+  /** Records by the first letter of their names, so that a load does not visit lazily loaded tables. */
   readonly tables: Map<string, Table>;
 }
 
-/** A set of strings that is brought in order only when somebody asks for the order. */
+/** A set of strings that is sorted only when its order is read. */
 class Ordered {
   #sorted: string[] = [];
   readonly #added = new Set<string>();

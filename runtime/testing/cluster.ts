@@ -74,14 +74,15 @@ export interface SimulatedWorker {
   leavesAt?: number;
 }
 
-/** A client of the cluster, on a node of its own. */
+/** A client of the simulated cluster, on its own node. */
 export interface SimulatedClient {
   readonly name: string;
-  /** Verified, '' for none. */
+  /** Its verified identity; '' for none. */
   readonly identity: string;
   readonly client: Client;
-  /** Chance for what this client does. */
+  /** Random numbers for the actions of this client. */
   readonly chance: SeededRandom;
+  /** Resolves after `ms` of virtual time. */
   sleep(ms: number): Promise<void>;
 }
 

@@ -1,57 +1,64 @@
 /**
- * The faults of one run: how often each kind happens.
+ * The fault rates of one run.
  *
- * Each seed turns on some kinds and leaves others out ("swarm testing": Groce et al., 2012), since a fault that is always
- * there hides what only shows without it.
+ * Each seed turns on some kinds of faults and leaves out others ("swarm testing": Groce et al., 2012), because a fault that is
+ * always present hides bugs that only show without it.
  */
 import type { SeededRandom } from './random.ts';
 
-/** Share of calls, messages or steps that meet each fault; 0 turns it off. */
+/** Probability of each fault, 0 to 1; 0 turns it off. The unit (per frame, per call, per second) is stated for each. */
 export interface FaultRates {
-  /** Of each frame on the network. */
+  /** Per frame: it is lost. */
   readonly drop: number;
+  /** Per frame: it arrives twice. */
   readonly duplicate: number;
-  /** By some hundred ms, so that it is overtaken. */
+  /** Per frame: it is delayed by some hundred ms, so that later frames overtake it. */
   readonly delay: number;
-  /** By more than transitMaxMs: it must not run any more. */
+  /** Per frame: it is delayed by more than `transitMaxMs`, so that it must not run. */
   readonly late: number;
-  /** Of each call of the store. */
+  /** Per call of the store: it is rejected with effect 'none'. */
   readonly storeRefuses: number;
-  /** Of each commit: it fails, and may have been written, or be written later. */
+  /** Per commit: it is rejected with effect 'unknown', and may have been written or be written later. */
   readonly storeUnknown: number;
+  /** Per call of the store: it takes long. */
   readonly storeSlow: number;
-  /** At each step of the commit path and each envelope that is released. */
+  /** Per step of the commit path, and per envelope released: the worker crashes there. */
   readonly crash: number;
-  /** Of each view that comes to a worker or client: it is lost, or comes late. */
+  /** Per view that reaches a worker or client: it is lost or delayed. */
   readonly view: number;
-  /** Of each second, as everything below. A worker hangs; its node comes back. */
+  /** Per second, like all rates below: a worker's process is paused and resumes. */
   readonly pause: number;
-  /** It gets no frames, sends none, or both. */
+  /** A worker receives no frames, sends none, or both, for a while. */
   readonly cut: number;
+  /** The same for a client. */
   readonly clientCut: number;
-  /** It reaches everybody but the store. */
+  /** A worker cannot reach the store, but everything else. */
   readonly storeCut: number;
-  /** Nothing that it asks the store is answered any more, until somebody ends it. */
+  /** The store no longer answers a worker, until the worker is killed. */
   readonly storeHang: number;
-  /** The clock of its machine is set, or gains or loses from here on; never so that two are more than `skewMaxMs` apart. */
+  /** A machine's clock is set forward or back. Two clocks never differ by more than `skewMaxMs`. */
   readonly clockStep: number;
+  /** A machine's clock starts to run fast or slow, within the same bound. */
   readonly clockDrift: number;
-  /** It crashes at any moment. */
+  /** A worker crashes at any moment. */
   readonly kill: number;
-  /** It is told to leave; mostly it starts again. */
+  /** A worker leaves in order; usually it starts again. */
   readonly leave: number;
+  /** A worker joins. */
   readonly join: number;
-  /** From here on whoever starts is of the application's next version. */
+  /** From now on, workers that start run the application's next version. */
   readonly deploy: number;
-  /** Another process with its name is started beside it. */
+  /** A second process with a worker's name starts beside it. */
   readonly takeover: number;
-  /** Who runs the placement service hangs or is cut off. */
+  /** The worker that runs the placement service is paused or cut off. */
   readonly coup: number;
-  /** An entity is pinned to a worker, or not any more. */
+  /** An entity is pinned to a worker, or unpinned. */
   readonly pin: number;
-  /** The store goes back to what it held a while ago, all of it or one home: acknowledged turns are lost, so it is not drawn. */
+  /** The store, or one home of it, returns to an earlier state. Acknowledged turns are lost, so no seed draws it. */
   readonly rollback: number;
 }
+
+/** Every fault off. */
 
 export const noFaults: FaultRates = {
   drop: 0,
@@ -80,7 +87,7 @@ export const noFaults: FaultRates = {
   rollback: 0,
 };
 
-/** The most that a seed draws of each; about a third of the kinds are off in each. */
+/** The highest rate that a seed draws for each fault. A seed turns about a third of the kinds off. */
 const most: FaultRates = {
   drop: 0.08,
   duplicate: 0.08,

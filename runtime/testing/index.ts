@@ -1,5 +1,5 @@
 /**
- * The public entry for tests of applications: entities on a stage of their own, and simulated clusters.
+ * The public entry for tests of applications: single entities without a cluster (`play`), and simulated clusters (`simulate`).
  */
 
 export { stubEffects } from '../../core/behaviour.ts';

@@ -5,8 +5,8 @@
  *     tea.ask.receive({ units: 3 });
  *     assert.is(tea.state.free, 3);
  *
- * Owns a record, a clock that only `advance` moves, and a seeded chance. Turns are the real ones (`core/turn.ts`);
- * nothing is stored or sent: what a turn sent is in `sent`.
+ * Owns a record, a clock that only `advance` moves, and a seeded random number generator. Turns are the real ones
+ * (`core/turn.ts`). Nothing is stored or sent; `takeSent` returns the messages.
  */
 import { lineageOf } from '../../core/activity.ts';
 import { type Behaviour, isBehaviour } from '../../core/behaviour.ts';
@@ -28,7 +28,7 @@ import { freshRecord } from '../entity/record-reader.ts';
 import { checkedIdentity, checkLimits } from '../options.ts';
 import { decode, encode } from '../wire/codec.ts';
 
-/** What can be asked in a play: at once, without promises. Refusals throw `refused`. */
+/** A reference to the entity of a play: one method per operation, which runs at once, without a promise. A refusal throws `refused`. */
 export type Player<Operations extends OperationMap> = {
   readonly [Name in keyof Operations]: Operations[Name] extends Command<infer Given, infer _I, infer Output>
     ? (...input: InputArguments<Given>) => Output
@@ -39,6 +39,7 @@ export type Player<Operations extends OperationMap> = {
         : never;
 };
 
+/** A tentative operation that the entity has accepted. */
 export interface PlayedHold<Output> {
   readonly hold: Hold;
   readonly output: Output;
@@ -51,61 +52,63 @@ export interface SentMessage {
   readonly to: string;
   readonly kind: 'operation' | 'confirm' | 'cancel' | 'answer';
   readonly operation: string;
-  /** The input; of an answer its status and output, reason or code. */
+  /** The input; for an answer, its status with output, reason or code. */
   readonly input: unknown;
   readonly hold: Hold | undefined;
 }
 
-/** An effect that a turn performed. */
+/** An effect that a turn performed. In a play its function does not run. */
 export interface PerformedEffect {
   readonly name: string;
   readonly input: unknown;
-  /** What its function would get as `idempotencyKey`. */
+  /** The `idempotencyKey` that its function would get. */
   readonly id: string;
 }
 
 export interface PlayOptions {
-  /** Where its clock stands, ms since 1970 (default 0). */
+  /** Start time of the clock, ms since 1970 (default 0). */
   readonly now?: number | undefined;
-  /** Of `turn.random` (default 1). */
+  /** Seed of `turn.random` (default 1). */
   readonly seed?: number | undefined;
   readonly limits?: GivenLimits | undefined;
 }
 
 export const playOptions: OptionTable<PlayOptions> = { now: finite, seed: finite, limits: record };
 
-/** One entity on a stage of its own. */
+/** One entity without a cluster, for unit tests. */
 export interface Play<Contract extends AnyEntity> {
-  /** Ask as a client of no identity. */
+  /** Call operations as a client without an identity. */
   readonly ask: Player<Contract['operations']>;
-  /** Ask as a client of this identity, as `turn.from.identity` has it. */
+  /** Call operations as a client with this identity (`turn.from.identity`). */
   askAs(identity: string): Player<Contract['operations']>;
-  /** Ask as another entity. */
+  /** Send operations as another entity. */
   askFrom(contract: AnyEntity, key: string): Player<Contract['operations']>;
-  /** Hand in the answer of another entity to something that this one sent. */
+  /** Deliver another entity's answer to a message that this entity sent. */
   answer<From extends AnyEntity>(
     from: From,
     key: string,
     operation: keyof From['operations'] & string,
     answer: PlayedAnswer,
   ): void;
-  /** Hand in the outcome of the oldest effect of that kind that waits. */
+  /** Deliver the outcome of the oldest pending effect of that name. Throws `not-found` if there is none. */
   settle<Output>(effect: Effect<never, Output>, outcome: EffectOutcome<Output>): void;
-  /** Effects that turns performed and that wait for their outcome (`settle`), in order. */
+  /** Pending effects, in the order in which turns performed them. `settle` removes them. */
   readonly effects: readonly PerformedEffect[];
   /** A copy of the state. */
   readonly state: StateOf<Contract>;
-  /** A copy of the application's state about a partner. */
+  /** A copy of the application's state about a partner; `undefined` if there is none. */
   activity(contract: AnyEntity, key: string): unknown;
-  /** What was sent since the last look, in order. */
+  /** The messages sent since the last call, in order. */
   takeSent(): SentMessage[];
-  /** Names and dates of the timers that are set. */
+  /** The timers that are set, with their due times, ms since 1970. */
   readonly timers: readonly { readonly name: string; readonly due: number }[];
+  /** The time of the clock, ms since 1970. */
   readonly now: number;
-  /** Move the clock on; what becomes due runs at its own time, in order. */
+  /** Move the clock forward by `ms`. Timers and holds that become due run at their own time, in order. */
   advance(ms: number): void;
 }
 
+/** An answer of another entity, as passed to `Play.answer`. */
 export type PlayedAnswer =
   | { readonly status: 'done' | 'accepted'; readonly output?: unknown; readonly hold?: Hold }
   | { readonly status: 'confirmed' | 'cancelled' | 'lapsed'; readonly hold: Hold }
@@ -114,7 +117,10 @@ export type PlayedAnswer =
 
 const clientId = 'play';
 
-/** Put an entity on stage. Throws `invalid-definition` for what is no behaviour, and for options that cannot be. */
+/**
+ * Run one entity in memory, for a unit test of its behaviour. Time moves only by `advance`, and random numbers follow the
+ * seed. Throws `invalid-definition` for an argument that is not a behaviour, and for wrong options.
+ */
 export function play<Contract extends AnyEntity>(
   behaviour: Behaviour<Contract>,
   key: string,
@@ -136,7 +142,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   #handlers: Readonly<Record<string, unknown>> | undefined;
   #sent: SentMessage[] = [];
   #holdCount = 0;
-  /** What the last operation threw: its answer has no stack, and no cause. */
+  /** The error that the last operation threw. Its answer has neither stack nor cause. */
   #thrown: unknown;
 
   constructor(behaviour: Behaviour<Contract>, key: string, options: PlayOptions) {
@@ -156,7 +162,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       limits,
     };
     this.#references = new References<PartnerId>(
-      (partner, name, operation, given) => this.#ask(partner, name, operation, given[0]),
+      (partner, name, operation, given) => this.#invoke(partner, name, operation, given[0]),
       () => true,
     );
   }
@@ -201,7 +207,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     return this.#environment.now;
   }
 
-  #ask(partner: PartnerId, name: string, operation: AnyOperation, input: unknown): unknown {
+  #invoke(partner: PartnerId, name: string, operation: AnyOperation, input: unknown): unknown {
     const payload =
       input === undefined
         ? new Uint8Array(0)
@@ -311,7 +317,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     if (status === 'refused') throw new SkerryError('refused', textOf(first), { detail: second });
     if (status !== 'failed') return first;
     const cause = this.#thrown;
-    // Of an output that does not fit its schema, where a worker has the reason in its log alone: it may show what was there.
+    // For an invalid output a worker logs the reason only, because it may show the value. A test may see it.
     const reason = isSkerryError(cause) && cause.cause instanceof Error ? ` (${cause.cause.message})` : '';
     throw new SkerryError(codeOf(first), `${textOf(second)}${reason}`, { cause });
   }
@@ -368,7 +374,7 @@ function answerRow(answer: PlayedAnswer): AnswerRow {
   }
 }
 
-/** A small generator of chance (mulberry32, Tommy Ettinger): the same seed gives the same plays. */
+/** A small random number generator (mulberry32, Tommy Ettinger): the same seed gives the same play. */
 function chance(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

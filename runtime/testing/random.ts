@@ -1,10 +1,11 @@
 /**
- * Chance from a seed: one generator per concern, so that a new fault does not reshuffle the workload.
+ * Seeded random numbers: one generator per concern, so that a new fault does not change the workload.
  *
- * Owns the generator (sfc32 by Chris Doty-Humphrey, PractRand) and how a seed and a name become its state.
+ * Owns the generator (sfc32 by Chris Doty-Humphrey, PractRand) and the derivation of its state from a seed and a name.
  */
 import { hash } from '../../placement/hash.ts';
 
+/** A random number generator. The same seed and concern give the same sequence. */
 export class SeededRandom {
   #a: number;
   #b: number;
@@ -18,7 +19,7 @@ export class SeededRandom {
     for (let round = 0; round < 12; round++) this.next();
   }
 
-  /** 0 <= next() < 1. */
+  /** A random number, 0 <= next() < 1. */
   next(): number {
     const sum = (((this.#a + this.#b) | 0) + this.#count) | 0;
     this.#count = (this.#count + 1) | 0;
@@ -28,16 +29,17 @@ export class SeededRandom {
     return (sum >>> 0) / 4_294_967_296;
   }
 
-  /** A whole number from `low` to `high`, both included. */
+  /** A random whole number from `low` to `high`, both included. */
   between(low: number, high: number): number {
     return low + Math.floor(this.next() * (high - low + 1));
   }
 
-  /** True in `share` of all cases. */
+  /** True with probability `share`. */
   hits(share: number): boolean {
     return this.next() < share;
   }
 
+  /** One of the values at random. */
   pick<Value>(values: readonly Value[]): Value {
     return values[Math.floor(this.next() * values.length)] as Value;
   }

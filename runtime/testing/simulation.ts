@@ -3,8 +3,8 @@
  *
  *     workload under faults ─▶ heal ─▶ everything finishes (or P7 is violated) ─▶ afterwards ─▶ forgetting (P10)
  *
- * Owns the phases and what it means that everything has finished. Who breaks what is `chaos.ts`, who notices `checker.ts`.
- * Longer than 400 lines because what a scenario may say is documented here, where its users look.
+ * Owns the phases, and the test whether everything has finished. `chaos.ts` injects the faults, `checker.ts` finds violations.
+ * Longer than 400 lines because the options of a scenario are documented here, where their users look.
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import { SkerryError } from '../../core/errors.ts';
@@ -37,78 +37,84 @@ import { Network } from './network.ts';
 import { SeededRandom } from './random.ts';
 import { newNode, type SimulatedNode, VirtualTime } from './virtual-time.ts';
 
-/** The stage of a run, for the workload and its checks. */
+/** The stage of a run, for its workload and checks. */
 export interface Stage {
   readonly seed: number;
   readonly limits: Limits;
-  /** Of the transport. */
+  /** Size of the transport's largest frame, bytes. */
   readonly frameBytesMax: number;
   /**
-   * A client on a node of its own, of an identity or (by default) of none; a tool unless it is said to be less. Resolves when it
-   * knows a view.
+   * Connect a client on its own node, with an identity (default '': none) and a role (default `tool`). Resolves when the
+   * client knows a view.
    */
   connect(name: string, identity?: string, as?: Party): Promise<SimulatedClient>;
-  /** Chance for one concern: the same for the same seed and name. */
+  /** Random numbers for one concern; the same for the same seed and concern. */
   chance(concern: string): SeededRandom;
-  /** True time, ms. */
+  /** True time, ms. The clocks of nodes may differ from it. */
   now(): number;
-  /** Resolves after a while of virtual time: for effects. */
+  /** Resolves after `ms` of virtual time. For effects. */
   sleep(ms: number): Promise<void>;
-  /** Note that the workload has reached something that must not go untried. */
+  /** Record that the workload has reached a mechanism that some run must cover. */
   covered(mechanism: string): void;
-  /** Report what must not be. */
+  /** Report a violation of a promise. */
   violate(promise: string, text: string): void;
   /** Every entity as it is stored now. */
   entities(): StoredEntity[];
-  /** @internal What was ever stored. */
+  /** @internal Everything that was ever stored. */
   readonly image: Image;
-  /** How often the store went back to what it held before: what was told since may be gone (P8). */
+  /** Number of times that the store returned to an earlier state. Acknowledged turns may then be lost (P8). */
   readonly lossCount: () => number;
-  /** Whether the network made more than one copy of a call whose input holds this (ASCII) text. */
+  /** Whether the network made more than one copy of a call whose input contains this (ASCII) text. */
   isDuplicated(text: string): boolean;
 }
 
+/** The application under test, its workload, and its checks. */
 export interface Scenario {
-  /** Made anew for each run, since effects may need its stage. */
+  /** The behaviours of the workers. Called once per run, because effects may need its stage. */
   readonly behaviours: (stage: Stage) => readonly Behaviour[];
   /**
-   * Types that only a later version of the application has: every other worker hosts them too. They require a label, which
-   * only those workers have.
+   * Behaviours of types that only every second worker hosts, as after a partial deployment. They require a label that only
+   * those workers have.
    */
   readonly later?: (stage: Stage) => readonly Behaviour[];
   /**
-   * The same types as a next version of the application has them. From some moment on whoever starts runs it, beside those that
-   * run the first one; when everything heals the others are started anew.
+   * The same types in the application's next version. From the fault `deploy` on, workers that start run it, beside workers
+   * that run the first version. When everything heals, the remaining workers are restarted with it.
    */
   readonly upgraded?: (stage: Stage) => readonly Behaviour[];
-  /** As a worker's `authorise`. */
+  /** The workers' authorisation hook. */
   readonly authorise?: Authorise;
-  /** What clients do while faults happen; resolves when all of it has been answered or given up. */
+  /** The clients' actions while faults happen. Resolves when every call has been answered or given up. */
   readonly workload: (stage: Stage) => Promise<void>;
-  /** After everything has healed and finished. */
+  /** Checks by calls, after everything has healed and finished. */
   readonly afterwards?: (stage: Stage) => Promise<void>;
-  /** Once nothing happens any more. */
+  /** Checks without calls, when nothing happens any more. */
   readonly finally?: (stage: Stage) => void;
-  /** By entity type: throws what is wrong with an entity as it was just committed (P1). */
+  /** By entity type: a check of each entity after each commit (P1). It throws for a violation. */
   readonly invariants?: Readonly<Record<string, Invariant>>;
 }
 
 export interface SimulationOptions {
+  /** The same seed, code and options give the same run. */
   readonly seed: number;
   readonly scenario: Scenario;
+  /** Number of workers at the start (default 3). */
   readonly workers?: number;
+  /** Number of partitions (default 8). */
   readonly partitions?: number;
   readonly limits?: Partial<Limits>;
   readonly placementLimits?: Partial<PlacementLimits>;
-  /** Of the transport, default 1 MiB. */
+  /** Size of the transport's largest frame, bytes (default 1 MiB). */
   readonly frameBytesMax?: number;
-  /** Default: drawn from the seed. */
+  /** Fault rates that override those drawn from the seed. `noFaults` turns all off. */
   readonly faults?: Partial<FaultRates>;
-  /** For how long faults happen, and how long everything may take to finish after them, virtual ms. */
+  /** How long faults happen, virtual ms (default 20,000). */
   readonly faultMs?: number;
+  /** How long everything may take to finish after the faults, virtual ms (default 120,000). */
   readonly settleMs?: number;
-  /** How long after that every activity must have been forgotten, virtual ms. */
+  /** How long after that every activity must have been forgotten, virtual ms (default: not checked). */
   readonly forgetMs?: number;
+  /** Called with each line of the run's trace. */
   readonly trace?: (line: string) => void;
 }
 
@@ -140,7 +146,7 @@ export const scenarioOptions: OptionTable<Scenario> = {
 
 const rates = Object.fromEntries(Object.keys(noFaults).map((name) => [name, share]));
 
-/** Throws `invalid-definition`: a fault that is spelt wrong would never happen, and the run would find nothing. */
+/** Throws `invalid-definition`. A misspelt fault would never happen, and the run would find nothing. */
 function checkSimulation(options: SimulationOptions): void {
   checkOptions('simulate()', options, simulationOptions);
   checkOptions('the scenario', options.scenario, scenarioOptions);
@@ -155,34 +161,44 @@ function checkSimulation(options: SimulationOptions): void {
   checkPlacementLimits(options.placementLimits ?? {});
 }
 
+/** The result of one run. */
 export interface SimulationReport {
   readonly seed: number;
-  /** The same for the same seed, code and options. */
+  /** Hash of the run's trace; the same for the same seed, code and options. */
   readonly hash: string;
+  /** Broken promises; empty if the run found none. */
   readonly violations: readonly Violation[];
+  /** Number of faults injected, by kind. */
   readonly faults: Readonly<Counts>;
-  /** What each fault happened to, by `operation × fault`; and which mechanisms of the code under test ran. */
+  /** Number of faults by `operation × fault`. */
   readonly pairs: Readonly<Counts>;
+  /** How often each mechanism of the code under test ran. */
   readonly mechanisms: Readonly<Counts>;
+  /** Number of committed turns. */
   readonly turns: number;
+  /** Number of events of virtual time. */
   readonly events: number;
+  /** Duration of the run, virtual ms. */
   readonly virtualMs: number;
 }
 
-/** After this long without faults every worker has its place, and everybody knows, virtual ms. */
+/** After this long without faults the cluster has converged: every worker is in the view, and every process knows it, virtual ms. */
 const convergeMs = 30_000;
 const restMs = 2_000;
-/** Events of virtual time, a second, that a cluster at rest may have. */
+/** Maximum events per virtual second of an idle cluster. */
 const idleEventsMax = 130;
 
-/** Run one seed. Resolves with what was found; rejects with `invalid-definition` for wrong options, never for what the code under test does. */
+/**
+ * Run a scenario on a simulated cluster with faults, from one seed. Resolves with a report, also if the code under test
+ * fails; its violations say how. Rejects with `invalid-definition` for wrong options.
+ */
 export async function simulate(options: SimulationOptions): Promise<SimulationReport> {
   checkSimulation(options);
   const run = new Run(options);
   const onRejection = (error: unknown) => run.broken(error);
   process.on('unhandledRejection', onRejection);
   try {
-    await run.perform();
+    await run.execute();
   } finally {
     process.off('unhandledRejection', onRejection);
   }
@@ -210,7 +226,7 @@ class Run {
     this.#options = options;
     const { seed, scenario } = options;
     this.#time = new VirtualTime((error) => this.broken(error), options.trace);
-    // It ends workers in the middle of turns that are not to blame, again and again, as no machine does.
+    // The simulator crashes workers in the middle of innocent turns far more often than a machine would.
     this.#limits = { ...defaultLimits, fatalEndsMax: 1_000, ...options.limits };
     this.#frameBytesMax = options.frameBytesMax ?? 1_048_576;
     this.#rates = { ...drawFaults(new SeededRandom(seed, 'faults')), ...options.faults };
@@ -333,7 +349,7 @@ class Run {
     return this.#checker.violations.length > 0;
   }
 
-  async perform(): Promise<void> {
+  async execute(): Promise<void> {
     const { scenario, faultMs = 20_000, settleMs = 120_000, forgetMs } = this.#options;
     await this.#time.run(30_000, () => this.#cluster.unsettled === undefined);
     this.#isFaulty = true;
@@ -387,7 +403,7 @@ class Run {
     return tracked;
   }
 
-  /** Everything must finish by itself: calls, outboxes, timers, holds, effects (P7). */
+  /** Runs until everything has finished by itself: calls, outboxes, timers, holds, effects (P7). */
   async #settle(
     settleMs: number,
     tracked: readonly { readonly name: string; readonly isDone: boolean }[],
@@ -396,7 +412,7 @@ class Run {
     for (let step = 0; step < steps && !this.#isBroken; step++) {
       await this.#time.run(500, () => this.#isBroken);
       const { unsettled, leftAt } = this.#cluster;
-      // Who leaves has its own time for that, and another process of its name comes afterwards.
+      // A worker that leaves has its own time for that; another process with its name starts afterwards.
       if (unsettled !== undefined && this.#time.now > Math.max(this.#checker.healedAt, leftAt) + convergeMs)
         return this.#checker.violate(
           'PL2',
@@ -412,7 +428,7 @@ class Run {
     );
   }
 
-  /** Nothing has happened since it had settled: whoever gave its partitions up did so for nothing, and nobody acts on their dates. */
+  /** Checks that an idle cluster stays settled: a worker that gave up partitions without cause would leave their dates unattended. */
   #checkStill(): void {
     const { unsettled } = this.#cluster;
     if (unsettled !== undefined)
@@ -435,8 +451,8 @@ class Run {
   }
 
   /**
-   * A conversation that is over leaves nothing but what the application keeps about the partner (P10). What nobody closed,
-   * as clients do not, goes when there is more of it than fits in memory.
+   * Checks that a finished conversation leaves only the application's state about the partner (P10). Streams that were never
+   * closed, as those of clients, are dropped only when there are more than fit in memory.
    */
   #checkForgotten(): void {
     for (const entity of this.#stage.entities()) {
@@ -477,13 +493,13 @@ class Run {
 
 type KindOf = (number: number) => WorkerKind;
 
-/** What workers speak before and after a deployment: mostly what all do, else a release before meets this one, or comes back. */
+/** Protocol versions of workers before and after a deployment: usually all of them; else an upgrade from, or a rollback to, the release before. */
 function protocolsOf(chance: SeededRandom): readonly [ProtocolRange, ProtocolRange] {
   const before: ProtocolRange = { from: protocol.from, to: protocol.from };
   return chance.pick([[protocol, protocol] as const, [before, protocol] as const, [protocol, before] as const]);
 }
 
-/** Every other worker is of a later version, which has more types. */
+/** Every second worker runs a later version, which has more types. */
 function kindsOf(behaviours: readonly Behaviour[], later: readonly Behaviour[], spoken: ProtocolRange): KindOf {
   const labels = [...new Set(later.flatMap((one) => one.labels))].sort();
   return (number) => {

@@ -1,5 +1,5 @@
 /**
- * The transport within one process: joins workers and clients that are embedded side by side, and copies like a real one (X2).
+ * The transport within one process: connects embedded workers and clients, and copies frames as a real transport does (X2).
  */
 
 import { SkerryError } from '../../core/errors.ts';
@@ -9,6 +9,7 @@ import { withAnyLast } from '../transport.ts';
 
 type Receive = (frame: Uint8Array, subject: string) => void;
 
+/** A transport within one process. */
 export class MemoryTransport implements Transport {
   readonly frameBytesMax: number;
   readonly #environment: Environment;

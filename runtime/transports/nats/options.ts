@@ -1,11 +1,11 @@
 /**
- * What is to be known to get a connection to NATS: where, as whom, and by which certificates.
+ * Options of a connection to NATS: servers, login and certificates.
  *
- * Owns the checks of these options and the reading of files; what is done with them is `transport.ts`.
+ * Owns the checks of these options and the reading of their files. `transport.ts` connects with them.
  *
  * Invariants:
- * - NO1 Options that contradict each other, and addresses that are none, are refused before anything is tried.
- * - NO2 No password, token, seed or content of a file is in any text that comes from here.
+ * - NO1 Contradictory options and invalid addresses are rejected before a connection is tried.
+ * - NO2 No error or log text from here contains a password, token, seed or the content of a file.
  */
 import { readFile } from 'node:fs/promises';
 import { errorText, SkerryError } from '../../../core/errors.ts';
@@ -13,20 +13,20 @@ import { checkOptions, count, duration, type OptionTable, record, text, textOrTe
 
 export interface NatsOptions {
   /**
-   * `nats://host:4222` or `tls://…`, with `user:password@` or `token@` before the host if that is how to log in. Further
-   * servers of the cluster are learnt from the one that answers.
+   * `nats://host:4222` or `tls://…`, with `user:password@` or `token@` before the host to log in. Further servers of the
+   * NATS cluster are discovered from the one that answers.
    */
   readonly servers: string | readonly string[];
-  /** Shown by the server's monitoring. */
+  /** Name of the connection in the server's monitoring. */
   readonly name?: string | undefined;
   readonly user?: string | undefined;
   readonly password?: string | undefined;
   readonly token?: string | undefined;
-  /** `SU…` */
+  /** The seed of an nkey: `SU…`. */
   readonly nkeySeed?: string | undefined;
-  /** A file with a JWT and its seed, as `nsc` writes it; read again at each connection. */
+  /** A credentials file (JWT and seed), as `nsc` writes it. It is read again at each connection. */
   readonly credsFile?: string | undefined;
-  /** TLS with these files, each of PEM and read again at each connection; `{}`: with the system's authorities. */
+  /** TLS with these PEM files, which are read again at each connection. `{}`: TLS with the system's authorities. */
   readonly tls?:
     | {
         readonly caFile?: string | undefined;
@@ -34,11 +34,11 @@ export interface NatsOptions {
         readonly keyFile?: string | undefined;
       }
     | undefined;
-  /** Bytes that may be on their way to the server; what does not fit is dropped (X3). */
+  /** Maximum bytes buffered on the way to the server. Frames beyond it are dropped (X3). */
   readonly bufferBytesMax?: number | undefined;
-  /** What this connection's own subject starts with, of which it hears who is absent. */
+  /** Prefix of this connection's inbox, the subject on which it learns of absent listeners. */
   readonly inboxPrefix?: string | undefined;
-  /** How often at most the server is asked whether somebody listens to a subject, ms; 0: with each frame. */
+  /** Minimum interval between checks whether a subject has a listener, ms. 0: with each frame. */
   readonly askEveryMs?: number | undefined;
 }
 

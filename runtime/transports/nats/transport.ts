@@ -3,19 +3,20 @@
  *
  *     dial ──▶ connected ──(closed, or silent)──▶ lost ──pause, next server──▶ dial …
  *
- * Owns the connection and its loss. Each attempt is a connection of its own with the library's reconnecting off: what one
- * that was given up still reads or is told reaches nobody, and cannot mix with its successor's.
+ * Owns the connection and its recovery. Each attempt is a new connection, with the library's own reconnection turned off, so
+ * that frames and events of an abandoned connection cannot mix with those of its successor.
  *
- * Who is absent is learnt from frames that carry a reply subject: if nobody listens, the server answers 503 to it at once.
- * The subject of the frame is part of it, so nothing has to be remembered. Such frames are a tenth to a fifth dearer, so only
- * the first to each subject in a while is one. After a restart of NATS, who has not reconnected yet counts as absent.
+ * Absent listeners are detected by frames with a reply subject: without a listener, the server answers 503 to it at once. The
+ * reply subject contains the frame's subject, so nothing has to be remembered. Such a frame costs 10 to 20 per cent more, so
+ * only the first one to each subject in a while is one. After a restart of NATS, a process that has not reconnected counts
+ * as absent.
  *
  * Invariants:
- * - NT1 Nothing that was sent before a connection was lost is sent again, and what is sent while there is none is dropped.
- * - NT2 A connection that is lost is tried for until there is one again, whatever the reasons of failures.
- * - NT3 Nothing is sent to a subject with a space, an end of line or a wildcard: in the protocol it would be a command.
- * - NT4 What a server refuses to a connection is told to who asks (`ready`), else logged. What is said never asks to give this login
- *   more rights: mostly it is the wrong one.
+ * - NT1 Frames sent before a connection was lost are not sent again. Frames sent while there is no connection are dropped.
+ * - NT2 A lost connection is retried without limit, whatever the reason of a failure.
+ * - NT3 No frame is sent to a subject with a space, a line end or a wildcard, because the protocol would read it as a command.
+ * - NT4 A permission that the server denies is reported by `ready`, or else logged. The text never advises giving this login
+ *   more rights, because it is usually the wrong login.
  */
 import { isSkerryError, SkerryError } from '../../../core/errors.ts';
 import { type Environment, machineEnvironment } from '../../environment.ts';
@@ -51,7 +52,7 @@ const closeMs = 1_000;
 const overheadBytes = 32;
 const nothing = new Uint8Array(0);
 
-/** See `openNats` of open.ts, which loads this file. */
+/** See `openNats` in open.ts, which loads this file. */
 export async function openNats(
   options: NatsOptions,
   environment: Environment = machineEnvironment(standardLog()),
