@@ -123,7 +123,7 @@ async function compose(options: EmbedOptions, composition: Composition): Promise
       partitionOf: (address) => placement.partitionOf(address),
       authorise: options.authorise,
     });
-    router.listen(subjects.worker(name), (envelope) => worker.receive(envelope));
+    router.listen(subjects.worker(name), (envelope) => worker.intake.receive(envelope));
     return { name, router, worker };
   });
   for (const { name, worker } of nodes) await worker.start(placement.partitionsOf(name));

@@ -459,7 +459,7 @@ export class Acquisition {
     this.fetching.boarded(fetched, left);
     // A pin may have raised its epoch meanwhile, and of what is only in memory no commit would tell.
     if (answered.size > 0) worker().ownership.verify([partition]);
-    for (const { envelope, hops } of waiting) worker().receive(envelope, hops);
+    for (const { envelope, hops } of waiting) worker().intake.receive(envelope, hops);
     this.resume(partition);
     this.#pace.end(coming);
   }

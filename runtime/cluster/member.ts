@@ -97,7 +97,7 @@ export class Member {
     this.#clocks = new Clocks(parts);
     const nothing = noView(store.partitions);
     const reach = { environment, transport, subjects, id: entry.id };
-    const has = (partition: number) => this.worker.has(partition);
+    const has = (partition: number) => this.worker.hosting.has(partition);
     const onUnsendable: RouterParts['onUnsendable'] = (envelope, bytes) => this.worker.unsendable(envelope, bytes);
     const { protocol } = entry;
     this.router = new Router({ ...reach, has, protocol, onUnsendable, onLaterView: () => this.views.ask() }, nothing);
@@ -171,7 +171,7 @@ export class Member {
     );
     const receive = (envelope: Envelope, hops: number) => {
       tap?.arrived(envelope);
-      this.worker.receive(envelope, hops);
+      this.worker.intake.receive(envelope, hops);
     };
     this.router.listen(subjects.worker(id), receive);
     this.router.openDoors(id, receive);

@@ -55,6 +55,9 @@ export class Schedule {
     if (known === undefined ? !Number.isNaN(at) : known.at > at) this.set(key, at);
   }
 
+  /** The entity wants to be woken by then. */
+  readonly wakeBy = ({ address }: { readonly address: string }, at: number): void => this.setEarlier(address, at);
+
   delete(key: string): void {
     this.#dates.delete(key);
   }

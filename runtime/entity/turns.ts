@@ -3,10 +3,12 @@
  *
  *     item ─▶ activity in memory? ─no─▶ read it, then again
  *                 │
- *               judge ─ next ──▶ perform ─▶ batch ─▶ commit queue      (release: worker/worker.ts, after worker/group-commit.ts)
+ *               judge ─ next ──▶ perform ─▶ batch ─▶ commit queue      (worker/group-commit.ts, worker/release.ts)
  *                     ├ duplicate ─▶ the same answer, waiting with whatever is not durable yet
  *                     ├ ahead ─────▶ held until what comes before it arrives
  *                     └ stale, expired ─▶ said so, or dropped: never processed
+ *
+ * Longer than 400 lines because each of the ways of an arrival through the verdict is here.
  *
  * Invariants:
  * - N1 Outputs of a turn go into its batch, never out; what needs no commit goes out only when nothing is pending (P2).
@@ -32,7 +34,7 @@ import type {
 import type { Activation } from './activation.ts';
 import { type AttemptParts, Attempts } from './attempts.ts';
 import type { Batch, Unproven } from './batch.ts';
-import { CrashNotes, type CrashNotesParts, trialKey } from './crash-notes.ts';
+import { trialKey } from './crash-notes.ts';
 import type { Delivery } from './delivery.ts';
 import { isRequest, otherRequest } from './fingerprint.ts';
 import { Ahead } from './held.ts';
@@ -45,20 +47,26 @@ const noBytes: Uint8Array = new Uint8Array(0);
 /** A store that is faster than this is not what makes a call late, ms. */
 const lateMsMin = 50;
 
-export interface TurnParts extends Omit<AttemptParts, 'crashNotes'>, CrashNotesParts {
+export interface TurnParts extends AttemptParts {
   readonly delivery: Delivery;
   readonly closing: StreamClosing;
   readonly post: (envelope: Envelope) => void;
-  /** The activation's batch waits for the store (or, for volatile types, may go at once). */
-  readonly commit: (activation: Activation) => void;
-  /** How long what is run now will wait for the store, about, ms. */
-  readonly waitMs: () => number;
-  /** A call came to its turn too late. */
-  readonly late: () => void;
-  /** Whether there is room to hold one more message ahead of its turn (N3). */
-  readonly mayHold: (activation: Activation) => boolean;
+  readonly commits: {
+    /** The activation's batch waits for the store (or, for volatile types, may go at once). */
+    commit(activation: Activation): void;
+    /** How long what is run now will wait for the store, about, ms. */
+    readonly waitMs: number;
+  };
+  readonly dispatcher: {
+    /** Whether there is room to hold one more message ahead of its turn (N3). */
+    mayHold(activation: Activation): boolean;
+    /** A call came to its turn too late. */
+    readonly admission: { late(): void };
+  };
   /** Send what needs a proof of ownership first (P9). */
-  readonly confirm: (activation: Activation, unproven: Unproven) => void;
+  readonly proofs: { prove(activation: Activation, unproven: Unproven): void };
+  /** What was due has been run: the rest of what the entity does by itself. */
+  readonly housekeeping: { afterWake(activation: Activation): void };
 }
 
 /** What a due date asks with. */
@@ -68,14 +76,12 @@ const delayed: Item = { kind: 'wake', isDelayed: true };
 export class Turns {
   readonly #parts: TurnParts;
   readonly #attempts: Attempts;
-  readonly crashNotes: CrashNotes;
   readonly #clocks: Clocks;
 
   constructor(parts: TurnParts) {
     this.#parts = parts;
     this.#clocks = new Clocks(parts);
-    this.crashNotes = new CrashNotes(parts);
-    this.#attempts = new Attempts({ ...parts, crashNotes: this.crashNotes });
+    this.#attempts = new Attempts(parts);
   }
 
   get turnCount(): number {
@@ -92,7 +98,7 @@ export class Turns {
       case 'effect':
         return this.#own(activation, `f:${item.id}`, item, { kind: 'effect', id: item.id, outcome: item.outcome });
       case 'wake':
-        return this.#wake(activation);
+        return this.#woken(activation, item);
       default:
         recall(activation);
         return this.#stream(activation, item);
@@ -133,7 +139,7 @@ export class Turns {
         return;
       case 'expired':
         if (envelope.replyTo === '' || isAgain) return;
-        this.#parts.late();
+        this.#parts.dispatcher.admission.late();
         this.#clocks.heard(senderOf(envelope), arrival.sent);
         return this.#emit(activation, lateReply(envelope, now), envelope);
       case 'excessive':
@@ -176,9 +182,9 @@ export class Turns {
   #isTooLate(activation: Activation, envelope: MessageEnvelope): boolean {
     if (envelope.replyTo === '' || activation.behaviour.durability !== 'turn') return false;
     // Twice, since it varies: who is served at the last moment is mostly served too late.
-    const waitMs = 2 * this.#parts.waitMs();
+    const waitMs = 2 * this.#parts.commits.waitMs;
     if (waitMs < lateMsMin || this.#parts.environment.now() + waitMs < envelope.arrival.expires) return false;
-    this.#parts.late();
+    this.#parts.dispatcher.admission.late();
     this.#reply(activation, envelope, 'overloaded');
     return true;
   }
@@ -199,7 +205,7 @@ export class Turns {
 
   /** Its process lives: what was noted of it is over, however the turn ended. */
   #ran(activation: Activation, item: Item, key: string): void {
-    if (activation.isCautious) this.crashNotes.ran(activation, trialKey(item, key));
+    if (activation.isCautious) this.#parts.crashNotes.ran(activation, trialKey(item, key));
   }
 
   /** The outputs of a turn, into the batch (N1). */
@@ -210,7 +216,7 @@ export class Turns {
     if (result.withdrawn !== undefined) this.#parts.delivery.withdrew(activation, result.withdrawn);
     for (const activity of result.sentTo) batch.addSent(activity);
     if (result.effects.length > 0) batch.effects = [...(batch.effects ?? []), ...result.effects];
-    this.#parts.commit(activation);
+    this.#parts.commits.commit(activation);
   }
 
   #answer(activation: Activation, batch: Batch, envelope: MessageEnvelope, answer: Uint8Array): void {
@@ -242,7 +248,8 @@ export class Turns {
   #hold(activation: Activation, envelope: MessageEnvelope): void {
     activation.ahead ??= new Ahead();
     const { ahead } = activation;
-    const hasRoom = ahead.countOf(envelope.from) < this.#parts.limits.aheadCountMax && this.#parts.mayHold(activation);
+    const hasRoom =
+      ahead.countOf(envelope.from) < this.#parts.limits.aheadCountMax && this.#parts.dispatcher.mayHold(activation);
     // One that is held already has its place: this copy of it may tell a later floor. Of a true copy the size is the same; what is
     // larger under the same number would take room that there is not.
     const held = ahead.get(envelope);
@@ -286,7 +293,7 @@ export class Turns {
     // A commit that starts from now on proves it as well, unless it may leave before that; the one under way may have been accepted before.
     if (gathering !== undefined && activation.behaviour.durability === 'turn') gathering.addAnswer(envelope, asked);
     else if (pending !== undefined) pending.addUnproven({ envelope, asked });
-    else this.#parts.confirm(activation, { envelope, asked });
+    else this.#parts.proofs.prove(activation, { envelope, asked });
   }
 
   // ---- the other ends of streams
@@ -331,9 +338,16 @@ export class Turns {
 
   // ---- what the entity wants by itself
 
-  /** Run everything that is due: tries again, timers, holds. Housekeeping is the worker's, after this. */
+  #woken(activation: Activation, item: Item): void {
+    this.#wake(activation);
+    if (this.#isInPhase(activation)) this.#parts.housekeeping.afterWake(activation);
+    // A turn found that it needs an activity from the store: what it left to do is done after the read.
+    else if (activation.phase === 'reading') activation.mailbox.push(item);
+  }
+
+  /** Run everything that is due: tries again, timers, holds. */
   #wake(activation: Activation): void {
-    if (activation.isCautious) this.crashNotes.prune(activation);
+    if (activation.isCautious) this.#parts.crashNotes.prune(activation);
     const now = this.#parts.environment.now();
     for (const retry of [...(activation.retries?.values() ?? [])])
       if (retry.at <= now && retry.item.kind !== 'wake' && this.#isInPhase(activation))

@@ -14,7 +14,7 @@
  * - E3 What is read of an entity is of one version: no commit of it is written between the first read and the last.
  * - E4 What rests costs no time until it is due to leave memory.
  */
-import { type Lineage, lineageOfStay, newActivity } from '../../core/activity.ts';
+import { lineageOfStay, newActivity } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { AnyEntity } from '../../core/entity.ts';
 import { SkerryError } from '../../core/errors.ts';
@@ -22,36 +22,33 @@ import type { Limits } from '../../core/limits.ts';
 import { type Address, type PartnerId, typeOf } from '../../core/message.ts';
 import { type EntityRecord, planSearch, recordName, sooner } from '../../core/record.ts';
 import { Activation } from '../entity/activation.ts';
+import type { CrashNotes } from '../entity/crash-notes.ts';
 import { rest } from '../entity/idle.ts';
+import type { Ownership } from '../entity/ownership.ts';
 import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from '../entity/record-reader.ts';
 import { drain, newLayout } from '../entity/record-writer.ts';
 import type { Environment } from '../environment.ts';
-import type { Commit, Epoch, Loaded, Outcome, Partition, Store } from '../store.ts';
+import type { Commit, Loaded, Partition, Store } from '../store.ts';
 import type { WarmEntity } from '../wire/control-messages.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { GroupCommit } from './group-commit.ts';
+import type { Housekeeping } from './housekeeping.ts';
 import type { Carried } from './image-format.ts';
+import type { Recovery } from './recovery.ts';
 import type { VolatileImages } from './volatile-images.ts';
 
 export interface ActivationsParts {
   readonly store: Store;
   readonly environment: Environment;
   readonly limits: Limits;
-  readonly epochOf: (partition: Partition) => Epoch;
-  /** Commits that are no activation's, in their turn. */
-  readonly commit: (make: () => readonly Commit[]) => Promise<Outcome[]>;
-  /** Of the claim; undefined: it is not this worker's any more. */
-  readonly lineageOf: (partition: Partition) => Lineage | undefined;
-  readonly behaviours: ReadonlyMap<string, Behaviour>;
+  readonly ownership: Ownership;
   readonly images: VolatileImages;
-  readonly ready: (activation: Activation) => void;
-  readonly failed: (activation: Activation, error: unknown) => void;
-  /** The partition is another worker's. */
-  readonly lost: (partition: Partition) => void;
-  /** What is held of it has changed. */
-  readonly changed: (activation: Activation) => void;
-  /** It is dropped. */
-  readonly dropped: (activation: Activation) => void;
-  /** An activation at rest leaves memory. */
-  readonly passivated: (activation: Activation) => void;
+  readonly behaviours: ReadonlyMap<string, Behaviour>;
+  readonly commits: GroupCommit;
+  readonly dispatcher: Dispatcher;
+  readonly housekeeping: Housekeeping;
+  readonly crashNotes: CrashNotes;
+  readonly recovery: Recovery;
 }
 
 /** An entity with more partners than are loaded with it has the others looked through after this, ms: a stay may be short. */
@@ -162,7 +159,7 @@ export class Activations {
   /** From here the activation runs nothing and releases nothing (V2). */
   drop(activation: Activation): void {
     activation.phase = 'dropped';
-    this.#parts.dropped(activation);
+    this.#parts.dispatcher.forget(activation);
     this.#awake.delete(activation);
     if (this.#activations.get(activation.address) === activation) this.#activations.delete(activation.address);
   }
@@ -177,7 +174,8 @@ export class Activations {
       for (const [index, activation] of activations.entries())
         await this.#restore(activation, loaded[index], activitiesOf(loaded[index]));
     } catch (error) {
-      for (const activation of activations) if (activation.phase === 'loading') this.#parts.failed(activation, error);
+      for (const activation of activations)
+        if (activation.phase === 'loading') this.#parts.recovery.notLoaded(activation, error);
     }
   }
 
@@ -197,15 +195,15 @@ export class Activations {
     const loaded = await this.#parts.store.load(doubted);
     // Dropped meanwhile: the partition may be another's, or the worker stopped.
     const isStillHere = () => doubted.every(({ phase }) => phase === 'loading');
-    const outcomes = await this.#parts.commit(() =>
+    const outcomes = await this.#parts.commits.beside(() =>
       isStillHere() ? doubted.map((activation, index) => this.#fencing(activation, loaded[index])) : [],
     );
     if (outcomes.length === 0) return this.#fence(activations, triesLeft);
     for (const [index, activation] of doubted.entries()) {
       if (outcomes[index] === 'committed') this.#doubted.delete(activation.address);
-      else if (outcomes[index] === 'stale-epoch') this.#parts.lost(activation.partition);
+      else if (outcomes[index] === 'stale-epoch') this.#parts.ownership.lose(activation.partition);
       else if (triesLeft === 0)
-        this.#parts.failed(
+        this.#parts.recovery.notLoaded(
           activation,
           new SkerryError('store-failed', `${activation.address} keeps changing while it is read: ${outcomes[index]}`),
         );
@@ -220,7 +218,7 @@ export class Activations {
       drain(freshRecord(address, activation.behaviour, this.#parts.limits), newLayout(), activation.behaviour);
     const expected = loaded?.version ?? 0;
     const wakeAt = loaded?.wakeAt;
-    const epoch = this.#parts.epochOf(partition);
+    const epoch = this.#parts.ownership.epochOf(partition);
     return {
       partition,
       epoch,
@@ -245,14 +243,14 @@ export class Activations {
       else await this.#restoreStored(activation, loaded, rows);
       this.#begin(activation);
     } catch (error) {
-      this.#parts.failed(activation, error);
+      this.#parts.recovery.notLoaded(activation, error);
       return;
     }
     // Dropped while its activities were read: it must not come back to life (V2).
     if (isDropped(activation)) return;
     this.#startVolatile(activation);
     activation.phase = 'ready';
-    this.#parts.ready(activation);
+    this.#ready(activation);
   }
 
   async #restoreStored(activation: Activation, loaded: Loaded, rows: ActivityRows): Promise<void> {
@@ -349,7 +347,7 @@ export class Activations {
 
   /** What was read may be less than was known: of a durable type when its partition was claimed, of the others each time (A6). */
   #begin({ behaviour, entity, partition }: Activation): void {
-    const lineage = this.#parts.lineageOf(partition);
+    const lineage = this.#parts.ownership.lineageOf(partition);
     if (lineage !== undefined) entity.lineage = behaviour.durability === 'turn' ? lineage : lineageOfStay(lineage);
   }
 
@@ -365,7 +363,7 @@ export class Activations {
   }
 
   /** Read an activity that a turn needs, and those that what waits will need; the activation is ready again afterwards. */
-  readActivity(activation: Activation, partner: PartnerId): void {
+  readonly readActivity = (activation: Activation, partner: PartnerId): void => {
     activation.phase = 'reading';
     const { entity } = activation;
     const partners = new Set([partner]);
@@ -377,12 +375,19 @@ export class Activations {
         // A first contact: an empty activity says that the store has been asked.
         for (const one of partners) if (!entity.activities.has(one)) entity.activities.set(one, newActivity(one));
         activation.phase = 'ready';
-        this.#parts.ready(activation);
+        this.#ready(activation);
       },
       (error: unknown) => {
-        if (activation.phase !== 'dropped') this.#parts.failed(activation, error);
+        if (activation.phase !== 'dropped') this.#parts.recovery.notLoaded(activation, error);
       },
     );
+  };
+
+  #ready(activation: Activation): void {
+    const { recovery, crashNotes, housekeeping } = this.#parts;
+    recovery.made(activation);
+    crashNotes.watch(activation);
+    housekeeping.ready(activation);
   }
 
   /** Move the hands on: have rest what nobody uses, and passivate what is idle, or beyond the bound. A bounded step. */
@@ -426,7 +431,7 @@ export class Activations {
     const { idleMs } = this.#parts.limits;
     if (!isStaying && unusedMs >= (this.#isCrowded ? 0 : idleMs)) {
       this.drop(activation);
-      this.#parts.passivated(activation);
+      this.#parts.housekeeping.passivated(activation);
     } else if (!this.#awake.has(activation)) {
       const dueAt = (isStaying ? now : activation.usedAt) + idleMs;
       this.#roundAt = Math.min(this.#roundAt, Math.max(dueAt, this.#roundBegunAt + idleMs * roundShare));
@@ -438,7 +443,7 @@ export class Activations {
     const { environment, limits } = this.#parts;
     if (now - activation.usedAt >= restMs) activation.ahead = undefined;
     else activation.ahead?.dropLate(environment.now(), now, now - 2 * limits.retryMsMax);
-    this.#parts.changed(activation);
+    this.#parts.dispatcher.count(activation);
   }
 }
 

@@ -23,11 +23,14 @@ import type { Activation } from '../entity/activation.ts';
 import type { Unproven } from '../entity/batch.ts';
 import { Held, sizeOfOutput } from '../entity/held.ts';
 import { type Item, sizeOf } from '../entity/mailbox.ts';
+import type { Turns } from '../entity/turns.ts';
 import type { Environment } from '../environment.ts';
 import type { TurnWatch } from '../watchdog.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope } from '../wire/envelope.ts';
+import type { Activations } from './activations.ts';
 import { Admission, busyFrom } from './admission.ts';
 import { Backpressure } from './backpressure.ts';
+import type { GroupCommit } from './group-commit.ts';
 
 /** Turns that one entity runs before others get theirs; where many wait a part of those, or it would fall behind for ever. */
 const turnsInARow = { least: 64, share: 1 / 32 };
@@ -49,22 +52,18 @@ export interface DispatcherParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly post: (envelope: Envelope) => void;
-  readonly run: (activation: Activation, item: Item) => void;
-  /** Whether more waits for the store than it takes in time. */
-  readonly isBehind: () => boolean;
-  /** Something is held of an activation of which nothing was: it does not rest any more. */
-  readonly woken: (activation: Activation) => void;
-  /** Some turns have been run, and input gets its chance: what they decided may go to the store meanwhile. */
-  readonly paused: () => void;
+}
+
+interface Inside {
+  readonly turns: Turns;
+  readonly commits: GroupCommit;
+  readonly activations: Activations;
 }
 
 export class Dispatcher {
   readonly #environment: Environment;
   readonly #limits: Limits;
-  readonly #run: (activation: Activation, item: Item) => void;
-  readonly #paused: () => void;
-  readonly #woken: (activation: Activation) => void;
-  readonly #isBehind: () => boolean;
+  #inside!: Inside;
   /** Those with turns to run that wait until the store is no longer behind (W8). */
   #behind: Activation[] = [];
   readonly #registerFrom: number;
@@ -81,15 +80,15 @@ export class Dispatcher {
   constructor(parts: DispatcherParts) {
     this.#environment = parts.environment;
     this.#limits = parts.limits;
-    this.#run = parts.run;
-    this.#paused = parts.paused;
-    this.#woken = parts.woken;
-    this.#isBehind = parts.isBehind;
     this.admission = new Admission(parts.environment);
     const { turnMsMax } = parts.limits;
     this.#watch = turnMsMax > 0 ? parts.environment.watchTurns?.(turnMsMax) : undefined;
     this.#backpressure = new Backpressure({ ...parts, roomFor: (activation) => this.#roomFor(activation) });
     this.#registerFrom = Math.max(1, Math.ceil(parts.limits.mailboxCountMax * registerShare));
+  }
+
+  connect(inside: Inside): void {
+    this.#inside = inside;
   }
 
   /** What waits in all mailboxes. */
@@ -140,7 +139,7 @@ export class Dispatcher {
   #hold(activation: Activation): Held {
     const held = new Held();
     activation.held = held;
-    this.#woken(activation);
+    this.#inside.activations.wake(activation);
     return held;
   }
 
@@ -306,7 +305,7 @@ export class Dispatcher {
 
   /** The store may have caught up: those that waited for it go on (W8). */
   resume(): void {
-    if (this.#behind.length === 0 || this.#isBehind()) return;
+    if (this.#behind.length === 0 || this.#inside.commits.isBehind) return;
     this.#list = this.#behind.concat(this.#list);
     this.#behind = [];
     this.#start();
@@ -347,11 +346,12 @@ export class Dispatcher {
     }
     this.#isDispatching = false;
     if (this.#list.length > 0) this.#start();
-    this.#paused();
+    // Input gets its chance: what the turns decided may go to the store meanwhile.
+    this.#inside.commits.flush();
   }
 
   #runSome(activation: Activation): number {
-    if (activation.behaviour.durability === 'turn' && this.#isBehind()) {
+    if (activation.behaviour.durability === 'turn' && this.#inside.commits.isBehind) {
       this.#behind.push(activation);
       return 0;
     }
@@ -363,7 +363,7 @@ export class Dispatcher {
       const item = activation.mailbox.shift();
       if (item === undefined) break;
       this.#watch?.begin(activation.address, item);
-      this.#run(activation, item);
+      this.#inside.turns.run(activation, item);
       this.#watch?.end();
       count += 1;
     }

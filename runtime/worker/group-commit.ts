@@ -3,27 +3,33 @@
  *
  *     turns ──▶ gathering ──flush──▶ flying ──store accepted──▶ released
  *                                      └──refused or failed──▶ activation dropped, requests tried again
+ *       of a volatile type ──▶ released at once, and written when its interval is over
  *
  * Owns which entities wait for the store and the groups that are on their way. While they are under way the next one
  * gathers, so that its size follows the load by itself, without a timer. Two may be under way at once (`groupsAtOnce`):
  * while the store writes one, turns fill and this sends the other.
  *
  * Invariants:
- * - G1 A batch is released only after the store accepted the commit that carries it.
+ * - G1 A batch of a type that is durable by turn is released only after the store accepted the commit that carries it.
  * - G2 An entity is in one group at a time, and its commits reach the store in the order of its versions.
  * - G3 When a commit is refused or fails, its activation is dropped with every turn after it.
  * - G4 No more than `groupsAtOnce` are under way, whoever asks: what a store that goes back has lost shows by what the answer
  *   before had said (P8), and one that is sent beside another does not know it.
  */
+import type { Durability } from '../../core/behaviour.ts';
 import { isSkerryError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
-import { wakeTime } from '../../core/record.ts';
+import { forgetChanges, wakeTime } from '../../core/record.ts';
 import type { Activation } from '../entity/activation.ts';
 import type { Batch } from '../entity/batch.ts';
 import type { Ownership } from '../entity/ownership.ts';
 import { drain } from '../entity/record-writer.ts';
+import type { Schedule } from '../entity/schedule.ts';
 import { type Environment, type Moment, momentOf } from '../environment.ts';
 import { type Commit, type Outcome, type Store, StoreAway } from '../store.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { Recovery } from './recovery.ts';
+import type { Release } from './release.ts';
 
 /** However little the store has taken so far, so many may wait: else a burst would begin one by one. */
 const behindCountMin = 256;
@@ -32,13 +38,15 @@ const smoothing = 0.3;
 
 export type Failure = Exclude<Outcome, 'committed'> | 'store-refused' | 'store-away' | 'store-unknown';
 
-export interface CommitSink {
-  /** The batch is durable, at this version: let its outputs go. */
-  stored(activation: Activation, batch: Batch, version: number): void;
-  /** The commit did not happen, or nobody knows: drop the activation. */
-  failed(activation: Activation, failure: Failure, error: unknown): void;
-  /** A group has been concluded, and the next one is on its way. */
-  concluded(): void;
+export interface GroupCommitParts {
+  readonly store: Store;
+  readonly limits: Limits;
+  readonly environment: Environment;
+  readonly ownership: Ownership;
+  readonly dates: Schedule;
+  readonly release: Release;
+  readonly recovery: Recovery;
+  readonly dispatcher: Dispatcher;
 }
 
 /** Commits that are no activation's. */
@@ -56,11 +64,11 @@ interface Flying {
 }
 
 export class GroupCommit {
+  readonly #parts: GroupCommitParts;
   readonly #store: Store;
   readonly #limits: Limits;
   readonly #environment: Environment;
   readonly #ownership: Ownership;
-  readonly #sink: CommitSink;
   #waiting: Activation[] = [];
   readonly #beside: Beside[] = [];
   #underWayCount = 0;
@@ -75,15 +83,42 @@ export class GroupCommit {
   /** Groups of which the store has said what became of them. */
   concludedCount = 0;
 
-  constructor(
-    store: Store,
-    parts: { limits: Limits; environment: Environment; ownership: Ownership; sink: CommitSink },
-  ) {
-    this.#store = store;
+  constructor(parts: GroupCommitParts) {
+    this.#parts = parts;
+    this.#store = parts.store;
     this.#limits = parts.limits;
     this.#environment = parts.environment;
     this.#ownership = parts.ownership;
-    this.#sink = parts.sink;
+  }
+
+  /** The record changed without a turn. */
+  readonly commitAlone = (activation: Activation): void => {
+    activation.entity.version += 1;
+    activation.batch();
+    this.commit(activation);
+  };
+
+  /** The activation has a batch: it waits for the store, unless its type is volatile. */
+  commit(activation: Activation): void {
+    const { durability } = activation.behaviour;
+    if (durability === 'turn' || (durability !== 'none' && activation.isHeld)) this.add(activation);
+    else this.#leaveAtOnce(activation, durability);
+  }
+
+  /** Of volatile types outputs wait for no store; those of an interval are written when their time has come. */
+  #leaveAtOnce(activation: Activation, durability: Exclude<Durability, 'turn'>): void {
+    const { release, dates } = this.#parts;
+    const batch = activation.gathering;
+    activation.gathering = durability === 'none' ? undefined : batch?.takeClosing();
+    if (batch !== undefined) release.released(activation, batch, activation.entity.version);
+    // A write that waits for the store finds a batch to go with: else a busy entity would never be written.
+    if (activation.isQueued) activation.batch();
+    else if (activation.gathering !== undefined) this.add(activation);
+    if (durability === 'none') forgetChanges(activation.entity.changes);
+    else if (activation.trimAt === 0) {
+      activation.trimAt = this.#environment.now() + durability.intervalMs;
+      dates.wakeBy(activation, activation.trimAt);
+    }
   }
 
   /** The activation has a batch that waits for the store. */
@@ -211,7 +246,7 @@ export class GroupCommit {
     try {
       return this.#commitOf(activation, version, wakeAt);
     } catch (error) {
-      this.#sink.failed(activation, 'store-refused', error);
+      this.#parts.recovery.failed(activation, 'store-refused', error);
       return undefined;
     }
   }
@@ -243,7 +278,7 @@ export class GroupCommit {
       if (activation.phase === 'dropped') continue;
       const outcome = outcomes[index] ?? 'stale-version';
       if (outcome !== 'committed') {
-        this.#sink.failed(activation, outcome, undefined);
+        this.#parts.recovery.failed(activation, outcome, undefined);
         continue;
       }
       activation.storedVersion = version;
@@ -252,7 +287,7 @@ export class GroupCommit {
       this.#ownership.confirmed(activation.partition, startedAt);
       if (activation.isQueued) this.#enqueue(activation);
       else if (activation.gathering !== undefined) this.add(activation);
-      this.#sink.stored(activation, batch, version);
+      this.#parts.release.stored(activation, batch, version);
     }
     this.#end();
   }
@@ -273,14 +308,14 @@ export class GroupCommit {
     this.concludedCount += 1;
     for (const resolve of this.#nextConcluded.splice(0)) resolve();
     this.flush();
-    this.#sink.concluded();
+    this.#parts.dispatcher.resume();
   }
 
   #fail(flying: readonly Flying[], error: unknown): void {
     const isNone = isSkerryError(error) && error.effect === 'none';
     const failure = error instanceof StoreAway ? 'store-away' : isNone ? 'store-refused' : 'store-unknown';
     for (const { activation } of flying)
-      if (activation.phase !== 'dropped') this.#sink.failed(activation, failure, error);
+      if (activation.phase !== 'dropped') this.#parts.recovery.failed(activation, failure, error);
     this.#end();
   }
 }

@@ -4,24 +4,22 @@
  *     take  claimed ─▶ owned ─▶ warm entities restored ─▶ dates of the others read
  *     give  owned ─▶ leaving: no turn starts, what waits is taken out ─▶ commits end ─▶ images made ─▶ dropped
  *
- * Owns what happens to activations; who hands what to whom, and when, is `cluster/acquisition.ts`.
+ * Owns what happens to activations; whether an entity runs here is `hosting.ts`, who hands what to whom, and when, is `cluster/acquisition.ts`.
  *
  * Invariants:
  * - HO1 A partition is given away only when no commit of it by this claim is under way, and from then on nothing of it
  *   runs here (P3).
  * - HO2 What waited for turns leaves with the partition, in its order (P6).
- * - HO3 An entity runs here by the one partition that is its own by the store's pins, not by what the view says of them (P3).
- * - HO4 A claim that is in force with pins that the store no longer has is made anew: nobody else would run the entity (P7).
  */
 import type { Limits } from '../../core/limits.ts';
 import type { Address } from '../../core/message.ts';
-import { isOfPin } from '../../placement/placement.ts';
-import type { Pin } from '../../placement/view.ts';
 import type { Activation } from '../entity/activation.ts';
+import type { Effects } from '../entity/effects.ts';
 import { recall } from '../entity/idle.ts';
 import type { Item } from '../entity/mailbox.ts';
 import type { Ownership } from '../entity/ownership.ts';
 import { imageOf } from '../entity/record-writer.ts';
+import type { Schedule } from '../entity/schedule.ts';
 import type { Environment, Moment } from '../environment.ts';
 import type { Claim, Epoch, Mark, Partition, Store, Wake } from '../store.ts';
 import type { WarmEntity } from '../wire/control-messages.ts';
@@ -29,16 +27,15 @@ import type { Envelope } from '../wire/envelope.ts';
 import type { Activations } from './activations.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { GroupCommit } from './group-commit.ts';
+import type { Hosting } from './hosting.ts';
 import type { Housekeeping } from './housekeeping.ts';
 import type { Offer } from './image-format.ts';
+import type { Intake } from './intake.ts';
 import { inSteps } from './steps.ts';
 import { type Heard, nobodyHeard, type VolatileImages } from './volatile-images.ts';
 
 /** What is sent on; answers go to clients and never wait here. */
 export type Forwarded = Exclude<Envelope, { kind: 'reply' }>;
-
-/** Takes what came for a partition that this worker does not have, or not much longer. */
-type Astray = (envelope: Forwarded, partition: Partition) => void;
 
 /** A partition that this worker no longer has, as it was. */
 export interface Given {
@@ -66,9 +63,10 @@ export interface HandoffParts {
   readonly dispatcher: Dispatcher;
   readonly commits: GroupCommit;
   readonly housekeeping: Housekeeping;
-  readonly wakeBy: (address: Address, at: number) => void;
-  /** To which partition it belongs by the present view. */
-  readonly partitionOf: (address: Address) => Partition;
+  readonly hosting: Hosting;
+  readonly intake: Intake;
+  readonly dates: Schedule;
+  readonly effects: Effects;
 }
 
 /** What came along with a partition. */
@@ -84,12 +82,6 @@ export interface Arrived {
 
 export const nothingArrived: Arrived = { warm: [], offers: [], heard: nobodyHeard, released: undefined };
 
-/** Entities of which a claim, by its epoch, and the view say different things. */
-interface Dispute {
-  readonly epoch: Epoch;
-  readonly addresses: Set<Address>;
-}
-
 /** Activations that leave memory with one partition and go along, at most: the others are read from the store. */
 const warmCountMax = 2_000;
 /** And bytes of them, about: what a partition's next owner gets in one answer. */
@@ -100,75 +92,11 @@ const pageSize = 1_000;
 
 export class Handoff {
   readonly #parts: HandoffParts;
-  /** By which claim they ran. */
-  readonly #leaving = new Map<Partition, Epoch>();
-  /** The entities of its home that were pinned when a partition was claimed. A later pin makes the claim stale (S8). */
-  readonly #pinned = new Map<Partition, ReadonlySet<Address>>();
   /** Partitions that this process has claimed and not given away since. */
   readonly #had = new Set<Partition>();
-  readonly #disputes = new Map<Partition, Dispute>();
 
   constructor(parts: HandoffParts) {
     this.#parts = parts;
-  }
-
-  /** Whether the partition is being given away: what comes for it is kept for who gets it. */
-  isLeaving(partition: Partition): boolean {
-    return this.#leaving.has(partition);
-  }
-
-  /** Whether an entity may run here by this partition. If the view says so and the claim does not, one of them is old. */
-  mayRun(address: Address, partition: Partition): boolean {
-    if (!this.#parts.ownership.has(partition) || this.#leaving.has(partition)) return false;
-    if (!this.#isElsewhere(partition, address)) return true;
-    this.#dispute(address, partition);
-    return false;
-  }
-
-  /**
-   * One of them is old. If it is the claim, its epoch tells, mostly: who pins raises several, one after the other, and may end
-   * between two (HO4).
-   */
-  #dispute(address: Address, partition: Partition): void {
-    const { ownership, environment, limits } = this.#parts;
-    const epoch = ownership.epochOf(partition);
-    const known = this.#disputes.get(partition);
-    if (known?.epoch === epoch) return void known.addresses.add(address);
-    const dispute = { epoch, addresses: new Set([address]) };
-    this.#disputes.set(partition, dispute);
-    ownership.verify([partition]);
-    // Mostly it is the view, which comes to be the claim's meanwhile.
-    environment.after(limits.retryMs, () => void this.#settle(partition, dispute));
-  }
-
-  async #settle(partition: Partition, dispute: Dispute): Promise<void> {
-    const { ownership, store, partitionOf } = this.#parts;
-    const isOver = () => this.#disputes.get(partition) !== dispute || ownership.epochOf(partition) !== dispute.epoch;
-    const differing = () =>
-      isOver() ? [] : [...dispute.addresses].filter((address) => partitionOf(address) === partition);
-    if (differing().length > 0) {
-      // Where the store does not say, another claim does no harm.
-      const pinned = await store.pins().then(addressesOf, () => undefined);
-      const isOld = differing().some((address) => pinned?.has(address) !== this.#isPinned(partition, address));
-      if (isOld) ownership.lose(partition);
-    }
-    if (this.#disputes.get(partition) === dispute) this.#disputes.delete(partition);
-  }
-
-  /**
-   * Whether an entity belongs to another partition by the pins of the moment at which this one was claimed, whatever the
-   * view says: else its home and its pin could both have an owner that has a valid epoch (HO3).
-   */
-  #isElsewhere(partition: Partition, address: Address): boolean {
-    const { store, activations } = this.#parts;
-    // A view without any worker for the type leaves it to the home; the next one with a worker, to the group.
-    if (partition < store.partitions && activations.requiresLabels(address)) return true;
-    return this.#isPinned(partition, address) !== isOfPin(partition, store.partitions);
-  }
-
-  /** When the partition was claimed. */
-  #isPinned(partition: Partition, address: Address): boolean {
-    return this.#pinned.get(partition)?.has(address) === true;
   }
 
   /**
@@ -176,33 +104,33 @@ export class Handoff {
    * of them has come along.
    */
   take(claim: Claim, at: Moment, { warm, offers, heard, released }: Arrived): Address[] {
-    const { ownership, activations, name, environment, limits } = this.#parts;
-    const { partition, epoch, previous, before, pins } = claim;
-    if (this.#leaving.delete(partition)) this.#forget(partition);
-    if (pins.length > 0) this.#pinned.set(partition, addressesOf(pins));
-    else this.#pinned.delete(partition);
+    const { ownership, activations, hosting, name, environment, limits } = this.#parts;
+    const { partition, epoch, previous, before } = claim;
+    if (hosting.stay(partition)) this.#forget(partition);
+    hosting.claimed(claim);
     // What this process itself had before it claims it again (a pin, a loss) no end of a process has left.
     const isOwn = before === name && this.#had.has(partition);
     const isOrderly = isOwn || before === undefined || released === previous;
     this.#had.add(partition);
     ownership.take(partition, epoch, at, isOrderly ? 0 : environment.steady() + limits.cautionMs);
-    for (const entity of warm) if (!this.#isElsewhere(partition, entity.address)) activations.adopt(entity, partition);
+    for (const entity of warm)
+      if (!hosting.isElsewhere(partition, entity.address)) activations.adopt(entity, partition);
     return this.#board(claim, offers, heard);
   }
 
   /** Volatile entities that belong here come into memory by themselves, many a step at a time: nobody knows their dates but they. */
   #board(claim: Claim, offers: readonly Offer[], heard: Heard): Address[] {
-    const { activations, images, partitionOf, ownership, environment } = this.#parts;
+    const { activations, images, hosting, ownership, environment } = this.#parts;
     const { partition } = claim;
-    const own = images.offers(partition, partitionOf);
+    const own = images.offers(partition, hosting.partitionOf);
     const isHere = ({ carried: { address } }: Offer) =>
-      partitionOf(address) === partition && !this.#isElsewhere(partition, address);
+      hosting.partitionOf(address) === partition && !hosting.isElsewhere(partition, address);
     const here = [...own, ...offers].filter(isHere);
     const boarded = images.board(claim, here, heard).values();
     inSteps(environment, () => {
       const { value: address, done } = boarded.next();
       // What is called before its turn is in memory already; what is given away before has its image.
-      const isStill = ownership.epochOf(partition) === claim.epoch && !this.#leaving.has(partition);
+      const isStill = ownership.epochOf(partition) === claim.epoch && !hosting.isLeaving(partition);
       if (done || !isStill) return false;
       if (images.get(address) !== undefined) activations.activate(address, partition);
       return true;
@@ -210,7 +138,7 @@ export class Handoff {
     return offers.filter((offer) => !isHere(offer)).map(({ carried }) => carried.address);
   }
 
-  /** It was about to leave and comes again: what is left of it ran by the claim before, whose pins may be others (HO3). */
+  /** It was about to leave and comes again: what is left of it ran by the claim before, whose pins may be others (HT1). */
   #forget(partition: Partition): void {
     const { activations, images } = this.#parts;
     for (const activation of [...activations.all()]) {
@@ -227,7 +155,8 @@ export class Handoff {
    * asked nobody for them: of what is volatile somebody else may have more than the store (CA1), so they are claimed anew.
    */
   askAnew(addresses: readonly Address[], types: readonly string[]): void {
-    const { ownership, activations, partitionOf, store } = this.#parts;
+    const { ownership, activations, hosting, store } = this.#parts;
+    const { partitionOf } = hosting;
     for (const address of addresses) {
       const partition = partitionOf(address);
       if (activations.isVolatile(address) && ownership.has(partition)) ownership.lose(partition);
@@ -241,66 +170,62 @@ export class Handoff {
 
   /** Have the entities of a partition woken that have something to do by themselves. */
   async resume(partition: Partition): Promise<void> {
-    const { store, partitionOf, wakeBy } = this.#parts;
+    const { store, hosting, dates } = this.#parts;
     for (let after: Wake | undefined; ; ) {
       const options = after === undefined ? { limit: pageSize } : { after, limit: pageSize };
       const wakes = await store.wakes(partition, options);
-      for (const { address, wakeAt } of wakes) if (partitionOf(address) === partition) wakeBy(address, wakeAt);
+      for (const { address, wakeAt } of wakes)
+        if (hosting.partitionOf(address) === partition) dates.setEarlier(address, wakeAt);
       after = wakes[pageSize - 1];
       if (after === undefined) return;
     }
   }
 
-  /** Drop the entities that belong to another partition by now; returns what waited for them. */
-  regroup(): { readonly address: Address; readonly item: Item }[] {
+  /** Drop the entities that belong to another partition by now: whoever has that one reads them, and gets what waited. */
+  regroup(): void {
     const waiting: { address: Address; item: Item }[] = [];
     for (const activation of [...this.#parts.activations.all()]) {
       const { address } = activation;
-      if (this.#parts.partitionOf(address) === activation.partition) continue;
+      if (this.#parts.hosting.partitionOf(address) === activation.partition) continue;
       for (const item of this.#parts.dispatcher.takeAll(activation)) waiting.push({ address, item });
       // Its commit is by the partition that it belonged to: nothing but a fence keeps it from being written in the middle of a read.
       if (!activation.isDurable) this.#parts.activations.doubt(address);
       this.#parts.images.keep(activation);
       this.#parts.activations.drop(activation);
     }
-    return waiting;
+    for (const { address, item } of waiting) this.#parts.intake.deliver(address, item);
   }
 
   /**
    * Finish what is under way in these partitions and let them go. What is only in memory is in the carriage when this returns:
    * it need not wait for the store. Resolves with those that were still this worker's at the
-   * end, and hands what waited to `astray`. It takes as long as the store takes for what is under way; while the store
+   * end, and sends on what waited. It takes as long as the store takes for what is under way; while the store
    * does not answer it does not resolve.
    */
-  async give(partitions: readonly Partition[], astray: Astray): Promise<Given[]> {
+  async give(partitions: readonly Partition[]): Promise<Given[]> {
     for (const partition of partitions) this.#had.delete(partition);
-    const { ownership, store } = this.#parts;
+    const { ownership, store, hosting, effects } = this.#parts;
     const leaving = new Map<Partition, Epoch>();
     for (const partition of partitions)
-      if (ownership.has(partition) && !this.#leaving.has(partition))
-        leaving.set(partition, ownership.epochOf(partition));
-    for (const [partition, epoch] of leaving) this.#leaving.set(partition, epoch);
+      if (hosting.has(partition)) leaving.set(partition, ownership.epochOf(partition));
+    for (const [partition, epoch] of leaving) hosting.leave(partition, epoch);
     const activations: Activation[] = [];
     // Share by share all entities are looked through: no list of them all.
     for (const activation of this.#parts.activations.all())
       if (leaving.has(activation.partition)) activations.push(activation);
-    for (const activation of activations) this.#empty(activation, astray);
+    for (const activation of activations) this.#empty(activation);
     while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();
     // Not those that were lost meanwhile, or taken again.
-    const stillLeaving = () => [...leaving].filter(([partition, epoch]) => this.#isLeavingBy(partition, epoch));
+    const stillLeaving = () => [...leaving].filter(([partition, epoch]) => hosting.isLeavingBy(partition, epoch));
     const given = stillLeaving().map(([partition, epoch]): Leaving => {
       return { partition, epoch, mark: store.markOf(partition, epoch), warm: [], warmBytes: 0 };
     });
     await this.#leaveAll(activations, given);
     const free = new Map(stillLeaving());
-    for (const [partition, epoch] of leaving)
-      if (this.#leaving.get(partition) === epoch) this.#leaving.delete(partition);
+    for (const [partition, epoch] of leaving) hosting.left(partition, epoch);
     for (const partition of free.keys()) ownership.release(partition);
+    effects.leave((address) => !hosting.isHere(address));
     return given.filter(({ partition }) => free.has(partition));
-  }
-
-  #isLeavingBy(partition: Partition, epoch: Epoch): boolean {
-    return this.#leaving.get(partition) === epoch && this.#parts.ownership.epochOf(partition) === epoch;
   }
 
   /** Nothing of these runs any more: what the store has, and what goes along, stays the same however long this takes. */
@@ -318,10 +243,10 @@ export class Handoff {
   }
 
   /** No turn of it starts any more, and nothing comes to wait (mayRun); what must still be written is on its way. */
-  #empty(activation: Activation, astray: Astray): void {
-    for (const message of activation.ahead?.takeAll() ?? []) astray(message, activation.partition);
-    for (const item of this.#parts.dispatcher.takeAll(activation))
-      if (isForwarded(item)) astray(item, activation.partition);
+  #empty(activation: Activation): void {
+    const { intake, dispatcher } = this.#parts;
+    for (const message of activation.ahead?.takeAll() ?? []) intake.sendOn(message, activation.partition);
+    for (const item of dispatcher.takeAll(activation)) if (isForwarded(item)) intake.sendOn(item, activation.partition);
     if (activation.behaviour.durability === 'none') {
       this.#parts.images.keep(activation);
       return this.#parts.activations.drop(activation);
@@ -339,10 +264,6 @@ export class Handoff {
     if (!isWritten(activation)) this.#parts.images.keep(activation);
     activations.drop(activation);
   }
-}
-
-function addressesOf(pins: readonly Pin[]): ReadonlySet<Address> {
-  return new Set(pins.map(({ address }) => address));
 }
 
 function isUnderWay(activation: Activation): boolean {

@@ -16,6 +16,7 @@ import type { Retention } from '../entity/retention.ts';
 import type { Schedule } from '../entity/schedule.ts';
 import type { StreamClosing } from '../entity/stream-closing.ts';
 import type { Environment } from '../environment.ts';
+import type { Dispatcher } from './dispatcher.ts';
 import type { GroupCommit } from './group-commit.ts';
 
 export interface HousekeepingParts {
@@ -27,7 +28,7 @@ export interface HousekeepingParts {
   readonly retention: Retention;
   readonly effects: Effects;
   readonly commits: GroupCommit;
-  readonly commit: (activation: Activation) => void;
+  readonly dispatcher: Dispatcher;
 }
 
 export class Housekeeping {
@@ -36,6 +37,15 @@ export class Housekeeping {
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
   }
+
+  /** It can run turns now, or again: what it has to do by itself goes on, and what waits is run. */
+  readonly ready = (activation: Activation): void => {
+    // Ready again after a read, it may have turns that are not durable: what those send goes with their commit (P2).
+    if (activation.flights === undefined && activation.isDurable) this.#parts.delivery.resume(activation);
+    this.startEffects(activation);
+    this.plan(activation);
+    this.#parts.dispatcher.enlist(activation);
+  };
 
   /** A batch may leave: its entity may have something to do by itself. */
   released(activation: Activation): void {
@@ -85,7 +95,7 @@ export class Housekeeping {
    * `isLast`: the worker is leaving, so what may wait is written now.
    */
   tidy(activation: Activation, isLast: boolean): number {
-    const { environment, closing, retention, commits, commit } = this.#parts;
+    const { environment, closing, retention, commits } = this.#parts;
     const now = environment.now();
     const { entity, behaviour } = activation;
     const quiet = closing.closeIdle(activation, now);
@@ -99,7 +109,7 @@ export class Housekeeping {
       entity.version += 1;
       activation.trimAt = 0;
       activation.batch();
-      if (behaviour.durability === 'none') commit(activation);
+      if (behaviour.durability === 'none') commits.commit(activation);
       else commits.add(activation);
     }
     return Math.min(quiet.next, activation.trimAt === 0 ? Number.POSITIVE_INFINITY : activation.trimAt);

@@ -57,7 +57,7 @@ export class LossReport {
   }
 
   /** A partner knows more of an entity than the store does. */
-  noticed(sign: Sign): void {
+  readonly noticed = (sign: Sign): void => {
     const { partition } = sign;
     const now = this.#environment.now();
     if (this.#noticed?.partitions.has(partition)) {
@@ -69,7 +69,7 @@ export class LossReport {
     this.#noticed.partitions.add(partition);
     this.#noticed.entities += 1;
     this.#saidAt.set(partition, now);
-  }
+  };
 
   /** What has gathered is said now. */
   close(): void {

@@ -16,12 +16,12 @@ import { type Authorise, hookFailures, reasonToDeny } from './authorise.ts';
 export interface RefusalParts {
   readonly environment: Environment;
   readonly post: (envelope: Envelope) => void;
-  /** Whether a request may have been committed: only its answer may be told, no 'nothing was done' (C2). */
-  readonly isDoubtful: (request: Envelope) => boolean;
 }
 
 export class Refusals {
   readonly #parts: RefusalParts;
+  /** Requests of which nobody knows whether they were committed. */
+  readonly #doubtful = new WeakSet<Envelope>();
   readonly #hookFailed: ReturnType<typeof hookFailures>;
   /** Until they leave. */
   #waiting: ReplyEnvelope[] = [];
@@ -29,6 +29,15 @@ export class Refusals {
   constructor(parts: RefusalParts) {
     this.#parts = parts;
     this.#hookFailed = hookFailures(parts.environment);
+  }
+
+  /** Nobody knows whether it was committed: only its answer may be told, no 'nothing was done' (C2). */
+  doubt(request: Envelope): void {
+    this.#doubtful.add(request);
+  }
+
+  isDoubtful(request: Envelope): boolean {
+    return this.#doubtful.has(request);
   }
 
   /** Whether the hook denies a request; its sender is told so. */
@@ -44,7 +53,7 @@ export class Refusals {
     status: ReplyEnvelope['status'],
     said: string | AnswerRow = '',
   ): void {
-    if (request.replyTo === '' || this.#parts.isDoubtful(request)) return;
+    if (request.replyTo === '' || this.isDoubtful(request)) return;
     const bytes = typeof said === 'string' ? new TextEncoder().encode(said) : encode(said);
     this.#waiting.push({ kind: 'reply', to: request.replyTo, call: request.call, status, bytes });
     if (this.#waiting.length > 1) return;

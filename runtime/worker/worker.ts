@@ -1,27 +1,18 @@
 /**
- * A worker: hosts entities of the partitions that it owns. The composition root of the runtime's parts, and the way of a
- * message through them:
+ * A worker: hosts entities of the partitions that it owns. The composition root of the parts of a worker and of an entity, and their
+ * life. A message does not come by here:
  *
- *     receive ─▶ mailbox ─▶ turns ─▶ batch ─▶ commit ─▶ release ─▶ post, courier, effects, dates
- *        ▲                                      └─ failed ─▶ drop, try the requests again
- *        └── post: envelopes for entities whose partition the view gives to this worker
- *
- * Longer than 400 lines because it puts the parts together, and each has to be told of the others.
- *
- * Invariants:
- * - W1 What comes for a partition that this worker does not own is not run.
+ *     intake ─▶ dispatcher, mailbox ─▶ turns ─▶ batch ─▶ group commit ─▶ release ─▶ outlet, delivery, effects, dates
+ *        ▲                                                    └─ failed ─▶ recovery: drop, try the requests again
+ *        └── envelopes for entities whose partition the view gives to this worker; dates; effects that have settled
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { Limits } from '../../core/limits.ts';
-import { type Address, typeOf } from '../../core/message.ts';
-import { forgetChanges } from '../../core/record.ts';
-import { partitionOf } from '../../placement/hash.ts';
-import type { Activation } from '../entity/activation.ts';
-import type { Unproven } from '../entity/batch.ts';
-import { Delivery, type Sign } from '../entity/delivery.ts';
+import type { Address } from '../../core/message.ts';
+import { CrashNotes } from '../entity/crash-notes.ts';
+import { Delivery } from '../entity/delivery.ts';
 import { Effects } from '../entity/effects.ts';
 import type { Held } from '../entity/held.ts';
-import type { Item } from '../entity/mailbox.ts';
 import { Ownership } from '../entity/ownership.ts';
 import { Retention } from '../entity/retention.ts';
 import { Schedule } from '../entity/schedule.ts';
@@ -30,16 +21,21 @@ import { Turns } from '../entity/turns.ts';
 import { type Environment, type Moment, momentOf } from '../environment.ts';
 import type { Claim, Epoch, Loss, Partition, Store } from '../store.ts';
 import type { Envelope, MessageEnvelope } from '../wire/envelope.ts';
-import { Activations, type ActivationsParts } from './activations.ts';
+import { Activations } from './activations.ts';
 import type { Authorise } from './authorise.ts';
-import { Dispatcher, type DispatcherParts } from './dispatcher.ts';
-import { type CommitSink, GroupCommit } from './group-commit.ts';
-import { type Arrived, type Forwarded, type Given, Handoff, type HandoffParts, nothingArrived } from './handoff.ts';
-import { Housekeeping, type HousekeepingParts } from './housekeeping.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { GroupCommit } from './group-commit.ts';
+import { type Arrived, type Forwarded, type Given, Handoff, nothingArrived } from './handoff.ts';
+import { Hosting } from './hosting.ts';
+import { Housekeeping } from './housekeeping.ts';
 import type { Offer } from './image-format.ts';
+import { Intake } from './intake.ts';
+import { LossReport } from './loss-report.ts';
+import { Outlet } from './outlet.ts';
+import { Proofs } from './proofs.ts';
 import { Recovery } from './recovery.ts';
 import { Refusals } from './refusals.ts';
-import { Release, type ReleaseSink } from './release.ts';
+import { Release } from './release.ts';
 import { briefly, ends, type Life, stillMs } from './shutdown.ts';
 import { VolatileImages } from './volatile-images.ts';
 
@@ -63,17 +59,80 @@ export interface WorkerOptions {
   readonly isComing?: (partition: Partition, epoch: Epoch) => boolean;
 }
 
-type InsideParts = Pick<
-  HandoffParts,
-  'environment' | 'limits' | 'ownership' | 'images' | 'activations' | 'dispatcher' | 'commits'
->;
-
 const sweepMs = 1_000;
 /** What is less is no step: clocks are corrected by a little all the time, ms. */
 const setBackMsMin = 1_000;
 const sweepSteps = 20_000;
 /** The hand passes every activation at least this often, in sweeps. */
 const sweepsARound = 16;
+
+type Parts = ReturnType<typeof compose>;
+
+/** What stands around entities: the ways in and out, dates, and what a worker has room for. */
+function outerParts(options: WorkerOptions, life: Life) {
+  const { name, environment, limits, store } = options;
+  const outlet = new Outlet(life, options.post);
+  const { post } = outlet;
+  const refusals = new Refusals({ environment, post });
+  const losses = new LossReport(environment, name);
+  const intake = new Intake({ ...options, life, refusals });
+  const recovery = new Recovery({ ...options, life, refusals, intake, losses });
+  const ownership = new Ownership(store, environment, recovery.lost);
+  const images = new VolatileImages(environment, limits, { name, partitions: store.partitions });
+  const dates = new Schedule(environment, intake.wake);
+  const effects = new Effects({ environment, limits, settled: intake.settled });
+  const dispatcher = new Dispatcher({ environment, limits, post });
+  const release = new Release(life);
+  const commits = new GroupCommit({ store, environment, limits, ownership, dates, release, recovery, dispatcher });
+  const proofs = new Proofs({ ownership, dispatcher, outlet, refusals });
+  const ways = { outlet, post, refusals, intake, recovery, losses };
+  return {
+    name,
+    environment,
+    limits,
+    store,
+    ...ways,
+    ownership,
+    images,
+    dates,
+    effects,
+    dispatcher,
+    release,
+    commits,
+    proofs,
+  };
+}
+
+/**
+ * Each part gets those that it uses when it is made. Four are made before those that they lead to, and are connected at the end:
+ * intake, dispatcher, release, and recovery, which leads back to the intake.
+ */
+function compose(options: WorkerOptions, life: Life) {
+  const outer = outerParts(options, life);
+  const { dates, effects, dispatcher, release, outlet, proofs, losses } = outer;
+  const { wakeBy } = dates;
+  const { commitAlone } = outer.commits;
+  const delivery = new Delivery({ ...outer, wakeBy, commit: commitAlone, noticed: losses.noticed });
+  const closing = new StreamClosing({ ...outer, wakeBy, delivery });
+  const retention = new Retention({ ...outer, wakeBy, forgotten: commitAlone });
+  const housekeeping = new Housekeeping({ ...outer, delivery, closing, retention });
+  const { ready } = housekeeping;
+  const crashNotes = new CrashNotes({ ...outer, wakeBy, commitAlone, ready });
+  const inner = { ...outer, delivery, closing, retention, housekeeping, crashNotes };
+  const behaviours = new Map(options.behaviours.map((behaviour) => [behaviour.contract.type, behaviour]));
+  const activations = new Activations({ ...inner, behaviours });
+  const { readActivity } = activations;
+  const turns = new Turns({ ...inner, wakeBy, readActivity });
+  const hosting = new Hosting({ ...outer, activations, partitionOf: options.partitionOf });
+  const handoff = new Handoff({ ...inner, activations, hosting });
+  const parts = { ...inner, activations, turns, hosting, handoff };
+  outer.intake.connect(parts);
+  outer.recovery.connect(parts);
+  dispatcher.connect(parts);
+  const outputs = [dispatcher.admission, outlet, proofs, delivery, effects, housekeeping];
+  release.connect([...outputs, dispatcher, crashNotes, retention]);
+  return parts;
+}
 
 /** A worker in this process: which partitions it has, and what it does. */
 export class Worker {
@@ -84,182 +143,29 @@ export class Worker {
   readonly ownership: Ownership;
   /** @internal Volatile entities between two stays in memory. */
   readonly images: VolatileImages;
-  readonly #activations: Activations;
-  readonly #retention: Retention;
-  readonly #release: Release;
-  readonly #commits: GroupCommit;
-  readonly #delivery: Delivery;
-  readonly #effects: Effects;
-  readonly #turns: Turns;
-  readonly #dates: Schedule;
-  readonly #recovery: Recovery;
-  readonly #refusals: Refusals;
-  readonly #dispatcher: Dispatcher;
-  readonly #housekeeping: Housekeeping;
-  readonly #handoff: Handoff;
+  /** @internal */
+  readonly intake: Intake;
+  /** @internal */
+  readonly hosting: Hosting;
+  readonly #parts: Parts;
   /** The clock minus steady time, when it was last looked at. */
   #clockAhead = Number.NEGATIVE_INFINITY;
   readonly #life: { -readonly [Part in keyof Life]: Life[Part] } = { isDraining: false, isStopped: false };
   #cancelSweep: (() => void) | undefined;
-  /** @internal */
-  overloadedCount = 0;
 
   /** @internal */
   constructor(options: WorkerOptions) {
-    this.#options = options;
     this.name = options.name;
-    const { environment, limits, store } = options;
-    this.#environment = environment;
-    const post = (envelope: Envelope) => this.#post(envelope);
-    this.#refusals = new Refusals({ environment, post, isDoubtful: (request) => this.#recovery.isDoubtful(request) });
-    const wakeBy = (activation: Activation, at: number) => this.#dates.setEarlier(activation.address, at);
-    const commit = (activation: Activation) => this.#commit(activation);
-    const commitAlone = (activation: Activation) => this.#commitAlone(activation);
-    this.ownership = new Ownership(store, environment, (partition) => this.#recovery.lost(partition));
-    this.images = new VolatileImages(environment, limits, { name: options.name, partitions: store.partitions });
-    const base = { environment, limits, ownership: this.ownership, images: this.images };
-    this.#dates = new Schedule(environment, (address) => this.#wake(address));
-    this.#effects = new Effects({
-      ...base,
-      settled: (address, id, outcome) => this.#deliver(address, { kind: 'effect', id, outcome }),
-    });
-    const noticed = (sign: Sign) => this.#recovery.losses.noticed(sign);
-    this.#delivery = new Delivery({ ...base, post, wakeBy, noticed, commit: commitAlone });
-    const ends = {
-      delivery: this.#delivery,
-      closing: new StreamClosing({ ...base, delivery: this.#delivery, post, wakeBy }),
-    };
-    this.#retention = new Retention({ ...base, store, wakeBy, forgotten: commitAlone });
-    this.#activations = this.#newActivations(base);
-    this.#release = new Release(this.#life);
-    this.#commits = new GroupCommit(store, { ...base, sink: this.#sink() });
-    this.#turns = new Turns({
-      ...base,
-      ...ends,
-      post,
-      commit,
-      commitAlone,
-      ready: (activation) => this.#ready(activation),
-      readActivity: (activation, partner) => this.#activations.readActivity(activation, partner),
-      wakeBy,
-      ...this.#limiting,
-      confirm: (activation, unproven) => this.#confirm(activation, unproven),
-    });
-    this.#housekeeping = this.#newHousekeeping({ ...base, ...ends, commit });
-    this.#dispatcher = this.#newDispatcher({ ...base, post });
-    const inside = { ...base, activations: this.#activations, dispatcher: this.#dispatcher, commits: this.#commits };
-    this.#recovery = this.#newRecovery(inside);
-    this.#handoff = this.#newHandoff(inside);
-    this.#connect();
-  }
-
-  /** Who hears of what became durable, in this order. */
-  #connect(): void {
-    const outlet: ReleaseSink = {
-      released: (_, { envelopes }) => {
-        for (const envelope of envelopes) this.#post(envelope);
-      },
-    };
-    const proofs: ReleaseSink = {
-      released: (activation, { unproven }) => {
-        if (unproven !== undefined) for (const one of unproven) this.#confirm(activation, one);
-      },
-    };
-    const { crashNotes } = this.#turns;
-    const outputs = [this.#dispatcher.admission, outlet, proofs, this.#delivery, this.#effects, this.#housekeeping];
-    this.#release.connect([...outputs, this.#dispatcher, crashNotes, this.#retention]);
+    this.#options = options;
+    this.#environment = options.environment;
+    this.#parts = compose(options, this.#life);
+    ({ ownership: this.ownership, images: this.images, intake: this.intake, hosting: this.hosting } = this.#parts);
   }
 
   /** @internal A message of one of its entities does not fit into a frame. */
   unsendable(envelope: MessageEnvelope, bytes: number): void {
-    const activation = this.#activations.get(envelope.from);
-    if (activation?.phase === 'ready') this.#delivery.unsendable(activation, envelope, bytes);
-  }
-
-  /** What turns ask before they take anything on. */
-  get #limiting() {
-    return {
-      waitMs: () => this.#commits.waitMs,
-      late: () => this.#dispatcher.admission.late(),
-      mayHold: (activation: Activation) => this.#dispatcher.mayHold(activation),
-    };
-  }
-
-  #newHousekeeping(parts: Omit<HousekeepingParts, 'dates' | 'retention' | 'effects' | 'commits'>): Housekeeping {
-    return new Housekeeping({
-      ...parts,
-      dates: this.#dates,
-      retention: this.#retention,
-      effects: this.#effects,
-      commits: this.#commits,
-    });
-  }
-
-  #newDispatcher(base: Pick<DispatcherParts, 'environment' | 'limits' | 'post'>): Dispatcher {
-    return new Dispatcher({
-      ...base,
-      run: (activation, item) => this.#run(activation, item),
-      paused: () => this.#commits.flush(),
-      woken: (activation) => this.#activations.wake(activation),
-      isBehind: () => this.#commits.isBehind,
-    });
-  }
-
-  #newHandoff(inside: InsideParts): Handoff {
-    return new Handoff({
-      ...inside,
-      name: this.name,
-      store: this.#options.store,
-      housekeeping: this.#housekeeping,
-      wakeBy: (address, at) => this.#dates.setEarlier(address, at),
-      partitionOf: (address) => this.#partitionOf(address),
-    });
-  }
-
-  #newRecovery(inside: InsideParts): Recovery {
-    return new Recovery({
-      ...this.#options,
-      ...inside,
-      isStopped: () => this.#life.isStopped,
-      deliver: (address, item) => this.#deliver(address, item),
-      wake: (address) => this.#wake(address),
-      wakeBy: (address, at) => this.#dates.setEarlier(address, at),
-      reply: (request, status, said) => this.#refusals.reply(request, status, said),
-      lost: (partition) => {
-        this.#leaveEffects();
-        this.#options.lost?.(partition);
-      },
-    });
-  }
-
-  #newActivations(parts: Pick<ActivationsParts, 'environment' | 'limits' | 'images'>): Activations {
-    const { store, behaviours } = this.#options;
-    return new Activations({
-      ...parts,
-      store,
-      behaviours: new Map(behaviours.map((behaviour) => [behaviour.contract.type, behaviour])),
-      epochOf: (partition) => this.ownership.epochOf(partition),
-      lineageOf: (partition) => this.ownership.lineageOf(partition),
-      commit: (make) => this.#commits.beside(make),
-      lost: (partition) => this.ownership.lose(partition),
-      ready: (activation) => {
-        this.#recovery.made(activation);
-        this.#turns.crashNotes.watch(activation);
-        this.#ready(activation);
-      },
-      failed: (activation, error) => this.#recovery.notLoaded(activation, error),
-      changed: (activation) => this.#dispatcher.count(activation),
-      dropped: (activation) => this.#dispatcher.forget(activation),
-      passivated: (activation) => this.#housekeeping.passivated(activation),
-    });
-  }
-
-  #sink(): CommitSink {
-    return {
-      stored: (activation, batch, version) => this.#release.stored(activation, batch, version),
-      failed: (activation, failure, error) => this.#recovery.failed(activation, failure, error),
-      concluded: () => this.#dispatcher.resume(),
-    };
+    const activation = this.#parts.activations.get(envelope.from);
+    if (activation?.phase === 'ready') this.#parts.delivery.unsendable(activation, envelope, bytes);
   }
 
   // ---- life
@@ -282,12 +188,12 @@ export class Worker {
 
   /** @internal The store has lost commits of a partition of which nothing runs here (P8). */
   forgotten(loss: Loss): void {
-    this.#recovery.losses.found(loss, 0);
+    this.#parts.losses.found(loss, 0);
   }
 
   /** @internal A partition that was claimed is this worker's, with what came along; see `Handover.take`. */
   take(claim: Claim, at: Moment, arrived: Arrived = nothingArrived): Address[] {
-    return this.#life.isStopped ? [] : this.#handoff.take(claim, at, arrived);
+    return this.#life.isStopped ? [] : this.#parts.handoff.take(claim, at, arrived);
   }
 
   /**
@@ -301,33 +207,26 @@ export class Worker {
 
   /** @internal Wake the entities of a partition that have something to do by themselves. */
   resume(partition: Partition): Promise<void> {
-    return this.#handoff.resume(partition);
+    return this.#parts.handoff.resume(partition);
   }
 
   /** @internal Finish and let go; see `Handover.give`. */
-  async give(partitions: readonly Partition[]): Promise<Given[]> {
-    const given = await this.#handoff.give(partitions, (envelope, partition) => this.#astray(envelope, partition, 0));
-    this.#leaveEffects();
-    return given;
-  }
-
-  /** Effects of entities that are not this worker's any more. */
-  #leaveEffects(): void {
-    this.#effects.leave((address) => !this.ownership.has(this.#partitionOf(address)));
+  give(partitions: readonly Partition[]): Promise<Given[]> {
+    return this.#parts.handoff.give(partitions);
   }
 
   /** @internal */
   isLeaving(partition: Partition): boolean {
-    return this.#handoff.isLeaving(partition);
+    return this.hosting.isLeaving(partition);
   }
 
   /** @internal Entities that have something for partners which are elsewhere now send it again at once. */
   hasten(isMoved: (address: Address) => boolean): void {
-    for (const activation of this.#activations.all()) this.#delivery.hasten(activation, isMoved);
+    for (const activation of this.#parts.activations.all()) this.#parts.delivery.hasten(activation, isMoved);
   }
 
   has(partition: Partition): boolean {
-    return this.ownership.has(partition) && !this.#handoff.isLeaving(partition);
+    return this.hosting.has(partition);
   }
 
   get partitions(): Partition[] {
@@ -342,48 +241,44 @@ export class Worker {
 
   /** @internal Entities in memory of which no store knows. */
   get unstored(): Address[] {
-    return [...this.#activations.all()]
+    return [...this.#parts.activations.all()]
       .filter(({ behaviour }) => behaviour.durability === 'none')
       .map(({ address }) => address);
   }
 
   /** @internal */
   isActive(address: Address): boolean {
-    return this.#activations.get(address) !== undefined;
+    return this.#parts.activations.get(address) !== undefined;
   }
 
   /** @internal Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
   regroup(): void {
-    for (const { address, item } of this.#handoff.regroup()) this.#deliver(address, item);
+    this.#parts.handoff.regroup();
   }
 
   /** @internal Entities, and all those of some types, that belong to other partitions by the view that holds from here on. */
   askAnew(addresses: readonly Address[], types: readonly string[]): void {
-    this.#handoff.askAnew(addresses, types);
+    this.#parts.handoff.askAnew(addresses, types);
   }
 
   /** @internal Images of volatile entities of a partition that do not run here. */
   offersOf(partition: Partition): readonly Offer[] {
-    return this.images.offers(partition, (address) => this.#partitionOf(address));
+    return this.images.offers(partition, this.hosting.partitionOf);
   }
 
   /** @internal Whether there are any. */
   hasOffersOf(partition: Partition): boolean {
-    return this.images.has(partition, (address) => this.#partitionOf(address));
+    return this.images.has(partition, this.hosting.partitionOf);
   }
 
   /** @internal Whether there are any of a partition of which this holds. */
   hasOffers(holds: (partition: Partition) => boolean): boolean {
-    return this.images.some((address) => holds(this.#partitionOf(address)));
+    return this.images.some((address) => holds(this.hosting.partitionOf(address)));
   }
 
   /** @internal Whether there is a type here that is not durable by turn. */
   get hostsVolatile(): boolean {
-    return this.#activations.hostsVolatile;
-  }
-
-  #partitionOf(address: Address): Partition {
-    return this.#options.partitionOf?.(address) ?? partitionOf(address, this.#options.store.partitions);
+    return this.#parts.activations.hostsVolatile;
   }
 
   /**
@@ -392,20 +287,21 @@ export class Worker {
    */
   async drain(): Promise<void> {
     this.#life.isDraining = true;
-    this.#effects.drain();
-    const isRun = await this.#ends(() => this.#dispatcher.waitingCount === 0);
-    for (const activation of this.#activations.all())
-      if (activation.trimAt !== 0 && activation.phase === 'ready') this.#housekeeping.tidy(activation, true);
-    if (isRun && (await this.#ends(() => !this.#commits.isBusy))) return;
-    const unwritten = [...this.#activations.all()].filter(({ isDurable }) => !isDurable).length;
+    this.#parts.effects.drain();
+    const isRun = await this.#ends(() => this.#parts.dispatcher.waitingCount === 0);
+    for (const activation of this.#parts.activations.all())
+      if (activation.trimAt !== 0 && activation.phase === 'ready') this.#parts.housekeeping.tidy(activation, true);
+    if (isRun && (await this.#ends(() => !this.#parts.commits.isBusy))) return;
+    const unwritten = [...this.#parts.activations.all()].filter(({ isDurable }) => !isDurable).length;
     this.#environment.log.error(
-      { worker: this.name, waiting: this.#dispatcher.waitingCount, unwritten, afterMs: stillMs },
+      { worker: this.name, waiting: this.#parts.dispatcher.waitingCount, unwritten, afterMs: stillMs },
       'the store does not answer, and this worker does not wait for it any longer: its last turns may not be written, and who asked for them tries again',
     );
   }
 
   #ends(isOver: () => boolean): Promise<boolean> {
-    const progress = () => `${this.#dispatcher.waitingCount} ${this.#turns.turnCount} ${this.#commits.concludedCount}`;
+    const progress = () =>
+      `${this.#parts.dispatcher.waitingCount} ${this.#parts.turns.turnCount} ${this.#parts.commits.concludedCount}`;
     return ends(this.#environment, { isOver: () => this.#life.isStopped || isOver(), progress });
   }
 
@@ -420,141 +316,35 @@ export class Worker {
   /** @internal Stop at once, as a crash would: nothing more is run, released or sent. */
   stop(): void {
     this.#life.isStopped = true;
-    this.#recovery.close();
-    this.#dispatcher.stop();
+    this.#parts.recovery.close();
+    this.#parts.dispatcher.stop();
     this.ownership.close();
     this.#cancelSweep?.();
-    this.#dates.close();
-    this.#effects.close();
-    for (const activation of [...this.#activations.all()]) this.#activations.drop(activation);
+    this.#parts.dates.close();
+    this.#parts.effects.close();
+    for (const activation of [...this.#parts.activations.all()]) this.#parts.activations.drop(activation);
   }
 
   /** @internal How much of all entities is held, as it was last counted (P12). */
   get held(): Readonly<Held> {
-    return this.#dispatcher.held;
+    return this.#parts.dispatcher.held;
   }
 
   /** @internal How often the sweep has passed an activation (E4). */
   get passCount(): number {
-    return this.#activations.passCount;
+    return this.#parts.activations.passCount;
   }
 
   get figures() {
     return {
-      activations: this.#activations.count,
-      turns: this.#turns.turnCount,
-      commits: this.#commits.commitCount,
-      groups: this.#commits.groupCount,
-      queued: this.#dispatcher.waitingCount,
-      overloaded: this.overloadedCount,
-      effects: this.#effects.count,
+      activations: this.#parts.activations.count,
+      turns: this.#parts.turns.turnCount,
+      commits: this.#parts.commits.commitCount,
+      groups: this.#parts.commits.groupCount,
+      queued: this.#parts.dispatcher.waitingCount,
+      overloaded: this.intake.overloadedCount,
+      effects: this.#parts.effects.count,
     };
-  }
-
-  // ---- in
-
-  /** @internal Take an envelope in. Never runs anything on the spot. */
-  receive(envelope: Envelope, hops = 0): void {
-    if (this.#life.isStopped || envelope.kind === 'reply') return;
-    const isCall = envelope.kind === 'message' || envelope.kind === 'query';
-    if (isCall && this.#refusals.denies(envelope, this.#options.authorise)) return;
-    if (isCall && this.#life.isDraining) return;
-    this.#deliver(envelope.to, envelope, { hops, isNew: true });
-  }
-
-  /** `isNew`: it was not taken in before. */
-  #deliver(address: Address, item: Item, { hops, isNew } = { hops: 0, isNew: false }): void {
-    if (this.#life.isStopped) return;
-    const partition = this.#partitionOf(address);
-    if (!this.#handoff.mayRun(address, partition)) {
-      if (item.kind !== 'wake' && item.kind !== 'effect') this.#astray(item, partition, hops);
-      return;
-    }
-    const activation = this.#activations.activate(address, partition);
-    if (activation === undefined) {
-      const type = typeOf(address);
-      const status = this.#options.isElsewhere?.(type) === true ? 'moved' : 'unknown-type';
-      if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, status, type);
-      return;
-    }
-    if (this.#dispatcher.offer(activation, item, isNew) !== 'full') return;
-    this.overloadedCount += 1;
-    if (item.kind === 'message' || item.kind === 'query') this.#refusals.reply(item, 'overloaded');
-  }
-
-  /** Of what may have been committed here nobody else may say that nothing was done: its sender tries again (C2). */
-  #astray(envelope: Forwarded, partition: Partition, hops: number): void {
-    if (!this.#recovery.isDoubtful(envelope)) this.#options.astray?.(envelope, partition, hops);
-  }
-
-  /** A date of an entity has come. */
-  #wake(address: Address): void {
-    // The store has the date too. Timers that set themselves again would keep a worker from ever having finished.
-    if (this.#life.isDraining) return;
-    this.#deliver(address, { kind: 'wake' });
-  }
-
-  #ready(activation: Activation): void {
-    // Ready again after a read, it may have turns that are not durable: what those send goes with their commit (P2).
-    if (activation.flights === undefined && activation.isDurable) this.#delivery.resume(activation);
-    this.#housekeeping.startEffects(activation);
-    this.#housekeeping.plan(activation);
-    this.#dispatcher.enlist(activation);
-  }
-
-  #run(activation: Activation, item: Item): void {
-    this.#turns.run(activation, item);
-    if (item.kind !== 'wake') return;
-    if (activation.phase === 'ready') this.#housekeeping.afterWake(activation);
-    // A turn found that it needs an activity from the store: what it left to do is done after the read.
-    else if (activation.phase === 'reading') activation.mailbox.push(item);
-  }
-
-  // ---- out
-
-  #post(envelope: Envelope): void {
-    if (!this.#life.isStopped) this.#options.post(envelope);
-  }
-
-  /** The record changed without a turn. */
-  #commitAlone(activation: Activation): void {
-    activation.entity.version += 1;
-    activation.batch();
-    this.#commit(activation);
-  }
-
-  #commit(activation: Activation): void {
-    const { durability } = activation.behaviour;
-    if (durability === 'turn' || (durability !== 'none' && activation.isHeld)) return this.#commits.add(activation);
-    // Volatile types: outputs go at once; `interval` types are written when their time has come.
-    const batch = activation.gathering;
-    activation.gathering = durability === 'none' ? undefined : batch?.takeClosing();
-    if (batch !== undefined) this.#release.released(activation, batch, activation.entity.version);
-    // A write that waits for the store finds a batch to go with: else a busy entity would never be written.
-    if (activation.isQueued) activation.batch();
-    else if (activation.gathering !== undefined) this.#commits.add(activation);
-    if (durability === 'none') {
-      forgetChanges(activation.entity.changes);
-    } else if (activation.trimAt === 0) {
-      activation.trimAt = this.#environment.now() + durability.intervalMs;
-      this.#dates.setEarlier(activation.address, activation.trimAt);
-    }
-  }
-
-  #confirm(activation: Activation, unproven: Unproven): void {
-    const { envelope, asked } = unproven;
-    const proved = this.#dispatcher.prove(activation, unproven);
-    this.ownership.check(
-      activation.partition,
-      () => {
-        proved();
-        this.#post(envelope);
-      },
-      () => {
-        proved();
-        if (asked.kind === 'message' || asked.kind === 'query') this.#refusals.reply(asked, 'moved');
-      },
-    );
   }
 
   /** A clock that was set back makes no pause longer. */
@@ -564,20 +354,17 @@ export class Worker {
     this.#clockAhead = ahead;
     if (backMs < setBackMsMin) return;
     this.#environment.log.warn({ backMs: Math.round(backMs) }, 'the clock was set back');
-    for (const activation of this.#activations.all()) {
+    for (const activation of this.#parts.activations.all()) {
       const next = activation.setBack(backMs);
-      if (next < Number.POSITIVE_INFINITY) this.#dates.setEarlier(activation.address, next);
+      if (next < Number.POSITIVE_INFINITY) this.#parts.dates.setEarlier(activation.address, next);
     }
   }
 
   #sweep(): void {
     if (this.#life.isStopped) return;
     this.#checkClock();
-    this.#activations.sweep(Math.max(sweepSteps, this.#activations.count / sweepsARound));
-    this.images.sweep(
-      (address) => this.#partitionOf(address),
-      (partition) => this.ownership.has(partition),
-    );
+    this.#parts.activations.sweep(Math.max(sweepSteps, this.#parts.activations.count / sweepsARound));
+    this.images.sweep(this.hosting.partitionOf, (partition) => this.ownership.has(partition));
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
   }
 }

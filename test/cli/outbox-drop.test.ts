@@ -244,7 +244,7 @@ test('P4, P7: an acknowledgement that comes after its message was dropped takes 
     for (const number of [2, 2])
       for (const worker of given.cluster.workers)
         if (worker.isActive(`tally/${near}`))
-          worker.receive({ kind: 'ack', to: `tally/${near}`, from: to, session: sessionIn(given), number });
+          worker.intake.receive({ kind: 'ack', to: `tally/${near}`, from: to, session: sessionIn(given), number });
     await hand.advance(2_000);
     assert.equal(await waitingOf(given), [3]);
     thief.takes = () => false;

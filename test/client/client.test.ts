@@ -213,7 +213,7 @@ test('C3, P6: calls that are held behind several that are given up run as soon a
       post: (envelope) => {
         if (envelope.kind !== 'message') return;
         posted.push(envelope);
-        if (!lost.has(envelope.arrival.seq)) worker?.receive(envelope);
+        if (!lost.has(envelope.arrival.seq)) worker?.intake.receive(envelope);
       },
     });
     for (const units of [1, 10, 100, 1_000, 10_000]) {

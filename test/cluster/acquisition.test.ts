@@ -61,7 +61,7 @@ function given(limits = defaultLimits) {
     },
     offers: new Map(),
     hostsVolatile: false,
-    receive: (envelope: Forwarded) => void received.push(envelope),
+    intake: { receive: (envelope: Forwarded) => void received.push(envelope) },
     resume: async () => undefined,
     give: async (partitions: readonly number[]) =>
       partitions.map((partition) => ({ partition, epoch: 1, mark: 0, warm: [] })),

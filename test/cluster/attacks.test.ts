@@ -49,21 +49,21 @@ test('P4: what a paused worker had tried before, and sends on when it wakes, is 
     arrival: { session: 1, seq: 1, floor: 1, expires: 90_000_000, sent: paused.hand.now(), keepMs: 0 },
     content: { kind: 'operation', operation: 'run', payload: encode('once'), hold: '', wantsAnswer: false },
   });
-  paused.worker.receive(copy());
+  paused.worker.intake.receive(copy());
   await paused.hand.idle();
   isBroken = false;
   // Another has the entity meanwhile, and gets another copy; the stream is closed, and forgotten after a while.
   await next.hand.during(next.worker.start([0]));
-  next.worker.receive(copy());
+  next.worker.intake.receive(copy());
   await next.hand.advance(100);
-  next.worker.receive({ kind: 'close', to: 'tally/x', from: 'order/1', session: 1, number: 0 });
+  next.worker.intake.receive({ kind: 'close', to: 'tally/x', from: 'order/1', session: 1, number: 0 });
   await next.hand.advance(300_000);
   paused.hand.jump(300_000);
   await paused.hand.advance(1_000);
   assert.is(paused.astray.length, 1);
   const acks = () => next.posted.filter(({ kind }) => kind === 'ack').length;
   assert.is(acks(), 1);
-  for (const envelope of paused.astray) next.worker.receive(envelope);
+  for (const envelope of paused.astray) next.worker.intake.receive(envelope);
   await next.hand.advance(100);
   assert.is(acks(), 1, 'processed twice');
 });

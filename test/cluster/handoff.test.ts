@@ -111,7 +111,7 @@ test('TY2, P8: of a store that went back nothing that was handed over is believe
     );
   }));
 
-test('HO3, P3: a partition that comes back while it was about to leave runs nothing by its claim before', () =>
+test('HT1, P3: a partition that comes back while it was about to leave runs nothing by its claim before', () =>
   withWorkers({ limits }, async ({ hand, tally, workers, during, gate, keyAt }) => {
     const key = keyAt('a');
     await during(tally(key).add(1));

@@ -6,7 +6,7 @@ import { Tally, type TallyTurn, tallyWith, watch } from '../support/tally.ts';
 
 const test = suite('pins');
 
-test('HO3, P3: who claims the partition of a pin that has ended does not run the entity by it', () =>
+test('HT1, P3: who claims the partition of a pin that has ended does not run the entity by it', () =>
   withWorkers({}, async ({ hand, during, tally, workers, keyAt, gate, remote }) => {
     const key = keyAt('a');
     const address = `tally/${key}`;
@@ -26,7 +26,7 @@ test('HO3, P3: who claims the partition of a pin that has ended does not run the
     assert.equal([remote.where(address).worker, call.value], ['a', 3]);
   }));
 
-test('HO3, P3: who claims a home does not run the entities that are pinned, though the view says nothing of it', () =>
+test('HT1, P3: who claims a home does not run the entities that are pinned, though the view says nothing of it', () =>
   withWorkers({}, async ({ hand, during, tally, workers, keyAt, gate, remote }) => {
     const key = keyAt('a');
     const address = `tally/${key}`;
@@ -97,7 +97,7 @@ test('PN1, S8, P3: a pin makes the claim stale of whoever has the entity, also w
   });
 });
 
-test('HO4, P7: an entity whose unpinning ended half-way runs again, for a call and for its timers', () => {
+test('HT2, P7: an entity whose unpinning ended half-way runs again, for a call and for its timers', () => {
   const scripts = { remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 8_000 }).add(1) };
   const behaviours = [tallyWith(scripts, { labels: ['big'] })];
   return withWorkers({ names: [], behaviours }, async ({ hand, during, join, remoteOf, gate }) => {
@@ -124,7 +124,7 @@ test('HO4, P7: an entity whose unpinning ended half-way runs again, for a call a
   });
 });
 
-test('HO4, P7: a timer falls due while an earlier claim is in dispute, and the later one has pins that are over as well', () => {
+test('HT2, P7: a timer falls due while an earlier claim is in dispute, and the later one has pins that are over as well', () => {
   const scripts = { remind: (turn: TallyTurn) => turn.timer('later', { afterMs: 12_000 }).add(1) };
   const behaviours = [tallyWith(scripts, { labels: ['big'] })];
   return withWorkers({ names: [], behaviours }, async ({ hand, during, join, remoteOf, gate }) => {
@@ -152,7 +152,7 @@ test('HO4, P7: a timer falls due while an earlier claim is in dispute, and the l
   });
 });
 
-test('HO4: while only the view is old, what belongs to its pins stays claimed', () => {
+test('HT2: while only the view is old, what belongs to its pins stays claimed', () => {
   const silent = { readPinsMs: 60_000 };
   return withWorkers({ placementLimits: silent }, async ({ hand, during, tally, keyAt, gate, remote }) => {
     const key = keyAt('a');
@@ -171,7 +171,7 @@ test('HO4: while only the view is old, what belongs to its pins stays claimed', 
   });
 });
 
-test('HO3: a type that requires labels is not run by its home, though the view knows of no worker for it', () => {
+test('HT1: a type that requires labels is not run by its home, though the view knows of no worker for it', () => {
   const behaviours = [tallyWith({}, { labels: ['big'] })];
   // The service, which knows better, is silent.
   const placementLimits = { republishMs: 60_000 };

@@ -163,20 +163,20 @@ const messageOf = (hand: HandEnvironment, seq: number, floor = 1): MessageEnvelo
 test('N3, P6, P12: what comes ahead of its turn is held, up to a bound, and runs in order; the rest comes again', () =>
   withTallies({ limits: { aheadCountMax: 2 } }, async ({ hand, cluster, stored }) => {
     const [worker] = cluster.workers;
-    for (const seq of [5, 3, 2, 4]) worker?.receive(messageOf(hand, seq));
+    for (const seq of [5, 3, 2, 4]) worker?.intake.receive(messageOf(hand, seq));
     await hand.idle();
     assert.is(await stored('a'), undefined, 'nothing of it has run');
-    worker?.receive(messageOf(hand, 1));
+    worker?.intake.receive(messageOf(hand, 1));
     await hand.advance(100);
     assert.equal((await stored('a'))?.seen, [1]);
-    for (const seq of [2, 3, 4, 5, 2]) worker?.receive(messageOf(hand, seq));
+    for (const seq of [2, 3, 4, 5, 2]) worker?.intake.receive(messageOf(hand, seq));
     await hand.advance(100);
     assert.equal((await stored('a'))?.seen, [1, 2, 3, 4, 5]);
   }));
 
 test('N3, P6: held messages run as soon as what they wait for has come, whatever the order', () =>
   withTallies({}, async ({ hand, cluster, stored }) => {
-    for (const seq of [4, 2, 5, 3, 1]) cluster.workers[0]?.receive(messageOf(hand, seq));
+    for (const seq of [4, 2, 5, 3, 1]) cluster.workers[0]?.intake.receive(messageOf(hand, seq));
     await hand.idle();
     assert.equal((await stored('a'))?.seen, [1, 2, 3, 4, 5]);
   }));
@@ -190,7 +190,7 @@ test('N2, P7: a message that throws and has no other copy is tried again also wh
   const limits = { transitMaxMs: 200, attemptsMax: 9 };
   return withTallies({ scripts: { see }, limits }, async ({ hand, cluster }) => {
     const message = messageOf(hand, 1);
-    cluster.workers[0]?.receive({ ...message, content: contentOf('run', 'see') });
+    cluster.workers[0]?.intake.receive({ ...message, content: contentOf('run', 'see') });
     await hand.advance(20_000);
     assert.is(tries, 4);
   });

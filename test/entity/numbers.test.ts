@@ -166,7 +166,7 @@ test('A7: a client that asks a worker to remember its call for ever is told no, 
   const send = async (from: string, replyTo: string, change: Partial<MessageEnvelope['arrival']>) => {
     const dates = { expires: hand.now() + 1_000, sent: hand.now(), ...change };
     const content = contentOf('add', 1, { wantsAnswer: true });
-    worker.receive({
+    worker.intake.receive({
       kind: 'message',
       to: 'tally/x',
       from,

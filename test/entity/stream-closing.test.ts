@@ -71,7 +71,7 @@ test('CL1, P7: that an earlier session is over, heard late, ends no later one', 
     for (let step = 0; step < 4_000 && (await outbound())?.isClosing !== true; step++) await hand.advance(10);
     const session = (await outbound())?.session;
     const told = saidOf(thief, 'close');
-    cluster.workers[0]?.receive(kept);
+    cluster.workers[0]?.intake.receive(kept);
     await hand.advance(8_000);
     assert.is((await outbound())?.session, session);
     assert.ok(saidOf(thief, 'close') > told, 'it is told until its own end is heard of');

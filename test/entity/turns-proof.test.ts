@@ -51,18 +51,15 @@ function withInbox(waitMs = 0, run = stock) {
     limits: defaultLimits,
     // Neither queries nor probes come to it.
     delivery: undefined as never,
-    ownership: undefined as never,
-    commitAlone: () => undefined,
-    ready: () => undefined,
+    crashNotes: undefined as never,
+    housekeeping: undefined as never,
     closing: undefined as never,
     post: (envelope) => void posted.push(envelope),
-    commit: () => undefined,
+    commits: { commit: () => undefined, waitMs },
     readActivity: () => undefined,
     wakeBy: () => undefined,
-    waitMs: () => waitMs,
-    late: () => undefined,
-    mayHold: () => true,
-    confirm: (_, one) => void unproven.push(one),
+    dispatcher: { mayHold: () => true, admission: { late: () => undefined } },
+    proofs: { prove: (_, one) => void unproven.push(one) },
   });
   const activation = new Activation(near, 0, run);
   activation.record = newRecord(near, { count: 7 });

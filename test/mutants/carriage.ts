@@ -239,8 +239,8 @@ export const carriageMutants: readonly Mutant[] = [
     name: 'a claim takes what belongs elsewhere by its pins',
     promise: 'CA3',
     file: 'runtime/worker/handoff.ts',
-    find: 'partitionOf(address) === partition && !this.#isElsewhere(partition, address);',
-    replace: 'partitionOf(address) === partition;',
+    find: 'hosting.partitionOf(address) === partition && !hosting.isElsewhere(partition, address);',
+    replace: 'hosting.partitionOf(address) === partition;',
     tests: ['worker/volatile'],
   },
   {

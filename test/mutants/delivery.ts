@@ -318,7 +318,7 @@ export const deliveryMutants: readonly Mutant[] = [
     name: 'an interval entity of which a read fails goes with what it has not written',
     promise: 'CA1',
     file: 'runtime/worker/recovery.ts',
-    find: '    const run = this.#interrupted(activation);\n    this.#parts.images.keep(activation);\n',
+    find: '    const run = this.#interrupted(activation);\n    this.#inside.images.keep(activation);\n',
     replace: '    const run = this.#interrupted(activation);\n',
     tests: ['worker/volatile'],
   },

@@ -9,8 +9,8 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     name: 'an entity whose upgrade throws is not tried again',
     promise: 'P7',
     file: 'runtime/worker/recovery.ts',
-    find: 'if (this.#parts.isStopped() || !(isStore || isOwed)) return;',
-    replace: 'if (this.#parts.isStopped() || !isStore) return;',
+    find: 'if (this.#parts.life.isStopped || !(isStore || isOwed)) return;',
+    replace: 'if (this.#parts.life.isStopped || !isStore) return;',
     tests: ['core/upgrades'],
   },
   {
@@ -142,9 +142,9 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
   {
     name: 'a read between turns makes what is not durable be sent',
     promise: 'P2',
-    file: 'runtime/worker/worker.ts',
-    find: 'if (activation.flights === undefined && activation.isDurable) this.#delivery.resume(activation);',
-    replace: 'if (activation.flights === undefined) this.#delivery.resume(activation);',
+    file: 'runtime/worker/housekeeping.ts',
+    find: 'if (activation.flights === undefined && activation.isDurable) this.#parts.delivery.resume(activation);',
+    replace: 'if (activation.flights === undefined) this.#parts.delivery.resume(activation);',
   },
   {
     name: 'the commit of an old session releases the messages of a new one',
@@ -277,7 +277,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     name: "a request that may have been committed is told 'nothing was done'",
     promise: 'P4',
     file: 'runtime/worker/recovery.ts',
-    find: '      for (const request of requests) this.#doubtful.add(request);\n',
+    find: '      for (const request of requests) this.#parts.refusals.doubt(request);\n',
     replace: '',
   },
   {
@@ -298,8 +298,8 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     name: 'a new owner does not ask who has unfinished business',
     promise: 'P7',
     file: 'runtime/cluster/acquisition.ts',
-    find: 'worker().receive(envelope, hops);\n    this.resume(partition);\n',
-    replace: 'worker().receive(envelope, hops);\n',
+    find: 'worker().intake.receive(envelope, hops);\n    this.resume(partition);\n',
+    replace: 'worker().intake.receive(envelope, hops);\n',
   },
   {
     name: 'a dead letter is not kept',
@@ -383,8 +383,8 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     name: 'what is in memory stays when the store is found to have gone back',
     promise: 'P8',
     file: 'runtime/worker/recovery.ts',
-    find: '    this.losses.found(loss, entities);\n    ownership.lose(partition);',
-    replace: '    this.losses.found(loss, entities);',
+    find: '    this.#parts.losses.found(loss, entities);\n    ownership.lose(partition);',
+    replace: '    this.#parts.losses.found(loss, entities);',
     tests: ['worker/loss'],
   },
   {

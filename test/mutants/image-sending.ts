@@ -157,7 +157,7 @@ export const imageSendingMutants: readonly Mutant[] = [
   {
     name: 'a partition that was taken again goes with who asked for it before',
     promise: 'HO1',
-    file: 'runtime/worker/handoff.ts',
+    file: 'runtime/worker/hosting.ts',
     find: 'return this.#leaving.get(partition) === epoch && this.#parts.ownership.epochOf(partition) === epoch;',
     replace: 'return this.#leaving.has(partition) && this.#parts.ownership.epochOf(partition) >= epoch;',
     tests: ['cluster/handoff'],

@@ -219,7 +219,7 @@ export const mutants: readonly Mutant[] = [
     file: 'runtime/worker/group-commit.ts',
     find: '    this.#underWayCount += 1;\n    this.groupCount',
     replace:
-      '    this.#underWayCount += 1;\n    for (const { activation, batch, version } of flying) this.#sink.stored(activation, batch, version);\n    this.groupCount',
+      '    this.#underWayCount += 1;\n    for (const { activation, batch, version } of flying) this.#parts.release.stored(activation, batch, version);\n    this.groupCount',
     tests: [],
   },
   {
@@ -267,7 +267,7 @@ export const mutants: readonly Mutant[] = [
     promise: 'P2',
     file: 'runtime/entity/turns.ts',
     find: "if (gathering !== undefined && activation.behaviour.durability === 'turn') gathering.addAnswer(envelope, asked);",
-    replace: 'if (gathering !== undefined) this.#parts.confirm(activation, { envelope, asked });',
+    replace: 'if (gathering !== undefined) this.#parts.proofs.prove(activation, { envelope, asked });',
     tests: [],
   },
   {
@@ -322,8 +322,8 @@ export const mutants: readonly Mutant[] = [
     name: 'turns go on while the store is behind',
     promise: 'P12',
     file: 'runtime/worker/dispatcher.ts',
-    find: "activation.behaviour.durability === 'turn' && this.#isBehind()",
-    replace: 'activation.isSearching && this.#isBehind()',
+    find: "activation.behaviour.durability === 'turn' && this.#inside.commits.isBehind",
+    replace: 'activation.isSearching && this.#inside.commits.isBehind',
     tests: ['worker/bounds'],
   },
   {

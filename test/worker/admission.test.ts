@@ -188,20 +188,20 @@ test('W6, W9: an overloaded worker refuses no copy of what it holds, no message 
     const [worker] = cluster.workers;
     let nth = 0;
     for (let tick = 0; tick < 100; tick++) {
-      for (let index = 0; index < 100; index++) worker?.receive(callOf(hand, nth++));
+      for (let index = 0; index < 100; index++) worker?.intake.receive(callOf(hand, nth++));
       await hand.advance(100);
     }
     const refusedOf = (offered: () => void) => {
-      const before = worker?.overloadedCount ?? 0;
+      const before = worker?.figures.overloaded ?? 0;
       offered();
-      return (worker?.overloadedCount ?? 0) - before;
+      return (worker?.figures.overloaded ?? 0) - before;
     };
     const taken: MessageEnvelope[] = [];
     assert.ok(
       refusedOf(() => {
         for (let index = 0; index < 400; index++) {
           const call = callOf(hand, nth++);
-          if (refusedOf(() => worker?.receive(call)) === 0) taken.push(call);
+          if (refusedOf(() => worker?.intake.receive(call)) === 0) taken.push(call);
         }
       }) > 100,
     );
@@ -210,13 +210,13 @@ test('W6, W9: an overloaded worker refuses no copy of what it holds, no message 
     const copies = taken.map((call) => ({ ...call, arrival: { ...call.arrival } }));
     assert.is(
       refusedOf(() => {
-        for (const copy of copies) worker?.receive(copy);
+        for (const copy of copies) worker?.intake.receive(copy);
       }),
       0,
     );
     const ofEntity = callOf(hand, nth++, { from: 'tally/far', replyTo: '', identity: '' });
     assert.is(
-      refusedOf(() => worker?.receive(ofEntity)),
+      refusedOf(() => worker?.intake.receive(ofEntity)),
       0,
     );
     const query: QueryEnvelope = {
@@ -230,7 +230,7 @@ test('W6, W9: an overloaded worker refuses no copy of what it holds, no message 
       deadline: hand.now() + 300,
     };
     assert.is(
-      refusedOf(() => worker?.receive(query)),
+      refusedOf(() => worker?.intake.receive(query)),
       0,
     );
   }));
@@ -242,7 +242,7 @@ test('AM3, W9: a client that floods a worker does not make the calls of another 
     const ended: Ended[] = [];
     let nth = 0;
     const flood = () => {
-      for (let index = 0; index < 200; index++) worker?.receive(callOf(hand, nth++));
+      for (let index = 0; index < 200; index++) worker?.intake.receive(callOf(hand, nth++));
     };
     await offer(given, ended, { perTick: 2, ticks: 60, each: flood });
     const settled = hand.now();
@@ -251,7 +251,7 @@ test('AM3, W9: a client that floods a worker does not make the calls of another 
     const quiet = ended.filter(({ at }) => at >= settled);
     assert.is(count(quiet, 'overloaded') + count(quiet, 'deadline'), 0);
     assert.is(count(quiet, 'answered'), 200);
-    assert.ok((worker?.overloadedCount ?? 0) > 10_000);
+    assert.ok((worker?.figures.overloaded ?? 0) > 10_000);
   }));
 
 test('AM3, W10: nor does one that fills the mailbox of an entity, with calls or with queries', () =>
@@ -265,8 +265,8 @@ test('AM3, W10: nor does one that fills the mailbox of an entity, with calls or 
       for (let index = 0; index < times; index++) {
         const call = callOf(hand, nth++, { to: 'tally/a' });
         const { replyTo, identity, to } = call;
-        worker?.receive({ ...call, arrival: { ...call.arrival, expires: hand.now() + 60_000 } });
-        worker?.receive({
+        worker?.intake.receive({ ...call, arrival: { ...call.arrival, expires: hand.now() + 60_000 } });
+        worker?.intake.receive({
           kind: 'query',
           to,
           replyTo,

@@ -129,7 +129,7 @@ test('W6, P4: copies of what is held are neither turned away nor held beside it'
       calls.map(({ value }) => value),
       [1, 2, 3],
     );
-    assert.is(cluster.workers[0]?.overloadedCount, 0);
+    assert.is(cluster.workers[0]?.figures.overloaded, 0);
   }));
 
 test('W6: nor are they while the originals wait for their turns', () =>
@@ -142,11 +142,11 @@ test('W6: nor are they while the originals wait for their turns', () =>
       replyTo: 'skerry.embedded.client.c',
       call: seq,
     });
-    for (const seq of [1, 2, 3, 1, 2, 3, 1, 2, 3]) worker?.receive(message(seq));
-    assert.is(worker?.overloadedCount, 0);
+    for (const seq of [1, 2, 3, 1, 2, 3, 1, 2, 3]) worker?.intake.receive(message(seq));
+    assert.is(worker?.figures.overloaded, 0);
     assert.is(heldOf(given).messages, 3);
-    worker?.receive(message(4));
-    assert.is(worker?.overloadedCount, 1);
+    worker?.intake.receive(message(4));
+    assert.is(worker?.figures.overloaded, 1);
     gate.isAway = false;
   }));
 
@@ -155,16 +155,16 @@ for (const hung of ['a proof', 'a commit'] as const)
     withTallies({ limits: { mailboxCountMax: 4 } }, async (given) => {
       const { hand, gate, cluster, tally, during } = given;
       const worker = cluster.workers[0];
-      worker?.receive(messageOf(hand, { from: 'tally/x', seq: 1 }));
+      worker?.intake.receive(messageOf(hand, { from: 'tally/x', seq: 1 }));
       await during(tally('a').add(1));
       const open = hung === 'a proof' ? gate.holdEpochs() : gate.holdCommits();
       const adds = hung === 'a proof' ? [] : [watch(tally('a').add(1))];
       await hand.idle();
       const stale = messageOf(hand, { from: 'tally/x', seq: 1 });
       for (let round = 0; round < 20; round++) {
-        worker?.receive(messageOf(hand, { from: 'tally/x', seq: 1 }));
-        worker?.receive({ ...stale, arrival: { ...stale.arrival, session: 0 } });
-        worker?.receive({ kind: 'probe', to: 'tally/a', from: 'tally/x', session: 1, number: 1 });
+        worker?.intake.receive(messageOf(hand, { from: 'tally/x', seq: 1 }));
+        worker?.intake.receive({ ...stale, arrival: { ...stale.arrival, session: 0 } });
+        worker?.intake.receive({ kind: 'probe', to: 'tally/a', from: 'tally/x', session: 1, number: 1 });
         await hand.idle();
       }
       const counts = times(6, () => watch(tally('a').count()));
@@ -187,7 +187,7 @@ test('HD1, P12: a call that comes too late counts until it is told so, behind a 
     await hand.idle();
     for (let call = 1; call <= 20; call++) {
       const late = messageOf(hand, { from: `@c${call}`, seq: 1, lifeMs: -5_000 });
-      cluster.workers[0]?.receive({ ...late, replyTo: 'skerry.embedded.client.c', call });
+      cluster.workers[0]?.intake.receive({ ...late, replyTo: 'skerry.embedded.client.c', call });
       await hand.idle();
     }
     assert.is(heldOf(given).messages, 4);
@@ -268,7 +268,7 @@ test('N3, P12: what is held ahead of its turn takes a quarter of what an entity 
       const { hand, cluster, tally, during } = given;
       for (let sender = 0; sender < 300; sender++) {
         const from = `tally/s${sender}`;
-        cluster.workers[0]?.receive(messageOf(hand, { from, seq: 2, input: 'x'.repeat(98) }));
+        cluster.workers[0]?.intake.receive(messageOf(hand, { from, seq: 2, input: 'x'.repeat(98) }));
         await hand.idle();
       }
       assert.is(heldOf(given).aheadCount, 10);
@@ -279,8 +279,8 @@ test('N3, P12: what is held ahead of its turn takes a quarter of what an entity 
 test('N3, P10: what is held ahead of its turn goes when its date has passed, also from an entity that is busy', () =>
   withTallies({}, async (given) => {
     const { hand, cluster, tally } = given;
-    cluster.workers[0]?.receive(messageOf(hand, { from: 'tally/gone', seq: 2, lifeMs: 5_000 }));
-    cluster.workers[0]?.receive(messageOf(hand, { from: 'tally/there', seq: 2, lifeMs: 90_000 }));
+    cluster.workers[0]?.intake.receive(messageOf(hand, { from: 'tally/gone', seq: 2, lifeMs: 5_000 }));
+    cluster.workers[0]?.intake.receive(messageOf(hand, { from: 'tally/there', seq: 2, lifeMs: 90_000 }));
     for (let second = 0; second < 25; second++) {
       watch(tally('a').add(1));
       await hand.advance(1_000);
@@ -294,7 +294,8 @@ test('N3, P12: what is held ahead of its turn goes when its stream does not go o
     const { hand, cluster, tally } = given;
     const worker = cluster.workers[0];
     const monthMs = 30 * 86_400_000;
-    for (let seq = 2; seq < 20; seq++) worker?.receive(messageOf(hand, { from: 'tally/gone', seq, lifeMs: monthMs }));
+    for (let seq = 2; seq < 20; seq++)
+      worker?.intake.receive(messageOf(hand, { from: 'tally/gone', seq, lifeMs: monthMs }));
     await hand.idle();
     assert.is(heldOf(given).aheadCount, 10);
     for (let second = 0; second < 80; second++) {
@@ -304,7 +305,7 @@ test('N3, P12: what is held ahead of its turn goes when its stream does not go o
     }
     assert.is(heldOf(given).aheadCount, 0, 'there is room for others');
     // It comes again, and then what is missing.
-    for (const seq of [2, 1]) worker?.receive(messageOf(hand, { from: 'tally/gone', seq, lifeMs: monthMs }));
+    for (const seq of [2, 1]) worker?.intake.receive(messageOf(hand, { from: 'tally/gone', seq, lifeMs: monthMs }));
     await hand.advance(100);
     assert.is(heldOf(given).aheadCount, 0);
     assert.is((await given.stored('a'))?.seen.length, 2);
@@ -319,7 +320,7 @@ test('N2, HD1, P12: messages whose turns throw count while they are to be tried 
     // The operation `see` of the tally is its own: `run` runs the script.
     for (let sender = 0; sender < 300; sender++) {
       const message = messageOf(hand, { from: `tally/s${sender}`, seq: 1 });
-      cluster.workers[0]?.receive({ ...message, content: contentOf('run', 'see') });
+      cluster.workers[0]?.intake.receive({ ...message, content: contentOf('run', 'see') });
       await hand.idle();
     }
     assert.is(heldOf(given).messages, 20);
@@ -351,7 +352,7 @@ test('N3, P12: what is held ahead of its turn does not grow by larger messages u
     const { hand, cluster, tally } = given;
     for (const input of ['', 'x'.repeat(5_000)])
       for (let seq = 2; seq <= 15; seq++) {
-        cluster.workers[0]?.receive(messageOf(hand, { from: 'tally/s', seq, input }));
+        cluster.workers[0]?.intake.receive(messageOf(hand, { from: 'tally/s', seq, input }));
         await hand.idle();
       }
     // A quarter of the bound, and one more that was taken when there was room.
@@ -363,7 +364,7 @@ test('P12: signals of streams that nobody can take yet are bounded too', () =>
   withTallies({ limits: { mailboxCountMax: 3 } }, async (given) => {
     const { cluster } = given;
     for (let number = 1; number < 1_000; number++)
-      cluster.workers[0]?.receive({ kind: 'ack', to: 'tally/a', from: 'tally/b', session: 1, number });
+      cluster.workers[0]?.intake.receive({ kind: 'ack', to: 'tally/a', from: 'tally/b', session: 1, number });
     assert.equal([heldOf(given).signals, heldOf(given).messages], [4, 0]);
   }));
 
@@ -401,7 +402,7 @@ test('CR1: entities whose messages found no room are told when there is some, an
     await hand.advance(300);
     assert.ok(calls.every(({ isSettled }) => isSettled));
     assert.is(await during(tally('a').count()), 3 * senders);
-    assert.ok((cluster.workers[0]?.overloadedCount ?? 0) > senders, 'there was no room');
+    assert.ok((cluster.workers[0]?.figures.overloaded ?? 0) > senders, 'there was no room');
   });
 });
 
@@ -438,8 +439,8 @@ test('a query that nobody waits for any more is not run', () => {
       payload: contentOf('look', 'look').payload,
       deadline: hand.now() - 1,
     };
-    cluster.workers[0]?.receive(query);
-    cluster.workers[0]?.receive({ ...query, deadline: hand.now() + 10 });
+    cluster.workers[0]?.intake.receive(query);
+    cluster.workers[0]?.intake.receive({ ...query, deadline: hand.now() + 10 });
     await hand.idle();
     assert.is(runs, 1);
   });

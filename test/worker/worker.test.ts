@@ -280,7 +280,7 @@ test('W1: what comes for a partition of another worker is not run', () =>
       arrival: { session: 1, seq: 1, floor: 1, expires: hand.now() + 1_000, sent: hand.now(), keepMs: 0 },
       content: contentOf('add', 1),
     };
-    for (const worker of cluster.workers) worker.receive(message);
+    for (const worker of cluster.workers) worker.intake.receive(message);
     await hand.advance(500);
     assert.equal(await stored('a'), { count: 1, seen: [] }, 'its owner has run it once');
     assert.equal(cluster.workers.map(({ figures }) => figures.turns).sort(), [0, 1]);
