@@ -13,7 +13,7 @@ import type { Limits } from './limits.ts';
 import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.ts';
 import { type AnyOperation, declaredOutput, type Query, type Tentative, validateInput } from './operation.ts';
 import type { EntityRecord, HeldOperation } from './record.ts';
-import { recordName, timeOf } from './record.ts';
+import { timeOf } from './record.ts';
 import { type AnswerRow, refusalOf, type TurnEnvironment } from './request.ts';
 import type { TurnScope } from './scope.ts';
 import { retained, storable } from './storable.ts';
@@ -94,7 +94,7 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
     return ['done', outputOf(functionOf(handlers, name)(turn, input), name, limits, operation)];
   const hold = newHold(scope, operation, content);
   const output = outputOf(functionOf(handlers, name, 'tentative')(turn, input), name, limits, operation);
-  scope.keep(hold);
+  scope.add('holds', hold);
   return ['accepted', output];
 }
 
@@ -150,7 +150,7 @@ function runResolution(
     hold.operation,
     scope.environment.limits,
   );
-  scope.remove(recordName.hold(hold.id));
+  scope.remove('holds', hold.id);
   return [step === 'confirm' ? 'confirmed' : 'cancelled'];
 }
 
@@ -226,11 +226,11 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
   // The operation is what a caller was authorised for, as of a hold: another one's letter is none of this one.
   if (letter === undefined || letter.content.operation !== content.operation)
     throw new SkerryError('not-found', `${scope.record.address} has no dead letter '${id}'`);
-  scope.remove(recordName.dead(id));
+  scope.remove('dead', id);
   if (content.kind === 'dead-drop') {
     // A hold whose lapse was buried was kept for the retry of its cancel, which will not come.
     if (scope.record.holds.get(letter.content.hold)?.until === Number.MAX_SAFE_INTEGER)
-      scope.remove(recordName.hold(letter.content.hold));
+      scope.remove('holds', letter.content.hold);
     return ['done'];
   }
   if (letter.side === 'sender') {

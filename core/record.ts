@@ -1,40 +1,21 @@
 /**
- * What an entity is in memory: its state, activities, timers, holds, effects and dead letters, and which of them the
- * store does not know yet.
+ * What an entity is in memory: its state and its parts (activities, timers, holds, effects, dead letters, …), and which of them
+ * the store does not know yet.
  *
- * Owns the names under which the parts are stored. Does not own how they are encoded (`runtime/entity/record-writer.ts`) nor
- * when they are committed (`runtime/worker/group-commit.ts`).
+ * Owns what kinds of parts there are (`parts`), and the names under which they are stored. Does not own how they are encoded
+ * (`runtime/entity/record-format.ts`) nor when they are committed (`runtime/worker/group-commit.ts`). A new kind is a type and a
+ * descriptor here, its columns there, and its use.
  *
  * Invariants:
  * - R1 Every change of a part since the last drain is in `changes`, so that one commit can carry it.
  * - R2 `version` grows by one with each change that is to be committed as a whole, and with nothing else.
  */
-import type { Activity, Content, Lineage, Outbound, OutboxMessage } from './activity.ts';
-import { lineageOf, newActivity, send, withdraw } from './activity.ts';
+import type { Activity, Content, Lineage, OutboxMessage } from './activity.ts';
+import { lineageOf, newActivity } from './activity.ts';
+import type { Limits } from './limits.ts';
 import type { Address, PartnerId } from './message.ts';
 import { keyOf } from './message.ts';
-import { noParts, Parts } from './small-map.ts';
-
-/**
- * Names of an entity's records in the store. The first letter is the table: it orders records and lets a store leave
- * `activity`, `dead` and `history` records where they are until they are needed. Any Unicode may follow.
- */
-export type RecordName = string;
-
-const digits = (count: number): string => count.toString(36).padStart(11, '0');
-
-export const recordName = {
-  activity: (partner: PartnerId): RecordName => `p${partner}`,
-  outbox: (partner: PartnerId, seq: number): RecordName => `o${partner}\0${digits(seq)}`,
-  timer: (name: string): RecordName => `t${name}`,
-  hold: (id: string): RecordName => `x${id}`,
-  effect: (id: string): RecordName => `f${id}`,
-  dead: (id: string): RecordName => `d${id}`,
-  trial: (key: string): RecordName => `n${key}`,
-  history: (version: number): RecordName => `h${digits(version)}`,
-  snapshot: (): RecordName => 's',
-  patch: (index: number): RecordName => `u${digits(index)}`,
-} as const;
+import { noParts, Parts, type Table, Weighed } from './small-map.ts';
 
 /** A message to itself at a time; with `to`, one that then goes into the outbox for another entity. */
 export interface Timer {
@@ -107,22 +88,105 @@ export interface HistoryItem {
   readonly state: Uint8Array;
 }
 
-/** What one drain takes to the store: name → its new content, null for gone, 'activity' for 'as it is then'. */
-export type RecordChange =
-  | null
-  | 'activity'
-  | OutboxRow
-  | Timer
-  | HeldOperation
-  | PendingEffect
-  | DeadLetter
-  | Trial
-  | HistoryItem;
-
 export interface OutboxRow {
   readonly partner: PartnerId;
   readonly message: OutboxMessage;
 }
+
+interface PartTypes {
+  readonly activities: Activity;
+  readonly outbox: OutboxRow;
+  readonly history: HistoryItem;
+  readonly timers: Timer;
+  readonly holds: HeldOperation;
+  readonly effects: PendingEffect;
+  readonly dead: DeadLetter;
+  readonly trials: Trial;
+}
+export type PartName = keyof PartTypes;
+/** Kinds of which all parts are in memory while their entity is: each is a field of its record. */
+export type TableName = Exclude<PartName, 'activities' | 'outbox' | 'history'>;
+/** Kinds of parts that are written when they change; an activity is written as it is when its entity is. */
+export type RowName = Exclude<PartName, 'activities'>;
+/** A part of some kind. */
+export type PartOf<Kind extends PartName> = PartTypes[Kind];
+
+/** What is to be known of a kind of parts, whatever they are for. */
+export interface PartKind<Part> {
+  /** What the names of its records begin with; it orders them in the store. */
+  readonly letter: string;
+  /** The rest of that name, which no other part of its kind has. Any Unicode. */
+  readonly idOf: (part: Part) => string;
+  /** Its records stay in the store until they are needed: others are loaded with the entity. */
+  readonly isLazy?: true;
+  /** When its entity is to be awake for it, ms. */
+  readonly dueOf?: (part: Part) => number;
+  /** The entity is about to do something: with no store behind it, it stays in memory. */
+  readonly isWork?: true;
+  /** How many an entity may have, and how many bytes they may carry. */
+  readonly room?: { readonly countMax: keyof Limits; readonly bytesMax: keyof Limits };
+}
+
+const digits = (count: number): string => count.toString(36).padStart(11, '0');
+const outboxId = (partner: PartnerId, seq: number): string => `${partner}\0${digits(seq)}`;
+const work = { isWork: true, room: { countMax: 'timerCountMax', bytesMax: 'timerBytesMax' } } as const;
+
+const tables: { readonly [Name in TableName]: PartKind<PartTypes[Name]> } = {
+  timers: { letter: 't', idOf: ({ name }) => name, dueOf: ({ due }) => due, ...work },
+  holds: { letter: 'x', idOf: ({ id }) => id, dueOf: ({ until }) => until, ...work },
+  effects: { letter: 'f', idOf: ({ id }) => id, ...work },
+  dead: { letter: 'd', idOf: ({ id }) => id },
+  trials: { letter: 'n', idOf: ({ key }) => key, dueOf: ({ until }) => until },
+};
+
+export const parts: { readonly [Name in PartName]: PartKind<PartTypes[Name]> } = {
+  ...tables,
+  activities: { letter: 'p', idOf: ({ partner }) => partner, isLazy: true },
+  outbox: { letter: 'o', idOf: ({ partner, message }) => outboxId(partner, message.seq) },
+  history: { letter: 'h', idOf: ({ version }) => digits(version), isLazy: true },
+};
+
+/** A large state, and the patches after it: records of no part. */
+const stateLetters = { snapshot: 's', patch: 'u' } as const;
+
+export const partNames = Object.keys(parts) as readonly PartName[];
+const tableNames = Object.keys(tables) as readonly TableName[];
+const datedNames = tableNames.filter((name) => tables[name].dueOf !== undefined);
+
+/** Names of an entity's records in the store: a letter that says what it is, and its id. */
+export type RecordName = string;
+
+/** Names of records that are asked for by what they are about. */
+export const recordName = {
+  activity: (partner: PartnerId): RecordName => parts.activities.letter + partner,
+  outbox: (partner: PartnerId, seq: number): RecordName => parts.outbox.letter + outboxId(partner, seq),
+  history: (version: number): RecordName => parts.history.letter + digits(version),
+  snapshot: (): RecordName => stateLetters.snapshot,
+  patch: (index: number): RecordName => stateLetters.patch + digits(index),
+} as const;
+
+const byLetter: ReadonlyMap<string, PartName> = new Map(partNames.map((name) => [parts[name].letter, name]));
+
+/** What a record of this name is; undefined: of no kind that is known here. */
+export function kindIn(name: RecordName): PartName | keyof typeof stateLetters | undefined {
+  const letter = name.charAt(0);
+  if (letter === stateLetters.snapshot) return 'snapshot';
+  if (letter === stateLetters.patch) return 'patch';
+  return byLetter.get(letter);
+}
+
+/** The id in the name of a record. */
+export function idIn(name: RecordName): string {
+  return name.slice(1);
+}
+
+/** A part as the store is to have it. */
+export type PartRow<Kind extends RowName = RowName> = {
+  [Name in Kind]: { readonly kind: Name; readonly part: PartTypes[Name] };
+}[Kind];
+
+/** What one drain takes to the store: name → its new content, null for gone, 'activity' for 'as it is then'. */
+export type RecordChange = null | 'activity' | PartRow;
 
 /** Partners, or a few more: what it says no of, it does not have. */
 export interface PartnerFilter {
@@ -131,7 +195,10 @@ export interface PartnerFilter {
   has(partner: PartnerId): boolean;
 }
 
-export interface EntityRecord {
+/** Added to by `addPart` alone. */
+export type Tables = { [Name in TableName]: Table<PartTypes[Name]> };
+
+export interface EntityRecord extends Tables {
   readonly address: Address;
   readonly key: string;
   /** What sessions and ids of its turns begin with. */
@@ -147,12 +214,6 @@ export interface EntityRecord {
   isComplete: boolean;
   /** Where not: partners of which the store may have one beyond those. Undefined: any partner. */
   stored: PartnerFilter | undefined;
-  // Added to by `addPart` alone.
-  timers: Table<Timer>;
-  holds: Table<HeldOperation>;
-  effects: Table<PendingEffect>;
-  dead: Table<DeadLetter>;
-  trials: Table<Trial>;
   /** When a quiet stream is next to be closed or a record forgotten, ms; 0: nothing waits for that. */
   forgetAt: number;
   /** When the activities that are not in memory are next looked through, ms; 0: not at all. `forgetAt` is no later. */
@@ -219,48 +280,58 @@ export function isUnread(record: EntityRecord, partner: PartnerId): boolean {
   return !isComplete && !activities.has(partner) && stored?.has(partner) !== false;
 }
 
-type Tables = Pick<EntityRecord, 'timers' | 'holds' | 'effects' | 'dead' | 'trials'>;
-type PartOf<Of> = Of extends Parts<string, infer Part> ? Part : never;
-
-/** A table that knows how many bytes its parts carry. */
-export type Table<Part> = Parts<string, Part> & { readonly bytes: number };
-
-class Weighed<Part extends object> extends Parts<string, Part> {
-  bytes = 0;
-
-  override set(key: string, part: Part): void {
-    this.bytes += bytesOf(part) - bytesOf(this.get(key));
-    super.set(key, part);
-  }
-
-  override delete(key: string): boolean {
-    const left = this.bytes - bytesOf(this.get(key));
-    const isGone = super.delete(key);
-    this.bytes = left;
-    return isGone;
-  }
-
-  override clear(): void {
-    super.clear();
-    this.bytes = 0;
-  }
-}
-
-/** What something that a turn has decided on carries. */
-export function bytesOf(part: { readonly content?: Content; readonly payload?: Uint8Array } | undefined): number {
-  return (part?.content?.payload ?? part?.payload)?.length ?? 0;
-}
-
-/** Put a part into one of the tables that most entities have nothing in. */
-export function addPart<Name extends keyof Tables>(
+/** Put a part into one of the tables, which most entities have nothing in. */
+export function addPart<Name extends TableName>(
   record: EntityRecord,
   name: Name,
-  key: string,
-  part: PartOf<Tables[Name]>,
+  id: string,
+  part: PartTypes[Name],
 ): void {
-  const tables: Record<Name, Table<PartOf<Tables[Name]>>> = record as never;
-  if (tables[name] === noParts) tables[name] = new Weighed<PartOf<Tables[Name]>>();
-  tables[name].set(key, part);
+  const tables: Record<Name, Table<PartTypes[Name]>> = record as never;
+  if (tables[name] === noParts) tables[name] = new Weighed<PartTypes[Name]>();
+  tables[name].set(id, part);
+}
+
+/** The entity has this part from here on, in place of one of its id (R1). */
+export function putPart<Name extends TableName>(record: EntityRecord, name: Name, part: PartTypes[Name]): void {
+  putRow(record, { kind: name, part } as PartRow<Name>);
+}
+
+/** The same with what goes to the store. */
+export function putRow<Name extends TableName>(record: EntityRecord, row: PartRow<Name>): void {
+  const { kind, part }: { readonly kind: Name; readonly part: PartTypes[Name] } = row;
+  const { letter, idOf } = tables[kind];
+  const id = idOf(part);
+  addPart(record, kind, id, part);
+  record.changes.records.set(letter + id, row as RecordChange);
+}
+
+/** The store is to have it as it is now (R1). */
+export function notePart<Kind extends RowName>(record: EntityRecord, kind: Kind, part: PartTypes[Kind]): void {
+  const name = parts[kind].letter + parts[kind].idOf(part);
+  record.changes.records.set(name, { kind, part } as RecordChange);
+}
+
+/** A part is gone (R1). */
+export function dropPart(record: EntityRecord, name: TableName, id: string): void {
+  record[name].delete(id);
+  record.changes.records.set(tables[name].letter + id, null);
+}
+
+/** All that a store has as records of their own of an entity that it knows, but for its activities. */
+export function rowsOf(record: EntityRecord): [RecordName, PartRow][] {
+  const rows: ReturnType<typeof rowsOf> = [];
+  for (const { partner, outbound } of record.activities.values())
+    for (const message of outbound?.unacked ?? [])
+      rows.push([recordName.outbox(partner, message.seq), { kind: 'outbox', part: { partner, message } }]);
+  for (const kind of tableNames)
+    for (const [id, part] of record[kind]) rows.push([tables[kind].letter + id, { kind, part } as PartRow<TableName>]);
+  return rows;
+}
+
+/** Whether there is anything that the entity is about to do, beside its outbox. */
+export function hasWork(record: EntityRecord): boolean {
+  return tableNames.some((name) => tables[name].isWork === true && record[name].size > 0);
 }
 
 /**
@@ -282,16 +353,26 @@ export function wakeTime(record: EntityRecord): number | undefined {
   return record.outboxCount > 0 || record.effects.size > 0 ? 0 : ownTime(record);
 }
 
-/** The same without what is under way already: messages and effects. */
-export function ownTime(record: EntityRecord): number | undefined {
-  let soonest: number | undefined = record.forgetAt === 0 ? undefined : record.forgetAt;
-  if (record.timers.size > 0)
-    for (const timer of record.timers.values()) if (soonest === undefined || timer.due < soonest) soonest = timer.due;
-  if (record.holds.size > 0)
-    for (const hold of record.holds.values()) if (soonest === undefined || hold.until < soonest) soonest = hold.until;
-  if (record.trials.size > 0)
-    for (const { until } of record.trials.values()) if (soonest === undefined || until < soonest) soonest = until;
+/** The same without what is under way already: messages and effects. `after`: dates until then have had their wake. */
+export function ownTime(record: EntityRecord, after = Number.NEGATIVE_INFINITY): number | undefined {
+  const { forgetAt } = record;
+  let soonest = forgetAt > 0 && forgetAt > after ? forgetAt : undefined;
+  for (const name of datedNames) if (record[name].size > 0) soonest = soonestOf(record, name, { after, soonest });
   return soonest;
+}
+
+function soonestOf<Name extends TableName>(
+  record: Tables,
+  name: Name,
+  { after, soonest }: { after: number; soonest: number | undefined },
+): number | undefined {
+  const { dueOf } = tables[name];
+  let first = soonest;
+  for (const part of record[name].values()) {
+    const due = dueOf?.(part) ?? after;
+    if (due > after && (first === undefined || due < first)) first = due;
+  }
+  return first;
 }
 
 /** The activity with a partner, begun if there is none. */
@@ -302,67 +383,6 @@ export function activityWith(record: EntityRecord, partner: PartnerId): Activity
     record.activities.set(partner, activity);
   }
   return activity;
-}
-
-/** It is in an outbox of the entity. */
-export function joinOutbox(record: EntityRecord, message: OutboxMessage): void {
-  record.outboxCount += 1;
-  record.outboxBytes += bytesOf(message);
-}
-
-/** It is in none any more. */
-export function leaveOutbox(record: EntityRecord, message: OutboxMessage): void {
-  record.outboxCount -= 1;
-  record.outboxBytes -= bytesOf(message);
-}
-
-/** Number a message for a partner and put it into the outbox (R1). */
-export function enqueueMessage(
-  record: EntityRecord,
-  activity: Activity,
-  content: Content,
-  dates: { now: number; expires: number },
-): OutboxMessage {
-  const message = send(activity, content, record.lineage, dates);
-  joinOutbox(record, message);
-  record.changes.records.set(recordName.outbox(activity.partner, message.seq), { partner: activity.partner, message });
-  record.changes.records.set(recordName.activity(activity.partner), 'activity');
-  return message;
-}
-
-/** What is never sent again by itself: a dead letter of its sender, named after the version that has it (P7). */
-export function buryUnsent(
-  record: EntityRecord,
-  partner: PartnerId,
-  { seq, content }: OutboxMessage,
-  { version, reason, at }: { version: number; reason: string; at: number },
-): DeadLetter {
-  // Several may be buried by one commit.
-  const id = record.dead.has(`${version}`) ? `${version}-${seq}` : `${version}`;
-  const letter: DeadLetter = { id, side: 'sender', stack: '', partner, content, reason, at, attempts: 0 };
-  addPart(record, 'dead', id, letter);
-  record.changes.records.set(recordName.dead(id), letter);
-  return letter;
-}
-
-/** A message that a turn takes out of an outbox. */
-export interface Withdrawal {
-  readonly activity: Activity;
-  readonly outbound: Outbound;
-  readonly message: OutboxMessage;
-}
-
-/** It leaves the outbox for the dead letters, in one commit (R1, P7). */
-export function withdrawMessage(
-  record: EntityRecord,
-  { activity: { partner }, outbound, message }: Withdrawal,
-  burial: { version: number; reason: string; at: number },
-): void {
-  withdraw(outbound, message, burial.at);
-  leaveOutbox(record, message);
-  record.changes.records.set(recordName.outbox(partner, message.seq), null);
-  record.changes.records.set(recordName.activity(partner), 'activity');
-  buryUnsent(record, partner, message, burial);
 }
 
 /** Have the activities that are not in memory looked through by then. */

@@ -16,30 +16,27 @@ import type { PartnerId } from './message.ts';
 import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.ts';
 import type { AnyOperation } from './operation.ts';
 import { described } from './options.ts';
-import type {
-  EntityRecord,
-  HeldOperation,
-  HistoryItem,
-  PendingEffect,
-  RecordName,
-  Table,
-  Timer,
-  Withdrawal,
-} from './record.ts';
+import { enqueueMessage, type Withdrawal, withdrawMessage } from './outbox.ts';
 import {
   activityWith,
-  addPart,
-  bytesOf,
-  enqueueMessage,
+  dropPart,
+  type EntityRecord,
+  type HistoryItem,
   isUnnamed,
   isUnread,
-  recordName,
+  type PartOf,
+  type PartRow,
+  parts,
+  putRow,
   sooner,
+  type TableName,
+  type Tables,
+  type Timer,
   timeOf,
-  withdrawMessage,
 } from './record.ts';
 import { References } from './reference.ts';
 import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
+import { bytesOf } from './small-map.ts';
 import { retained, storable } from './storable.ts';
 import { Drafts } from './turn-drafts.ts';
 
@@ -68,9 +65,6 @@ export class TurnScope {
   readonly environment: TurnEnvironment;
   readonly now: number;
   partner: PartnerId;
-  removed: RecordName[] | undefined;
-  holds: HeldOperation[] | undefined;
-  effects: PendingEffect[] | undefined;
   timerOperation: string | undefined;
   /** What it takes out of an outbox. */
   withdrawn: Withdrawal | undefined;
@@ -80,7 +74,11 @@ export class TurnScope {
   readonly #drafts: Drafts;
   #isEnded = false;
   #outgoing: Outgoing[] | undefined;
-  #timers: Timer[] | undefined;
+  #removed: { readonly kind: TableName; readonly id: string }[] | undefined;
+  #added: PartRow<TableName>[] | undefined;
+  /** Timers and effects among those. */
+  #askedCount = 0;
+  #timerCount = 0;
   /** Of what it has decided on. */
   #bytes = 0;
 
@@ -93,15 +91,21 @@ export class TurnScope {
     this.partner = request.kind === 'message' ? request.partner : '';
   }
 
-  /** A record goes with this turn. */
-  remove(name: RecordName): void {
-    this.removed ??= [];
-    this.removed.push(name);
+  /** A part goes with this turn. */
+  remove(kind: TableName, id: string): void {
+    this.#removed ??= [];
+    this.#removed.push({ kind, id });
   }
 
-  keep(hold: HeldOperation): void {
-    this.holds ??= [];
-    this.holds.push(hold);
+  /** A part comes with this turn, in place of one of its id. */
+  add<Kind extends TableName>(kind: Kind, part: PartOf<Kind>): void {
+    this.#added ??= [];
+    this.#added.push({ kind, part } as PartRow<TableName>);
+  }
+
+  /** Parts that this turn has added so far; undefined: none of any kind. */
+  added<Kind extends TableName>(kind: Kind): PartOf<Kind>[] | undefined {
+    return this.#added?.flatMap((one) => (one.kind === kind ? [one.part as PartOf<Kind>] : []));
   }
 
   /** The retry of a dead letter is run as from its old sender. */
@@ -242,8 +246,8 @@ export class TurnScope {
       );
     }
     const payload = this.encodeMessage(input, `effect ${effect.name}`);
-    this.effects ??= [];
-    this.effects.push({ id: this.#newId(), name: effect.name, payload });
+    this.add('effects', { id: this.#newId(), name: effect.name, payload });
+    this.#askedCount += 1;
     this.#count(payload.length);
   }
 
@@ -288,9 +292,9 @@ export class TurnScope {
   }
 
   #addTimer(name: string | undefined, timer: Pick<Timer, 'due' | 'to' | 'content'>): void {
-    this.#timers ??= [];
-    const order = (this.record.version + 1) * 16_384 + this.#timers.length;
-    this.#timers.push({ name: name ?? `~${this.#newId()}`, order, ...timer });
+    const order = (this.record.version + 1) * 16_384 + this.#timerCount++;
+    this.#askedCount += 1;
+    this.add('timers', { name: name ?? `~${this.#newId()}`, order, ...timer });
   }
 
   /** At once, beside what the turn may decide: it takes the place of what asked for it. */
@@ -324,8 +328,10 @@ export class TurnScope {
   }
 
   cancelTimer(name: string): void {
-    this.#timers = this.#timers?.filter((timer) => timer.name !== name);
-    if (this.record.timers.has(name)) this.remove(recordName.timer(name));
+    const before = this.#added?.length ?? 0;
+    this.#added = this.#added?.filter(({ kind, part }) => kind !== 'timers' || part.name !== name);
+    this.#askedCount -= before - (this.#added?.length ?? 0);
+    if (this.record.timers.has(name)) this.remove('timers', name);
   }
 
   /** One more was decided on. Checked at each: what is too much is not gathered first. */
@@ -335,7 +341,7 @@ export class TurnScope {
   }
 
   #checkCount(): void {
-    const count = (this.#outgoing?.length ?? 0) + (this.#timers?.length ?? 0) + (this.effects?.length ?? 0);
+    const count = (this.#outgoing?.length ?? 0) + this.#askedCount;
     const { turnOutputCountMax, outboxBytesMax } = this.environment.limits;
     if (this.#bytes > outboxBytesMax) {
       throw new SkerryError(
@@ -367,9 +373,7 @@ export class TurnScope {
       );
     }
     if (this.#outgoing !== undefined) this.#checkOutbox(bytesOfAll(this.#outgoing));
-    this.#checkTable(record.timers, recordName.timer, this.#timers, (timer) => timer.name);
-    this.#checkTable(record.holds, recordName.hold, this.holds, (hold) => hold.id);
-    this.#checkTable(record.effects, recordName.effect, this.effects, (effect) => effect.id);
+    if (this.#added !== undefined) this.#checkRooms(this.#added);
     this.#drafts.settle();
   }
 
@@ -383,24 +387,35 @@ export class TurnScope {
       );
   }
 
-  /** Whether they have room. What replaces another part, or takes the place of one that this turn consumes, needs no further room. */
-  #checkTable<Part extends object>(
-    parts: Table<Part>,
-    recordOf: (id: string) => RecordName,
-    added: readonly Part[] | undefined,
-    idOf: (part: Part) => string,
-  ): void {
-    if (added === undefined) return;
-    const { timerCountMax, timerBytesMax } = this.environment.limits;
-    const isRoomy = (count: number, bytes: number) => count <= timerCountMax && bytes <= timerBytesMax;
-    if (isRoomy(parts.size + added.length, parts.bytes + bytesOfAll(added))) return;
-    const after = new Map(added.map((part) => [idOf(part), part]));
-    const gone = new Set(this.removed);
-    for (const [id, part] of parts) if (!after.has(id) && !gone.has(recordOf(id))) after.set(id, part);
-    if (isRoomy(after.size, bytesOfAll(after.values()))) return;
+  #checkRooms(added: readonly PartRow<TableName>[]): void {
+    const bytes = bytesOfAll(added.map(({ part }) => part));
+    const tight = new Set<TableName>();
+    for (const { kind } of added) if (!this.#isRoomy(kind, added.length, bytes)) tight.add(kind);
+    for (const kind of tight) this.#checkRoom(kind);
+  }
+
+  /** Whether so many more have room at any rate. */
+  #isRoomy(kind: TableName, count: number, bytes: number): boolean {
+    const { room } = parts[kind];
+    if (room === undefined) return true;
+    const { limits } = this.environment;
+    const table = this.record[kind];
+    return table.size + count <= limits[room.countMax] && table.bytes + bytes <= limits[room.bytesMax];
+  }
+
+  /** What replaces another part, or takes the place of one that this turn consumes, needs no further room. */
+  #checkRoom<Kind extends TableName>(kind: Kind): void {
+    const { idOf, room } = parts[kind];
+    if (room === undefined) return;
+    const { [kind]: table }: Tables = this.record;
+    const after = new Map((this.added(kind) ?? []).map((part) => [idOf(part), part]));
+    const gone = new Set((this.#removed ?? []).flatMap((one) => (one.kind === kind ? [one.id] : [])));
+    for (const [id, part] of table) if (!after.has(id) && !gone.has(id)) after.set(id, part);
+    const { [room.countMax]: countMax, [room.bytesMax]: bytesMax } = this.environment.limits;
+    if (after.size <= countMax && bytesOfAll(after.values()) <= bytesMax) return;
     throw new SkerryError(
       'overloaded',
-      `${this.record.address} has too many timers, holds or effects: timerCountMax is ${timerCountMax}, timerBytesMax ${timerBytesMax}`,
+      `${this.record.address} has too many ${kind}: ${room.countMax} is ${countMax}, ${room.bytesMax} ${bytesMax}`,
     );
   }
 
@@ -411,11 +426,9 @@ export class TurnScope {
   /** Drop every decision: the turn goes on only to be remembered as declined. */
   forget(): void {
     this.#outgoing = undefined;
-    this.#timers = undefined;
-    this.effects = undefined;
     this.#bytes = 0;
-    this.removed = undefined;
-    this.holds = undefined;
+    this.#removed = undefined;
+    this.#added = undefined;
     this.withdrawn = undefined;
   }
 
@@ -428,25 +441,10 @@ export class TurnScope {
   /** The record takes over what was decided. Cannot fail. */
   apply(): void {
     const { record } = this;
-    const { records } = record.changes;
     this.#drafts.apply();
     // Most turns decide on none of these, and a list that is not made costs nothing.
-    if (this.removed !== undefined) for (const name of this.removed) this.#remove(name);
-    if (this.#timers !== undefined)
-      for (const timer of this.#timers) {
-        addPart(record, 'timers', timer.name, timer);
-        records.set(recordName.timer(timer.name), timer);
-      }
-    if (this.holds !== undefined)
-      for (const hold of this.holds) {
-        addPart(record, 'holds', hold.id, hold);
-        records.set(recordName.hold(hold.id), hold);
-      }
-    if (this.effects !== undefined)
-      for (const effect of this.effects) {
-        addPart(record, 'effects', effect.id, effect);
-        records.set(recordName.effect(effect.id), effect);
-      }
+    if (this.#removed !== undefined) for (const { kind, id } of this.#removed) dropPart(record, kind, id);
+    if (this.#added !== undefined) for (const row of this.#added) putRow(record, row);
     if (this.#outgoing !== undefined)
       for (const { to, content } of this.#outgoing) this.enqueue(activityWith(record, to), content);
     this.#outgoing = undefined;
@@ -458,15 +456,6 @@ export class TurnScope {
     withdrawMessage(record, withdrawn, { version: record.version, reason: droppedInDoubt, at: now });
     this.sentTo ??= new Set();
     this.sentTo.add(withdrawn.activity);
-  }
-
-  #remove(name: RecordName): void {
-    const rest = name.slice(1);
-    if (name[0] === 't') this.record.timers.delete(rest);
-    else if (name[0] === 'x') this.record.holds.delete(rest);
-    else if (name[0] === 'f') this.record.effects.delete(rest);
-    else if (name[0] === 'd') this.record.dead.delete(rest);
-    this.record.changes.records.set(name, null);
   }
 
   enqueue(activity: Activity, content: Content): void {

@@ -2,8 +2,10 @@
  * A map that costs nothing while it is empty, and next to nothing while it holds one part: an idle entity has half a dozen
  * of them, a worker a million entities, and most talk with one partner at a time.
  *
- * Like `Map` in everything that it has; what became empty gives its memory back.
+ * Like `Map` in everything that it has; what became empty gives its memory back. A table is one that knows what its parts carry.
  */
+import type { Content } from './activity.ts';
+
 export class Parts<Key, Part> {
   /** The key of the only part; undefined while there are none, or several. */
   #only: Key | undefined;
@@ -75,6 +77,35 @@ export class Parts<Key, Part> {
   }
 }
 
+/** A table that knows how many bytes its parts carry. */
+export type Table<Part> = Parts<string, Part> & { readonly bytes: number };
+
+export class Weighed<Part extends object> extends Parts<string, Part> {
+  bytes = 0;
+
+  override set(key: string, part: Part): void {
+    this.bytes += bytesOf(part) - bytesOf(this.get(key));
+    super.set(key, part);
+  }
+
+  override delete(key: string): boolean {
+    const left = this.bytes - bytesOf(this.get(key));
+    const isGone = super.delete(key);
+    this.bytes = left;
+    return isGone;
+  }
+
+  override clear(): void {
+    super.clear();
+    this.bytes = 0;
+  }
+}
+
+/** What something that a turn has decided on carries. */
+export function bytesOf(part: { readonly content?: Content; readonly payload?: Uint8Array } | undefined): number {
+  return (part?.content?.payload ?? part?.payload)?.length ?? 0;
+}
+
 class NoParts extends Parts<never, never> {
   readonly bytes = 0;
 
@@ -84,4 +115,4 @@ class NoParts extends Parts<never, never> {
 }
 
 /** Of all that have none, which are most. */
-export const noParts: Parts<never, never> & { readonly bytes: number } = new NoParts();
+export const noParts: Table<never> & Parts<never, never> = new NoParts();

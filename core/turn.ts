@@ -20,9 +20,10 @@ import { accept, keepAnswer } from './activity.ts';
 import type { Behaviour } from './behaviour.ts';
 import { errorText, isSkerryError, lookedAt, SkerryError, stackText } from './errors.ts';
 import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
+import type { Withdrawal } from './outbox.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
-import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect, Withdrawal } from './record.ts';
-import { activityWith, addPart, isUnnamed, recordName } from './record.ts';
+import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
+import { activityWith, isUnnamed, notePart, recordName } from './record.ts';
 import { type AnswerRow, NeedActivity, Refusal, type Request, type TurnEnvironment } from './request.ts';
 import { TurnScope } from './scope.ts';
 
@@ -101,8 +102,8 @@ function runHandler(
 
 /** What asked for the turn goes with it, however the turn ends. */
 function consume(scope: TurnScope, request: Request): void {
-  if (request.kind === 'timer') scope.remove(recordName.timer(request.name));
-  if (request.kind === 'effect') scope.remove(recordName.effect(request.id));
+  if (request.kind === 'timer') scope.remove('timers', request.name);
+  if (request.kind === 'effect') scope.remove('effects', request.id);
 }
 
 /** The end of a hold's time: cancel by itself, and remember it for a late confirm. */
@@ -110,7 +111,7 @@ function runLapse(scope: TurnScope, handlers: Readonly<Record<string, unknown>>,
   const hold = scope.record.holds.get(id);
   if (hold === undefined || hold.until > scope.now) return undefined;
   if (hold.isLapsed) {
-    scope.remove(recordName.hold(id));
+    scope.remove('holds', id);
     return ['done'];
   }
   const content: Content = {
@@ -121,7 +122,7 @@ function runLapse(scope: TurnScope, handlers: Readonly<Record<string, unknown>>,
     wantsAnswer: false,
   };
   const row = runContent(scope, handlers, '', content);
-  scope.keep({ ...hold, isLapsed: true, until: scope.now + scope.horizonMs });
+  scope.add('holds', { ...hold, isLapsed: true, until: scope.now + scope.horizonMs });
   return row;
 }
 
@@ -145,8 +146,8 @@ function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Ui
   scope.apply();
   acceptMessage(scope, request, answer);
   keepHistory(scope, request, String(row[0]));
-  const { sentTo = nobody, effects = nothing, withdrawn } = scope;
-  return { kind: 'committed', answer, sentTo, withdrawn, effects };
+  const { sentTo = nobody, withdrawn } = scope;
+  return { kind: 'committed', answer, sentTo, withdrawn, effects: scope.added('effects') ?? nothing };
 }
 
 /** The handler did not return. A refusal, and a client's failed call, are answers (T3); the rest is for the caller. */
@@ -248,7 +249,7 @@ function keepHistory(scope: TurnScope, request: Request, status: string): void {
     sent: scope.sentLog ?? [],
     state: scope.isStateChanged ? (record.changes.whole ?? new Uint8Array(0)) : new Uint8Array(0),
   };
-  record.changes.records.set(recordName.history(record.version), item);
+  notePart(record, 'history', item);
 }
 
 /**
@@ -268,7 +269,7 @@ export function bury(
   consume(scope, request);
   const hold = request.kind === 'lapse' ? record.holds.get(request.hold) : undefined;
   // The hold stays, for the dead letter's retry to cancel; only its time never ends again by itself.
-  if (hold !== undefined) scope.keep({ ...hold, until: Number.MAX_SAFE_INTEGER });
+  if (hold !== undefined) scope.add('holds', { ...hold, until: Number.MAX_SAFE_INTEGER });
   const delayedTo = request.kind === 'timer' ? (record.timers.get(request.name)?.to ?? '') : '';
   const letter: DeadLetter = {
     id: `${record.version + 1}`,
@@ -282,10 +283,7 @@ export function bury(
     attempts: failure.attempts,
   };
   // A client that asked hears of it at once, and can ask again.
-  if (request.kind !== 'message' || isEntityPartner(request.partner)) {
-    addPart(record, 'dead', letter.id, letter);
-    record.changes.records.set(recordName.dead(letter.id), letter);
-  }
+  if (request.kind !== 'message' || isEntityPartner(request.partner)) scope.add('dead', letter);
   const result = conclude(scope, request, row, environment.encode(row));
   scope.end();
   return result;

@@ -26,7 +26,7 @@
 import { SkerryError } from '../core/errors.ts';
 import type { Address } from '../core/message.ts';
 import { described } from '../core/options.ts';
-import type { RecordName } from '../core/record.ts';
+import { parts, type RecordName } from '../core/record.ts';
 import type { Pin } from '../placement/view.ts';
 
 export type { RecordName };
@@ -126,7 +126,9 @@ export interface Wake {
 }
 
 /** Tables that `load` does not return. Their records are read one by one, or page by page, when needed. */
-export const lazyTables: ReadonlySet<string> = new Set(['p', 'h']);
+export const lazyTables: ReadonlySet<string> = new Set(
+  Object.values(parts).flatMap(({ letter, isLazy }) => (isLazy === true ? [letter] : [])),
+);
 
 /**
  * The store is unavailable and may be back soon. Nothing of the call was started, so the request that needed it is retried

@@ -18,9 +18,9 @@ import {
 } from '../../core/record.ts';
 import { partitionOf } from '../../placement/hash.ts';
 import type { OutboxEntry } from '../client/client.ts';
-import { decodeActivity, decodeHistory, readDead, restoreStored, stateVersionOf } from '../entity/record-reader.ts';
+import { decodeActivity, glancePart, stateVersionOf } from '../entity/record-format.ts';
+import { restoreStored } from '../entity/record-reader.ts';
 import type { Partition, RecordName, Store } from '../store.ts';
-import { rowOf } from '../wire/codec.ts';
 
 /** A stored entity, decoded. */
 export interface Inspection {
@@ -109,7 +109,7 @@ export class Inspector {
   /** The history of an entity whose type sets `historyMs`, oldest turn first; with `afterVersion`, only later turns. */
   async *history(address: Address, afterVersion?: number): AsyncIterable<HistoryItem> {
     const from = afterVersion === undefined ? undefined : recordName.history(afterVersion);
-    for await (const [, bytes] of this.#records(address, 'h', from)) yield decodeHistory(bytes);
+    for await (const [, bytes] of this.#records(address, 'h', from)) yield glancePart('history', bytes);
   }
 
   /** Addresses of a type, or of all types, in order of their bytes. */
@@ -128,7 +128,7 @@ export class Inspector {
   /** Dead letters of one type, or of all types, with the entities that keep them. */
   async *dead(type?: string): AsyncIterable<{ readonly address: Address; readonly letter: DeadLetter }> {
     for await (const address of this.list(type))
-      for await (const [, bytes] of this.#records(address, 'd')) yield { address, letter: readDead(rowOf(bytes)) };
+      for await (const [, bytes] of this.#records(address, 'd')) yield { address, letter: glancePart('dead', bytes) };
   }
 
   /** A summary of an entity, made without decoding its state. Undefined if never committed. */
@@ -136,7 +136,7 @@ export class Inspector {
     const [loaded] = await this.#store.load([this.#entity(address)]);
     if (loaded === undefined) return undefined;
     const deadCount = loaded.records.filter(([name]) => name.startsWith('d')).length;
-    return { deadCount, stateVersion: stateVersionOf(loaded) };
+    return { deadCount, stateVersion: stateVersionOf(loaded.head) };
   }
 
   /** An entity's records whose names start with `prefix`, in order, after `from`. */

@@ -18,7 +18,7 @@
  */
 import type { Limits } from '../../core/limits.ts';
 import { isKeyPartner } from '../../core/message.ts';
-import { addPart, recordName, type Trial } from '../../core/record.ts';
+import { dropPart, putPart, type Trial } from '../../core/record.ts';
 import type { Environment } from '../environment.ts';
 import type { Activation } from './activation.ts';
 import type { Batch } from './batch.ts';
@@ -177,9 +177,7 @@ export class CrashNotes {
   }
 
   #note(activation: Activation, trial: Trial): void {
-    const { entity } = activation;
-    addPart(entity, 'trials', trial.key, trial);
-    entity.changes.records.set(recordName.trial(trial.key), trial);
+    putPart(activation.entity, 'trials', trial);
   }
 
   /** It came back, however its turn ended: the note goes with the turn's commit, or soon. */
@@ -194,8 +192,7 @@ export class CrashNotes {
 
   #drop(activation: Activation, key: string): void {
     const { environment, limits, wakeBy } = this.#parts;
-    activation.entity.trials.delete(key);
-    activation.entity.changes.records.set(recordName.trial(key), null);
+    dropPart(activation.entity, 'trials', key);
     if (activation.gathering !== undefined || activation.trimAt !== 0) return;
     activation.trimAt = environment.now() + limits.trimIdleMs;
     wakeBy(activation, activation.trimAt);

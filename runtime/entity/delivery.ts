@@ -16,7 +16,8 @@ import type { Activity, Outbound, OutboxMessage } from '../../core/activity.ts';
 import { acknowledge, floorOf, frontEndOf, frontOf, isBeyond, overtaken } from '../../core/activity.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
-import { buryUnsent, leaveOutbox, recordName, type Withdrawal } from '../../core/record.ts';
+import { buryUnsent, leaveOutbox, type Withdrawal } from '../../core/outbox.ts';
+import { notePart, recordName } from '../../core/record.ts';
 import type { Environment } from '../environment.ts';
 import type { Partition } from '../store.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from '../wire/envelope.ts';
@@ -380,10 +381,10 @@ export class Delivery {
 
   /** What was in one stream is in another one now: its records have other names. */
   #renumber(activation: Activation, { partner, outbound }: Activity, before: Outbound | undefined): void {
-    const { records } = activation.entity.changes;
+    const { entity } = activation;
+    const { records } = entity.changes;
     for (const { seq } of before?.unacked ?? []) records.set(recordName.outbox(partner, seq), null);
-    for (const message of outbound?.unacked ?? [])
-      records.set(recordName.outbox(partner, message.seq), { partner, message });
+    for (const message of outbound?.unacked ?? []) notePart(entity, 'outbox', { partner, message });
   }
 
   /** Sessions of the other types are forgotten with each stay: there it is no news. */

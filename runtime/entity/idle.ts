@@ -15,8 +15,8 @@ import { type EntityRecord, planSearch } from '../../core/record.ts';
 import type { Environment } from '../environment.ts';
 import type { Activation } from './activation.ts';
 import { BloomPartnerFilter, noteStored } from './partner-filter.ts';
+import { packActivities } from './record-format.ts';
 import { restoreActivities } from './record-reader.ts';
-import { packActivities } from './record-writer.ts';
 
 /** Partners of an entity at rest that stay in memory with it, and the bytes that they may take together. */
 const keptCountMax = 16;

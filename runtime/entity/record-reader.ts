@@ -1,36 +1,32 @@
 /**
- * How an entity is read: from what a store loaded, or another worker passed on, back to a record. The format and what
- * promises that the two fit together are `record-writer.ts`'s, which writes it.
+ * How an entity is read: from what a store loaded, or another worker passed on, back to a record. What is
+ * written is `record-writer.ts`'s, in which columns `record-format.ts`'s.
  */
-import type {
-  Activity,
-  Content,
-  Inbound,
-  KeptAnswer,
-  Outbound,
-  OutboxMessage,
-  SealedSession,
-} from '../../core/activity.ts';
+import type { Activity, OutboxMessage } from '../../core/activity.ts';
 import { isEmpty, newActivity, newOutbound } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
 import { SkerryError } from '../../core/errors.ts';
 import { defaultLimits, durationMsMax, type Limits } from '../../core/limits.ts';
 import { type Address, keyOf, type PartnerId } from '../../core/message.ts';
+import { joinOutbox } from '../../core/outbox.ts';
 import { applyPatch, editsIn } from '../../core/patch.ts';
-import type {
-  DeadLetter,
-  EntityRecord,
-  HeldOperation,
-  HistoryItem,
-  PendingEffect,
-  Timer,
-  Trial,
+import {
+  activityWith,
+  addPart,
+  type EntityRecord,
+  idIn,
+  kindIn,
+  newRecord,
+  type OutboxRow,
+  type RecordName,
+  recordName,
+  rowsOf,
 } from '../../core/record.ts';
-import { activityWith, addPart, joinOutbox, newRecord, recordName } from '../../core/record.ts';
-import { retained, storable } from '../../core/storable.ts';
+import { storable } from '../../core/storable.ts';
 import type { Loaded } from '../store.ts';
-import { decode, encode, Row, rowOf } from '../wire/codec.ts';
-import { type EntityLayout, formatVersion, newLayout } from './record-writer.ts';
+import { decode, encode } from '../wire/codec.ts';
+import { decodeActivity, decodeHead, decodePart, newer, unpackActivities } from './record-format.ts';
+import { type EntityLayout, newLayout } from './record-writer.ts';
 
 /** The record of an entity that was never committed. Throws what the contract's `initial` throws. */
 export function freshRecord(
@@ -56,44 +52,28 @@ export function restore(
   return { record, layout };
 }
 
-/** The version of a state; undefined: a newer Skerry wrote it, and nothing of it can be read here. */
-export function stateVersionOf({ head }: Loaded): number | undefined {
-  const row = rowOf(head);
-  return row.number() > formatVersion ? undefined : row.number();
-}
-
 /** The record as it was stored, whatever its behaviour is now. Throws `store-format`. */
 export function restoreStored(
   address: Address,
   loaded: Loaded,
 ): { record: EntityRecord; layout: EntityLayout; stateVersion: number } {
-  const head = rowOf(loaded.head);
-  const format = head.number();
-  if (format > formatVersion)
-    throw new SkerryError(
-      'store-format',
-      `${address} was written by a newer Skerry (format ${format}; this one reads ${formatVersion})`,
-    );
-  const stateVersion = head.number();
+  const head = decodeHead(address, loaded.head);
+  const { activities } = head;
   const record = newRecord(address, undefined);
   record.version = loaded.version;
-  record.now = head.storedDate();
-  const [snapshotBytes, patchCount, patchBytes] = [head.number(), head.number(), head.number()];
-  const inHead = head.bytesOrNull();
-  record.forgetAt = head.storedDate();
-  const activities = format > 1 ? head.bytesOrNull() : null;
-  checkEnd(head);
+  record.now = head.now;
+  record.forgetAt = head.forgetAt;
   const layout: EntityLayout = {
-    snapshotBytes,
-    patchCount,
-    patchBytes,
+    snapshotBytes: head.snapshotBytes,
+    patchCount: head.patchCount,
+    patchBytes: head.patchBytes,
     hasActivities: activities !== null,
     large: undefined,
   };
   restoreParts(record, loaded.records);
   if (activities !== null) restoreActivities(record, activities);
-  restoreState(record, inHead ?? undefined, loaded.records);
-  return { record, layout, stateVersion };
+  restoreState(record, head.state ?? undefined, loaded.records);
+  return { record, layout, stateVersion: head.stateVersion };
 }
 
 /**
@@ -116,18 +96,13 @@ export function overwrite(
   changes.isStateChanged = true;
   changes.whole = undefined;
   changes.patches = undefined;
-  for (const [name] of stored?.records ?? []) if (name[0] !== 's' && name[0] !== 'u') changes.records.set(name, null);
+  for (const [name] of stored?.records ?? []) if (!isOfState(name)) changes.records.set(name, null);
   if (record.isComplete) for (const [name] of rows) changes.records.set(name, 'activity');
   for (const { partner, outbound } of record.activities.values()) {
     if (outbound !== undefined) outbound.isClosing = false;
     changes.records.set(recordName.activity(partner), 'activity');
-    for (const message of outbound?.unacked ?? [])
-      changes.records.set(recordName.outbox(partner, message.seq), { partner, message });
   }
-  for (const timer of record.timers.values()) changes.records.set(recordName.timer(timer.name), timer);
-  for (const hold of record.holds.values()) changes.records.set(recordName.hold(hold.id), hold);
-  for (const effect of record.effects.values()) changes.records.set(recordName.effect(effect.id), effect);
-  for (const letter of record.dead.values()) changes.records.set(recordName.dead(letter.id), letter);
+  for (const [name, row] of rowsOf(record)) changes.records.set(name, row);
   return { layout: before?.layout ?? newLayout(), hasSent };
 }
 
@@ -155,7 +130,7 @@ function restoreState(record: EntityRecord, inHead: Uint8Array | undefined, reco
     }
   }
   for (const [name, bytes] of records) {
-    if (name[0] !== 'u') continue;
+    if (kindIn(name) !== 'patch') continue;
     for (const patch of patchesIn(decode(bytes)))
       record.state.value = applyPatch(record.state.value, editsIn(decode(patch)));
     record.stateBytes += bytes.length;
@@ -219,85 +194,26 @@ function kindOf(value: unknown): string {
 
 function restoreParts(record: EntityRecord, records: Loaded['records']): void {
   for (const [name, bytes] of records) {
-    if (name[0] === 's' || name[0] === 'u') continue;
-    const row = rowOf(bytes);
-    if (name[0] === 'o') restoreOutbox(record, row);
-    else if (name[0] === 't') addPart(record, 'timers', name.slice(1), readTimer(row));
-    else if (name[0] === 'x') addPart(record, 'holds', name.slice(1), readHold(row));
-    else if (name[0] === 'f') addPart(record, 'effects', name.slice(1), readEffect(row));
-    else if (name[0] === 'd') addPart(record, 'dead', name.slice(1), readDead(row));
-    else if (name[0] === 'n') addPart(record, 'trials', name.slice(1), readTrial(row));
-    else throw newer(`records '${name[0]}'`);
-    checkEnd(row);
+    const kind = kindIn(name);
+    if (kind === 'snapshot' || kind === 'patch') continue;
+    if (kind === undefined || kind === 'activities' || kind === 'history') throw newer(`records '${name[0]}'`);
+    if (kind === 'outbox') restoreOutbox(record, decodePart(kind, bytes));
+    else addPart(record, kind, idIn(name), decodePart(kind, bytes));
   }
 }
 
-/** What this version would lose when it writes the record anew is not read at all (F5). */
-function checkEnd(row: Row): void {
-  if (!row.isAtEnd) throw newer(`${row.left} more columns`);
-}
-
-function newer(what: string): SkerryError {
-  return new SkerryError('store-format', `It was written by a newer Skerry, and has ${what} than this one knows`);
-}
-
-/** A content that stays in memory: without the page that it was read from. */
-function keptContent(row: Row): Content {
-  const content = row.content();
-  return { ...content, payload: retained(content.payload) };
-}
-
-function readTimer(row: Row): Timer {
-  return {
-    name: row.string(),
-    due: row.storedDate(),
-    order: row.storedCount(),
-    to: row.string(),
-    content: keptContent(row),
-  };
-}
-
-function readHold(row: Row): HeldOperation {
-  return {
-    id: row.string(),
-    operation: row.string(),
-    payload: retained(row.bytes()),
-    until: row.storedDate(),
-    isLapsed: row.boolean(),
-  };
-}
-
-function readEffect(row: Row): PendingEffect {
-  return { id: row.string(), name: row.string(), payload: retained(row.bytes()) };
-}
-
-export function readDead(row: Row): DeadLetter {
-  const head = {
-    id: row.string(),
-    side: row.oneOfNames(['receiver', 'sender']),
-    partner: row.string(),
-    reason: row.string(),
-    at: row.storedDate(),
-    attempts: row.storedCount(),
-  } as const;
-  const content = keptContent(row);
-  return { ...head, content, stack: row.isAtEnd ? '' : row.string() };
-}
-
-function readTrial(row: Row): Trial {
-  return { key: row.string(), ends: row.storedCount(), epoch: row.storedCount(), until: row.storedDate() };
-}
-
 /** Outbox records come before their activity is read: they wait in it, in order. */
-function restoreOutbox(record: EntityRecord, row: Row): void {
-  const partner = row.string();
-  const seq = row.storedCount();
-  const expires = ended(row.storedDate(), record.now);
-  const message: OutboxMessage = { seq, expires, content: keptContent(row) };
+function restoreOutbox(record: EntityRecord, { partner, message: stored }: OutboxRow): void {
+  const message: OutboxMessage = { ...stored, expires: ended(stored.expires, record.now) };
   const activity = activityWith(record, partner);
   activity.outbound ??= newOutbound(0, 0);
   activity.outbound.unacked.push(message);
   joinOutbox(record, message);
+}
+
+function isOfState(name: RecordName): boolean {
+  const kind = kindIn(name);
+  return kind === 'snapshot' || kind === 'patch';
 }
 
 /** Put an activity that was read from the store into the record, with the unacknowledged messages that wait for it. */
@@ -308,11 +224,7 @@ export function restoreActivity(record: EntityRecord, partner: PartnerId, bytes:
 
 /** The same with all that `packActivities` put together. */
 export function restoreActivities(record: EntityRecord, packed: Uint8Array): void {
-  const row = new Row(decode(packed));
-  while (row.left > 0) {
-    const partner = row.string();
-    place(record, readActivity(partner, new Row(row.any())));
-  }
+  for (const activity of unpackActivities(packed)) place(record, activity);
 }
 
 /** Until when something is remembered: what an earlier version let ask for ever has an end, too (A7). */
@@ -326,75 +238,4 @@ function place(record: EntityRecord, activity: Activity): void {
   if (inbound !== undefined) inbound.keepUntil = ended(inbound.keepUntil, record.now);
   if (outbound !== undefined) outbound.unacked = record.activities.get(partner)?.outbound?.unacked ?? [];
   record.activities.set(partner, activity);
-}
-
-export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity {
-  // Not a view: the application's state about the partner stays in memory and may hold bytes (P11).
-  return readActivity(partner, new Row(decode(bytes)));
-}
-
-function readActivity(partner: PartnerId, row: Row): Activity {
-  const activity = newActivity(partner);
-  const inbound = row.any();
-  if (inbound !== null) activity.inbound = readInbound(new Row(inbound));
-  const outbound = row.any();
-  if (outbound !== null) activity.outbound = readOutbound(new Row(outbound));
-  activity.application.value = row.any();
-  checkEnd(row);
-  return activity;
-}
-
-function readOutbound(row: Row): Outbound {
-  const session = row.storedCount();
-  const next = row.storedCount();
-  const isClosing = row.boolean();
-  const outbound = newOutbound(session, row.storedDate());
-  outbound.next = next;
-  outbound.isClosing = isClosing;
-  // Formats 1 and 2 have no such column.
-  if (row.isAtEnd) return outbound;
-  outbound.sealed = row.rows().map(readSealed);
-  checkEnd(row);
-  return outbound;
-}
-
-function readSealed(row: Row): SealedSession {
-  const sealed = { session: row.storedCount(), end: row.storedCount() };
-  checkEnd(row);
-  return sealed;
-}
-
-function readInbound(row: Row): Inbound {
-  const inbound = {
-    session: row.storedCount(),
-    through: row.storedCount(),
-    keepUntil: row.storedDate(),
-    closedAt: row.storedDate(),
-    answers: row.rows().map(readAnswer),
-  };
-  checkEnd(row);
-  return inbound;
-}
-
-function readAnswer(row: Row): KeptAnswer {
-  const answer = { seq: row.storedCount(), bytes: retained(row.bytes()), until: row.storedDate() };
-  if (row.isAtEnd) return answer;
-  const request = retained(row.bytes());
-  checkEnd(row);
-  return { ...answer, request };
-}
-
-export function decodeHistory(bytes: Uint8Array): HistoryItem {
-  const row = rowOf(bytes);
-  return {
-    version: row.storedCount(),
-    at: row.storedDate(),
-    partner: row.string(),
-    kind: row.string(),
-    operation: row.string(),
-    payload: row.bytes(),
-    status: row.string(),
-    sent: row.rows().map((sent) => ({ to: sent.string(), kind: sent.string(), operation: sent.string() })),
-    state: row.bytes(),
-  };
 }

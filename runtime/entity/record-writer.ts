@@ -1,8 +1,8 @@
 /**
- * How an entity is written: from the record's changes to a commit. Longer than 400 lines because what is written, where, and
- * in which columns is one format.
+ * How an entity is written: from the record's changes to a commit.
  *
- * Owns the format of heads and records (`formatVersion`); the names of records are `core/record.ts`, the store knows neither.
+ * Owns what is written where: in the head, or in which records. Their columns are `record-format.ts`, their names `core/record.ts`;
+ * the store knows neither.
  *
  *     head      [format, state version, now, snapshot bytes, patches, patch bytes, whole state | null, forget date,
  *                all activities | null]
@@ -20,30 +20,13 @@
  * - F5 What this version would lose when it writes an entity anew, since a later one wrote it (a format, a column, a kind of record), makes
  *   the entity unreadable here: it is refused with `store-format`, and the store keeps it as it is.
  */
-import type { Activity, Inbound, Outbound } from '../../core/activity.ts';
 import { isEmpty } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { PartnerId } from '../../core/message.ts';
-import type {
-  DeadLetter,
-  EntityRecord,
-  HeldOperation,
-  HistoryItem,
-  OutboxRow,
-  RecordChange,
-  RecordName,
-  Timer,
-  Trial,
-} from '../../core/record.ts';
-import { forgetChanges, recordName } from '../../core/record.ts';
+import { type EntityRecord, forgetChanges, type RecordName, recordName, rowsOf } from '../../core/record.ts';
 import { wholeBytesMax } from '../../core/turn-drafts.ts';
-import { contentColumns, encode, packContent } from '../wire/codec.ts';
-import { MsgpackWriter } from '../wire/msgpack-writer.ts';
-
-/** 2: a head may have activities. 3: a stream may have sealed sessions. What 1 and 2 wrote is read. */
-export const formatVersion = 3;
-
-const packer = new MsgpackWriter();
+import { encode } from '../wire/codec.ts';
+import { encodeActivity, encodeHead, encodePart, type Head, packActivities } from './record-format.ts';
 
 /** Patches that one activation replays at most. */
 const patchCountMax = 4_096;
@@ -68,9 +51,6 @@ export interface EntityLayout {
 export function newLayout(): EntityLayout {
   return { snapshotBytes: 0, patchCount: 0, patchBytes: 0, hasActivities: true, large: undefined };
 }
-
-/** A change of a part that is a record of its own. */
-type PartChange = Exclude<RecordChange, 'activity'>;
 
 export interface Drained {
   readonly head: Uint8Array;
@@ -104,34 +84,21 @@ export function drain(
   const records: [RecordName, Uint8Array | null][] = [];
   const activities = writeActivities(record, layout, partners, records);
   for (const [name, change] of record.changes.records)
-    if (change !== 'activity') records.push([name, encodeChange(change)]);
+    if (change !== 'activity') records.push([name, change === null ? null : encodePart(change)]);
   const inHead = writeState(record, layout, records);
-  const head = encodeHead(record, layout, behaviour, { state: inHead, activities });
+  const head = headOf(record, layout, behaviour, { state: inHead, activities });
   // Not kept for the next turn: a million idle entities would each hold their state twice.
   forgetChanges(record.changes);
   return { head, records };
 }
 
-function encodeHead(
-  record: EntityRecord,
-  layout: EntityLayout,
-  behaviour: Behaviour,
-  { state, activities }: { state: Uint8Array | null; activities: Uint8Array | null },
+function headOf(
+  { now, forgetAt }: EntityRecord,
+  { snapshotBytes, patchCount, patchBytes }: EntityLayout,
+  { version: stateVersion }: Behaviour,
+  { state, activities }: Pick<Head, 'state' | 'activities'>,
 ): Uint8Array {
-  packer.begin();
-  packer.array(9);
-  packer.number(formatVersion);
-  packer.number(behaviour.version);
-  packer.number(record.now);
-  packer.number(layout.snapshotBytes);
-  packer.number(layout.patchCount);
-  packer.number(layout.patchBytes);
-  if (state === null) packer.nothing();
-  else packer.bytes(state);
-  packer.number(record.forgetAt);
-  if (activities === null) packer.nothing();
-  else packer.bytes(activities);
-  return packer.end();
+  return encodeHead({ stateVersion, now, snapshotBytes, patchCount, patchBytes, state, forgetAt, activities });
 }
 
 /**
@@ -139,26 +106,15 @@ function encodeHead(
  * Its state is one whole; how it is laid out in the store is told as it is.
  */
 export function imageOf(record: EntityRecord, layout: EntityLayout, behaviour: Behaviour): Image {
-  const records: Named[] = [];
+  const records = rowsOf(record).map(([name, row]): Named => [name, encodePart(row)]);
   const activities: Named[] = [];
-  const add = (name: RecordName, change: PartChange) => {
-    const bytes = encodeChange(change);
-    if (bytes !== null) records.push([name, bytes]);
-  };
-  for (const activity of record.activities.values()) {
-    const { partner, outbound } = activity;
-    if (!layout.hasActivities && !isEmpty(activity)) activities.push([partner, encodeActivity(activity)]);
-    for (const message of outbound?.unacked ?? []) add(recordName.outbox(partner, message.seq), { partner, message });
-  }
-  for (const timer of record.timers.values()) add(recordName.timer(timer.name), timer);
-  for (const hold of record.holds.values()) add(recordName.hold(hold.id), hold);
-  for (const effect of record.effects.values()) add(recordName.effect(effect.id), effect);
-  for (const letter of record.dead.values()) add(recordName.dead(letter.id), letter);
-  for (const trial of record.trials.values()) add(recordName.trial(trial.key), trial);
+  if (!layout.hasActivities)
+    for (const activity of record.activities.values())
+      if (!isEmpty(activity)) activities.push([activity.partner, encodeActivity(activity)]);
   const inHead = layout.hasActivities
     ? packActivities(record, record.activities.size, Number.POSITIVE_INFINITY)
     : undefined;
-  const head = encodeHead(record, layout, behaviour, {
+  const head = headOf(record, layout, behaviour, {
     state: encode(record.state.value),
     activities: typeof inHead === 'object' ? inHead : null,
   });
@@ -204,48 +160,6 @@ function packForHead(record: EntityRecord, layout: EntityLayout, countMax: numbe
   const packed = packActivities(record, headPartnersMax, headPartnerBytesMax / part);
   layout.large = typeof packed === 'string' ? packed : undefined;
   return typeof packed === 'string' ? undefined : packed;
-}
-
-/**
- * All activities in one value: [partner, [inbound, outbound, application], ...]. Undefined if they are too much together, the
- * partner if one is so alone.
- */
-export function packActivities(
-  { activities }: EntityRecord,
-  countMax: number,
-  bytesMax: number,
-): Uint8Array | PartnerId | undefined {
-  if (activities.size > countMax) return undefined;
-  let count = 0;
-  let bytes = 0;
-  for (const activity of activities.values()) {
-    if (isEmpty(activity)) continue;
-    count += 1;
-    // A hot entity keeps thousands of answers: not to be packed in vain.
-    const answerBytes = answerBytesOf(activity);
-    if (answerBytes > bytesMax) return activity.partner;
-    bytes += answerBytes;
-    if (bytes > bytesMax) return undefined;
-  }
-  packer.begin();
-  packer.array(2 * count);
-  for (const activity of activities.values()) {
-    if (isEmpty(activity)) continue;
-    const before = packer.length;
-    packer.text(activity.partner);
-    packActivity(activity);
-    if (packer.length <= bytesMax) continue;
-    const isAlone = packer.length - before > bytesMax;
-    packer.abandon();
-    return isAlone ? activity.partner : undefined;
-  }
-  return packer.end();
-}
-
-function answerBytesOf({ inbound }: Activity): number {
-  let bytes = 0;
-  for (const answer of inbound?.answers ?? []) bytes += answer.bytes.length + 12;
-  return bytes;
 }
 
 /** Where the state goes (F2); returns what of it the head holds. */
@@ -297,142 +211,4 @@ function dropPatches(layout: EntityLayout, records: [RecordName, Uint8Array | nu
   for (let index = 0; index < layout.patchCount; index++) records.push([recordName.patch(index), null]);
   layout.patchCount = 0;
   layout.patchBytes = 0;
-}
-
-function encodeChange(change: PartChange): Uint8Array | null {
-  if (change === null) return null;
-  if ('message' in change) return encodeOutbox(change);
-  if ('due' in change) return encodeTimer(change);
-  if ('isLapsed' in change) return encodeHold(change);
-  if ('side' in change) return encodeDead(change);
-  if ('status' in change) return encodeHistory(change);
-  if ('ends' in change) return encodeTrial(change);
-  return encode([change.id, change.name, change.payload]);
-}
-
-function encodeHold({ id, operation, payload, until, isLapsed }: HeldOperation): Uint8Array {
-  packer.begin();
-  packer.array(5);
-  packer.text(id);
-  packer.text(operation);
-  packer.bytes(payload);
-  packer.number(until);
-  packer.boolean(isLapsed);
-  return packer.end();
-}
-
-function encodeTrial({ key, ends, epoch, until }: Trial): Uint8Array {
-  packer.begin();
-  packer.array(4);
-  packer.text(key);
-  for (const number of [ends, epoch, until]) packer.number(number);
-  return packer.end();
-}
-
-function encodeTimer({ name, due, order, to, content }: Timer): Uint8Array {
-  packer.begin();
-  packer.array(4 + contentColumns);
-  packer.text(name);
-  packer.number(due);
-  packer.number(order);
-  packer.text(to);
-  packContent(packer, content);
-  return packer.end();
-}
-
-function encodeDead({ id, side, partner, reason, at, attempts, content, stack }: DeadLetter): Uint8Array {
-  packer.begin();
-  packer.array(7 + contentColumns);
-  packer.text(id);
-  packer.text(side);
-  packer.text(partner);
-  packer.text(reason);
-  packer.number(at);
-  packer.number(attempts);
-  packContent(packer, content);
-  packer.text(stack);
-  return packer.end();
-}
-
-function encodeOutbox({ partner, message }: OutboxRow): Uint8Array {
-  packer.begin();
-  packer.array(3 + contentColumns);
-  packer.text(partner);
-  packer.number(message.seq);
-  packer.number(message.expires);
-  packContent(packer, message.content);
-  return packer.end();
-}
-
-function encodeHistory({
-  version,
-  at,
-  partner,
-  kind,
-  operation,
-  payload,
-  status,
-  sent,
-  state,
-}: HistoryItem): Uint8Array {
-  packer.begin();
-  packer.array(9);
-  packer.number(version);
-  packer.number(at);
-  for (const text of [partner, kind, operation]) packer.text(text);
-  packer.bytes(payload);
-  packer.text(status);
-  packer.array(sent.length);
-  for (const one of sent) {
-    packer.array(3);
-    for (const text of [one.to, one.kind, one.operation]) packer.text(text);
-  }
-  packer.bytes(state);
-  return packer.end();
-}
-
-export function encodeActivity(activity: Activity): Uint8Array {
-  packer.begin();
-  packActivity(activity);
-  return packer.end();
-}
-
-function packActivity({ inbound, outbound, application }: Activity): void {
-  packer.array(3);
-  if (inbound === undefined) packer.nothing();
-  else packInbound(inbound);
-  if (outbound === undefined) packer.nothing();
-  else packOutbound(outbound);
-  packer.value(application.value);
-}
-
-function packOutbound({ session, next, isClosing, activeAt, sealed }: Outbound): void {
-  packer.array(sealed.length === 0 ? 4 : 5);
-  packer.number(session);
-  packer.number(next);
-  packer.boolean(isClosing);
-  packer.number(activeAt);
-  if (sealed.length === 0) return;
-  packer.array(sealed.length);
-  for (const one of sealed) {
-    packer.array(2);
-    packer.number(one.session);
-    packer.number(one.end);
-  }
-}
-
-function packInbound({ session, through, keepUntil, closedAt, answers }: Inbound): void {
-  packer.array(5);
-  packer.number(session);
-  packer.number(through);
-  packer.number(keepUntil);
-  packer.number(closedAt);
-  packer.array(answers.length);
-  for (const { seq, bytes, until, request } of answers) {
-    packer.array(request === undefined ? 3 : 4);
-    packer.number(seq);
-    packer.bytes(bytes);
-    packer.number(until);
-    if (request !== undefined) packer.bytes(request);
-  }
 }

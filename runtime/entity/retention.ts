@@ -13,7 +13,7 @@ import type { Store } from '../store.ts';
 import type { Activation } from './activation.ts';
 import { mayForgetRested, recall } from './idle.ts';
 import { BloomPartnerFilter, noteStored, partnerCountMax } from './partner-filter.ts';
-import { decodeActivity, decodeHistory } from './record-reader.ts';
+import { decodeActivity, glancePart } from './record-format.ts';
 
 export interface RetentionParts {
   readonly store: Store;
@@ -194,7 +194,7 @@ export class Retention {
     this.#parts.store.scan(activation, 'h', { limit: sweepPageCount }).then(
       (page) => {
         if (activation.phase === 'dropped') return;
-        const old = page.filter(([, bytes]) => decodeHistory(bytes).at < now - historyMs);
+        const old = page.filter(([, bytes]) => glancePart('history', bytes).at < now - historyMs);
         if (old.length === sweepPageCount) activation.historyDueAt = now;
         for (const [name] of old) activation.entity.changes.records.set(name, null);
         if (old.length > 0) this.#parts.forgotten(activation);

@@ -5,6 +5,7 @@
  * Owns the counts and the names of operations. What must not be missing is said by whoever runs many seeds.
  */
 
+import { kindIn } from '../../core/record.ts';
 import type { Commit, RecordName } from '../store.ts';
 import { decodeFrame } from '../wire/codec.ts';
 import { decodeControl } from '../wire/control-messages.ts';
@@ -61,33 +62,37 @@ export function operationsOfFrame(subject: string, frame: Uint8Array): Set<strin
   }
 }
 
-/** Parts of an entity, by the table of their records; written, and taken away. */
+/** What people call what is written and taken away, by kind; others by the name of their kind. */
 const written: Readonly<Record<string, string>> = {
-  o: 'outbox',
-  t: 'timer',
-  x: 'hold',
-  f: 'effect',
-  d: 'dead letter',
-  h: 'history',
-  s: 'snapshot',
-  u: 'patch',
-  p: 'activity',
+  timers: 'timer',
+  holds: 'hold',
+  effects: 'effect',
+  dead: 'dead letter',
+  trials: 'crash note',
+  activities: 'activity',
 };
 const removed: Readonly<Record<string, string>> = {
-  o: 'acknowledgement',
-  t: 'timer that ended',
-  x: 'hold that ended',
-  f: 'effect that settled',
-  d: 'dead letter that is resolved',
-  h: 'history that is trimmed',
-  u: 'patches that are folded',
-  p: 'activity that is forgotten',
+  outbox: 'acknowledgement',
+  timers: 'timer that ended',
+  holds: 'hold that ended',
+  effects: 'effect that settled',
+  dead: 'dead letter that is resolved',
+  trials: 'crash note that went',
+  history: 'history that is trimmed',
+  snapshot: 'snapshot that is small enough for a head',
+  patch: 'patches that are folded',
+  activities: 'activity that is forgotten',
 };
+
+function wordsFor(name: RecordName, isRemoved: boolean): string {
+  const kind = kindIn(name) ?? 'unknown';
+  return isRemoved ? (removed[kind] ?? `${kind} that went`) : (written[kind] ?? kind);
+}
 
 /** The parts that records with these names are. */
 export function partsOf(names: Iterable<RecordName>): Set<string> {
   const parts = new Set<string>();
-  for (const name of names) parts.add(written[name[0] ?? ''] ?? 'state');
+  for (const name of names) parts.add(wordsFor(name, false));
   return parts;
 }
 
@@ -96,7 +101,7 @@ export function operationsOfGroup(group: readonly Commit[]): Set<string> {
   const operations = new Set<string>();
   for (const { records, expected } of group) {
     operations.add(expected === 0 ? 'first commit' : 'commit');
-    for (const [name, bytes] of records) operations.add((bytes === null ? removed : written)[name[0] ?? ''] ?? 'state');
+    for (const [name, bytes] of records) operations.add(wordsFor(name, bytes === null));
   }
   return operations;
 }

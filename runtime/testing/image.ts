@@ -7,11 +7,12 @@
 import { type Activity, type OutboxMessage, sessionOf } from '../../core/activity.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import { isEntityPartner } from '../../core/message.ts';
-import type { DeadLetter, EntityRecord } from '../../core/record.ts';
+import { type DeadLetter, type EntityRecord, idIn, kindIn, recordName, rowsOf } from '../../core/record.ts';
 import { partitionOf } from '../../placement/hash.ts';
-import { decodeActivity, readDead, restoreStored } from '../entity/record-reader.ts';
-import type { Commit, Epoch, Loaded, Partition } from '../store.ts';
-import { decode, Row, rowOf } from '../wire/codec.ts';
+import { decodeActivity, glancePart } from '../entity/record-format.ts';
+import { restoreStored } from '../entity/record-reader.ts';
+import { type Commit, type Epoch, type Loaded, lazyTables, type Partition } from '../store.ts';
+import { rowOf } from '../wire/codec.ts';
 
 /** One entity as it is stored. */
 export interface Stored {
@@ -91,7 +92,7 @@ export class Image {
   activity(address: Address, partner: PartnerId): Activity | undefined {
     const entity = this.entities.get(address);
     if (entity?.inHead !== undefined) return entity.inHead.get(partner);
-    const bytes = entity?.records.get(`p${partner}`);
+    const bytes = entity?.records.get(recordName.activity(partner));
     return bytes === undefined ? undefined : decodeActivity(partner, bytes);
   }
 
@@ -138,7 +139,7 @@ export class Image {
       if (bytes === null) entity.records.delete(name);
       else {
         entity.records.set(name, bytes.slice());
-        if (name[0] === 'f') this.everAsked.add(`${entity.address}\n${name.slice(1)}`);
+        if (kindIn(name) === 'effects') this.everAsked.add(`${entity.address}\n${idIn(name)}`);
       }
     }
     this.#remember(change);
@@ -150,20 +151,22 @@ export class Image {
     const activities = new Map<PartnerId, Activity | undefined>();
     for (const partner of entity.inHead?.keys() ?? []) activities.set(partner, undefined);
     for (const [name, bytes] of commit.records) {
-      if (name[0] === 'p')
-        activities.set(name.slice(1), bytes === null ? undefined : decodeActivity(name.slice(1), bytes));
+      if (kindIn(name) !== 'activities') continue;
+      const partner = idIn(name);
+      activities.set(partner, bytes === null ? undefined : decodeActivity(partner, bytes));
     }
     for (const [partner, activity] of inHead ?? []) activities.set(partner, activity);
     const sent: Change['sent'][number][] = [];
     const gone: Change['gone'][number][] = [];
     const dead: DeadLetter[] = [];
     for (const [name, bytes] of commit.records) {
-      if (name[0] === 'd' && bytes !== null) dead.push(readDead(new Row(decode(bytes))));
-      if (name[0] !== 'o') continue;
+      const kind = kindIn(name);
+      if (kind === 'dead' && bytes !== null) dead.push(glancePart('dead', bytes));
+      if (kind !== 'outbox') continue;
       const before = entity.records.get(name);
-      const row = readOutbox(bytes ?? before);
-      if (row === undefined) continue;
-      const { partner: to, message } = row;
+      const known = bytes ?? before;
+      if (known === undefined) continue;
+      const { partner: to, message } = glancePart('outbox', known);
       const outbound = activities.get(to)?.outbound;
       const sealed = outbound === undefined ? undefined : sessionOf(outbound, message.seq);
       const session = bytes === null ? this.#sessions.get(`${address}\n${name}`) : sealed;
@@ -216,11 +219,13 @@ export class Image {
   isAsStored(address: Address, loaded: Loaded): boolean {
     const stored = this.entities.get(address);
     if (stored?.version !== loaded.version || stored.wakeAt !== loaded.wakeAt) return false;
-    const facts = ({ state, timers, holds, effects, dead, activities }: EntityRecord) =>
+    const facts = (record: EntityRecord) =>
       JSON.stringify([
-        state.value,
-        [...timers.keys(), ...holds.keys(), ...effects.keys(), ...dead.keys()].sort(),
-        [...activities].map(([to, { outbound }]) => [to, outbound?.unacked.map(({ seq }) => seq)]).sort(),
+        record.state.value,
+        rowsOf(record)
+          .map(([name]) => name)
+          .sort(),
+        [...record.activities.keys()].sort(),
       ]);
     return facts(restoreStored(address, loaded).record) === facts(restoreStored(address, loadedOf(stored)).record);
   }
@@ -231,8 +236,8 @@ export class Image {
     if (entity.inHead !== undefined) return { ...record, partners: new Map(record.activities) };
     const partners = new Map<PartnerId, Activity>();
     for (const [name, bytes] of entity.records) {
-      if (name[0] !== 'p') continue;
-      const partner = name.slice(1);
+      if (kindIn(name) !== 'activities') continue;
+      const partner = idIn(name);
       const activity = decodeActivity(partner, bytes);
       if (activity.outbound !== undefined)
         activity.outbound.unacked = record.activities.get(partner)?.outbound?.unacked ?? [];
@@ -254,16 +259,9 @@ function activitiesIn(address: Address, { version, wakeAt, head }: Commit): Chan
 
 function loadedOf(entity: Stored): Loaded {
   const records = [...entity.records]
-    .filter(([name]) => name[0] !== 'p' && name[0] !== 'h')
+    .filter(([name]) => !lazyTables.has(name.charAt(0)))
     .sort(([one], [other]) => (one < other ? -1 : 1));
   return { version: entity.version, head: entity.head, wakeAt: entity.wakeAt, records };
-}
-
-function readOutbox(bytes: Uint8Array | null | undefined): { partner: PartnerId; message: OutboxMessage } | undefined {
-  if (bytes === null || bytes === undefined) return undefined;
-  const row = new Row(decode(bytes));
-  const partner = row.string();
-  return { partner, message: { seq: row.number(), expires: row.number(), content: row.content() } };
 }
 
 /** When the turn was that wrote it. */

@@ -20,7 +20,7 @@ import type { AnyEntity } from '../../core/entity.ts';
 import { SkerryError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import { type Address, type PartnerId, typeOf } from '../../core/message.ts';
-import { type EntityRecord, planSearch, recordName, sooner } from '../../core/record.ts';
+import { type EntityRecord, hasWork, planSearch, recordName, sooner } from '../../core/record.ts';
 import { Activation } from '../entity/activation.ts';
 import type { CrashNotes } from '../entity/crash-notes.ts';
 import { rest } from '../entity/idle.ts';
@@ -470,9 +470,7 @@ function initialOf(contract: AnyEntity, key: string): unknown {
 
 /** With nothing in the store, what it is about to do would be gone too, as if its worker had crashed. */
 function isBusy({ behaviour, entity }: Activation): boolean {
-  if (behaviour.durability !== 'none') return false;
-  const { outboxCount, timers, holds, effects } = entity;
-  return outboxCount + timers.size + holds.size + effects.size > 0;
+  return behaviour.durability === 'none' && (entity.outboxCount > 0 || hasWork(entity));
 }
 
 /** As a function, since the compiler takes a phase that it has seen for one that stays. */

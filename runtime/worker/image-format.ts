@@ -10,7 +10,8 @@
  */
 import type { Address } from '../../core/message.ts';
 import type { Activation } from '../entity/activation.ts';
-import { encodeActivity, imageOf } from '../entity/record-writer.ts';
+import { encodeActivity } from '../entity/record-format.ts';
+import { imageOf } from '../entity/record-writer.ts';
 import type { Claim, Epoch, Partition } from '../store.ts';
 import { decodeBegun, encode, encodedHead, Row } from '../wire/codec.ts';
 import { readTexts, readWarm, type WarmEntity, warmRow } from '../wire/control-messages.ts';

@@ -9,7 +9,7 @@ import { entity } from '../../core/entity.ts';
 import { isSkerryError } from '../../core/errors.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { command, tentative, unchecked } from '../../core/operation.ts';
-import { leaveOutbox } from '../../core/record.ts';
+import { leaveOutbox } from '../../core/outbox.ts';
 import { encode } from '../../runtime/wire/codec.ts';
 import { Bench, committed, contentOf, inputOf, rowOf } from '../support/bench.ts';
 import { assert, suite } from '../support/suite.ts';

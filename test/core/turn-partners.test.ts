@@ -387,8 +387,9 @@ test('history keeps who asked what, what was sent and how it ended', () => {
   one.timer('t');
   const kept = [...one.record.changes.records].filter(([name]) => name[0] === 'h').map(([, item]) => item);
   const picture = kept.map((item) => {
-    assert.ok(item !== null && item !== 'activity' && 'status' in item);
-    return [item.version, item.partner, item.kind, item.operation, item.status, item.sent.map(({ to }) => to)];
+    assert.ok(item !== null && item !== 'activity' && item.kind === 'history');
+    const { version, partner, kind: asked, operation, status, sent } = item.part;
+    return [version, partner, asked, operation, status, sent.map(({ to }) => to)];
   });
   assert.equal(picture, [
     [1, 'seat/b', 'operation', 'run', 'done', ['seat/a']],

@@ -2,7 +2,8 @@
 import type { Content } from '../../core/activity.ts';
 import { newActivity, newOutbound } from '../../core/activity.ts';
 import { behaviour, command, defaultLimits, entity, type Limits } from '../../core/index.ts';
-import { activityWith, enqueueMessage, recordName } from '../../core/record.ts';
+import { enqueueMessage } from '../../core/outbox.ts';
+import { activityWith, recordName } from '../../core/record.ts';
 import { Activation } from '../../runtime/entity/activation.ts';
 import { sentOf } from '../../runtime/entity/batch.ts';
 import { Delivery, type Sign } from '../../runtime/entity/delivery.ts';

@@ -1,8 +1,8 @@
 /** What a later release wrote and this one would lose: it is refused, and nothing of it is written. */
 import type { Activity } from '../../core/activity.ts';
 import { isSkerryError } from '../../core/errors.ts';
-import { decodeActivity, restoreStored } from '../../runtime/entity/record-reader.ts';
-import { encodeActivity } from '../../runtime/entity/record-writer.ts';
+import { decodeActivity, encodeActivity } from '../../runtime/entity/record-format.ts';
+import { restoreStored } from '../../runtime/entity/record-reader.ts';
 import { decode, encode } from '../../runtime/wire/codec.ts';
 import { large, loadedRecords } from '../fuzz/targets.ts';
 import { assert, suite } from '../support/suite.ts';

@@ -10,24 +10,18 @@ import { effect } from '../../core/effect.ts';
 import { entity } from '../../core/entity.ts';
 import { isSkerryError } from '../../core/errors.ts';
 import { command, tentative, unchecked } from '../../core/operation.ts';
-import { type EntityRecord, forgetChanges, leaveOutbox } from '../../core/record.ts';
+import { leaveOutbox } from '../../core/outbox.ts';
+import { type EntityRecord, forgetChanges } from '../../core/record.ts';
 import { wholeBytesMax } from '../../core/turn-drafts.ts';
 import {
   decodeActivity,
-  decodeHistory,
-  overwrite,
-  restore,
-  restoreActivity,
-} from '../../runtime/entity/record-reader.ts';
-import {
-  type Drained,
-  drain,
   encodeActivity,
   formatVersion,
-  imageOf,
-  newLayout,
+  glancePart,
   packActivities,
-} from '../../runtime/entity/record-writer.ts';
+} from '../../runtime/entity/record-format.ts';
+import { overwrite, restore, restoreActivity } from '../../runtime/entity/record-reader.ts';
+import { type Drained, drain, imageOf, newLayout } from '../../runtime/entity/record-writer.ts';
 import { decode, encode } from '../../runtime/wire/codec.ts';
 import { Bench, committed, contentOf } from '../support/bench.ts';
 import { assert, suite } from '../support/suite.ts';
@@ -521,7 +515,7 @@ test('F1: history rows come back as they were', () => {
   const { bench, kept, commit } = given();
   ask(bench, 'tell', 'two', 5);
   commit();
-  const item = decodeHistory(kept.records.get(kept.names('h')[0] ?? '') ?? new Uint8Array(0));
+  const item = glancePart('history', kept.records.get(kept.names('h')[0] ?? '') ?? new Uint8Array(0));
   assert.equal(
     [item.version, item.partner, item.kind, item.operation, item.status],
     [1, '@client', 'operation', 'tell', 'done'],

@@ -2,9 +2,10 @@
 import { newActivity } from '../../core/activity.ts';
 import { isSkerryError } from '../../core/errors.ts';
 import { answers, behaviour, command, effect, entity, settled, tentative, unchecked } from '../../core/index.ts';
-import { addPart, recordName } from '../../core/record.ts';
-import { decodeActivity, decodeHistory, restoreActivities, restoreStored } from '../../runtime/entity/record-reader.ts';
-import { drain, encodeActivity, imageOf, newLayout } from '../../runtime/entity/record-writer.ts';
+import { putPart } from '../../core/record.ts';
+import { decodeActivity, encodeActivity, glancePart } from '../../runtime/entity/record-format.ts';
+import { restoreActivities, restoreStored } from '../../runtime/entity/record-reader.ts';
+import { drain, imageOf, newLayout } from '../../runtime/entity/record-writer.ts';
 import {
   decodeAdminRequest,
   decodeAnswer,
@@ -91,8 +92,7 @@ function writtenEntity(turns: number): { head: Uint8Array; records: (readonly [s
   }
   bench.ask('hold', undefined, { hold: 'h1' });
   const trial = { key: 'm@client', ends: 1, epoch: 3, until: 1_000 };
-  addPart(bench.record, 'trials', trial.key, trial);
-  bench.record.changes.records.set(recordName.trial(trial.key), trial);
+  putPart(bench.record, 'trials', trial);
   bench.bury(bench.request('peer/one', contentOf('fail')), new Error('never'));
   commit();
   return { head, records: [...records] };
@@ -140,7 +140,7 @@ const entityTargets: readonly Target[] = [
   {
     name: 'history',
     samples: large.records.filter(([name]) => name[0] === 'h').map(([, bytes]) => bytes),
-    decode: decodeHistory,
+    decode: (bytes) => glancePart('history', bytes),
   },
   {
     name: 'activity',

@@ -305,8 +305,8 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     name: 'a dead letter is not kept',
     promise: 'P7',
     file: 'core/turn.ts',
-    find: '  record.changes.records.set(recordName.dead(letter.id), letter);\n',
-    replace: '',
+    find: "isEntityPartner(request.partner)) scope.add('dead', letter);",
+    replace: 'isEntityPartner(request.partner)) void letter;',
   },
   {
     name: 'what a large state changed is not written',

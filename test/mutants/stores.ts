@@ -44,7 +44,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'what has left an outbox still takes its room',
     promise: 'P12',
-    file: 'core/record.ts',
+    file: 'core/outbox.ts',
     find: '  record.outboxBytes -= bytesOf(message);\n',
     replace: '',
     tests: ['core/turn-limits'],
@@ -60,7 +60,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'a part that goes leaves its bytes',
     promise: 'P12',
-    file: 'core/record.ts',
+    file: 'core/small-map.ts',
     find: '    this.bytes = left;\n',
     replace: '',
     tests: ['core/turn-limits'],

@@ -5,7 +5,7 @@
  * The model is kept as text, which no draft touches: what is stored must be what plain objects would have become (P1, P11).
  */
 import { type Behaviour, behaviour, command, entity, query, type Turn, unchecked } from '../../core/index.ts';
-import { decodeHistory } from '../../runtime/entity/record-reader.ts';
+import { glancePart } from '../../runtime/entity/record-format.ts';
 import type { Chance, Invariant, SimulatedClient, Stage, StoredEntity } from '../../runtime/testing/index.ts';
 import { encode } from '../../runtime/wire/codec.ts';
 import type { Calls } from './calls.ts';
@@ -263,7 +263,7 @@ export function checkHistory(stage: Stage, { address, version }: StoredEntity): 
   const items = [...(stored?.records ?? [])]
     .filter(([name]) => name[0] === 'h')
     .sort(([one], [other]) => (one < other ? -1 : 1))
-    .map(([, bytes]) => decodeHistory(bytes));
+    .map(([, bytes]) => glancePart('history', bytes));
   let [before, beforeAt] = [0, 0];
   for (const item of items) {
     if (item.version <= before || item.version > version || item.at < beforeAt)

@@ -1,0 +1,322 @@
+/**
+ * The rows of an entity's records: of each kind of part one list of columns, by which it is written and read.
+ *
+ * Owns the columns and their order (`docs/protocol.md`), and their version. What kinds there are, and their names, is `core/record.ts`. Activities and heads, which each commit writes, are by hand
+ * (docs/decisions/0011-rows-by-hand.md): here as well, what writes each beside what reads it.
+ */
+import type { Activity, Inbound, KeptAnswer, Outbound, SealedSession } from '../../core/activity.ts';
+import { isEmpty, newActivity, newOutbound } from '../../core/activity.ts';
+import { SkerryError } from '../../core/errors.ts';
+import type { Address, PartnerId } from '../../core/message.ts';
+import type { EntityRecord, HistoryItem, PartOf, PartRow, RowName } from '../../core/record.ts';
+import { retained } from '../../core/storable.ts';
+import { decode, Row, rowOf } from '../wire/codec.ts';
+import { MsgpackWriter } from '../wire/msgpack-writer.ts';
+import { type RowFormat, readRow, unread, writeRow } from './columns.ts';
+
+const packer = new MsgpackWriter();
+
+const formats: { readonly [Kind in RowName]: RowFormat<PartOf<Kind>> } = {
+  outbox: (to, { partner, message: { seq, expires, content } = unread }) => ({
+    partner: to.text(partner),
+    message: { seq: to.count(seq), expires: to.date(expires), content: to.content(content) },
+  }),
+  timers: (to, { name, due, order, to: partner, content }) => ({
+    name: to.text(name),
+    due: to.date(due),
+    order: to.count(order),
+    to: to.text(partner),
+    content: to.content(content),
+  }),
+  holds: (to, { id, operation, payload, until, isLapsed }) => ({
+    id: to.text(id),
+    operation: to.text(operation),
+    payload: to.bytes(payload),
+    until: to.date(until),
+    isLapsed: to.boolean(isLapsed),
+  }),
+  effects: (to, { id, name, payload }) => ({ id: to.text(id), name: to.text(name), payload: to.bytes(payload) }),
+  dead: (to, { id, side, partner, reason, at, attempts, content, stack }) => ({
+    id: to.text(id),
+    side: to.oneOf(['receiver', 'sender'], side),
+    partner: to.text(partner),
+    reason: to.text(reason),
+    at: to.date(at),
+    attempts: to.count(attempts),
+    content: to.content(content),
+    stack: to.addedText(stack),
+  }),
+  trials: (to, { key, ends, epoch, until }) => ({
+    key: to.text(key),
+    ends: to.count(ends),
+    epoch: to.count(epoch),
+    until: to.date(until),
+  }),
+  history: (to, { version, at, partner, kind, operation, payload, status, sent, state }) => ({
+    version: to.count(version),
+    at: to.date(at),
+    partner: to.text(partner),
+    kind: to.text(kind),
+    operation: to.text(operation),
+    payload: to.bytes(payload),
+    status: to.text(status),
+    sent: to.rows(sentMessage, sent),
+    state: to.bytes(state),
+  }),
+};
+
+const sentMessage: RowFormat<HistoryItem['sent'][number]> = (columns, { to, kind, operation }) => ({
+  to: columns.text(to),
+  kind: columns.text(kind),
+  operation: columns.text(operation),
+});
+
+export function encodePart<Kind extends RowName>({ kind, part }: PartRow<Kind>): Uint8Array {
+  packer.begin();
+  writeRow(packer, formats[kind], part);
+  return packer.end();
+}
+
+/** Throws an error for a row that is none, and `store-format` for one that has more columns: it may be written anew (F5). */
+export function decodePart<Kind extends RowName>(kind: Kind, record: Uint8Array): PartOf<Kind> {
+  const row = rowOf(record);
+  const part = readRow(row, formats[kind]);
+  checkEnd(row);
+  return part;
+}
+
+/** The same for what is only looked at: more columns than are known here do not matter. */
+export function glancePart<Kind extends RowName>(kind: Kind, record: Uint8Array): PartOf<Kind> {
+  return readRow(rowOf(record), formats[kind]);
+}
+
+/** What this version would lose when it writes the record anew is not read at all (F5). */
+function checkEnd(row: Row): void {
+  if (!row.isAtEnd) throw newer(`${row.left} more columns`);
+}
+
+export function newer(what: string): SkerryError {
+  return new SkerryError('store-format', `It was written by a newer Skerry, and has ${what} than this one knows`);
+}
+
+// ---- heads
+
+/** 2: a head may have activities. 3: a stream may have sealed sessions. What 1 and 2 wrote is read. */
+export const formatVersion = 3;
+
+export interface Head {
+  readonly stateVersion: number;
+  readonly now: number;
+  readonly snapshotBytes: number;
+  readonly patchCount: number;
+  readonly patchBytes: number;
+  /** Null: it is in records of its own. */
+  readonly state: Uint8Array | null;
+  readonly forgetAt: number;
+  /** All of them (`packActivities`); null: they are records. */
+  readonly activities: Uint8Array | null;
+}
+
+export function encodeHead(head: Head): Uint8Array {
+  const { state, activities } = head;
+  packer.begin();
+  packer.array(9);
+  packer.number(formatVersion);
+  packer.number(head.stateVersion);
+  packer.number(head.now);
+  packer.number(head.snapshotBytes);
+  packer.number(head.patchCount);
+  packer.number(head.patchBytes);
+  if (state === null) packer.nothing();
+  else packer.bytes(state);
+  packer.number(head.forgetAt);
+  if (activities === null) packer.nothing();
+  else packer.bytes(activities);
+  return packer.end();
+}
+
+/** Throws an error for what is none, and `store-format` for what a later version wrote. */
+export function decodeHead(address: Address, bytes: Uint8Array): Head {
+  const row = rowOf(bytes);
+  const format = row.number();
+  if (format > formatVersion)
+    throw new SkerryError(
+      'store-format',
+      `${address} was written by a newer Skerry (format ${format}; this one reads ${formatVersion})`,
+    );
+  const head = {
+    stateVersion: row.number(),
+    now: row.storedDate(),
+    snapshotBytes: row.number(),
+    patchCount: row.number(),
+    patchBytes: row.number(),
+    state: row.bytesOrNull(),
+    forgetAt: row.storedDate(),
+    activities: format > 1 ? row.bytesOrNull() : null,
+  };
+  checkEnd(row);
+  return head;
+}
+
+/** The version of a state; undefined: a newer Skerry wrote it, and nothing of it can be read here. */
+export function stateVersionOf(head: Uint8Array): number | undefined {
+  const row = rowOf(head);
+  return row.number() > formatVersion ? undefined : row.number();
+}
+
+// ---- activities
+
+export function encodeActivity(activity: Activity): Uint8Array {
+  packer.begin();
+  packActivity(activity);
+  return packer.end();
+}
+
+function packActivity({ inbound, outbound, application }: Activity): void {
+  packer.array(3);
+  if (inbound === undefined) packer.nothing();
+  else packInbound(inbound);
+  if (outbound === undefined) packer.nothing();
+  else packOutbound(outbound);
+  packer.value(application.value);
+}
+
+function packOutbound({ session, next, isClosing, activeAt, sealed }: Outbound): void {
+  packer.array(sealed.length === 0 ? 4 : 5);
+  packer.number(session);
+  packer.number(next);
+  packer.boolean(isClosing);
+  packer.number(activeAt);
+  if (sealed.length === 0) return;
+  packer.array(sealed.length);
+  for (const one of sealed) {
+    packer.array(2);
+    packer.number(one.session);
+    packer.number(one.end);
+  }
+}
+
+function packInbound({ session, through, keepUntil, closedAt, answers }: Inbound): void {
+  packer.array(5);
+  packer.number(session);
+  packer.number(through);
+  packer.number(keepUntil);
+  packer.number(closedAt);
+  packer.array(answers.length);
+  for (const { seq, bytes, until, request } of answers) {
+    packer.array(request === undefined ? 3 : 4);
+    packer.number(seq);
+    packer.bytes(bytes);
+    packer.number(until);
+    if (request !== undefined) packer.bytes(request);
+  }
+}
+
+export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity {
+  // Not a view: the application's state about the partner stays in memory and may hold bytes (P11).
+  return readActivity(partner, new Row(decode(bytes)));
+}
+
+function readActivity(partner: PartnerId, row: Row): Activity {
+  const activity = newActivity(partner);
+  const inbound = row.any();
+  if (inbound !== null) activity.inbound = readInbound(new Row(inbound));
+  const outbound = row.any();
+  if (outbound !== null) activity.outbound = readOutbound(new Row(outbound));
+  activity.application.value = row.any();
+  checkEnd(row);
+  return activity;
+}
+
+function readOutbound(row: Row): Outbound {
+  const session = row.storedCount();
+  const next = row.storedCount();
+  const isClosing = row.boolean();
+  const outbound = newOutbound(session, row.storedDate());
+  outbound.next = next;
+  outbound.isClosing = isClosing;
+  // Formats 1 and 2 have no such column.
+  if (row.isAtEnd) return outbound;
+  outbound.sealed = row.rows().map(readSealed);
+  checkEnd(row);
+  return outbound;
+}
+
+function readSealed(row: Row): SealedSession {
+  const sealed = { session: row.storedCount(), end: row.storedCount() };
+  checkEnd(row);
+  return sealed;
+}
+
+function readInbound(row: Row): Inbound {
+  const inbound = {
+    session: row.storedCount(),
+    through: row.storedCount(),
+    keepUntil: row.storedDate(),
+    closedAt: row.storedDate(),
+    answers: row.rows().map(readAnswer),
+  };
+  checkEnd(row);
+  return inbound;
+}
+
+function readAnswer(row: Row): KeptAnswer {
+  const answer = { seq: row.storedCount(), bytes: retained(row.bytes()), until: row.storedDate() };
+  if (row.isAtEnd) return answer;
+  const request = retained(row.bytes());
+  checkEnd(row);
+  return { ...answer, request };
+}
+
+/**
+ * All activities in one value: [partner, [inbound, outbound, application], ...]. Undefined if they are too much together, the
+ * partner if one is so alone.
+ */
+export function packActivities(
+  { activities }: EntityRecord,
+  countMax: number,
+  bytesMax: number,
+): Uint8Array | PartnerId | undefined {
+  if (activities.size > countMax) return undefined;
+  let count = 0;
+  let bytes = 0;
+  for (const activity of activities.values()) {
+    if (isEmpty(activity)) continue;
+    count += 1;
+    // A hot entity keeps thousands of answers: not to be packed in vain.
+    const answerBytes = answerBytesOf(activity);
+    if (answerBytes > bytesMax) return activity.partner;
+    bytes += answerBytes;
+    if (bytes > bytesMax) return undefined;
+  }
+  packer.begin();
+  packer.array(2 * count);
+  for (const activity of activities.values()) {
+    if (isEmpty(activity)) continue;
+    const before = packer.length;
+    packer.text(activity.partner);
+    packActivity(activity);
+    if (packer.length <= bytesMax) continue;
+    const isAlone = packer.length - before > bytesMax;
+    packer.abandon();
+    return isAlone ? activity.partner : undefined;
+  }
+  return packer.end();
+}
+
+function answerBytesOf({ inbound }: Activity): number {
+  let bytes = 0;
+  for (const answer of inbound?.answers ?? []) bytes += answer.bytes.length + 12;
+  return bytes;
+}
+
+/** What `packActivities` put together. */
+export function unpackActivities(packed: Uint8Array): Activity[] {
+  const row = new Row(decode(packed));
+  const activities: Activity[] = [];
+  while (row.left > 0) {
+    const partner = row.string();
+    activities.push(readActivity(partner, new Row(row.any())));
+  }
+  return activities;
+}
