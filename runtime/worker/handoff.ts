@@ -31,6 +31,7 @@ import type { Hosting } from './hosting.ts';
 import type { Housekeeping } from './housekeeping.ts';
 import type { Offer } from './image-format.ts';
 import type { Intake } from './intake.ts';
+import type { Life } from './shutdown.ts';
 import { inSteps } from './steps.ts';
 import { type Heard, nobodyHeard, type VolatileImages } from './volatile-images.ts';
 
@@ -54,6 +55,7 @@ interface Leaving extends Given {
 export interface HandoffParts {
   /** By which this worker claims. */
   readonly name: string;
+  readonly life: Life;
   readonly environment: Environment;
   readonly limits: Limits;
   readonly store: Store;
@@ -120,7 +122,7 @@ export class Handoff {
 
   /** Volatile entities that belong here come into memory by themselves, many a step at a time: nobody knows their dates but they. */
   #board(claim: Claim, offers: readonly Offer[], heard: Heard): Address[] {
-    const { activations, images, hosting, ownership, environment } = this.#parts;
+    const { life, activations, images, hosting, ownership, environment } = this.#parts;
     const { partition } = claim;
     const own = images.offers(partition, hosting.partitionOf);
     const isHere = ({ carried: { address } }: Offer) =>
@@ -131,7 +133,7 @@ export class Handoff {
       const { value: address, done } = boarded.next();
       // What is called before its turn is in memory already; what is given away before has its image.
       const isStill = ownership.epochOf(partition) === claim.epoch && !hosting.isLeaving(partition);
-      if (done || !isStill) return false;
+      if (done || !isStill || life.isStopped) return false;
       if (images.get(address) !== undefined) activations.activate(address, partition);
       return true;
     });

@@ -124,7 +124,7 @@ function compose(options: WorkerOptions, life: Life) {
   const { readActivity } = activations;
   const turns = new Turns({ ...inner, wakeBy, readActivity });
   const hosting = new Hosting({ ...outer, activations, partitionOf: options.partitionOf });
-  const handoff = new Handoff({ ...inner, activations, hosting });
+  const handoff = new Handoff({ ...inner, life, activations, hosting });
   const parts = { ...inner, activations, turns, hosting, handoff };
   outer.intake.connect(parts);
   outer.recovery.connect(parts);

@@ -162,4 +162,12 @@ export const imageSendingMutants: readonly Mutant[] = [
     replace: 'return this.#leaving.has(partition) && this.#parts.ownership.epochOf(partition) >= epoch;',
     tests: ['cluster/handoff'],
   },
+  {
+    name: 'a worker that has stopped goes on taking in what it has boarded',
+    promise: 'ST1',
+    file: 'runtime/worker/handoff.ts',
+    find: 'if (done || !isStill || life.isStopped) return false;',
+    replace: 'if (done || !isStill) return false;',
+    tests: ['worker/shutdown'],
+  },
 ];

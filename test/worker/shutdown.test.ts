@@ -1,4 +1,5 @@
 /** The end of workers and clusters whose store does not answer: it comes, and is said. */
+import { partitionOf } from '../../placement/hash.ts';
 import { GateStore } from '../support/gate.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { withWorkers } from '../support/served.ts';
@@ -100,5 +101,29 @@ test('EN1, MB2: the last worker of a cluster leaves though its store hangs', () 
     assert.is(closed.isSettled, true);
     assert.is(saidIn(hand).length, 1);
   }));
+
+for (const isStopped of [false, true])
+  test(`ST1: volatile entities of a partition come into memory by and by, ${isStopped ? 'and no more of them once the worker has stopped' : 'all of them'}`, () =>
+    withTallies({ behaviour: { durability: 'none' } }, async ({ hand, cluster, tally, during }) => {
+      const [worker] = cluster.workers;
+      const keys = Array.from({ length: 40_000 }, (_, at) => String(at)).filter(
+        (key) => partitionOf(`tally/${key}`, 16) === 3,
+      );
+      const activeCount = () => keys.filter((key) => worker?.isActive(`tally/${key}`)).length;
+      for (let at = 0; at < keys.length; at += 500)
+        await during(Promise.all(keys.slice(at, at + 500).map((key) => tally(key).add(1))));
+      await during(worker?.give([3]) ?? Promise.reject(new Error('no worker')));
+      assert.equal([keys.length > 2_048, activeCount()], [true, 0]);
+      const claiming = watch(worker?.claim([3]) ?? Promise.reject(new Error('no worker')));
+      while (activeCount() === 0) {
+        hand.step();
+        await Promise.resolve();
+      }
+      const first = activeCount();
+      assert.ok(first <= 1_024, `${first} at once`);
+      if (isStopped) worker?.stop();
+      await hand.advance(1_000);
+      assert.equal([activeCount(), claiming.isSettled], [isStopped ? 0 : keys.length, true]);
+    }));
 
 test.run();
