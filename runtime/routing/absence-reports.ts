@@ -1,23 +1,23 @@
-/** Who was found absent of late: so that the service is told once, however many frames nobody took. */
+/** Limits absence reports to one per worker in 200 ms, however many frames found the worker absent. */
 import type { Environment } from '../environment.ts';
 
-/** Told of the same absent worker at most this often, ms. */
+/** Minimum interval between two reports of the same worker, ms. */
 const againMs = 200;
 
 export class AbsenceReports {
   readonly #environment: Environment;
-  readonly #toldAt = new Map<string, number>();
+  readonly #reportedAt = new Map<string, number>();
 
   constructor(environment: Environment) {
     this.#environment = environment;
   }
 
-  /** Whether it is time to tell of this one; if so, it counts as told. */
+  /** Whether a report of this worker is due. If so, it counts as made. */
   isNews(id: string): boolean {
     const now = this.#environment.steady();
-    if (now - (this.#toldAt.get(id) ?? Number.NEGATIVE_INFINITY) < againMs) return false;
-    for (const [other, at] of this.#toldAt) if (now - at >= againMs) this.#toldAt.delete(other);
-    this.#toldAt.set(id, now);
+    if (now - (this.#reportedAt.get(id) ?? Number.NEGATIVE_INFINITY) < againMs) return false;
+    for (const [other, at] of this.#reportedAt) if (now - at >= againMs) this.#reportedAt.delete(other);
+    this.#reportedAt.set(id, now);
     return true;
   }
 }

@@ -1,4 +1,4 @@
-/** Signals on their way out, where each is one frame or none, and in, where what is none is dropped. */
+/** Sends and receives control messages. Each is one frame; a frame that cannot be read is dropped. */
 import type { Environment } from '../environment.ts';
 import type { Transport } from '../transport.ts';
 import { type ControlMessage, decodeControl, encodeControl } from '../wire/control-messages.ts';
@@ -10,40 +10,40 @@ interface Reach {
   readonly environment: Environment;
 }
 
-/** Have the signals for a subject handed on; the function that comes back ends that. What cannot be read is said once. */
+/** Subscribes to the control messages of a subject. Returns a function that ends it. The first unreadable frame is logged. */
 export function listenForControl(
   { transport, environment }: Reach,
   subject: string,
-  receive: (signal: Heard) => void,
+  receive: (message: Heard) => void,
 ): () => void {
-  let hasSaid = false;
+  let isLogged = false;
   return transport.listen(subject, (bytes) => {
-    let signal: Heard;
+    let message: Heard;
     try {
-      signal = decodeControl(bytes);
+      message = decodeControl(bytes);
     } catch (error) {
-      if (!hasSaid)
+      if (!isLogged)
         environment.log.warn(
           { subject, error: String(error) },
           'a signal that cannot be read was dropped; further ones are not told of',
         );
-      hasSaid = true;
+      isLogged = true;
       return;
     }
-    receive(signal);
+    receive(message);
   });
 }
 
-/** False: no frame has room for it. That is said, and ends nobody's process. */
-export function sendControl({ transport, environment }: Reach, subject: string, signal: ControlMessage): boolean {
-  const bytes = encodeControl(signal, environment.now());
+/** Sends a control message. Returns false, and logs an error, if it is larger than a frame. */
+export function sendControl({ transport, environment }: Reach, subject: string, message: ControlMessage): boolean {
+  const bytes = encodeControl(message, environment.now());
   const { frameBytesMax } = transport;
   if (bytes.length <= frameBytesMax) {
     transport.send(subject, bytes);
     return true;
   }
   environment.log.error(
-    { subject, kind: signal.kind, bytes: bytes.length, frameBytesMax },
+    { subject, kind: message.kind, bytes: bytes.length, frameBytesMax },
     'a signal larger than a frame may be was dropped: nobody hears of workers or pins that a view has no room for',
   );
   return false;

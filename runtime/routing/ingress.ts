@@ -1,15 +1,16 @@
 /**
- * Doors: what a worker takes from those who are no workers. The server lets each publish to doors that end in its own word
- * only (`wire/subjects.ts`), so that word is believed, and of what the frames say only what agrees with it.
+ * Ingress: checks what a worker accepts from clients, gateways and tools. They publish to *doors*: subjects that end in the
+ * sender's own word. The server enforces that (`wire/subjects.ts`), so the word is trusted, and only frames that agree with
+ * it are accepted.
  *
- * What only workers may say (acknowledgements, ends of streams, replies, whereabouts, messages of entities) comes by the
- * subjects of workers and is refused here, whoever sent it.
+ * Acknowledgements, ends of streams, replies, location hints and messages of entities come from workers only. They arrive on
+ * the subjects of workers and are rejected here, whoever sent them.
  *
  * Invariants:
- * - DO1 The identity of a client's call is the one of the door; a gateway and a tool name any, since the server let them.
- * - DO2 The partner that a call comes from, and the hold that it asks for, are of its identity.
- * - DO3 What comes back goes to a subject of who asked.
- * - DO4 Dead letters are a tool's to resolve, and messages of outboxes a tool's to drop.
+ * - DO1 The identity of a client's call is that of its door. A gateway or a tool may state any identity.
+ * - DO2 The partner name of a call, and the id of its hold, belong to its identity.
+ * - DO3 Answers go only to a subject of the sender.
+ * - DO4 Only a tool may resolve dead letters or drop messages of an outbox.
  */
 import type { Content } from '../../core/activity.ts';
 import { identityWord, isEntityPartner, isIdentity } from '../../core/message.ts';
@@ -17,19 +18,19 @@ import type { Envelope, MessageEnvelope } from '../wire/envelope.ts';
 import { hasWorkerEntries } from '../wire/extension.ts';
 import { identityIn, lastWordOf, type Party, type Subjects } from '../wire/subjects.ts';
 
-/** What clients ask entities for. */
+/** Kinds of content that clients send. */
 const callKinds: ReadonlySet<Content['kind']> = new Set(['operation', 'confirm', 'cancel']);
 const toolKinds: ReadonlySet<Content['kind']> = new Set([...callKinds, 'dead-retry', 'dead-drop', 'outbox-drop']);
-/** What entities send each other. */
+/** Kinds of content that entities send each other. */
 const entityKinds: ReadonlySet<Content['kind']> = new Set([...callKinds, 'answer']);
 
-/** Who stands at a door, as the subject says. */
+/** The sender at a door, as its subject identifies it. */
 export class Visitor {
   readonly #party: Party;
-  /** Of a client: as whom alone it calls. */
+  /** The only identity that it may state; undefined for gateways and tools. */
   readonly #identity: string | undefined;
   readonly #homes: readonly string[];
-  /** What was looked at last: one after the other mostly is the same. */
+  /** The last values found valid. Successive envelopes usually have the same. */
   #soundReplyTo: string | undefined;
   #soundIdentity: string | undefined;
   #soundFrom: string | undefined;
@@ -40,7 +41,7 @@ export class Visitor {
     this.#homes = homes;
   }
 
-  /** Undefined: the subject ends in no word that anybody could have. */
+  /** Undefined if the last word of the subject is not a valid one. */
   static at(party: Party, subject: string, subjects: Subjects): Visitor | undefined {
     const word = lastWordOf(subject);
     const identity = identityIn(word);
@@ -48,7 +49,7 @@ export class Visitor {
     return new Visitor(party, identity, subjects.homes(word));
   }
 
-  /** Whether what comes back may go there (DO3). */
+  /** Whether answers may go to that subject (DO3). */
   isHome(subject: string): boolean {
     if (subject === this.#soundReplyTo) return true;
     if (!this.#homes.some((home) => subject.startsWith(home))) return false;
@@ -56,12 +57,12 @@ export class Visitor {
     return true;
   }
 
-  /** Whether it may send this envelope, which is sound by itself. */
+  /** Whether it may send this well-formed envelope. */
   maySend(envelope: Envelope): boolean {
     if (envelope.kind !== 'query' && envelope.kind !== 'message') return false;
     if (envelope.extension !== undefined && hasWorkerEntries(envelope.extension)) return false;
     if (!this.#isIdentity(envelope.identity) || !this.isHome(envelope.replyTo)) return false;
-    return envelope.kind === 'query' || this.#mayAsk(envelope);
+    return envelope.kind === 'query' || this.#maySendMessage(envelope);
   }
 
   #isIdentity(identity: string): boolean {
@@ -72,7 +73,7 @@ export class Visitor {
     return true;
   }
 
-  #mayAsk({ from, identity, content }: MessageEnvelope): boolean {
+  #maySendMessage({ from, identity, content }: MessageEnvelope): boolean {
     if (from !== this.#soundFrom) {
       if (isEntityPartner(from) || !from.startsWith(`${identityWord(identity)}.`, 1)) return false;
       this.#soundFrom = from;
@@ -82,10 +83,10 @@ export class Visitor {
   }
 }
 
-/** Visitors that are remembered: when there are more all are met anew. */
+/** Most visitors that are remembered. Beyond it all are forgotten and checked anew. */
 const visitorCountMax = 4_096;
 
-/** Who stands at a door, by its subject. Those who came before are known. */
+/** Finds the visitor of a subject. Earlier visitors are cached. */
 export function visitorBook(subjects: Subjects): (party: Party, subject: string) => Visitor | undefined {
   const known = new Map<string, Visitor>();
   return (party, subject) => {
@@ -99,12 +100,12 @@ export function visitorBook(subjects: Subjects): (party: Party, subject: string)
   };
 }
 
-/** The id of a hold names who asked for it, so that nobody takes another one's first (DO2). */
+/** The id of a hold starts with the partner that made it, so that one partner cannot use another's id first (DO2). */
 function isHoldOf(partner: string, hold: string): boolean {
   return hold === partner || (hold.startsWith(partner) && hold[partner.length] === '.');
 }
 
-/** Whether a message between workers can be what it claims: of an entity, or of a client that waits for the answer. */
+/** Whether a message between workers is consistent: from an entity, or from a client that waits for the answer. */
 export function isSoundMessage({ from, replyTo, content }: MessageEnvelope): boolean {
   if (isEntityPartner(from)) return replyTo === '' && entityKinds.has(content.kind);
   return replyTo !== '' && toolKinds.has(content.kind);

@@ -1,16 +1,15 @@
 /**
- * Whereabouts: where partitions are said to be while they are handed over, and the view already names, or still names, another.
+ * Location hints: the current owners of partitions during a handoff, while the view names another worker.
  *
- * A hint, never a proof: whoever gets what it does not have sends it on, and by the view alone (`router.ts`), so that hints that
- * contradict each other cannot send anything round in a circle. Nobody says that a hint has become wrong if the worker that
- * has the partition cannot do anything with it; so each is believed for a moment, and then asked for anew by a message that
- * goes by the view.
+ * A hint is not a proof. A worker forwards what it does not own by the view alone (`router.ts`), so contradictory hints
+ * cannot make a message circle. A hint is never withdrawn when it becomes wrong. It therefore expires soon, and the next
+ * message goes by the view and brings a new one.
  *
  * Invariants:
  * - M4 A hint holds for `hintMs`, within its view, and until its worker is found absent.
  */
 
-/** Believed for so long, ms: some dozen round trips, and still no outage. */
+/** Life of a hint, ms: some dozen round trips, and too short for an outage. */
 const hintMs = 500;
 
 interface Hint {
@@ -21,7 +20,7 @@ interface Hint {
 export class LocationHints {
   readonly #now: () => number;
   readonly #hints = new Map<number, Hint>();
-  /** Partitions of which there was a hint in this view. */
+  /** Partitions that had a hint in this view. */
   readonly #hinted = new Set<number>();
 
   constructor(now: () => number) {
@@ -33,7 +32,7 @@ export class LocationHints {
     this.#hinted.add(partition);
   }
 
-  /** Where it is said to be; undefined: where the view says. Costs nothing while there are no hints. */
+  /** The subject of the hinted worker; undefined: follow the view. Costs nothing while there are no hints. */
   subjectOf(partition: number): string | undefined {
     if (this.#hints.size === 0) return undefined;
     const hint = this.#hints.get(partition);
@@ -43,17 +42,17 @@ export class LocationHints {
     return undefined;
   }
 
-  /** It is where the view says. */
+  /** The partition is where the view says. */
   delete(partition: number): void {
     this.#hints.delete(partition);
   }
 
-  /** Nobody listens there. */
+  /** Drops the hints to a subject without a listener. */
   forget(subject: string): void {
     for (const [partition, hint] of this.#hints) if (hint.subject === subject) this.#hints.delete(partition);
   }
 
-  /** A later view: returns the partitions whose messages may have gone by a hint. */
+  /** Drops all hints for a later view. Returns the partitions whose messages may have followed a hint. */
   clear(): ReadonlySet<number> {
     const hinted = new Set(this.#hinted);
     this.#hints.clear();

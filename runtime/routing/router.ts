@@ -1,25 +1,25 @@
 /**
- * The post of one node: envelopes out, in frames, to the subject where each belongs; frames in, as envelopes.
+ * The router of one node: sends envelopes in frames to the right subject, and hands received envelopes to their handlers.
  *
- * Owns routing and framing. Envelopes for a part of the same node are handed over as they are, on the spot: the handler
- * only queues them. Everything for one other subject that is posted in the same tick leaves as one frame; no timer delays it.
+ * Owns routing and framing. An envelope for a part of the same node goes to its handler at once; the handler only queues
+ * it. All envelopes for one other subject that are posted in the same tick leave as one frame; no timer delays them.
  *
- * While partitions are handed over, they are for a while not yet, or no longer, where the view says. What comes by a detour to
- * the worker that has its partition makes that worker tell the sender where it is: further messages go there at once
- * (`location-hints.ts`).
+ * During a handoff a partition is not where the view says. When a forwarded message reaches the owner, the owner sends a
+ * location hint to the sender, so that further messages come directly (`location-hints.ts`).
  *
- * Longer than 400 lines because what goes out and what comes in share the view, its hints and the handlers.
+ * Longer than 400 lines because sending and receiving share the view, the hints and the handlers.
  *
  * Invariants:
  * - M1 A frame that does not decode is counted, logged once per subject, and dropped.
- * - M2 A frame stays below the transport's `frameBytesMax`.
- * - M8 What does not fit into one, since NATS came back with a smaller `max_payload`, ends in an error and not in silence: who waits for
- *   it is told, and of an entity's message its sender.
- * - M3 What is forwarded has been forwarded fewer than `hopsMax` times: two views that disagree send nothing to and fro.
- * - M5 What is forwarded goes by the view, or to the worker that is known to keep it; never by a hint.
- * - M6 Of where partitions are, workers of the view are believed, about partitions that the view gives to neither this node nor them.
- * - M9 A worker that does not announce that it reads extensions gets envelopes without.
- * - M7 Who is no worker is heard at doors only (`ingress.ts`), and has forwarded nothing.
+ * - M2 A frame is at most the transport's `frameBytesMax`.
+ * - M3 An envelope is forwarded at most `hopsMax` times, so that it does not circle between workers with different views.
+ * - M5 A forwarded envelope goes by the view, or to the worker known to keep the partition; never by a hint.
+ * - M6 A location hint is accepted only from a worker of the view, and only for partitions that the view assigns to another
+ *   worker than the sender and this node.
+ * - M7 Clients, gateways and tools are heard at doors only (`ingress.ts`), and cannot forward.
+ * - M8 An envelope too large for a frame, as after NATS came back with a smaller `max_payload`, ends in an error: the caller
+ *   gets it, or the entity that sent the message.
+ * - M9 A worker that does not announce that it reads extensions gets envelopes without them.
  */
 
 import { SkerryError } from '../../core/errors.ts';
@@ -47,14 +47,14 @@ import { isSoundMessage, visitorBook } from './ingress.ts';
 import { LocationHints as Hints } from './location-hints.ts';
 import { isElsewhere } from './views.ts';
 
-/** `hops`: how often the envelope has been forwarded. */
+/** Handles an envelope. `hops`: how often it has been forwarded. */
 export type Receive = (envelope: Envelope, hops: number) => void;
 
-/** How often an envelope is forwarded at most; then whoever sent it tries again. */
+/** Most times that an envelope is forwarded. Beyond that it is dropped, and its sender retries. */
 const hopsMax = 4;
-/** So many senders are told of whereabouts for one frame, at most. */
-const toldMax = 64;
-/** Subjects with bad frames that are logged: who sends some may have many names. */
+/** Most senders that get location hints for one frame. */
+const hintedSendersMax = 64;
+/** Most subjects whose bad frames are logged, because one sender may use many subjects. */
 const badSubjectsMax = 1_000;
 
 interface Outgoing {
@@ -68,17 +68,17 @@ export interface RouterParts {
   readonly transport: Transport;
   readonly environment: Environment;
   readonly subjects: Subjects;
-  /** A frame came from somebody who knows this later view. */
+  /** Called when a frame shows that its sender knows a later view. */
   readonly onLaterView?: (version: number) => void;
-  /** Of this node's worker. */
+  /** The id of this node's worker. */
   readonly id?: string;
-  /** Whether this node's worker has a partition now. */
+  /** Whether this node's worker owns a partition now. */
   readonly has?: (partition: number) => boolean;
-  /** A message of an entity does not fit into a frame. */
+  /** Called for a message of an entity that does not fit into a frame. */
   readonly onUnsendable?: (envelope: MessageEnvelope, bytes: number) => void;
-  /** Where frames for a worker go, by its id; default: where workers send theirs. */
+  /** The subject for frames to a worker, by its id (default: the subject that workers use). */
   readonly subjectOf?: (id: string) => string;
-  /** Versions of frames that this node reads and writes; default: all that there are. */
+  /** Frame versions that this node reads and writes (default: all). */
   readonly protocol?: ProtocolRange | undefined;
 }
 
@@ -92,9 +92,9 @@ export class Router {
   #isTooLargeSaid = false;
   #placement: Placement;
   readonly #hints: Hints;
-  /** Subject of each partition's worker by the view, as far as it was asked for; '': there is none. */
+  /** Subject of each partition's worker by the view, filled on demand; '': no worker. */
   #subjectOf = new Map<number, string>();
-  /** The last ones that were looked at; none at first, not one without a name. */
+  /** The last values found valid. */
   #soundPartner: string | undefined;
   #soundClient: string | undefined;
   readonly #visitorAt: ReturnType<typeof visitorBook>;
@@ -129,7 +129,7 @@ export class Router {
     return (address) => isElsewhere(address, before, placement) || hinted.has(before.partitionOf(address));
   }
 
-  /** Handle what comes for a subject. The function that comes back ends that. */
+  /** Subscribes to a subject. Returns a function that ends the subscription. */
   listen(subject: string, receive: Receive): () => void {
     this.#handlers.set(subject, receive);
     const stop = this.#parts.transport.listen(subject, (frame) => this.arrive(subject, frame));
@@ -142,13 +142,13 @@ export class Router {
     return close;
   }
 
-  /** Handle what comes for a subject of which somebody else listens to the transport, who calls `arrive`. */
+  /** Handles the envelopes of a subject whose subscription belongs to the caller, which passes its frames to `arrive`. */
   expect(subject: string, receive: Receive): () => void {
     this.#handlers.set(subject, receive);
     return () => void this.#handlers.delete(subject);
   }
 
-  /** Handle what comes for a worker from those who are none (M7). */
+  /** Subscribes to a worker's doors, for frames of clients, gateways and tools (M7). */
   openDoors(id: string, receive: Receive): void {
     const { transport, subjects } = this.#parts;
     for (const party of parties)
@@ -159,7 +159,7 @@ export class Router {
       );
   }
 
-  /** Send an envelope to where it belongs, as far as this node knows; where nobody belongs to, it is dropped. */
+  /** Sends an envelope to its recipient, as far as this node knows. Without a worker for it, the envelope is dropped. */
   post(envelope: Envelope): void {
     const subject = envelope.kind === 'reply' ? envelope.to : this.subjectOf(envelope.to);
     if (subject === '') return;
@@ -168,7 +168,7 @@ export class Router {
     else this.#enqueue(subject, subject, envelope, 0);
   }
 
-  /** Send on what came here and belongs elsewhere (M3, M5): to where the view says, or to a worker that has it still. */
+  /** Forwards a received envelope (M3, M5): by the view, or to a worker that still has the partition. */
   forward(envelope: Exclude<Envelope, { kind: 'reply' }>, hops: number, to?: string): void {
     const subject = to === undefined ? this.#inView(this.#placement.partitionOf(envelope.to)) : this.#subjectFor(to);
     if (subject === '' || hops >= hopsMax || this.#handlers.has(subject)) return;
@@ -176,7 +176,7 @@ export class Router {
     this.#enqueue(`${subject} ${hops}`, subject, envelope, hops + 1);
   }
 
-  /** Where messages for an entity go to; '': there is no worker for it. */
+  /** The subject of an entity's worker, by hints and view; '': no worker. */
   subjectOf(address: Address): string {
     const partition = this.#placement.partitionOf(address);
     return this.#hints.subjectOf(partition) ?? this.#inView(partition);
@@ -211,7 +211,7 @@ export class Router {
     queueMicrotask(() => this.#flush());
   }
 
-  /** As whoever listens there can read it (M9). An entry of a reply answers one of the call. */
+  /** The envelope in a form that the recipient can read (M9). A reply has an extension only if its call had one. */
   #readable(envelope: Envelope, subject: string): Envelope {
     const isReadable = envelope.extension === undefined || envelope.kind === 'reply' || this.#extensible.has(subject);
     return isReadable ? envelope : { ...envelope, extension: undefined };
@@ -228,7 +228,7 @@ export class Router {
     const { envelopes, subject, hops } = outgoing;
     if (envelopes.length === 0) return;
     const { transport } = this.#parts;
-    // Emptied first: what cannot be sent must not be in the way of everything after it.
+    // Emptied first: an envelope that cannot be sent must not block everything after it.
     outgoing.envelopes = [];
     outgoing.bytes = 0;
     const frame = encodeFrame(envelopes, { viewVersion: this.#placement.view.version, hops });
@@ -250,20 +250,20 @@ export class Router {
     const reason = `A message of ${bytes} bytes with its envelope is over frameBytesMax (${frameBytesMax}: max_payload of NATS)`;
     if (envelope.kind === 'reply') {
       const isTold = envelope.status === 'unsent';
-      if (!isTold) this.#tell({ ...envelope, status: 'unsent', bytes: new TextEncoder().encode(reason) });
+      if (!isTold) this.#reply({ ...envelope, status: 'unsent', bytes: new TextEncoder().encode(reason) });
     } else if (envelope.kind === 'message' && envelope.replyTo === '') onUnsendable?.(envelope, bytes);
     else if (envelope.kind === 'message' || envelope.kind === 'query') {
       const row = encode(failedRow(new SkerryError('too-large', reason)));
-      this.#tell({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'not-run', bytes: row });
+      this.#reply({ kind: 'reply', to: envelope.replyTo, call: envelope.call, status: 'not-run', bytes: row });
     }
   }
 
-  /** Not inside of what is posted just now: it may be to who posts. */
-  #tell(reply: ReplyEnvelope): void {
+  /** Posts a reply later, because its recipient may be the caller of the current `post`. */
+  #reply(reply: ReplyEnvelope): void {
     queueMicrotask(() => this.post(reply));
   }
 
-  /** A frame for a subject that is listened to, or expected. */
+  /** Handles a frame for a subject of `listen` or `expect`. */
   arrive(subject: string, bytes: Uint8Array): void {
     const frame = this.#decode(subject, bytes);
     if (frame === undefined) return;
@@ -272,11 +272,11 @@ export class Router {
       if (this.#isSound(envelope)) this.#handlers.get(subject)?.(envelope, frame.hops);
       else this.badFrameCount += 1;
     }
-    if (frame.hops > 0) this.#tellWhereabouts(frame.envelopes);
-    if (frame.whereabouts !== undefined) this.#learn(frame.whereabouts);
+    if (frame.hops > 0) this.#sendHints(frame.envelopes);
+    if (frame.hint !== undefined) this.#learn(frame.hint);
   }
 
-  /** Undefined: it is none (M1). */
+  /** Undefined: the bytes are not a frame (M1). */
   #decode(subject: string, bytes: Uint8Array): Frame | undefined {
     try {
       const frame = decodeFrame(bytes, this.#parts.protocol);
@@ -303,7 +303,7 @@ export class Router {
     const frame = this.#decode(subject, bytes);
     if (frame === undefined) return;
     const visitor = this.#visitorAt(party, subject);
-    if (visitor === undefined || frame.hops !== 0 || frame.whereabouts !== undefined)
+    if (visitor === undefined || frame.hops !== 0 || frame.hint !== undefined)
       return this.#bad(subject, 'it says what only workers say');
     if (frame.viewVersion > this.#placement.view.version) this.#parts.onLaterView?.(frame.viewVersion);
     for (const envelope of frame.envelopes) {
@@ -312,14 +312,14 @@ export class Router {
     }
   }
 
-  /** These came by a detour: who sent them first shall know where they belong, if that is here. */
-  #tellWhereabouts(envelopes: readonly Envelope[]): void {
+  /** Sends a location hint to the original senders of forwarded envelopes, if this node owns the partition. */
+  #sendHints(envelopes: readonly Envelope[]): void {
     const { id, has } = this.#parts;
     if (id === undefined || has === undefined) return;
     const bySubject = new Map<string, Set<number>>();
     for (const envelope of envelopes) {
       const subject = this.#senderOf(envelope);
-      if (subject === '' || bySubject.size >= toldMax) continue;
+      if (subject === '' || bySubject.size >= hintedSendersMax) continue;
       const partition = this.#placement.partitionOf(envelope.to);
       if (!has(partition)) continue;
       const partitions = bySubject.get(subject);
@@ -332,7 +332,7 @@ export class Router {
     }
   }
 
-  /** Where it was sent from; '': nobody knows. */
+  /** The subject that an envelope was sent from; '': unknown. */
   #senderOf(envelope: Envelope): string {
     if (envelope.kind === 'reply' || !this.#isSound(envelope)) return '';
     if ('replyTo' in envelope && envelope.replyTo !== '') return envelope.replyTo;
@@ -343,7 +343,7 @@ export class Router {
     const subject = this.#subjectFor(id);
     if (this.#handlers.has(subject) || !this.#placement.view.workers.some((worker) => worker.id === id)) return;
     for (const partition of partitions) {
-      // What was never asked for needs no hint.
+      // A partition that this node has not used needs no hint.
       const inView = this.#subjectOf.get(partition) ?? '';
       if (inView === '' || this.#handlers.has(inView)) continue;
       if (inView === subject) this.#hints.delete(partition);
@@ -351,7 +351,7 @@ export class Router {
     }
   }
 
-  /** Nothing that arrives is trusted: its addresses and partners must be what they claim to be. */
+  /** Whether the addresses and partners of an untrusted envelope are well formed and consistent. */
   #isSound(envelope: Envelope): boolean {
     switch (envelope.kind) {
       case 'reply':
@@ -370,7 +370,7 @@ export class Router {
     }
   }
 
-  /** One after the other comes from the same partner; that was looked at. */
+  /** Successive envelopes often have the same partner, so the last valid one is remembered. */
   #isPartner(text: string): boolean {
     if (text === this.#soundPartner) return true;
     if (!isPartner(text)) return false;

@@ -1,16 +1,16 @@
 /**
- * The view as one process knows it: learned from what is published, asked for when it seems to be out of date.
+ * The view as one process knows it: learnt from publications, and requested when it seems to be out of date.
  *
- * Owns which view holds here, and asking for a later one; what follows from it for a worker is `cluster/acquisition.ts`, for a client
- * its calls.
+ * Owns the current view, and the request for a later one. `cluster/acquisition.ts` acts on a new view for a worker;
+ * `connect.ts` does for a client.
  *
  * Invariants:
- * - VW1 A view is followed only if its version is greater than that of the one before (but for VW3).
- * - VW2 A worker that knows a later view than somebody tells, or another of the same number, says so to the service, which numbers
- *   its own above it. Nobody else is told, and clients tell nobody: one late view is answered by one message of each worker.
- * - VW3 A client that has heard only other views than its own for `elderMs` follows what it hears: all workers have forgotten its
- *   own, with a store that went back (P8), and what a client goes by harms nobody.
- * - VW4 A view that cannot be one of this cluster is not followed, whoever sends it: after one of the last number there is none.
+ * - VW1 A view is followed only if its version is greater than that of the view before (except VW3).
+ * - VW2 A worker that knows a later view than it hears, or another of the same version, sends its own to the service, which
+ *   numbers its views above it. It tells nobody else, and clients tell nobody: a late view causes one message per worker.
+ * - VW3 A client that has heard only other views than its own for `elderMs` follows them: all workers have then forgotten its
+ *   view, after a store lost commits (P8). A client's view cannot do harm.
+ * - VW4 A view that cannot belong to this cluster is never followed: after one with the last version number no view could be.
  */
 import { Placement } from '../../placement/placement.ts';
 import { viewsPerTerm } from '../../placement/service.ts';
@@ -20,25 +20,25 @@ import type { Transport } from '../transport.ts';
 import { encodeControl } from '../wire/control-messages.ts';
 import type { Subjects } from '../wire/subjects.ts';
 
-export interface ViewsParts extends Asked {
+export interface ViewsParts extends ViewSubjects {
   readonly environment: Environment;
   readonly transport: Transport;
-  /** Of this process. */
+  /** The id of this process. */
   readonly id: string;
   readonly follow: (placement: Placement, before: Placement) => void;
 }
 
-/** Whom to ask and to tell: what the server lets a worker differs from what it lets a client. */
-interface Asked {
-  /** Where a view that it asked for comes to. */
+/** The subjects for views. Workers and clients have different permissions, so they use different ones. */
+interface ViewSubjects {
+  /** The subject on which a requested view arrives. */
   readonly replyTo: string;
-  /** Where a worker is asked, by its id, or (undefined) the service. */
+  /** The subject for requests to a worker, by its id, or (undefined) to the service. */
   readonly whereToAsk: (id: string | undefined) => string;
-  /** Who is told of a later view than others go by; undefined: nobody would believe this process. */
+  /** The subject for reporting a later view; undefined: nobody would believe this process. */
   readonly told: string | undefined;
 }
 
-export function asWorker(subjects: Subjects, id: string): Asked {
+export function asWorker(subjects: Subjects, id: string): ViewSubjects {
   return {
     replyTo: subjects.control(id),
     whereToAsk: (other) => (other === undefined ? subjects.service : subjects.control(other)),
@@ -46,15 +46,15 @@ export function asWorker(subjects: Subjects, id: string): Asked {
   };
 }
 
-/** Asked again at most this often, ms. */
+/** Minimum interval between requests, ms. */
 const askMs = 100;
-/** Elections that a process may have missed: so many take days. */
+/** Most elections that a process may have missed: so many take days. */
 const termStepMax = 1_048_576;
-/** And before it knew any view: half of what there are numbers for, so that there is always a later one. */
+/** Largest term of a first view: half of all numbers, so that there is always a later one. */
 const firstTermMax = 2 ** 32;
-/** Who goes by an older view is told at most this often, ms: mostly it is one that was late. */
+/** Minimum interval between reports of a later view, ms: usually the older one was only delayed. */
 const tellMs = 1_000;
-/** The service tells its view every second, and another takes over after three. */
+/** Time after which a client follows other views than its own, ms. A service publishes every second and is replaced after three. */
 const elderMs = 10_000;
 
 export class Views {
@@ -62,7 +62,7 @@ export class Views {
   #placement: Placement;
   #askedAt = Number.NEGATIVE_INFINITY;
   #toldAt = Number.NEGATIVE_INFINITY;
-  /** When the view that holds here was last heard. */
+  /** When the current view was last heard. */
   #heardAt = Number.NEGATIVE_INFINITY;
   #first: ((placement: Placement) => void)[] = [];
 
@@ -75,12 +75,12 @@ export class Views {
     return this.#placement;
   }
 
-  /** Whether any view was learned yet. */
+  /** Whether any view is known yet. */
   get isKnown(): boolean {
     return this.#placement.view.version > 0;
   }
 
-  /** A worker's name for people, by its id. */
+  /** A worker's name, by its id, for people to read. */
   nameOf(id: string): string {
     return this.#placement.view.workers.find((worker) => worker.id === id)?.name ?? id;
   }
@@ -92,8 +92,8 @@ export class Views {
   }
 
   /**
-   * Whether a view can be one of this cluster (VW4): of as many partitions, and of a term that the service can have come to
-   * since the one that holds here.
+   * Whether a view can belong to this cluster (VW4): it has the same number of partitions, and a term that the service can
+   * have reached since the current view.
    */
   isCredible({ version, partitions }: View): boolean {
     const { view } = this.#placement;
@@ -118,8 +118,8 @@ export class Views {
   }
 
   /**
-   * Somebody goes by an older view. If it is the service, since the store went back and nobody else remembers (P8), nobody who
-   * knows the later one would ever follow it: hearing of that one it numbers its views above.
+   * Reports the current view to the service. After the store lost commits (P8) the service may publish older versions, which
+   * no process with a later view would follow. The report makes it number its views above.
    */
   #tell(told: string): void {
     const { environment, transport } = this.#parts;
@@ -129,7 +129,7 @@ export class Views {
     transport.send(told, encodeControl({ kind: 'view', view: this.#placement.view, sent: 0 }, environment.now()));
   }
 
-  /** Something came from a later view, or nothing where something should have: ask the service, and a worker if one is known. */
+  /** Requests the latest view from the service, and from a random worker if one is known. */
   ask(): void {
     const { environment, transport, replyTo, whereToAsk, id } = this.#parts;
     const now = environment.steady();
@@ -147,28 +147,28 @@ function termOf(version: number): number {
   return Math.floor(version / viewsPerTerm);
 }
 
-/** Before any view is known: nobody owns anything. */
+/** The placement before any view is known: without workers. */
 export function noView(partitions: number): Placement {
   return new Placement({ version: 0, partitions, workers: [], pins: [] });
 }
 
 /**
- * Partitions that entities were taken out of or came to, since they are pinned, or not any more; 'all': what types require
- * has changed.
+ * Partitions that entities left or entered because they were pinned or unpinned; 'all' if the labels required by types have
+ * changed.
  */
 export function regrouped(before: Placement, after: Placement): readonly number[] | 'all' {
   if (requirementsOf(before) !== requirementsOf(after)) return 'all';
   return repinned(before, after).flatMap((address) => [before.partitionOf(address), after.partitionOf(address)]);
 }
 
-/** Entities that are pinned by one of two views and not by the other. */
+/** Entities that are pinned in one of two views and not in the other. */
 export function repinned(before: Placement, after: Placement): string[] {
   const of = ({ view }: Placement) => new Set(view.pins.map(({ address }) => address));
   const [old, now] = [of(before), of(after)];
   return [...new Set([...old, ...now])].filter((address) => old.has(address) !== now.has(address));
 }
 
-/** Types that other labels are required for than before: their entities belong to other groups. */
+/** Types whose required labels have changed, so that their entities belong to other partitions. */
 export function relabelled(before: Placement, after: Placement): string[] {
   const types = new Set(before.view.workers.flatMap((worker) => worker.types.map(({ type }) => type)));
   return [...types].filter((type) => before.withoutPin(`${type}/`) !== after.withoutPin(`${type}/`));
@@ -179,7 +179,7 @@ function requirementsOf({ view }: Placement): string {
   return [...new Set(hosted)].sort().join(' ');
 }
 
-/** Whether an entity's worker is another process than by the view before. */
+/** Whether the view assigns an entity to another process than the view before. */
 export function isElsewhere(address: string, before: Placement, after: Placement): boolean {
   const was = before.workerOf(before.partitionOf(address));
   return was?.id !== after.workerOf(after.partitionOf(address))?.id;

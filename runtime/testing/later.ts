@@ -13,8 +13,8 @@ const laterKind = 77;
 
 /** The frame as a later release would have written it; `undefined`: this one it would have left as it is. */
 export function asLater(frame: Uint8Array, chance: SeededRandom): Uint8Array | undefined {
-  const { envelopes, whereabouts, viewVersion, hops } = decodeFrame(frame);
-  if (whereabouts !== undefined || envelopes.length === 0 || chance.hits(0.3)) return undefined;
+  const { envelopes, hint, viewVersion, hops } = decodeFrame(frame);
+  if (hint !== undefined || envelopes.length === 0 || chance.hits(0.3)) return undefined;
   const marked = encodeFrame(envelopes.map(withMark), { viewVersion, hops });
   if (chance.hits(0.7)) return marked;
   const columns: unknown[] = [];

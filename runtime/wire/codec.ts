@@ -1,12 +1,13 @@
 /**
- * Bytes: values as msgpack, and frames of envelopes as positional arrays. Longer than 400 lines because the columns of each envelope
- * are written and read side by side.
+ * The codec: encodes values as msgpack, and frames of envelopes as positional arrays.
+ *
+ * Longer than 400 lines because the columns of each envelope are written and read side by side.
  *
  * Invariants:
- * - K1 What does not decode as a frame of a version that is read here is refused as a whole with an error, never half read.
- * - K6 An envelope of a kind, or with a kind of content or a status, that a later version gave a number is passed over, and
- *   the others of its frame are read.
- * - K7 A frame is of the earliest version that all of its readers need: 2 if anything in it has an extension, else 1.
+ * - K1 A frame that does not decode, or is of an unknown version, is rejected as a whole with an error, never half read.
+ * - K6 An envelope with an unknown kind, kind of content or status is skipped, if its number could be of a later version. The
+ *   other envelopes of its frame are read.
+ * - K7 A frame has the lowest version that can encode it: 2 if an envelope has an extension, else 1.
  */
 import type { Content } from '../../core/activity.ts';
 import type { ProtocolRange } from '../../placement/view.ts';
@@ -15,9 +16,9 @@ import { readExtension } from './extension.ts';
 import { LastText, MsgpackReader } from './msgpack-reader.ts';
 import { MsgpackWriter } from './msgpack-writer.ts';
 
-/** Versions of frames that are read and written here. */
+/** Frame versions that this code reads and writes. */
 export const protocol: ProtocolRange = { from: 1, to: 2 };
-/** The first that has extensions (K7). */
+/** The first version with extensions (K7). */
 export const extensionVersion = 2;
 
 export const contentKinds: readonly Content['kind'][] = [
@@ -52,12 +53,12 @@ export const replyStatuses: readonly ReplyEnvelope['status'][] = [
   'unsent',
 ];
 
-/** Of values alone: a row may be half written when a value is asked for. */
+/** For values only: another writer may be in the middle of a row when a value is encoded. */
 const values = new MsgpackWriter();
 
 /**
- * Encode a value that `storable` let through. The bytes are a part of a larger buffer that they keep alive together with
- * their neighbours: what is kept for long is copied by whoever keeps it (`retained`). Throws for what is not plain data.
+ * Encode a value that `storable` has checked. The bytes are a view of a larger buffer, which they keep alive; code that keeps
+ * them for long copies them (`retained`). Throws for a value that is not plain data.
  */
 export function encode(value: unknown): Uint8Array {
   values.begin();
@@ -65,7 +66,7 @@ export function encode(value: unknown): Uint8Array {
   return values.end();
 }
 
-/** A value that is the caller's own: bytes in it are copies (P11). Throws for what is not plain data (K2). */
+/** Decode a value. The caller owns it: byte arrays in it are copies (P11). Throws for bytes that are not plain data (K2). */
 export function decode(bytes: Uint8Array): unknown {
   return wholeOf(bytes, false);
 }
@@ -97,21 +98,21 @@ export function decodeBegun(bytes: Uint8Array): { readonly count: number; readon
   return { count, next };
 }
 
-/** A row whose bytes are views of those that it was read from: for what is read here and handed on. */
+/** A row whose byte columns are views of the given bytes, for data that is passed on. */
 export function rowOf(bytes: Uint8Array): Row {
   return new Row(wholeOf(bytes, true));
 }
 
-/** Bytes that an envelope adds to a frame beyond its payload, at most: for the bound on frames. */
+/** Most bytes that an envelope adds to a frame beyond its payload. */
 export const envelopeOverheadBytes = 4_096;
 
-/** What a frame says about its sender: the view that it went by, and how often its envelopes were forwarded. */
+/** The head of a frame: its sender's view, and how often its envelopes have been forwarded. */
 export interface FrameHead {
   readonly viewVersion: number;
   readonly hops: number;
 }
 
-/** Where partitions are found that the view gives to somebody else: at the worker of this id. Alone in its frame. */
+/** Tells that the worker of this id owns partitions that the view assigns to another. It is alone in its frame. */
 export interface LocationHint {
   readonly id: string;
   readonly partitions: readonly number[];
@@ -126,7 +127,7 @@ export function encodeLocationHint({ id, partitions }: LocationHint, viewVersion
   packer.number(viewVersion);
   packer.number(0);
   packer.array(2 + partitions.length);
-  packer.number(whereaboutsKind);
+  packer.number(hintKind);
   packer.text(id);
   for (const partition of partitions) packer.number(partition);
   return packer.end();
@@ -209,7 +210,7 @@ export function packContent(to: MsgpackWriter, content: Content): void {
   to.boolean(content.wantsAnswer);
 }
 
-const whereaboutsKind = 4;
+const hintKind = 4;
 
 /** Of a row of a frame, its kind included. */
 const columns = { message: 12 + contentColumns, query: 8, reply: 5, stream: 6 } as const;
@@ -333,14 +334,14 @@ const last = {
 export interface Frame extends FrameHead {
   readonly version: number;
   readonly envelopes: Envelope[];
-  readonly whereabouts: LocationHint | undefined;
-  /** Envelopes that only a later version understands (K6). */
+  readonly hint: LocationHint | undefined;
+  /** Number of envelopes skipped because a later version wrote them (K6). */
   readonly skipped: number;
 }
 
 /**
- * A frame's head, and its envelopes or what it says of whereabouts (K1). Throws an error that says what is wrong with it.
- * `versions`: which are read.
+ * Decodes a frame: its head, and its envelopes or its location hint (K1). Throws an error that says what is wrong with it.
+ * `versions`: the accepted versions.
  */
 export function decodeFrame(bytes: Uint8Array, versions: ProtocolRange = protocol): Frame {
   const frame = new MsgpackReader(bytes);
@@ -352,13 +353,13 @@ export function decodeFrame(bytes: Uint8Array, versions: ProtocolRange = protoco
   const viewVersion = frame.count();
   const hops = frame.count();
   const envelopes: Envelope[] = [];
-  let whereabouts: LocationHint | undefined;
+  let hint: LocationHint | undefined;
   let skipped = 0;
   for (let index = 0; index < count; index++) {
     const length = frame.array();
     const kind = frame.number();
-    if (kind === whereaboutsKind && count === 1) {
-      whereabouts = readWhereabouts(frame, length);
+    if (kind === hintKind && count === 1) {
+      hint = readHint(frame, length);
       continue;
     }
     const envelope = readEnvelope(frame, length, kind);
@@ -366,23 +367,23 @@ export function decodeFrame(bytes: Uint8Array, versions: ProtocolRange = protoco
     else envelopes.push(envelope);
   }
   if (!frame.isAtEnd) throw new Error('something follows the frame');
-  return { version, viewVersion, hops, envelopes, skipped, whereabouts };
+  return { version, viewVersion, hops, envelopes, skipped, hint };
 }
 
-function readWhereabouts(frame: MsgpackReader, length: number): LocationHint {
-  if (length < 3) throw new Error(`a row of ${length} columns says nothing of whereabouts`);
+function readHint(frame: MsgpackReader, length: number): LocationHint {
+  if (length < 3) throw new Error(`a location hint of ${length} columns`);
   const id = frame.text();
   const partitions: number[] = [];
-  // One by one: a length that the bytes do not bear out must not cost anything.
+  // One by one, so that a false length costs nothing.
   for (let index = 2; index < length; index++) partitions.push(frame.count());
   return { id, partitions };
 }
 
-/** Undefined: it is of a later version (K6). */
+/** Undefined if a later version wrote it (K6). */
 function readEnvelope(frame: MsgpackReader, length: number, kind: number): Envelope | undefined {
   const known = columnsOf[kind];
   if (length === known) return readColumns(frame, kind);
-  if (kind > whereaboutsKind && Number.isSafeInteger(kind)) return skipRow(frame, length);
+  if (kind > hintKind && Number.isSafeInteger(kind)) return skipRow(frame, length);
   if (known === undefined || length !== known + 1) throw new Error(`an envelope of kind ${kind} and ${length} columns`);
   const envelope = readColumns(frame, kind);
   const extension = readExtension(frame);

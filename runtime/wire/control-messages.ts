@@ -1,11 +1,12 @@
 /**
- * Signals: what workers and clients say to each other about the cluster itself: who is there, which view holds, who hands
- * which partition to whom. Positional arrays with a version, like frames, on subjects of their own.
+ * Control messages: membership, views and handoffs, between workers and clients. They are positional arrays with a version,
+ * like frames, on their own subjects.
  *
- * A signal may be lost, late, doubled or out of order: whoever needs the answer asks again, and the store has the last word.
- * What tells that somebody lives has a stamp or answers a numbered question, so that what is late shows (`freshness.ts`).
+ * A control message may be lost, late, duplicated or out of order. A process that needs an answer repeats its request, and
+ * the store decides. Messages that show that a process is alive carry a stamp, or answer a numbered request, so that a late
+ * one is recognised (`freshness.ts`).
  *
- * Longer than 400 lines because what a signal is, how it is written and how it is read stand side by side.
+ * Longer than 400 lines because the type, the encoding and the decoding of each message stand side by side.
  */
 import { isWorkerId, isWorkerName } from '../../placement/announcement.ts';
 import { weightMax } from '../../placement/rendezvous.ts';
@@ -19,7 +20,7 @@ export const controlVersion = 4;
 /** The latest date there is, ms. */
 const stampMax = 8.64e15;
 
-/** An entity as it leaves one worker's memory for another's: what the store has of it, without a read. */
+/** A stored entity as it is handed off from one worker's memory to another's, which saves a read. */
 export interface WarmEntity {
   readonly address: string;
   readonly loaded: Loaded;
@@ -28,36 +29,36 @@ export interface WarmEntity {
 }
 
 export type ControlMessage =
-  /** The service tells the view, with its stamp; or (0) somebody else does. */
+  /** The view, from the service with its stamp, or from another process (0). */
   | { readonly kind: 'view'; readonly view: View; readonly sent: number }
-  /** Somebody asks for the view; the answer goes to `replyTo`. */
+  /** A request for the view. The answer goes to `replyTo`. */
   | { readonly kind: 'resolve'; readonly replyTo: string }
-  /** A worker says that it is there, and which view it goes by. `sent`: its stamp. */
+  /** A worker announces itself, and the view that it follows. `sent`: its stamp. */
   | { readonly kind: 'announce'; readonly entry: WorkerEntry; readonly viewVersion: number; readonly sent: number }
-  /** Somebody found that nobody listens at a worker's subject: the worker `by`, or (empty) a client. */
+  /** A report that a worker's subject has no listener, by the worker `by` or (empty) a client. */
   | { readonly kind: 'absent'; readonly id: string; readonly by: string }
   | { readonly kind: 'ping'; readonly mark: PingMark }
   | { readonly kind: 'pong'; readonly id: string; readonly mark: PingMark; readonly sent: number }
-  /** What a candidate for the service tells itself: it comes back if the connection is sound. */
+  /** A candidate for the service sends this to itself, to test its connection. */
   | { readonly kind: 'echo'; readonly number: number }
-  /** A worker that hears no fresh view asks the service whether it is there. */
+  /** A worker that hears no fresh view asks whether the service is alive. */
   | { readonly kind: 'doubt'; readonly id: string; readonly number: number }
-  /** It is, under this term; with the number of the question, and its stamp. */
+  /** The answer: the service is alive under this term. `number` is that of the request, `sent` its stamp. */
   | { readonly kind: 'present'; readonly number: number; readonly term: number; readonly sent: number }
-  /** A worker that leaves has handed everything off (0), or the service says by its view that a process is out for ever. */
+  /** A leaving worker has handed everything off (`viewVersion` 0), or the service has removed a process for ever by that view. */
   | { readonly kind: 'gone'; readonly id: string; readonly viewVersion: number }
   /** Pins have changed in the store. */
   | { readonly kind: 'pinned' }
-  /** A worker asks for partitions that are its by a view: who has them? */
+  /** A worker looks for the owners of partitions that a view assigns to it. */
   | {
       readonly kind: 'seek';
       readonly id: string;
       readonly view: View;
       readonly partitions: readonly number[];
-      /** Its number, rising: the answer has it. */
+      /** Number of the request, ascending. The answer repeats it. */
       readonly ask: number;
     }
-  /** And wants them from who has them. */
+  /** A worker requests partitions from their owner. */
   | {
       readonly kind: 'release';
       readonly id: string;
@@ -65,24 +66,24 @@ export type ControlMessage =
       readonly partitions: readonly number[];
       readonly ask: number;
     }
-  /** The answer: these are not the sender's, or not any more, or are not going to be given. */
+  /** The answer: the sender does not own these, or will not hand them off. */
   | { readonly kind: 'none'; readonly id: string; readonly partitions: readonly number[]; readonly ask: number }
-  /** The answer to `seek`: the sender has them, runs them until it shall release them, and takes what comes for them. */
+  /** The answer to `seek`: the sender owns these, and runs them until it is requested to release them. */
   | { readonly kind: 'keeping'; readonly id: string; readonly partitions: readonly number[]; readonly ask: number }
-  /** The answer: nothing of it is under way any more. `count` parts in all, with the entities that were in memory. */
+  /** The answer to `release`: the sender has stopped the partition. `count` parts carry the entities that were in memory. */
   | {
       readonly kind: 'released';
       readonly id: string;
       readonly ask: number;
       readonly partition: number;
       readonly epoch: number;
-      /** What the store had of it then; undefined: unknown, and `entities` are of no use. */
+      /** The store's mark of the partition then; undefined: unknown, and `entities` cannot be used. */
       readonly mark: number | undefined;
       readonly index: number;
       readonly count: number;
       readonly entities: readonly WarmEntity[];
     }
-  /** A worker has claimed partitions, by these epochs: who has volatile entities of them in memory? */
+  /** A worker has claimed partitions by these epochs, and looks for images of their volatile entities. */
   | {
       readonly kind: 'fetch';
       readonly id: string;
@@ -90,32 +91,32 @@ export type ControlMessage =
       readonly partitions: readonly number[];
       readonly epochs: readonly number[];
       readonly ask: number;
-      /** For each the sending that it is to go on with, and from which slice; 0 and 0, or no lists: from the beginning. */
+      /** For each partition, the batch and slice to resume from; 0 and 0, or empty lists: from the start. */
       readonly batches: readonly number[];
       readonly slices: readonly number[];
     }
-  /** The answer: the sender has nothing of these. */
+  /** The answer: the sender has no images of these. */
   | { readonly kind: 'bare'; readonly id: string; readonly partitions: readonly number[]; readonly ask: number }
-  /** Or all that it has of one, in slices of one value (`worker/volatile-images.ts`). */
+  /** The answer: the sender's images of one partition, in slices of one value (`worker/volatile-images.ts`). */
   | {
       readonly kind: 'carried';
       readonly id: string;
-      /** By which the sender claims. */
+      /** The owner's name in the sender's claims. */
       readonly name: string;
       readonly partition: number;
       readonly epoch: number;
       readonly ask: number;
-      /** Number of the sending, larger with each. */
+      /** Number of the batch, ascending. */
       readonly batch: number;
       readonly index: number;
       readonly count: number;
       readonly bytes: Uint8Array;
-      /** Nothing more comes until the asker asks again. */
+      /** Whether the sender sends nothing more before the next request. */
       readonly isLast: boolean;
-      /** Entities of the partition that are too much for one sending. */
+      /** Number of entities of the partition that did not fit into this batch. */
       readonly leftCount: number;
     }
-  /** By this claim the sender runs what came in this sending (0: in none), but for these. It says so until it is `settled`. */
+  /** By this claim the sender runs the entities of this batch (0: none), except these. It repeats this until `settled`. */
   | {
       readonly kind: 'boarded';
       readonly id: string;
@@ -153,9 +154,9 @@ export const controlKinds: readonly ControlKind[] = [
   'settled',
 ];
 
-/** `sentAt`: what the sender's clock shows, 0: it does not say. */
-export function encodeControl(signal: ControlMessage, sentAt = 0): Uint8Array {
-  return encode([controlVersion, controlKinds.indexOf(signal.kind), sentAt, ...columnsOf(signal)]);
+/** `sentAt`: the time of the sender's clock, 0: unknown. */
+export function encodeControl(message: ControlMessage, sentAt = 0): Uint8Array {
+  return encode([controlVersion, controlKinds.indexOf(message.kind), sentAt, ...columnsOf(message)]);
 }
 
 function columnsOf(signal: ControlMessage): unknown[] {
@@ -322,7 +323,7 @@ function readMark(row: Row): PingMark {
   return { term: row.count(), at: row.number() };
 }
 
-/** Milliseconds of some clock. Beyond what a date may be it would make everything after it late for good. */
+/** A time of some clock, ms. A stamp beyond any date would make every later one look late. */
 function readStamp(row: Row): number {
   const stamp = row.number();
   if (!(Math.abs(stamp) <= stampMax)) throw new Error(`a stamp of ${stamp}`);
@@ -333,16 +334,16 @@ function viewRow({ version, partitions, workers, pins }: View): unknown[] {
   return [version, partitions, workers.map(entryRow), pins.map(({ address, worker }) => [address, worker])];
 }
 
-/** The most partitions that a cluster may have: nobody is made to compute more by a view that comes from outside. */
+/** Most partitions of a cluster. It bounds the work that an untrusted view can cause. */
 export const partitionsMax = 65_536;
 
-/** Hashes that a view takes in every process that follows it, partitions times weights: a second's work. */
+/** Most hashes (partitions times weights) that a process computes to follow a view: about a second's work. */
 const viewHashesMax = 2 ** 26;
 
 function readView(from: Row): View {
   const row = new Row(from.any());
   const version = row.number();
-  // Beyond those no view is the next one: none would ever be followed any more.
+  // After a view with a larger version no later one could be numbered, and none would be followed.
   if (!Number.isSafeInteger(version) || version < 0) throw new Error(`a view of version ${version}`);
   const partitions = row.number();
   if (!Number.isInteger(partitions) || partitions < 1 || partitions > partitionsMax)
@@ -362,7 +363,7 @@ function entryRow(entry: WorkerEntry): unknown[] {
   return [name, id, weight, labels, hosted, version, isLeaving, from, to];
 }
 
-/** Names and ids are shown, and ids become parts of subjects. How long they may be is for who lets workers in; here they are short. */
+/** Names and ids are shown, and ids become parts of subjects. The service enforces their limit; here they are only bounded. */
 const nameLengthMax = 128;
 
 function readName(row: Row): string {
@@ -388,7 +389,7 @@ function readEntry(row: Row): WorkerEntry {
     isLeaving: row.boolean(),
     protocol: row.isAtEnd ? undefined : { from: row.count(), to: row.count() },
   };
-  // So many hashes does each partition take for the worker, in every process that follows the view.
+  // The weight is the number of hashes per partition that every process computes for this worker.
   if (!Number.isInteger(entry.weight) || entry.weight < 1 || entry.weight > weightMax)
     throw new Error(`a weight of ${entry.weight}`);
   return entry;

@@ -1,15 +1,15 @@
 /**
- * What travels between workers and clients, one at a time; frames of them are `codec.ts`.
+ * Envelopes: the messages between workers and clients. `codec.ts` encodes them in frames.
  *
- * An envelope is a plain value that nobody changes after it was made: within one process it is handed over as it is,
- * payloads being encoded bytes already (P11).
+ * An envelope is an immutable plain value. Within one process it is passed on without a copy, because its payload is already
+ * encoded (P11).
  */
 import type { Arrival, Content } from '../../core/activity.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import type { Extension } from './extension.ts';
 
 interface Extensible {
-  /** What it says beside its columns; undefined: nothing. */
+  /** Further data beside the columns; undefined: none. */
   readonly extension?: Extension | undefined;
 }
 
@@ -27,7 +27,7 @@ export interface MessageEnvelope extends Extensible {
   readonly content: Content;
 }
 
-/** A question: no stream, no identity; it changes nothing, so it may run any number of times. */
+/** A query. It changes nothing, so it needs neither stream nor number and may run any number of times. */
 export interface QueryEnvelope extends Extensible {
   readonly kind: 'query';
   readonly to: Address;
@@ -39,8 +39,10 @@ export interface QueryEnvelope extends Extensible {
   readonly deadline: number;
 }
 
-/** To a client. `answer`: its bytes are an encoded answer, which is kept. `not-loaded`, `not-run`: a row of the same form,
- * but nothing was done or kept. Else a code: nothing was done, and why. */
+/**
+ * A reply to a client. `answer`: the bytes are an encoded answer, which the entity keeps. `not-loaded`, `not-run`: the bytes
+ * have the same form, but nothing was done or kept. Any other status: nothing was done, and the bytes say why.
+ */
 export interface ReplyEnvelope extends Extensible {
   readonly kind: 'reply';
   readonly to: string;
@@ -54,17 +56,22 @@ export interface ReplyEnvelope extends Extensible {
     | 'moved'
     | 'not-loaded'
     | 'not-run'
-    /** It came after its deadline by the worker's clock, which the bytes tell. */
+    /** The call arrived after its deadline by the worker's clock. The bytes are the time of that clock. */
     | 'expired'
-    /** There is an answer, and it does not fit into a frame. */
+    /** The turn ran, but its answer does not fit into a frame. */
     | 'unsent';
   readonly bytes: Uint8Array;
 }
 
 /**
- * Between the two ends of a stream. `number` is: the highest number processed (ack, probed), or the number asked about,
- * negative, if it was not processed (probed), the session that is known (stale), the number asked about (probe), for how many
- * messages there is room, 0 if there is none and it will be told when there is (room), unused (close, closed).
+ * Control of a stream, between its two ends. The meaning of `number`, by kind:
+ *
+ * - `ack`: the highest number processed.
+ * - `probe`: the number asked about.
+ * - `probed`: the highest number processed, or the number asked about, negated, if it was not processed.
+ * - `stale`: the session that the receiver knows.
+ * - `room`: the number of messages that the receiver has room for. 0: none now; another `room` follows when there is.
+ * - `close`, `closed`: not used.
  */
 export interface StreamEnvelope extends Extensible {
   readonly kind: 'ack' | 'close' | 'closed' | 'stale' | 'probe' | 'probed' | 'room';
@@ -74,7 +81,7 @@ export interface StreamEnvelope extends Extensible {
   readonly number: number;
 }
 
-/** What an envelope may answer. */
+/** Envelopes that get a reply or a stream envelope in return. */
 export type Asked = MessageEnvelope | QueryEnvelope | StreamEnvelope;
 
 export type Envelope = MessageEnvelope | QueryEnvelope | ReplyEnvelope | StreamEnvelope;

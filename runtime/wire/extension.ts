@@ -1,33 +1,34 @@
 /**
- * The extension of an envelope: what it says beside its columns, in numbered entries of bytes, in one column at the end of its row.
+ * The extension of an envelope: numbered entries of bytes, in one optional column at the end of its row.
  *
- * So that a later version can say more to its like without being unreadable to this one. It is carried as it came, and
- * looked into by whoever knows a number.
+ * It lets later versions of the protocol add data that earlier ones can skip. It is carried unchanged, and read by code that
+ * knows the number of an entry.
  *
  *     [number, bytes, number, bytes, …]
  *
  * Invariants:
- * - EX1 An entry of a number that nobody knows here is passed over by whoever reads, and goes along when the envelope is forwarded.
- * - EX2 Numbers rise: an entry is there once, and what is the same is the same bytes. All together are at most `extensionBytesMax`.
- * - EX3 Numbers from `workerEntryMin` are for workers to say: at a door an envelope that has one is refused.
+ * - EX1 An entry with an unknown number is skipped when read, and kept when the envelope is forwarded.
+ * - EX2 Numbers are strictly ascending, so that equal extensions are equal bytes. An extension has at most
+ *   `extensionBytesMax` bytes.
+ * - EX3 Entries from `workerEntryMin` on are for workers only: at a door an envelope that has one is rejected.
  */
 
 import { MsgpackReader } from './msgpack-reader.ts';
 import { MsgpackWriter } from './msgpack-writer.ts';
 
-/** Entries as msgpack, at least one (EX2). */
+/** At least one entry, as msgpack (EX2). */
 export type Extension = Uint8Array & { readonly isExtension?: never };
 
-/** Bytes of one extension at most. */
+/** Most bytes of one extension. */
 const extensionBytesMax = 1_024;
-/** Entries from here on are believed of workers only; below, of anybody. */
+/** The first entry number that only workers may use (EX3). */
 const workerEntryMin = 128;
 /** The largest number that an entry may have. */
 const entryNumberMax = 65_535;
 
 const packer = new MsgpackWriter();
 
-/** In order of their numbers (EX2). Throws if they are not, or too large. */
+/** Encodes entries. Throws if their numbers do not ascend, or if they are too large (EX2). */
 export function extensionOf(entries: readonly (readonly [number: number, bytes: Uint8Array])[]): Extension {
   packer.begin();
   packer.array(2 * entries.length);
@@ -38,7 +39,7 @@ export function extensionOf(entries: readonly (readonly [number: number, bytes: 
   return readExtension(new MsgpackReader(packer.end()));
 }
 
-/** The column that begins here, as it is. Throws for what is none (EX2). */
+/** Reads the column at the reader's position, without decoding its entries. Throws if it is not an extension (EX2). */
 export function readExtension(from: MsgpackReader): Extension {
   const start = from.position;
   const count = from.array();
@@ -54,7 +55,7 @@ export function readExtension(from: MsgpackReader): Extension {
   return from.since(start);
 }
 
-/** What an entry says; undefined: it is not there. */
+/** The bytes of an entry; undefined if absent. */
 export function entryIn(extension: Extension | undefined, wanted: number): Uint8Array | undefined {
   if (extension === undefined) return undefined;
   const from = new MsgpackReader(extension);
@@ -66,7 +67,7 @@ export function entryIn(extension: Extension | undefined, wanted: number): Uint8
   return undefined;
 }
 
-/** Whether there is something in it that only workers say (EX3). */
+/** Whether an extension has an entry that only workers may use (EX3). */
 export function hasWorkerEntries(extension: Extension): boolean {
   const from = new MsgpackReader(extension);
   for (let left = from.array(); left > 0; left -= 2) {

@@ -1,8 +1,8 @@
 /**
- * What a transport's frames leave of the limits: nothing is decided in a turn, or asked, that no frame has room for.
+ * Limits derived from a transport's largest frame, so that no turn or call makes a message that fits into no frame.
  *
- * A server says what it takes (`max_payload`), and one that comes back may take less. A turn, an answer or a call that is larger
- * is refused with `too-large` where it arises, with nothing done, instead of when it is sent.
+ * A NATS server has a `max_payload`, and after a reconnection another server may have a smaller one. A larger turn, answer or
+ * call fails with `too-large` where it is made, without effect, and not when it is sent.
  */
 import { SkerryError } from '../../core/errors.ts';
 import { type GivenLimits, type Limits, limitsOf } from '../../core/limits.ts';
@@ -12,7 +12,7 @@ import { envelopeOverheadBytes } from './codec.ts';
 
 type Frames = Pick<Transport, 'frameBytesMax'>;
 
-/** Throws `invalid-definition` for limits that the transport cannot keep. */
+/** Throws `invalid-definition` for a `messageBytesMax` that does not fit into the transport's frames. */
 export function checkFrames({ messageBytesMax }: Limits, { frameBytesMax }: Frames): void {
   if (messageBytesMax + envelopeOverheadBytes <= frameBytesMax) return;
   throw new SkerryError(
@@ -22,8 +22,9 @@ export function checkFrames({ messageBytesMax }: Limits, { frameBytesMax }: Fram
 }
 
 /**
- * The limits over a transport whose frames may become smaller: `messageBytesMax` is at any moment what fits into one. Throws
- * `invalid-definition` for one that was given and does not fit, and for a server that takes next to nothing; the default is lowered, and that is said.
+ * The limits over a transport whose frames may shrink: `messageBytesMax` always returns what fits into a frame now. A default
+ * that does not fit is lowered and logged. Throws `invalid-definition` for a given one that does not fit, and for frames
+ * below `frameBytesMin`.
  */
 export function limitsOver(transport: Frames, given: GivenLimits | undefined, { log }: Environment): Limits {
   const limits = limitsOf(given);

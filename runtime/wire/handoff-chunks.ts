@@ -1,29 +1,29 @@
 /**
- * Bundles: what goes along with a partition, divided into as many signals as it takes.
+ * Handoff chunks: divides the entities that are handed off with a partition over several control messages.
  *
- * Owns how large an entity is taken to be on its way.
+ * Owns the estimate of an entity's size in a message.
  */
 import type { WarmEntity } from './control-messages.ts';
 
-/** Bytes of a signal beside its entities. */
+/** Bytes of a control message beside its entities. */
 export const overheadBytes = 4_096;
 
-/** In parts of at most so many bytes, at least one; what does not fit alone is left to be read from the store. */
-export function chunksOf(warm: readonly WarmEntity[], signalBytesMax: number): WarmEntity[][] {
-  const bytesMax = signalBytesMax - overheadBytes;
-  const bundles: WarmEntity[][] = [[]];
+/** At least one chunk. An entity that fits into none is left out, and the next owner reads it from the store. */
+export function chunksOf(warm: readonly WarmEntity[], messageBytesMax: number): WarmEntity[][] {
+  const bytesMax = messageBytesMax - overheadBytes;
+  const chunks: WarmEntity[][] = [[]];
   let bytes = 0;
   for (const entity of warm) {
     const size = bytesOf(entity);
     if (size > bytesMax) continue;
     if (bytes + size > bytesMax) {
-      bundles.push([]);
+      chunks.push([]);
       bytes = 0;
     }
     bytes += size;
-    bundles[bundles.length - 1]?.push(entity);
+    chunks[chunks.length - 1]?.push(entity);
   }
-  return bundles;
+  return chunks;
 }
 
 function bytesOf({ address, loaded, activities }: WarmEntity): number {

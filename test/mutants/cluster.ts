@@ -91,7 +91,7 @@ export const clusterMutants: readonly Mutant[] = [
     tests: ['cluster/handoff-pace'],
   },
   {
-    name: 'what is said of whereabouts is believed of any worker',
+    name: 'a location hint is believed of any worker',
     promise: 'M6',
     file: 'runtime/routing/router.ts',
     find: 'this.#handlers.has(subject) || !this.#placement.view.workers.some((worker) => worker.id === id)',

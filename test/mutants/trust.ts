@@ -72,15 +72,15 @@ export const trustMutants: readonly Mutant[] = [
     ...post,
     name: 'a client says where partitions are',
     promise: 'M7',
-    find: 'if (visitor === undefined || frame.hops !== 0 || frame.whereabouts !== undefined)',
+    find: 'if (visitor === undefined || frame.hops !== 0 || frame.hint !== undefined)',
     replace: 'if (visitor === undefined || frame.hops !== 0)',
   },
   {
     ...post,
     name: 'a client forwards',
     promise: 'M7',
-    find: 'if (visitor === undefined || frame.hops !== 0 || frame.whereabouts !== undefined)',
-    replace: 'if (visitor === undefined || frame.whereabouts !== undefined)',
+    find: 'if (visitor === undefined || frame.hops !== 0 || frame.hint !== undefined)',
+    replace: 'if (visitor === undefined || frame.hint !== undefined)',
   },
   {
     ...post,

@@ -9,7 +9,7 @@ export const wireMutants: readonly Mutant[] = [
     ...codec,
     name: 'a kind of a later version spoils its frame',
     promise: 'K6',
-    find: '  if (kind > whereaboutsKind && Number.isSafeInteger(kind)) return skipRow(frame, length);\n',
+    find: '  if (kind > hintKind && Number.isSafeInteger(kind)) return skipRow(frame, length);\n',
     replace: '',
   },
   {

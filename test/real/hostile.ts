@@ -120,8 +120,8 @@ function isRead(bytes: Uint8Array, read: (bytes: Uint8Array) => unknown): boolea
 /** Whether a worker would be believed: what names the load's entities, or anybody of this cluster. */
 function isBelievable(bytes: Uint8Array): boolean {
   if (!isRead(bytes, decodeFrame)) return false;
-  const { envelopes, whereabouts } = decodeFrame(bytes);
-  return whereabouts !== undefined || envelopes.some((one) => theirs.includes(one.to));
+  const { envelopes, hint } = decodeFrame(bytes);
+  return hint !== undefined || envelopes.some((one) => theirs.includes(one.to));
 }
 
 function shot(given: Attacker): { readonly subject: string; readonly bytes: Uint8Array } {

@@ -180,7 +180,7 @@ test('DO4: dead letters are a tool’s to resolve, and messages of outboxes to d
   );
 });
 
-test('M7: acknowledgements, ends of streams, replies, whereabouts and what was forwarded are only a worker’s to send', async () => {
+test('M7: acknowledgements, ends of streams, replies, location hints and what was forwarded are only a worker’s to send', async () => {
   const { hand, transport, router, taken } = given();
   const kinds = ['ack', 'close', 'closed', 'stale', 'probe', 'probed'] as const;
   const streams = kinds.map((kind): Envelope => ({ kind, to: 'stock/tea', from: '@ada.c1', session: 1, number: 1 }));

@@ -305,9 +305,9 @@ test('what comes by a detour to who has it makes that worker tell each sender wh
   const router = new Router({ transport, environment: hand, subjects, id: 'near', has }, placement);
   const heard: [string, LocationHint | undefined][] = [];
   for (const client of ['c', 'd'])
-    transport.listen(subjects.client(client), (frame) => void heard.push([client, decodeFrame(frame).whereabouts]));
+    transport.listen(subjects.client(client), (frame) => void heard.push([client, decodeFrame(frame).hint]));
   for (const worker of ['far', 'else'])
-    transport.listen(subjects.worker(worker), (frame) => void heard.push([worker, decodeFrame(frame).whereabouts]));
+    transport.listen(subjects.worker(worker), (frame) => void heard.push([worker, decodeFrame(frame).hint]));
   let count = 0;
   router.listen(subjects.worker('near'), () => {
     count += 1;
@@ -330,7 +330,7 @@ test('what comes by a detour to who has it makes that worker tell each sender wh
   // What is not here, comes from here, or from nobody who could be told.
   const many = Array.from({ length: 1_000 }, (_, client) => query(at('far'), `c${client}`));
   for (let client = 0; client < 1_000; client++)
-    transport.listen(subjects.client(`c${client}`), (frame) => void heard.push(['', decodeFrame(frame).whereabouts]));
+    transport.listen(subjects.client(`c${client}`), (frame) => void heard.push(['', decodeFrame(frame).hint]));
   assert.is((await come(many, 1)).length, 64);
   const others = [query(at('else'), 'c'), { ...between, from: at('near') }, { ...between, from: '@c' }];
   assert.equal(await come(others, 1), []);

@@ -95,7 +95,7 @@ test('K1: a frame that was cut off anywhere, or has more behind it, is refused a
   assert.throws(() => decodeFrame(new Uint8Array([...frame, 0])));
 });
 
-test('K1: whereabouts come back as they went; cut off, without any, or beside other rows they are refused, at no cost', () => {
+test('K1: a location hint comes back as it went; cut off, empty, or beside other rows it is refused, at no cost', () => {
   const told = { id: 'wörker', partitions: [0, 7, 2 ** 40] };
   const bytes = new Uint8Array(encodeLocationHint(told, 9));
   assert.equal(decodeFrame(bytes), {
@@ -104,7 +104,7 @@ test('K1: whereabouts come back as they went; cut off, without any, or beside ot
     hops: 0,
     envelopes: [],
     skipped: 0,
-    whereabouts: told,
+    hint: told,
   });
   for (let length = 0; length < bytes.length; length++) assert.throws(() => decodeFrame(bytes.slice(0, length)));
   const row = [4, 'w', 1];

@@ -75,12 +75,12 @@ test('K1: the kinds and statuses of docs/protocol.md are those of the code, each
 test('K1: the frames of docs/protocol.md are written so, and read so', () => {
   const kinds = new Set<string>();
   for (const { value, bytes } of vectorsOf('frames')) {
-    const { viewVersion, hops, envelopes, whereabouts, version } = value as ReturnType<typeof decodeFrame>;
+    const { viewVersion, hops, envelopes, hint, version } = value as ReturnType<typeof decodeFrame>;
     for (const { kind } of envelopes ?? []) kinds.add(kind);
     const written =
-      whereabouts === undefined
+      hint === undefined
         ? encodeFrame(envelopes as Envelope[], { viewVersion, hops })
-        : encodeLocationHint(whereabouts, viewVersion);
+        : encodeLocationHint(hint, viewVersion);
     assert.is(hex(written), hex(bytes));
     assert.equal(plain(decodeFrame(bytes)), plain({ envelopes: [], ...(value as object), version, skipped: 0 }));
   }
