@@ -4,7 +4,7 @@
  *     loading ──▶ ready ◀──▶ reading (an activity that a turn needs)
  *        └───────────┴──────────┴──▶ dropped (passivated, failed, or no longer owned)
  *
- * Owns what belongs to one entity between its turns; what runs turns is `turns.ts`, what makes them durable `worker/group-commit.ts`.
+ * Owns what belongs to one entity between its turns: its parts read it, and change it by what is said below. What runs turns is `turns.ts`, what makes them durable `worker/group-commit.ts`.
  *
  * Invariants:
  * - V1 `gathering` holds the outputs of turns that no commit carries yet, `flying` those of the commit under way;
@@ -19,7 +19,7 @@ import type { EntityRecord } from '../../core/record.ts';
 import type { Partition } from '../store.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import { added, Batch, type Flight } from './batch.ts';
-import type { Ahead, Held, Retries } from './held.ts';
+import { Ahead, type Held, Retries } from './held.ts';
 import { Mailbox } from './mailbox.ts';
 import type { EntityLayout } from './record-writer.ts';
 import { newLayout } from './record-writer.ts';
@@ -32,46 +32,60 @@ function addCounts(into: Held, { messageCount, queryCount, signalCount }: Batch)
   into.signals += signalCount;
 }
 
+/** What a store has of an entity, and how it is laid out there. */
+interface Stored {
+  readonly layout: EntityLayout;
+  readonly version: number;
+  readonly wakeAt: number | undefined;
+}
+
+type Phase = 'loading' | 'ready' | 'reading' | 'dropped';
+
+/** What everybody else only reads, as this file has it. */
+function own(activation: Activation): { -readonly [Field in keyof Activation]: Activation[Field] } {
+  return activation;
+}
+
 export class Activation {
   readonly address: Address;
   readonly partition: Partition;
   readonly behaviour: Behaviour;
   #mailbox: Mailbox | undefined;
-  phase: 'loading' | 'ready' | 'reading' | 'dropped' = 'loading';
+  readonly phase: Phase = 'loading';
   /** Set once loaded. */
-  record: EntityRecord | undefined;
-  layout: EntityLayout = newLayout();
-  handlers: Readonly<Record<string, unknown>> | undefined;
-  gathering: Batch | undefined;
-  flying: Batch | undefined;
+  readonly record: EntityRecord | undefined;
+  readonly layout: EntityLayout = newLayout();
+  readonly handlers: Readonly<Record<string, unknown>> | undefined;
+  readonly gathering: Batch | undefined;
+  readonly flying: Batch | undefined;
   /** What leaves with the next commit, whatever else that has. */
-  owed: readonly Envelope[] | undefined;
+  readonly owed: readonly Envelope[] | undefined;
   /** The entity's version and wake time in the store. */
-  storedVersion = 0;
-  storedWakeAt: number | undefined;
+  readonly storedVersion: number = 0;
+  readonly storedWakeAt: number | undefined;
   /** Messages that came before their turn. */
-  ahead: Ahead | undefined;
-  retries: Retries | undefined;
+  readonly ahead: Ahead | undefined;
+  readonly retries: Retries | undefined;
   /** How much of it is held, as it was last counted; undefined: nothing. */
-  held: Held | undefined;
-  flights: Map<string, Flight> | undefined;
-  /** When acknowledgements that no turn carried are to be written, ms; 0: there are none. */
-  trimAt = 0;
+  readonly held: Held | undefined;
+  readonly flights: Map<string, Flight> | undefined;
+  /** When what no turn carries is to be written by itself, ms; 0: there is nothing. */
+  readonly writeAt: number = 0;
   /** When to look for history that may go, ms. */
-  historyDueAt = 0;
-  usedAt = 0;
+  readonly historyDueAt: number = 0;
+  readonly usedAt: number = 0;
   /** At rest: all that it remembers about its partners, as `idle.ts` keeps it. */
-  rested: string | undefined;
+  readonly rested: string | undefined;
   /** At rest: in which minute since 1970 the first of them may be forgotten. */
-  restedMinutes = 0;
+  readonly restedMinutes: number = 0;
   /** Something of it may have ended a process: its turns are asked for (`crash-notes.ts`). */
-  isCautious = false;
+  readonly isCautious: boolean = false;
   /** What makes notes durable that are waited for. */
-  noting: Batch | undefined;
-  isQueued = false;
-  isListed = false;
+  readonly noting: Batch | undefined;
+  readonly isQueued: boolean = false;
+  readonly isListed: boolean = false;
   /** Its stored activities are being looked through: none leaves memory meanwhile, since what was read of it may be old. */
-  isSearching = false;
+  readonly isSearching: boolean = false;
 
   constructor(address: Address, partition: Partition, behaviour: Behaviour) {
     this.address = address;
@@ -114,11 +128,11 @@ export class Activation {
   /** Give back what an activation at rest does not need: it comes again when somebody asks. */
   compact(): void {
     this.#mailbox = undefined;
-    this.handlers = this.behaviour.isClass ? this.handlers : undefined;
-    this.retries = undefined;
-    this.ahead = undefined;
-    this.held = undefined;
-    if (this.flights?.size === 0) this.flights = undefined;
+    if (!this.behaviour.isClass) own(this).handlers = undefined;
+    own(this).retries = undefined;
+    own(this).ahead = undefined;
+    own(this).held = undefined;
+    if (this.flights?.size === 0) own(this).flights = undefined;
   }
 
   /** The record of an activation that is loaded. */
@@ -151,7 +165,7 @@ export class Activation {
       this.waitingCount === 0 &&
       (this.ahead?.count ?? 0) === 0 &&
       (this.held?.isProving ?? false) === false &&
-      this.trimAt === 0 &&
+      this.writeAt === 0 &&
       this.entity.changes.records.size === 0 &&
       (this.retries?.size ?? 0) === 0
     );
@@ -160,9 +174,9 @@ export class Activation {
   /** The clock was set back: what waits for a pause waits as long as it did. Returns when the first is over, or Infinity. */
   setBack(ms: number): number {
     let next = Number.POSITIVE_INFINITY;
-    if (this.trimAt !== 0) {
-      this.trimAt -= ms;
-      next = this.trimAt;
+    if (this.writeAt !== 0) {
+      own(this).writeAt -= ms;
+      next = this.writeAt;
     }
     for (const retry of this.retries?.values() ?? []) {
       retry.at -= ms;
@@ -185,15 +199,167 @@ export class Activation {
 
   batch(): Batch {
     if (this.gathering !== undefined) return this.gathering;
-    this.gathering = new Batch();
-    for (const envelope of this.owed ?? []) this.gathering.addEnvelope(envelope);
-    this.owed = undefined;
-    return this.gathering;
+    const batch = new Batch();
+    for (const envelope of this.owed ?? []) batch.addEnvelope(envelope);
+    own(this).gathering = batch;
+    own(this).owed = undefined;
+    return batch;
   }
 
   /** To be said when what the record holds now is durable, without a commit of its own. */
   owe(envelope: Envelope): void {
     if (this.gathering !== undefined) this.gathering.addEnvelope(envelope);
-    else this.owed = added(this.owed ?? nothing, envelope);
+    else own(this).owed = added(this.owed ?? nothing, envelope);
+  }
+
+  // ---- its way through a stay
+
+  /** This is what the store has of it, or an image; with neither it is new. */
+  load(record: EntityRecord, { layout = newLayout(), version = 0, wakeAt }: Partial<Stored> = {}): void {
+    own(this).record = record;
+    own(this).layout = layout;
+    own(this).storedVersion = version;
+    own(this).storedWakeAt = wakeAt;
+  }
+
+  /** It can run turns, for the first time or again. */
+  goOn(): void {
+    this.#enter('ready');
+  }
+
+  /** It runs no turn until something has been read or written. */
+  pause(): void {
+    this.#enter('reading');
+  }
+
+  /** It has left memory (V2). */
+  drop(): void {
+    this.#enter('dropped');
+  }
+
+  #enter(phase: Phase): void {
+    own(this).phase = phase;
+  }
+
+  /** It has run a turn, or been asked for. */
+  use(at: number): void {
+    own(this).usedAt = at;
+  }
+
+  /** Whether it waits for its turns in the list of the dispatcher. */
+  list(isListed: boolean): void {
+    own(this).isListed = isListed;
+  }
+
+  hold(held: Held | undefined): void {
+    own(this).held = held;
+  }
+
+  // ---- its commits
+
+  /** It waits for a group. */
+  queue(): void {
+    own(this).isQueued = true;
+  }
+
+  /** A group takes what has gathered; undefined: there is nothing. */
+  takeOff(): Batch | undefined {
+    const batch = this.gathering;
+    own(this).isQueued = false;
+    if (this.phase === 'dropped' || batch === undefined) return undefined;
+    own(this).gathering = undefined;
+    own(this).flying = batch;
+    return batch;
+  }
+
+  /** All that has changed is in a commit. */
+  written(): void {
+    own(this).writeAt = 0;
+  }
+
+  /** The store has accepted the commit of what was under way. */
+  land(version: number, wakeAt: number | undefined): void {
+    own(this).storedVersion = version;
+    own(this).storedWakeAt = wakeAt;
+    own(this).flying = undefined;
+  }
+
+  /** Of a volatile type what has gathered leaves at once, but for what may not leave before it is written. */
+  takeVolatile(): Batch | undefined {
+    const batch = this.gathering;
+    own(this).gathering = this.behaviour.durability === 'none' ? undefined : batch?.takeClosing();
+    return batch;
+  }
+
+  /** What has changed is written by then, unless it is before: false. */
+  planWrite(at: number): boolean {
+    if (this.writeAt !== 0) return false;
+    own(this).writeAt = at;
+    return true;
+  }
+
+  // ---- what its parts keep with it
+
+  /** The operations of the behaviour, of an instance if it is a class. Throws what its constructor throws. */
+  instance(): Readonly<Record<string, unknown>> {
+    const made = this.handlers ?? this.behaviour.instantiate(this.entity.key);
+    own(this).handlers = made;
+    return made;
+  }
+
+  /** A turn did not come to its end: the fields of an instance are outside of its atomicity. */
+  forgetInstance(): void {
+    if (this.behaviour.isClass) own(this).handlers = undefined;
+  }
+
+  /** Made if there is none, like the two below. */
+  makeAhead(): Ahead {
+    const made = this.ahead ?? new Ahead();
+    own(this).ahead = made;
+    return made;
+  }
+
+  makeRetries(): Retries {
+    const made = this.retries ?? new Retries();
+    own(this).retries = made;
+    return made;
+  }
+
+  makeFlights(): Map<string, Flight> {
+    const made = this.flights ?? new Map();
+    own(this).flights = made;
+    return made;
+  }
+
+  dropAhead(): void {
+    own(this).ahead = undefined;
+  }
+
+  /** Its partners as one text, see `idle.ts`; undefined: they are in the store. */
+  rest(rested: string | undefined, minutes: number): void {
+    own(this).rested = rested;
+    own(this).restedMinutes = minutes;
+  }
+
+  takeRested(): string | undefined {
+    const { rested } = this;
+    own(this).rested = undefined;
+    return rested;
+  }
+
+  search(isSearching: boolean): void {
+    own(this).isSearching = isSearching;
+  }
+
+  planHistory(at: number): void {
+    own(this).historyDueAt = at;
+  }
+
+  beCautious(isCautious: boolean): void {
+    own(this).isCautious = isCautious;
+  }
+
+  note(noting: Batch | undefined): void {
+    own(this).noting = noting;
   }
 }

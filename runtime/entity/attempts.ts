@@ -24,7 +24,6 @@ import type { QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
 import type { Activation } from './activation.ts';
 import type { CrashNotes } from './crash-notes.ts';
 import { fingerprintOf } from './fingerprint.ts';
-import { Retries } from './held.ts';
 import { recall } from './idle.ts';
 import type { Item } from './mailbox.ts';
 
@@ -100,7 +99,7 @@ export class Attempts {
     if (result.kind === 'needs') return this.#needs(activation, asking, result.partner);
     if (result.kind === 'threw') {
       // Fields of an actor class are outside the turn's atomicity: a turn that threw may have left them half changed.
-      if (behaviour.isClass) activation.handlers = undefined;
+      activation.forgetInstance();
       const away = turnedAway(item, result.error);
       if (away !== undefined) return away;
       result = this.#threw(activation, asking, result.error);
@@ -108,7 +107,7 @@ export class Attempts {
     }
     activation.retries?.delete(key);
     if (result.kind === 'committed' && result.thrown !== undefined) {
-      if (behaviour.isClass) activation.handlers = undefined;
+      activation.forgetInstance();
       this.#log(activation, request, result.thrown.error, 1);
     }
     return result;
@@ -123,7 +122,7 @@ export class Attempts {
   }
 
   #needs(activation: Activation, asking: Asking, partner: PartnerId): Concluded | TurnedAway | undefined {
-    if (activation.behaviour.isClass) activation.handlers = undefined;
+    activation.forgetInstance();
     if (recall(activation)) return this.run(activation, asking);
     activation.mailbox.unshift(asking.item);
     this.#parts.readActivity(activation, partner);
@@ -171,8 +170,7 @@ export class Attempts {
     const { environment, limits } = this.#parts;
     const pause = Math.min(100 * 2 ** (attempts - 1), limits.retryMsMax);
     const at = environment.now() + Math.ceil(pause * (0.75 + environment.random() / 2));
-    activation.retries ??= new Retries();
-    activation.retries.set(key, { attempts, at, item });
+    activation.makeRetries().set(key, { attempts, at, item });
     this.#parts.wakeBy(activation, at);
   }
 
@@ -194,10 +192,8 @@ export class Attempts {
   }
 
   handlers(activation: Activation): Readonly<Record<string, unknown>> {
-    if (activation.handlers !== undefined) return activation.handlers;
     try {
-      activation.handlers = activation.behaviour.instantiate(activation.entity.key);
-      return activation.handlers;
+      return activation.instance();
     } catch (error) {
       // An actor class whose constructor throws: then so does each of its turns and queries, where that is expected.
       return new Proxy({}, { get: () => raise(error) });

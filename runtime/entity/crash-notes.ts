@@ -66,8 +66,8 @@ export class CrashNotes {
   watch(activation: Activation): void {
     if (activation.behaviour.durability !== 'turn') return;
     const { environment, ownership } = this.#parts;
-    activation.isCautious =
-      activation.entity.trials.size > 0 || environment.steady() < ownership.cautiousUntil(activation.partition);
+    const isCautious = environment.steady() < ownership.cautiousUntil(activation.partition);
+    activation.beCautious(isCautious || activation.entity.trials.size > 0);
   }
 
   /**
@@ -93,9 +93,9 @@ export class CrashNotes {
     this.#note(activation, { key, ends, epoch, until: this.#untilOf(item) });
     if (ends > 0) this.#alone = { activation, since: environment.steady(), batch: undefined };
     else this.#noteWaiting(activation, epoch);
-    activation.phase = 'reading';
+    activation.pause();
     this.#parts.commitAlone(activation);
-    activation.noting = activation.gathering;
+    activation.note(activation.gathering);
     return 'wait';
   }
 
@@ -150,7 +150,7 @@ export class CrashNotes {
   }
 
   #queue(activation: Activation): Fate {
-    activation.phase = 'reading';
+    activation.pause();
     this.#waiting.push(activation);
     this.#lookAgain();
     return 'wait';
@@ -172,7 +172,7 @@ export class CrashNotes {
     const activation = this.#waiting[0];
     if (activation === undefined || this.#isTaken(activation)) return;
     this.#waiting.shift();
-    activation.phase = 'ready';
+    activation.goOn();
     this.#parts.ready(activation);
   }
 
@@ -193,9 +193,8 @@ export class CrashNotes {
   #drop(activation: Activation, key: string): void {
     const { environment, limits, wakeBy } = this.#parts;
     dropPart(activation.entity, 'trials', key);
-    if (activation.gathering !== undefined || activation.trimAt !== 0) return;
-    activation.trimAt = environment.now() + limits.trimIdleMs;
-    wakeBy(activation, activation.trimAt);
+    if (activation.gathering !== undefined) return;
+    if (activation.planWrite(environment.now() + limits.trimIdleMs)) wakeBy(activation, activation.writeAt);
   }
 
   #endAlone(): void {
@@ -208,9 +207,9 @@ export class CrashNotes {
     if (!activation.isCautious) return;
     if (this.#alone?.activation === activation && this.#alone.batch === batch) this.#endAlone();
     if (activation.noting !== batch) return;
-    activation.noting = undefined;
+    activation.note(undefined);
     if (activation.phase !== 'reading') return;
-    activation.phase = 'ready';
+    activation.goOn();
     this.#parts.ready(activation);
   }
 

@@ -116,7 +116,7 @@ export class Delivery {
       if (isOpen) stored.push([activity, sentOf(outbound)]);
     }
     if (stored.length === 0) return;
-    activation.flights ??= new Map();
+    activation.makeFlights();
     this.#resumeStored(activation, stored);
   }
 
@@ -139,11 +139,11 @@ export class Delivery {
   }
 
   #flightOf(activation: Activation, partner: PartnerId, outbound: Outbound): Flight {
-    activation.flights ??= new Map();
-    let flight = activation.flights.get(partner);
+    const flights = activation.makeFlights();
+    let flight = flights.get(partner);
     if (flight === undefined || flight.stream !== outbound) {
       flight = newFlight(outbound, this.#parts.limits);
-      activation.flights.set(partner, flight);
+      flights.set(partner, flight);
     }
     return flight;
   }
@@ -321,9 +321,7 @@ export class Delivery {
 
   /** What has changed is written by itself, unless a turn carries it to the store before. */
   wantTrim(activation: Activation, now: number): void {
-    if (activation.trimAt !== 0) return;
-    activation.trimAt = now + this.#parts.limits.trimIdleMs;
-    this.#parts.wakeBy(activation, activation.trimAt);
+    if (activation.planWrite(now + this.#parts.limits.trimIdleMs)) this.#parts.wakeBy(activation, activation.writeAt);
   }
 
   /** The partner knows a later session than the one that is sent: an acknowledgement was forgotten here, or history (P8). */

@@ -43,8 +43,7 @@ export function rest(
   const rested = entity.isComplete ? textOf(entity) : undefined;
   // What is in the head stays in memory (F3); it is within these bounds when it was written, and becomes less until it is again.
   if (rested === undefined && activation.layout.hasActivities) return;
-  activation.rested = rested;
-  activation.restedMinutes = minutesUntilForgotten(entity, limits);
+  activation.rest(rested, minutesUntilForgotten(entity, limits));
   if (rested === undefined) leaveToStore(entity, environment.now(), limits);
   entity.activities.clear();
   entity.isComplete = false;
@@ -77,9 +76,8 @@ function textOf(entity: EntityRecord): string | undefined {
  * had.
  */
 export function recall(activation: Activation): boolean {
-  const { rested } = activation;
+  const rested = activation.takeRested();
   if (rested === undefined) return false;
-  activation.rested = undefined;
   const { entity } = activation;
   restoreActivities(entity, Buffer.from(rested, 'latin1'));
   entity.isComplete = true;

@@ -116,7 +116,7 @@ export class Retention {
     const isSearchDue = !entity.isComplete && entity.searchAt > 0 && entity.searchAt <= now && !activation.isSearching;
     if (isSearchDue) {
       entity.searchAt = now + sweepPauseMs;
-      activation.isSearching = true;
+      activation.search(true);
       void this.#forgetStored(activation, {
         after: undefined,
         soonest: Number.POSITIVE_INFINITY,
@@ -135,7 +135,7 @@ export class Retention {
     if (activation.phase === 'dropped') return;
     const { entity } = activation;
     if (page === undefined) {
-      activation.isSearching = false;
+      activation.search(false);
       planSearch(entity, environment.now() + sweepPauseMs);
       return this.#parts.wakeBy(activation, entity.forgetAt);
     }
@@ -151,7 +151,7 @@ export class Retention {
     entity.unseenCount += page.length;
     const last = page[sweepPageCount - 1];
     if (last !== undefined) return this.#forgetStored(activation, { after: last[0], soonest: next, seen });
-    activation.isSearching = false;
+    activation.search(false);
     // None left memory meanwhile, so nothing that the store has now is neither here nor there.
     entity.stored = seen.count > partnerCountMax ? undefined : seen;
     entity.searchAt = next === Number.POSITIVE_INFINITY ? 0 : Math.max(next, environment.now() + sweepPauseMs);
@@ -190,12 +190,12 @@ export class Retention {
     const { historyMs } = activation.behaviour;
     const now = this.#parts.environment.now();
     if (historyMs === undefined || now < activation.historyDueAt) return;
-    activation.historyDueAt = now + Math.max(historyMs / 16, sweepPauseMs);
+    activation.planHistory(now + Math.max(historyMs / 16, sweepPauseMs));
     this.#parts.store.scan(activation, 'h', { limit: sweepPageCount }).then(
       (page) => {
         if (activation.phase === 'dropped') return;
         const old = page.filter(([, bytes]) => glancePart('history', bytes).at < now - historyMs);
-        if (old.length === sweepPageCount) activation.historyDueAt = now;
+        if (old.length === sweepPageCount) activation.planHistory(now);
         for (const [name] of old) activation.entity.changes.records.set(name, null);
         if (old.length > 0) this.#parts.forgotten(activation);
       },

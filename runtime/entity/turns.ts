@@ -37,7 +37,6 @@ import type { Batch, Unproven } from './batch.ts';
 import { trialKey } from './crash-notes.ts';
 import type { Delivery } from './delivery.ts';
 import { isRequest, otherRequest } from './fingerprint.ts';
-import { Ahead } from './held.ts';
 import { recall } from './idle.ts';
 import { type Item, sizeOf } from './mailbox.ts';
 import type { StreamClosing } from './stream-closing.ts';
@@ -246,8 +245,7 @@ export class Turns {
   }
 
   #hold(activation: Activation, envelope: MessageEnvelope): void {
-    activation.ahead ??= new Ahead();
-    const { ahead } = activation;
+    const ahead = activation.makeAhead();
     const hasRoom =
       ahead.countOf(envelope.from) < this.#parts.limits.aheadCountMax && this.#parts.dispatcher.mayHold(activation);
     // One that is held already has its place: this copy of it may tell a later floor. Of a true copy the size is the same; what is

@@ -147,7 +147,7 @@ export class Activations {
     const activation = new Activation(address, partition, behaviour);
     this.#activations.set(address, activation);
     this.wake(activation);
-    activation.usedAt = this.#parts.environment.steady();
+    activation.use(this.#parts.environment.steady());
     void this.#restore(activation, loaded, rowsOf({ activities }));
   }
 
@@ -158,7 +158,7 @@ export class Activations {
 
   /** From here the activation runs nothing and releases nothing (V2). */
   drop(activation: Activation): void {
-    activation.phase = 'dropped';
+    activation.drop();
     this.#parts.dispatcher.forget(activation);
     this.#awake.delete(activation);
     if (this.#activations.get(activation.address) === activation) this.#activations.delete(activation.address);
@@ -239,7 +239,7 @@ export class Activations {
       const carried = isVolatile ? this.#carriedOf(activation, loaded) : undefined;
       if (carried !== undefined) await this.#restoreCarried(activation, carried, loaded, rows);
       else if (loaded === undefined)
-        activation.record = freshRecord(activation.address, activation.behaviour, this.#parts.limits);
+        activation.load(freshRecord(activation.address, activation.behaviour, this.#parts.limits));
       else await this.#restoreStored(activation, loaded, rows);
       this.#begin(activation);
     } catch (error) {
@@ -249,15 +249,12 @@ export class Activations {
     // Dropped while its activities were read: it must not come back to life (V2).
     if (isDropped(activation)) return;
     this.#startVolatile(activation);
-    activation.phase = 'ready';
+    activation.goOn();
     this.#ready(activation);
   }
 
   async #restoreStored(activation: Activation, loaded: Loaded, rows: ActivityRows): Promise<void> {
     const { record, layout } = restore(activation.address, loaded, activation.behaviour, this.#parts.limits);
-    activation.storedVersion = loaded.version;
-    activation.storedWakeAt = loaded.wakeAt;
-    activation.layout = layout;
     this.#checkShape(activation, record);
     if (layout.hasActivities && rows.length > 0)
       throw new Error(`${activation.address} has activities in its head, and others beside it`);
@@ -272,7 +269,7 @@ export class Activations {
           .filter((activity) => activity.outbound?.session === 0)
           .map((activity) => activity.partner);
     if (missing.length > 0) await this.#readInto(activation, record, missing);
-    activation.record = record;
+    activation.load(record, { layout, version: loaded.version, wakeAt: loaded.wakeAt });
   }
 
   /** A state that no longer fits, with a version that nobody raised, fails somewhere in a turn: said once for each type. */
@@ -308,21 +305,18 @@ export class Activations {
     const { record, layout } = restore(address, carried.loaded, behaviour, this.#parts.limits);
     for (const [name, bytes] of rowsOf(carried)) restoreActivity(record, name.slice(1), bytes);
     if (behaviour.durability === 'none' || behaviour.durability === 'turn') {
-      activation.layout = layout;
+      activation.load(record, { layout });
     } else {
       record.isComplete = carried.isComplete;
       const isAll = !carried.isComplete || some.length <= limits.activityCountMax;
       const rows = isAll ? some : await this.#allRows(activation);
       const { layout: written, hasSent } = overwrite(record, stored, rows);
-      activation.layout = written;
+      activation.load(record, { layout: written, version: stored?.version ?? 0, wakeAt: stored?.wakeAt });
       if (hasSent) activation.holdOutbox(record);
-      activation.storedVersion = stored?.version ?? 0;
-      activation.storedWakeAt = stored?.wakeAt;
       // Not at once: what is refused for good would be tried without a pause.
-      activation.trimAt = this.#parts.environment.now() + Math.min(behaviour.durability.intervalMs, limits.retryMs);
+      activation.planWrite(this.#parts.environment.now() + Math.min(behaviour.durability.intervalMs, limits.retryMs));
     }
-    activation.usedAt = this.#parts.environment.steady();
-    activation.record = record;
+    activation.use(this.#parts.environment.steady());
   }
 
   async #allRows(activation: Activation): Promise<ActivityRows> {
@@ -364,7 +358,7 @@ export class Activations {
 
   /** Read an activity that a turn needs, and those that what waits will need; the activation is ready again afterwards. */
   readonly readActivity = (activation: Activation, partner: PartnerId): void => {
-    activation.phase = 'reading';
+    activation.pause();
     const { entity } = activation;
     const partners = new Set([partner]);
     for (const item of activation.mailbox.peek(readAheadCount))
@@ -374,7 +368,7 @@ export class Activations {
         if (activation.phase === 'dropped') return;
         // A first contact: an empty activity says that the store has been asked.
         for (const one of partners) if (!entity.activities.has(one)) entity.activities.set(one, newActivity(one));
-        activation.phase = 'ready';
+        activation.goOn();
         this.#ready(activation);
       },
       (error: unknown) => {
@@ -441,7 +435,7 @@ export class Activations {
   /** What came ahead of its turn goes with its date, and from an entity that nobody calls: it comes again (P12). */
   #dropAhead(activation: Activation, now: number): void {
     const { environment, limits } = this.#parts;
-    if (now - activation.usedAt >= restMs) activation.ahead = undefined;
+    if (now - activation.usedAt >= restMs) activation.dropAhead();
     else activation.ahead?.dropLate(environment.now(), now, now - 2 * limits.retryMsMax);
     this.#parts.dispatcher.count(activation);
   }

@@ -138,7 +138,7 @@ export class Dispatcher {
 
   #hold(activation: Activation): Held {
     const held = new Held();
-    activation.held = held;
+    activation.hold(held);
     this.#inside.activations.wake(activation);
     return held;
   }
@@ -237,7 +237,7 @@ export class Dispatcher {
   /** The activation is dropped: nothing of it is held here any more. */
   forget(activation: Activation): void {
     const { held } = activation;
-    activation.held = undefined;
+    activation.hold(undefined);
     if (!this.#backpressure.isEmpty) this.#backpressure.forget(activation);
     if (held !== undefined) this.#remove(held);
     if (this.#list.length > 0) this.#start();
@@ -298,7 +298,7 @@ export class Dispatcher {
   enlist(activation: Activation): void {
     if (activation.isListed || activation.phase !== 'ready' || activation.waitingCount === 0) return;
     if (this.#isHeldUp(activation)) return;
-    activation.isListed = true;
+    activation.list(true);
     this.#list.push(activation);
     this.#start();
   }
@@ -355,8 +355,8 @@ export class Dispatcher {
       this.#behind.push(activation);
       return 0;
     }
-    activation.isListed = false;
-    activation.usedAt = this.#environment.steady();
+    activation.list(false);
+    activation.use(this.#environment.steady());
     let count = 0;
     const most = Math.max(turnsInARow.least, activation.waitingCount * turnsInARow.share);
     while (count < most && activation.phase === 'ready' && !this.#isHeldUp(activation)) {

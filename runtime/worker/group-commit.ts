@@ -108,23 +108,20 @@ export class GroupCommit {
   /** Of volatile types outputs wait for no store; those of an interval are written when their time has come. */
   #leaveAtOnce(activation: Activation, durability: Exclude<Durability, 'turn'>): void {
     const { release, dates } = this.#parts;
-    const batch = activation.gathering;
-    activation.gathering = durability === 'none' ? undefined : batch?.takeClosing();
+    const batch = activation.takeVolatile();
     if (batch !== undefined) release.released(activation, batch, activation.entity.version);
     // A write that waits for the store finds a batch to go with: else a busy entity would never be written.
     if (activation.isQueued) activation.batch();
     else if (activation.gathering !== undefined) this.add(activation);
     if (durability === 'none') forgetChanges(activation.entity.changes);
-    else if (activation.trimAt === 0) {
-      activation.trimAt = this.#environment.now() + durability.intervalMs;
-      dates.wakeBy(activation, activation.trimAt);
-    }
+    else if (activation.planWrite(this.#environment.now() + durability.intervalMs))
+      dates.wakeBy(activation, activation.writeAt);
   }
 
   /** The activation has a batch that waits for the store. */
   add(activation: Activation): void {
     if (activation.isQueued) return;
-    activation.isQueued = true;
+    activation.queue();
     // What a commit under way does not carry goes when that one has been concluded (G2).
     if (activation.flying === undefined) this.#enqueue(activation);
   }
@@ -223,11 +220,8 @@ export class GroupCommit {
     let taken = 0;
     while (taken < this.#waiting.length && flying.length < groupCountMax && bytes < groupBytesMax) {
       const activation = this.#waiting[taken++] as Activation;
-      activation.isQueued = false;
-      const batch = activation.gathering;
-      if (activation.phase === 'dropped' || batch === undefined) continue;
-      activation.gathering = undefined;
-      activation.flying = batch;
+      const batch = activation.takeOff();
+      if (batch === undefined) continue;
       const { version } = activation.entity;
       const wakeAt = wakeTime(activation.entity);
       const commit = this.#written(activation, version, wakeAt);
@@ -256,7 +250,7 @@ export class GroupCommit {
       rested: activation.rested,
       countMax: this.#limits.activityCountMax,
     });
-    activation.trimAt = 0;
+    activation.written();
     return {
       partition: activation.partition,
       epoch: this.#ownership.epochOf(activation.partition),
@@ -281,9 +275,7 @@ export class GroupCommit {
         this.#parts.recovery.failed(activation, outcome, undefined);
         continue;
       }
-      activation.storedVersion = version;
-      activation.storedWakeAt = wakeAt;
-      activation.flying = undefined;
+      activation.land(version, wakeAt);
       this.#ownership.confirmed(activation.partition, startedAt);
       if (activation.isQueued) this.#enqueue(activation);
       else if (activation.gathering !== undefined) this.add(activation);

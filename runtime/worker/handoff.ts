@@ -253,7 +253,7 @@ export class Handoff {
       this.#parts.images.keep(activation);
       return this.#parts.activations.drop(activation);
     }
-    if (activation.phase === 'ready' && activation.trimAt !== 0) this.#parts.housekeeping.tidy(activation, true);
+    if (activation.phase === 'ready' && activation.writeAt !== 0) this.#parts.housekeeping.tidy(activation, true);
     // What is held for the next write has it now (V3): a read that is under way would keep it from being tidied.
     else if (activation.gathering !== undefined) this.#parts.commits.add(activation);
   }

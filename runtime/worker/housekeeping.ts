@@ -56,7 +56,7 @@ export class Housekeeping {
   plan(activation: Activation): void {
     const next = ownTime(activation.entity);
     if (next !== undefined) this.#parts.dates.setEarlier(activation.address, next);
-    if (activation.trimAt !== 0) this.#parts.dates.setEarlier(activation.address, activation.trimAt);
+    if (activation.writeAt !== 0) this.#parts.dates.setEarlier(activation.address, activation.writeAt);
   }
 
   /** Effects that the store knows and nobody runs: after a start, or a stay outside memory. */
@@ -100,19 +100,19 @@ export class Housekeeping {
     const { entity, behaviour } = activation;
     const quiet = closing.closeIdle(activation, now);
     const isForgetting = retention.forget(activation, now, quiet.next);
-    const isTrimDue = activation.trimAt !== 0 && (activation.trimAt <= now || isLast);
+    const isWriteDue = activation.writeAt !== 0 && (activation.writeAt <= now || isLast);
     // A date that has passed and that nobody needs would wake the entity again after every start.
     const { storedWakeAt } = activation;
     const isWakeStale =
       activation.isDurable && storedWakeAt !== undefined && storedWakeAt <= now && (wakeTime(entity) ?? now + 1) > now;
-    if (quiet.isChanged || isForgetting || isTrimDue || isWakeStale) {
+    if (quiet.isChanged || isForgetting || isWriteDue || isWakeStale) {
       entity.version += 1;
-      activation.trimAt = 0;
+      activation.written();
       activation.batch();
       if (behaviour.durability === 'none') commits.commit(activation);
       else commits.add(activation);
     }
-    return Math.min(quiet.next, activation.trimAt === 0 ? Number.POSITIVE_INFINITY : activation.trimAt);
+    return Math.min(quiet.next, activation.writeAt === 0 ? Number.POSITIVE_INFINITY : activation.writeAt);
   }
 
   /** The activation has left memory: its date stays. */

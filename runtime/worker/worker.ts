@@ -290,7 +290,7 @@ export class Worker {
     this.#parts.effects.drain();
     const isRun = await this.#ends(() => this.#parts.dispatcher.waitingCount === 0);
     for (const activation of this.#parts.activations.all())
-      if (activation.trimAt !== 0 && activation.phase === 'ready') this.#parts.housekeeping.tidy(activation, true);
+      if (activation.writeAt !== 0 && activation.phase === 'ready') this.#parts.housekeeping.tidy(activation, true);
     if (isRun && (await this.#ends(() => !this.#parts.commits.isBusy))) return;
     const unwritten = [...this.#parts.activations.all()].filter(({ isDurable }) => !isDurable).length;
     this.#environment.log.error(

@@ -44,7 +44,8 @@ test('a stream that is to end says so when nothing of it is left, and again, aft
   assert.equal(sent(), ['1>1', '2>1']);
   outbound.unacked.splice(0);
   outbound.isClosing = true;
-  activation.flights = undefined;
+  activation.flights?.clear();
+  activation.compact();
   delivery.durable(activation, activity, { stream: outbound, through: 2, isClosing: true });
   assert.equal(posted, [{ kind: 'close', to: partner, from: near, session: 5, number: 0 }]);
   assert.equal(sent(), ['close']);
@@ -131,7 +132,8 @@ test('Q2: after a read what is in outboxes goes, and streams that are ending say
   assert.equal([...(activation.flights?.keys() ?? [])], [partner, 'stock/ending']);
   outbound.unacked.splice(0);
   ending.isClosing = false;
-  activation.flights = undefined;
+  activation.flights?.clear();
+  activation.compact();
   delivery.resume(activation);
   assert.is(activation.flights, undefined);
 });
@@ -152,7 +154,7 @@ test('E3: who is not the owner after a read asks again after retryMs, unless the
     await environment.advance(retryMs - 1);
     assert.equal(sent(), []);
     await own();
-    if (isGone) activation.phase = 'dropped';
+    if (isGone) activation.drop();
     await environment.advance(retryMs);
     assert.equal(sent(), isGone ? [] : ['1>1', '2>1']);
   }
@@ -225,7 +227,8 @@ test('Q2: of several partners those that are due are sent to, and the first date
   assert.equal(sent(), ['1>1', '2>1']);
   assert.is(activation.flights?.get('stock/never')?.retryAt, 0);
   assert.ok(activity.outbound);
-  activation.flights = undefined;
+  activation.flights?.clear();
+  activation.compact();
   assert.is(delivery.retry(activation, now), Number.POSITIVE_INFINITY);
 });
 
@@ -270,7 +273,7 @@ test('O1: a proof that is an eighth of the longest transit old is renewed first;
   for (const isLost of [false, true]) {
     const gone = await later(transitMaxMs / 8);
     if (isLost) await gone.store.claim([0], 'another');
-    gone.activation.phase = 'dropped';
+    gone.activation.drop();
     gone.woken.splice(0);
     await gone.environment.idle();
     assert.equal([gone.sent(), gone.woken], [[], []]);

@@ -45,33 +45,28 @@ function withOutbox(lifeMs = 1_000, limits: Partial<Limits> = {}) {
     commit: () => undefined,
   });
   const activation = new Activation('stock/near', 0, stock);
-  activation.record = freshRecord('stock/near', stock);
+  activation.load(freshRecord('stock/near', stock));
   const activity = newActivity(partner);
   const expires = environment.now() + lifeMs;
   const unacked = [1, 2].map((seq) => ({ seq, expires, content }));
   activity.outbound = { ...newOutbound(5, 0), next: 3, unacked };
-  activation.record.activities.set(partner, activity);
-  activation.record.outboxCount = 2;
+  activation.entity.activities.set(partner, activity);
+  activation.entity.outboxCount = 2;
   return { environment, store, ownership, delivery, activation, posted, signs };
 }
 
 test('Q1: an acknowledgement lets nothing of a session go that is not durable here', () => {
   const { delivery, activation, posted } = withOutbox();
-  activation.flights = new Map([
-    [
-      partner,
-      {
-        stream: newOutbound(3, 0),
-        durable: 9,
-        buried: [],
-        isClosing: false,
-        transmitted: 1,
-        window: 256,
-        attempts: 0,
-        retryAt: 0,
-      },
-    ],
-  ]);
+  activation.makeFlights().set(partner, {
+    stream: newOutbound(3, 0),
+    durable: 9,
+    buried: [],
+    isClosing: false,
+    transmitted: 1,
+    window: 256,
+    attempts: 0,
+    retryAt: 0,
+  });
   delivery.acknowledged(activation, { kind: 'ack', to: 'stock/near', from: partner, session: 5, number: 1 });
   assert.equal(posted, []);
 });
@@ -205,7 +200,7 @@ test('P7, P8: when history was lost, nothing of the old session stays in the out
 function readAgain() {
   const late = withOutbox();
   assert.ok(late.activation.record);
-  late.activation.record.lineage = { name: '', start: 1_000, epoch: 0, opened: { session: 1_000 } };
+  late.activation.entity.lineage = { name: '', start: 1_000, epoch: 0, opened: { session: 1_000 } };
   return { ...late, record: late.activation.record };
 }
 
@@ -336,7 +331,7 @@ test('P7: what went to where a partner was is sent again at once, and for the ot
 test('V2, P8: an activation that was dropped while its owner was asked says nothing of lost history', async () => {
   const { environment, delivery, activation, signs } = await flying(60_000);
   delivery.stale(activation, { kind: 'stale', to: 'stock/near', from: partner, session: 5, number: 8 });
-  activation.phase = 'dropped';
+  activation.drop();
   await environment.advance(10);
   assert.equal(signs, []);
   assert.is(activation.record?.activities.get(partner)?.outbound?.session, 5);

@@ -30,7 +30,7 @@ test('what is acknowledged leaves outbox and store, doubles the window, and lets
     [null, null, undefined],
   );
   assert.is(records.get(recordName.activity(partner)), 'activity');
-  assert.equal([activation.trimAt, woken], [environment.now() + trimIdleMs, [environment.now() + trimIdleMs]]);
+  assert.equal([activation.writeAt, woken], [environment.now() + trimIdleMs, [environment.now() + trimIdleMs]]);
   delivery.acknowledged(activation, signal('ack', 3));
   assert.equal([flight().window, sent()], [3, ['5>4', '6>4']]);
   assert.is(woken.length, 1, 'it is planned');

@@ -34,10 +34,10 @@ const partners = fc.uniqueArray(
 
 function activationWith(activities: readonly Activity[], isComplete = true): Activation {
   const activation = new Activation('tally/a', 0, tallyWith());
-  activation.record = newRecord('tally/a', undefined);
-  for (const activity of activities) activation.record.activities.set(activity.partner, activity);
-  activation.record.isComplete = isComplete;
-  activation.phase = 'ready';
+  activation.load(newRecord('tally/a', undefined));
+  for (const activity of activities) activation.entity.activities.set(activity.partner, activity);
+  activation.entity.isComplete = isComplete;
+  activation.goOn();
   return activation;
 }
 

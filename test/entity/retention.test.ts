@@ -39,10 +39,10 @@ function withPartners({ activities = [newActivity(partner)], limits = {}, behavi
     wakeBy: (_, at) => void woken.push(at),
   });
   const activation = new Activation('tally/a', 0, tallyWith({}, behaviour));
-  activation.record = newRecord('tally/a', undefined);
-  for (const activity of activities) activation.record.activities.set(activity.partner, activity);
-  activation.record.isComplete = true;
-  activation.phase = 'ready';
+  activation.load(newRecord('tally/a', undefined));
+  for (const activity of activities) activation.entity.activities.set(activity.partner, activity);
+  activation.entity.isComplete = true;
+  activation.goOn();
   activation.layout.hasActivities = false;
   const stored = async (records: readonly (readonly [string, Uint8Array])[]) => {
     const [claim] = await store.claim([0], 'test');
@@ -50,7 +50,7 @@ function withPartners({ activities = [newActivity(partner)], limits = {}, behavi
     await store.commit([{ ...at, expected: 0, version: 1, head: new Uint8Array([0]), records: [...records] }]);
   };
   const counts = () => ({ forgotten: forgottenCount, woken: woken.length });
-  return { environment, retention, activation, entity: activation.record, woken, stored, store, counts };
+  return { environment, retention, activation, entity: activation.entity, woken, stored, store, counts };
 }
 
 const openStream = () => ({ session: 1, next: 1, unacked: [], sealed: [], isClosing: false, activeAt: 0 });
@@ -110,9 +110,9 @@ test('P10, P4: activities beyond the bound leave memory, but for open streams, w
   assert.is(entity.isComplete, false);
   assert.ok(entity.stored?.has('a') && entity.stored.has('b'));
   assert.ok(entity.searchAt > now, 'they are looked for when the first of them may go');
-  for (const change of [{ isSearching: true }, { phase: 'reading' as const }]) {
+  for (const change of [(one: Activation) => one.search(true), (one: Activation) => one.pause()]) {
     const other = withPartners({ activities, limits: { activityCountMax: 3 } });
-    Object.assign(other.activation, change);
+    change(other.activation);
     other.retention.trimActivities(other.activation);
     assert.is(other.entity.activities.size, 5);
   }
@@ -174,9 +174,10 @@ test('P10: a type that is only in memory has its partners looked through now and
 test('P10: one beyond the bound is enough for one to leave memory, with what is known of its way; what has no date plans no search', () => {
   const activities = ['a', 'b'].map((name) => newActivity(name));
   const { retention, activation, entity } = withPartners({ activities, limits: { activityCountMax: 1 } });
-  activation.flights = new Map(['a', 'b'].map((name) => [name, {} as Flight]));
+  const flights = activation.makeFlights();
+  for (const name of ['a', 'b']) flights.set(name, {} as Flight);
   retention.trimActivities(activation);
-  assert.equal([[...entity.activities.keys()], [...activation.flights.keys()]], [['b'], ['b']]);
+  assert.equal([[...entity.activities.keys()], [...flights.keys()]], [['b'], ['b']]);
   assert.equal([entity.searchAt, entity.forgetAt], [0, 0]);
   retention.trimActivities(activation);
   assert.is(entity.activities.size, 1);
@@ -276,7 +277,7 @@ test('P10: a search that leaves nothing with a date plans no other one, and one 
   await dropped.stored([['ptally/old', rowOf(inboundOf(now - 1))]]);
   Object.assign(dropped.entity, { isComplete: false, searchAt: now, forgetAt: now });
   dropped.retention.forget(dropped.activation, now, never);
-  dropped.activation.phase = 'dropped';
+  dropped.activation.drop();
   await dropped.environment.idle();
   assert.equal([dropped.entity.changes.records.size, dropped.counts()], [0, { forgotten: 0, woken: 0 }]);
 });
@@ -350,7 +351,7 @@ test('P10: history is looked through at its times: of what is older than is kept
   assert.is(scanCount, 4, 'there may be more of it');
   entity.changes.records.clear();
   retention.trimHistory(activation);
-  activation.phase = 'dropped';
+  activation.drop();
   await environment.idle();
   assert.equal([entity.changes.records.size, counts().forgotten], [0, 3]);
 });

@@ -131,16 +131,16 @@ function withPartner(partner: string, durability: Durability = 'turn') {
     wakeBy: (_, at) => void told.woken.push(at),
   });
   const activation = new Activation('tally/m', 0, tallyWith({}, { durability }));
-  activation.record = newRecord('tally/m', undefined);
-  activation.record.isComplete = true;
-  activation.phase = 'ready';
+  activation.load(newRecord('tally/m', undefined));
+  activation.entity.isComplete = true;
+  activation.goOn();
   const activity = newActivity(partner);
-  activation.record.activities.set(partner, activity);
+  activation.entity.activities.set(partner, activity);
   return {
     environment,
     closing,
     activation,
-    entity: activation.record,
+    entity: activation.entity,
     activity,
     told,
     name: recordName.activity(partner),
@@ -192,10 +192,10 @@ test('P10: a stream that was closing when its entity left memory is told again, 
   const { environment, closing, activation, activity, told } = withPartner('tally/z');
   const now = environment.now();
   activity.outbound = { ...outboundOf(3, now), isClosing: true };
-  activation.flights = new Map([['tally/z', {} as never]]);
+  activation.makeFlights().set('tally/z', {} as never);
   assert.equal(closing.closeIdle(activation, now), { isChanged: false, next: now + closeIdleMs });
   assert.equal(told.released, [], 'its flight tells it');
-  activation.flights.clear();
+  activation.flights?.clear();
   assert.equal(closing.closeIdle(activation, now), { isChanged: false, next: now + closeIdleMs });
   assert.is(told.released.length, 1);
   const batch = activation.batch();
@@ -211,7 +211,8 @@ test('CL2, A3: that a session was closed is noted with the date at which it is f
     activity.inbound = inboundOf(3);
     entity.forgetAt = before;
     entity.changes.records.clear();
-    activation.owed = undefined;
+    activation.batch();
+    activation.takeVolatile();
     closing.close(activation, streamOf('close', 'tally/a', 3));
     assert.is(activity.inbound.closedAt, now);
     assert.is(entity.forgetAt, before === forgetAt - 9 ? before : forgetAt);
@@ -275,7 +276,7 @@ test('CL1, P10: a session whose end was heard of is gone, and written; any other
       const { environment, closing, activation, entity, activity, told, name } = withPartner('tally/z');
       entity.isComplete = isComplete;
       activity.outbound = outboundOf(3, 0);
-      activation.flights = new Map([['tally/z', {} as never]]);
+      activation.makeFlights().set('tally/z', {} as never);
       if (keeps) activity.application.value = { count: 1 };
       const hear = (session: number) => closing.closed(activation, streamOf('closed', 'tally/z', session));
       hear(3);
@@ -283,10 +284,10 @@ test('CL1, P10: a session whose end was heard of is gone, and written; any other
       activity.outbound.isClosing = true;
       hear(2);
       assert.ok(activity.outbound);
-      assert.equal([entity.changes.records.size, told.trims.length, activation.flights.size], [0, 0, 1]);
+      assert.equal([entity.changes.records.size, told.trims.length, activation.flights?.size], [0, 0, 1]);
       hear(3);
       assert.is(activity.outbound, undefined);
-      assert.is(activation.flights.size, 0);
+      assert.is(activation.flights?.size, 0);
       assert.is(entity.activities.has('tally/z'), keeps || !isComplete);
       assert.equal([entity.changes.records.get(name), told.trims], ['activity', [environment.now()]]);
       hear(3);

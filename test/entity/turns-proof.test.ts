@@ -3,7 +3,7 @@ import { type Content, newActivity } from '../../core/activity.ts';
 import { behaviour, defaultLimits, entity, query, unchecked } from '../../core/index.ts';
 import { newRecord } from '../../core/record.ts';
 import { Activation } from '../../runtime/entity/activation.ts';
-import { Batch, type Unproven } from '../../runtime/entity/batch.ts';
+import type { Unproven } from '../../runtime/entity/batch.ts';
 import { Turns } from '../../runtime/entity/turns.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from '../../runtime/wire/envelope.ts';
 import { HandEnvironment } from '../support/hand.ts';
@@ -62,11 +62,11 @@ function withInbox(waitMs = 0, run = stock) {
     proofs: { prove: (_, one) => void unproven.push(one) },
   });
   const activation = new Activation(near, 0, run);
-  activation.record = newRecord(near, { count: 7 });
-  activation.phase = 'ready';
+  activation.load(newRecord(near, { count: 7 }));
+  activation.goOn();
   const activity = newActivity(partner);
   activity.inbound = { session: 5, through: 3, keepUntil: 0, closedAt: 0, answers: [] };
-  activation.record.activities.set(partner, activity);
+  activation.entity.activities.set(partner, activity);
   return { turns, activation, posted, unproven };
 }
 
@@ -142,11 +142,12 @@ test('P8, O2: a copy is answered from memory only with proof that the store has 
 
 test('O2, P9: the answer to a query waits for a newer proof than the commit that is under way when it is asked', () => {
   const { turns, activation, posted, unproven } = withInbox();
-  activation.flying = new Batch();
+  activation.batch();
+  const flying = activation.takeOff();
   turns.run(activation, count);
   // The store may have accepted that commit before another worker became the owner.
-  assert.equal(activation.flying.envelopes, []);
-  const [waiting] = activation.flying.unproven ?? [];
+  assert.equal(flying?.envelopes, []);
+  const [waiting] = flying?.unproven ?? [];
   assert.is(waiting?.asked, count);
   assert.is(waiting?.envelope.kind, 'reply');
   assert.equal([posted, unproven], [[], []], 'it may have seen what the commit makes durable');
@@ -154,19 +155,20 @@ test('O2, P9: the answer to a query waits for a newer proof than the commit that
 
 test('O2, N1: a commit that has not started is proof enough for a query that saw its turns', () => {
   const { turns, activation, posted, unproven } = withInbox();
-  activation.flying = new Batch();
-  activation.gathering = new Batch();
+  activation.batch();
+  const flying = activation.takeOff();
+  const gathering = activation.batch();
   turns.run(activation, count);
-  assert.is(activation.gathering.envelopes.length, 1);
-  assert.equal([activation.flying.envelopes, activation.flying.unproven], [[], undefined]);
+  assert.is(gathering.envelopes.length, 1);
+  assert.equal([flying?.envelopes, flying?.unproven], [[], undefined]);
   assert.equal([posted, unproven], [[], []]);
 });
 
 test('O2, P9: where what waits for the store may leave before that, it is no proof', () => {
   const { turns, activation } = withInbox(0, gauge);
-  activation.gathering = new Batch();
+  const gathering = activation.batch();
   for (const one of [count, probe(5, 2)]) turns.run(activation, one);
-  const { envelopes, unproven } = activation.gathering;
+  const { envelopes, unproven } = gathering;
   assert.equal([envelopes, unproven?.map(({ envelope: { kind } }) => kind)], [[], ['reply', 'probed']]);
 });
 

@@ -262,7 +262,7 @@ export const deliveryMutants: readonly Mutant[] = [
     name: 'a search that fails is the last',
     promise: 'P10',
     file: 'runtime/entity/retention.ts',
-    find: '      activation.isSearching = false;\n      planSearch(entity, environment.now() + sweepPauseMs);\n',
+    find: '      activation.search(false);\n      planSearch(entity, environment.now() + sweepPauseMs);\n',
     replace: '',
     tests: ['entity/retention'],
   },

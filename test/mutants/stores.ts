@@ -149,7 +149,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'a turn of an entity that is written now and then takes a close along',
     promise: 'P4',
-    file: 'runtime/worker/group-commit.ts',
+    file: 'runtime/entity/activation.ts',
     find: "durability === 'none' ? undefined : batch?.takeClosing();",
     replace: 'undefined;',
     tests: ['worker/volatile-streams'],

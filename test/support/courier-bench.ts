@@ -45,16 +45,16 @@ export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }:
     },
   });
   const activation = new Activation(near, 0, behaviour(Stock, { take: () => undefined }, options));
-  activation.record = freshRecord(near, activation.behaviour);
+  activation.load(freshRecord(near, activation.behaviour));
   // Its own: sessions that it opens are no other test's.
-  activation.record.lineage = lineageOf('edges', 0);
-  activation.phase = 'ready';
+  activation.entity.lineage = lineageOf('edges', 0);
+  activation.goOn();
   const expires = environment.now() + lifeMs;
   const unacked = Array.from({ length: count }, (_, index) => ({ seq: index + 1, expires, content }));
   const outbound: Outbound = { ...newOutbound(5, 0), next: count + 1, unacked };
   const activity = { ...newActivity(partner), outbound: outbound as Outbound | undefined };
-  activation.record.activities.set(partner, activity);
-  activation.record.outboxCount = count;
+  activation.entity.activities.set(partner, activity);
+  activation.entity.outboxCount = count;
   const flight = () => activation.flights?.get(partner) as Flight;
   /** Numbers of the messages that were posted since it was asked last, each with the floor that it tells. */
   const sent = () =>
@@ -65,7 +65,7 @@ export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }:
   };
   const release = (through = count) =>
     delivery.durable(activation, activity, { stream: outbound, through, isClosing: false });
-  const record = activation.record;
+  const record = activation.entity;
   const it = { environment, store, ownership, delivery, activation, activity, outbound, record, flight };
   return { ...it, posted, signs, woken, counts, sent, own, release, expires };
 }

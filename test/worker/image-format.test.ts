@@ -77,12 +77,12 @@ test('SE3: no image is made before its turn, and of the images that are sent eac
 test('IM1: an image is that of the moment in which the stay ended, and the entity is let go of once it is made', () => {
   const tally = tallyWith({}, { durability: { intervalMs: 1_000 } });
   const activation = new Activation('tally/x', 3, tally);
-  activation.record = freshRecord('tally/x', tally, defaultLimits);
+  activation.load(freshRecord('tally/x', tally, defaultLimits));
   activation.entity.version = 70;
   const [one, other] = [carriedOf(activation), carriedOf(activation)];
   const now = [one.loaded, one.activities];
   // A commit that was under way ends.
-  activation.storedVersion = 90;
+  activation.land(90, undefined);
   assert.equal([other.loaded, other.activities], now);
   assert.equal([one.loaded.version, one.epoch, one.partition], [86, activation.entity.lineage.epoch, 3]);
   assert.is(one.loaded, one.loaded);
