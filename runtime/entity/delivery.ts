@@ -194,7 +194,7 @@ export class Delivery {
         seq: message.seq,
         floor: toldFloor(outbound, activation.flights?.get(partner)),
         expires: message.expires,
-        sent: this.#parts.ownership.confirmedAt(activation.partition),
+        sent: this.#parts.ownership.provenAt(activation.partition),
         keepMs: 0,
       },
       content: message.content,
@@ -221,7 +221,7 @@ export class Delivery {
     };
     for (const [, flight] of due) flight.retryAt = 0;
     // A copy is only as fresh as the last proof of ownership: renew it before it gets too old to be accepted.
-    if (now - ownership.confirmedAt(activation.partition) < limits.transitMaxMs / 8) again();
+    if (now - ownership.provenAt(activation.partition) < limits.transitMaxMs / 8) again();
     else ownership.check(activation.partition, again, () => this.#planAgain(activation, due));
     return next;
   }

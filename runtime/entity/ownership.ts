@@ -4,7 +4,7 @@
  * Owns the proof of ownership that messages carry as `sent` and that queries wait for (P9). Claiming is the worker's.
  *
  * Invariants:
- * - O1 `confirmedAt` is never later than a moment at which the store had this worker’s epoch, however the clock was set since.
+ * - O1 `provenAt` is never later than a moment at which the store had this worker’s epoch, however the clock was set since.
  * - O2 A query is answered only after a check that began after it ran, of the epoch by which it ran, or with a commit that
  *   carries it.
  */
@@ -15,7 +15,7 @@ import type { Epoch, Partition, Store } from '../store.ts';
 interface Owned {
   readonly epoch: Epoch;
   readonly lineage: Lineage;
-  confirmed: Moment;
+  proven: Moment;
   /** Steady time. */
   readonly cautiousUntil: number;
 }
@@ -46,7 +46,7 @@ export class Ownership {
   /** `at`: when the claim began. `cautiousUntil`: where the owner before did not end in order (`crash-notes.ts`), ms of steady time; 0: it did. */
   take(partition: Partition, epoch: Epoch, at: Moment, cautiousUntil = 0): void {
     const lineage = lineageOf(this.#store.id, epoch);
-    this.#owned.set(partition, { epoch, lineage, confirmed: at, cautiousUntil });
+    this.#owned.set(partition, { epoch, lineage, proven: at, cautiousUntil });
   }
 
   /** The store said that somebody else has it. */
@@ -77,9 +77,9 @@ export class Ownership {
   }
 
   /** By the clock as it is set now, ms (O1). */
-  confirmedAt(partition: Partition): number {
+  provenAt(partition: Partition): number {
     const owned = this.#owned.get(partition);
-    return owned === undefined ? 0 : dateOf(owned.confirmed, this.#environment);
+    return owned === undefined ? 0 : dateOf(owned.proven, this.#environment);
   }
 
   cautiousUntil(partition: Partition): number {
@@ -87,9 +87,9 @@ export class Ownership {
   }
 
   /** `at`: when what shows it was begun. */
-  confirmed(partition: Partition, at: Moment): void {
+  prove(partition: Partition, at: Moment): void {
     const owned = this.#owned.get(partition);
-    if (owned !== undefined && owned.confirmed.steady < at.steady) owned.confirmed = at;
+    if (owned !== undefined && owned.proven.steady < at.steady) owned.proven = at;
   }
 
   /** Ask the store whether the partition is still this worker's. One check serves everyone who waits by then (O2). */
@@ -133,7 +133,7 @@ export class Ownership {
   #conclude(checks: readonly Check[], epochs: ReadonlyMap<Partition, Epoch>, startedAt: Moment): void {
     for (const { partition, epoch, owned, lost } of checks) {
       const isStill = this.#owned.get(partition)?.epoch === epochs.get(partition);
-      if (isStill) this.confirmed(partition, startedAt);
+      if (isStill) this.prove(partition, startedAt);
       else this.lose(partition);
       if (isStill && epoch === epochs.get(partition)) owned();
       else lost();

@@ -276,7 +276,7 @@ export class GroupCommit {
         continue;
       }
       activation.land(version, wakeAt);
-      this.#ownership.confirmed(activation.partition, startedAt);
+      this.#ownership.prove(activation.partition, startedAt);
       if (activation.isQueued) this.#enqueue(activation);
       else if (activation.gathering !== undefined) this.add(activation);
       this.#parts.release.stored(activation, batch, version);

@@ -6,7 +6,7 @@ export const deliveryMutants: readonly Mutant[] = [
     name: 'what is sent again is as old as the proof of the first time',
     promise: 'P7',
     file: 'runtime/entity/delivery.ts',
-    find: 'if (now - ownership.confirmedAt(activation.partition) < limits.transitMaxMs / 8) again();',
+    find: 'if (now - ownership.provenAt(activation.partition) < limits.transitMaxMs / 8) again();',
     replace: 'if (now >= 0) again();',
     tests: ['entity/delivery-late'],
   },

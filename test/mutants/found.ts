@@ -284,7 +284,7 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     name: 'messages say that their owner was proven just now',
     promise: 'P3',
     file: 'runtime/entity/delivery.ts',
-    find: 'sent: this.#parts.ownership.confirmedAt(activation.partition),',
+    find: 'sent: this.#parts.ownership.provenAt(activation.partition),',
     replace: 'sent: now,',
   },
   {

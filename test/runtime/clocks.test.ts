@@ -59,7 +59,7 @@ test('O1: a clock that is set back makes no proof of ownership younger than it i
   withWorkers({ names: ['a'] }, async ({ hand, tally, during, workers, remote }) => {
     await during(tally('x').add(1));
     const { partition } = remote.where('tally/x');
-    const ageMs = () => hand.now() - (workers.get('a')?.member.worker.ownership.confirmedAt(partition) ?? Infinity);
+    const ageMs = () => hand.now() - (workers.get('a')?.member.worker.ownership.provenAt(partition) ?? Infinity);
     const before = ageMs();
     hand.setClock(-quarterMs);
     assert.is(ageMs(), before);
@@ -76,7 +76,7 @@ test('O1: what was proved before the machine slept is as old as the clock says',
     const { partition } = remote.where('tally/x');
     // Steady time stood still meanwhile.
     hand.setClock(quarterMs);
-    const at = workers.get('a')?.member.worker.ownership.confirmedAt(partition) ?? Infinity;
+    const at = workers.get('a')?.member.worker.ownership.provenAt(partition) ?? Infinity;
     assert.ok(hand.now() - at >= quarterMs);
   }));
 
