@@ -35,7 +35,24 @@ import type { Worker } from '../worker/worker.ts';
 import { HandoffPace } from './handoff-pace.ts';
 import { ImageFetching, type Want } from './image-fetching.ts';
 import type { Fetched } from './image-unloading.ts';
-import { type Asked, asksOf, forgottenSince, type Incoming, isAsReleased, isKept } from './incoming.ts';
+import {
+  type Asked,
+  asksOf,
+  cancelClaim,
+  concludeClaim,
+  epochOf,
+  forgottenSince,
+  type Incoming,
+  isAsReleased,
+  isClaimed,
+  isKept,
+  isNotAt,
+  keeperOf,
+  releasedOf,
+  startClaim,
+  takeIn,
+  want,
+} from './incoming.ts';
 import { Outgoing } from './outgoing.ts';
 
 export interface AcquisitionParts {
@@ -184,8 +201,8 @@ export class Acquisition {
   }
 
   /** Whether its claim is under way: what becomes of it is decided when the store has answered. */
-  #isAtStore({ partition, isClaiming }: Incoming): boolean {
-    return isClaiming && !this.fetching.has(partition);
+  #isAtStore(coming: Incoming): boolean {
+    return isClaimed(coming) && !this.fetching.has(coming.partition);
   }
 
   get #others(): string[] {
@@ -203,16 +220,10 @@ export class Acquisition {
       this.#coming.set(partition, {
         partition,
         asked: new Set(others),
-        keeper: undefined,
-        isWanted: false,
+        state: { kind: 'sought' },
         soughtBy: this.#askCount + 1,
-        wantedBy: Number.POSITIVE_INFINITY,
         since: now,
         askedAt: now,
-        isClaiming: false,
-        released: undefined,
-        claimedAt: undefined,
-        epoch: undefined,
         waiting: [],
       });
     }
@@ -229,7 +240,8 @@ export class Acquisition {
 
   /** It belongs to somebody else now: so does what waited for it. */
   #abandon(coming: Incoming): void {
-    const { partition, epoch } = coming;
+    const { partition } = coming;
+    const epoch = epochOf(coming);
     this.#coming.delete(partition);
     this.fetching.abandon(partition);
     if (epoch !== undefined) this.#unused.set(partition, { epoch, until: this.#parts.environment.steady() + unusedMs });
@@ -259,7 +271,7 @@ export class Acquisition {
     }
     if (coming === undefined) this.#seek([partition]);
     const held = this.#coming.get(partition);
-    if (held?.keeper !== undefined && isKept(held)) return this.#parts.forward(envelope, hops, held.keeper);
+    if (held?.state.kind === 'kept') return this.#parts.forward(envelope, hops, held.state.by);
     const { workerQueueCountMax, workerQueueBytesMax } = this.#parts.limits;
     if (held === undefined || this.#waitingCount >= workerQueueCountMax || this.#waitingBytes >= workerQueueBytesMax)
       return;
@@ -280,8 +292,7 @@ export class Acquisition {
     for (const partition of partitions) {
       const coming = this.#coming.get(partition);
       if (coming === undefined || ask < coming.soughtBy) continue;
-      coming.asked.delete(id);
-      if (coming.keeper === id) coming.keeper = undefined;
+      isNotAt(coming, id);
     }
     this.#advance();
   }
@@ -289,9 +300,9 @@ export class Acquisition {
   keeping(id: string, partitions: readonly Partition[], ask: number): void {
     for (const partition of partitions) {
       const coming = this.#coming.get(partition);
-      if (coming === undefined || coming.isWanted || coming.isClaiming || !coming.asked.has(id)) continue;
-      if (ask < coming.soughtBy) continue;
-      coming.keeper = id;
+      if (coming === undefined || ask < coming.soughtBy || !coming.asked.has(id)) continue;
+      if (coming.state.kind !== 'sought' && coming.state.kind !== 'kept') continue;
+      coming.state = { kind: 'kept', by: id };
       this.#sendOn(coming, id);
     }
     this.#want();
@@ -300,24 +311,16 @@ export class Acquisition {
   /** Ask for the next share of what others keep: they run it no longer, and it has to come soon. */
   #want(): void {
     const share = this.#pace.begin([...this.#coming.values()].filter(isKept));
-    for (const coming of share) {
-      coming.isWanted = true;
-      coming.wantedBy = this.#askCount + 1;
-      coming.since = this.#parts.environment.steady();
-    }
+    for (const coming of share) want(coming, this.#askCount + 1, this.#parts.environment.steady());
     this.#askAgain(share);
   }
 
-  released({ id, ask, partition, epoch, mark, count, entities }: Released): void {
+  released(signal: Released): void {
+    const { id, ask, partition } = signal;
     const coming = this.#coming.get(partition);
     // From somebody else, or late after an earlier wish: whoever keeps it now has not been asked for it yet.
-    if (coming === undefined || coming.isClaiming || ask < coming.wantedBy || !coming.asked.has(id)) return;
-    if (coming.released === undefined || coming.released.epoch < epoch)
-      coming.released = { epoch, mark, warm: [], parts: 0 };
-    if (coming.released.epoch !== epoch) return;
-    coming.released.parts += 1;
-    coming.released.warm.push(...entities);
-    if (coming.released.parts < count) return;
+    if (coming?.state.kind !== 'wanted' || ask < coming.state.ask || !coming.asked.has(id)) return;
+    if (!takeIn(coming.state, signal)) return;
     // It had it: of what others may believe to have the claim tells.
     coming.asked.clear();
     this.#advance();
@@ -329,9 +332,10 @@ export class Acquisition {
     const now = environment.steady();
     const again: Incoming[] = [];
     for (const coming of this.#coming.values()) {
-      if (coming.isClaiming) continue;
+      if (isClaimed(coming)) continue;
       const isOver = now - coming.since >= patienceMs && !isKept(coming);
-      if (isOver && coming.keeper !== undefined) this.#giveUp(coming.keeper, now - patienceMs + graceMs);
+      const keeper = keeperOf(coming);
+      if (isOver && keeper !== undefined) this.#giveUp(keeper, now - patienceMs + graceMs);
       if (coming.asked.size === 0 || isOver) this.#claimSoon(coming);
       else if (now - coming.askedAt >= (isKept(coming) ? keptAskMs : askAgainMs)) again.push(coming);
     }
@@ -347,11 +351,8 @@ export class Acquisition {
 
   /** It does not hand over what it was asked for: nor will it the rest, for which it would take as long each time. */
   #giveUp(keeper: string, since: number): void {
-    const rest = [...this.#coming.values()].filter((coming) => coming.keeper === keeper && isKept(coming));
-    for (const coming of rest) {
-      coming.isWanted = true;
-      coming.since = since;
-    }
+    const rest = [...this.#coming.values()].filter((coming) => isKept(coming) && keeperOf(coming) === keeper);
+    for (const coming of rest) want(coming, this.#askCount + 1, since);
     this.#askAgain(rest);
   }
 
@@ -362,7 +363,7 @@ export class Acquisition {
   }
 
   #claimSoon(coming: Incoming): void {
-    coming.isClaiming = true;
+    startClaim(coming);
     this.#toClaim.push(coming);
     if (this.#toClaim.length > 1) return;
     // Whatever else becomes free in this tick is claimed with it.
@@ -370,38 +371,35 @@ export class Acquisition {
   }
 
   async #claim(): Promise<void> {
-    const claimed = this.#toClaim;
+    const claiming = this.#toClaim;
     this.#toClaim = [];
     const { environment, store, name, limits } = this.#parts;
     const startedAt = momentOf(environment);
     let claims: Claim[];
     try {
       claims = await store.claim(
-        claimed.map(({ partition }) => partition),
+        claiming.map(({ partition }) => partition),
         name,
       );
     } catch (error) {
       environment.log.warn(
-        { error: String(error), partitions: claimed.length },
+        { error: String(error), partitions: claiming.length },
         'partitions could not be claimed; tried again',
       );
       environment.after(limits.retryMs, () => {
-        for (const coming of claimed) coming.isClaiming = false;
+        for (const coming of claiming) cancelClaim(coming);
         // A view that came meanwhile may give them to others.
-        for (const coming of claimed) if (!this.#isMine(coming.partition)) this.#abandon(coming);
+        for (const coming of claiming) if (!this.#isMine(coming.partition)) this.#abandon(coming);
         if (!this.#isClosed) this.#advance();
       });
       return;
     }
     if (this.#isClosed) return;
     const epochs = new Map(claims.map(({ partition, epoch }) => [partition, epoch]));
-    for (const coming of claimed) {
-      coming.claimedAt = startedAt;
-      coming.epoch = epochs.get(coming.partition);
-    }
+    for (const coming of claiming) concludeClaim(coming, startedAt, epochs.get(coming.partition));
     for (const claim of claims) this.#checkHistory(claim);
     const mine = claims.filter(({ partition }) => this.#isMine(partition));
-    for (const coming of claimed) if (!this.#isMine(coming.partition)) this.#abandon(coming);
+    for (const coming of claiming) if (!this.#isMine(coming.partition)) this.#abandon(coming);
     if (mine.length > 0) this.fetching.begin(mine, (partition) => (this.#coming.get(partition)?.asked.size ?? 0) > 0);
     this.#want();
   }
@@ -409,14 +407,16 @@ export class Acquisition {
   /** What the store has forgotten while nobody had the partition nobody else finds out (LR2). */
   #checkHistory(claim: Claim): void {
     const { partition, epoch } = claim;
-    const released = this.#coming.get(partition)?.released;
+    const coming = this.#coming.get(partition);
+    const released = coming === undefined ? undefined : releasedOf(coming);
     const commits = released === undefined ? undefined : forgottenSince(claim, released);
     if (commits !== undefined) this.#parts.worker().forgotten({ partition, epoch, commits });
   }
 
   /** Whether this worker has claimed it by that epoch and does not run it yet. */
   isComing(partition: Partition, epoch: Epoch): boolean {
-    return this.#coming.get(partition)?.epoch === epoch;
+    const coming = this.#coming.get(partition);
+    return coming !== undefined && epochOf(coming) === epoch;
   }
 
   #fetch(id: string, wants: readonly Want[], ask: number): void {
@@ -446,8 +446,9 @@ export class Acquisition {
     const { claim, offers, answered } = fetched;
     const { partition } = claim;
     const coming = this.#coming.get(partition);
-    if (coming?.claimedAt === undefined) return;
-    const { released, waiting, claimedAt } = coming;
+    if (coming?.state.kind !== 'claimed') return;
+    const { state, waiting } = coming;
+    const { released } = state;
     this.#coming.delete(partition);
     this.#unused.delete(partition);
     this.#letGo(waiting);
@@ -455,7 +456,7 @@ export class Acquisition {
     const warm = released !== undefined && isAsReleased(claim, released) ? released.warm : [];
     const ids = new Set([...answered, id]);
     const heard = { ids, names: new Set([...ids].map((one) => this.#names.get(one) ?? '')) };
-    const left = worker().take(claim, claimedAt, { warm, offers, heard, released: released?.epoch });
+    const left = worker().take(claim, state.at, { warm, offers, heard, released: released?.epoch });
     this.fetching.boarded(fetched, left);
     // A pin may have raised its epoch meanwhile, and of what is only in memory no commit would tell.
     if (answered.size > 0) worker().ownership.verify([partition]);

@@ -304,6 +304,22 @@ test('TY5: of a keeper that does not hand over what is wanted nothing more is aw
   assert.ok(acquisition.isSettled && mine.includes(first));
 });
 
+test('TY2, TY5: what a keeper hands over is used also where it was wanted early, since the keeper was slow with another', async () => {
+  const { hand, store, taken, acquisition, mine, first } = given();
+  const [, second = -1] = mine;
+  const [before] = await store.claim([second], 'b');
+  acquisition.follow(placement);
+  none(acquisition, 'c', mine);
+  acquisition.keeping('b', mine, 99);
+  // Of the first nothing is heard.
+  await hand.advance(2_100);
+  const at = { id: 'b', partition: second, epoch: before?.epoch ?? 0, index: 0, count: 1 };
+  acquisition.released({ kind: 'released', ask: 99, ...at, mark: 0, entities: [warm] });
+  await hand.advance(1_000);
+  const warmOf = (partition: number) => taken.find(({ claim }) => claim.partition === partition)?.warm;
+  assert.equal([warmOf(first), warmOf(second)], [[], [warm]]);
+});
+
 test('TY5: answers to questions of another time, which come late, claim nothing and change no keeper', async () => {
   const { hand, said, taken, acquisition, mine, first } = given();
   const asks = () => said.flatMap(([, signal]) => ('ask' in signal ? [signal.ask] : []));

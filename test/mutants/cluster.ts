@@ -67,10 +67,18 @@ export const clusterMutants: readonly Mutant[] = [
     tests: ['stores/redis-units'],
   },
   {
+    name: 'what a keeper hands over late is not used',
+    promise: 'TY2',
+    file: 'runtime/cluster/acquisition.ts',
+    find: 'for (const coming of rest) want(coming, this.#askCount + 1, since);',
+    replace: 'for (const coming of rest) want(coming, Number.POSITIVE_INFINITY, since);',
+    tests: ['cluster/acquisition'],
+  },
+  {
     name: 'what comes for a partition that another worker keeps waits for its turn',
     promise: 'TY5',
     file: 'runtime/cluster/acquisition.ts',
-    find: '    if (held?.keeper !== undefined && isKept(held)) return this.#parts.forward(envelope, hops, held.keeper);\n',
+    find: "    if (held?.state.kind === 'kept') return this.#parts.forward(envelope, hops, held.state.by);\n",
     replace: '',
     tests: ['cluster/acquisition'],
   },
@@ -128,7 +136,7 @@ export const clusterMutants: readonly Mutant[] = [
     file: 'runtime/cluster/acquisition.ts',
     find: '    this.#toClaim.push(coming);\n',
     replace:
-      '    this.#toClaim.push(coming);\n    this.#parts.worker().take({ partition: coming.partition, epoch: coming.released?.epoch ?? 1, previous: 0, before: undefined, pins: [] }, momentOf(this.#parts.environment), { warm: [], carried: [], released: undefined });\n',
+      '    this.#toClaim.push(coming);\n    this.#parts.worker().take({ partition: coming.partition, epoch: 1, previous: 0, before: undefined, pins: [] }, momentOf(this.#parts.environment), { warm: [], carried: [], released: undefined });\n',
     tests: [],
   },
   {
