@@ -113,7 +113,13 @@ export class Outgoing {
     const { id, ask, partitions } = fetch;
     const bytesLeft = this.#sendings.windowFor(id);
     const answer: Answer = { id, ask, view: fetch.view.version, wanted: [], carried: [], bare: [], bytesLeft };
-    for (const index of partitions.keys()) this.#want(fetch, index, answer);
+    const claims = partitions.map((partition, index) => ({ partition, epoch: fetch.epochs[index] ?? 0 }));
+    const theirs = claims.filter(({ partition }) => this.#parts.workerOf(partition) === id);
+    // What was boarded by a later claim is about to run here.
+    const yielded = this.#parts.worker().yieldTo(theirs);
+    for (const [index, { partition }] of claims.entries())
+      if (yielded.has(partition)) this.#want(fetch, index, answer);
+      else answer.bare.push(partition);
     if (answer.wanted.length === 0 || answer.bytesLeft <= 0) return this.#tell(answer, true);
     // What was asked for before, and is now.
     const wanted = new Set(answer.wanted.map(({ sending }) => sending));
@@ -131,9 +137,6 @@ export class Outgoing {
     const { id, ask } = fetch;
     const worker = this.#parts.worker();
     const [partition = 0, epoch = 0] = [fetch.partitions[index], fetch.epochs[index]];
-    // What was boarded by a later claim is about to run here.
-    const isTheirs = this.#parts.workerOf(partition) === id && worker.yieldTo(partition, epoch);
-    if (!isTheirs) return void answer.bare.push(partition);
     const claim = { id, partition, epoch };
     const known = this.#sendings.get(claim);
     // Late, or doubled: a later ask has been answered.
@@ -194,7 +197,8 @@ export class Outgoing {
   #begin({ sending }: Wanting, answer: Answer): void {
     const { id, partition, epoch, batch } = sending;
     const worker = this.#parts.worker();
-    const offers = worker.yieldTo(partition, epoch) ? worker.offersOf(partition) : [];
+    const isTheirs = worker.yieldTo([sending]).has(partition);
+    const offers = isTheirs ? worker.offersOf(partition) : [];
     if (offers.length > 0 && worker.images.give(offers, { id, partition, epoch, batch })) {
       sending.waiting = [...offers].reverse();
       return;

@@ -7,6 +7,7 @@
  * - O1 `provenAt` is never later than a moment at which the store had this worker’s epoch, however the clock was set since.
  * - O2 A query is answered only after a check that began after it ran, of the epoch by which it ran, or with a commit that
  *   carries it.
+ * - O3 Partitions that are lost together are told of together: what it takes to drop their entities does not grow with their number.
  */
 import { type Lineage, lineageOf } from '../../core/activity.ts';
 import { dateOf, type Environment, type Moment, momentOf } from '../environment.ts';
@@ -31,13 +32,13 @@ interface Check {
 export class Ownership {
   readonly #store: Store;
   readonly #environment: Environment;
-  readonly #onLost: (partition: Partition) => void;
+  readonly #onLost: (partitions: ReadonlySet<Partition>) => void;
   readonly #owned = new Map<Partition, Owned>();
   #waiting: Check[] = [];
   #isUnderWay = false;
   #isClosed = false;
 
-  constructor(store: Store, environment: Environment, onLost: (partition: Partition) => void) {
+  constructor(store: Store, environment: Environment, onLost: (partitions: ReadonlySet<Partition>) => void) {
     this.#store = store;
     this.#environment = environment;
     this.#onLost = onLost;
@@ -51,7 +52,14 @@ export class Ownership {
 
   /** The store said that somebody else has it. */
   lose(partition: Partition): void {
-    if (this.#owned.delete(partition)) this.#onLost(partition);
+    this.loseAll([partition]);
+  }
+
+  /** The same of many: whoever hears of it looks through all entities once (O3). */
+  loseAll(partitions: Iterable<Partition>): void {
+    const lost = new Set<Partition>();
+    for (const partition of partitions) if (this.#owned.delete(partition)) lost.add(partition);
+    if (lost.size > 0) this.#onLost(lost);
   }
 
   /** Given away in order: nobody is told. */
@@ -131,10 +139,11 @@ export class Ownership {
   }
 
   #conclude(checks: readonly Check[], epochs: ReadonlyMap<Partition, Epoch>, startedAt: Moment): void {
+    const isStillOwned = (partition: Partition) => this.#owned.get(partition)?.epoch === epochs.get(partition);
+    this.loseAll([...epochs.keys()].filter((partition) => !isStillOwned(partition)));
     for (const { partition, epoch, owned, lost } of checks) {
-      const isStill = this.#owned.get(partition)?.epoch === epochs.get(partition);
+      const isStill = isStillOwned(partition);
       if (isStill) this.prove(partition, startedAt);
-      else this.lose(partition);
       if (isStill && epoch === epochs.get(partition)) owned();
       else lost();
     }

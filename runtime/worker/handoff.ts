@@ -167,7 +167,7 @@ export class Handoff {
     const samples = types.map((type) => `${type}/`).filter((sample) => activations.isVolatile(sample));
     if (samples.length === 0) return;
     const groups = new Set(samples.map((sample) => groupOf(partitionOf(sample))));
-    for (const partition of [...ownership.partitions]) if (groups.has(groupOf(partition))) ownership.lose(partition);
+    ownership.loseAll([...ownership.partitions].filter((partition) => groups.has(groupOf(partition))));
   }
 
   /** Have the entities of a partition woken that have something to do by themselves. */

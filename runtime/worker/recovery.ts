@@ -173,14 +173,15 @@ export class Recovery {
     ownership.lose(partition);
   }
 
-  /** The partition is another worker's. */
-  readonly lost = (partition: Partition): void => {
-    this.#parts.environment.log.info(
-      { partition },
-      'a partition is not this worker’s any more: its entities here are dropped',
-    );
+  /** These partitions are other workers'. */
+  readonly lost = (partitions: ReadonlySet<Partition>): void => {
+    for (const partition of partitions)
+      this.#parts.environment.log.info(
+        { partition },
+        'a partition is not this worker’s any more: its entities here are dropped',
+      );
     for (const activation of [...this.#inside.activations.all()]) {
-      if (activation.partition !== partition) continue;
+      if (!partitions.has(activation.partition)) continue;
       const waiting = this.#inside.dispatcher.takeAll(activation);
       this.#inside.images.keep(activation);
       this.#inside.activations.drop(activation);
@@ -190,6 +191,6 @@ export class Recovery {
     }
     const { effects, hosting } = this.#inside;
     effects.leave((address) => !hosting.isHere(address));
-    this.#parts.lost?.(partition);
+    for (const partition of partitions) this.#parts.lost?.(partition);
   };
 }

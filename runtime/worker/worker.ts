@@ -197,12 +197,14 @@ export class Worker {
   }
 
   /**
-   * @internal Somebody has claimed a partition. If this worker's claim is an earlier one, nothing runs by it any more. Whether that
-   * holds, or there was none.
+   * @internal Somebody has claimed partitions. Where this worker's claim is an earlier one, nothing runs by it any more. Those of which
+   * that holds, or that it had no claim of.
    */
-  yieldTo(partition: Partition, epoch: Epoch): boolean {
-    if (this.ownership.epochOf(partition) < epoch) this.ownership.lose(partition);
-    return !this.ownership.has(partition);
+  yieldTo(claims: readonly Pick<Claim, 'partition' | 'epoch'>[]): ReadonlySet<Partition> {
+    const isEarlier = ({ partition, epoch }: Pick<Claim, 'partition' | 'epoch'>) =>
+      this.ownership.epochOf(partition) < epoch;
+    this.ownership.loseAll(claims.filter(isEarlier).map(({ partition }) => partition));
+    return new Set(claims.map(({ partition }) => partition).filter((partition) => !this.ownership.has(partition)));
   }
 
   /** @internal Wake the entities of a partition that have something to do by themselves. */
@@ -235,7 +237,7 @@ export class Worker {
 
   /** @internal Let go of everything at once: this worker is taken for dead. */
   forsake(): void {
-    for (const partition of this.partitions) this.ownership.lose(partition);
+    this.ownership.loseAll(this.partitions);
     this.images.forsake();
   }
 

@@ -71,7 +71,8 @@ class Pair {
     };
     const worker = {
       images: this.images,
-      yieldTo: (partition: number) => this.yields(partition),
+      yieldTo: (claims: readonly { partition: number }[]) =>
+        new Set(claims.map(({ partition }) => partition).filter((partition) => this.yields(partition))),
       offersOf: (partition: number) => this.images.offers(partition, partitionOf),
       hasOffersOf: (partition: number) => this.images.has(partition, partitionOf),
     };

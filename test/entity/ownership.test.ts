@@ -11,8 +11,8 @@ const test = suite('ownership');
 async function given() {
   const hand = new HandEnvironment();
   const store = new MemoryStore({ partitions: 4 });
-  const lost: number[] = [];
-  const ownership = new Ownership(store, hand, (partition) => void lost.push(partition));
+  const lost: number[][] = [];
+  const ownership = new Ownership(store, hand, (partitions) => void lost.push([...partitions]));
   const claim = async () => {
     const [claimed] = await store.claim([0], 'a');
     ownership.take(0, claimed?.epoch ?? 0, momentOf(hand));
@@ -49,7 +49,24 @@ test('O2: who is no longer the owner loses the partition by the check', async ()
   check('two');
   await hand.idle();
   assert.equal(said, ['one owned', 'two lost']);
-  assert.equal([ownership.has(0), lost], [false, [0]]);
+  assert.equal([ownership.has(0), lost], [false, [[0]]]);
+});
+
+test('O3: partitions that are lost together, at once or by one check, are told of once', async () => {
+  const { hand, store, ownership, lost } = await given();
+  const take = async () => {
+    for (const { partition, epoch } of await store.claim([0, 1, 2, 3], 'a'))
+      ownership.take(partition, epoch, momentOf(hand));
+  };
+  await take();
+  ownership.loseAll([2, 0, 2]);
+  ownership.loseAll([2]);
+  assert.equal([lost.splice(0), [...ownership.partitions]], [[[2, 0]], [1, 3]]);
+  await take();
+  await store.claim([1, 2, 3], 'b');
+  ownership.verify([0, 1, 2, 3]);
+  await hand.idle();
+  assert.equal([lost, [...ownership.partitions]], [[[1, 2, 3]], [0]]);
 });
 
 test.run();

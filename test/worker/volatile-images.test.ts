@@ -214,9 +214,10 @@ class Node {
     });
     const worker = {
       images: this.images,
-      yieldTo: (partition: Partition, epoch: number) => {
-        if ((this.#claims.get(partition)?.epoch ?? epoch) < epoch) this.lose(partition);
-        return !this.#claims.has(partition);
+      yieldTo: (claims: readonly { partition: Partition; epoch: number }[]) => {
+        for (const { partition, epoch } of claims)
+          if ((this.#claims.get(partition)?.epoch ?? epoch) < epoch) this.lose(partition);
+        return new Set(claims.map(({ partition }) => partition).filter((partition) => !this.#claims.has(partition)));
       },
       offersOf: (partition: Partition) => this.#offersOf(partition),
       hasOffersOf: (partition: Partition) => this.#offersOf(partition).length > 0,
@@ -545,7 +546,8 @@ test('CA3: an earlier claim gets nothing of what a later one has boarded, though
     worker: () =>
       ({
         images,
-        yieldTo: (_: Partition, epoch: number) => epoch > 7,
+        yieldTo: ([claim]: readonly { partition: Partition; epoch: number }[]) =>
+          new Set(claim !== undefined && claim.epoch > 7 ? [home] : []),
         offersOf: () => images.offers(home, () => home),
         hasOffersOf: () => true,
       }) as never,

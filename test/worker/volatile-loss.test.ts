@@ -115,11 +115,25 @@ test('LR2, P8: a loss between a claim and the first use of it is said, by who ha
 test('CA3: a worker yields a partition to a later claim, and to no earlier one', () =>
   withWorkers({ names: ['a'], behaviours: volatiles }, async (given) => {
     const worker = workerOf(given, 'a');
-    const [partition = 0] = worker.partitions;
+    const [partition = 0, other = 0, third = 0] = worker.partitions;
     const epoch = worker.ownership.epochOf(partition);
-    assert.equal([worker.yieldTo(partition, epoch - 1), worker.has(partition)], [false, true]);
-    assert.equal([worker.yieldTo(partition, epoch + 1), worker.has(partition)], [true, false]);
-    assert.ok(worker.yieldTo(partition, 1));
+    const yieldTo = (epoch: number, ...partitions: number[]) => [
+      ...worker.yieldTo(partitions.map((partition) => ({ partition, epoch }))),
+    ];
+    assert.equal([yieldTo(epoch - 1, partition), worker.has(partition)], [[], true]);
+    assert.equal([yieldTo(epoch + 1, partition), worker.has(partition)], [[partition], false]);
+    assert.equal(yieldTo(1, partition, other), [partition]);
+    // Of several it is heard at once: all entities are looked through for it (O3).
+    const counts: number[] = [];
+    const { ownership } = worker;
+    const loseAll = ownership.loseAll.bind(ownership);
+    ownership.loseAll = (partitions) => {
+      const all = [...partitions];
+      counts.push(all.length);
+      loseAll(all);
+    };
+    const later = 1 + Math.max(...[other, third].map((one) => ownership.epochOf(one)));
+    assert.equal([yieldTo(later, other, third), counts], [[other, third], [2]]);
   }));
 
 test.run();
