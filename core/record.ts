@@ -175,7 +175,7 @@ export function kindIn(name: RecordName): PartName | keyof typeof stateLetters |
   return byLetter.get(letter);
 }
 
-/** The id in the name of a record. */
+/** The id in the name of a record: what follows its letter. */
 export function idIn(name: RecordName): string {
   return name.slice(1);
 }
@@ -359,6 +359,13 @@ export function ownTime(record: EntityRecord, after = Number.NEGATIVE_INFINITY):
   let soonest = forgetAt > 0 && forgetAt > after ? forgetAt : undefined;
   for (const name of datedNames) if (record[name].size > 0) soonest = soonestOf(record, name, { after, soonest });
   return soonest;
+}
+
+/** When the entity is to be awake for a part; undefined: not at all, or it has gone. */
+export function dateOf<Name extends TableName>(record: Tables, name: Name, id: string): number | undefined {
+  const { [name]: table } = record;
+  const part = table.get(id);
+  return part === undefined ? undefined : tables[name].dueOf?.(part);
 }
 
 function soonestOf<Name extends TableName>(

@@ -6,6 +6,7 @@ import type { Arrival, Content } from './activity.ts';
 import type { EffectOutcome } from './effect.ts';
 import type { Limits } from './limits.ts';
 import type { PartnerId } from './message.ts';
+import type { TableName } from './record.ts';
 import { storable } from './storable.ts';
 
 export interface TurnEnvironment {
@@ -23,8 +24,8 @@ export interface TurnEnvironment {
 /** What asks for a turn. */
 export type Request =
   | { readonly kind: 'message'; readonly partner: PartnerId; readonly arrival: Arrival; readonly content: Content }
-  | { readonly kind: 'timer'; readonly name: string }
-  | { readonly kind: 'lapse'; readonly hold: string }
+  /** The date of a part has come (`turn-parts.ts`). */
+  | { readonly kind: 'due'; readonly part: TableName; readonly id: string }
   | { readonly kind: 'effect'; readonly id: string; readonly outcome: EffectOutcome<unknown> };
 
 /** An answer on its way: status, then output; or reason and detail; or code and message. */

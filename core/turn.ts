@@ -23,9 +23,10 @@ import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 import type { Withdrawal } from './outbox.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
-import { activityWith, isUnnamed, notePart, recordName } from './record.ts';
+import { activityWith, notePart, recordName } from './record.ts';
 import { type AnswerRow, NeedActivity, Refusal, type Request, type TurnEnvironment } from './request.ts';
 import { TurnScope } from './scope.ts';
+import { answerContent, askedBy, type DueRequest, receiverOf, turnName } from './turn-parts.ts';
 
 export type TurnResult =
   | {
@@ -81,49 +82,15 @@ function runHandler(
   switch (request.kind) {
     case 'message':
       return runContent(scope, handlers, request.partner, request.content);
-    case 'timer': {
-      const timer = scope.record.timers.get(request.name);
-      if (timer === undefined) return undefined;
-      consume(scope, request);
-      scope.timerOperation = timer.content.operation;
-      if (timer.to !== '') {
-        scope.sendContent(timer.to, timer.content);
-        return ['done'];
-      }
-      return runContent(scope, handlers, '', timer.content);
+    case 'due': {
+      const { member, part } = askedBy(scope.record, request) ?? {};
+      if (member === undefined) return undefined;
+      return member.due(scope, handlers, part);
     }
-    case 'lapse':
-      return runLapse(scope, handlers, request.hold);
     case 'effect':
-      consume(scope, request);
+      scope.remove('effects', request.id);
       return runEffectOutcome(scope, request.id, request.outcome);
   }
-}
-
-/** What asked for the turn goes with it, however the turn ends. */
-function consume(scope: TurnScope, request: Request): void {
-  if (request.kind === 'timer') scope.remove('timers', request.name);
-  if (request.kind === 'effect') scope.remove('effects', request.id);
-}
-
-/** The end of a hold's time: cancel by itself, and remember it for a late confirm. */
-function runLapse(scope: TurnScope, handlers: Readonly<Record<string, unknown>>, id: string): AnswerRow | undefined {
-  const hold = scope.record.holds.get(id);
-  if (hold === undefined || hold.until > scope.now) return undefined;
-  if (hold.isLapsed) {
-    scope.remove('holds', id);
-    return ['done'];
-  }
-  const content: Content = {
-    kind: 'cancel',
-    operation: hold.operation,
-    payload: hold.payload,
-    hold: id,
-    wantsAnswer: false,
-  };
-  const row = runContent(scope, handlers, '', content);
-  scope.add('holds', { ...hold, isLapsed: true, until: scope.now + scope.horizonMs });
-  return row;
 }
 
 function encodeAnswer(row: AnswerRow, environment: TurnEnvironment): Uint8Array {
@@ -140,7 +107,7 @@ function encodeAnswer(row: AnswerRow, environment: TurnEnvironment): Uint8Array 
 /** The handler returned: everything it decided becomes the record (T2). */
 function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Uint8Array): Committed {
   const { record } = scope;
-  if (request.kind === 'timer') answerItself(scope, request.name, answer);
+  if (request.kind === 'due') answerDue(scope, request, answer);
   record.version += 1;
   record.now = scope.now;
   scope.apply();
@@ -154,16 +121,29 @@ function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Ui
 function concludeUndone(scope: TurnScope, request: Request, error: unknown): TurnResult {
   const needed = error instanceof NeedActivity ? error : scope.needed;
   if (needed !== undefined) return { kind: 'needs', partner: needed.partner };
-  const row = declinedRow(request, error, scope.environment);
+  const row = declinedRow(scope.record, request, { error, environment: scope.environment });
   if (row === undefined) return { kind: 'threw', error };
   scope.forget();
-  consume(scope, request);
+  remainder(scope, request, 'refused');
   const result = conclude(scope, request, row, scope.environment.encode(row));
   return !(error instanceof Refusal) ? { ...result, thrown: { error } } : result;
 }
 
-function declinedRow(request: Request, error: unknown, environment: TurnEnvironment): AnswerRow | undefined {
-  if (error instanceof Refusal && request.kind !== 'lapse') return boundedRefusal(error, environment);
+/** What stays of who asked for a turn that came to nothing. */
+function remainder(scope: TurnScope, request: Request, end: 'refused' | 'buried'): void {
+  if (request.kind === 'effect') scope.remove('effects', request.id);
+  if (request.kind !== 'due') return;
+  const { member, part } = askedBy(scope.record, request) ?? {};
+  member?.[end]?.(scope, part);
+}
+
+function declinedRow(
+  record: EntityRecord,
+  request: Request,
+  { error, environment }: { readonly error: unknown; readonly environment: TurnEnvironment },
+): AnswerRow | undefined {
+  const isHeard = request.kind !== 'due' || askedBy(record, request)?.member.refused !== undefined;
+  if (error instanceof Refusal && isHeard) return boundedRefusal(error, environment);
   if (request.kind !== 'message') return undefined;
   if (isEntityPartner(request.partner) || isSkerryError(error, 'overloaded')) return undefined;
   return isKeyPartner(request.partner) && isNotRun(error) ? undefined : failedRow(error);
@@ -221,15 +201,9 @@ function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array): 
   }
 }
 
-/** A message to itself is kept as a timer; who handles its own answers gets them as any partner would. What has a name is a date. */
-function answerItself(scope: TurnScope, name: string, answer: Uint8Array): void {
-  const timer = scope.record.timers.get(name);
-  if (timer === undefined || timer.to !== '' || !timer.content.wantsAnswer || !isUnnamed(name)) return;
-  scope.askItself(answerContent(timer.content, answer));
-}
-
-function answerContent(content: Content, answer: Uint8Array): Content {
-  return { kind: 'answer', operation: content.operation, payload: answer, hold: content.hold, wantsAnswer: false };
+function answerDue(scope: TurnScope, request: DueRequest, answer: Uint8Array): void {
+  const { member, part } = askedBy(scope.record, request) ?? {};
+  member?.answered?.(scope, part, answer);
 }
 
 function keepHistory(scope: TurnScope, request: Request, status: string): void {
@@ -241,7 +215,7 @@ function keepHistory(scope: TurnScope, request: Request, status: string): void {
     version: record.version,
     at: scope.now,
     partner: request.kind === 'message' ? request.partner : '',
-    kind: content?.kind ?? request.kind,
+    kind: content?.kind ?? turnName(request),
     operation: content?.operation ?? scope.timerOperation ?? '',
     payload: content?.payload ?? (outcome === undefined ? new Uint8Array(0) : scope.environment.encode(outcome)),
     // An effect that failed for good is not done because its entity has taken note of that.
@@ -266,11 +240,8 @@ export function bury(
   const scope = new TurnScope(record, behaviour, request, environment);
   const content = buriedContent(record, request, environment);
   const row = failedRow(failure.error);
-  consume(scope, request);
-  const hold = request.kind === 'lapse' ? record.holds.get(request.hold) : undefined;
-  // The hold stays, for the dead letter's retry to cancel; only its time never ends again by itself.
-  if (hold !== undefined) scope.add('holds', { ...hold, until: Number.MAX_SAFE_INTEGER });
-  const delayedTo = request.kind === 'timer' ? (record.timers.get(request.name)?.to ?? '') : '';
+  remainder(scope, request, 'buried');
+  const delayedTo = request.kind === 'due' ? receiverOf(record, request) : '';
   const letter: DeadLetter = {
     id: `${record.version + 1}`,
     // A delayed message that could not even be sent is its sender's: a retry sends it, and does not run it here.
@@ -294,13 +265,9 @@ function buriedContent(record: EntityRecord, request: Request, environment: Turn
   switch (request.kind) {
     case 'message':
       return request.content;
-    case 'timer':
-      return record.timers.get(request.name)?.content ?? none;
-    case 'lapse': {
-      const hold = record.holds.get(request.hold);
-      return hold === undefined
-        ? none
-        : { ...none, kind: 'cancel', operation: hold.operation, payload: hold.payload, hold: hold.id };
+    case 'due': {
+      const { member, part } = askedBy(record, request) ?? {};
+      return member?.contentOf(part) ?? none;
     }
     case 'effect':
       // The outcome goes with the letter: the effect has run, and its retry must not run it again.

@@ -16,6 +16,7 @@
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { Address } from '../../core/message.ts';
 import type { EntityRecord } from '../../core/record.ts';
+import { turnKey } from '../../core/turn-parts.ts';
 import type { Partition } from '../store.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import { added, Batch, type Flight } from './batch.ts';
@@ -144,7 +145,7 @@ export class Activation {
 
   /** Whether an effect's outcome is here and only its turn is still to come: for that it must not run again (L2). */
   hasOutcome(id: string): boolean {
-    if (this.retries?.has(`f:${id}`) === true) return true;
+    if (this.retries?.has(turnKey('effects', id)) === true) return true;
     return this.#mailbox?.peek(this.#mailbox.count).some((item) => item.kind === 'effect' && item.id === id) === true;
   }
 

@@ -18,6 +18,7 @@ import type { Limits } from '../../core/limits.ts';
 import { isKeyPartner, type PartnerId } from '../../core/message.ts';
 import type { Request, TurnEnvironment } from '../../core/request.ts';
 import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../../core/turn.ts';
+import { askedBy } from '../../core/turn-parts.ts';
 import type { Environment } from '../environment.ts';
 import { decode, encode } from '../wire/codec.ts';
 import type { QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
@@ -235,10 +236,10 @@ function whatOf({ entity }: Activation, request: Request): What {
   switch (request.kind) {
     case 'message':
       return { from: request.partner, operation: request.content.operation };
-    case 'timer':
-      return { from: `timer ${request.name}`, operation: entity.timers.get(request.name)?.content.operation ?? '' };
-    case 'lapse':
-      return { from: 'end of a hold', operation: entity.holds.get(request.hold)?.operation ?? '' };
+    case 'due': {
+      const { member, part } = askedBy(entity, request) ?? {};
+      return { from: member?.nameOf(part) ?? request.part, operation: member?.contentOf(part).operation ?? '' };
+    }
     case 'effect':
       return { from: 'effect', operation: entity.effects.get(request.id)?.name ?? '' };
   }

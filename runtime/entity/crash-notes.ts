@@ -19,6 +19,7 @@
 import type { Limits } from '../../core/limits.ts';
 import { isKeyPartner } from '../../core/message.ts';
 import { dropPart, putPart, type Trial } from '../../core/record.ts';
+import { dueTurns, turnKey } from '../../core/turn-parts.ts';
 import type { Environment } from '../environment.ts';
 import type { Activation } from './activation.ts';
 import type { Batch } from './batch.ts';
@@ -240,7 +241,6 @@ function waitingFor({ mailbox, entity }: Activation, now: number): (readonly [st
   const found: (readonly [string, Item | undefined])[] = [];
   for (const item of mailbox.peek(notesAtOnce))
     if (item.kind === 'message' || item.kind === 'query') found.push([trialKey(item, ''), item]);
-  for (const { name, due } of entity.timers.values()) if (due <= now) found.push([`t:${name}`, undefined]);
-  for (const { id, until } of entity.holds.values()) if (until <= now) found.push([`x:${id}`, undefined]);
+  for (const { request } of dueTurns(entity, now)) found.push([turnKey(request.part, request.id), undefined]);
   return found.slice(0, notesAtOnce);
 }

@@ -18,9 +18,10 @@
  */
 import { excess, judge, keepsTooMuch, keptAnswer, known } from '../../core/activity.ts';
 import { isEntityPartner, type PartnerId } from '../../core/message.ts';
-import { isUnread } from '../../core/record.ts';
+import { dateOf, isUnread } from '../../core/record.ts';
 import type { Request } from '../../core/request.ts';
 import { failedRow, type TurnResult } from '../../core/turn.ts';
+import { dateOfTurn, dueTurns, receiverOf, turnKey } from '../../core/turn-parts.ts';
 import { Clocks } from '../clocks.ts';
 import { encode } from '../wire/codec.ts';
 import type {
@@ -95,7 +96,11 @@ export class Turns {
       case 'query':
         return this.#query(activation, item);
       case 'effect':
-        return this.#own(activation, `f:${item.id}`, item, { kind: 'effect', id: item.id, outcome: item.outcome });
+        return this.#own(activation, turnKey('effects', item.id), item, {
+          kind: 'effect',
+          id: item.id,
+          outcome: item.outcome,
+        });
       case 'wake':
         return this.#woken(activation, item);
       default:
@@ -351,25 +356,21 @@ export class Turns {
       if (retry.at <= now && retry.item.kind !== 'wake' && this.#isInPhase(activation))
         this.run(activation, retry.item);
     const { entity } = activation;
-    const due = [...entity.timers.values()]
-      .filter((timer) => timer.due <= now)
-      .sort((one, other) => one.due - other.due || one.order - other.order);
-    // A turn before it may have replaced it: the new one's time may not have come.
-    for (const timer of due)
-      if (this.#isInPhase(activation) && (entity.timers.get(timer.name)?.due ?? Infinity) <= now)
-        this.#own(activation, `t:${timer.name}`, timer.to === '' ? wake : delayed, { kind: 'timer', name: timer.name });
-    const lapsed = [...entity.holds.values()].filter((hold) => hold.until <= now);
-    for (const hold of lapsed)
-      if (this.#isInPhase(activation)) this.#own(activation, `x:${hold.id}`, wake, { kind: 'lapse', hold: hold.id });
+    for (const { request } of dueTurns(entity, now)) {
+      // A turn before it may have replaced it: the new one's time may not have come.
+      const isDue = (dateOf(entity, request.part, request.id) ?? Infinity) <= now;
+      if (!isDue || !this.#isInPhase(activation)) continue;
+      const item = receiverOf(entity, request) === '' ? wake : delayed;
+      this.#own(activation, turnKey(request.part, request.id), item, request);
+    }
     this.#dropRetries(activation, now);
   }
 
-  /** A timer that threw and was cancelled or replaced, a hold that threw and was resolved: nothing is to be tried again. */
+  /** What threw and was cancelled, replaced or resolved: nothing is to be tried again. */
   #dropRetries({ retries, entity }: Activation, now: number): void {
     for (const [key, { at, item }] of retries ?? []) {
       if (item.kind !== 'wake' || at > now) continue;
-      const name = key.slice(2);
-      const due = key[0] === 't' ? entity.timers.get(name)?.due : entity.holds.get(name)?.until;
+      const due = dateOfTurn(entity, key);
       if (due === undefined || due > now) retries?.delete(key);
     }
   }

@@ -23,6 +23,7 @@ import { References } from '../../core/reference.ts';
 import type { AnswerRow, Request, TurnEnvironment } from '../../core/request.ts';
 import { storable } from '../../core/storable.ts';
 import { answerQuery, perform } from '../../core/turn.ts';
+import { dueTurns } from '../../core/turn-parts.ts';
 import { fingerprintOf } from '../entity/fingerprint.ts';
 import { freshRecord } from '../entity/record-reader.ts';
 import { checkedIdentity, checkLimits } from '../options.ts';
@@ -272,27 +273,11 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     const problem = durationProblem(ms);
     if (problem !== undefined) throw new SkerryError('invalid-input', `What advance() takes ${problem}`);
     const until = this.#environment.now + ms;
-    for (let request = this.#nextDue(until); request !== undefined; request = this.#nextDue(until)) {
-      this.#environment.now = Math.max(this.#environment.now, request.at);
-      this.#turn(request.request);
+    for (let next = dueTurns(this.#record, until)[0]; next !== undefined; next = dueTurns(this.#record, until)[0]) {
+      this.#environment.now = Math.max(this.#environment.now, next.at);
+      this.#turn(next.request);
     }
     this.#environment.now = until;
-  }
-
-  #nextDue(until: number): { at: number; request: Request } | undefined {
-    const timers = [...this.#record.timers.values()].map(({ due, order, name }) => ({
-      at: due,
-      order,
-      request: { kind: 'timer', name } as const,
-    }));
-    const holds = [...this.#record.holds.values()].map((hold) => ({
-      at: hold.until,
-      order: 0,
-      request: { kind: 'lapse', hold: hold.id } as const,
-    }));
-    return [...timers, ...holds]
-      .filter(({ at }) => at <= until)
-      .sort((one, other) => one.at - other.at || one.order - other.order)[0];
   }
 
   #instance(): Readonly<Record<string, unknown>> {

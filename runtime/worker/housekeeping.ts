@@ -54,9 +54,8 @@ export class Housekeeping {
 
   /** The date of what the store has just been told, or has told. */
   plan(activation: Activation): void {
-    const next = ownTime(activation.entity);
-    if (next !== undefined) this.#parts.dates.setEarlier(activation.address, next);
-    if (activation.writeAt !== 0) this.#parts.dates.setEarlier(activation.address, activation.writeAt);
+    const next = nextDate(activation);
+    if (next < Number.POSITIVE_INFINITY) this.#parts.dates.setEarlier(activation.address, next);
   }
 
   /** Effects that the store knows and nobody runs: after a start, or a stay outside memory. */
@@ -74,20 +73,9 @@ export class Housekeeping {
     const now = environment.now();
     const retryAt = delivery.retry(activation, now);
     this.startEffects(activation);
-    const next = Math.min(retryAt, this.tidy(activation, false), this.#nextOwn(activation));
-    if (next < Number.POSITIVE_INFINITY) dates.setEarlier(activation.address, Math.max(next, now + 1));
-  }
-
-  #nextOwn(activation: Activation): number {
-    const { forgetAt, timers, holds, trials } = activation.entity;
-    const now = this.#parts.environment.now();
-    let next = forgetAt > now ? forgetAt : Number.POSITIVE_INFINITY;
     // What throws is tried again at its own date, not at the one that it missed.
-    if (timers.size > 0) for (const { due } of timers.values()) if (due > now) next = Math.min(next, due);
-    if (holds.size > 0) for (const { until } of holds.values()) if (until > now) next = Math.min(next, until);
-    if (trials.size > 0) for (const { until } of trials.values()) if (until > now) next = Math.min(next, until);
-    for (const retry of activation.retries?.values() ?? []) next = Math.min(next, retry.at);
-    return next;
+    const next = Math.min(retryAt, this.tidy(activation, false), nextDate(activation, now));
+    if (next < Number.POSITIVE_INFINITY) dates.setEarlier(activation.address, Math.max(next, now + 1));
   }
 
   /**
@@ -118,10 +106,21 @@ export class Housekeeping {
   /** The activation has left memory: its date stays. */
   passivated(activation: Activation): void {
     const { environment, limits, delivery, dates } = this.#parts;
-    const next = Math.min(this.#nextOwn(activation), delivery.retry(activation, 0));
+    const next = Math.min(nextDate(activation, environment.now()), delivery.retry(activation, 0));
     // Proof of ownership for a retransmission may be under way, or an effect: they would be left without a date.
     const { outboxCount, effects } = activation.entity;
     const again = outboxCount > 0 || effects.size > 0 ? environment.now() + limits.retryMs : Number.POSITIVE_INFINITY;
     if (Math.min(next, again) < Number.POSITIVE_INFINITY) dates.setEarlier(activation.address, Math.min(next, again));
   }
+}
+
+/**
+ * The first of an entity's dates but for those of messages under way, which are `entity/delivery.ts`'s: of its parts and of what it may
+ * forget, of tries again, and of what waits to be written with something else. `after`: dates of parts until then have had their wake.
+ */
+function nextDate({ entity, retries, writeAt }: Activation, after?: number): number {
+  let next = ownTime(entity, after) ?? Number.POSITIVE_INFINITY;
+  if (writeAt !== 0) next = Math.min(next, writeAt);
+  if (retries !== undefined) for (const { at } of retries.values()) next = Math.min(next, at);
+  return next;
 }

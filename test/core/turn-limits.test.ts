@@ -440,11 +440,11 @@ test('P7: a timer that is given up goes with its letter; a hold whose cancelling
   const one = mills();
   script = (turn) => turn.timer('t', { afterMs: 1 }).run(1);
   one.ask('run', 0);
-  one.bury({ kind: 'timer', name: 't' }, new Error('x'));
+  one.bury({ kind: 'due', part: 'timers', id: 't' }, new Error('x'));
   assert.is(one.record.timers.size, 0);
   one.ask('hold', 1, { hold: 'h' });
   one.now += 100;
-  one.bury({ kind: 'lapse', hold: 'h' }, new Error('x'));
+  one.bury({ kind: 'due', part: 'holds', id: 'h' }, new Error('x'));
   assert.is(one.lapse('h').kind, 'void', 'it does not end again by itself');
   const letter = letters(one).find(({ content }) => content.hold === 'h');
   assert.equal(rowOf(one.ask('hold', letter?.id, { kind: 'dead-retry' })).slice(0, 1), ['done']);
@@ -457,7 +457,7 @@ test('P7: a delayed message that could not be sent is a letter of its sender, an
   script = (turn) => turn.to(Mill, 'two', { afterMs: 1 }).run('for two');
   one.ask('run', 0);
   const [name] = one.record.timers.keys();
-  one.bury({ kind: 'timer', name: String(name) }, new Error('the outbox is full'));
+  one.bury({ kind: 'due', part: 'timers', id: String(name) }, new Error('the outbox is full'));
   const [letter] = letters(one);
   assert.equal([letter?.side, letter?.partner], ['sender', 'mill/two']);
   script = boom;

@@ -192,10 +192,18 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a timer is not removed by the turn that it asked for',
     promise: 'P4',
-    file: 'core/turn.ts',
-    find: "if (request.kind === 'timer') scope.remove('timers', request.name);",
-    replace: '',
+    file: 'core/turn-parts.ts',
+    find: "    scope.remove('timers', name);\n    scope.timerOperation",
+    replace: '    scope.timerOperation',
     tests: ['core/turn'],
+  },
+  {
+    name: 'what is due runs kind by kind, not by date',
+    promise: 'P3',
+    file: 'core/turn-parts.ts',
+    find: 'one.at - other.at || one.rank',
+    replace: 'one.rank',
+    tests: ['core/turn-parts'],
   },
   {
     name: 'a hold stays after it was confirmed',

@@ -70,11 +70,11 @@ export class Bench {
   }
 
   timer(name: string): TurnResult {
-    return this.run({ kind: 'timer', name });
+    return this.run({ kind: 'due', part: 'timers', id: name });
   }
 
   lapse(hold: string): TurnResult {
-    return this.run({ kind: 'lapse', hold });
+    return this.run({ kind: 'due', part: 'holds', id: hold });
   }
 
   settle(id: string, outcome: EffectOutcome<unknown>): TurnResult {
