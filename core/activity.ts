@@ -162,7 +162,7 @@ export function judge(inbound: Inbound | undefined, arrival: Arrival, now: numbe
 export function excess({ expires, keepMs }: Arrival, now: number, { lifeMsMax }: Limits): SkerryError {
   return new SkerryError(
     'invalid-input',
-    `It asks to be remembered for ${Math.max(expires - now, keepMs)} ms; lifeMsMax is ${lifeMsMax}`,
+    `The message asks to be remembered for ${Math.max(expires - now, keepMs)} ms; lifeMsMax is ${lifeMsMax}`,
   );
 }
 

@@ -243,7 +243,7 @@ export function stubEffects<Some extends readonly Behaviour[]>(
   const names = new Set(behaviours.flatMap(({ effects }) => [...effects.keys()]));
   for (const name of Object.keys(stubs))
     if (!names.has(name))
-      throw new SkerryError('invalid-definition', `No effect is called '${name}'; there are ${[...names].join(', ')}`);
+      throw new SkerryError('invalid-definition', `No effect '${name}'; there are ${[...names].join(', ')}`);
   const stubbed = behaviours.map((one) => ({
     ...one,
     effects: new Map(
@@ -431,7 +431,7 @@ function checkEffects(contract: AnyEntity, options: BehaviourOptions): void {
   const names = options.effects?.map((handler) => handler.effect.name) ?? [];
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined)
-    throw new SkerryError('invalid-definition', `Two effects of '${contract.type}' are called '${twice}'`);
+    throw new SkerryError('invalid-definition', `Two effects of '${contract.type}' have the name '${twice}'`);
 }
 
 function checkUpgrades(contract: AnyEntity, options: BehaviourOptions): void {

@@ -139,7 +139,7 @@ export class Branch implements Draft, BytesPlace {
   }
 
   setPrototypeOf(): boolean {
-    throw this.refusal(undefined, 'is state: it can have no other prototype');
+    throw this.refusal(undefined, 'is state: its prototype cannot be changed');
   }
 
   preventExtensions(): boolean {
@@ -371,10 +371,7 @@ function sortDraft(branch: Branch, list: unknown[], given: readonly unknown[]): 
   const plain = new Map(drafts.map((draft, index) => [draft, before[index]]));
   drafts.sort(given[0] as ((left: unknown, right: unknown) => number) | undefined);
   if (before.length !== list.length || before.some((item, index) => !Object.is(item, list[index]))) {
-    throw new SkerryError(
-      'failed',
-      `${branch.where(undefined)} was changed by the function that compares its elements`,
-    );
+    throw new SkerryError('failed', `${branch.where(undefined)} was changed by its own compare function`);
   }
   branch.reorder(drafts.map((draft) => plain.get(draft)));
   return branch.proxy;

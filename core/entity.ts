@@ -202,7 +202,7 @@ export function typeIn(contract: AnyEntity): string {
   const isBehaviour = typeof given === 'object' && given !== null && 'contract' in given;
   throw new SkerryError(
     'invalid-definition',
-    `A contract is needed, as entity() makes it, not ${isBehaviour ? 'a behaviour: give its contract' : described(given)}`,
+    `A contract from entity() is needed, not ${isBehaviour ? 'a behaviour: pass its contract' : described(given)}`,
   );
 }
 
@@ -222,7 +222,7 @@ export function checkedHold(hold: Hold): Hold {
   if (!isHold)
     throw new SkerryError(
       'invalid-input',
-      'A hold must be the value that a tentative operation gave: { entity, operation, id }',
+      'A hold must be the value that a tentative operation returned: { entity, operation, id }',
     );
   parseAddress(hold.entity);
   return hold;

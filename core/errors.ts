@@ -7,25 +7,26 @@
 /** The meaning of each code, as quoted in `docs/errors.md`. */
 export const errorCodes = {
   refused: 'The operation declined. Nothing changed, and a repeated call is refused again.',
-  failed: "The operation threw. Nothing changed; the error is the application's.",
-  'invalid-input': "The operation's schema did not accept the input, or an option of the call is wrong.",
+  failed: 'The operation threw. Nothing changed; the error comes from the application.',
+  'invalid-input': 'The schema of the operation rejected the input, or an option of the call is wrong.',
   'unknown-type': 'No behaviour is registered for this entity type.',
   'unknown-operation': 'The entity type has no such operation.',
   'invalid-address': 'The type or key cannot be an address: empty, too long, or not well-formed Unicode.',
   'invalid-definition': 'A contract, behaviour or option is wrong; the message says where.',
-  unstorable: 'A value cannot be stored or sent: a function, class instance, cycle, or nesting too deep.',
-  'too-large': 'A state, message, key or turn is over its limit; the message names the limit.',
-  overloaded: 'A queue is full. Nothing was done; try again after a pause.',
+  unstorable: 'A value cannot be stored or sent: a function, a class instance, a cycle, or too deep a nesting.',
+  'too-large': 'A state, message, key or turn exceeds its limit; the message names the limit.',
+  overloaded:
+    'A queue is full, or so long that the call would be answered after its deadline. Nothing was done; try again after a pause.',
   deadline: 'No answer came before the deadline.',
   lapsed: 'The hold had lapsed before it was confirmed; the tentative operation was cancelled.',
-  'hold-unknown': 'No such hold: it was already confirmed or cancelled, or never was.',
-  'store-failed': 'The store could not write or read: disk full, folder unreadable, server gone.',
-  'store-in-use': 'Another live process has this data folder open.',
-  'store-format': 'The data was written by a newer or unknown format, or for another number of partitions.',
+  'hold-unknown': 'There is no such hold: it was already confirmed or cancelled, or never existed.',
+  'store-failed': 'The store could not write or read: the disk is full, the folder is unreadable, the server refuses.',
+  'store-in-use': 'Another live process has this data folder open, or the store belongs to a cluster of another name.',
+  'store-format': 'The data has a newer or unknown format, or a different number of partitions.',
   'transport-failed': 'NATS could not be reached, or refused the credentials; the message says which.',
-  denied: "The authorisation hook, or the server's permissions, said no.",
+  denied: 'The authorisation hook or the permissions of the server denied the request.',
   closed: 'The cluster handle, worker or store is closed.',
-  'not-found': 'No such thing: a dead letter, data folder or running app that was named.',
+  'not-found': 'There is no such dead letter, data folder or running app.',
 } as const;
 
 /** The code of an error; the table `errorCodes` is closed. */
@@ -86,7 +87,7 @@ export function lookedAt(thrown: unknown): unknown {
     void (thrown instanceof Error);
     return thrown;
   } catch {
-    return new Error('something was thrown that cannot be looked at');
+    return new Error('a value was thrown that cannot be inspected');
   }
 }
 
@@ -95,7 +96,7 @@ export function errorText(error: unknown): string {
   try {
     return error instanceof Error ? String(error.message) : String(error);
   } catch {
-    return 'something was thrown that has no text';
+    return 'a value was thrown that has no text';
   }
 }
 

@@ -126,7 +126,7 @@ export function declaredOutput(operation: AnyOperation, value: unknown, name: st
   if (result instanceof Promise) throw asynchronous(result, `the output of ${name}`);
   if (result.issues === undefined) return result.value;
   const places = result.issues.map(({ path }) => placeText(path) || 'the whole').join(', ');
-  const text = `'${name}' returned what its output schema does not accept: ${places}; why is in the worker's log`;
+  const text = `'${name}' returned an output that its schema rejects: ${places}; the worker's log has the reason`;
   throw new SkerryError('failed', text, { cause: new Error(issuesText(result.issues)) });
 }
 

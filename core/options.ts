@@ -19,7 +19,9 @@ export function checkOptions<Options>(where: string, given: unknown, table: Opti
     throw refusal(`${where} takes options { ${names.join(', ')} }, not ${described(given)}`);
   for (const name of Object.keys(given))
     if (!Object.hasOwn(table, name))
-      throw refusal(`${where} has no option '${name}'; there ${names.length === 1 ? 'is' : 'are'} ${names.join(', ')}`);
+      throw refusal(
+        `${where} has no option '${name}'; the ${names.length === 1 ? 'option is' : 'options are'} ${names.join(', ')}`,
+      );
   for (const [name, check] of Object.entries<Check>(table)) {
     const value: unknown = Reflect.get(given, name);
     const problem = value === undefined ? undefined : check(value);
@@ -35,8 +37,8 @@ function refusal(text: string): SkerryError {
 export function described(value: unknown): string {
   if (value === undefined || value === null || typeof value === 'boolean') return String(value);
   if (typeof value === 'number') return String(value);
-  if (value === '') return 'an empty text';
-  if (typeof value === 'string') return 'a text';
+  if (value === '') return 'an empty string';
+  if (typeof value === 'string') return 'a string';
   if (typeof value === 'function') return 'a function';
   return Array.isArray(value) ? 'an array' : `a value of the type ${typeof value}`;
 }
@@ -46,7 +48,7 @@ const mustBe = (wanted: string, isSound: (value: unknown) => boolean): Check => 
 };
 
 export const anything: Check = () => undefined;
-export const text = mustBe('a text', (value) => typeof value === 'string');
+export const text = mustBe('a string', (value) => typeof value === 'string');
 export const flag = mustBe('true or false', (value) => typeof value === 'boolean');
 export const callable = mustBe('a function', (value) => typeof value === 'function');
 export const record = mustBe(
@@ -55,11 +57,11 @@ export const record = mustBe(
 );
 export const list = mustBe('an array', (value) => Array.isArray(value));
 export const texts = mustBe(
-  'an array of texts',
+  'an array of strings',
   (value) => Array.isArray(value) && value.every((one) => typeof one === 'string'),
 );
 export const textOrTexts = mustBe(
-  'a text, or several in an array',
+  'a string, or an array of strings',
   (value) => typeof value === 'string' || (Array.isArray(value) && value.every((one) => typeof one === 'string')),
 );
 export const finite = mustBe('a finite number', (value) => Number.isFinite(value));

@@ -89,5 +89,5 @@ export function replaceRange(list: unknown[], start: number, count: number, item
 }
 
 function misfit(): SkerryError {
-  return new SkerryError('store-format', 'a stored patch does not fit the state that it was made for');
+  return new SkerryError('store-format', 'a stored patch does not fit its state');
 }

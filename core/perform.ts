@@ -84,7 +84,7 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
   if (operation.kind === 'query')
     throw new SkerryError(
       'unknown-operation',
-      `'${content.operation}' of '${scope.behaviour.contract.type}' is a query and was called as a command: by its name it is called with { kind: 'query' }`,
+      `'${content.operation}' of '${scope.behaviour.contract.type}' is a query but was called as a command; to call it by name, pass { kind: 'query' }`,
     );
   const input = decodeInput(scope, operation, content);
   const turn = new TurnHandle(scope);
@@ -101,13 +101,13 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
 function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknown>, content: Content): HeldOperation {
   const id = content.hold;
   if (utf8Length(id) > holdIdBytesMax)
-    throw new SkerryError('invalid-input', `The id of a hold has at most ${holdIdBytesMax} bytes`);
+    throw new SkerryError('invalid-input', `The id of a hold can have at most ${holdIdBytesMax} bytes`);
   if (id === '')
     throw new SkerryError(
       'unknown-operation',
-      `'${content.operation}' of '${scope.behaviour.contract.type}' is tentative and was called as a command: by its name it is called with { kind: 'tentative' }`,
+      `'${content.operation}' of '${scope.behaviour.contract.type}' is tentative but was called as a command; to call it by name, pass { kind: 'tentative' }`,
     );
-  if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} exists already`);
+  if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} already exists`);
   const until = Math.ceil(scope.now + (operation.holdMs ?? scope.environment.limits.holdMs));
   return { id, operation: content.operation, payload: retained(content.payload), until, isLapsed: false };
 }
@@ -121,7 +121,7 @@ function outputOf(output: unknown, operation: string, { messageBytesMax }: Limit
     output.catch(() => undefined);
     throw new SkerryError(
       'invalid-definition',
-      `'${operation}' returned a promise: a turn is synchronous; use an effect for what must be waited for`,
+      `'${operation}' returned a promise: a turn is synchronous; use an effect for asynchronous work`,
     );
   }
   const cut = declared === undefined ? output : declaredOutput(declared, output, operation);
@@ -140,7 +140,7 @@ function runResolution(
     return [
       'failed',
       'hold-unknown',
-      `${scope.record.address} holds nothing of that id: already confirmed or cancelled, or never asked`,
+      `${scope.record.address} has no hold with that id: it was already confirmed or cancelled, or never existed`,
     ];
   if (hold.isLapsed) return ['lapsed'];
   const operation = operationOf(scope, hold.operation);
@@ -182,7 +182,7 @@ export function readRow(row: unknown): AnswerRow {
     typeof status === 'string' &&
     (status !== 'refused' || typeof first === 'string') &&
     (status !== 'failed' || (typeof first === 'string' && typeof second === 'string'));
-  if (!isRow) throw new SkerryError('invalid-input', 'An answer of unknown form');
+  if (!isRow) throw new SkerryError('invalid-input', 'The answer has an unknown form');
   return [status, first, second];
 }
 
@@ -221,7 +221,7 @@ export function runEffectOutcome(scope: TurnScope, id: string, outcome: EffectOu
 /** Retry or drop a dead letter; what it asked is run as if it came from its old sender. */
 function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Content): AnswerRow {
   const id = givenIn(content.payload, content.kind, scope.environment);
-  if (typeof id !== 'string') throw new SkerryError('invalid-input', 'A dead letter is named by a text');
+  if (typeof id !== 'string') throw new SkerryError('invalid-input', 'The id of a dead letter must be a string');
   const letter = scope.record.dead.get(id);
   // The operation is what a caller was authorised for, as of a hold: another one's letter is none of this one.
   if (letter === undefined || letter.content.operation !== content.operation)
@@ -251,13 +251,13 @@ function runOutboxDrop(scope: TurnScope, content: Content): AnswerRow {
   const given = givenIn(content.payload, content.kind, environment);
   const [partner, session, seq] = Array.isArray(given) ? (given as unknown[]) : [];
   if (typeof partner !== 'string' || typeof session !== 'number' || typeof seq !== 'number')
-    throw new SkerryError('invalid-input', 'A message of an outbox is named by its receiver, session and number');
+    throw new SkerryError('invalid-input', 'A message of an outbox is identified by its receiver, session and number');
   // Where something is unacknowledged the activity is in memory.
   const activity = record.activities.get(partner);
   const { outbound } = activity ?? {};
   const message = unackedOf(outbound, session, seq);
   if (activity === undefined || outbound === undefined || message?.content.operation !== content.operation)
-    throw new SkerryError('not-found', `${record.address} has no such message in its outbox: ${seq} to ${partner}`);
+    throw new SkerryError('not-found', `${record.address} has no message ${seq} to ${partner} in its outbox`);
   scope.withdrawn = { activity, outbound, message };
   return ['done', `${record.version + 1}`];
 }

@@ -52,7 +52,7 @@ const recipients = new References<Target>(
   () => true,
 );
 
-const droppedInDoubt = 'dropped by an operator, in doubt: its receiver may have processed it, or still do';
+const droppedInDoubt = 'dropped by an operator, in doubt: its receiver may have processed it, or may still do so';
 
 interface Outgoing {
   readonly to: PartnerId;
@@ -126,10 +126,7 @@ export class TurnScope {
   /** Throws once the turn is over. */
   checkOpen(): void {
     if (this.#isEnded)
-      throw new SkerryError(
-        'failed',
-        `The turn of ${this.record.address} is over: take what you need from it before it ends`,
-      );
+      throw new SkerryError('failed', `The turn of ${this.record.address} is over: read what you need before it ends`);
   }
 
   get from(): Partner {
@@ -156,7 +153,7 @@ export class TurnScope {
   setActivityState(partner: PartnerId, value: unknown): void {
     this.checkOpen();
     if (partner === '' || !isEntityPartner(partner))
-      throw new SkerryError('failed', 'Only activities with other entities have a state');
+      throw new SkerryError('failed', 'Only activities with other entities have application state');
     this.#require(partner);
     this.#drafts.setActivityState(partner, value);
   }
@@ -211,7 +208,7 @@ export class TurnScope {
     if (operation.kind === 'query')
       throw new SkerryError(
         'invalid-definition',
-        `'${name}' of ${to} is a query: a turn cannot send it, since it never waits; an effect can ask`,
+        `'${name}' of ${to} is a query: a turn cannot send it, because a turn never waits; send it from an effect`,
       );
     const hold = operation.kind === 'tentative' ? { entity: to, operation: name, id: this.#newId() } : undefined;
     const content: Content = {
@@ -273,7 +270,7 @@ export class TurnScope {
     if (bytes.length > limits.messageBytesMax) {
       throw new SkerryError(
         'too-large',
-        `The input of ${where} takes ${bytes.length} bytes, over messageBytesMax (${limits.messageBytesMax})`,
+        `The input of ${where} takes ${bytes.length} bytes; messageBytesMax is ${limits.messageBytesMax}`,
       );
     }
     return retained(bytes);
@@ -306,10 +303,7 @@ export class TurnScope {
     if (when === undefined) return this.now;
     const names = typeof when === 'object' && when !== null ? Object.keys(when) : ['?'];
     if (names.length !== 1 || (names[0] !== 'afterMs' && names[0] !== 'at'))
-      throw new SkerryError(
-        'invalid-input',
-        'When something is to happen is said by { afterMs } or { at }, and nothing else',
-      );
+      throw new SkerryError('invalid-input', 'A time is given by { afterMs } or { at }, and by no other option');
     // Undefined is absent; null, which says that somebody meant a time and had none, is not.
     const at: unknown = 'at' in when ? when.at : undefined;
     const afterMs: unknown = 'afterMs' in when ? when.afterMs : undefined;
@@ -320,10 +314,7 @@ export class TurnScope {
       );
     const due = at !== undefined ? at : this.now + (afterMs ?? 0);
     if (typeof due !== 'number' || !(Math.abs(due) <= dateMsMax))
-      throw new SkerryError(
-        'invalid-input',
-        `A time must be a finite number of milliseconds, and no date beyond ${dateMsMax}`,
-      );
+      throw new SkerryError('invalid-input', `A time must be a finite number of milliseconds, up to ${dateMsMax}`);
     return Math.max(Math.ceil(due), this.now);
   }
 
@@ -346,13 +337,13 @@ export class TurnScope {
     if (this.#bytes > outboxBytesMax) {
       throw new SkerryError(
         'too-large',
-        `A turn of ${this.record.address} decides on ${this.#bytes} bytes of messages, timers and effects, over outboxBytesMax (${outboxBytesMax})`,
+        `A turn of ${this.record.address} produces ${this.#bytes} bytes of messages, timers and effects; outboxBytesMax is ${outboxBytesMax}`,
       );
     }
     if (count > turnOutputCountMax) {
       throw new SkerryError(
         'too-large',
-        `A turn of ${this.record.address} sends more than turnOutputCountMax (${turnOutputCountMax}) messages, timers and effects`,
+        `A turn of ${this.record.address} produces more than turnOutputCountMax (${turnOutputCountMax}) messages, timers and effects`,
       );
     }
   }
@@ -369,7 +360,7 @@ export class TurnScope {
     if (this.#outgoing !== undefined && record.outboxCount + this.#outgoing.length > limits.outboxCountMax) {
       throw new SkerryError(
         'overloaded',
-        `${record.address} has ${record.outboxCount} messages unacknowledged, over outboxCountMax (${limits.outboxCountMax}) with this turn's`,
+        `${record.address} has ${record.outboxCount} unacknowledged messages; with those of this turn they exceed outboxCountMax (${limits.outboxCountMax})`,
       );
     }
     if (this.#outgoing !== undefined) this.#checkOutbox(bytesOfAll(this.#outgoing));
@@ -383,7 +374,7 @@ export class TurnScope {
     if (outboxBytes + bytes > outboxBytesMax)
       throw new SkerryError(
         'overloaded',
-        `${address} has ${outboxBytes} bytes of messages unacknowledged, over outboxBytesMax (${outboxBytesMax}) with this turn's ${bytes}`,
+        `${address} has ${outboxBytes} bytes of unacknowledged messages; with the ${bytes} of this turn they exceed outboxBytesMax (${outboxBytesMax})`,
       );
   }
 

@@ -79,7 +79,7 @@ export function spend(budget: Budget, bytes: number, where: Where): void {
 function tooMuch(where: Where, bytesMax: number): SkerryError {
   return new SkerryError(
     'too-large',
-    `${typeof where === 'string' ? where : where()} takes more than ${bytesMax} bytes: messageBytesMax is the limit of what is sent, stateBytesMax of a state`,
+    `${typeof where === 'string' ? where : where()} takes more than ${bytesMax} bytes: messageBytesMax limits inputs and outputs, stateBytesMax states`,
   );
 }
 
@@ -240,7 +240,7 @@ export function draftIn(value: object): Draft | undefined {
 /** An array's length is bounded before it is walked: `new Array(4e9)` is one statement. */
 export function tooLong(where: string, length: number): SkerryError {
   const limit = defaultLimits.stateBytesMax;
-  return new SkerryError('too-large', `${where} has ${length} elements: more than stateBytesMax (${limit}) could hold`);
+  return new SkerryError('too-large', `${where} has ${length} elements: more than fit into stateBytesMax (${limit})`);
 }
 
 /** Why a property of this name cannot be stored. */

@@ -117,7 +117,7 @@ export class Drafts {
     if (bytes > stateBytesMax)
       throw new SkerryError(
         'too-large',
-        `The state of ${this.#record.address} would take ${bytes} bytes, over stateBytesMax (${stateBytesMax})`,
+        `The state of ${this.#record.address} would take ${bytes} bytes; stateBytesMax is ${stateBytesMax}`,
       );
   }
 
@@ -128,7 +128,7 @@ export class Drafts {
     if (bytes > activityBytesMax)
       throw new SkerryError(
         'too-large',
-        `What ${this.#record.address} keeps about ${partner} would take ${bytes} bytes, over activityBytesMax (${activityBytesMax})`,
+        `The activity of ${this.#record.address} with ${partner} would take ${bytes} bytes; activityBytesMax is ${activityBytesMax}`,
       );
   }
 

@@ -98,7 +98,7 @@ function encodeAnswer(row: AnswerRow, environment: TurnEnvironment): Uint8Array 
   if (bytes.length > environment.limits.messageBytesMax) {
     throw new SkerryError(
       'too-large',
-      `An answer of ${bytes.length} bytes is over messageBytesMax (${environment.limits.messageBytesMax})`,
+      `The answer takes ${bytes.length} bytes; messageBytesMax is ${environment.limits.messageBytesMax}`,
     );
   }
   return bytes;

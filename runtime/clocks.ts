@@ -36,8 +36,8 @@ export class Clocks {
     this.#environment.log.warn(
       { other: who, aheadMs: Math.round(ms), skewMaxMs: this.#skewMaxMs },
       ms > 0
-        ? 'another clock is ahead of this one by more than it may be: set both by the same time servers'
-        : 'another clock is behind this one by more than it may be, or what it sends takes that long: set both by the same time servers',
+        ? 'another clock is ahead of this one by more than skewMaxMs: set both by the same time servers'
+        : 'another clock is behind this one by more than skewMaxMs, or its messages take that long: set both by the same time servers',
     );
   }
 }

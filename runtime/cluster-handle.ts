@@ -72,7 +72,10 @@ export class Handle {
 
   readonly list = (type: string): AsyncIterable<string> => {
     if (typeof type === 'string' && isTypeName(type)) return this.#keysOf(type);
-    throw new SkerryError('invalid-address', `'${String(type)}' cannot be an entity type: list takes its name alone`);
+    throw new SkerryError(
+      'invalid-address',
+      `'${String(type)}' cannot be an entity type: pass only the name of the type to list`,
+    );
   };
 
   readonly connect = (given: { identity: string }): Client => {

@@ -203,23 +203,20 @@ class Remote implements RemoteCluster {
     if (this.#party === 'client')
       throw new SkerryError(
         'denied',
-        "This connection calls as itself: to call for others, connect with { as: 'gateway' } and a login that may be one",
+        "This connection calls as itself: to call for others, connect with { as: 'gateway' } and a gateway's login",
       );
   }
 
   /** Reads the store through the workers. Its code is loaded on first use. */
   async #inspector(): Promise<Inspector> {
     if (this.#party !== 'tool')
-      throw new SkerryError(
-        'denied',
-        "Keys are listed for tools: connect with { as: 'tool' } and a login that may be one",
-      );
+      throw new SkerryError('denied', "Only tools can list keys: connect with { as: 'tool' } and a tool's login");
     const [{ AdminClient }, { Inspector }, { RemoteStore }] = await Promise.all([
       import('./admin/client.ts'),
       import('./admin/inspector.ts'),
       import('./admin/remote-store.ts'),
     ]);
-    if (this.#isClosed) throw new SkerryError('closed', 'This connection was closed');
+    if (this.#isClosed) throw new SkerryError('closed', 'This connection is closed');
     const reach = { environment: this.#environment, transport: this.#transport, subjects: this.#subjects };
     this.#admin ??= new AdminClient(reach);
     const admin = this.#admin;

@@ -87,7 +87,7 @@ async function openStore(given: string | Store, environment: Environment): Promi
   if (/^rediss?(-cluster)?:/i.test(store))
     throw new SkerryError(
       'invalid-definition',
-      'store is the URL of a Redis: open it, and give embed() what openRedis({ url }) resolves with; serve() takes the URL',
+      'store is the URL of a Redis: pass the store that openRedis({ url }) opens to embed(); only serve() takes the URL',
     );
   return store === 'memory' ? new MemoryStore({ id: environment.newId() }) : openLmdb(store);
 }
@@ -143,7 +143,7 @@ function claimAgain(
   { environment, limits }: Pick<Composition, 'environment' | 'limits'>,
 ): void {
   worker.claim([partition]).catch((error: unknown) => {
-    environment.log.warn({ partition, error: String(error) }, 'a partition could not be claimed; tried again');
+    environment.log.warn({ partition, error: String(error) }, 'claiming a partition failed; retrying');
     environment.after(limits.retryMs, () => claimAgain(worker, partition, { environment, limits }));
   });
 }

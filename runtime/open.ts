@@ -58,7 +58,7 @@ export async function whenThere<What>(
         saidAt = now;
         environment.log.warn(
           { reason: errorText(error), waitedMs: now - startedAt },
-          'waiting for a server that is away',
+          'waiting for an unreachable server',
         );
       }
       await new Promise<void>((resolve) => void environment.after(againMs, resolve));
@@ -83,7 +83,7 @@ export async function enterCluster(store: Store, cluster: string, environment: E
   if (holder === cluster) return;
   throw new SkerryError(
     'store-in-use',
-    `This store belongs to the cluster '${holder}', not to '${cluster}': give each cluster a store of its own, or a prefix in one (redis://host?prefix=${cluster}), or use the name '${holder}'`,
+    `This store belongs to the cluster '${holder}', not to '${cluster}': give each cluster its own store, or its own prefix in one (redis://host?prefix=${cluster}), or use the name '${holder}'`,
   );
 }
 
@@ -109,10 +109,7 @@ export async function openTransport(
   environment: Environment,
 ): Promise<Opened<Transport>> {
   if ((nats === undefined) === (transport === undefined))
-    throw new SkerryError(
-      'invalid-definition',
-      'Give either nats, the address of a server, or a transport that is open',
-    );
+    throw new SkerryError('invalid-definition', 'Pass either nats, the address of a server, or an open transport');
   if (transport !== undefined) return { what: transport, close: async () => undefined };
   const opened = await openNats(typeof nats === 'string' ? { servers: nats } : (nats as NatsOptions), environment);
   return { what: opened, close: () => opened.close() };
@@ -136,7 +133,7 @@ export function redisOf(text: string): Pick<RedisOptions, 'url' | 'cluster' | 'p
   if (url === undefined || !isSound || (clustered === '' && urls.length > 1))
     throw new SkerryError(
       'invalid-definition',
-      'A URL of Redis reads redis://[user:password@]host[:port][/number], with rediss: for TLS, or redis-cluster:// with one host or several (host:port,host:port)',
+      'A Redis URL has the form redis://[user:password@]host[:port][/number], with rediss: for TLS, or redis-cluster:// with one or more hosts (host:port,host:port)',
     );
   const prefix = url.searchParams.get('prefix');
   const bare = urls.map((one) => {

@@ -47,7 +47,7 @@ export function checkLimits(limits: GivenLimits): void {
   const { lifeMsMax, deadlineMs, horizonMs } = limitsOf(limits);
   for (const [name, ms] of Object.entries({ deadlineMs, horizonMs }))
     if (ms > lifeMsMax)
-      throw new SkerryError('invalid-definition', `The limit '${name}' (${ms}) is over lifeMsMax (${lifeMsMax})`);
+      throw new SkerryError('invalid-definition', `The limit '${name}' (${ms}) exceeds lifeMsMax (${lifeMsMax})`);
 }
 
 /** The identity in the options of a handle's `connect`. Throws `invalid-definition`. */
@@ -61,7 +61,7 @@ export function checkedIdentity(identity: string): string {
   if (typeof identity === 'string' && isIdentity(identity)) return identity;
   throw new SkerryError(
     'invalid-definition',
-    `An identity is well-formed Unicode of at most ${defaultLimits.identityBytesMax} bytes (identityBytesMax)`,
+    `An identity must be well-formed Unicode of at most ${defaultLimits.identityBytesMax} bytes (identityBytesMax)`,
   );
 }
 
@@ -72,7 +72,7 @@ export function checkBehaviours(behaviours: readonly Behaviour[], limits: GivenL
     if (horizonMs > lifeMsMax)
       throw new SkerryError(
         'invalid-definition',
-        `horizonMs of the behaviour of '${contract.type}' (${horizonMs}) is over lifeMsMax (${lifeMsMax})`,
+        `horizonMs of the behaviour of '${contract.type}' (${horizonMs}) exceeds lifeMsMax (${lifeMsMax})`,
       );
   const types = behaviours.map((behaviour) => behaviour.contract.type);
   const twice = types.find((type, index) => types.indexOf(type) !== index);
@@ -84,12 +84,14 @@ function checkAreBehaviours(given: unknown): void {
   if (!Array.isArray(given))
     throw new SkerryError(
       'invalid-definition',
-      `behaviours must be an array of what behaviour() makes, not ${described(given)}`,
+      `behaviours must be an array of behaviours from behaviour(), not ${described(given)}`,
     );
   for (const [index, one] of (given as unknown[]).entries()) {
     if (isBehaviour(one)) continue;
     const isContract = typeof one === 'object' && one !== null && 'type' in one && 'operations' in one;
-    const found = isContract ? `the contract '${String(one.type)}': give what behaviour() makes of it` : described(one);
+    const found = isContract
+      ? `the contract '${String(one.type)}': pass its behaviour, from behaviour()`
+      : described(one);
     throw new SkerryError('invalid-definition', `behaviours[${index}] is ${found}`);
   }
 }

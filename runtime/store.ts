@@ -228,11 +228,10 @@ export interface Store {
 export function checkedStore(store: unknown): string | Store {
   if (typeof store === 'string' && store !== '') return store;
   if (isStore(store)) return store;
-  const found =
-    store instanceof URL ? `a URL object: give its text, ${store.protocol}//…, as a string` : described(store);
+  const found = store instanceof URL ? `a URL object: pass its string, ${store.protocol}//…` : described(store);
   throw new SkerryError(
     'invalid-definition',
-    `store is ${found}; it must be a folder, 'memory' (embed), redis://… (serve), or a store that is open`,
+    `store is ${found}; it must be a folder, 'memory' (embed), redis://… (serve), or an open store`,
   );
 }
 

@@ -104,13 +104,10 @@ class Watchdog {
     const workerData = { shared: this.#shared, limitMs, looks };
     this.#thread = new Thread(threadCode, { eval: true, workerData, execArgv: [], env: {} });
     this.#thread.on('message', ({ ms, what }: { ms: number; what: object }) =>
-      environment.log.error(
-        { ...what, ms },
-        'a turn ran for too long: nothing else could run in this process meanwhile',
-      ),
+      environment.log.error({ ...what, ms }, 'a turn ran for too long: nothing else ran in this process meanwhile'),
     );
     this.#thread.on('error', (error) =>
-      environment.log.warn({ error: String(error) }, 'long turns are not watched for'),
+      environment.log.warn({ error: String(error) }, 'the watchdog for long turns is off'),
     );
     // Listeners keep a process alive.
     this.#thread.unref();

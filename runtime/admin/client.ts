@@ -152,7 +152,7 @@ export class AdminClient {
   #refuse(underWay: UnderWay): void {
     underWay.cancelRepeat();
     this.#underWay.delete(underWay.number);
-    underWay.fail(new SkerryError('too-large', `The answer of ${underWay.id} has more than ${answerBytesMax} bytes`));
+    underWay.fail(new SkerryError('too-large', `The answer of ${underWay.id} exceeds ${answerBytesMax} bytes`));
   }
 
   #end(underWay: UnderWay, bytes: Uint8Array): void {
@@ -170,7 +170,7 @@ export class AdminClient {
     for (const close of this.#closers) close();
     for (const { cancelRepeat, fail } of this.#underWay.values()) {
       cancelRepeat();
-      fail(new SkerryError('closed', 'Nothing is asked any more', { effect: 'unknown' }));
+      fail(new SkerryError('closed', 'The connection for admin requests is closed', { effect: 'unknown' }));
     }
     this.#underWay.clear();
   }

@@ -164,7 +164,7 @@ export class Inspector {
     if (message !== undefined && outbound !== undefined) return { partner, message, session: sessionOf(outbound, seq) };
     throw new SkerryError(
       'not-found',
-      `${address} has no such message in its outbox: ${seq} to ${partner}. 'get ${address}' shows those that there are`,
+      `${address} has no message ${seq} to ${partner} in its outbox: 'get ${address}' shows its outbox`,
     );
   }
 
@@ -184,7 +184,7 @@ export class Inspector {
     if (letter === undefined)
       throw new SkerryError(
         'not-found',
-        `${address} has no dead letter '${id}': 'dead list ${typeOf(address)}' shows those that there are`,
+        `${address} has no dead letter '${id}': 'dead list ${typeOf(address)}' shows the dead letters`,
       );
     return letter;
   }

@@ -93,7 +93,12 @@ export class AdminServer {
     else if (this.#kept.has(name)) this.#sendMore(frame, 0);
     else if (this.#underWay.has(name)) return;
     else if (this.#underWay.size >= underWayCountMax)
-      this.#reply(frame, encodeFailure(new SkerryError('overloaded', 'This worker answers enough already')));
+      this.#reply(
+        frame,
+        encodeFailure(
+          new SkerryError('overloaded', `This worker is already answering ${underWayCountMax} requests; retry later`),
+        ),
+      );
     else void this.#answer(frame);
   }
 
@@ -103,7 +108,7 @@ export class AdminServer {
     try {
       answer = encodeAnswer(await this.#valueOf(frame.ask));
       if (answer.length > answerBytesMax)
-        throw new SkerryError('too-large', `The answer has ${answer.length} bytes; at most ${answerBytesMax} are sent`);
+        throw new SkerryError('too-large', `The answer has ${answer.length} bytes; the limit is ${answerBytesMax}`);
     } catch (error) {
       answer = encodeFailure(error);
     }
@@ -135,7 +140,11 @@ export class AdminServer {
     const kept = this.#kept.get(nameOf(frame));
     if (kept !== undefined) return this.#sendPart(frame, kept.bytes, index);
     // A whole of one part: who asked for another one takes it for the answer.
-    this.#sendPart(frame, encodeFailure(new SkerryError('overloaded', 'The answer is no longer kept: ask again')), 0);
+    this.#sendPart(
+      frame,
+      encodeFailure(new SkerryError('overloaded', 'The worker no longer keeps the answer: send the request again')),
+      0,
+    );
   }
 
   #keep(name: string, bytes: Uint8Array): void {
@@ -263,7 +272,7 @@ export class AdminServer {
     if (partitions.length > partitionsMax)
       throw new SkerryError(
         'too-large',
-        `Epochs of ${partitions.length} partitions; at most ${partitionsMax} are told`,
+        `The request is for the epochs of ${partitions.length} partitions; the limit is ${partitionsMax}`,
       );
     return this.#parts.store.epochs(partitions);
   }

@@ -59,7 +59,9 @@ export function parseJson(text: string, what: string): unknown {
     const position = errorPosition(text);
     const rest = text.slice(position);
     const found =
-      rest === '' ? 'it ends too early' : `unexpected ${jsonText(rest.length > 20 ? `${rest.slice(0, 20)}…` : rest)}`;
+      rest === ''
+        ? 'the input ends too early'
+        : `unexpected ${jsonText(rest.length > 20 ? `${rest.slice(0, 20)}…` : rest)}`;
     const isWord = /^[\p{L}\p{N}_ .-]+$/u.test(text);
     const advice = isWord
       ? `a text needs its quotes: '"${text}"'`

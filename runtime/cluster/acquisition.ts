@@ -384,7 +384,7 @@ export class Acquisition {
     } catch (error) {
       environment.log.warn(
         { error: String(error), partitions: claiming.length },
-        'partitions could not be claimed; tried again',
+        'claiming partitions failed; retrying',
       );
       environment.after(limits.retryMs, () => {
         for (const coming of claiming) cancelClaim(coming);
@@ -472,10 +472,7 @@ export class Acquisition {
     worker()
       .resume(partition)
       .catch((error: unknown) => {
-        environment.log.warn(
-          { partition, error: String(error) },
-          'the dates of a partition could not be read; tried again',
-        );
+        environment.log.warn({ partition, error: String(error) }, 'reading the dates of a partition failed; retrying');
         environment.after(limits.retryMs, () => this.resume(partition));
       });
   }

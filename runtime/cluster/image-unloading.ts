@@ -76,7 +76,7 @@ export class ImageUnloading {
     if (this.#answered.has(id) && leftCount === 0) return;
     this.#log.error(
       { partition: this.claim.partition, worker: name, bytes, slices: slices.size, of: count, leftCount },
-      'entities that are not durable by turn did not all come with a partition: what is missing begins anew',
+      'a partition arrived without some of its volatile entities: these start anew',
     );
   }
 
@@ -95,7 +95,7 @@ export class ImageUnloading {
       this.#answered.delete(id);
       this.#log.error(
         { partition: this.claim.partition, worker: name, error: String(error) },
-        'entities that are not durable by turn came with a partition and cannot be read: they begin anew',
+        'a partition arrived with volatile entities that cannot be read: they start anew',
       );
     }
     return false;

@@ -424,7 +424,7 @@ export class Member {
     const { from, to } = protocolOf(other);
     this.#parts.environment.log.error(
       { worker: this.#entry.name, protocol: `${own.from} to ${own.to}`, other: other.name, theirs: `${from} to ${to}` },
-      'this worker joins only when a worker whose protocol it does not speak has left: deploy a version that speaks both first',
+      'this worker cannot join until a worker with an incompatible protocol has left: first deploy a version that speaks both',
     );
   }
 
@@ -433,7 +433,7 @@ export class Member {
     this.acquisition.part();
     this.#parts.environment.log.warn(
       { worker: this.#entry.name, service: this.views.nameOf(holder) },
-      'the cluster is split: this worker reaches the store and not the worker that runs the placement service; it gives its partitions up until it does; look at the routes between the NATS servers',
+      'the cluster is split: this worker reaches the store but not the placement service; it gives up its partitions until it does; check the routes between the NATS servers',
     );
   }
 
@@ -457,7 +457,7 @@ export class Member {
   #replaced(other: WorkerEntry | undefined): void {
     this.#parts.environment.log.error(
       { worker: this.#entry.name, id: this.#entry.id, other: other?.id },
-      'another process has this worker’s name and its place; this one stops',
+      'another process has taken over this worker’s name; this process stops',
     );
     this.stop();
     this.#parts.replaced?.();

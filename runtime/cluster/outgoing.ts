@@ -215,7 +215,7 @@ export class Outgoing {
     if (leftCount === 0 || !isReady(sending)) return;
     this.#parts.environment.log.error(
       { partition, count: leftCount },
-      'a partition has more in memory than may go along with it: entities that are not durable by turn begin anew',
+      'a partition has more volatile entities than a handoff can carry: the rest start anew',
     );
   }
 

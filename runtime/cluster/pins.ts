@@ -54,6 +54,6 @@ function checkRoom(view: View, { address, worker }: Pinning, frameBytesMax: numb
   if (next.length * 2 <= frameBytesMax) return;
   throw new SkerryError(
     'too-large',
-    `There are ${others.length} pins, and a view with one more would be over half of a frame (frameBytesMax): unpin others first`,
+    `There are ${others.length} pins; with one more, the view would take more than half of a frame (frameBytesMax): remove other pins first`,
   );
 }

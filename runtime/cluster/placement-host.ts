@@ -100,7 +100,7 @@ export class PlacementHost {
     const given = store.lease(leaseName, id, { now: environment.now(), ms: 0 }).catch((error: unknown) => {
       environment.log.warn(
         { error: String(error) },
-        'the lease of the placement service could not be given up; it lapses',
+        'releasing the lease of the placement service failed; the lease will lapse',
       );
     });
     await briefly(environment, given);
@@ -248,8 +248,8 @@ export class PlacementHost {
     const isRenewed = this.#seenApart !== undefined && apart !== undefined && apart.until !== this.#seenApart.until;
     const [dispute] = service.disputes;
     if (apart !== undefined) this.#seenApart = apart;
-    if (isRenewed && apart.holder !== '') this.#saySplit(`${apart.holder} reaches the store and not this service`);
-    else if (dispute !== undefined) this.#saySplit(`${dispute.name} answers here and others find nobody there`);
+    if (isRenewed && apart.holder !== '') this.#saySplit(`${apart.holder} reaches the store but not this service`);
+    else if (dispute !== undefined) this.#saySplit(`${dispute.name} answers this service, but others report it absent`);
     else if (this.#split !== '' && now >= this.#splitAt + healedMs) {
       this.#split = '';
       environment.log.info({}, 'the cluster is whole again');
@@ -263,7 +263,7 @@ export class PlacementHost {
     if (this.#split === '')
       environment.log.warn(
         { what },
-        'the cluster is split: some workers do not hear each other; the workers that the placement service hears have the partitions; look at the routes between the NATS servers',
+        'the cluster is split: some workers do not hear each other; the workers that the placement service hears own the partitions; check the routes between the NATS servers',
       );
     this.#split = what;
   }
@@ -277,7 +277,7 @@ export class PlacementHost {
     try {
       lease = await store.lease(leaseName, id, instead === undefined ? given : { ...given, instead });
     } catch (error) {
-      environment.log.warn({ error: String(error) }, 'the lease of the placement service could not be asked for');
+      environment.log.warn({ error: String(error) }, 'requesting the lease of the placement service failed');
       this.#with((now) => this.#election.failed(now));
       return;
     }
@@ -324,10 +324,7 @@ export class PlacementHost {
         const pins = await this.#parts.store.pins();
         if (this.#service === service) this.#serve((one, now) => one.pinned(pins, now));
       } catch (error) {
-        this.#parts.environment.log.warn(
-          { error: String(error) },
-          'the pins could not be read; they are read again soon',
-        );
+        this.#parts.environment.log.warn({ error: String(error) }, 'reading the pins failed; retrying soon');
       }
     }
     this.#isReadingPins = false;

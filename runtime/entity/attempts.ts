@@ -118,7 +118,7 @@ export class Attempts {
   #noteLead({ address, entity }: Activation, now: number): void {
     this.#parts.environment.log.warn(
       { entity: address, aheadMs: Math.round(entity.now - now) },
-      'the last turn of an entity ran under a clock that was ahead of this one by more than it may be: its dates may be wrong, later ones are not',
+      'the last turn of an entity ran under a clock that was too far ahead of this one: its dates may be wrong; later turns are not affected',
     );
   }
 
@@ -144,7 +144,7 @@ export class Attempts {
   #bury(activation: Activation, request: Request, failure: { error: unknown; attempts: number }): Concluded {
     this.#parts.environment.log.error(
       { entity: activation.address, ...whatOf(activation, request), attempts: failure.attempts },
-      'a message is a dead letter after its last try',
+      'a message failed its last attempt and is now a dead letter',
     );
     return this.#burial(activation, request, failure);
   }
@@ -162,7 +162,7 @@ export class Attempts {
 
   #fatal({ address }: Activation, what: object): SkerryError {
     const { fatalEndsMax } = this.#parts.limits;
-    const text = `its worker's process ended ${fatalEndsMax} times while this was under way (fatalEndsMax): it is not run again`;
+    const text = `the worker's process ended ${fatalEndsMax} times during this turn (fatalEndsMax): it is not run again`;
     this.#parts.environment.log.error({ entity: address, ...what }, text);
     return new SkerryError('failed', text);
   }

@@ -125,7 +125,7 @@ export class CrashNotes {
     if (worth(least) > 0)
       this.#parts.environment.log.warn(
         { entity: activation.address, notes: noteCountMax, ends: least.ends },
-        'an entity has more messages that may have ended a process than are noted: of one the ends are counted anew',
+        'an entity has too many notes of messages that may have ended a process: one of them is counted anew',
       );
   }
 

@@ -25,7 +25,7 @@ import type { Activation } from './activation.ts';
 import { type Batch, type Buried, type Flight, type Sent, sentOf } from './batch.ts';
 import type { Ownership } from './ownership.ts';
 
-const inDoubt = 'it expired, in doubt: its receiver cannot say whether it processed it';
+const inDoubt = 'it expired, in doubt: its receiver cannot tell whether it processed the message';
 
 /** A sign that history was lost: a partner remembers more of an entity than its store does (P8). */
 export interface Sign {
@@ -423,7 +423,7 @@ export class Delivery {
     const [first] = outbound?.unacked ?? [];
     // Not the first: it will be when those before it are acknowledged, and is found too large again.
     if (outbound === undefined || first?.seq !== arrival.seq || frontOf(outbound) !== arrival.session) return;
-    const reason = `it takes ${bytes} bytes with its envelope, more than a frame may have since NATS came back with a smaller max_payload; if it was sent before, its receiver may have processed it`;
+    const reason = `it takes ${bytes} bytes with its envelope and no longer fits into a frame, because NATS came back with a smaller max_payload; if it was sent before, its receiver may have processed it`;
     this.#giveUp(activation, to, first, reason);
   }
 

@@ -95,7 +95,7 @@ export class Effects {
   async #try(running: Running): Promise<EffectOutcome<unknown> | undefined> {
     const { address, handler, pending, attempt } = running;
     if (handler === noEffect)
-      return { status: 'failed', message: `The behaviour has no effect '${pending.name}' any more` };
+      return { status: 'failed', message: `The behaviour no longer has an effect '${pending.name}'` };
     const { environment, limits } = this.#parts;
     try {
       const made = await this.#perform(running);
@@ -104,7 +104,7 @@ export class Effects {
       if (length > limits.messageBytesMax)
         return {
           status: 'failed',
-          message: `Its output of ${length} bytes is over messageBytesMax (${limits.messageBytesMax})`,
+          message: `The output of the effect takes ${length} bytes; messageBytesMax is ${limits.messageBytesMax}`,
         };
       return { status: 'done', output };
     } catch (error) {
@@ -114,7 +114,7 @@ export class Effects {
       const isForeseen = isPermanent(error) && handler.settled !== undefined;
       environment.log[isForeseen ? 'info' : 'warn'](
         { entity: address, effect: pending.name, attempt, error: errorText(error) },
-        isLast ? 'an effect failed for good' : 'an effect failed; it is tried again',
+        isLast ? 'an effect failed for good' : 'an effect failed; it will be retried',
       );
       return isLast ? { status: 'failed', message: errorText(error) } : undefined;
     }
@@ -129,7 +129,7 @@ export class Effects {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true }),
     );
     const cancel = environment.after(limitMs, () =>
-      controller.abort(new Error(`It took longer than its limit of ${limitMs} ms`)),
+      controller.abort(new Error(`The effect took longer than its limit of ${limitMs} ms`)),
     );
     try {
       const input = pending.payload.length === 0 ? undefined : decode(pending.payload);
@@ -145,7 +145,7 @@ export class Effects {
     for (const [id, { address, controller }] of this.#running) {
       if (!isGone(address)) continue;
       this.#running.delete(id);
-      controller.abort(new Error('Its entity is another worker’s'));
+      controller.abort(new Error('The entity has moved to another worker'));
     }
   }
 
@@ -156,7 +156,7 @@ export class Effects {
 
   close(): void {
     this.#isClosed = true;
-    for (const { controller } of this.#running.values()) controller.abort(new Error('The worker closes'));
+    for (const { controller } of this.#running.values()) controller.abort(new Error('The worker is closing'));
   }
 }
 

@@ -28,7 +28,7 @@ export function isRequest(fingerprint: Uint8Array, content: Content): boolean {
 export function otherRequest({ from, to }: { readonly from: PartnerId; readonly to: Address }): SkerryError {
   return new SkerryError(
     'invalid-input',
-    `The idempotency key '${clientOf(from).id}' is another request’s at ${to}: a key is one operation with one input`,
+    `The idempotency key '${clientOf(from).id}' belongs to a different request at ${to}: a key stands for one operation with one input`,
   );
 }
 

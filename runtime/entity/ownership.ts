@@ -153,7 +153,7 @@ export class Ownership {
   #fail(checks: readonly Check[], error: unknown): void {
     this.#environment.log.warn(
       { error: String(error) },
-      'an ownership check failed; what waited for it is tried again by its callers',
+      'an ownership check failed; callers retry the requests that waited for it',
     );
     for (const { lost } of checks) lost();
     this.#next();

@@ -96,7 +96,7 @@ function checkEnd(row: Row): void {
 }
 
 export function newer(what: string): SkerryError {
-  return new SkerryError('store-format', `It was written by a newer Skerry, and has ${what} than this one knows`);
+  return new SkerryError('store-format', `A newer Skerry wrote it, with ${what} than this version knows`);
 }
 
 // ---- heads

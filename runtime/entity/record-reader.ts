@@ -146,7 +146,7 @@ function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviou
   if (stateVersion > behaviour.version) {
     throw new SkerryError(
       'store-format',
-      `${record.address} has a state of version ${stateVersion}; this behaviour of '${behaviour.contract.type}' knows ${behaviour.version}`,
+      `${record.address} has a state of version ${stateVersion}; this behaviour of '${behaviour.contract.type}' has version ${behaviour.version}`,
     );
   }
   if (stateVersion === behaviour.version) return;
@@ -156,7 +156,7 @@ function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviou
     if (next === undefined)
       throw new SkerryError(
         'invalid-definition',
-        `The upgrade of '${behaviour.contract.type}' from version ${version} returned nothing: it must return the state, also where it changes it in place`,
+        `The upgrade of '${behaviour.contract.type}' from version ${version} returned nothing: it must return the state, even if it changes the state in place`,
       );
     record.state.value = storable(next, `${record.address} upgraded from version ${version}`, stateBytesMax);
   }

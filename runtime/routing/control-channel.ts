@@ -25,7 +25,7 @@ export function listenForControl(
       if (!isLogged)
         environment.log.warn(
           { subject, error: String(error) },
-          'a signal that cannot be read was dropped; further ones are not told of',
+          'dropped a control message that cannot be decoded; further ones are not logged',
         );
       isLogged = true;
       return;
@@ -44,7 +44,7 @@ export function sendControl({ transport, environment }: Reach, subject: string, 
   }
   environment.log.error(
     { subject, kind: message.kind, bytes: bytes.length, frameBytesMax },
-    'a signal larger than a frame may be was dropped: nobody hears of workers or pins that a view has no room for',
+    'dropped a control message that does not fit into a frame: a view has no room for so many workers and pins',
   );
   return false;
 }

@@ -244,10 +244,10 @@ export class Router {
     if (!this.#isTooLargeSaid)
       environment.log.error(
         { subject, kind: envelope.kind, bytes, frameBytesMax },
-        'something larger than a frame may be was not sent, and its sender is told; further ones are not logged',
+        'did not send an envelope that does not fit into a frame; its sender gets an error; further ones are not logged',
       );
     this.#isTooLargeSaid = true;
-    const reason = `A message of ${bytes} bytes with its envelope is over frameBytesMax (${frameBytesMax}: max_payload of NATS)`;
+    const reason = `The message takes ${bytes} bytes with its envelope; frameBytesMax is ${frameBytesMax} (max_payload of NATS)`;
     if (envelope.kind === 'reply') {
       const isTold = envelope.status === 'unsent';
       if (!isTold) this.#reply({ ...envelope, status: 'unsent', bytes: new TextEncoder().encode(reason) });
@@ -294,7 +294,7 @@ export class Router {
     this.#badSubjects.add(subject);
     this.#parts.environment.log.warn(
       { subject, error },
-      'a frame that cannot be read was dropped; further ones are only counted',
+      'dropped a frame that cannot be decoded; further ones are only counted',
     );
   }
 
@@ -304,11 +304,11 @@ export class Router {
     if (frame === undefined) return;
     const visitor = this.#visitorAt(party, subject);
     if (visitor === undefined || frame.hops !== 0 || frame.hint !== undefined)
-      return this.#bad(subject, 'it says what only workers say');
+      return this.#bad(subject, 'it has an extension that only workers may send');
     if (frame.viewVersion > this.#placement.view.version) this.#parts.onLaterView?.(frame.viewVersion);
     for (const envelope of frame.envelopes) {
       if (this.#isSound(envelope) && visitor.maySend(envelope)) receive(envelope, 0);
-      else this.#bad(subject, `a ${envelope.kind} that is not its sender's to send`);
+      else this.#bad(subject, `a ${envelope.kind} that its sender may not send`);
     }
   }
 

@@ -356,7 +356,7 @@ function refuseLargeValues(commit: Commit, valueBytesMax: number): void {
   if (largest <= valueBytesMax) return;
   throw new SkerryError(
     'too-large',
-    `A value of ${commit.address} has ${largest} bytes; this store takes ${valueBytesMax} (valueBytesMax)`,
+    `A value of ${commit.address} has ${largest} bytes; the limit of this store is ${valueBytesMax} (valueBytesMax)`,
   );
 }
 

@@ -126,7 +126,7 @@ export class Network {
   #send(end: End, subject: string, frame: Uint8Array): void {
     const { chance, rates, coverage, frameBytesMax } = this.#parts;
     if (frame.length > frameBytesMax)
-      throw new SkerryError('too-large', `A frame of ${frame.length} bytes is over frameBytesMax (${frameBytesMax})`);
+      throw new SkerryError('too-large', `The frame takes ${frame.length} bytes; frameBytesMax is ${frameBytesMax}`);
     if (end.node.isDead || this.#isMute(end.node)) return;
     if (chance.hits(rates.drop)) return coverage.fault('frame dropped', operationsOfFrame(subject, frame));
     // Not slice(): that of a Buffer copies nothing, and the codec makes Buffers.

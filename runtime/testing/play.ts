@@ -128,7 +128,7 @@ export function play<Contract extends AnyEntity>(
   options: PlayOptions = {},
 ): Play<Contract> {
   if (!isBehaviour(behaviour))
-    throw new SkerryError('invalid-definition', 'play() takes what behaviour() makes, and a key');
+    throw new SkerryError('invalid-definition', 'play() takes a behaviour, from behaviour(), and a key');
   checkOptions('play()', options, playOptions);
   checkLimits(options.limits ?? {});
   return new Stage<Contract>(behaviour, key, options);
@@ -265,13 +265,13 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
 
   settle<Output>(effect: Effect<never, Output>, outcome: EffectOutcome<Output>): void {
     const pending = [...this.#record.effects.values()].find((one) => one.name === effect.name);
-    if (pending === undefined) throw new SkerryError('not-found', `No effect '${effect.name}' waits`);
+    if (pending === undefined) throw new SkerryError('not-found', `No effect '${effect.name}' is pending`);
     this.#turn({ kind: 'effect', id: pending.id, outcome });
   }
 
   advance(ms: number): void {
     const problem = durationProblem(ms);
-    if (problem !== undefined) throw new SkerryError('invalid-input', `What advance() takes ${problem}`);
+    if (problem !== undefined) throw new SkerryError('invalid-input', `The argument of advance() ${problem}`);
     const until = this.#environment.now + ms;
     for (let next = dueTurns(this.#record, until)[0]; next !== undefined; next = dueTurns(this.#record, until)[0]) {
       this.#environment.now = Math.max(this.#environment.now, next.at);

@@ -39,7 +39,7 @@ export class MemoryTransport implements Transport {
     if (frame.length > this.frameBytesMax)
       throw new SkerryError(
         'too-large',
-        `A frame of ${frame.length} bytes is over frameBytesMax (${this.frameBytesMax})`,
+        `The frame takes ${frame.length} bytes; frameBytesMax is ${this.frameBytesMax}`,
       );
     if (this.#isClosed) return;
     const copy = new Uint8Array(frame);

@@ -106,7 +106,7 @@ export function decodeAdminRequest(bytes: Uint8Array): AdminRequestFrame {
 function versioned(bytes: Uint8Array): Row {
   const row = rowOf(bytes);
   const version = row.number();
-  if (version !== askVersion) throw new Error(`an ask of version ${version}, not ${askVersion}`);
+  if (version !== askVersion) throw new Error(`an admin message of version ${version}, not ${askVersion}`);
   return row;
 }
 
@@ -150,7 +150,7 @@ export function numbersOf(value: unknown): number[] {
 /** A list of texts, or an error. */
 export function textsOf(value: unknown): string[] {
   if (Array.isArray(value) && value.every((one) => typeof one === 'string')) return value;
-  throw new Error('not a list of texts');
+  throw new Error('not a list of strings');
 }
 
 /** One part of an answer, whose `count` parts in order are the encoded whole. */

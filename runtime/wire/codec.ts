@@ -74,7 +74,7 @@ export function decode(bytes: Uint8Array): unknown {
 function wholeOf(bytes: Uint8Array, asViews: boolean): unknown {
   const from = new MsgpackReader(bytes);
   const value = from.value(asViews);
-  if (!from.isAtEnd) throw new Error('something follows the value');
+  if (!from.isAtEnd) throw new Error('extra bytes follow the value');
   return value;
 }
 
@@ -92,7 +92,7 @@ export function decodeBegun(bytes: Uint8Array): { readonly count: number; readon
   let left = count;
   const next = () => {
     if (left-- > 0) return from.value(false, 2);
-    if (!from.isAtEnd) throw new Error('something follows the value');
+    if (!from.isAtEnd) throw new Error('extra bytes follow the value');
     return undefined;
   };
   return { count, next };
@@ -346,7 +346,7 @@ export interface Frame extends FrameHead {
 export function decodeFrame(bytes: Uint8Array, versions: ProtocolRange = protocol): Frame {
   const frame = new MsgpackReader(bytes);
   const count = frame.array() - 3;
-  if (count < 0) throw new Error('a frame without its head');
+  if (count < 0) throw new Error('the head of the frame is missing');
   const version = frame.number();
   if (!(version >= versions.from && version <= versions.to))
     throw new Error(`frame of version ${version}, not ${versions.from} to ${versions.to}`);
@@ -366,7 +366,7 @@ export function decodeFrame(bytes: Uint8Array, versions: ProtocolRange = protoco
     if (envelope === undefined) skipped += 1;
     else envelopes.push(envelope);
   }
-  if (!frame.isAtEnd) throw new Error('something follows the frame');
+  if (!frame.isAtEnd) throw new Error('extra columns follow the frame');
   return { version, viewVersion, hops, envelopes, skipped, hint };
 }
 

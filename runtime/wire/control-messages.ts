@@ -216,7 +216,7 @@ function fetchColumns(signal: Extract<ControlMessage, { kind: 'fetch' }>): unkno
 export function decodeControl(bytes: Uint8Array): ControlMessage & { readonly sentAt: number } {
   const row = rowOf(bytes);
   const version = row.number();
-  if (version !== controlVersion) throw new Error(`signal of version ${version}, not ${controlVersion}`);
+  if (version !== controlVersion) throw new Error(`control message of version ${version}, not ${controlVersion}`);
   const kind = row.oneOf(controlKinds);
   const sentAt = row.number();
   return { ...readSignal(kind, row), sentAt };
@@ -424,12 +424,12 @@ function readOptional(row: Row): number | undefined {
   const value = row.any();
   if (value === null || value === undefined) return undefined;
   if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
-  throw new Error('neither a count nor nothing');
+  throw new Error('neither a count nor null');
 }
 
 export function readTexts(row: Row): string[] {
   const value = row.any();
-  if (!Array.isArray(value) || !value.every((one) => typeof one === 'string')) throw new Error('not a list of texts');
+  if (!Array.isArray(value) || !value.every((one) => typeof one === 'string')) throw new Error('not a list of strings');
   return value;
 }
 

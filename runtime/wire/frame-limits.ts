@@ -17,7 +17,7 @@ export function checkFrames({ messageBytesMax }: Limits, { frameBytesMax }: Fram
   if (messageBytesMax + envelopeOverheadBytes <= frameBytesMax) return;
   throw new SkerryError(
     'invalid-definition',
-    `messageBytesMax (${messageBytesMax}) is too much for this transport: with its envelope of up to ${envelopeOverheadBytes} bytes a message must fit into a frame of ${frameBytesMax}`,
+    `messageBytesMax (${messageBytesMax}) is too large for this transport: a message and its envelope of up to ${envelopeOverheadBytes} bytes must fit into a frame of ${frameBytesMax}`,
   );
 }
 
@@ -33,7 +33,7 @@ export function limitsOver(transport: Frames, given: GivenLimits | undefined, { 
   if (frameBytesMax < frameBytesMin)
     throw new SkerryError(
       'invalid-definition',
-      `NATS takes frames of ${frameBytesMax} bytes (max_payload): at least ${frameBytesMin} are needed`,
+      `NATS accepts frames of ${frameBytesMax} bytes (max_payload); at least ${frameBytesMin} are needed`,
     );
   const over = Object.defineProperty({ ...limits }, 'messageBytesMax', {
     get: () => Math.min(limits.messageBytesMax, transport.frameBytesMax - envelopeOverheadBytes),
@@ -42,7 +42,7 @@ export function limitsOver(transport: Frames, given: GivenLimits | undefined, { 
   if (over.messageBytesMax < limits.messageBytesMax)
     log.warn(
       { messageBytesMax: over.messageBytesMax, frameBytesMax },
-      'NATS takes smaller frames than the default limits need (max_payload): messageBytesMax is lowered',
+      'NATS accepts smaller frames than the default limits need (max_payload): messageBytesMax is lowered',
     );
   return over;
 }

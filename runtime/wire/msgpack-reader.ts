@@ -97,7 +97,7 @@ export class MsgpackReader {
 
   boolean(): boolean {
     const type = this.#type();
-    if (type !== 0xc2 && type !== 0xc3) throw this.#wrong('a truth value');
+    if (type !== 0xc2 && type !== 0xc3) throw this.#wrong('a boolean');
     return type === 0xc3;
   }
 
@@ -207,7 +207,7 @@ export class MsgpackReader {
 
   /** Each element takes a byte at least: a length that the bytes do not bear out costs nothing. */
   #checkRoom(bytes: number, level: number): void {
-    if (bytes > this.#bytes.length - this.#at) throw new Error('it ends too early');
+    if (bytes > this.#bytes.length - this.#at) throw new Error('the input ends too early');
     if (level > levelMax) throw new Error('nested too deep');
   }
 
@@ -330,7 +330,7 @@ export class MsgpackReader {
   /** Where the next so many bytes are. */
   #take(count: number): number {
     const at = this.#at;
-    if (at + count > this.#bytes.length) throw new Error('it ends too early');
+    if (at + count > this.#bytes.length) throw new Error('the input ends too early');
     this.#at = at + count;
     return at;
   }
@@ -341,6 +341,6 @@ export class MsgpackReader {
   }
 
   #wrong(what: string): Error {
-    return new Error(`what ends at byte ${this.#at} is not ${what}`);
+    return new Error(`the value that ends at byte ${this.#at} is not ${what}`);
   }
 }

@@ -57,7 +57,7 @@ export class MsgpackWriter {
 
   /** A column's number. Throws for what no reader of columns takes: it would be unreadable for good. */
   number(value: number): void {
-    if (value >>> 0 !== value && !Number.isFinite(value)) throw new Error('a column’s number is none');
+    if (value >>> 0 !== value && !Number.isFinite(value)) throw new Error('a column’s number is invalid');
     this.#number(value);
   }
 

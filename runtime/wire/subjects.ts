@@ -12,7 +12,7 @@ import { identityOfWord, identityWord } from '../../core/message.ts';
 /** A cluster's name as it may stand in subjects. Throws `invalid-definition`. */
 export function checkedCluster(name: string): string {
   if (/^[\w-]{1,64}$/.test(name)) return name;
-  throw new SkerryError('invalid-definition', `'${name}' is no cluster's name: up to 64 letters, digits, _ and -`);
+  throw new SkerryError('invalid-definition', `'${name}' is not a cluster name: use up to 64 letters, digits, _ and -`);
 }
 
 /**

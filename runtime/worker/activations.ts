@@ -257,7 +257,7 @@ export class Activations {
     const { record, layout } = restore(activation.address, loaded, activation.behaviour, this.#parts.limits);
     this.#checkShape(activation, record);
     if (layout.hasActivities && rows.length > 0)
-      throw new Error(`${activation.address} has activities in its head, and others beside it`);
+      throw new Error(`${activation.address} has activities in its head and in records`);
     for (const [name, bytes] of rows) restoreActivity(record, name.slice(1), bytes);
     record.isComplete = rows.length <= this.#parts.limits.activityCountMax;
     // When what was left in the store may be forgotten is not known any more: soon it is looked through.
@@ -282,7 +282,7 @@ export class Activations {
     this.#misfits.add(type);
     this.#parts.environment.log.warn(
       { type, version, entity: address, misfits: misfits.slice(0, 8) },
-      'a stored state does not look like what its contract has at first: if the shape has changed, raise its version and give an upgrade',
+      'a stored state does not match the initial state of its contract: if the shape has changed, raise version and add an upgrade',
     );
   }
 
@@ -449,7 +449,7 @@ function rowsOf({ activities }: Pick<WarmEntity, 'activities'>): ActivityRows {
 /** A store that took none along would make every partner a new one (P4). */
 function activitiesOf(loaded: Loaded | undefined): ActivityRows {
   if (loaded === undefined) return [];
-  if (loaded.along === undefined) throw new Error('the store loaded nothing along with an entity');
+  if (loaded.along === undefined) throw new Error('the store loaded no records with an entity');
   return loaded.along;
 }
 

@@ -40,7 +40,7 @@ export function hookFailures({ log, steady }: Environment): (address: Address, e
   return (entity, error) => {
     if (steady() - toldAt < tellMs) return;
     toldAt = steady();
-    log.error({ entity, stack: stackText(error) }, 'the authorisation hook failed; what it is asked about is denied');
+    log.error({ entity, stack: stackText(error) }, 'the authorisation hook failed; the request is denied');
   };
 }
 
@@ -60,7 +60,7 @@ export function reasonToDeny(
     if (verdict === true) return undefined;
     if (typeof verdict === 'string') return verdict;
     if (verdict !== false)
-      failed(address, new Error(`it returned ${nameOf(verdict)}; it must return true, false or a text`));
+      failed(address, new Error(`it returned ${nameOf(verdict)}; it must return true, false or a string`));
     return '';
   } catch (error) {
     failed(address, error);

@@ -45,7 +45,7 @@ export class LossReport {
     if (partition === undefined) {
       this.#environment.log.error(
         { worker: this.#worker },
-        'the data folder was put back to what it held earlier: commits that were acknowledged are gone; all goes on from what the folder has (P8)',
+        'the data folder was put back to an earlier state: acknowledged commits are lost; the cluster continues from the folder (P8)',
       );
       return;
     }
@@ -88,7 +88,7 @@ export class LossReport {
     this.#found = undefined;
     this.#environment.log.error(
       { worker: this.#worker, partitions: [...partitions], commits, entities },
-      'the store has lost commits that it had acknowledged: it was restarted from older data, or a replica that was behind took over; what this worker had of these partitions in memory is dropped (P8)',
+      'the store has lost acknowledged commits: it was restarted from older data, or a replica that was behind took over; this worker dropped its entities of these partitions from memory (P8)',
     );
   }
 
@@ -98,7 +98,7 @@ export class LossReport {
     this.#noticed = undefined;
     this.#environment.log.error(
       { worker: this.#worker, partitions: [...partitions], entities, entity: sign?.entity, partner: sign?.partner },
-      'the store has lost history: partners remember more of these entities than it does, of which one is named (P8)',
+      'the store has lost history: partners of these entities remember later messages than the store does; one pair is named (P8)',
     );
   }
 }

@@ -86,7 +86,7 @@ export class Recovery {
     if (failure !== 'store-away')
       this.#parts.environment.log.warn(
         { entity: activation.address, failure, error: error === undefined ? undefined : String(error) },
-        'a commit did not happen; the activation is dropped and read again',
+        'a commit failed; its activation is dropped and loaded again',
       );
     if (failure === 'store-unknown') this.#inside.activations.doubt(activation.address);
     if (failure === 'store-unknown' || activation.behaviour.durability !== 'turn')
@@ -145,7 +145,7 @@ export class Recovery {
   /** An entity is in memory. */
   made({ address }: Activation): void {
     if (this.#unmade.made(address))
-      this.#parts.environment.log.info({ entity: address }, 'an entity that could not be read is there again');
+      this.#parts.environment.log.info({ entity: address }, 'an entity can be read again');
   }
 
   /** What asked for turns that no commit has made durable, if a read between them has failed: to be asked again. */
@@ -178,7 +178,7 @@ export class Recovery {
     for (const partition of partitions)
       this.#parts.environment.log.info(
         { partition },
-        'a partition is not this worker’s any more: its entities here are dropped',
+        'this worker no longer owns a partition; it dropped the entities of that partition',
       );
     for (const activation of [...this.#inside.activations.all()]) {
       if (!partitions.has(activation.partition)) continue;

@@ -203,7 +203,7 @@ export class VolatileImages {
     if (lost > 0)
       this.#environment.log.warn(
         { partition: claim.partition, count: lost },
-        'entities that are not durable by turn begin anew: a worker that may have run them later is not there any more',
+        'volatile entities start anew: a worker that may have run them later is gone',
       );
     return boarded;
   }
@@ -229,7 +229,7 @@ export class VolatileImages {
     for (const address of gone) this.#letGo(address);
     this.#environment.log.warn(
       { count: gone.length, first: gone[0] },
-      'entities that are not durable by turn moved away and no owner took them: what they had not written is lost',
+      'volatile entities moved away and no owner took them: their unwritten changes are lost',
     );
   }
 }

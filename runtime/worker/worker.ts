@@ -297,7 +297,7 @@ export class Worker {
     const unwritten = [...this.#parts.activations.all()].filter(({ isDurable }) => !isDurable).length;
     this.#environment.log.error(
       { worker: this.name, waiting: this.#parts.dispatcher.waitingCount, unwritten, afterMs: stillMs },
-      'the store does not answer, and this worker does not wait for it any longer: its last turns may not be written, and who asked for them tries again',
+      'the store does not answer, and this worker no longer waits for it: its last turns may be unwritten; their callers retry',
     );
   }
 

@@ -193,7 +193,7 @@ cli('what is asked wrongly is said, with what there is instead', async () => {
     [['pin', 'game/1', 'two'], 3, /two does not host 'game'\n.*counter, sender, stock/],
     [['unpin', 'stock/tea'], 3, /stock\/tea is not pinned\n/],
     [['view', '--cluster', 'mian'], 4, /No worker of the cluster 'mian' answered/],
-    [['view', '--cluster', 'a b'], 1, /is no cluster's name/],
+    [['view', '--cluster', 'a b'], 1, /is not a cluster name/],
     [['get', 'stock/tea', '--data', 'x'], 2, /--data names a folder and --nats a live cluster/],
     [['get', 'stock/tea', '--creds', join(temporary, 'nothing')], 4, /cannot be read/],
   ];
@@ -270,7 +270,7 @@ cli('PS4: a second worker of a name waits, says why, and has its place when the 
   const first = begin('three');
   await first.says({ status: 'ready' });
   const second = skerry.begin(...at('worker', appPath, '--store', store, '--name', 'three'));
-  await second.hears(/another worker has this name/);
+  await second.hears(/another live worker has this name/);
   const ended = await first.end('SIGTERM');
   assert.is(ended.code, 0, ended.err);
   assert.match(ended.out, /"status":"closed","how":"told to stop"/);

@@ -111,7 +111,7 @@ test('P12: pins for which the view has no room are refused, and end no worker if
     for (let key = 90; key < 200; key++) await gate.inner.pin(address(key), pinnedPartition(address(key), 16), 'a');
     await hand.advance(6_000);
     assert.is(member.views.placement.view.pins.length, 90);
-    assert.ok(hand.logged.some(({ level, message }) => level === 'error' && /larger than a frame/.test(message)));
+    assert.ok(hand.logged.some(({ level, message }) => level === 'error' && /does not fit into a frame/.test(message)));
   }));
 
 test.run();

@@ -272,9 +272,7 @@ test('FE1: who sends something is waited for, each slice anew; 2 s after the las
   until = pair.hand.steady();
   await pair.hand.advance(4_000);
   assert.equal([pair.fetched.length, pair.countHere], [1, 0]);
-  assert.equal(pair.errors(), [
-    'entities that are not durable by turn did not all come with a partition: what is missing begins anew',
-  ]);
+  assert.equal(pair.errors(), ['a partition arrived without some of its volatile entities: these start anew']);
   assert.equal([pair.fetched[0]?.answered.size, pair.fetched[0]?.batches.size], [0, 0]);
 });
 
@@ -328,8 +326,8 @@ test('SE1: of what is too much for one sending a part comes, and both ends say s
   await pair.hand.advance(100);
   assert.equal([pair.fetched.length, pair.countHere], [1, 28]);
   assert.equal(pair.errors(), [
-    'a partition has more in memory than may go along with it: entities that are not durable by turn begin anew',
-    'entities that are not durable by turn did not all come with a partition: what is missing begins anew',
+    'a partition has more volatile entities than a handoff can carry: the rest start anew',
+    'a partition arrived without some of its volatile entities: these start anew',
   ]);
 });
 

@@ -122,7 +122,7 @@ test(
         across = keys.find((key) => owners.get(key) === 'b') ?? '';
         const tellers = keys.filter((one) => owners.get(one) === 'a');
         const toldCount = await tellUntil(() => c.worker.member.split !== '', remote, tellers);
-        assert.match(c.worker.member.split, /b answers here and others find nobody there/);
+        assert.match(c.worker.member.split, /b answers this service, but others report it absent/);
         assert.is(c.noted.count(splits), 1);
         assert.equal(
           all.map(({ worker }) => [worker.member.isServing, worker.member.worker.partitions]),

@@ -34,7 +34,7 @@ test(
     await comesTrue('it says what it waits for', () => new RegExp(`127.0.0.1:${nats.port}`).test(noted.text));
     await nats.restart();
     await comesTrue('it waits for Redis', () => new RegExp(`127.0.0.1:${redis.port}`).test(noted.text));
-    assert.is(noted.count(/waiting for a server that is away/), noted.lines.length, 'and says nothing else');
+    assert.is(noted.count(/waiting for an unreachable server/), noted.lines.length, 'and says nothing else');
     await redis.restart();
     const worker = await serving;
     await worker.ready();

@@ -91,7 +91,7 @@ test('a stored state that lacks what the contract has at first is warned of, onc
   );
   assert.is(warnings.length, 1, warnings.join());
   assert.match(String(warnings[0]), /"text is a string, not an array","tags is missing"/);
-  assert.match(String(warnings[0]), /raise its version/);
+  assert.match(String(warnings[0]), /raise version/);
   assert.match(String(warnings[0]), /"type":"note","version":1/);
   assert.equal(
     await running(
@@ -163,7 +163,7 @@ test('UM1: an entity whose upgrade throws has its timers tried again, after long
     assert.is(count('an entity could not be read'), 1);
     await hand.advance(300_000);
     assert.is(failures.left, -1, 'it was tried until it could be made');
-    assert.is(count('an entity that could not be read is there again'), 1);
+    assert.is(count('an entity can be read again'), 1);
     assert.is(await during(cluster.entity(later.Alarm, 'a').rung()), 1);
     const { made } = failures;
     await hand.advance(300_000);

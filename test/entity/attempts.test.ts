@@ -61,7 +61,9 @@ test('N5, P7: a message that throws is in the log once, not with each of its tri
       [[1, 'tally/a']],
     );
     assert.ok(
-      hand.logged.some(({ level, message }) => level === 'error' && message.startsWith('a message is a dead letter')),
+      hand.logged.some(
+        ({ level, message }) => level === 'error' && message.startsWith('a message failed its last attempt'),
+      ),
     );
     const [letter] = (await cluster.inspector.get('tally/b'))?.dead ?? [];
     assert.is(letter?.reason, 'the shelf fell down');

@@ -77,7 +77,7 @@ test('CN2, P7: a message that ends its process is a dead letter after three note
   await lives.live(async (given) => {
     const { tally, during } = given;
     assert.equal(await inDead(given, 'tally/b'), [
-      "3: its worker's process ended 3 times while this was under way (fatalEndsMax): it is not run again",
+      "3: the worker's process ended 3 times during this turn (fatalEndsMax): it is not run again",
     ]);
     assert.is(await during(tally('b').count()), 11);
     for (const key of ['i1', 'i2', 'i3', 'i4', 'i5']) {
@@ -96,7 +96,7 @@ test('CN2: a call that ends its process ends with an error, which is its answer 
     watch(tally('b').add(1, { idempotencyKey: 'b' }));
   });
   assert.is(starts, 5);
-  assert.match(String(last?.error), /process ended 3 times while this was under way/);
+  assert.match(String(last?.error), /process ended 3 times during this turn/);
   await lives.live(async (given) => {
     const again = watch(given.tally('a').run('die', key));
     await given.hand.advance(1_000);
@@ -188,7 +188,7 @@ test('CN1, CN3: what ends its process is counted also where as many notes as one
     last = watch(tally('a').run('die', { idempotencyKey: 'k' }));
   });
   assert.is(starts, 4);
-  assert.match(String(last?.error), /process ended 3 times while this was under way/);
+  assert.match(String(last?.error), /process ended 3 times during this turn/);
   const warnings = hands.map(({ logged }) => logged.filter(({ message }) => message.includes('counted anew')).length);
   assert.equal(warnings, [1, 0, 0, 0], 'one made room, and it is said');
 });
@@ -238,7 +238,7 @@ for (const [name, ask] of [
       const asked = watch(ask(remote));
       await hand.advance(29_000);
       assert.is(dead.length, 4, String(asked.error));
-      assert.match(String(asked.error), /process ended 3 times while this was under way/);
+      assert.match(String(asked.error), /process ended 3 times during this turn/);
       assert.is(await during(other.entity(Tally, 'x').add(1)), 2);
       await remote.close();
       await other.close();

@@ -324,7 +324,7 @@ test('Q3: a message in doubt becomes a dead letter when its receiver may have fo
   };
   assert.equal(await after(skewMaxMs + doubtMs), []);
   assert.equal(await after(skewMaxMs + doubtMs + 1), [
-    'it expired, in doubt: its receiver cannot say whether it processed it',
+    'it expired, in doubt: its receiver cannot tell whether it processed the message',
   ]);
 });
 

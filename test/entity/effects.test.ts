@@ -185,7 +185,7 @@ test('a stub runs in the place of an effect of its name, on a cluster; a name th
     assert.equal((await stored('a'))?.seen, [{ status: 'done', output: { stubbed: 1 } }]);
     assert.is(tries.length, 0);
   });
-  assert.throws(() => stubEffects(real, { cal: () => 1 }), /No effect is called 'cal'; there are call/);
+  assert.throws(() => stubEffects(real, { cal: () => 1 }), /No effect 'cal'; there are call/);
 });
 
 test('options of an effect that cannot be are refused where they are written', () => {

@@ -62,7 +62,7 @@ test('N4: another operation, input or kind under a key is refused with effect no
       () => tea.receive({ units: 5, note: '' }, key),
     ];
     for (const other of others) {
-      const error = await rejects(during(other()), 'invalid-input', /idempotency key 'req-1'.*another request/);
+      const error = await rejects(during(other()), 'invalid-input', /idempotency key 'req-1'.*a different request/);
       assert.is(error.effect, 'none');
     }
     assert.is(await during(tea.receive({ units: 5 }, key)), 15, 'the first one keeps its answer');
@@ -74,12 +74,12 @@ test('N4: a hold’s confirm under the key of its tentative call is another requ
   withTallies(shop, async ({ cluster, during }) => {
     const tea = cluster.entity(Stock, 'tea');
     const accepted = await during(tea.reserve({ units: 3 }, key));
-    await rejects(during(accepted.confirm(key)), 'invalid-input', /another request/);
-    await rejects(during(accepted.cancel(key)), 'invalid-input', /another request/);
+    await rejects(during(accepted.confirm(key)), 'invalid-input', /a different request/);
+    await rejects(during(accepted.cancel(key)), 'invalid-input', /a different request/);
     const confirm = { idempotencyKey: 'req-1 confirm' };
     await during(accepted.confirm(confirm));
     await during(accepted.confirm(confirm));
-    await rejects(during(accepted.cancel(confirm)), 'invalid-input', /another request/);
+    await rejects(during(accepted.cancel(confirm)), 'invalid-input', /a different request/);
     assert.equal(await during(tea.look()), { free: 7, held: 0, sold: 3 });
     const again = await during(tea.reserve({ units: 3 }, key));
     assert.equal(again.hold, accepted.hold, 'the tentative call keeps its answer');
@@ -98,11 +98,11 @@ test('N4: a request is the same after a restart and on another worker, also whil
     open();
     await hand.idle();
     assert.is(first.value, 15);
-    assert.match(String(other.error), /another request/);
+    assert.match(String(other.error), /a different request/);
   });
   await withTallies({ ...shop, gate, workers: 2 }, async ({ cluster, during }) => {
     const tea = cluster.entity(Stock, 'tea');
-    await rejects(during(tea.receive({ units: 7 }, key)), 'invalid-input', /another request/);
+    await rejects(during(tea.receive({ units: 7 }, key)), 'invalid-input', /a different request/);
     assert.is(await during(tea.receive({ units: 5 }, key)), 15);
   });
 });

@@ -93,7 +93,7 @@ export const storeMutants: readonly Mutant[] = [
     name: 'a start on a cluster that is down waits for what the package says',
     promise: 'B20',
     file: 'runtime/stores/redis/link.ts',
-    find: "if (isFound) reject(new Error('CLUSTERDOWN a part of it is away'));",
+    find: "if (isFound) reject(new Error('CLUSTERDOWN a part of it is unreachable'));",
     replace: '',
     tests: ['stores/redis-cluster'],
   },

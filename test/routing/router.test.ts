@@ -121,7 +121,7 @@ test('M1: a frame that cannot be read is counted, logged once per subject, and d
   await hand.idle();
   assert.is(router.badFrameCount, 8);
   assert.equal(
-    hand.logged.map(({ level, message: text }) => [level, /cannot be read/.test(text)]),
+    hand.logged.map(({ level, message: text }) => [level, /cannot be decoded/.test(text)]),
     [
       ['warn', true],
       ['warn', true],

@@ -199,8 +199,8 @@ test('a schema that refuses, a behaviour that throws, returns or keeps what cann
       ['map', 'unstorable', /Map/],
       ['promise', 'invalid-definition', /promise/],
       ['cycle', 'unstorable', /contains itself/],
-      ['large', 'too-large', /stateBytesMax \(1000\)/],
-      ['answer', 'too-large', /messageBytesMax \(1000\)/],
+      ['large', 'too-large', /stateBytesMax is 1000/],
+      ['answer', 'too-large', /messageBytesMax is 1000/],
       ['many', 'too-large', /turnOutputCountMax \(10000\)/],
     ];
     for (const [way, code, text] of expected) {

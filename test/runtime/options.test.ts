@@ -45,8 +45,8 @@ test('a store that cannot be one is refused where it is given, with what it must
   for (const [store, message] of [
     [undefined, /store is undefined; it must be a folder, 'memory' \(embed\), redis:\/\//],
     [null, /store is null/],
-    ['', /store is an empty text/],
-    [new URL('redis://x:1'), /store is a URL object: give its text, redis:\/\//],
+    ['', /store is an empty string/],
+    [new URL('redis://x:1'), /store is a URL object: pass its string, redis:\/\//],
     [{ host: 'x' }, /store is a value of the type object/],
   ] as const) {
     assert.match(await reasonOf(embed({ behaviours, store: wrong(store) })), message);
@@ -139,7 +139,7 @@ test('C24: every public function refuses options that it does not have, and what
   for (const [name, call, sound] of entries) {
     assert.match(
       await refusalOf(() => call(wrong({ ...sound, retires: 3 }))),
-      /has no option 'retires'; there (?:is|are) \w+/,
+      /has no option 'retires'; the options? (?:is|are) \w+/,
     );
     for (const given of [null, 5, 'text', []]) {
       const text = await refusalOf(() => call(wrong(given)));
@@ -150,22 +150,22 @@ test('C24: every public function refuses options that it does not have, and what
   for (const [act, message] of [
     [() => embed(wrong(undefined)), /embed\(\) takes options/],
     [() => connect(wrong(undefined)), /connect\(\) takes options/],
-    [() => connect({}), /Give either nats/],
+    [() => connect({}), /Pass either nats/],
     [() => openRedis(wrong({})), /needs a url/],
     [() => openNats(wrong({})), /servers is missing/],
     [() => embed(wrong({ store: 'memory' })), /behaviours must be an array/],
     [
       () => embed({ behaviours: wrong([Thing]), store: 'memory' }),
-      /behaviours\[0\] is the contract 'thing': give what behaviour\(\)/,
+      /behaviours\[0\] is the contract 'thing': pass its behaviour, from behaviour\(\)/,
     ],
     [() => embed({ behaviours: wrong([thing, undefined]), store: 'memory' }), /behaviours\[1\] is undefined/],
-    [() => play(wrong(Thing), 'x'), /play\(\) takes what behaviour\(\) makes/],
+    [() => play(wrong(Thing), 'x'), /play\(\) takes a behaviour/],
     [() => simulate(wrong({ seed: 1, scenario: { behaviours: () => [] } })), /lacks workload/],
     [() => entity('thing', wrong({ operations: {} })), /lacks initial/],
     [() => entity(wrong(undefined), wrong({})), /cannot name an entity type/],
     [() => behaviour(Thing, wrong(undefined)), /must be an object of functions or a class/],
-    [() => behaviour(wrong(thing), {}), /A contract is needed.*not a behaviour: give its contract/],
-    [() => answers(Thing, wrong(undefined), {}), /A contract is needed/],
+    [() => behaviour(wrong(thing), {}), /A contract .*not a behaviour: pass its contract/],
+    [() => answers(Thing, wrong(undefined), {}), /A contract from entity\(\) is needed/],
     [() => effect(wrong(undefined), async () => 1), /takes a name and an async function/],
   ] as const)
     assert.match(await refusalOf(act), message);
@@ -185,15 +185,15 @@ test('limits that cannot be changed, or without which nothing is written, are re
 
 test('connect refuses a name or an identity that cannot be one before it waits for anything', async () => {
   const nats = 'nats://127.0.0.1:1';
-  assert.match(await reasonOf(connect({ nats, timeoutMs: 0, cluster: 'a.b' })), /'a.b' is no cluster's name/);
-  assert.match(await reasonOf(connect({ nats, timeoutMs: 0, identity: '\ud800' })), /An identity is well-formed/);
+  assert.match(await reasonOf(connect({ nats, timeoutMs: 0, cluster: 'a.b' })), /'a.b' is not a cluster name/);
+  assert.match(await reasonOf(connect({ nats, timeoutMs: 0, identity: '\ud800' })), /An identity must be well-formed/);
 });
 
 test('C24: a value of a wrong type is refused by its name, and no text is shown that may be a password', async () => {
   for (const [act, message] of [
     [
       () => embed({ behaviours: [thing], store: 'memory', workers: wrong('2') }),
-      /'workers' of embed\(\) must be a whole number from 1, not a text/,
+      /'workers' of embed\(\) must be a whole number from 1, not a string/,
     ],
     [
       () => embed({ behaviours: [thing], store: 'memory', authorise: wrong(true) }),
@@ -215,11 +215,11 @@ test('C24: a value of a wrong type is refused by its name, and no text is shown 
       () => connect({ nats: 'x', as: wrong('admin') }),
       /'as' of connect\(\) must be 'client' or 'gateway' or 'tool', not 'admin'/,
     ],
-    [() => openNats({ servers: 'x', user: 'u', password: wrong(1234) }), /'password' of NATS must be a text, not 1234/],
-    [() => openNats({ servers: wrong({ url: 'secret' }) }), /'servers' of NATS must be a text/],
+    [() => openNats({ servers: 'x', user: 'u', password: wrong(1234) }), /'password' of NATS .* string, not 1234/],
+    [() => openNats({ servers: wrong({ url: 'secret' }) }), /'servers' of NATS must be a string/],
     [
       () => openRedis({ url: 'redis://x', cluster: wrong('yes, secret') }),
-      /'cluster' of openRedis\(\) must be true or false, not a text$/,
+      /'cluster' of openRedis\(\) must be true or false, not a string$/,
     ],
     [() => play(thing, 'x', { now: Number.NaN }), /'now' of play\(\) must be a finite number, not NaN/],
     [() => play(thing, 'x', { limits: wrong({ attempts: 1 }) }), /limits has no option 'attempts'/],
@@ -232,9 +232,9 @@ test('C24: a value of a wrong type is refused by its name, and no text is shown 
     ],
     [
       () => behaviour(Thing, { touch: () => undefined }, { labels: wrong('gpu') }),
-      /'labels' .* must be an array of texts/,
+      /'labels' .* must be an array of strings/,
     ],
-    [() => tentative(undefined, wrong({ holdMS: 5 })), /has no option 'holdMS'; there are holdMs, output/],
+    [() => tentative(undefined, wrong({ holdMS: 5 })), /has no option 'holdMS'; the options are holdMs, output/],
   ] as const)
     assert.match(await refusalOf(act), message);
 });
@@ -250,8 +250,11 @@ test('C24: docs/testing.md lists every option of play(), simulate(), its scenari
 
 test('a handle refuses a contract that is none, and an identity that is not given', () =>
   withTallies({}, async ({ cluster }) => {
-    assert.match(await refusalOf(() => cluster.entity(wrong(undefined), 'x')), /A contract is needed.*not undefined/);
-    assert.match(await refusalOf(() => cluster.entity(wrong(tallyWith()), 'x')), /not a behaviour: give its contract/);
+    assert.match(
+      await refusalOf(() => cluster.entity(wrong(undefined), 'x')),
+      /A contract from entity\(\) is needed.*not undefined/,
+    );
+    assert.match(await refusalOf(() => cluster.entity(wrong(tallyWith()), 'x')), /not a behaviour: pass its contract/);
     assert.match(await refusalOf(() => cluster.connect(wrong(undefined))), /connect\(\) takes options \{ identity \}/);
     assert.match(await refusalOf(() => cluster.connect(wrong({ as: 'ada' }))), /has no option 'as'/);
   }));

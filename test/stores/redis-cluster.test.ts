@@ -101,7 +101,7 @@ for (const coverage of ['yes', 'no'])
         const serving = serve({ ...parts, store, name: 'b' });
         await comesTrue('it says what it waits for', () => noted.lines.length > begun + 1);
         const said = noted.lines.slice(begun).map(({ message }) => message);
-        assert.equal(new Set(said), new Set(['waiting for a server that is away']));
+        assert.equal(new Set(said), new Set(['waiting for an unreachable server']));
         assert.match(noted.text, new RegExp(`127.0.0.1:${away.port}`));
         await away.restart();
         const second = await serving;

@@ -360,7 +360,7 @@ rule(
   'a user without rights is told which it lacks; a wrong password and a wrong URL are told apart',
   async ({ server, open }) => {
     await server.tell('ACL', 'SETUSER', 'poor', 'on', '>secret', '~*', '+@all', '-zadd');
-    await rejects(open({ user: 'poor', password: 'secret' }), 'store-failed', /lacks rights.*zadd/i);
+    await rejects(open({ user: 'poor', password: 'secret' }), 'store-failed', /lacks permissions.*zadd/i);
     await rejects(open({ user: 'poor', password: 'wrong' }), 'store-failed', /password/);
     await rejects(open({ url: 'http://127.0.0.1' }), 'invalid-definition', /redis:\/\//);
     await rejects(open({ prefix: 'a:b' }), 'invalid-definition', /prefix/);

@@ -196,7 +196,7 @@ login('NT4: what the server does not permit is said, once, without asking for mo
     await transport.ready();
     for (let sent = 0; sent < 10; sent++) transport.send('s.closed', new Uint8Array([1]));
     await transport.ready();
-    await comesTrue('it is noted', () => noted.count(/publish to 's\.closed'; log in as/) > 0);
+    await comesTrue('it is noted', () => noted.count(/publish to 's\.closed'; use a login/) > 0);
     await works(transport);
     // Who asked was told of the subject that it listens to.
     assert.is(noted.count(/does not let/), 1);
@@ -209,7 +209,7 @@ login('NT4: an inbox that is not permitted is said; another may be chosen', () =
   withServer(permissions, async ({ open, noted }) => {
     const transport = await open({ user: 'a', password: 'a', inboxPrefix: 'elsewhere' });
     await works(transport);
-    assert.match(noted.text, /subscribe to 'elsewhere\..*'; log in/);
+    assert.match(noted.text, /subscribe to 'elsewhere\..*'; use a login/);
     const other = await open({ user: 'a', password: 'a', inboxPrefix: 's.inbox' });
     const absent: string[] = [];
     other.onAbsent((subject) => void absent.push(subject));
@@ -236,7 +236,7 @@ login('X1: frameBytesMax is what the server says, and later ones can only make i
     assert.is(transport.frameBytesMax, 16_384);
     await again(8192);
     assert.is(transport.frameBytesMax, 8192);
-    assert.throws(() => transport.send('s.a', new Uint8Array(8193)), /8193 bytes is over frameBytesMax \(8192/);
+    assert.throws(() => transport.send('s.a', new Uint8Array(8193)), /8193 bytes; frameBytesMax is 8192 \(max_payload/);
     assert.is(noted.count(/smaller frames than before/), 1);
     await again(32_768);
     assert.is(transport.frameBytesMax, 8192);
@@ -255,7 +255,7 @@ login('NT3: a subject that would be a command goes nowhere', () =>
       transport.send(subject, new Uint8Array([120]));
     assert.is(transport.droppedCount, 8);
     for (const subject of ['s.>', 's.*.a', '*', 's.a*'])
-      assert.throws(() => transport.listen(subject, () => undefined), /no subject/, subject);
+      assert.throws(() => transport.listen(subject, () => undefined), /is not a subject/, subject);
     await works(transport);
     assert.equal(frames, []);
   }),

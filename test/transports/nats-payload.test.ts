@@ -87,11 +87,11 @@ const given = (title: string, configuration: string, body: (given: Given) => Pro
         cluster = await connect({ nats: server.url, environment });
         const inspector = new Inspector(store);
         const again = async (text: string) => {
-          const before = noted.count(/is there again/);
+          const before = noted.count(/is restored/);
           await server.kill();
           server.configure(`${text}\n${monitor}`);
           await server.restart();
-          await comesTrue('all are there again', () => noted.count(/is there again/) === before + 3, 30_000);
+          await comesTrue('all are there again', () => noted.count(/is restored/) === before + 3, 30_000);
         };
         const startedAt = performance.now();
         const messages = async () => {
@@ -142,7 +142,7 @@ given('M8, P12: with 64 KiB what is larger is refused where it arises, with noth
   await arrives(all, 'tally/other', 1);
   await refused(one.seen());
   assert.ok((await messages()) - before < 400, 'nothing is sent again and again');
-  assert.is(noted.count(/is lost|was not sent/), 0, 'nobody was disconnected, and nothing came to be sent');
+  assert.is(noted.count(/is lost|did not send/), 0, 'nobody was disconnected, and nothing came to be sent');
 });
 
 given(
@@ -183,7 +183,7 @@ given(
 
 test('a worker whose limits say more than NATS takes does not start, nor does one that NATS leaves no room', async () => {
   for (const [configuration, limits, pattern] of [
-    [small, { messageBytesMax: 61_441 }, /messageBytesMax \(61441\) is too much/],
+    [small, { messageBytesMax: 61_441 }, /messageBytesMax \(61441\) is too large/],
     ['max_payload: 8191', {}, /at least 8192 are needed/],
   ] as const) {
     const server = await NatsServer.start(configuration);
@@ -206,10 +206,10 @@ test('a server that comes back with next to no room is away until it has some: t
     await server.restart();
   };
   await comeBack('max_payload: 1024');
-  await comesTrue('it is refused', () => /takes frames of 1024 bytes/.test(noted.text));
+  await comesTrue('it is refused', () => /accepts frames of 1024 bytes/.test(noted.text));
   assert.is(transport.frameBytesMax, frameBytesMax);
   await comeBack(small);
-  await comesTrue('it is back', () => noted.count(/is there again/) === 1);
+  await comesTrue('it is back', () => noted.count(/is restored/) === 1);
   assert.is(transport.frameBytesMax, frameBytesMax);
   await transport.close();
   await server.close();

@@ -143,7 +143,7 @@ units('NS2: whether somebody is there: who speaks, who is silent, who hangs up, 
   const silent = await listen(() => undefined);
   const hangsUp = await listen((socket) => void socket.end());
   await somebodyThere(speaks.address, 5_000, environment);
-  await rejects(somebodyThere(silent.address, 20, environment), 'transport-failed', /no word from it within 20 ms/);
+  await rejects(somebodyThere(silent.address, 20, environment), 'transport-failed', /no answer within 20 ms/);
   await rejects(somebodyThere(hangsUp.address, 5_000, environment), 'transport-failed', /closed the connection/);
   const nobody = { host: '127.0.0.1', port: await freePort() };
   await rejects(somebodyThere(nobody, 5_000, environment), 'transport-failed', /ECONNREFUSED/);

@@ -273,7 +273,7 @@ test('the authorise that an app exports is used, and what only is called so is r
   const folder = await mkdtemp(join(tmpdir(), 'skerry-app-'));
   const load = async (name: string, authorise: string) => {
     const path = join(folder, name);
-    const tally = new URL('support/tally.ts', import.meta.url).href;
+    const tally = new URL('../support/tally.ts', import.meta.url).href;
     await writeFile(path, `import { tallyWith } from '${tally}';\nexport default tallyWith();\n${authorise}\n`);
     return loadApp(path);
   };

@@ -171,7 +171,7 @@ test('F3, P4: an entity with activities in its head and others as records is not
     await gate.inner.commit([{ ...at, records, wakeBefore: wakeAt, wakeAt }]);
     const call = watch(tally('a').add(1));
     await hand.advance(1_000);
-    assert.match(String(call.error), /tally\/a has activities in its head, and others beside it/);
+    assert.match(String(call.error), /tally\/a has activities in its head and in records/);
     assert.is(await during(tally('b').add(1)), 1);
   }));
 

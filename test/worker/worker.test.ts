@@ -240,7 +240,7 @@ test('P3, W1: a worker whose partition was claimed by another drops its entities
     assert.equal([(command.error as SkerryError).code, (command.error as SkerryError).effect], ['deadline', 'unknown']);
     assert.equal([(query.error as SkerryError).code, (query.error as SkerryError).effect], ['deadline', 'none']);
     assert.equal(await stored('a'), { count: 1, seen: [] });
-    assert.ok(hand.logged.some(({ level, message }) => level === 'info' && /not this worker’s any more/.test(message)));
+    assert.ok(hand.logged.some(({ level, message }) => level === 'info' && /no longer owns a partition/.test(message)));
   }));
 
 test('V2, P3: an activation that was dropped releases nothing, also when its commit turns out to be written', async () => {

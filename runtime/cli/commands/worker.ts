@@ -152,16 +152,16 @@ function sayWhyNotReady({ after, log }: Environment, { name, id, view, member }:
   return after(whyMs, () => {
     const { isKnown } = member.views;
     const namesake = member.views.placement.view.workers.find((one) => one.name === name);
-    if (!isKnown) log.warn({ worker: name }, 'not ready: nobody has told a view yet');
+    if (!isKnown) log.warn({ worker: name }, 'not ready: no view has arrived yet');
     else if (namesake !== undefined && namesake.id !== id)
       log.warn(
         { worker: name, other: namesake.id },
-        'not ready: another worker has this name, and answers; it has to leave first',
+        'not ready: another live worker has this name; it must leave first',
       );
     else
       log.warn(
         { worker: name, view: view.version, coming: member.acquisition.coming.length },
-        'not ready yet: partitions are on their way',
+        'not ready: partitions are still being acquired',
       );
   });
 }

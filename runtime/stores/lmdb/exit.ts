@@ -85,7 +85,7 @@ function endAtOnce(): void {
     if (!writes.isStuck()) continue;
     writeSync(
       2,
-      `The process ends while it writes to ${writes.path}, and would wait for ever: it is killed. close() first.\n`,
+      `The process is ending during a write to ${writes.path} and would hang forever: it is killed. Call close() first.\n`,
     );
     process.kill(process.pid, 'SIGKILL');
   }

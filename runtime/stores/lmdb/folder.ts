@@ -51,7 +51,7 @@ async function requireRoom(folder: string): Promise<void> {
   if (bavail * bsize < newDataBytes)
     throw new SkerryError(
       'store-failed',
-      `There is no room for new data in ${folder}: ${bavail * bsize} bytes are free`,
+      `There is not enough space for new data in ${folder}: ${bavail * bsize} bytes are free`,
     );
 }
 
@@ -88,7 +88,7 @@ export function partitionsOf(folder: string, note: Uint8Array, wanted: number | 
   if (wanted === undefined || wanted === partitions) return partitions;
   throw new SkerryError(
     'store-format',
-    `The data in ${folder} has ${partitions} partitions, not ${wanted}: their number is fixed when a folder is made; open it with ${partitions}, or make a new folder`,
+    `The data in ${folder} has ${partitions} partitions, not ${wanted}: the number is fixed when a folder is created; open it with ${partitions}, or create a new folder`,
   );
 }
 
@@ -96,7 +96,7 @@ export function unknownFormat(folder: string, format: unknown): SkerryError {
   const what =
     typeof format === 'number'
       ? `format ${format}; this version of Skerry reads format ${formatVersion}`
-      : 'a format that is not known';
+      : 'an unknown format';
   return new SkerryError(
     'store-format',
     `The data in ${folder} is in ${what}: use the version of Skerry that wrote it`,
@@ -115,7 +115,7 @@ export function joinUsers(folder: string, note: Uint8Array | undefined, me: Fold
   const name = other.owner === '' ? '' : ` (${other.owner})`;
   const advice = other.shared
     ? 'open it as shared too, or stop that process'
-    : 'stop that process, or give each worker a folder of its own';
+    : 'stop that process, or give each worker its own folder';
   throw inUse(folder, `process ${other.pid}${name}`, advice);
 }
 

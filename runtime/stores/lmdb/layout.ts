@@ -170,12 +170,12 @@ export function refuseTooLarge({ address, head, records }: Commit, valueBytesMax
     )
       throw new SkerryError(
         'too-large',
-        `A record's name of ${address} is too long: with the address it may have ${keyBytesMax - 2} bytes`,
+        `The name of a record of ${address} is too long: with the address it can have ${keyBytesMax - 2} bytes`,
       );
   }
   if (largest > valueBytesMax)
     throw new SkerryError(
       'too-large',
-      `A value of ${address} has ${largest} bytes; this store takes ${valueBytesMax} (valueBytesMax)`,
+      `A value of ${address} has ${largest} bytes; the limit of this store is ${valueBytesMax} (valueBytesMax)`,
     );
 }

@@ -158,7 +158,7 @@ export async function openLmdb(folder: string, options: LmdbOptions = {}): Promi
  */
 export async function compactLmdb(folder: string, to: string): Promise<{ before: number; after: number }> {
   if (existsSync(join(to, 'data.mdb')))
-    throw new SkerryError('store-failed', `There is data in ${to} already: name a new folder`);
+    throw new SkerryError('store-failed', `${to} already holds data: name a new folder`);
   // In use it would be old before it is done. This counts as a use; what follows does not.
   await (await openLmdb(folder, { owner: 'skerry compact' })).close();
   const partial = join(to, 'compacting');
@@ -196,7 +196,7 @@ async function copyCompacted(path: string, into: string): Promise<void> {
 }
 
 async function openOnce(path: string, options: LmdbOptions): Promise<Store> {
-  if (openFolders.has(path)) throw inUse(path, 'this process', 'use the store that is open, or close it first');
+  if (openFolders.has(path)) throw inUse(path, 'this process', 'use the open store, or close it first');
   openFolders.add(path);
   let databases: Databases | undefined;
   try {
@@ -416,8 +416,7 @@ class LmdbStore implements Store {
 
   async #run<Result>(body: (databases: Databases) => Result): Promise<Result> {
     const databases = await this.#usable();
-    if (this.#options.readOnly)
-      throw new SkerryError('store-failed', `The store in ${this.#path} is open for reading only`);
+    if (this.#options.readOnly) throw new SkerryError('store-failed', `The store in ${this.#path} is open read-only`);
     let transaction = Number.POSITIVE_INFINITY;
     try {
       return await this.#writes.run(
@@ -482,8 +481,7 @@ function openDatabases(path: string, readOnly: boolean): Databases {
       root.openDB<Uint8Array, string>('meta', layout),
     ];
     // The types hide that a database may be missing, which it is when a read-only folder holds something else.
-    if (!heads || !records || !wakes || !meta)
-      throw new SkerryError('not-found', `There is no data of Skerry in ${path}`);
+    if (!heads || !records || !wakes || !meta) throw new SkerryError('not-found', `There is no Skerry data in ${path}`);
     return { root, heads, records, wakes, meta };
   } catch (error) {
     void root.close();
@@ -506,7 +504,7 @@ async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOp
   const { path } = writes;
   if (options.readOnly) {
     const note = meta.getBinary('format');
-    if (note === undefined) throw new SkerryError('not-found', `There is no data of Skerry in ${path}`);
+    if (note === undefined) throw new SkerryError('not-found', `There is no Skerry data in ${path}`);
     return { found: identityIn(meta), used: undefined, partitions: partitionsOf(path, note, options.partitions) };
   }
   const join = () => {

@@ -30,7 +30,7 @@ export async function checkRights(link: RedisLink, key: string): Promise<void> {
   const missing = await link.run(probeScript, [key], []);
   if (!Array.isArray(missing) || missing.length === 0) return;
   const reasons = missing.map(String).join('; ');
-  throw new SkerryError('store-failed', `The user of the store at ${link.where} lacks rights: ${reasons}`);
+  throw new SkerryError('store-failed', `The Redis user of the store at ${link.where} lacks permissions: ${reasons}`);
 }
 
 /** Says, loudly, what this server is not made for: losing nothing. */
@@ -40,7 +40,7 @@ export async function sayWhatIsKept(link: RedisLink, log: Log): Promise<void> {
     .then((replies) => replies.map(pairsOf))
     .catch((error: unknown) => {
       if (!isSkerryError(error)) throw error;
-      log.info({ store: link.where, reason: error.message }, 'Redis does not say whether it persists');
+      log.info({ store: link.where, reason: error.message }, 'Redis does not report whether it persists data');
       return [];
     });
   for (const setting of settings) {
@@ -48,18 +48,18 @@ export async function sayWhatIsKept(link: RedisLink, log: Log): Promise<void> {
     if (!appends && (setting.get('save') ?? '') === '')
       log.error(
         { store: link.where },
-        'this Redis has no persistence (appendonly no, save ""): when it stops, everything that Skerry stored is lost (P8)',
+        'this Redis has no persistence (appendonly no, save ""): when it stops, all stored entities are lost (P8)',
       );
     else if (!appends)
       log.warn(
         { store: link.where, save: setting.get('save') },
-        'this Redis writes snapshots only (appendonly no): what came after the last one is lost when it stops (P8)',
+        'this Redis writes only snapshots (appendonly no): when it stops, the commits since the last snapshot are lost (P8)',
       );
     const policy = setting.get('maxmemory-policy') ?? 'noeviction';
     if (policy !== 'noeviction')
       log.error(
         { store: link.where, policy },
-        `this Redis throws data away when its memory is full (maxmemory-policy ${policy}): set it to noeviction (P8)`,
+        `this Redis evicts data when its memory is full (maxmemory-policy ${policy}): set it to noeviction (P8)`,
       );
   }
 }

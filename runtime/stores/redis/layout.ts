@@ -134,7 +134,7 @@ export function partitionsOf(where: string, note: string, wanted: number | undef
   if (wanted === undefined || wanted === partitions) return partitions;
   throw new SkerryError(
     'store-format',
-    `The data in ${where} has ${partitions} partitions, not ${wanted}: their number is fixed when a store is made; open it with ${partitions}, or use another prefix`,
+    `The data in ${where} has ${partitions} partitions, not ${wanted}: the number is fixed when a store is created; open it with ${partitions}, or use another prefix`,
   );
 }
 

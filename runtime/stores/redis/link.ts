@@ -35,14 +35,14 @@ export interface LinkOptions {
 const refusals: Readonly<Record<string, string>> = {
   OOM: 'its memory is full (maxmemory): raise the limit or remove data',
   READONLY: 'it is a replica: connect to its master',
-  MISCONF: 'it cannot persist: look at its log and its disk',
+  MISCONF: 'it cannot persist: check its log and its disk',
   NOREPLICAS: 'it has fewer replicas than it demands (min-replicas-to-write)',
   LOADING: 'it is still loading its data',
   BUSY: 'a script blocks it',
   MASTERDOWN: 'it is a replica without a master',
   CLUSTERDOWN: 'the cluster is down',
-  NOAUTH: 'it wants a password',
-  WRONGPASS: 'it does not accept the user or password',
+  NOAUTH: 'it requires a password',
+  WRONGPASS: 'it rejects the user or password',
   NOSCRIPT: 'it lost a script twice in a row',
 };
 
@@ -139,7 +139,7 @@ export class RedisLink {
           isFound = true;
         });
         this.#redis.once('close', () => {
-          if (isFound) reject(new Error('CLUSTERDOWN a part of it is away'));
+          if (isFound) reject(new Error('CLUSTERDOWN a part of it is unreachable'));
         });
       }
       this.#redis.connect().then(() => resolve(), reject);
@@ -251,15 +251,12 @@ export class RedisLink {
     this.#trouble = errorText(error);
     // Of a first connection whoever waits for it tells.
     if (isNew && !this.#isClosed && this.#hasBeenReady)
-      this.#log.warn(
-        { store: this.where, reason: this.#trouble },
-        'no connection to Redis; trying again until there is',
-      );
+      this.#log.warn({ store: this.where, reason: this.#trouble }, 'the connection to Redis is lost; reconnecting');
   }
 
   #ready(): void {
     this.#hasBeenReady = true;
-    if (this.#trouble !== undefined) this.#log.info({ store: this.where }, 'connected to Redis again');
+    if (this.#trouble !== undefined) this.#log.info({ store: this.where }, 'the connection to Redis is restored');
     this.#trouble = undefined;
     this.onAgain();
   }
@@ -312,7 +309,7 @@ function placeOf(text: string): { host: string; port: number; db: number } {
   if (url === undefined || (url.protocol !== 'redis:' && url.protocol !== 'rediss:') || url.hostname === '')
     throw new SkerryError(
       'invalid-definition',
-      'A URL of Redis reads redis://[user:password@]host[:port][/number], with rediss: for TLS',
+      'A Redis URL has the form redis://[user:password@]host[:port][/number], with rediss: for TLS',
     );
   const db = url.pathname.slice(1);
   return { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 6_379), db: Number(db || 0) };

@@ -63,6 +63,6 @@ export function refuseTooLarge({ address, head, records }: Commit): void {
   if (largest <= valueBytesMax) return;
   throw new SkerryError(
     'too-large',
-    `A value of ${address} has ${largest} bytes; this store takes ${valueBytesMax} (valueBytesMax)`,
+    `A value of ${address} has ${largest} bytes; the limit of this store is ${valueBytesMax} (valueBytesMax)`,
   );
 }

@@ -112,7 +112,7 @@ const redisOptions: OptionTable<RedisOptions> = {
 export async function openRedis(options: RedisOptions): Promise<Store> {
   checkOptions('openRedis()', options, redisOptions);
   if (options.url === undefined)
-    throw new SkerryError('invalid-definition', 'openRedis() needs a url, as redis://host:6379');
+    throw new SkerryError('invalid-definition', 'openRedis() needs a url, such as redis://host:6379');
   const prefix = options.prefix ?? 'skerry';
   checkPrefix(prefix);
   const log = options.log ?? standardLog();
@@ -285,7 +285,7 @@ class RedisStore implements Store {
     if (count >= minReplicas) return;
     throw new SkerryError(
       'store-failed',
-      `The store at ${this.#link.where} could not write: ${count} replicas of ${minReplicas} (minReplicas) had it within ${waitMs} ms`,
+      `The store at ${this.#link.where} could not write: only ${count} of ${minReplicas} replicas (minReplicas) confirmed within ${waitMs} ms`,
       { effect: 'unknown' },
     );
   }

@@ -80,13 +80,13 @@ export interface NatsPlan {
 
 export function planOf(options: NatsOptions): NatsPlan {
   checkOptions('NATS', options, natsOptions);
-  if (options.servers === undefined) throw wrong('servers is missing: give its address, as nats://host:4222');
+  if (options.servers === undefined) throw wrong('servers is missing: pass an address, such as nats://host:4222');
   checkOptions('tls of NATS', options.tls ?? {}, { caFile: text, certFile: text, keyFile: text });
   const texts = typeof options.servers === 'string' ? options.servers.split(',') : options.servers;
   if (texts.length === 0) throw wrong('servers is empty');
   const urls = texts.map(parse);
   const { bufferBytesMax = 33_554_432, inboxPrefix = '_INBOX', askEveryMs = 10 } = options;
-  if (!isSubject(inboxPrefix)) throw wrong('inboxPrefix is no subject');
+  if (!isSubject(inboxPrefix)) throw wrong('inboxPrefix is not a subject');
   if (!(bufferBytesMax > 0)) throw wrong('bufferBytesMax must be above 0');
   return {
     servers: urls.map(({ hostname, port }) => ({
@@ -122,7 +122,7 @@ function parse(text: string): URL {
   const whole = text.includes('://') ? text.trim() : `nats://${text.trim()}`;
   const url = URL.canParse(whole) ? new URL(whole) : undefined;
   const isGood = url !== undefined && ['nats:', 'tls:'].includes(url.protocol) && url.hostname !== '';
-  if (!isGood) throw wrong(`'${shown(text)}' is no address of NATS: it looks like nats://host:4222`);
+  if (!isGood) throw wrong(`'${shown(text)}' is not a NATS address, such as nats://host:4222`);
   return url;
 }
 
@@ -132,7 +132,7 @@ function loginOf(options: NatsOptions, urls: readonly URL[]): Login {
   const inUrl = urls.find(({ username }) => username !== '');
   if (inUrl !== undefined) logins.push(loginIn(inUrl));
   if (user !== undefined) logins.push({ kind: 'user', user, password: password ?? '' });
-  else if (password !== undefined) throw wrong('password is given, and user is not');
+  else if (password !== undefined) throw wrong('password is given without user');
   if (token !== undefined) logins.push({ kind: 'token', token });
   if (nkeySeed !== undefined) logins.push({ kind: 'nkey', seed: nkeySeed.trim() });
   if (credsFile !== undefined) logins.push({ kind: 'creds', file: credsFile });
@@ -146,7 +146,7 @@ function loginIn(url: URL): Login {
     const [user, password] = [decodeURIComponent(url.username), decodeURIComponent(url.password)];
     return password === '' ? { kind: 'token', token: user } : { kind: 'user', user, password };
   } catch {
-    throw wrong('what stands before the @ of an address has a % that must be written as %25');
+    throw wrong('a % before the @ of an address must be written as %25');
   }
 }
 

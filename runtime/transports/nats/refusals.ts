@@ -11,8 +11,8 @@ import { TransportRefused } from '../../transport.ts';
 
 const countMax = 100;
 const loginRefused =
-  'NATS refuses this login, which it took before: connect with a login that it takes, or have it take this again';
-const advice = "log in as one that may: 'skerry permissions' prints who may do what";
+  'NATS refuses this login, which it accepted before: use a login that it accepts, or permit this login again';
+const advice = "use a login that may: 'skerry permissions' prints the permissions of each login";
 
 type TellRefused = (reason: string, lostMs: number) => void;
 
@@ -64,7 +64,7 @@ export class NatsRefusals {
     this.#reason = reason;
     if (this.#inRow < serverCount) return;
     if (this.#inRow === serverCount)
-      this.#log.error({ reason }, `${loginRefused}. It is tried again and again; calls fail meanwhile`);
+      this.#log.error({ reason }, `${loginRefused}. Skerry keeps trying; calls fail meanwhile`);
     for (const tell of [...this.#tellers]) tell(`${loginRefused} (${reason})`, lostMs);
   }
 

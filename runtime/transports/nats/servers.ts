@@ -63,7 +63,7 @@ export function somebodyThere({ host, port }: ServerAddress, ms: number, environ
       if (error === undefined) resolve();
       else reject(new SkerryError('transport-failed', reasonOf(error), { cause: error }));
     };
-    const stop = environment.after(ms, () => end(new Error(`no word from it within ${ms} ms`)));
+    const stop = environment.after(ms, () => end(new Error(`no answer within ${ms} ms`)));
     socket.once('data', () => end());
     socket.on('error', end);
     socket.once('end', () => end(new Error('it closed the connection at once')));

@@ -117,7 +117,7 @@ class NatsLink implements NatsTransport {
       this.#frameBytesMax = serverMax;
       this.#parts.environment.log.error(
         { frameBytesMax: serverMax },
-        'NATS takes smaller frames than before (max_payload): messageBytesMax is lowered, and larger messages are refused with too-large from now on',
+        'NATS accepts smaller frames than before (max_payload): messageBytesMax is lowered; larger messages are refused with too-large from now on',
       );
     }
     return this.#frameBytesMax;
@@ -125,7 +125,7 @@ class NatsLink implements NatsTransport {
 
   listen(subject: string, receive: Listening['receive']): () => void {
     if (!isSubject(subject.replace(/\.\*$/, '')))
-      throw new SkerryError('invalid-definition', `'${subject}' is no subject to listen to`);
+      throw new SkerryError('invalid-definition', `'${subject}' is not a subject to listen to`);
     const listening: Listening = { subject, receive, subscription: undefined, refusal: undefined };
     this.#listenings.add(listening);
     if (this.#connection !== undefined && this.#closing === undefined) this.#subscribe(this.#connection, listening);
@@ -140,7 +140,7 @@ class NatsLink implements NatsTransport {
     if (frame.length > this.frameBytesMax)
       throw new SkerryError(
         'too-large',
-        `A frame of ${frame.length} bytes is over frameBytesMax (${this.frameBytesMax}: the server's max_payload)`,
+        `The frame takes ${frame.length} bytes; frameBytesMax is ${this.frameBytesMax} (max_payload of the server)`,
       );
     if (this.#closing !== undefined) return;
     if (connection === undefined || !isSubject(subject)) {
@@ -226,7 +226,7 @@ class NatsLink implements NatsTransport {
     this.#isDropping = true;
     this.#parts.environment.log.warn(
       { bufferBytesMax: this.#parts.plan.bufferBytesMax, droppedCount: this.droppedCount },
-      'NATS takes less than is sent: frames are dropped, and what they held is sent again later',
+      'NATS accepts less than this process sends: frames are dropped, and their envelopes are sent again later',
     );
   }
 
@@ -321,7 +321,7 @@ class NatsLink implements NatsTransport {
     for (const listening of this.#listenings) listening.subscription = undefined;
     this.#parts.environment.log.warn(
       { server: connection.getServer(), reason: error?.message ?? 'the server closed it' },
-      'the connection to NATS is lost; trying to get it back',
+      'the connection to NATS is lost; reconnecting',
     );
     this.#redialing = this.#redial();
   }
@@ -341,7 +341,9 @@ class NatsLink implements NatsTransport {
         if (this.#closing !== undefined) return;
         // What it takes would be the most for good.
         if (isTooSmall)
-          throw new TransportAway(`it takes frames of ${takes} bytes (max_payload), not ${frameBytesMin}`);
+          throw new TransportAway(
+            `it accepts frames of ${takes} bytes (max_payload); at least ${frameBytesMin} are needed`,
+          );
         this.#refusals.admitted();
         this.#adopt(connection);
         void this.#restored(connection);
@@ -354,7 +356,7 @@ class NatsLink implements NatsTransport {
 
   async #restored(connection: NatsConnection): Promise<void> {
     if (!(await this.#isAnswered(connection)) || !this.#isCurrent(connection)) return;
-    this.#parts.environment.log.warn({ server: connection.getServer() }, 'the connection to NATS is there again');
+    this.#parts.environment.log.warn({ server: connection.getServer() }, 'the connection to NATS is restored');
     this.#hand(() => {
       for (const tell of [...this.#restoredTellers]) tell();
     });
@@ -378,7 +380,10 @@ class NatsLink implements NatsTransport {
     const { log } = this.#parts.environment;
     if (status.type === 'update') this.#parts.ring.learn(connection.info?.connect_urls ?? []);
     else if (status.type === 'ldm')
-      log.warn({ server: connection.getServer() }, 'this NATS server is about to stop; another is tried when it does');
+      log.warn(
+        { server: connection.getServer() },
+        'this NATS server is about to stop; this process then connects to another server',
+      );
     else if (status.type === 'error') {
       const { operation, subject } = status.permissionContext ?? {};
       if (operation === 'publish') this.#refusals.publish(subject ?? '');
