@@ -4,6 +4,7 @@
  * Owns which processes there are. What is done to them, and what is to be seen of it, is `faults.ts` and `moves.ts`.
  */
 import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { authorizationText, type Login } from '../../runtime/wire/permissions.ts';
 import { NatsServer } from '../support/nats-server.ts';
@@ -12,7 +13,7 @@ import { TcpProxy } from '../support/tcp-proxy.ts';
 import type { Verdict } from './check.ts';
 import type { LoadOptions } from './load.ts';
 import type { Order } from './orders.ts';
-import { clock, Program, type Used, until, usedBy } from './program.ts';
+import { builtIn, clock, Program, root, type Used, until, usedBy } from './program.ts';
 
 const readyMs = 60_000;
 const checkMs = 120_000;
@@ -31,6 +32,9 @@ export interface ClusterOptions {
   readonly load: LoadOptions;
   /** Whether NATS tells workers, tools and clients apart. */
   readonly hasPermissions?: boolean;
+  /** Where the programs of another release were built (`buildOf`): that of the first workers, and of the client. */
+  readonly workersOf?: string;
+  readonly clientOf?: string;
 }
 
 interface Cables {
@@ -64,10 +68,21 @@ export interface Figures {
 }
 
 /** Compiles what the processes run: that starts in a third of the time that it takes from the sources. */
-export function build(): void {
-  const root = join(import.meta.dirname, '..', '..');
+export function build(folder = root): void {
   // Types are checked by `npm run check`.
-  execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.faults.json', '--noCheck'], { cwd: root });
+  execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', 'tsconfig.faults.json', '--noCheck'], { cwd: folder });
+}
+
+/** The programs of another commit of this repository, built from its sources with the packages of this one; their folder. */
+export function buildOf(commit: string): string {
+  const folder = join(root, '.build', 'releases', commit);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  const sources = execFileSync('git', ['archive', '--format=tar', commit], { cwd: root, maxBuffer: 1e9 });
+  execFileSync('tar', ['-x', '-C', folder], { input: sources });
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
+  build(folder);
+  return builtIn(folder);
 }
 
 export class Cluster {
@@ -94,8 +109,9 @@ export class Cluster {
     const cluster = new Cluster(options, { nats, redis, cables });
     try {
       const [first, ...others] = options.workers;
-      if (first !== undefined) await cluster.startWorker(first);
-      await Promise.all(others.map((name) => cluster.startWorker(name)));
+      const { workersOf } = options;
+      if (first !== undefined) await cluster.startWorker(first, '1', workersOf);
+      await Promise.all(others.map((name) => cluster.startWorker(name, '1', workersOf)));
       await cluster.#startClient();
       return cluster;
     } catch (error) {
@@ -107,27 +123,19 @@ export class Cluster {
   // ---- workers
 
   /** Resolves when it is ready; with how long that took, ms. */
-  async startWorker(name: string, version = '1'): Promise<number> {
+  async startWorker(name: string, version = '1', release?: string): Promise<number> {
     const startedAt = performance.now();
-    const program = this.spawnWorker(name, version);
+    const program = this.spawnWorker(name, version, release);
     await program.hear('ready', readyMs);
     return performance.now() - startedAt;
   }
 
-  spawnWorker(name: string, version = '1'): Program {
+  spawnWorker(name: string, version = '1', release?: string): Program {
     const isCabled = name === this.#options.cabled;
     const nats = isCabled ? `nats://127.0.0.1:${this.cables.nats.port}` : this.urlFor('worker');
     const store = isCabled ? `redis://127.0.0.1:${this.cables.redis.port}` : this.redis.url;
-    const program = new Program(name, 'worker-main', [
-      '--name',
-      name,
-      '--nats',
-      nats,
-      '--store',
-      store,
-      '--version',
-      version,
-    ]);
+    const parameters = ['--name', name, '--nats', nats, '--store', store, '--version', version];
+    const program = new Program(name, 'worker-main', parameters, release);
     this.workers.set(name, program);
     return program;
   }
@@ -172,9 +180,9 @@ export class Cluster {
   // ---- the client
 
   async #startClient(): Promise<void> {
-    const { load } = this.#options;
+    const { load, clientOf } = this.#options;
     const args = ['--nats', this.urlFor('client'), '--store', this.redis.url, '--load', JSON.stringify(load)];
-    this.#client = new Program('client', 'client-main', args);
+    this.#client = new Program('client', 'client-main', args, clientOf);
     await this.#client.hear('ready', readyMs);
   }
 

@@ -1,5 +1,5 @@
 /**
- * `npm run faults -- [scenario …] [--seconds N] [--frames N] [--entities N] [--repeat N]`: clusters of real processes, servers and
+ * `npm run faults -- [scenario …] [--seconds N] [--frames N] [--entities N] [--before COMMIT] [--repeat N]`: clusters of real processes, servers and
  * cables, and what a client outside sees of them when they fail. Ends with a table, and a line of JSON for each run.
  */
 import { parseArgs } from 'node:util';
@@ -7,13 +7,13 @@ import { build } from './cluster.ts';
 import { faults } from './faults.ts';
 import { hostile } from './hostile.ts';
 import { large } from './large.ts';
-import { moves } from './moves.ts';
+import { moves, releases } from './moves.ts';
 import { rollback } from './rollback.ts';
 import { rooms } from './rooms.ts';
 import { scale } from './scale.ts';
 import { type Result, type Scenario, textOf } from './scenario.ts';
 
-const scenarios: readonly Scenario[] = [...faults, ...moves, rollback, rooms, scale, hostile, large];
+const scenarios: readonly Scenario[] = [...faults, ...moves, releases, rollback, rooms, scale, hostile, large];
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -21,12 +21,15 @@ const { values, positionals } = parseArgs({
     seconds: { type: 'string' },
     frames: { type: 'string' },
     entities: { type: 'string' },
+    before: { type: 'string' },
     repeat: { type: 'string', default: '1' },
   },
 });
 
 function usage(): void {
-  console.error('usage: npm run faults -- [scenario …] [--seconds N] [--frames N] [--entities N] [--repeat N]\n');
+  console.error(
+    'usage: npm run faults -- [scenario …] [--seconds N] [--frames N] [--entities N] [--before COMMIT] [--repeat N]\n',
+  );
   for (const { name, what } of scenarios) console.error(`  ${name.padEnd(14)} ${what}`);
 }
 
@@ -45,7 +48,7 @@ async function run({ name, what, run: perform }: Scenario): Promise<Result | und
   try {
     const frames = values.frames === undefined ? undefined : Number(values.frames);
     const entities = values.entities === undefined ? undefined : Number(values.entities);
-    return await perform({ seconds, frames, entities, say: (text) => console.log(`  ${text}`) });
+    return await perform({ seconds, frames, entities, before: values.before, say: (text) => console.log(`  ${text}`) });
   } catch (error) {
     console.log(`FAIL ${name}: ${error instanceof Error ? error.stack : String(error)}`);
     return undefined;
@@ -59,7 +62,10 @@ if (unknown.length > 0) {
   process.exit(2);
 }
 build();
-const chosen = scenarios.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+/** Without names every one that needs nothing else to be named. */
+const isChosen = ({ name }: Scenario) =>
+  positionals.length === 0 ? name !== releases.name || values.before !== undefined : positionals.includes(name);
+const chosen = scenarios.filter(isChosen);
 const runs = chosen.flatMap((one) => Array.from({ length: Number(values.repeat) }, () => one));
 const results: (Result | undefined)[] = [];
 for (const one of runs) {

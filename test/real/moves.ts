@@ -1,7 +1,17 @@
 /** What is asked of a cluster while it is being called: to empty a worker, to take one in, to become another version. */
-import type { Cluster } from './cluster.ts';
+import { buildOf, type Cluster, type ClusterOptions } from './cluster.ts';
 import { sleep, until } from './program.ts';
-import { calmMs, type Given, type Scenario, type Spread, scene, spread, textOf, three } from './scenario.ts';
+import {
+  calmMs,
+  type Given,
+  type Result,
+  type Scenario,
+  type Spread,
+  scene,
+  spread,
+  textOf,
+  three,
+} from './scenario.ts';
 
 /** Pauses up to here are what a call takes on a busy machine: they say nothing about moving. */
 const settleMs = 1_000;
@@ -20,14 +30,14 @@ async function takePauses(cluster: Cluster, isMoved: (address: string) => boolea
 }
 
 /** Drains each worker and starts it again, one after the other. */
-async function roll(cluster: Cluster, version: string, given: Given) {
+async function roll(cluster: Cluster, version: string, given: Given, release?: string) {
   const [drainMs, startMs]: [number[], number[]] = [[], []];
   const pauses: Pauses = { moved: [], stayed: [] };
   for (const name of three) {
     const { places } = await cluster.places();
     await cluster.takePauses();
     drainMs.push(await cluster.drain(name));
-    startMs.push(await cluster.startWorker(name, version));
+    startMs.push(await cluster.startWorker(name, version, release));
     await sleep(settleMs);
     const { moved, stayed } = await takePauses(cluster, (address) => places[address] === name);
     given.say(`${name}: ${moved.length} keys moved away and back, longest pause of one ${textOf(spread(moved))}`);
@@ -111,6 +121,37 @@ const join: Scenario = {
         problems: isKnown ? [] : ['the client never heard of w4'],
       };
     }),
+};
+
+/** The workers of a release become those of this one, and again those of that one, one after the other. */
+async function over(name: string, options: Partial<ClusterOptions>, given: Given): Promise<Result> {
+  return scene(name, options, given, async (cluster) => {
+    const there = await roll(cluster, '1', given);
+    const back = await roll(cluster, '1', given, options.workersOf);
+    const measured = Object.entries({ 'to this release': there, 'and back': back }).flatMap(([way, figures]) =>
+      Object.entries(figures).map(([what, figure]) => [`${way}: ${what}`, figure] as const),
+    );
+    return { measured: Object.fromEntries(measured) };
+  });
+}
+
+export const releases: Scenario = {
+  name: 'releases',
+  what: 'a cluster of another commit (--before) rolled to this one under load, and back, with a client of this one, then of that one',
+  run: async (given) => {
+    if (given.before === undefined) throw new Error('name the other commit: --before COMMIT');
+    const workersOf = buildOf(given.before);
+    const one = await over('releases, client of this one', { workersOf }, given);
+    const other = await over('releases, client of the other', { workersOf, clientOf: workersOf }, given);
+    const named = (result: Result) =>
+      Object.entries(result.measured).map(([what, figure]) => [`${result.scenario}: ${what}`, figure] as const);
+    return {
+      scenario: 'releases',
+      measured: Object.fromEntries([...named(one), ...named(other)]),
+      verdict: undefined,
+      problems: [...one.problems, ...other.problems],
+    };
+  },
 };
 
 export const moves: readonly Scenario[] = [rolling, upgrade, join];

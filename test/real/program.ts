@@ -20,7 +20,9 @@ interface Waiting {
 
 /** Of what a process writes to its standard error. */
 const keptLineCount = 2_000;
-const builtFolder = join(import.meta.dirname, '..', '..', '.build', 'faults', 'test', 'real');
+/** Where `build` leaves the programs, in a checkout. */
+export const builtIn = (root: string) => join(root, '.build', 'faults', 'test', 'real');
+export const root = join(import.meta.dirname, '..', '..');
 
 /** Ms since 1970, with fractions: comparable between processes of one machine. */
 export function clock(): number {
@@ -41,8 +43,8 @@ export class Program {
   readonly #errors: string[] = [];
   readonly #waiting: Waiting[] = [];
 
-  /** A program of this folder, built before. */
-  constructor(name: string, script: string, args: readonly string[]) {
+  /** A program of this folder, or of its like in another release, built before. */
+  constructor(name: string, script: string, args: readonly string[], builtFolder = builtIn(root)) {
     this.name = name;
     const path = join(builtFolder, `${script}.js`);
     this.#child = spawn(process.execPath, ['--enable-source-maps', path, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });

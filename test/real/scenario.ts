@@ -14,6 +14,8 @@ export interface Given {
   readonly frames?: number | undefined;
   /** Where a large folder is made: of how many. */
   readonly entities?: number | undefined;
+  /** The commit of another release. */
+  readonly before?: string | undefined;
   /** Says how it goes. */
   readonly say: (text: string) => void;
 }

@@ -5,7 +5,7 @@ import { join, relative, sep } from 'node:path';
 export const root = join(import.meta.dirname, '..', '..');
 
 /** As in .gitignore; the tree may be a copy without a repository. In a second work tree of one, `.git` is a file. */
-const ignored = new Set(['node_modules', 'dist', '.git', '.data']);
+const ignored = new Set(['node_modules', 'dist', '.git', '.data', '.build']);
 
 /** A path that only one machine has. Built from parts, so that it does not find itself. */
 export const machinePath = new RegExp(
