@@ -1,16 +1,16 @@
 /**
- * Admission: which calls a busy worker takes in, judged when they arrive.
+ * Admission: which calls an overloaded worker takes in, judged when they arrive.
  *
- * A queue in which calls expire serves nobody: the worker works on calls whose callers have nearly given up, and lets the rest
- * wait in vain. So the worker learns how many messages it answers in a millisecond while some wait, and refuses a call that
- * would wait for longer than its deadline. Once calls are late the worker is overloaded, and takes in what waits for a small
- * part of its deadline only: the queue stays long enough to keep the worker busy, and short for those that are served.
+ * A queue in which calls expire serves nobody: the worker spends its time on calls whose callers have nearly given up, and the
+ * rest wait in vain. Once a call has come to its turn too late, the worker is overloaded. It then takes in only those calls that
+ * would wait for a small part of their deadline, by the rate at which it answers: the queue stays long enough to keep the worker
+ * busy, and short for the calls that are served.
  *
  * Owns the rate, and how much of late each client has asked. The bounds on what is held are the pump's.
  *
  * Invariants:
- * - AM1 A call is refused by its deadline only at a known rate, which was measured while a queue stood: a cold start refuses
- *   nobody. While no call is late, at least half as much as waits has waited all the time: a burst refuses nobody either.
+ * - AM1 A call is refused by its deadline only if calls were late in the last two seconds, or were refused for that, and only at a
+ *   rate that was measured while a queue stood. A cold start refuses nobody, and neither does a burst that is served in time.
  * - AM2 A pause of the store or of the process is no rate, nor is what a worker answers that has nothing to do: the windows
  *   in which nothing was answered for `stallMs` are dropped, and those in which the queue was empty make no rate lower.
  * - AM3 A client that asks for less than half of what clients ask for on average is let in before the others: it has a larger
@@ -63,8 +63,6 @@ export class Admission {
   readonly #environment: Environment;
   /** Messages that are answered in a millisecond while a queue stands; 0: nobody knows. */
   #perMs = 0;
-  /** The fewest that waited in the last window. */
-  #standing = 0;
   /** The window: since when, the last answer in it, how many there were, and the fewest that waited. */
   #since = 0;
   #answeredAt = 0;
@@ -103,20 +101,16 @@ export class Admission {
   rest(): void {
     this.isMeasuring = this.#environment.steady() < this.#lateUntil;
     if (this.isMeasuring) this.#measure(0);
-    else this.#standing = 0;
   }
 
   /** Whether a call that arrives where so many wait will come to its turn in time, behind so many of them. */
   isInTime(call: MessageEnvelope, waiting: number, before: number, isLight: boolean): boolean {
     const now = this.#measure(waiting);
     const leftMs = call.arrival.expires - this.#environment.now();
-    // What is over is told so, with the time that it is here (C5).
-    if (this.#perMs === 0 || leftMs <= 0) return true;
-    const waitMs = before / this.#perMs;
-    const isOverloaded = now < this.#lateUntil;
-    if (!isOverloaded && (waitMs <= leftMs || waiting > 2 * this.#standing)) return true;
+    // A call that has expired is told so, with the time that it is here (C5).
+    if (now >= this.#lateUntil || this.#perMs === 0 || leftMs <= 0) return true;
     const share = isLight ? lateShare.light : lateShare.usual;
-    if (isOverloaded && waitMs <= leftMs * share) return true;
+    if (before / this.#perMs <= leftMs * share) return true;
     this.#lateUntil = now + lateMs;
     return false;
   }
@@ -139,9 +133,8 @@ export class Admission {
     const ms = now - this.#since;
     if (ms < windowMs || this.#count < windowCountMin) return now;
     const perMs = this.#count / ms;
-    this.#standing = this.#least;
     // Where no queue stood more might have been answered: such a window tells of a better rate only.
-    if (this.#standing > 0) this.#perMs += this.#perMs === 0 ? perMs : (perMs - this.#perMs) * smoothing;
+    if (this.#least > 0) this.#perMs += this.#perMs === 0 ? perMs : (perMs - this.#perMs) * smoothing;
     else if (this.#perMs > 0) this.#perMs = Math.max(this.#perMs, perMs);
     this.#begin(now, waiting);
     return now;

@@ -27,7 +27,7 @@ export const run: Command = {
     'The app is a module (TypeScript where its project has tsx) that exports behaviours, one by one or in arrays. The folder is made if it is missing; it remembers the app, so that call works also when nothing runs. An export limits, as in { attemptsMax: 4 }, changes limits.',
     'Ctrl-C or SIGTERM finish what was started and close; a second one ends at once, which loses nothing that was acknowledged.',
   ],
-  examples: ['skerry run app.ts', 'skerry run cli/app.ts --data /var/lib/shop --workers 4'],
+  examples: ['skerry run app.ts', 'skerry run app.ts --data /var/lib/shop --workers 4'],
   run: runApp,
 };
 

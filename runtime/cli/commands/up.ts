@@ -40,7 +40,7 @@ export const up: Command = {
     'Without --nats and --store it starts a nats-server and a redis-server of its own, which must be installed: on free ports of this machine, with what they keep in the data folder (Redis writes its log every second), and ends them with itself. Other commands find the cluster by that folder.',
     'Workers are called worker-1, worker-2, … One that crashes is started again, after a pause that doubles with each crash; one that was drained stays away until skerry start brings it back. Ctrl-C drains all; a second one ends everything at once, which loses nothing that was acknowledged and flushed.',
   ],
-  examples: ['skerry up cli/app.ts --workers 4', 'skerry up cli/app.ts --nats localhost --store redis://localhost'],
+  examples: ['skerry up app.ts --workers 4', 'skerry up app.ts --nats localhost --store redis://localhost'],
   run: runUp,
 };
 

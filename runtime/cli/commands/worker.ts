@@ -31,8 +31,8 @@ export const worker: Command = {
     'Ctrl-C or SIGTERM drains it: others take over, no call fails. A second one ends it at once, which loses nothing that was acknowledged. Every option may come from the environment: SKERRY_NATS, SKERRY_STORE, SKERRY_CLUSTER, SKERRY_NAME, …',
   ],
   examples: [
-    'skerry worker cli/app.ts --nats 10.0.0.5 --store redis://10.0.0.6 --name worker-1',
-    'skerry worker cli/app.ts --nats localhost --store ./data --label gpu --weight 2',
+    'skerry worker app.ts --nats 10.0.0.5 --store redis://10.0.0.6 --name worker-1',
+    'skerry worker app.ts --nats localhost --store ./data --label gpu --weight 2',
   ],
   run: runWorker,
 };
@@ -41,7 +41,7 @@ async function runWorker(given: Given): Promise<number> {
   const url = setting(given, 'nats');
   if (url === undefined)
     throw new CliError('usage', 'Where is NATS? No URL is given', {
-      advice: 'name it with --nats or SKERRY_NATS; skerry up <cli/app.ts> starts everything on this machine',
+      advice: 'name it with --nats or SKERRY_NATS; skerry up <app.ts> starts everything on this machine',
     });
   const place = placeOf(given, url);
   const weight = weightOf(given);
