@@ -11,7 +11,7 @@ export interface Command {
   readonly command: readonly [string, ...string[]];
   readonly folder: string;
   readonly limitMs: number;
-  /** True of the end of an output after which nothing more is to come; the process then has `closeMs` to end. */
+  /** True of the end of an output after which nothing more is to come; the process then has `closeMs` of patient time to end. */
   readonly isComplete?: (outputEnd: string) => boolean;
   readonly closeMs: number;
 }
@@ -61,17 +61,17 @@ function environment(): NodeJS.ProcessEnv {
 function follow(child: ChildProcess, job: Command): Promise<Ended> {
   return new Promise((resolve) => {
     let output = '';
-    let closing: NodeJS.Timeout | undefined;
+    let stopClosing: (() => void) | undefined;
     const end = (how: Ended['how'], exitCode: number | null) => {
       cancel();
-      clearTimeout(closing);
+      stopClosing?.();
       resolve({ how, exitCode, output });
     };
     const cancel = afterPatience(job.limitMs, () => end('over its time', null), child.pid);
     const hear = (chunk: string) => {
       output += chunk;
-      if (closing !== undefined || job.isComplete?.(output.slice(-1_000)) !== true) return;
-      closing = setTimeout(end, job.closeMs, 'still open', null);
+      if (stopClosing !== undefined || job.isComplete?.(output.slice(-1_000)) !== true) return;
+      stopClosing = afterPatience(job.closeMs, () => end('still open', null), child.pid);
     };
     child.stdout?.setEncoding('utf8').on('data', hear);
     child.stderr?.setEncoding('utf8').on('data', hear);
