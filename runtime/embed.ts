@@ -14,6 +14,7 @@ import type { Client } from './client/client.ts';
 import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
+import { Counters } from './meter.ts';
 import { openLmdb } from './open.ts';
 import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
 import { Router } from './routing/router.ts';
@@ -114,10 +115,12 @@ async function compose(options: EmbedOptions, composition: Composition): Promise
   const transport = options.transport ?? new MemoryTransport(environment);
   checkFrames(limits, transport);
   const nodes = names.map((name): Node => {
-    const router = new Router({ transport, environment, subjects }, placement);
+    const counters = new Counters(environment.meter);
+    const router = new Router({ transport, environment, subjects, counters }, placement);
     const worker = new Worker({
       ...composition,
       name,
+      counters,
       behaviours: options.behaviours,
       post: (envelope) => router.post(envelope),
       partitionOf: (address) => placement.partitionOf(address),

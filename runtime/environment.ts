@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Log } from './log.ts';
+import type { Meter } from './meter.ts';
 import { type TurnWatch, watchTurns } from './watchdog.ts';
 
 /** Clock, timers, random numbers and log of a process. */
@@ -22,6 +23,8 @@ export interface Environment {
   /** A globally unique name. */
   newId(): string;
   readonly log: Log;
+  /** Receives every count of this process, under the names in `docs/operations.md`. Absent: counts are only summed. */
+  readonly meter?: Meter;
   /** Report turns that run for longer than `limitMs` while they run. Absent: not supported. */
   watchTurns?(limitMs: number): TurnWatch;
 }

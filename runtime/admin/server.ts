@@ -14,6 +14,7 @@ import { parseAddress } from '../../core/message.ts';
 import { partitionOf } from '../../placement/hash.ts';
 import type { Member } from '../cluster/member.ts';
 import type { Environment } from '../environment.ts';
+import type { Counter } from '../meter.ts';
 import type { Partition, Store } from '../store.ts';
 import type { Transport } from '../transport.ts';
 import {
@@ -65,12 +66,13 @@ export class AdminServer {
   readonly #kept = new Map<string, Kept>();
   /** By the same names: one that comes again meanwhile is answered once. */
   readonly #underWay = new Set<string>();
-  badAskCount = 0;
+  readonly #refused: Counter;
 
   constructor(parts: AdminServerParts) {
     this.#parts = parts;
     const { transport, subjects, member, environment } = parts;
     this.#startedAt = environment.now();
+    this.#refused = member.counters.of('requests-refused');
     this.#stopListening = transport.listen(subjects.asks(member.entry.id), (bytes) => this.#receive(bytes));
   }
 
@@ -84,11 +86,11 @@ export class AdminServer {
     try {
       frame = decodeAdminRequest(bytes);
     } catch {
-      this.badAskCount += 1;
+      this.#refused.add();
       return;
     }
     const name = nameOf(frame);
-    if (!this.#parts.subjects.isAnswers(frame.replyTo)) this.badAskCount += 1;
+    if (!this.#parts.subjects.isAnswers(frame.replyTo)) this.#refused.add();
     else if (frame.ask.kind === 'more') this.#sendMore(frame, frame.ask.index);
     else if (this.#kept.has(name)) this.#sendMore(frame, 0);
     else if (this.#underWay.has(name)) return;
@@ -189,7 +191,7 @@ export class AdminServer {
   }
 
   #report(): WorkerReport {
-    const { worker, entry, views, acquisition, router, isReady, isServing, split, skewMaxMs } = this.#parts.member;
+    const { worker, entry, views, acquisition, counters, isReady, isServing, split, skewMaxMs } = this.#parts.member;
     const { activations, queued, turns, overloaded } = worker.figures;
     return {
       id: entry.id,
@@ -212,8 +214,8 @@ export class AdminServer {
         queued,
         turns,
         overloaded,
-        moved: acquisition.movedCount,
-        forwarded: router.forwardedCount,
+        moved: counters.sumOf('moved'),
+        forwarded: counters.sumOf('forwarded'),
       },
       skewMaxMs,
     };

@@ -28,6 +28,7 @@ import type { Limits } from '../../core/limits.ts';
 import type { Placement } from '../../placement/placement.ts';
 import { isYoung, sizeOf } from '../entity/mailbox.ts';
 import { type Environment, momentOf } from '../environment.ts';
+import type { Counter, Counters } from '../meter.ts';
 import type { Claim, Epoch, Partition, Store } from '../store.ts';
 import type { ControlMessage } from '../wire/control-messages.ts';
 import type { Forwarded } from '../worker/handoff.ts';
@@ -61,6 +62,7 @@ export interface AcquisitionParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly store: Store;
+  readonly counters: Counters;
   readonly worker: () => Worker;
   /** To another worker, by its id. */
   readonly signal: (id: string, signal: ControlMessage) => void;
@@ -107,10 +109,11 @@ export class Acquisition {
   readonly #unused = new Map<Partition, { readonly epoch: Epoch; readonly until: number }>();
   /** By id, workers of the views since something began to come. */
   readonly #names = new Map<string, string>();
-  movedCount = 0;
+  readonly #moved: Counter;
 
   constructor(parts: AcquisitionParts) {
     this.#parts = parts;
+    this.#moved = parts.counters.of('moved');
     this.#pace = new HandoffPace(parts.environment, () => this.#want());
     this.outgoing = new Outgoing({
       ...parts,
@@ -452,7 +455,7 @@ export class Acquisition {
     this.#coming.delete(partition);
     this.#unused.delete(partition);
     this.#letGo(waiting);
-    this.movedCount += 1;
+    this.#moved.add();
     const warm = released !== undefined && isAsReleased(claim, released) ? released.warm : [];
     const ids = new Set([...answered, id]);
     const heard = { ids, names: new Set([...ids].map((one) => this.#names.get(one) ?? '')) };

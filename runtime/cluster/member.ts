@@ -20,6 +20,7 @@ import type { PingMark } from '../../placement/service.ts';
 import { areCompatible, protocolOf, type WorkerEntry } from '../../placement/view.ts';
 import { Clocks } from '../clocks.ts';
 import type { Environment } from '../environment.ts';
+import { Counters } from '../meter.ts';
 import { AbsenceReports } from '../routing/absence-reports.ts';
 import { type Heard, listenForControl, sendControl } from '../routing/control-channel.ts';
 import { Router, type RouterParts } from '../routing/router.ts';
@@ -70,6 +71,7 @@ const lingerMs = 250;
 export class Member {
   readonly #parts: MemberParts;
   readonly worker: Worker;
+  readonly counters: Counters;
   readonly router: Router;
   readonly views: Views;
   readonly acquisition: Acquisition;
@@ -93,10 +95,12 @@ export class Member {
     this.#parts = parts;
     const { environment, transport, subjects, store, limits, entry } = parts;
     this.#entry = entry;
+    this.counters = new Counters(environment.meter);
     this.#absences = new AbsenceReports(environment);
     this.#clocks = new Clocks(parts);
     const nothing = noView(store.partitions);
-    const reach = { environment, transport, subjects, id: entry.id };
+    const { counters } = this;
+    const reach = { environment, transport, subjects, id: entry.id, counters };
     const has = (partition: number) => this.worker.hosting.has(partition);
     const onUnsendable: RouterParts['onUnsendable'] = (envelope, bytes) => this.worker.unsendable(envelope, bytes);
     const { protocol } = entry;
@@ -138,6 +142,7 @@ export class Member {
     const { environment, store, behaviours, limits, authorise, entry, tap } = this.#parts;
     return new Worker({
       name: entry.name,
+      counters: this.counters,
       store,
       behaviours,
       environment,

@@ -20,6 +20,7 @@ import type { Request, TurnEnvironment } from '../../core/request.ts';
 import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../../core/turn.ts';
 import { askedBy } from '../../core/turn-parts.ts';
 import type { Environment } from '../environment.ts';
+import type { Counter, Counters } from '../meter.ts';
 import { decode, encode } from '../wire/codec.ts';
 import type { QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
 import type { Activation } from './activation.ts';
@@ -32,6 +33,7 @@ export interface AttemptParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly crashNotes: CrashNotes;
+  readonly counters: Counters;
   /** Read an activity from the store; the activation runs nothing meanwhile. */
   readonly readActivity: (activation: Activation, partner: PartnerId) => void;
   readonly wakeBy: (activation: Activation, at: number) => void;
@@ -63,10 +65,11 @@ export class Attempts {
   readonly #environment: { -readonly [Name in keyof TurnEnvironment]: TurnEnvironment[Name] };
   readonly #logged = new Map<string, { readonly until: number; count: number }>();
   #queryError: { readonly error: unknown } | undefined;
-  turnCount = 0;
+  readonly #turns: Counter;
 
   constructor(parts: AttemptParts) {
     this.#parts = parts;
+    this.#turns = parts.counters.of('turns');
     const codec = { encode, decode, fingerprint: fingerprintOf };
     this.#environment = {
       now: 0,
@@ -96,7 +99,7 @@ export class Attempts {
     const environment = this.#turnEnvironment();
     if (entity.now > environment.now + environment.limits.skewMaxMs) this.#noteLead(activation, environment.now);
     let result: TurnResult | undefined = perform(entity, behaviour, this.handlers(activation), request, environment);
-    this.turnCount += 1;
+    this.#turns.add();
     if (result.kind === 'needs') return this.#needs(activation, asking, result.partner);
     if (result.kind === 'threw') {
       // Fields of an actor class are outside the turn's atomicity: a turn that threw may have left them half changed.

@@ -84,10 +84,6 @@ export class Turns {
     this.#attempts = new Attempts(parts);
   }
 
-  get turnCount(): number {
-    return this.#attempts.turnCount;
-  }
-
   run(activation: Activation, item: Item): void {
     switch (item.kind) {
       case 'message':

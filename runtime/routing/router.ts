@@ -28,6 +28,7 @@ import { failedRow } from '../../core/turn.ts';
 import type { Placement } from '../../placement/placement.ts';
 import { type ProtocolRange, protocolOf } from '../../placement/view.ts';
 import type { Environment } from '../environment.ts';
+import { type Counter, Counters } from '../meter.ts';
 import type { Transport } from '../transport.ts';
 import { anyWord } from '../transport.ts';
 import {
@@ -68,6 +69,8 @@ export interface RouterParts {
   readonly transport: Transport;
   readonly environment: Environment;
   readonly subjects: Subjects;
+  /** Of the node that the router is a part of. */
+  readonly counters?: Counters;
   /** Called when a frame shows that its sender knows a later view. */
   readonly onLaterView?: (version: number) => void;
   /** The id of this node's worker. */
@@ -100,13 +103,17 @@ export class Router {
   readonly #visitorAt: ReturnType<typeof visitorBook>;
   /** Subjects of workers that read extensions (M9). */
   #extensible: ReadonlySet<string> = new Set();
-  badFrameCount = 0;
-  /** Envelopes that only a later version understands. */
-  skippedCount = 0;
-  forwardedCount = 0;
+  readonly counters: Counters;
+  readonly #refused: Counter;
+  readonly #skipped: Counter;
+  readonly #forwarded: Counter;
 
   constructor(parts: RouterParts, placement: Placement) {
     this.#parts = parts;
+    this.counters = parts.counters ?? new Counters(parts.environment.meter);
+    this.#refused = this.counters.of('frames-refused');
+    this.#skipped = this.counters.of('envelopes-skipped');
+    this.#forwarded = this.counters.of('forwarded');
     this.#placement = placement;
     this.#visitorAt = visitorBook(parts.subjects);
     this.#hints = new Hints(() => parts.environment.steady());
@@ -172,7 +179,7 @@ export class Router {
   forward(envelope: Exclude<Envelope, { kind: 'reply' }>, hops: number, to?: string): void {
     const subject = to === undefined ? this.#inView(this.#placement.partitionOf(envelope.to)) : this.#subjectFor(to);
     if (subject === '' || hops >= hopsMax || this.#handlers.has(subject)) return;
-    this.forwardedCount += 1;
+    this.#forwarded.add();
     this.#enqueue(`${subject} ${hops}`, subject, envelope, hops + 1);
   }
 
@@ -270,7 +277,7 @@ export class Router {
     if (frame.viewVersion > this.#placement.view.version) this.#parts.onLaterView?.(frame.viewVersion);
     for (const envelope of frame.envelopes) {
       if (this.#isSound(envelope)) this.#handlers.get(subject)?.(envelope, frame.hops);
-      else this.badFrameCount += 1;
+      else this.#refused.add();
     }
     if (frame.hops > 0) this.#sendHints(frame.envelopes);
     if (frame.hint !== undefined) this.#learn(frame.hint);
@@ -280,7 +287,7 @@ export class Router {
   #decode(subject: string, bytes: Uint8Array): Frame | undefined {
     try {
       const frame = decodeFrame(bytes, this.#parts.protocol);
-      this.skippedCount += frame.skipped;
+      this.#skipped.add(frame.skipped);
       return frame;
     } catch (error) {
       this.#bad(subject, String(error));
@@ -289,7 +296,7 @@ export class Router {
   }
 
   #bad(subject: string, error: string): void {
-    this.badFrameCount += 1;
+    this.#refused.add();
     if (this.#badSubjects.has(subject) || this.#badSubjects.size >= badSubjectsMax) return;
     this.#badSubjects.add(subject);
     this.#parts.environment.log.warn(

@@ -28,6 +28,7 @@ import type { Ownership } from '../entity/ownership.ts';
 import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from '../entity/record-reader.ts';
 import { drain, newLayout } from '../entity/record-writer.ts';
 import type { Environment } from '../environment.ts';
+import type { Counter, Counters } from '../meter.ts';
 import type { Commit, Loaded, Partition, Store } from '../store.ts';
 import type { WarmEntity } from '../wire/control-messages.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -42,6 +43,7 @@ export interface ActivationsParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly ownership: Ownership;
+  readonly counters: Counters;
   readonly images: VolatileImages;
   readonly behaviours: ReadonlyMap<string, Behaviour>;
   readonly commits: GroupCommit;
@@ -80,14 +82,14 @@ export class Activations {
   /** When the next round begins, ms of the steady clock: nobody who rests is due before. */
   #roundAt = Number.POSITIVE_INFINITY;
   #roundBegunAt = Number.NEGATIVE_INFINITY;
-  /** How often a hand has passed an activation. */
-  passCount = 0;
+  readonly #passes: Counter;
 
   readonly #labelled: ReadonlySet<string>;
   readonly #hostsVolatile: boolean;
 
   constructor(parts: ActivationsParts) {
     this.#parts = parts;
+    this.#passes = parts.counters.of('sweep-passes');
     const labelled = [...parts.behaviours].filter(([, { labels }]) => labels.length > 0);
     this.#labelled = new Set(labelled.map(([type]) => type));
     this.#hostsVolatile = [...parts.behaviours.values()].some(({ durability }) => durability !== 'turn');
@@ -405,7 +407,7 @@ export class Activations {
     for (let step = 0; step < stepCount; step++) {
       const { value: activation, done } = hand.next();
       if (done || activation === undefined) return undefined;
-      this.passCount += 1;
+      this.#passes.add();
       if (activation.phase === 'dropped') this.#awake.delete(activation);
       else this.#passOne(activation, now);
     }

@@ -26,6 +26,7 @@ import type { Ownership } from '../entity/ownership.ts';
 import { drain } from '../entity/record-writer.ts';
 import type { Schedule } from '../entity/schedule.ts';
 import { type Environment, type Moment, momentOf } from '../environment.ts';
+import type { Counter, Counters } from '../meter.ts';
 import { type Commit, type Outcome, type Store, StoreAway } from '../store.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { Recovery } from './recovery.ts';
@@ -43,6 +44,7 @@ export interface GroupCommitParts {
   readonly limits: Limits;
   readonly environment: Environment;
   readonly ownership: Ownership;
+  readonly counters: Counters;
   readonly dates: Schedule;
   readonly release: Release;
   readonly recovery: Recovery;
@@ -78,10 +80,9 @@ export class GroupCommit {
   #concludedAt = 0;
   #isScheduled = false;
   #nextConcluded: (() => void)[] = [];
-  groupCount = 0;
-  commitCount = 0;
-  /** Groups of which the store has said what became of them. */
-  concludedCount = 0;
+  readonly #groups: Counter;
+  readonly #commits: Counter;
+  readonly #concluded: Counter;
 
   constructor(parts: GroupCommitParts) {
     this.#parts = parts;
@@ -89,6 +90,9 @@ export class GroupCommit {
     this.#limits = parts.limits;
     this.#environment = parts.environment;
     this.#ownership = parts.ownership;
+    this.#groups = parts.counters.of('groups');
+    this.#commits = parts.counters.of('commits');
+    this.#concluded = parts.counters.of('groups-concluded');
   }
 
   /** The record changed without a turn. */
@@ -190,8 +194,8 @@ export class GroupCommit {
       return;
     }
     this.#underWayCount += 1;
-    this.groupCount += 1;
-    this.commitCount += commits.length;
+    this.#groups.add();
+    this.#commits.add(commits.length);
     const startedAt = momentOf(this.#environment);
     this.#store.commit(commits).then(
       (outcomes) => this.#conclude(flying, outcomes, startedAt),
@@ -297,7 +301,7 @@ export class GroupCommit {
   /** A group has been concluded, one way or the other. */
   #end(): void {
     this.#underWayCount -= 1;
-    this.concludedCount += 1;
+    this.#concluded.add();
     for (const resolve of this.#nextConcluded.splice(0)) resolve();
     this.flush();
     this.#parts.dispatcher.resume();

@@ -14,6 +14,7 @@
 import type { EffectOutcome } from '../../core/effect.ts';
 import { type Address, typeOf } from '../../core/message.ts';
 import type { Item } from '../entity/mailbox.ts';
+import type { Counter, Counters } from '../meter.ts';
 import type { Partition } from '../store.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import type { Activations } from './activations.ts';
@@ -27,6 +28,7 @@ import type { Life } from './shutdown.ts';
 export interface IntakeParts {
   readonly life: Life;
   readonly refusals: Refusals;
+  readonly counters: Counters;
   readonly authorise?: Authorise | undefined;
   /** What came for a partition that this worker does not have, or no longer; without it, it is dropped (W1). */
   readonly astray?: ((envelope: Forwarded, partition: Partition, hops: number) => void) | undefined;
@@ -44,10 +46,11 @@ interface Inside {
 export class Intake {
   readonly #parts: IntakeParts;
   #inside: Inside | undefined;
-  overloadedCount = 0;
+  readonly #overloaded: Counter;
 
   constructor(parts: IntakeParts) {
     this.#parts = parts;
+    this.#overloaded = parts.counters.of('overloaded');
   }
 
   connect(inside: Inside): void {
@@ -82,7 +85,7 @@ export class Intake {
       return;
     }
     if (dispatcher.offer(activation, item, isNew) !== 'full') return;
-    this.overloadedCount += 1;
+    this.#overloaded.add();
     if (item.kind === 'message' || item.kind === 'query') refusals.reply(item, 'overloaded');
   }
 

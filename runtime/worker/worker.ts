@@ -19,6 +19,7 @@ import { Schedule } from '../entity/schedule.ts';
 import { StreamClosing } from '../entity/stream-closing.ts';
 import { Turns } from '../entity/turns.ts';
 import { type Environment, type Moment, momentOf } from '../environment.ts';
+import { Counters } from '../meter.ts';
 import type { Claim, Epoch, Loss, Partition, Store } from '../store.ts';
 import type { Envelope, MessageEnvelope } from '../wire/envelope.ts';
 import { Activations } from './activations.ts';
@@ -46,6 +47,8 @@ export interface WorkerOptions {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly post: (envelope: Envelope) => void;
+  /** Of the node that the worker is a part of. */
+  readonly counters?: Counters;
   readonly authorise?: Authorise | undefined;
   /** By the view that holds; without it, what every address hashes to. */
   readonly partitionOf?: (address: Address) => Partition;
@@ -70,12 +73,12 @@ type Parts = ReturnType<typeof compose>;
 
 /** What stands around entities: the ways in and out, dates, and what a worker has room for. */
 function outerParts(options: WorkerOptions, life: Life) {
-  const { name, environment, limits, store } = options;
+  const { name, environment, limits, store, counters = new Counters(environment.meter) } = options;
   const outlet = new Outlet(life, options.post);
   const { post } = outlet;
   const refusals = new Refusals({ environment, post });
   const losses = new LossReport(environment, name);
-  const intake = new Intake({ ...options, life, refusals });
+  const intake = new Intake({ ...options, life, refusals, counters });
   const recovery = new Recovery({ ...options, life, refusals, intake, losses });
   const ownership = new Ownership(store, environment, recovery.lost);
   const images = new VolatileImages(environment, limits, { name, partitions: store.partitions });
@@ -83,9 +86,19 @@ function outerParts(options: WorkerOptions, life: Life) {
   const effects = new Effects({ environment, limits, settled: intake.settled });
   const dispatcher = new Dispatcher({ environment, limits, post });
   const release = new Release(life);
-  const commits = new GroupCommit({ store, environment, limits, ownership, dates, release, recovery, dispatcher });
+  const commits = new GroupCommit({
+    store,
+    environment,
+    limits,
+    counters,
+    ownership,
+    dates,
+    release,
+    recovery,
+    dispatcher,
+  });
   const proofs = new Proofs({ ownership, dispatcher, outlet, refusals });
-  const ways = { outlet, post, refusals, intake, recovery, losses };
+  const ways = { counters, outlet, post, refusals, intake, recovery, losses };
   return {
     name,
     environment,
@@ -302,8 +315,9 @@ export class Worker {
   }
 
   #ends(isOver: () => boolean): Promise<boolean> {
+    const { counters, dispatcher } = this.#parts;
     const progress = () =>
-      `${this.#parts.dispatcher.waitingCount} ${this.#parts.turns.turnCount} ${this.#parts.commits.concludedCount}`;
+      `${dispatcher.waitingCount} ${counters.sumOf('turns')} ${counters.sumOf('groups-concluded')}`;
     return ends(this.#environment, { isOver: () => this.#life.isStopped || isOver(), progress });
   }
 
@@ -334,17 +348,18 @@ export class Worker {
 
   /** @internal How often the sweep has passed an activation (E4). */
   get passCount(): number {
-    return this.#parts.activations.passCount;
+    return this.#parts.counters.sumOf('sweep-passes');
   }
 
   get figures() {
+    const { counters } = this.#parts;
     return {
       activations: this.#parts.activations.count,
-      turns: this.#parts.turns.turnCount,
-      commits: this.#parts.commits.commitCount,
-      groups: this.#parts.commits.groupCount,
+      turns: counters.sumOf('turns'),
+      commits: counters.sumOf('commits'),
+      groups: counters.sumOf('groups'),
       queued: this.#parts.dispatcher.waitingCount,
-      overloaded: this.intake.overloadedCount,
+      overloaded: counters.sumOf('overloaded'),
       effects: this.#parts.effects.count,
     };
   }

@@ -11,6 +11,7 @@ import { viewsPerTerm } from '../../placement/service.ts';
 import { protocolOf, type View, viewOf, type WorkerEntry } from '../../placement/view.ts';
 import { Acquisition } from '../../runtime/cluster/acquisition.ts';
 import { PlacementHost } from '../../runtime/cluster/placement-host.ts';
+import { Counters } from '../../runtime/meter.ts';
 import { Router } from '../../runtime/routing/router.ts';
 import type { Claim, Loss } from '../../runtime/store.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
@@ -72,6 +73,7 @@ function given(limits = defaultLimits) {
     environment: hand,
     limits,
     store,
+    counters: new Counters(),
     worker: () => worker as unknown as Worker,
     signal: (id, signal) => void said.push([id, signal]),
     forward: (envelope) => void forwarded.push(envelope),

@@ -41,7 +41,7 @@ test('HO2: calls that wait for their turn leave with their partition', () =>
     const moved = keys.filter((key) => remote.where(`tally/${key}`).worker === 'b');
     assert.ok(moved.length > 5);
     // Each of them, and what the client sent again to `b` when it heard of the view, while `a` still had the partition.
-    assert.is(workers.get('a')?.member.router.forwardedCount, 2 * moved.length);
+    assert.is(workers.get('a')?.member.counters.sumOf('forwarded'), 2 * moved.length);
     assert.is(calls.filter(({ isSettled }) => !isSettled).length, 0);
   }));
 

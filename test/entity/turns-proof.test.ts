@@ -5,6 +5,7 @@ import { newRecord } from '../../core/record.ts';
 import { Activation } from '../../runtime/entity/activation.ts';
 import type { Unproven } from '../../runtime/entity/batch.ts';
 import { Turns } from '../../runtime/entity/turns.ts';
+import { Counters } from '../../runtime/meter.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, StreamEnvelope } from '../../runtime/wire/envelope.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { assert, suite } from '../support/suite.ts';
@@ -46,11 +47,13 @@ const probed = (session: number, number: number): StreamEnvelope => ({
 function withInbox(waitMs = 0, run = stock) {
   const posted: Envelope[] = [];
   const unproven: Unproven[] = [];
+  const counters = new Counters();
   const turns = new Turns({
     environment: new HandEnvironment(),
     limits: defaultLimits,
     // Neither queries nor probes come to it.
     delivery: undefined as never,
+    counters,
     crashNotes: undefined as never,
     housekeeping: undefined as never,
     closing: undefined as never,
@@ -67,7 +70,7 @@ function withInbox(waitMs = 0, run = stock) {
   const activity = newActivity(partner);
   activity.inbound = { session: 5, through: 3, keepUntil: 0, closedAt: 0, answers: [] };
   activation.entity.activities.set(partner, activity);
-  return { turns, activation, posted, unproven };
+  return { turns, counters, activation, posted, unproven };
 }
 
 test('Q3, P7, P8: what became of a message is said only by who is proven to be the owner of what it remembers', () => {
@@ -86,15 +89,15 @@ test('Q3, P7, P8: what became of a message is said only by who is proven to be t
 test('W8: a call that could not be durable in time is turned away, with nothing done; a message of an entity is not', () => {
   const content: Content = { kind: 'operation', operation: 'none', payload: nothing, hold: '', wantsAnswer: false };
   const runs = (waitMs: number, lifeMs: number, from: string) => {
-    const { turns, activation, posted } = withInbox(waitMs);
+    const { turns, counters, activation, posted } = withInbox(waitMs);
     const replyTo = from === partner ? '' : 'client';
     const arrival = { session: 9, seq: 1, floor: 1, expires: 1_000_000 + lifeMs, sent: 1_000_000, keepMs: 0 };
     turns.run(activation, { kind: 'message', to: near, from, replyTo, call: 1, identity: '', arrival, content });
     assert.equal(
       posted.map((one) => (one.kind === 'reply' ? one.status : '')),
-      turns.turnCount === 0 ? ['overloaded'] : [],
+      counters.sumOf('turns') === 0 ? ['overloaded'] : [],
     );
-    return turns.turnCount;
+    return counters.sumOf('turns');
   };
   assert.equal(
     [runs(600, 1_000, '@c'), runs(600, 1_300, '@c'), runs(20, 30, '@c'), runs(600, 1_000, partner)],

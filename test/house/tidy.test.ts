@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { errorCodes } from '../../core/errors.ts';
+import { counterNames } from '../../runtime/meter.ts';
 import { allMutants } from '../mutants/all.ts';
 import { argued } from '../mutants/argued.ts';
 import { citedBy, functionsOf, importsOf, invariantsOf, mask, packageOf, sizesOf } from '../support/source.ts';
@@ -93,7 +94,7 @@ const ranks: Readonly<Record<string, number>> = {
   testing: 7,
 };
 /** Files at the runtime's root that every room may import; all others there are doors. */
-const contracts = ['clocks', 'environment', 'log', 'store', 'transport', 'watchdog'];
+const contracts = ['clocks', 'environment', 'log', 'meter', 'store', 'transport', 'watchdog'];
 
 function roomOf(path: string): string {
   const [, room = '', file] = path.split('/');
@@ -245,6 +246,14 @@ tidy('docs/errors.md lists the codes of core/errors.ts', () => {
   assert.ok(page !== undefined, 'docs/errors.md is missing');
   const listed = [...page.matchAll(/^(?:\| *|#+ |- )`([a-z-]+)`/gm)].map(([, code]) => code as string);
   assert.equal([...new Set(listed)].sort(), Object.keys(errorCodes).sort());
+});
+
+tidy('docs/operations.md lists the counters of runtime/meter.ts, with what they mean', () => {
+  const rows = [...(textOf('docs/operations.md') ?? '').matchAll(/^\| `([a-z-]+)` \| (.*) \|$/gm)].map(
+    ([, name, meaning]) => [name as string, meaning as string] as const,
+  );
+  const listed = rows.filter(([name]) => Object.hasOwn(counterNames, name));
+  assert.equal(Object.fromEntries(listed), counterNames);
 });
 
 tidy("no machine's paths", () => {

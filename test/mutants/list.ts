@@ -225,9 +225,9 @@ export const mutants: readonly Mutant[] = [
     name: 'outputs are released before the store has accepted the commit',
     promise: 'P2',
     file: 'runtime/worker/group-commit.ts',
-    find: '    this.#underWayCount += 1;\n    this.groupCount',
+    find: '    this.#underWayCount += 1;\n    this.#groups',
     replace:
-      '    this.#underWayCount += 1;\n    for (const { activation, batch, version } of flying) this.#parts.release.stored(activation, batch, version);\n    this.groupCount',
+      '    this.#underWayCount += 1;\n    for (const { activation, batch, version } of flying) this.#parts.release.stored(activation, batch, version);\n    this.#groups',
     tests: [],
   },
   {

@@ -52,8 +52,12 @@ orders.on('line', (line) => {
       () => say({ pinned: address }),
       (error: unknown) => say({ pinned: String(error) }),
     );
-  const { router, acquisition, worker: one, isServing } = worker.member;
-  const counts = { partitions: one.partitions.length, forwarded: router.forwardedCount, moved: acquisition.movedCount };
+  const { counters, worker: one, isServing } = worker.member;
+  const counts = {
+    partitions: one.partitions.length,
+    forwarded: counters.sumOf('forwarded'),
+    moved: counters.sumOf('moved'),
+  };
   say({ stats: { ...counts, isServing, heapBytes: process.memoryUsage().heapUsed } });
 });
 
