@@ -70,7 +70,7 @@ export async function reachAll<Result>(given: Given, body: (reached: Reached) =>
 
 async function askRunning(folder: string, request: AppRequest): Promise<unknown> {
   const told = await askApp(folder, request);
-  if (told === undefined) throw new CliError('closed', 'The app that ran on this folder has ended: ask again');
+  if (told === undefined) throw new CliError('closed', 'The app that ran on this folder has ended: try again');
   return told.answer;
 }
 
@@ -84,14 +84,14 @@ async function askCluster(cluster: LiveCluster, request: AppRequest): Promise<un
 async function rememberedApp(folder: string): Promise<App> {
   const note = remembered(folder);
   if (note === undefined) {
-    throw new CliError('not-found', `Nothing runs on the data in ${folder}, and no app is remembered there`, {
+    throw new CliError('not-found', `No app runs on the data in ${folder}, and the folder remembers none`, {
       advice: `start it: skerry run <app.ts> --data ${folder}`,
     });
   }
   if (existsSync(note.app)) return loadApp(note.app);
   throw new CliError(
     'not-found',
-    `Nothing runs on the data in ${folder}, and the app that ran there is gone: ${shownPath(note.app)}`,
+    `No app runs on the data in ${folder}, and the last one is gone: ${shownPath(note.app)}`,
     { advice: `start it from its new place: skerry run <app.ts> --data ${folder}` },
   );
 }
@@ -137,7 +137,7 @@ async function openUnlessInUse(folder: string, owner: string, isLast: boolean): 
     if (!isLast) return undefined;
     throw new CliError('store-in-use', error.message.replace(/: .*/, ''), {
       cause: error,
-      advice: 'it cannot be asked from here: stop it, or use what it offers itself',
+      advice: 'it cannot be reached from here: stop it, or use its own interface',
     });
   }
 }

@@ -48,8 +48,8 @@ export async function loadApp(given: string): Promise<App> {
   const behaviours = behavioursOf(module);
   if (behaviours.length > 0)
     return { path, behaviours, limits: limitsOf(module, name), authorise: authoriseOf(module, name) };
-  throw new CliError('invalid-definition', `${name} exports no behaviour`, {
-    advice: `export what behaviour() returns: by itself, or several in an array${isModule(path) ? '' : '; and have the project be of type module: npm pkg set type=module'}`,
+  throw new CliError('invalid-definition', `${name} does not export a behaviour`, {
+    advice: `export the result of behaviour(), or several in an array${isModule(path) ? '' : '; and set the type of the project to module: npm pkg set type=module'}`,
   });
 }
 
@@ -99,7 +99,7 @@ async function loadTypeScript(path: string): Promise<void> {
   // What `node --import tsx` imports: it registers itself.
   if (tsx !== undefined) return void (await import(pathToFileURL(tsx).href));
   if ('typescript' in process.features && process.features.typescript) return;
-  throw new CliError('not-found', `${shownPath(path)} is TypeScript, and its project has no tsx to run it with`, {
+  throw new CliError('not-found', `${shownPath(path)} is TypeScript, and its project lacks tsx, which runs it`, {
     advice: 'install it there: npm i -D tsx; or name a .js file',
   });
 }
@@ -136,7 +136,7 @@ function isHook(value: unknown): value is Authorise {
 
 /** What is to be said at start of an app that lets everybody do everything. */
 export function authorisationNote(path: string): string {
-  return `${shownPath(path)} exports no authorise: all who reach this cluster may call everything`;
+  return `${shownPath(path)} does not export authorise: every client of this cluster may call every operation`;
 }
 
 /** The export `limits`, if there is one. */
@@ -146,10 +146,12 @@ function limitsOf(module: object, name: string): Partial<Limits> {
   for (const [limit, value] of Object.entries(limits)) {
     if (!Object.hasOwn(defaultLimits, limit)) {
       const advice = suggestion(limit, Object.keys(defaultLimits));
-      throw new CliError('invalid-definition', `${name} exports limits with '${limit}', which is none`, { advice });
+      throw new CliError('invalid-definition', `${name} exports limits with '${limit}', which is not a limit`, {
+        advice,
+      });
     }
     if (typeof value === 'number' && value >= 0) continue;
-    throw new CliError('invalid-definition', `${name} exports limits with '${limit}' that is no number`);
+    throw new CliError('invalid-definition', `${name} exports limits with '${limit}', whose value is not a number`);
   }
   return limits;
 }

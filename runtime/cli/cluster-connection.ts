@@ -191,7 +191,7 @@ function notAdmitted(error: unknown): unknown {
   return new CliError('denied', error.message, {
     cause: error,
     advice:
-      'commands log in as a tool: on the folder of skerry up without --nats, else with the login that skerry permissions calls tool',
+      'commands need the login of a tool: leave out --nats on the folder of skerry up, else use the login that skerry permissions calls tool',
   });
 }
 

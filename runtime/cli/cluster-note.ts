@@ -52,7 +52,7 @@ export function clusterNote(folder: string): ClusterNote | undefined {
 export function lastClusterNote(folder: string): ClusterNote | undefined {
   const { skerry, pid, nats, tools, cluster, app, servers, hasData } =
     readPrivate(notePath(folder), {
-      because: 'the cluster that it names is not asked',
+      because: 'Skerry does not contact the cluster that it names',
       advice: 'name the cluster with --nats, or remove that file',
     }) ?? {};
   if (skerry !== noteFormat || typeof pid !== 'number' || typeof nats !== 'string') return undefined;

@@ -16,7 +16,7 @@ export async function askApp(folder: string, request: AppRequest): Promise<{ rea
   if (line.length > requestLengthMax)
     throw new CliError(
       'too-large',
-      `The request has ${line.length} characters; a running app takes ${requestLengthMax}`,
+      `The request has ${line.length} characters; a running app accepts ${requestLengthMax}`,
     );
   const text = await exchange(path, line, request.ask === 'hello' ? 'none' : 'unknown');
   return text === undefined ? undefined : readAnswer(text);
@@ -38,7 +38,7 @@ function exchange(path: string, line: string, effect: CallEffect): Promise<strin
       reject(
         new CliError('closed', `The running app ${reason} before it answered`, {
           effect,
-          advice: 'look with get whether it happened; skerry doctor says whether the app runs',
+          advice: 'check with skerry get whether it happened; skerry doctor shows whether the app runs',
         }),
       );
     socket.setEncoding('utf8');
@@ -56,7 +56,7 @@ function exchange(path: string, line: string, effect: CallEffect): Promise<strin
       if (isConnected) return lost('went away');
       // A socket without a process behind it is left from one that was killed.
       if (error.code === 'ENOENT' || error.code === 'ECONNREFUSED') return resolve(undefined);
-      reject(new CliError('store-in-use', `The running app cannot be asked: ${error.message}`));
+      reject(new CliError('store-in-use', `The running app cannot be reached: ${error.message}`));
     });
     socket.on('data', () => {
       const end = text.indexOf('\n');

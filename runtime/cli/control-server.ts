@@ -100,7 +100,7 @@ class Connection {
   }
 
   #refuse(): void {
-    const error = failureOf(new CliError('too-large', `A request may have ${requestLengthMax} characters`));
+    const error = failureOf(new CliError('too-large', `A request can have at most ${requestLengthMax} characters`));
     this.#text = '';
     this.#socket.end(`${jsonText({ error })}\n`);
   }

@@ -35,8 +35,8 @@ export function isFolderSafe(path: string): boolean {
   const found = statOf(folder);
   if (found === undefined) return false;
   if (found.isDirectory() && found.uid === process.getuid?.() && (found.mode & 0o077) === 0) return true;
-  throw new CliError('denied', `${folder} is not a folder that only you can enter: no app is asked through it`, {
-    advice: 'remove it, or set TMPDIR to a folder of yours',
+  throw new CliError('denied', `${folder} is not a folder that only you can enter: Skerry does not use it`, {
+    advice: 'remove it, or set TMPDIR to a folder of your own',
   });
 }
 

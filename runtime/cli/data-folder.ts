@@ -38,9 +38,9 @@ export function hasData(folder: string): boolean {
 /** Throws `not-found` if there is no data folder there. */
 export function requireFolder(folder: string): void {
   if (hasData(folder)) return;
-  const what = existsSync(folder) ? `There is no data of Skerry in ${folder}` : `There is no folder ${folder}`;
+  const what = existsSync(folder) ? `There is no Skerry data in ${folder}` : `There is no folder ${folder}`;
   throw new CliError('not-found', what, {
-    advice: 'name it with --data or SKERRY_DATA; skerry run <app.ts> --data <folder> makes one',
+    advice: 'name it with --data or SKERRY_DATA; skerry run <app.ts> --data <folder> creates one',
   });
 }
 
@@ -72,7 +72,7 @@ export function remembered(folder: string): Remembered | undefined {
     );
   const note = parseNote(readFileSync(path, 'utf8'));
   if (note === undefined)
-    throw new CliError('store-format', `${path} is not a note that this version of Skerry reads`, {
+    throw new CliError('store-format', `${path} is not a note that this version of Skerry can read`, {
       advice: 'skerry run <app.ts> writes it anew',
     });
   return { ...note, app: resolve(realFolder(dirname(path)), note.app) };

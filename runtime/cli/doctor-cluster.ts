@@ -75,7 +75,7 @@ function workersFindings(workers: readonly LiveWorker[]): Finding[] {
   const found = [];
   if (workers.length === 0) found.push(wrong('workers', 'none: start one with skerry worker', figures));
   else if ((silent ?? []).length > 0)
-    found.push(wrong('workers', `${text}: who is silent hangs or is cut off`, figures));
+    found.push(wrong('workers', `${text}: a silent worker hangs or is cut off`, figures));
   else
     found.push(
       (joining ?? []).length + (leaving ?? []).length > 0
@@ -92,28 +92,32 @@ function workersFindings(workers: readonly LiveWorker[]): Finding[] {
 /** Workers that reach the store and not each other. */
 function networkFinding(workers: readonly LiveWorker[]): Finding {
   const splits = splitsOf(workers);
-  if (splits.length === 0) return ok('network', 'no worker is known to be cut off from others');
-  return wrong('network', `the cluster is split: ${splits.join('; ')}: look at the routes between the NATS servers`, {
+  if (splits.length === 0) return ok('network', 'no worker is known to be cut off');
+  return wrong('network', `the cluster is split: ${splits.join('; ')}: check the routes between the NATS servers`, {
     splits,
   });
 }
 
 function permissionsFinding(isOpen: boolean): Finding {
-  if (!isOpen) return ok('permissions', 'NATS keeps this login from what only workers may', { isOpen });
-  const why = 'NATS has no permissions (skerry permissions prints them), or it is a worker’s';
-  return note('permissions', `this login may do all that workers may: ${why}`, { isOpen });
+  if (!isOpen) return ok('permissions', 'NATS denies this login the subjects of workers', { isOpen });
+  const why = 'NATS has no permissions (skerry permissions prints them), or this is a worker’s login';
+  return note('permissions', `this login has the rights of a worker: ${why}`, { isOpen });
 }
 
 function serviceFinding(workers: readonly LiveWorker[]): Finding {
   const names = workers.filter(({ report }) => report?.isServing === true).map(({ entry }) => entry.name);
   if (names.length === 1) return ok('service', `placement runs on ${names[0]}`, { names });
   if (names.length > 1)
-    return note('service', `${names.join(' and ')} both believe that placement runs there: for a moment only`, {
+    return note('service', `${names.join(' and ')} both believe that they run placement: this lasts only a moment`, {
       names,
     });
-  return wrong('service', 'nobody runs placement: workers that join or crash change nothing until somebody does', {
-    names,
-  });
+  return wrong(
+    'service',
+    'no worker runs placement: until one does, no partitions are reassigned when workers join or crash',
+    {
+      names,
+    },
+  );
 }
 
 /** Clocks that differ by more than the limit void promises: what is too old is judged by them. */
@@ -128,7 +132,7 @@ function clocksFinding(workers: readonly LiveWorker[]): Finding {
   if (skewMs > skewMaxMs)
     return wrong(
       'clocks',
-      `workers differ by ${skewMs} ms${whose}, over skewMaxMs (${skewMaxMs}): synchronise them now`,
+      `workers differ by ${skewMs} ms${whose}, more than skewMaxMs (${skewMaxMs}): synchronise them now`,
       figures,
     );
   if (skewMs > skewMaxMs / 2 || here !== '')
@@ -140,8 +144,8 @@ function viewsFinding(workers: readonly LiveWorker[]): Finding {
   const versions = workers.flatMap(({ report }) => (report === undefined ? [] : [report.viewVersion]));
   const isOne = new Set(versions).size <= 1;
   return isOne
-    ? ok('views', 'all workers go by the same one')
-    : note('views', 'workers go by different ones: for a moment only', { versions });
+    ? ok('views', 'all workers follow the same view')
+    : note('views', 'workers follow different views: this lasts only a moment', { versions });
 }
 
 async function partitionsFinding(cluster: LiveCluster, workers: readonly LiveWorker[]): Promise<Finding> {
@@ -153,14 +157,14 @@ async function partitionsFinding(cluster: LiveCluster, workers: readonly LiveWor
   if (homeless.length > 0)
     return wrong(
       'partitions',
-      `${homeless.length} of ${count} have no worker that could host them: look at labels`,
+      `${homeless.length} of ${count} have no worker that can host them: check the labels`,
       figures,
     );
   if (elsewhere.length > 0)
     return note(
       'partitions',
-      `${elsewhere.length} of ${count} are on their way, or claimed when they are next used`,
+      `${elsewhere.length} of ${count} are moving, or will be claimed at their next use`,
       figures,
     );
-  return ok('partitions', `${count}, each with whom the view says`, figures);
+  return ok('partitions', `${count}, each owned as the view says`, figures);
 }

@@ -131,7 +131,7 @@ async function unfinished({ environment }: Given, sight: Sight, isRunning: boole
   }
   // While nothing runs, nothing can be on time.
   const verdict = (ms: number) => (isRunning && ms > lateMs ? wrong : note);
-  const rest = isRunning ? '' : ': done when the app runs';
+  const rest = isRunning ? '' : ': handled when the app runs';
   const lateKinds = [
     ...(late.timers > 0 ? [plural(late.timers, 'timer', 'timers')] : []),
     ...(late.holds > 0 ? [plural(late.holds, 'hold', 'holds')] : []),

@@ -45,8 +45,8 @@ export async function* folderFindings(given: Given): AsyncIterable<Finding> {
 
 function dataFolder(folder: string): Finding {
   if (!existsSync(folder))
-    return wrong('folder', `${folder} does not exist: name it with --data, or make it with skerry run <app.ts>`);
-  if (!hasData(folder)) return wrong('folder', `${folder} holds no data of Skerry: name another with --data`);
+    return wrong('folder', `${folder} does not exist: name it with --data, or create it with skerry run <app.ts>`);
+  if (!hasData(folder)) return wrong('folder', `${folder} holds no Skerry data: name another with --data`);
   try {
     accessSync(folder, constants.R_OK | constants.W_OK | constants.X_OK);
     accessSync(join(folder, 'data.mdb'), constants.R_OK | constants.W_OK);
@@ -63,7 +63,7 @@ async function freeDisk(folder: string): Promise<Finding> {
   const text = `${bytesText(freeBytes)} free, ${bytesText(dataBytes)} of data`;
   return freeBytes >= diskBytesLeast
     ? ok('disk', text, { freeBytes, dataBytes })
-    : wrong('disk', `${text}: make room before the store refuses`, { freeBytes, dataBytes });
+    : wrong('disk', `${text}: free some space before the store refuses writes`, { freeBytes, dataBytes });
 }
 
 export function bytesText(bytes: number): string {
@@ -92,10 +92,10 @@ async function userOf({ folder, environment }: Given): Promise<{ finding: Findin
     const { message } = failureOf(error);
     // A living process, or the store would have passed it over: an app that embeds Skerry itself.
     if (isSkerryError(error, 'store-in-use'))
-      return { finding: note('app', message.replace(/: .*/, ', which commands cannot ask')), isRunning: true };
+      return { finding: note('app', message.replace(/: .*/, ', which commands cannot reach')), isRunning: true };
     return { finding: wrong('app', `an app could not open it: ${message}`), isRunning: false };
   }
-  return { finding: ok('app', 'none runs; nobody has the folder open'), isRunning: false };
+  return { finding: ok('app', 'none runs; no process has the folder open'), isRunning: false };
 }
 
 function rememberedApp(folder: string): Finding {
@@ -105,7 +105,7 @@ function rememberedApp(folder: string): Finding {
     const name = shownPath(found.app);
     return existsSync(found.app)
       ? ok('remembers', name, { app: found.app })
-      : wrong('remembers', `${name}, which is gone: skerry run its new place`, { app: found.app });
+      : wrong('remembers', `${name}, which is gone: use skerry run with its new path`, { app: found.app });
   } catch (error) {
     return wrong('remembers', failureOf(error).message);
   }

@@ -40,8 +40,8 @@ export function unescapeText(text: string): string {
       const digits = codes.slice(0, 3).find((code) => typeof code === 'string');
       const code = digits === undefined ? Number.NaN : Number.parseInt(digits, 16);
       if (code <= 0x10ffff) return String.fromCodePoint(code);
-      const shown = all === '\\' ? 'a backslash by itself' : `'${all}'`;
-      throw new CliError('usage', `${shown} in '${text}' is no escape`, {
+      const shown = all === '\\' ? 'a single backslash' : `'${all}'`;
+      throw new CliError('usage', `${shown} in '${text}' is not an escape`, {
         advice: 'write \\\\ for a backslash; the escapes are \\\\ \\n \\r \\t \\0 \\xHH \\u{H}',
       });
     },

@@ -19,11 +19,11 @@ export interface Failure {
 /** What each exit code means; `--help` and docs/cli.md show these texts. */
 export const exitCodes: Readonly<Record<number, string>> = {
   0: 'done',
-  1: 'refused or failed; doctor: something is wrong; ready: it is not',
-  2: 'asked wrongly: command line, JSON, address or input',
-  3: 'no such thing: folder, app, type, operation, entity, hold, worker, …',
-  4: 'not possible now: data in use, app closing, overloaded, cluster not reached',
-  5: 'outcome unknown: it may have happened, or may still',
+  1: 'refused or failed; doctor: something is wrong; ready: the worker is not ready',
+  2: 'bad request: command line, JSON, address or input',
+  3: 'not found: folder, app, type, operation, entity, hold, worker, …',
+  4: 'not possible now: data in use, app closing, overloaded, cluster unreachable',
+  5: 'outcome unknown: it may have happened, or may still happen',
 };
 
 const exitCodeOfCode: Readonly<Record<FailureCode, number>> = {
@@ -81,7 +81,7 @@ export function failureOf(error: unknown): Failure {
     const { code, message, effect, detail } = error;
     const advice =
       effect === 'unknown'
-        ? 'it may have happened, or may still: repeating it with the same --idempotency-key is safe'
+        ? 'it may have happened, or may still happen: it is safe to repeat it with the same --idempotency-key'
         : advices[code];
     return { code, message, advice, effect, detail };
   }

@@ -43,11 +43,11 @@ export function overview(commands: readonly Command[]): string {
     ...block('Exit codes', exitRows),
     '',
     ...wrapped(
-      'An address is type/key, as in stock/tea. Characters of keys that cannot be seen are written \\n \\r \\t \\0 \\xHH \\u{H}, and a backslash \\\\, in what is printed and in arguments.',
+      'An address is type/key, as in stock/tea. In output and arguments, invisible characters of a key are written \\n \\r \\t \\0 \\xHH \\u{H}, and a backslash is written \\\\.',
       columnCount,
     ),
     '',
-    'skerry <command> --help says more.',
+    'skerry <command> --help has the details.',
   ].join('\n');
 }
 

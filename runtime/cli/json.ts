@@ -64,8 +64,8 @@ export function parseJson(text: string, what: string): unknown {
         : `unexpected ${jsonText(rest.length > 20 ? `${rest.slice(0, 20)}…` : rest)}`;
     const isWord = /^[\p{L}\p{N}_ .-]+$/u.test(text);
     const advice = isWord
-      ? `a text needs its quotes: '"${text}"'`
-      : `as in '{"units":3}': names and texts in double quotes, the whole in single ones`;
+      ? `a string needs double quotes: '"${text}"'`
+      : `as in '{"units":3}': names and strings in double quotes, the whole in single quotes`;
     throw new CliError('usage', `The ${what} is not JSON: at character ${position + 1}, ${found}`, { advice });
   }
 }

@@ -24,8 +24,8 @@ const isPassword = (value: unknown): value is string => typeof value === 'string
 export function loginsOf(folder: string, environment: Environment): readonly Login[] {
   const path = join(folder, 'logins.json');
   const kept = readPrivate(path, {
-    because: 'its logins are not used',
-    advice: 'remove that file: the next start makes new ones',
+    because: 'Skerry does not use its logins',
+    advice: 'remove that file: the next start creates new ones',
   });
   const known = kept?.skerry === loginsFormat ? kept : {};
   const passwords = users.map(({ user }) => (isPassword(known[user]) ? known[user] : environment.newId()));

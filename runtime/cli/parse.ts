@@ -66,7 +66,7 @@ function check(command: Command | undefined, checks: () => void): void {
     const usage =
       command === undefined
         ? 'skerry --help lists the commands'
-        : `usage: skerry ${command.name} ${command.parameters}; skerry ${command.name} --help says more`;
+        : `usage: skerry ${command.name} ${command.parameters}; see skerry ${command.name} --help`;
     throw new CliError('usage', text.charAt(0).toUpperCase() + text.slice(1), { advice: usage });
   }
 }

@@ -73,8 +73,8 @@ export async function requireType({ store, remembered }: Sight, type: string): P
 /** The error for an entity that was never committed, or the one for its type. */
 export async function missing(sight: Sight, address: Address): Promise<CliError> {
   await requireType(sight, typeOf(address));
-  return new CliError('not-found', `${addressText(address)} is not stored: nothing was ever committed for it`, {
-    advice: `skerry list ${typeOf(address)} shows the keys that there are`,
+  return new CliError('not-found', `${addressText(address)} is not stored: none of its turns has been committed`, {
+    advice: `skerry list ${typeOf(address)} lists the stored keys`,
   });
 }
 

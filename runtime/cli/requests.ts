@@ -66,7 +66,7 @@ export async function answer(app: AskedApp, request: AppRequest): Promise<unknow
     case 'outbox-drop':
       return dropMessage(app, request);
     case 'start-worker':
-      throw new CliError('usage', 'An app on a data folder has no workers to start: skerry up has');
+      throw new CliError('usage', 'An app on a data folder has no workers to start: only skerry up has');
   }
 }
 
@@ -234,6 +234,6 @@ function numberOf(value: unknown): number {
 
 function unreadable(): CliError {
   return new CliError('usage', 'The running app does not understand this request', {
-    advice: 'it was started by another version of Skerry: start it again',
+    advice: 'another version of Skerry started it: restart it',
   });
 }

@@ -95,7 +95,7 @@ export class OwnServer {
       this.#environment.after(againMs, () => {
         if (this.#isStopping) return;
         this.#spawn();
-        this.#restarted(`${programs[this.name]} ended (${signal ?? `exit code ${code}`}); started again`);
+        this.#restarted(`${programs[this.name]} ended (${signal ?? `exit code ${code}`}); restarted`);
       });
     });
   }

@@ -14,8 +14,11 @@ export const storeOptions: readonly Option[] = [
     flag: '--store <where>',
     description: 'redis://…, redis-cluster://… or a shared folder ($SKERRY_STORE)',
   },
-  { flag: '--store-ca <file>', description: 'TLS to Redis, with this authority' },
-  { flag: '--partitions <n>', description: 'of a new store (default: 256); fixed for its life' },
+  { flag: '--store-ca <file>', description: 'TLS to Redis, with this CA file' },
+  {
+    flag: '--partitions <n>',
+    description: 'number of partitions number of partitions of a new store (default: 256); fixed for its life',
+  },
 ];
 
 /** The number that `--partitions` gives; undefined: what the store has, or for a new one its default. */
@@ -34,7 +37,7 @@ export async function openClusterStore(
 ): Promise<Store> {
   const text = setting(given, 'store');
   if (text === undefined)
-    throw new CliError('usage', 'Where are the entities kept? No store is named', {
+    throw new CliError('usage', 'No store given', {
       advice:
         'name it with --store or SKERRY_STORE: redis://host:6379, or a folder that all workers of one machine share',
     });
@@ -55,12 +58,12 @@ function tlsOf(given: Given): { tls?: { ca: string } } {
   try {
     return { tls: { ca: readFileSync(file, 'utf8') } };
   } catch (error) {
-    throw new CliError('not-found', `The authority of the store cannot be read: ${errorText(error)}`);
+    throw new CliError('not-found', `The CA file of the store cannot be read: ${errorText(error)}`);
   }
 }
 
 function noStore(text: string): CliError {
-  return new CliError('usage', `'${withoutLogin(text)}' is no store`, {
+  return new CliError('usage', `'${withoutLogin(text)}' is not a store`, {
     advice: 'name redis://host:6379, rediss:// with TLS, redis-cluster://, or a folder',
   });
 }

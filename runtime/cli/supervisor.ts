@@ -143,7 +143,7 @@ export class Supervisor {
       const advice = suggestion(name, this.#parts.names);
       throw new CliError('not-found', `skerry up has no worker '${name}' here`, { advice });
     }
-    if (this.#isStopping) throw new CliError('closed', 'skerry up is draining all workers, and ends');
+    if (this.#isStopping) throw new CliError('closed', 'skerry up is draining all workers and will end');
     const isNew = worker.state === 'left';
     if (isNew) {
       worker.crashCount = 0;

@@ -24,20 +24,20 @@ export interface ClusterPlace {
 const connection: readonly Option[] = [
   { flag: '--creds <file>', description: 'log in to NATS with these credentials (JWT and seed)' },
   { flag: '--nkey <file>', description: 'log in to NATS with the nkey seed in this file' },
-  { flag: '--tls-ca <file>', description: 'TLS to NATS, with this authority' },
-  { flag: '--tls-cert <file>', description: 'the certificate of this side' },
-  { flag: '--tls-key <file>', description: 'its key' },
+  { flag: '--tls-ca <file>', description: 'TLS to NATS, with this CA file' },
+  { flag: '--tls-cert <file>', description: 'client certificate for TLS to NATS' },
+  { flag: '--tls-key <file>', description: 'key of the client certificate' },
 ];
 
 /** Of every command that can act on a live cluster. */
 export const clusterOptions: readonly Option[] = [
-  { flag: '--nats <url>', description: 'act on the live cluster on this NATS ($SKERRY_NATS)' },
-  { flag: '--cluster <name>', description: 'its name ($SKERRY_CLUSTER; default: main)' },
+  { flag: '--nats <url>', description: 'act on the live cluster at this NATS ($SKERRY_NATS)' },
+  { flag: '--cluster <name>', description: 'name of the cluster ($SKERRY_CLUSTER; default: main)' },
   ...connection,
 ];
 
 export const clusterNotes = [
-  'With --nats or SKERRY_NATS: on a live cluster. Every option of the connection may come from the environment, as SKERRY_TLS_CA for --tls-ca; a login may be in the URL, as nats://user:password@host:4222. On this machine, a folder that skerry up runs on is enough.',
+  'With --nats or SKERRY_NATS, it acts on a live cluster. Every connection option can come from the environment, such as SKERRY_TLS_CA for --tls-ca. The URL can hold a login, as in nats://user:password@host:4222. On this machine, the folder of a running skerry up is enough.',
 ] as const;
 
 /** An option, or its variable: `tlsCa` is SKERRY_TLS_CA. */
@@ -63,7 +63,7 @@ export function clusterOf(given: Given): ClusterPlace | undefined {
   const note = clusterNote(given.folder);
   if (note === undefined) return requireNoneStopped(given);
   if (note.nats === '')
-    throw new CliError('closed', `${shownPath(note.app)} is just starting on ${given.folder}`, {
+    throw new CliError('closed', `${shownPath(note.app)} is starting on ${given.folder}`, {
       advice: 'try again in a moment',
     });
   const words = isFolderNamed ? ` --data ${shellWord(given.folder)}` : '';
@@ -74,10 +74,10 @@ export function clusterOf(given: Given): ClusterPlace | undefined {
 function requireNoneStopped({ folder }: Given): undefined {
   const last = lastClusterNote(folder);
   if (last === undefined) return undefined;
-  throw new CliError('closed', `The cluster of ${shownPath(last.app)} on ${shownPath(folder)} is stopped`, {
+  throw new CliError('closed', `The cluster of ${shownPath(last.app)} on ${shownPath(folder)} has stopped`, {
     advice: last.hasData
-      ? `its entities are in the Redis of that folder: start it with ${upWords(last, folder)}, then ask again`
-      : `start it with skerry up as before, then ask again; or name the cluster with --nats`,
+      ? `its entities are in the Redis of that folder: start it with ${upWords(last, folder)}, then try again`
+      : `start it with skerry up as before, then try again; or name the cluster with --nats`,
   });
 }
 
@@ -90,7 +90,7 @@ function upWords({ app, cluster }: ClusterNote, folder: string): string {
 export function requireCluster(given: Given): ClusterPlace {
   const place = clusterOf(given);
   if (place !== undefined) return place;
-  throw new CliError('usage', 'Which cluster? None is named, and none runs here', {
+  throw new CliError('usage', 'No cluster given, and none runs here', {
     advice: 'name it with --nats nats://host:4222 or SKERRY_NATS; skerry up <app.ts> starts one on this machine',
   });
 }

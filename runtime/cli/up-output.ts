@@ -69,7 +69,7 @@ export class Teller {
     const where = this.#given.options.data === undefined ? '' : ` --data ${shellWord(this.#given.folder)}`;
     output.line(output.style('dim', `From another terminal: skerry view${where}`));
     output.line(output.style('dim', `                       skerry call <type/key> <operation> [json]${where}`));
-    output.line(output.style('dim', 'Ctrl-C drains and stops it.'));
+    output.line(output.style('dim', 'Ctrl-C drains and stops the cluster.'));
     output.line();
   }
 }
@@ -83,7 +83,7 @@ function textsOf(event: SupervisorEvent): string[] {
     case 'left':
       return ['left'];
     case 'crashed':
-      return [`ended (${event.signal ?? `exit code ${event.code}`}); started again in ${event.againMs} ms`];
+      return [`ended (${event.signal ?? `exit code ${event.code}`}); restarting in ${event.againMs} ms`];
     case 'line':
       return [lineText(event.text)];
   }

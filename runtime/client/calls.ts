@@ -162,7 +162,7 @@ export class Calls {
     if (this.#calls.size >= clientCallCountMax || this.#bytes >= clientCallBytesMax)
       throw new SkerryError(
         'overloaded',
-        `This client has clientCallCountMax (${clientCallCountMax}) calls under way, or clientCallBytesMax (${clientCallBytesMax}) of their inputs`,
+        `This client has clientCallCountMax (${clientCallCountMax}) calls in flight, or clientCallBytesMax (${clientCallBytesMax}) of their inputs`,
       );
     const now = environment.steady();
     const keyed = checkedKey(options, this.#parts);
@@ -352,7 +352,7 @@ export class Calls {
       });
     const code: ErrorCode = status === 'answer' || status === 'moved' || status === 'expired' ? 'failed' : status;
     const texts: Partial<Record<ErrorCode, string>> = {
-      overloaded: `${call.address} or its worker has a full queue, or one that is too long for the deadline`,
+      overloaded: `${call.address} or its worker has a queue that is full, or too long for the deadline`,
       'store-failed': aboutIt(call.address, call.name, reason === '' ? 'the store failed' : reason),
       'unknown-type': `No behaviour is registered for the type '${reason}'`,
       denied: reason === '' ? `The call of ${call.address} was denied` : reason,
@@ -471,5 +471,5 @@ function checkedKey(options: CallOptions, { limits, identity }: ClientParts): Pa
   const partner = keyPartner(identity, key);
   if (typeof key === 'string' && key.length > 0 && isPartner(partner)) return partner;
   const bytesMax = limits.keyBytesMax - keyPartner(identity, '').length;
-  throw new SkerryError('invalid-input', `An idempotency key is well-formed Unicode of 1 to ${bytesMax} bytes`);
+  throw new SkerryError('invalid-input', `An idempotency key must be well-formed Unicode of 1 to ${bytesMax} bytes`);
 }

@@ -82,7 +82,7 @@ export class Client {
     parseAddress(address);
     // No contract has checked this name, and a frame has no room for one of any length.
     if (operation.length > this.#parts.limits.nameLengthMax)
-      throw new SkerryError('unknown-operation', `No operation has a name of ${operation.length} characters`);
+      throw new SkerryError('unknown-operation', `The name of an operation cannot have ${operation.length} characters`);
     return this.#call(address, operation, kind, input, options);
   }
 
@@ -182,7 +182,7 @@ export class Client {
     if (bytes.length > messageBytesMax)
       throw new SkerryError(
         'too-large',
-        `The input of ${address} ${name} takes ${bytes.length} bytes, over messageBytesMax (${messageBytesMax})`,
+        `The input of ${address} ${name} takes ${bytes.length} bytes; messageBytesMax is ${messageBytesMax}`,
       );
     return bytes;
   }

@@ -159,11 +159,11 @@ cli('doctor: all is well with a cluster, for people and machines', async () => {
     /ok +workers +2 ready/,
     /ok +clocks/,
     /ok +partitions +32 partitions/,
-    /note +permissions +this login may do all that workers may/,
+    /note +permissions +this login has the rights of a worker/,
   ])
     assert.match(shown.out, line);
   assert.match(shown.out, /note +versions +2 side by side: 1\.2, \(none\)\n/);
-  assert.match(shown.out, /All is well\.\n$/);
+  assert.match(shown.out, /No problems found\.\n$/);
 });
 
 cli('more turns than fit on a page are shown, in order', async () => {
@@ -207,11 +207,11 @@ cli('no NATS there, no cluster named, no store named, a store that somebody has 
   const app = await skerry.start(appPath, folder);
   const cases: [words: string[], code: number, message: RegExp][] = [
     [['view', '--nats', nowhere], 4, /NATS at 127\.0\.0\.1:\d+ could not be reached/],
-    [['view'], 2, /Which cluster\? None is named/],
-    [['worker', appPath], 2, /Where is NATS\?/],
-    [at('worker', appPath), 2, /No store is named/],
+    [['view'], 2, /No cluster given/],
+    [['worker', appPath], 2, /No NATS URL given/],
+    [at('worker', appPath), 2, /No store given/],
     [at('worker', appPath, '--store', folder), 4, /is open in process \d+ \(skerry run\)\n.*not with skerry run/],
-    [at('worker', appPath, '--store', 'ftp://x'), 2, /'ftp:\/\/x' is no store/],
+    [at('worker', appPath, '--store', 'ftp://x'), 2, /'ftp:\/\/x' is not a store/],
     [at('worker', appPath, '--store', store, '--partitions', '64'), 4, /has 32 partitions, not 64/],
     [at('worker', appPath, '--store', store, '--name', 'a b'), 1, /A worker's name is/],
     [at('worker', 'nowhere.ts', '--store', store), 3, /no file nowhere\.ts/],
@@ -233,7 +233,7 @@ cli('pin moves an entity to the worker, where says so, unpin ends it', async () 
   assert.equal([moved.worker, moved.owner, moved.pin, moved.isActive], [other, other, other, true]);
   assert.is(moved.home, before.home);
   assert.match((await run('view')).out, new RegExp(`Pins \\(1\\)\nworker +entity\n${other} +stock/tea\n`));
-  assert.is((await run('unpin', 'stock/tea')).out, 'stock/tea is not pinned any more\n');
+  assert.is((await run('unpin', 'stock/tea')).out, 'stock/tea is no longer pinned\n');
   assert.equal(await json('call', 'stock/tea', 'available'), { status: 'done', output: 7 });
   assert.is((await json('where', 'stock/tea')).owner, before.owner);
 });

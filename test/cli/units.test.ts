@@ -153,7 +153,7 @@ units('an app without a behaviour: to be a module is advised only where it is no
       assert.ok(error instanceof CliError);
       return error.failure.advice ?? '';
     };
-    assert.match(await adviceFor('one.js'), /array; and have the project be of type module/);
+    assert.match(await adviceFor('one.js'), /array; and set the type of the project to module/);
     assert.match(await adviceFor('two.js', 'module'), /array$/);
     assert.match(await adviceFor('three.mjs'), /array$/);
   } finally {

@@ -73,8 +73,8 @@ cli('up starts workers and servers, and other commands find them by the folder',
   );
   const { code, out } = await run('doctor');
   assert.is(code, 0, out);
-  assert.match(out, /ok +permissions +NATS keeps this login/);
-  failed(await run('up', appPath), 4, /app\.ts is up on .* already, in process \d+\n/);
+  assert.match(out, /ok +permissions +NATS denies this login/);
+  failed(await run('up', appPath), 4, /app\.ts already runs on .*, in process \d+\n/);
 });
 
 cli('what it notes and configures holds logins: nobody else may read it, and no command line shows them', async () => {
@@ -146,7 +146,11 @@ cli(
     assert.equal([started.status, started.worker], ['started', 'worker-3']);
     assert.is((await up.says({ status: 'ready', worker: 'worker-3' })).pid, started.pid);
     assert.is((await json('ready', '--name', 'worker-3')).isReady, true);
-    failed(await skerry.run('start', 'worker-3', '--data', join(temporary, 'none')), 3, /No skerry up runs on/);
+    failed(
+      await skerry.run('start', 'worker-3', '--data', join(temporary, 'none')),
+      3,
+      /No reachable skerry up runs on/,
+    );
   },
   { timeoutMs: 90_000 },
 );
@@ -159,7 +163,7 @@ cli(
     const commands = ['view', 'list', 'call stock/tea available', 'drain worker-1', 'ready --name x'].map(own);
     const [doctor, worker] = [own('doctor'), own(`worker ${appPath} --store ${join(temporary, 'store')}`)];
     const message =
-      /^skerry: This login may not be a tool of the cluster 'main': NATS does not let .*\n +commands log in as/;
+      /^skerry: This login may not be a tool of the cluster 'main': NATS does not let .*\n +commands need the login of a tool/;
     for (const ran of await Promise.all(commands)) {
       failed(ran, 1, message);
       assert.is(ran.err.split('\n').length, 3, ran.err);

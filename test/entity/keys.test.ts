@@ -125,7 +125,7 @@ test('a key is a string: null, numbers and what is no key are refused before any
       await rejects(
         during(tea.receive({ units: 1 }, { idempotencyKey: idempotencyKey as never })),
         'invalid-input',
-        /An idempotency key is/,
+        /An idempotency key must be/,
       );
     assert.is((await during(tea.look())).free, 10);
   }));

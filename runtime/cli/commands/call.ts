@@ -17,7 +17,7 @@ export const deadlineOption: Option = {
 };
 export const identityOption: Option = {
   flag: '--identity <name>',
-  description: 'who calls, for the authorisation hook of a live cluster',
+  description: 'identity of the caller, for the authorisation hook of a live cluster',
 };
 
 export const call: Command = {
@@ -27,14 +27,14 @@ export const call: Command = {
   options: [
     {
       flag: '--idempotency-key <key>',
-      description: 'calls with the same key have the effect of one and get its answer',
+      description: 'calls with the same key take effect once and get the same answer',
     },
     deadlineOption,
     identityOption,
     ...clusterOptions,
   ],
   notes: [
-    'Asks the app that runs on the data folder; if none runs, the one that ran last is started for this call and closed again. Messages that the call caused are durable, and delivered when the app next runs.',
+    'Sends the call to the app that runs on the data folder. If no app runs, the last one is started for this call and closed again. Messages that the call causes are durable, and are delivered when the app next runs.',
     "The input is JSON; '-' reads it from standard input. A tentative operation prints its hold, for confirm and cancel.",
     ...clusterNotes,
   ],
@@ -93,9 +93,7 @@ function show(given: Given, { status, output: value, hold, holdMs }: Answer): vo
   const identity = optionText(given, 'identity');
   const asWhom = identity === undefined ? '' : ` --identity ${shellWord(identity)}`;
   const where = `${clusterOf(given)?.words ?? folder}${asWhom}`;
-  output.line(
-    `Accepted. Without one of these it is cancelled by itself after ${span(holdMs ?? defaultLimits.holdMs)}:`,
-  );
+  output.line(`Accepted. Unless one of these is run, it is cancelled after ${span(holdMs ?? defaultLimits.holdMs)}:`);
   output.line(`  skerry confirm ${token}${where}`);
   output.line(`  skerry cancel ${token}${where}`);
 }

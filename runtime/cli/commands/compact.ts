@@ -10,10 +10,10 @@ import { CliError } from '../failure.ts';
 export const compact: Command = {
   name: 'compact',
   parameters: '<new folder>',
-  summary: 'copy the data of a folder without the room that was freed in it',
+  summary: 'copy a data folder without unused space',
   options: [],
   notes: [
-    'Only while no process has the folder open. What is stored in it stays as it is: the copy is one file, data.mdb, to be moved into its place before anything opens the folder again.',
+    'No process may have the folder open. The folder stays as it is. The copy is one file, data.mdb; move it into the folder before any process opens the folder again.',
     'With --json: {"status":"compacted","from","to","before","after"}, sizes in bytes.',
   ],
   examples: ['skerry compact small && mv small/data.mdb .skerry/data.mdb'],
@@ -23,7 +23,7 @@ export const compact: Command = {
 async function compactFolder({ args, folder, output }: Given): Promise<number> {
   requireFolder(folder);
   const to = args[0] ?? '';
-  if (hasData(to)) throw new CliError('usage', `There is data in ${to} already`, { advice: 'name a new folder' });
+  if (hasData(to)) throw new CliError('usage', `${to} already holds data`, { advice: 'name a new folder' });
   const { before, after } = await compactLmdb(folder, to);
   const [from, copy] = [join(folder, 'data.mdb'), join(to, 'data.mdb')];
   if (output.isJson) output.json({ status: 'compacted', from, to: copy, before, after });

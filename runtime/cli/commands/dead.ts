@@ -20,14 +20,14 @@ export const dead: Command = {
   parameters: '<action> [type/key] [id]',
   summary: 'dead letters: list, show, retry, drop',
   options: [
-    { flag: '--all', description: 'retry or drop all of them, or those of a type' },
-    { flag: '--reason <text>', description: 'with --all: only those whose reason has this in it' },
+    { flag: '--all', description: 'retry or drop all dead letters, or those of a type' },
+    { flag: '--reason <text>', description: 'with --all: only those whose reason contains this text' },
     identityOption,
     ...clusterOptions,
   ],
   notes: [
-    '  skerry dead list [type]           all of them, or those of a type\n  skerry dead show <type/key> <id>  one of them, with its input, reason and stack\n  skerry dead retry <type/key> <id>  try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  let go of it\n  skerry dead retry --all [type]    each of them, one after the other; drop alike',
-    'list and show read the folder, also while an app runs. retry and drop ask the running app, or start the one that ran last.',
+    '  skerry dead list [type]           all dead letters, or those of a type\n  skerry dead show <type/key> <id>  one dead letter, with its input, reason and stack\n  skerry dead retry <type/key> <id>  try it once more; it stays if it fails again\n  skerry dead drop <type/key> <id>  delete it\n  skerry dead retry --all [type]    each dead letter in turn; drop works alike',
+    'list and show read the folder, even while an app runs. retry and drop are sent to the running app; if no app runs, the last one is started.',
     ...clusterNotes,
   ],
   examples: [

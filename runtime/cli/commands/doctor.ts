@@ -12,11 +12,11 @@ import { wrapped } from '../width.ts';
 export const doctor: Command = {
   name: 'doctor',
   parameters: '',
-  summary: 'check the machine, the data folder or live cluster, and what is in it',
+  summary: 'check the machine, the data folder or live cluster, and its contents',
   options: clusterOptions,
   notes: [
-    'Node version, folder, disk, who has it open, format, entities by type, states that are newer than the app, dead letters, overdue timers, full outboxes. Reads every entity. Where nobody has the folder open it is opened for writing for a moment.',
-    'Of a live cluster: NATS, workers, clocks, views, the placement service, who has which partition, and what is stored.',
+    'Checks the Node version, the folder, the disk, processes that have the folder open, the format, entities by type, states that are newer than the app, dead letters, overdue timers and full outboxes. Reads every entity. If no process has the folder open, doctor opens it for writing for a moment.',
+    'For a live cluster: NATS, workers, clocks, views, the placement service, the owners of partitions, and the stored data.',
     'Exit code 1 when something is wrong. With --json: {"ok","findings":[{"check","verdict","text","figures"}]}.',
     ...clusterNotes,
   ],
@@ -42,7 +42,7 @@ async function diagnose(given: Given): Promise<number> {
   if (output.isJson) output.json({ ok: count === 0, findings: found });
   else {
     output.line();
-    output.line(count === 0 ? 'All is well.' : `${count === 1 ? 'One thing is' : `${count} things are`} wrong.`);
+    output.line(count === 0 ? 'No problems found.' : `${count === 1 ? 'One check is' : `${count} checks are`} wrong.`);
   }
   return count === 0 ? 0 : 1;
 }

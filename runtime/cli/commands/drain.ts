@@ -1,4 +1,4 @@
-/** `skerry drain`: have a worker hand everything off and end, and wait until it has. */
+/** `skerry drain`: make a worker hand off everything and exit, and wait until it has. */
 
 import type { WorkerEntry } from '../../../placement/view.ts';
 import { type LiveCluster, withCluster } from '../cluster-connection.ts';
@@ -9,13 +9,16 @@ import { clusterOptions, requireCluster } from '../target.ts';
 export const drain: Command = {
   name: 'drain',
   parameters: '<worker>',
-  summary: 'have a worker hand everything off and end',
+  summary: 'make a worker hand off everything and exit',
   options: [
-    { flag: '--force', description: 'also the last worker: nobody takes its entities over until another one joins' },
+    {
+      flag: '--force',
+      description: 'drain even the last worker: its entities are unavailable until another worker joins',
+    },
     ...clusterOptions,
   ],
   notes: [
-    'Waits until it has left. No call fails: others take its partitions over, one after the other, with what is in memory. Whatever restarts ended processes restarts this one too; skerry up does not, until skerry start asks it to.',
+    'Waits until the worker has left. No call fails: other workers take over its partitions one by one, with the entities in memory. A supervisor that restarts processes restarts this one too; skerry up does so only after skerry start.',
     'With --json: {"status":"drained","worker","partitions","ms"}.',
   ],
   examples: ['skerry drain worker-2'],
@@ -37,14 +40,14 @@ async function drainWorker(given: Given): Promise<number> {
     await untilGone(given, cluster, worker);
     const ms = environment.now() - startedAt;
     if (output.isJson) output.json({ status: 'drained', worker: worker.name, partitions, ms });
-    else output.line(`${worker.name} is empty and has left: ${partitions} partitions handed off in ${ms} ms`);
+    else output.line(`${worker.name} has left: ${partitions} partitions handed off in ${ms} ms`);
     return 0;
   });
 }
 
 function refuseLast({ view }: LiveCluster, { name, id }: WorkerEntry): void {
   if (view.workers.some((other) => other.id !== id && !other.isLeaving)) return;
-  throw new CliError('failed', `${name} is the last worker: nobody could take its entities over`, {
+  throw new CliError('failed', `${name} is the last worker: no other worker could take over its entities`, {
     advice: 'start another one first, or drain it with --force',
   });
 }
@@ -55,7 +58,7 @@ async function begin(cluster: LiveCluster, worker: WorkerEntry): Promise<number>
   const answered = await cluster.ask(worker, { kind: 'leave' });
   if (report !== undefined && answered.status === 'answered') return report.partitions.length;
   throw new CliError('transport-failed', `${worker.name} does not answer`, {
-    advice: 'if it hangs or is cut off, end its process: others take its partitions over',
+    advice: 'if it hangs or is cut off, end its process: other workers take over its partitions',
   });
 }
 

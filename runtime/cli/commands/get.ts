@@ -19,7 +19,7 @@ export const get: Command = {
   summary: 'show an entity: state, activities, outbox, timers, holds, effects, dead letters',
   options: clusterOptions,
   notes: [
-    'Reads what is committed, also while an app runs. At most 1,000 activities; with --json all parts are in one document, times in ms since 1970.',
+    'Reads committed data, even while an app runs. Shows at most 1,000 activities. With --json, all parts are in one document, and times are in ms since 1970.',
     ...clusterNotes,
   ],
   examples: ['skerry get stock/tea', 'skerry get stock/tea --json | jq .state'],
@@ -93,7 +93,7 @@ function activityValue({ partner, inbound, outbound, application }: Activity): o
 function show(found: Inspection, output: Output, now: number): void {
   const { address, version, stateVersion, at } = found;
   output.line(output.style('bold', addressText(address)));
-  const shape = stateVersion === 1 ? '' : ` · state of version ${stateVersion}`;
+  const shape = stateVersion === 1 ? '' : ` · state version ${stateVersion}`;
   output.line(output.style('dim', `version ${version}${shape} · last turn ${timeText(at)}, ${relative(at, now)}`));
   output.heading('State');
   for (const line of prettyJson(found.state ?? null, output.width - 2).split('\n')) output.line(`  ${line}`);

@@ -17,7 +17,7 @@ export const confirm: Command = {
   summary: 'confirm a tentative operation',
   options,
   notes: [
-    'The hold is what call printed. Confirming one that has lapsed fails (lapsed, exit code 1).',
+    'The hold is what call printed. Confirming a hold that has lapsed fails (lapsed, exit code 1).',
     ...clusterNotes,
   ],
   examples: [`skerry confirm ${example}`],
@@ -30,7 +30,7 @@ export const cancel: Command = {
   summary: 'cancel a tentative operation',
   options,
   notes: [
-    'The hold is what call printed. Cancelling one that has lapsed is no error: it is cancelled already.',
+    'The hold is what call printed. Cancelling a hold that has lapsed is not an error: the operation is already cancelled.',
     ...clusterNotes,
   ],
   examples: [`skerry cancel ${example}`],

@@ -11,10 +11,7 @@ export const list: Command = {
   parameters: '[type]',
   summary: 'list entities, of one type or of all',
   options: clusterOptions,
-  notes: [
-    'One address per line, in order of their bytes. With --json: {"address","type","key"} per line.',
-    ...clusterNotes,
-  ],
+  notes: ['One address per line, in byte order. With --json: {"address","type","key"} per line.', ...clusterNotes],
   examples: ['skerry list', 'skerry list stock | head', 'skerry list order --json'],
   run: listEntities,
 };

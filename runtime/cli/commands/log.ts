@@ -18,8 +18,8 @@ export const log: Command = {
   summary: 'show the turns of an entity, oldest first',
   options: [{ flag: '--last <count>', description: 'only the last ones' }, ...clusterOptions],
   notes: [
-    'A type keeps its turns if its behaviour has historyMs:\n  behaviour(Stock, { … }, { historyMs: 7 * 24 * 3_600_000 })',
-    'With --json: one turn per line, with its input, answer status, messages sent, and the state after it where the turn changed it and it is small.',
+    'A type keeps history if its behaviour has historyMs:\n  behaviour(Stock, { … }, { historyMs: 7 * 24 * 3_600_000 })',
+    'With --json: one turn per line, with its input, answer status, messages sent, and the new state if the turn changed it and it is small.',
     ...clusterNotes,
   ],
   examples: ['skerry log stock/tea', 'skerry log order/7 --last 20 --json'],
@@ -101,12 +101,12 @@ function nothingKept({ output }: Given, { remembered }: Sight, address: Address)
   const type = typeOf(address);
   if (remembered.some((one) => one.type === type && one.historyMs !== undefined)) {
     output.note(
-      `No turn of ${addressText(address)} is kept: it had none since its type keeps them, or they are too old`,
+      `${addressText(address)} has no stored turns: it had none since its type began to keep history, or they are too old`,
     );
     return 0;
   }
   throw new CliError('not-found', `The type '${type}' keeps no history`, {
-    advice: `switch it on in its behaviour: behaviour(…, { … }, { historyMs: 7 * 24 * 3_600_000 })`,
+    advice: `turn it on in its behaviour: behaviour(…, { … }, { historyMs: 7 * 24 * 3_600_000 })`,
   });
 }
 

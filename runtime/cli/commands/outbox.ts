@@ -14,9 +14,9 @@ export const outbox: Command = {
   summary: 'drop a message from an outbox',
   options: [identityOption, ...clusterOptions],
   notes: [
-    '  skerry outbox drop <type/key> <to> <seq>  the message of this number to the entity <to> becomes a dead letter',
-    'get shows the outbox of an entity, with numbers and receivers. What was sent already may have been processed, or be on its way: the dead letter is in doubt, and its retry may be a second time. What is behind the message goes on without it.',
-    'The running app is asked, or the one that ran last is started.',
+    '  skerry outbox drop <type/key> <to> <seq>  the message with this number to the entity <to> becomes a dead letter',
+    'get shows the outbox of an entity, with numbers and receivers. A message that was already sent may have been processed, or may be in flight: the dead letter is in doubt, and a retry may process it a second time. Later messages continue without it.',
+    'The request goes to the running app; if no app runs, the last one is started.',
     ...clusterNotes,
   ],
   examples: ['skerry get order/17', 'skerry outbox drop order/17 stock/tea 4'],
@@ -32,7 +32,7 @@ async function dropMessage(given: Given): Promise<number> {
   const [address, partner] = [addressArgument(from), addressArgument(to)];
   const seq = Number(number);
   if (!/^[1-9]\d*$/.test(number) || !Number.isSafeInteger(seq))
-    throw new CliError('usage', `A message has a number from 1, not '${escapeText(number)}'`, {
+    throw new CliError('usage', `The number of a message is at least 1, not '${escapeText(number)}'`, {
       advice: `skerry get ${addressText(address)} shows the numbers`,
     });
   const answer = (await reach(given, { ask: 'outbox-drop', address, partner, seq })) as { readonly letter: string };

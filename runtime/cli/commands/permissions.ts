@@ -11,17 +11,25 @@ export const permissions: Command = {
   parameters: '',
   summary: 'print the users and permissions for a NATS server’s configuration',
   options: [
-    { flag: '--cluster <name>', description: 'of which cluster ($SKERRY_CLUSTER; default: main)' },
-    { flag: '--client <names>', description: 'who calls as itself; several: again, or a,b', isList: true },
-    { flag: '--gateway <names>', description: 'who may call for others too, as an API process', isList: true },
+    { flag: '--cluster <name>', description: 'the name of the cluster ($SKERRY_CLUSTER; default: main)' },
+    {
+      flag: '--client <names>',
+      description: 'logins that call as themselves; for several, repeat the option or use a,b',
+      isList: true,
+    },
+    {
+      flag: '--gateway <names>',
+      description: 'logins that may also call for others, such as an API process',
+      isList: true,
+    },
     {
       flag: '--passwords',
-      description: 'with new passwords; without it they are variables of the server’s environment',
+      description: 'print new passwords; without it, passwords are variables of the server’s environment',
     },
   ],
   notes: [
     'Workers log in as worker and tools (skerry view, call, drain, …) as tool. A client’s or gateway’s name is the identity that authorise and turn.from see: connect() takes it from the login, or from { identity }. A gateway opens clients for its own users with cluster.connect({ identity }).',
-    'Put it into the server’s configuration (include it) and start the server with the variables. Users may have an nkey or a certificate instead of a password: replace user and password, and keep the permissions. Clusters that share a server: a file for each, users joined, with names of their own.',
+    'Include the output in the server’s configuration, and start the server with the variables. A user can have an nkey or a certificate instead of a password: replace user and password, and keep the permissions. For clusters that share a server, print the users of each, give them different names, and join the lists.',
   ],
   examples: ['skerry permissions --gateway api --client reports', 'skerry permissions --passwords > skerry-users.conf'],
   run: runPermissions,
@@ -39,7 +47,7 @@ async function runPermissions(given: Given): Promise<number> {
   add('client', namesIn(given, 'client'));
   const users = logins.map(({ user }) => user);
   const twice = users.find((user, index) => users.indexOf(user) !== index);
-  if (twice !== undefined) throw new CliError('usage', `Two logins are called '${twice}'`);
+  if (twice !== undefined) throw new CliError('usage', `Two logins have the name '${twice}'`);
   const text = authorizationText(logins, cluster);
   if (given.output.isJson) given.output.json({ cluster, configuration: text });
   else for (const line of text.trimEnd().split('\n')) given.output.line(line);
@@ -49,7 +57,7 @@ async function runPermissions(given: Given): Promise<number> {
 function namesIn(given: Given, option: string): string[] {
   const names = optionText(given, option)?.split(',') ?? [];
   const bad = names.find((name) => name === '' || !isIdentity(name));
-  if (bad !== undefined) throw new CliError('usage', `--${option}: '${bad}' is no name of a login`);
+  if (bad !== undefined) throw new CliError('usage', `--${option}: '${bad}' is not a valid login name`);
   return names;
 }
 

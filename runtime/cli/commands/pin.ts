@@ -11,10 +11,10 @@ import { clusterOptions, requireCluster } from '../target.ts';
 export const pin: Command = {
   name: 'pin',
   parameters: '<type/key> <worker>',
-  summary: 'have an entity hosted by a chosen worker',
+  summary: 'pin an entity to a chosen worker',
   options: clusterOptions,
   notes: [
-    'The pin is kept in the store until unpin; skerry view lists all. While that worker is away the entity is where it would be without the pin. With --json: {"address","worker","version"}, the version of the view from which on it holds.',
+    'The pin stays in the store until unpin; skerry view lists all pins. While that worker is away, the entity is where it would be without the pin. With --json: {"address","worker","version"}; the pin is in force from that version of the view on.',
   ],
   examples: ['skerry pin game/42 worker-3'],
   run: (given) => changePin(given, given.args[1]),
@@ -23,7 +23,7 @@ export const pin: Command = {
 export const unpin: Command = {
   name: 'unpin',
   parameters: '<type/key>',
-  summary: 'end that',
+  summary: 'remove the pin of an entity',
   options: clusterOptions,
   notes: ['With --json: {"address","worker":null,"version"}.'],
   examples: ['skerry unpin game/42'],
@@ -44,7 +44,7 @@ async function changePin(given: Given, name: string | undefined): Promise<number
     await untilInView(given, cluster, { address, worker: name });
     const { version } = cluster.view;
     if (output.isJson) output.json({ address, worker: name ?? null, version });
-    else if (name === undefined) output.line(`${addressText(address)} is not pinned any more`);
+    else if (name === undefined) output.line(`${addressText(address)} is no longer pinned`);
     else output.line(`${addressText(address)} is pinned to ${name}`);
     return 0;
   });
@@ -59,7 +59,7 @@ function requirePin(cluster: LiveCluster, address: string): void {
   const pins = cluster.view.pins.map((one) => addressText(one.address));
   const some = pins.length > 12 ? `${pins.slice(0, 12).join(', ')} and more` : pins.join(', ');
   throw new CliError('not-found', `${addressText(address)} is not pinned`, {
-    advice: pins.length === 0 ? 'nothing is' : `pinned are: ${some}`,
+    advice: pins.length === 0 ? 'no entity is pinned' : `these are pinned: ${some}`,
   });
 }
 
@@ -74,7 +74,7 @@ function requireHost({ view }: LiveCluster, address: string, worker: WorkerEntry
   const missing = hosted.flatMap(({ labels }) => labels).filter((label) => !worker.labels.includes(label));
   if (missing.length > 0)
     throw new CliError('failed', `${worker.name} lacks what '${type}' requires: ${[...new Set(missing)].join(', ')}`, {
-      advice: 'start a worker with --label for it',
+      advice: 'start a worker with that --label',
     });
 }
 
@@ -94,8 +94,8 @@ async function untilInView({ environment }: Given, cluster: LiveCluster, { addre
     if (pinnedTo(cluster, address) === worker) return;
     await cluster.pause(lookMs);
   }
-  throw new CliError('failed', `The store has it, and no view says so within ${waitMs / 1_000} s`, {
+  throw new CliError('failed', `The store has the pin, but no view showed it within ${waitMs / 1_000} s`, {
     effect: 'unknown',
-    advice: 'skerry view says whether anybody runs the placement service',
+    advice: 'skerry view shows whether a worker runs the placement service',
   });
 }

@@ -8,10 +8,10 @@ import { clusterOptions, requireCluster, setting } from '../target.ts';
 export const ready: Command = {
   name: 'ready',
   parameters: '',
-  summary: 'say by the exit code whether a worker is ready',
+  summary: 'report by the exit code whether a worker is ready',
   options: [{ flag: '--name <name>', description: 'the worker ($SKERRY_NAME)' }, ...clusterOptions],
   notes: [
-    'Ready: it is in the view, and every partition that is its own by the view is claimed in the store. Exit code 0 if it is, 1 if it is not (or not there), 4 if NATS or the cluster cannot be reached.',
+    'A worker is ready when it is in the view and has claimed every partition that the view gives it. Exit code 0: ready; 1: not ready, or not there; 4: NATS or the cluster cannot be reached.',
   ],
   examples: ['skerry ready --name "$HOSTNAME" --nats nats://nats:4222'],
   run: sayReady,
@@ -41,5 +41,5 @@ async function stateOf(
   const partitions = report.partitions.length;
   if (worker.isLeaving) return { isReady: false, why: 'it is leaving', partitions };
   if (report.isReady) return { isReady: true, partitions };
-  return { isReady: false, why: `${report.coming.length} partitions are on their way to it`, partitions };
+  return { isReady: false, why: `it is still acquiring ${report.coming.length} partitions`, partitions };
 }

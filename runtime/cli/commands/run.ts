@@ -22,10 +22,10 @@ export const run: Command = {
   name: 'run',
   parameters: '<app>',
   summary: 'run an app on a data folder until Ctrl-C',
-  options: [{ flag: '--workers <count>', description: 'workers side by side in this process (default: 1)' }],
+  options: [{ flag: '--workers <count>', description: 'number of workers in this process (default: 1)' }],
   notes: [
-    'The app is a module (TypeScript where its project has tsx) that exports behaviours, one by one or in arrays. The folder is made if it is missing; it remembers the app, so that call works also when nothing runs. An export limits, as in { attemptsMax: 4 }, changes limits.',
-    'Ctrl-C or SIGTERM finish what was started and close; a second one ends at once, which loses nothing that was acknowledged.',
+    'The app is a module (TypeScript where its project has tsx) that exports behaviours, one by one or in arrays. The folder is created if it is missing. It remembers the app, so that call works even when no app runs. An export named limits, such as { attemptsMax: 4 }, changes limits.',
+    'Ctrl-C or SIGTERM finishes the turns that have started and closes cleanly. A second one ends at once, which loses nothing that was acknowledged.',
   ],
   examples: ['skerry run app.ts', 'skerry run app.ts --data /var/lib/shop --workers 4'],
   run: runApp,
@@ -40,12 +40,14 @@ async function runApp(given: Given): Promise<number> {
   if (other !== undefined)
     throw new CliError(
       'store-in-use',
-      `${basename(other.app)} runs on the data in ${folder} already, in process ${other.pid}`,
+      `${basename(other.app)} already runs on the data in ${folder}, in process ${other.pid}`,
       { advice: 'stop it first, or name another folder with --data' },
     );
   const stopping = new Stopping(given);
   if (lastClusterNote(folder)?.hasData === true)
-    output.note(`${shownPath(folder)} also holds entities of skerry up, in its Redis: this app has its own`);
+    output.note(
+      `${shownPath(folder)} also holds entities of skerry up, in its Redis; they are separate from those of this app`,
+    );
   const store = await openWaiting(folder, 'skerry run', given.environment);
   try {
     const environment = machineEnvironment(output.log('warn'));
@@ -72,7 +74,7 @@ function refuseCluster(folder: string): void {
   const cluster = clusterNote(folder);
   if (cluster === undefined) return;
   throw new CliError('store-in-use', `skerry up runs a cluster on ${shownPath(folder)}, in process ${cluster.pid}`, {
-    advice: 'call that one, or name another folder with --data',
+    advice: 'use that cluster, or name another folder with --data',
   });
 }
 
@@ -91,7 +93,7 @@ async function startControl(given: Given, cluster: EmbeddedCluster, app: App): P
     const hosted = hostedApp(cluster, app.behaviours, about);
     return await serveControl(folder, (request) => answer(hosted, request));
   } catch (error) {
-    output.note(`warning: other commands cannot ask this app: ${failureOf(error).message}`);
+    output.note(`warning: other commands cannot reach this app: ${failureOf(error).message}`);
     return undefined;
   }
 }
@@ -120,7 +122,7 @@ function announce({ folder, options, output }: Given, app: App, workers: number)
   );
   output.line();
   const where = options.data === undefined ? '' : ` --data ${shellWord(folder)}`;
-  const hint = `Ask it from another terminal: skerry call <type/key> <operation> [json]${where}\nCtrl-C stops it.`;
+  const hint = `From another terminal: skerry call <type/key> <operation> [json]${where}\nCtrl-C stops it.`;
   for (const line of hint.split('\n')) output.line(output.style('dim', line));
   output.line();
 }

@@ -29,16 +29,16 @@ const workerCountMax = 64;
 export const up: Command = {
   name: 'up',
   parameters: '<app>',
-  summary: 'run a cluster on this machine: several workers, started again when they crash',
+  summary: 'run a cluster on this machine: several workers, restarted when they crash',
   options: [
-    { flag: '--workers <count>', description: 'how many (default: 2)' },
+    { flag: '--workers <count>', description: 'number of workers (default: 2)' },
     ...storeOptions,
-    { flag: '--app-version <text>', description: "the app's version, for people" },
+    { flag: '--app-version <text>', description: 'version of the app, shown by skerry view' },
     ...clusterOptions,
   ],
   notes: [
-    'Without --nats and --store it starts a nats-server and a redis-server of its own, which must be installed: on free ports of this machine, with what they keep in the data folder (Redis writes its log every second), and ends them with itself. Other commands find the cluster by that folder.',
-    'Workers are called worker-1, worker-2, … One that crashes is started again, after a pause that doubles with each crash; one that was drained stays away until skerry start brings it back. Ctrl-C drains all; a second one ends everything at once, which loses nothing that was acknowledged and flushed.',
+    'Without --nats and --store, it starts its own nats-server and redis-server, which must be installed. They listen on free ports of this machine, keep their data in the data folder (Redis writes its log every second), and end with it. Other commands find the cluster through that folder.',
+    'Workers are named worker-1, worker-2, … A worker that crashes is restarted, after a pause that doubles with each crash. A worker that was drained stays away until skerry start brings it back. Ctrl-C drains all workers; a second one ends everything at once, which loses nothing that was acknowledged and flushed.',
   ],
   examples: ['skerry up app.ts --workers 4', 'skerry up app.ts --nats localhost --store redis://localhost'],
   run: runUp,
@@ -104,7 +104,7 @@ class Run {
     try {
       this.#control = await serveControl(folder, async (request) => bringBack(supervisor, request));
     } catch (error) {
-      output.note(`warning: skerry start cannot ask this process: ${failureOf(error).message}`);
+      output.note(`warning: skerry start cannot reach this process: ${failureOf(error).message}`);
     }
   }
 
@@ -170,7 +170,7 @@ class Run {
 /** What `skerry start` asks; everything else is asked of the workers. */
 function bringBack(supervisor: Supervisor, request: AppRequest): unknown {
   if (request.ask !== 'start-worker')
-    throw new CliError('usage', 'skerry up answers start alone; its workers are asked over NATS');
+    throw new CliError('usage', 'skerry up accepts only start; its workers are reached over NATS');
   return supervisor.bringBack(request.worker);
 }
 
@@ -202,12 +202,14 @@ function workerCount(given: Given): number {
 async function takeFolder({ folder, environment, output }: Given, isOwnStore: boolean): Promise<void> {
   const other = clusterNote(folder);
   if (other !== undefined)
-    throw new CliError('store-in-use', `${shownPath(other.app)} is up on ${folder} already, in process ${other.pid}`, {
+    throw new CliError('store-in-use', `${shownPath(other.app)} already runs on ${folder}, in process ${other.pid}`, {
       advice: 'stop it first, or name another folder with --data',
     });
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   if (hasData(folder) && isOwnStore)
-    output.note(`${shownPath(folder)} also holds entities of skerry run: the cluster has its own, in a Redis`);
+    output.note(
+      `${shownPath(folder)} also holds entities of skerry run; they are separate from those of this cluster, which are in its Redis`,
+    );
   const last = lastClusterNote(folder);
   if (last !== undefined) await endLeftOvers(folder, last.servers, environment);
 }

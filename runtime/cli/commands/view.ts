@@ -24,17 +24,17 @@ import { span } from '../time.ts';
 export const view: Command = {
   name: 'view',
   parameters: '',
-  summary: 'show the workers of a cluster, their partitions, and handoffs under way',
+  summary: 'show the workers of a cluster, their partitions, and handoffs in progress',
   options: [
     { flag: '--epochs', description: 'each partition with its owner and epoch' },
-    { flag: '--watch', description: 'again every second, until Ctrl-C' },
+    { flag: '--watch', description: 'refresh every second, until Ctrl-C' },
     ...clusterOptions,
   ],
   notes: [
-    'A worker is joining until everything that the view gives to it is claimed in the store, leaving while it hands off, and silent when it is in the view and does not answer.',
-    'A cluster is split when workers reach the store and not each other: look at the routes between the NATS servers.',
-    'clock is by how much a worker’s clock is ahead of the one in the middle: two may differ by skewMaxMs.',
-    'With --json: one document, or with --watch one a line.',
+    'A worker is joining until it has claimed every partition that the view gives it, leaving while it hands off, and silent if it is listed in the view but does not answer.',
+    'A cluster is split if workers reach the store but not each other: check the routes between the NATS servers.',
+    'clock is how far a worker’s clock is ahead of the median; two clocks may differ by skewMaxMs.',
+    'With --json: one document; with --watch, one per line.',
   ],
   examples: ['skerry view', 'skerry view --watch', 'skerry view --epochs --json | jq .partitions'],
   run: showView,
@@ -181,7 +181,7 @@ function clockText(output: Output, aheadMs: number | undefined, skewMaxMs: numbe
 
 function showHandoffs(output: Output, handoffs: readonly Handoff[]): void {
   if (handoffs.length === 0) return;
-  output.heading(`Handoffs under way (${handoffs.length.toLocaleString('en')})`);
+  output.heading(`Handoffs in progress (${handoffs.length.toLocaleString('en')})`);
   const rows = handoffs.map(({ partition, from, to }) => [String(partition), from ?? '-', to]);
   output.table(
     [{ title: 'partition', isNumber: true }, { title: 'from' }, { title: 'to' }],
@@ -195,7 +195,7 @@ function showPins(output: Output, pins: readonly Pin[], workers: readonly LiveWo
   const names = new Set(workers.map(({ entry }) => entry.name));
   output.heading(`Pins (${pins.length.toLocaleString('en')})`);
   const rows = pins.map(({ address, worker }) => [
-    names.has(worker) ? worker : `${worker} (is not there)`,
+    names.has(worker) ? worker : `${worker} (not in the view)`,
     addressText(address),
   ]);
   output.table([{ title: 'worker' }, { title: 'entity' }], rows.slice(0, rowCountMax));

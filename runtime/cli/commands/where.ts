@@ -12,7 +12,7 @@ export const where: Command = {
   summary: 'show where an entity is: partition, owner, epoch, in memory or not',
   options: clusterOptions,
   notes: [
-    'The view says who should own its partition, the store who does: they differ while it moves. With --json: {"address","partition","home","pin","worker","owner","epoch","isActive"}.',
+    'The view says which worker should own the partition, and the store which worker does. They differ while the partition moves. With --json: {"address","partition","home","pin","worker","owner","epoch","isActive"}.',
   ],
   examples: ['skerry where stock/tea', 'skerry where game/42 --json | jq -r .owner'],
   run: showPlace,
@@ -32,13 +32,13 @@ async function showPlace(given: Given): Promise<number> {
     const why = pin === null ? '' : `, pinned to ${pin}`;
     const rows = [
       ['partition', `${partition}${partition === home ? '' : ` (kept in ${home})`}${why}`],
-      ['by the view', worker ?? 'nobody who could host it'],
+      ['by the view', worker ?? 'no worker can host it'],
       [
         'in the store',
         owner === null
           ? epoch === 0
             ? 'nobody yet'
-            : `nobody: epoch ${epoch} is to be claimed`
+            : `no owner: epoch ${epoch} is to be claimed`
           : `${owner}, epoch ${epoch}`,
       ],
       ['in memory', isActive ? 'yes' : 'no'],

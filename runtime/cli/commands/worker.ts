@@ -15,20 +15,20 @@ export const worker: Command = {
   parameters: '<app>',
   summary: 'run one worker of a cluster until Ctrl-C, SIGTERM or drain',
   options: [
-    { flag: '--name <name>', description: 'stable over restarts: its partitions follow it ($SKERRY_NAME)' },
+    { flag: '--name <name>', description: 'stable across restarts: partitions follow the name ($SKERRY_NAME)' },
     {
       flag: '--label <labels>',
-      description: 'what it has that types may require; several: again, or a,b',
+      description: 'a label that types can require; for several, repeat the option or use a,b',
       isList: true,
     },
-    { flag: '--weight <n>', description: 'its share of the partitions against the others (default: 1)' },
+    { flag: '--weight <n>', description: 'its share of the partitions relative to the others (default: 1)' },
     ...storeOptions,
-    { flag: '--app-version <text>', description: "the app's version, for people" },
+    { flag: '--app-version <text>', description: 'version of the app, shown by skerry view' },
     ...clusterOptions,
   ],
   notes: [
-    'Needs NATS, and a store that all workers of the cluster reach. Ready is when every partition that is its own by the view is claimed in the store: a line says so, and skerry ready asks.',
-    'Ctrl-C or SIGTERM drains it: others take over, no call fails. A second one ends it at once, which loses nothing that was acknowledged. Every option may come from the environment: SKERRY_NATS, SKERRY_STORE, SKERRY_CLUSTER, SKERRY_NAME, …',
+    'Needs NATS, and a store that all workers of the cluster can reach. The worker is ready when it has claimed every partition that the view gives it: it prints a line then, and skerry ready checks it.',
+    'Ctrl-C or SIGTERM drains the worker: the others take over, and no call fails. A second one ends it at once, which loses nothing that was acknowledged. Every option can come from the environment: SKERRY_NATS, SKERRY_STORE, SKERRY_CLUSTER, SKERRY_NAME, …',
   ],
   examples: [
     'skerry worker app.ts --nats 10.0.0.5 --store redis://10.0.0.6 --name worker-1',
@@ -40,7 +40,7 @@ export const worker: Command = {
 async function runWorker(given: Given): Promise<number> {
   const url = setting(given, 'nats');
   if (url === undefined)
-    throw new CliError('usage', 'Where is NATS? No URL is given', {
+    throw new CliError('usage', 'No NATS URL given', {
       advice: 'name it with --nats or SKERRY_NATS; skerry up <app.ts> starts everything on this machine',
     });
   const place = placeOf(given, url);
@@ -129,8 +129,8 @@ async function live(given: Given, { environment, served, app, place, stopping }:
   }
   const how = await ended;
   if (how === 'replaced')
-    throw new CliError('closed', `Another process has the name '${served.name}' in this cluster and took its place`, {
-      advice: 'give each worker a name of its own with --name',
+    throw new CliError('closed', `Another process has taken over the name '${served.name}' in this cluster`, {
+      advice: 'give each worker a unique name with --name',
     });
   const partitions = served.member.worker.partitions.length;
   if (!output.isJson && how === 'asked' && !isSupervised())
