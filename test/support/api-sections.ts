@@ -10,12 +10,13 @@ export const sections: readonly Section[] = [
   {
     title: 'Contracts',
     intro:
-      'What an entity type is called, what it keeps, and what it can be asked for. A contract has no code in it, so callers can import it.',
+      'A contract declares the name, the initial state and the operations of an entity type. It contains no code, so callers can import it.',
     names: ['entity', 'Entity', 'AnyEntity', 'StateOf', 'Storable', 'ActivityMap', 'ActivityOf', 'AnyActivityOf'],
   },
   {
     title: 'Operations',
-    intro: 'A command changes an entity, a query reads it, a tentative operation is confirmed or cancelled later.',
+    intro:
+      'A command can change an entity, a query reads it, and a tentative operation is confirmed or cancelled later.',
     names: [
       'command',
       'query',
@@ -32,7 +33,7 @@ export const sections: readonly Section[] = [
   {
     title: 'Behaviours and turns',
     intro:
-      'What workers run for a contract: one function for each operation, or an actor class. A turn is one message against one entity.',
+      'A behaviour implements a contract: one function for each operation, or an actor class. A turn is one message processed by one entity.',
     names: [
       'behaviour',
       'Behaviour',
@@ -54,12 +55,12 @@ export const sections: readonly Section[] = [
   },
   {
     title: 'Answers',
-    intro: 'What an entity does with the answers to the messages that its turns have sent.',
+    intro: 'Handlers for the answers to the messages that an entity has sent.',
     names: ['answers', 'AnswersFrom', 'AnswerTurn', 'Answer', 'AnswerOf', 'Declined'],
   },
   {
     title: 'Effects',
-    intro: 'Async functions that turns ask for and that run after the commit, at least once.',
+    intro: 'Effects are async functions that a turn asks for. They run after its commit, at least once.',
     names: [
       'effect',
       'Effect',
@@ -73,7 +74,7 @@ export const sections: readonly Section[] = [
   },
   {
     title: 'Calls',
-    intro: 'What a client does with an entity.',
+    intro: 'Clients call entities through references.',
     names: [
       'Caller',
       'CallArguments',
@@ -88,12 +89,13 @@ export const sections: readonly Section[] = [
   },
   {
     title: 'Errors and limits',
-    intro: 'Every rejected call has a code, and says whether anything may have happened.',
+    intro: 'Every error has a code, and says whether the call may have taken effect.',
     names: ['SkerryError', 'isSkerryError', 'ErrorCode', 'errorCodes', 'CallEffect', 'Limits', 'defaultLimits'],
   },
   {
     title: 'Clusters',
-    intro: 'In this process (`embed`), as a worker of a cluster (`serve`), or as a client of one (`connect`).',
+    intro:
+      'A cluster runs in this process (`embed`); a process joins one as a worker (`serve`), or calls one as a client (`connect`).',
     names: [
       'Cluster',
       'NamedCallOptions',
@@ -114,7 +116,7 @@ export const sections: readonly Section[] = [
   },
   {
     title: 'Looking inside',
-    intro: 'What is stored of an entity, without waking it.',
+    intro: 'An inspector reads the stored parts of an entity without activating it.',
     names: [
       'Inspector',
       'Inspection',
@@ -130,7 +132,7 @@ export const sections: readonly Section[] = [
   {
     title: 'Stores, transports, environment',
     intro:
-      'What a cluster runs on. Each can be named by a URL or a folder in the options above; these are for who opens them, or brings others.',
+      'A cluster runs on a store and a transport. The options above take a URL or a folder for each; use these names to open them yourself, or to supply others.',
     names: [
       'Store',
       'openLmdb',
@@ -152,7 +154,7 @@ export const sections: readonly Section[] = [
   },
   {
     title: 'Tests of entities',
-    intro: 'One entity on a stage of its own, and effects replaced by stubs. [Testing](testing.md) is the guide.',
+    intro: 'Unit tests of one entity, with stubs for effects. See [testing](testing.md).',
     names: [
       'play',
       'PlayOptions',
@@ -169,7 +171,7 @@ export const sections: readonly Section[] = [
   },
   {
     title: 'Simulated clusters',
-    intro: 'Whole clusters on virtual time, under faults, from one seed.',
+    intro: 'Simulation of whole clusters in virtual time, with faults, from one seed.',
     names: [
       'simulate',
       'SimulationOptions',

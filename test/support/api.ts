@@ -136,10 +136,10 @@ class Page {
 
 const opening = `# API
 
-Every name that the package exports, as it is declared. [The guide](../README.md) says what each is for; [errors](errors.md) has the codes of errors,
-[guarantees](guarantees.md) what is promised. Durations are in milliseconds and end in \`Ms\`, dates are milliseconds since 1970.
+This page lists every exported name with its declaration. [The guide](../README.md) explains their use, [errors](errors.md) lists the error codes, and
+[guarantees](guarantees.md) states the promises. Durations are in milliseconds and end in \`Ms\`; dates are milliseconds since 1970.
 
-This page is made from the source: \`npm run api\`.`;
+The page is generated from the source by \`npm run api\`.`;
 
 function keyOf({ name, file }: Pick<Declared, 'name' | 'file'>): string {
   return `${file} ${name}`;
