@@ -1,28 +1,30 @@
 /**
- * Tenancy: which partitions this worker should have, and how it gets them from whoever has them.
+ * Acquisition: the partitions that this worker should own, and how it acquires them from their current owners.
  *
  *     foreign ─ the view gives it to this worker ─▶ sought (everybody) ─ nobody has it, or no answer ───────────▶ claiming
  *        ▲                                             └─ kept by one ─ its turn comes ─▶ wanted ─ released ─▶ store ─▶ fetched ─▶ owned
  *        └────────────── released to who wants and has it by a view that is not older ◀─────────────────────────────┘
  *
- * Who has a partition keeps it, and runs it, until the new owner wants it: of many partitions a share at a time, so that each
- * pauses for its own handoff and not for that of all. What comes for it meanwhile is sent there.
+ * The current owner keeps and runs a partition until the new owner wants it. The new owner takes many partitions a share at a
+ * time, so that each pauses for its own handoff and not for the whole move. Messages that arrive meanwhile are forwarded.
  *
- * Owns what waits for a partition that is coming, and sends on what belongs elsewhere. The view says who should have a
- * partition, the store who has it: two views, a cut network or a paused process cost time and never make two histories.
+ * Owns the messages that wait for an incoming partition, and forwards messages that belong elsewhere. The view says who
+ * should own a partition; the store says who does. Two views, a cut network or a paused process cost time and never make two
+ * histories.
  *
- * Longer than 400 lines because a partition on its way here is one state machine, whoever moves it on.
+ * Longer than 400 lines because an incoming partition is one state machine, whatever event advances it.
  *
  * Invariants:
  * - TY1 A partition is used only after its claim, by the epoch that the claim gave.
- * - TY2 What another worker had in memory is used only if nobody had the partition between its release and this claim, and
- *   the store has exactly what it had then (S10): it may have come back with less (P8).
- * - TY3 What waits for a partition, and what is sent on, keeps its order (P6), and there is a bound on it (P12).
- * - TY4 Who is not in the view has nothing: the others claim what it had, and it would find that out piece by piece, from
- *   commits that are refused, and meanwhile let rest what its entities have to do.
- * - TY5 What another worker has is wanted a share at a time, and until then goes on there: what comes for it is sent there.
- * - TY6 Who is cut off from the service has nothing and claims nothing until it hears it: else both sides would claim from
- *   each other for as long as the cut lasts.
+ * - TY2 Entities from another worker's memory are used only if nobody owned the partition between its release and this claim,
+ *   and the store holds exactly what it held then (S10). It may have lost commits in between (P8).
+ * - TY3 Messages that wait for a partition, or are forwarded, keep their order (P6) and are bounded (P12).
+ * - TY4 A worker that is not in the view owns nothing. Others claim its partitions; it would learn of that only from rejected
+ *   commits, one partition at a time, and meanwhile its entities' timers would not run.
+ * - TY5 Partitions of another worker are requested a share at a time. Until then they run there, and messages for them are
+ *   forwarded there.
+ * - TY6 A worker that is cut off from the service owns nothing and claims nothing until it hears the service again. Otherwise
+ *   both sides would claim from each other for as long as the cut lasts.
  */
 import type { Limits } from '../../core/limits.ts';
 import type { Placement } from '../../placement/placement.ts';
@@ -65,26 +67,26 @@ export interface AcquisitionParts {
   readonly counters: Counters;
   readonly worker: () => Worker;
   /** To another worker, by its id. */
-  readonly signal: (id: string, signal: ControlMessage) => void;
-  /** Send on to whom the view gives it, or to who has it still. */
+  readonly sendControl: (id: string, message: ControlMessage) => void;
+  /** Forwards a message by the view, or to the worker that still has the partition. */
   readonly forward: (envelope: Forwarded, hops: number, to?: string) => void;
-  /** Everything that the view gives to this worker is its own. */
+  /** Called when this worker owns every partition that the view assigns to it. */
   readonly settled: () => void;
-  /** Bytes that one signal may have. */
+  /** Most bytes of one control message. */
   readonly signalBytesMax: () => number;
 }
 
 type Released = Extract<ControlMessage, { kind: 'released' }>;
 
-/** Asked again for what was not answered after this, ms. */
+/** Pause before an unanswered request is repeated, ms. */
 const askAgainMs = 100;
-/** Whether somebody who keeps a partition until it is wanted still does is asked this often, ms. */
+/** Interval at which a worker that keeps a partition is asked whether it still does, ms. */
 const keptAskMs = 500;
-/** Whoever does not answer, or does not finish, for this long is not waited for any longer, ms. */
+/** Maximum wait for a worker that does not answer or does not finish, ms. */
 const patienceMs = 2_000;
-/** So long it takes, at most, until something comes that need not be waited for at the other end, ms. */
+/** Maximum time until an answer arrives that the other worker can give at once, ms. */
 const graceMs = 500;
-/** Whoever has lost a partition to a claim that nobody uses finds that out, and claims it again, within this, ms. */
+/** Time within which a worker that lost a partition to an unused claim detects that and claims again, ms. */
 const unusedMs = 10_000;
 
 export class Acquisition {
@@ -92,12 +94,12 @@ export class Acquisition {
   #placement: Placement | undefined;
   readonly #coming = new Map<Partition, Incoming>();
   readonly #pace: HandoffPace<Incoming>;
-  /** The other side of it. */
+  /** The other direction: partitions handed off. */
   readonly outgoing: Outgoing;
-  /** What others have in memory of what was claimed. */
+  /** Fetches the images of claimed partitions from other workers. */
   readonly fetching: ImageFetching;
   #toClaim: Incoming[] = [];
-  /** Of what waits for partitions that are coming. */
+  /** Bytes of the messages that wait for incoming partitions. */
   #waitingCount = 0;
   #waitingBytes = 0;
   #isTicking = false;
@@ -105,9 +107,9 @@ export class Acquisition {
   #isApart = false;
   #askCount = 0;
   #resting = new Set<Partition>();
-  /** Claims by which nothing runs here, and until when somebody is expected to claim after them. */
+  /** Claims by which nothing runs here, and the time by which another claim is expected after each. */
   readonly #unused = new Map<Partition, { readonly epoch: Epoch; readonly until: number }>();
-  /** By id, workers of the views since something began to come. */
+  /** Workers of all views since the first incoming partition, by id. */
   readonly #names = new Map<string, string>();
   readonly #moved: Counter;
 
@@ -129,12 +131,12 @@ export class Acquisition {
     });
   }
 
-  /** Whether everything that the view gives to this worker is its own. */
+  /** Whether this worker owns every partition that the view assigns to it. */
   get isSettled(): boolean {
     return this.#placement !== undefined && !this.#isApart && this.#coming.size === 0 && this.#resting.size === 0;
   }
 
-  /** Partitions on their way to this worker. */
+  /** Incoming partitions. */
   get coming(): Partition[] {
     return [...this.#coming.keys()];
   }
@@ -155,11 +157,11 @@ export class Acquisition {
     for (const [partition, { until }] of this.#unused) if (until <= now) this.#unused.delete(partition);
   }
 
-  /** Somebody asks by claims of its own. */
-  asked(signal: Extract<ControlMessage, { kind: 'fetch' }>): void {
-    for (const [index, partition] of signal.partitions.entries())
-      if ((this.#unused.get(partition)?.epoch ?? 0) < (signal.epochs[index] ?? 0)) this.#unused.delete(partition);
-    this.outgoing.fetched(signal);
+  /** Another worker fetches images by its own claims. */
+  asked(message: Extract<ControlMessage, { kind: 'fetch' }>): void {
+    for (const [index, partition] of message.partitions.entries())
+      if ((this.#unused.get(partition)?.epoch ?? 0) < (message.epochs[index] ?? 0)) this.#unused.delete(partition);
+    this.outgoing.fetched(message);
   }
 
   close(): void {
@@ -171,7 +173,7 @@ export class Acquisition {
 
   // ---- the view
 
-  /** `regrouped`: partitions of which entities belong to others than before, or came to belong to them. */
+  /** `regrouped`: partitions that entities have left or entered. */
   follow(placement: Placement, regrouped: readonly Partition[] | 'all' = []): void {
     if (this.#isClosed) return;
     this.#placement = placement;
@@ -203,7 +205,7 @@ export class Acquisition {
     return !this.#isApart && this.#placement?.workerOf(partition)?.id === this.#parts.id;
   }
 
-  /** Whether its claim is under way: what becomes of it is decided when the store has answered. */
+  /** Whether its claim is in flight. Its state is decided when the store has answered. */
   #isAtStore(coming: Incoming): boolean {
     return isClaimed(coming) && !this.fetching.has(coming.partition);
   }
@@ -238,10 +240,10 @@ export class Acquisition {
     if (this.#placement === undefined) return;
     this.#askCount += 1;
     const ask = this.#askCount;
-    this.#parts.signal(id, { kind, id: this.#parts.id, view: this.#placement.view, partitions, ask });
+    this.#parts.sendControl(id, { kind, id: this.#parts.id, view: this.#placement.view, partitions, ask });
   }
 
-  /** It belongs to somebody else now: so does what waited for it. */
+  /** The partition belongs to another worker now. Messages that waited for it are forwarded. */
   #abandon(coming: Incoming): void {
     const { partition } = coming;
     const epoch = epochOf(coming);
@@ -262,13 +264,13 @@ export class Acquisition {
     for (const { envelope, hops } of waiting.splice(0)) this.#parts.forward(envelope, hops, to);
   }
 
-  // ---- what came for a partition that this worker does not have
+  // ---- messages for partitions that this worker does not own
 
   astray(envelope: Forwarded, partition: Partition, hops: number): void {
     if (this.#isClosed) return;
     const coming = this.#coming.get(partition);
     if (coming === undefined && !this.#isMine(partition)) {
-      // Being given away by this worker while its view says nothing new: whoever sent it tries again.
+      // This worker is handing the partition off, and its view names no other worker yet: the sender will retry.
       if (isYoung(envelope, this.#parts.environment.now())) this.#parts.forward(envelope, hops);
       return;
     }
@@ -283,9 +285,9 @@ export class Acquisition {
     this.#waitingBytes += sizeOf(envelope);
   }
 
-  // ---- getting
+  // ---- acquiring
 
-  /** Nobody listens at that worker: it has nothing to release. */
+  /** The worker is absent, so it has nothing to release. */
   absent(id: string): void {
     this.none(id, this.coming, this.#askCount);
     this.fetching.absent(id);
@@ -311,25 +313,25 @@ export class Acquisition {
     this.#want();
   }
 
-  /** Ask for the next share of what others keep: they run it no longer, and it has to come soon. */
+  /** Requests the next share of partitions that others keep. They stop running it, so it has to arrive soon. */
   #want(): void {
     const share = this.#pace.begin([...this.#coming.values()].filter(isKept));
     for (const coming of share) want(coming, this.#askCount + 1, this.#parts.environment.steady());
     this.#askAgain(share);
   }
 
-  released(signal: Released): void {
-    const { id, ask, partition } = signal;
+  released(message: Released): void {
+    const { id, ask, partition } = message;
     const coming = this.#coming.get(partition);
-    // From somebody else, or late after an earlier wish: whoever keeps it now has not been asked for it yet.
+    // From another worker, or late after an earlier request: the present owner has not been asked for it yet.
     if (coming?.state.kind !== 'wanted' || ask < coming.state.ask || !coming.asked.has(id)) return;
-    if (!takeIn(coming.state, signal)) return;
-    // It had it: of what others may believe to have the claim tells.
+    if (!takeIn(coming.state, message)) return;
+    // The sender was the owner. The claim will show whether another worker had it too.
     coming.asked.clear();
     this.#advance();
   }
 
-  /** Claim what nobody has any more, ask again for the rest, and come again while there is any. */
+  /** Claims the partitions that nobody owns any more, repeats requests for the others, and runs again while there are any. */
   #advance(): void {
     const { environment } = this.#parts;
     const now = environment.steady();
@@ -352,7 +354,7 @@ export class Acquisition {
     });
   }
 
-  /** It does not hand over what it was asked for: nor will it the rest, for which it would take as long each time. */
+  /** The worker does not hand off what it was asked for. Its other partitions are not waited for either, as each would take as long. */
   #giveUp(keeper: string, since: number): void {
     const rest = [...this.#coming.values()].filter((coming) => isKept(coming) && keeperOf(coming) === keeper);
     for (const coming of rest) want(coming, this.#askCount + 1, since);
@@ -369,7 +371,7 @@ export class Acquisition {
     startClaim(coming);
     this.#toClaim.push(coming);
     if (this.#toClaim.length > 1) return;
-    // Whatever else becomes free in this tick is claimed with it.
+    // Other partitions that become free in this tick are claimed with it.
     this.#parts.environment.soon(() => void this.#claim());
   }
 
@@ -391,7 +393,7 @@ export class Acquisition {
       );
       environment.after(limits.retryMs, () => {
         for (const coming of claiming) cancelClaim(coming);
-        // A view that came meanwhile may give them to others.
+        // A later view may assign them to others by now.
         for (const coming of claiming) if (!this.#isMine(coming.partition)) this.#abandon(coming);
         if (!this.#isClosed) this.#advance();
       });
@@ -407,7 +409,7 @@ export class Acquisition {
     this.#want();
   }
 
-  /** What the store has forgotten while nobody had the partition nobody else finds out (LR2). */
+  /** Reports a loss that happened while nobody owned the partition: no other process would detect it (LR2). */
   #checkHistory(claim: Claim): void {
     const { partition, epoch } = claim;
     const coming = this.#coming.get(partition);
@@ -416,7 +418,7 @@ export class Acquisition {
     if (commits !== undefined) this.#parts.worker().forgotten({ partition, epoch, commits });
   }
 
-  /** Whether this worker has claimed it by that epoch and does not run it yet. */
+  /** Whether this worker has claimed the partition by that epoch and does not run it yet. */
   isComing(partition: Partition, epoch: Epoch): boolean {
     const coming = this.#coming.get(partition);
     return coming !== undefined && epochOf(coming) === epoch;
@@ -425,7 +427,7 @@ export class Acquisition {
   #fetch(id: string, wants: readonly Want[], ask: number): void {
     if (this.#placement === undefined) return;
     const isBegun = wants.some(({ batch }) => batch > 0);
-    this.#parts.signal(id, {
+    this.#parts.sendControl(id, {
       kind: 'fetch',
       id: this.#parts.id,
       view: this.#placement.view,
@@ -437,7 +439,7 @@ export class Acquisition {
     });
   }
 
-  /** What was claimed, and all that others have of it, is here. */
+  /** The claim succeeded, and all images from other workers are here. */
   #fetched(all: readonly Fetched[]): void {
     for (const fetched of all) this.#take(fetched);
     this.#want();
@@ -461,14 +463,14 @@ export class Acquisition {
     const heard = { ids, names: new Set([...ids].map((one) => this.#names.get(one) ?? '')) };
     const left = worker().take(claim, state.at, { warm, offers, heard, released: released?.epoch });
     this.fetching.boarded(fetched, left);
-    // A pin may have raised its epoch meanwhile, and of what is only in memory no commit would tell.
+    // A pin may have raised the epoch meanwhile, and volatile entities have no commit that would show it.
     if (answered.size > 0) worker().ownership.verify([partition]);
     for (const { envelope, hops } of waiting) worker().intake.receive(envelope, hops);
     this.resume(partition);
     this.#pace.end(coming);
   }
 
-  /** Have what a partition that is here has to do by itself be done, however often the store fails. */
+  /** Wakes the entities of an acquired partition that are due, however often the store fails. */
   resume(partition: Partition): void {
     const { environment, worker, limits } = this.#parts;
     if (this.#isClosed || !worker().has(partition)) return;
@@ -480,7 +482,7 @@ export class Acquisition {
       });
   }
 
-  /** The store says that somebody else has it. If the view still gives it to this worker, it is claimed again, after a pause. */
+  /** The store says that another worker owns the partition. If the view still assigns it to this one, it claims again after a pause. */
   lost(partition: Partition): void {
     if (!this.#isMine(partition) || this.#resting.has(partition)) return;
     const { environment, limits } = this.#parts;

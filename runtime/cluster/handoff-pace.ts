@@ -1,28 +1,29 @@
 /**
- * The pace at which a worker takes over what others still run: one share of partitions after the other.
+ * The pace of a move: a worker acquires partitions that others still run one share after the other.
  *
- * A partition pauses from the moment at which it is asked for until it is here, and with it everything in its share. So a
- * share is as large as takes about `shareMs`: twice as large after one that took half of that, half after one that took
- * more; and a small part of the whole, since its entities all come in one go. Between two shares both sides work for those
- * who call: a handoff costs as much as some hundred calls, and a move that takes a second longer is seen by nobody. Owns how
- * large the next share is, when it begins, and which one is on its way.
+ * A partition pauses from the request until it has arrived, together with its whole share. A share is therefore sized to take
+ * about `shareMs`: it doubles after one that took half of that, and halves after one that took longer. It is a small part of
+ * the move, because its entities arrive at once. Between two shares both workers serve calls: a handoff costs as much as some
+ * hundred calls, and nobody notices a move that takes a second longer.
+ *
+ * Owns the size and start of the next share, and the share in flight.
  *
  * Invariants:
- * - PA1 One share is on its way at a time, of at least one partition.
- * - PA2 After a share comes a rest, a few times as long as the share took and at most `restMsMax`; then `rested` is called.
- * - PA3 The rests of a move are `restsMsMax` together, and its shares `sharesMax`: whoever leaves waits for its end, and not for ever.
+ * - PA1 One share is in flight at a time, of at least one partition.
+ * - PA2 After a share comes a rest, a few times as long as the share and at most `restMsMax`; then `rested` is called.
+ * - PA3 A move has at most `sharesMax` shares, and rests of at most `restsMsMax` in total: a leaving worker waits for its end.
  */
 import type { Environment } from '../environment.ts';
 
-/** What a share shall take, ms: a few commits. A person does not see it, and it is long beside what each costs. */
+/** Target duration of a share, ms: a few commits. It is too short to notice, and long compared with the cost of a share. */
 const shareMs = 16;
-/** A move has at least so many shares, if it has as many partitions, and at most so many. */
+/** Minimum (if it has as many partitions) and maximum number of shares of a move. */
 const sharesMin = 32;
 const sharesMax = 256;
-/** Of the time of a move a quarter goes to the shares. */
+/** A quarter of the time of a move goes to its shares. */
 const restFactor = 3;
 const restMsMax = 48;
-/** Under full load a move rests for two seconds or so; where shares take longer than they should, rests are no help. */
+/** Maximum total rest of a move, ms. Under full load it is about two seconds; slow shares do not get faster by more rest. */
 const restsMsMax = 3_000;
 
 export class HandoffPace<Item> {
@@ -30,20 +31,20 @@ export class HandoffPace<Item> {
   readonly #rested: () => void;
   readonly #share = new Set<Item>();
   #countMax = 1;
-  /** Of how many the move was at its largest. */
+  /** The largest number of partitions of this move. */
   #movingCount = 0;
   #beganAt = 0;
   #isResting = false;
-  /** Of this move. */
+  /** Total rest of this move so far, ms. */
   #restedMs = 0;
 
-  /** `rested`: the next share may begin. */
+  /** `rested` is called when the next share may begin. */
   constructor(environment: Environment, rested: () => void) {
     this.#environment = environment;
     this.#rested = rested;
   }
 
-  /** The next share of these, from their beginning; none while one is on its way (PA1) or was just now (PA2). */
+  /** The next share: the first of these partitions. Empty while a share is in flight (PA1) or a rest lasts (PA2). */
   begin(items: readonly Item[]): readonly Item[] {
     if (this.#share.size > 0 || this.#isResting) return [];
     this.#movingCount = items.length === 0 ? 0 : Math.max(this.#movingCount, items.length);
@@ -56,7 +57,7 @@ export class HandoffPace<Item> {
     return share;
   }
 
-  /** It is here, or not expected any more. */
+  /** The partition has arrived, or is no longer expected. */
   end(item: Item): void {
     if (!this.#share.delete(item) || this.#share.size > 0) return;
     const tookMs = this.#environment.steady() - this.#beganAt;

@@ -1,22 +1,23 @@
 /**
- * Fetching: what other workers have in memory, and no store has, of partitions that were just claimed here.
+ * Image fetching: gets the images of volatile entities of partitions just claimed here from the memory of other workers.
  *
  *     claimed ─▶ everybody is asked ─┬─ bare ────────────┬─ all have answered, or are waited for no longer ─▶ taken ─▶ boarded, said until settled
  *                     ▲              └─ carried, whole ──┘
  *                     ├── the last slice that went out by the ask is here, and not all is: asked from where it stopped
  *                     └── a view brings other entities here
  *
- * A claim comes first: it alone says who may have an entity, and whoever gives an image away knows for whom. Owns who is asked
- * what, and what has become of what was carried. Which image is the entity is `worker/volatile-images.ts`, who answers `outgoing.ts`.
+ * The claim comes first: it alone decides who may own an entity, so a worker that hands an image over knows for whom. Owns the
+ * requests to other workers, and the reports of what became of their images. `worker/volatile-images.ts` decides which image
+ * is the entity; `outgoing.ts` answers the requests.
  *
  * Invariants:
- * - FE1 Nothing of a partition runs before all workers of the view have answered, by that view or a later one, or nothing more has
- *   come of one for `patienceMs`, or `wholeMs` have passed.
- * - FE2 A sending is used whole or not at all, and each worker that was asked hears what became of it, until it says so.
- *   A slice of nothing says that more is coming.
- * - FE3 What was sent is asked for from the first slice that is missing: however little gets through at a time, it goes on. At most
- *   twice `imagesBytesMax` are taken in of one sending (P12).
- * - FE4 What came is read image by image, and taken partition by partition; a view that comes meanwhile has its say as before.
+ * - FE1 No entity of a partition runs before all workers of the view have answered, by that view or a later one. A worker of
+ *   which nothing more has come for `patienceMs` is no longer waited for, nor is any after `wholeMs`.
+ * - FE2 A batch is used whole or not at all. Each worker that was asked is told what became of its batch until it confirms it.
+ *   An empty slice says that more is coming.
+ * - FE3 A request resumes at the first missing slice, so that it makes progress however little gets through at a time. At most
+ *   twice `imagesBytesMax` of one batch are accepted (P12).
+ * - FE4 Images are read one by one, and taken over partition by partition, so that a new view can intervene in between.
  */
 import type { Environment } from '../environment.ts';
 import type { Claim, Epoch, Partition } from '../store.ts';
@@ -33,75 +34,75 @@ export interface ImageFetchingParts {
   readonly environment: Environment;
   readonly sendingLimits?: SendingLimits;
   readonly stepLimits?: StepLimits;
-  /** Ids of all other workers, by the view that holds. */
+  /** Ids of all other workers of the current view. */
   readonly others: () => readonly string[];
-  /** Ask a worker for what it has of these. */
+  /** Requests a worker's images of these partitions. */
   readonly ask: (id: string, wants: readonly Want[], ask: number) => void;
-  readonly signal: (id: string, signal: ControlMessage) => void;
-  /** Whether there is a type here that is not durable by turn: else nobody is asked. */
+  readonly sendControl: (id: string, message: ControlMessage) => void;
+  /** Whether this worker hosts a type that is not durable by turn. Otherwise no images are requested. */
   readonly isWanted: () => boolean;
   readonly fetched: (fetched: readonly Fetched[]) => void;
 }
 
-/** A claim, and from where on what was sent for it is missing. */
+/** A claim, and the first missing slice of the batch sent for it. */
 export interface Want extends Place {
   readonly partition: Partition;
   readonly epoch: Epoch;
 }
 
-/** What comes of one worker, whichever partition it is of. */
+/** The progress of one worker's answers, over all partitions. */
 interface Line {
-  /** The latest ask. */
+  /** Number of the latest request. */
   ask: number;
-  /** When something that was missing came. */
+  /** When a missing slice last arrived. */
   heardAt: number;
-  /** Whether it did since that ask. */
+  /** Whether one has arrived since that request. */
   isFurther: boolean;
 }
 
 interface Fetch {
   readonly claim: Claim;
-  /** Those that have not answered. */
+  /** Workers that have not answered. */
   readonly asked: Set<string>;
   readonly answered: Set<string>;
   readonly cargo: Map<string, Cargo>;
-  /** Answers to earlier asks are of another view. */
+  /** Answers to requests before this number belong to another view. */
   readonly soughtBy: number;
   /** Asked before, by another view. */
   readonly isAgain: boolean;
   readonly begunAt: number;
   readonly since: number;
   askedAt: number;
-  /** Nobody is waited for any longer: it is on its way to be taken. */
+  /** The wait is over; its images are being taken over. */
   isOver: boolean;
   unloading: ImageUnloading | undefined;
 }
 
-/** Asked, and said, again after this, ms. */
+/** Pause before a request or report is repeated, ms. */
 const againMs = 100;
-/** Whoever sends nothing for this long is not waited for, ms: that counts as a crash. */
+/** A worker that sends nothing for this long counts as crashed, ms. */
 const patienceMs = 2_000;
-/** So long at most anybody is waited for, ms, however much there is and however slowly it comes. */
+/** Maximum wait for any worker, ms, however much it sends. */
 const wholeMs = 300_000;
-/** So long at least whoever it is that does not answer, ms: it may not have answered for longer already. */
+/** Minimum wait for a worker that does not answer, ms. */
 const graceMs = 500;
-/** Partitions in one signal. */
+/** Most partitions in one control message. */
 const claimsMax = 4_096;
-/** What became of images is said for so long, ms; who has not heard it by then has let go of them. */
+/** How long reports of what became of images are repeated, ms. A worker that has not got one by then has dropped the images. */
 const sayMs = 60_000;
 
 export class ImageFetching {
   readonly #parts: ImageFetchingParts;
   readonly #fetches = new Map<Partition, Fetch>();
   readonly #lines = new Map<string, Line>();
-  /** What was said and not settled, by whom it concerns and which claim. */
-  readonly #said = new Map<string, { readonly to: string; readonly signal: Boarded; readonly until: number }>();
+  /** Reports not yet confirmed, by their recipient and claim. */
+  readonly #said = new Map<string, { readonly to: string; readonly message: Boarded; readonly until: number }>();
   #askCount = 0;
   #awakeMs = 0;
   #lookedAt: number;
   #isTicking = false;
   #isTaking = false;
-  /** What is being read. */
+  /** The images being read. */
   #unloaded: Fetch | undefined;
   #isClosed = false;
 
@@ -110,7 +111,7 @@ export class ImageFetching {
     this.#lookedAt = parts.environment.steady();
   }
 
-  /** Steady time without what this process slept or was busy: what came meanwhile has not been read, and nobody was silent. */
+  /** Monotonic time without the pauses of this process: messages that arrived in a pause are unread, so no worker was silent. */
   #now(): number {
     const now = this.#parts.environment.steady();
     this.#awakeMs += Math.min(now - this.#lookedAt, 2 * againMs);
@@ -118,7 +119,7 @@ export class ImageFetching {
     return this.#awakeMs;
   }
 
-  /** Of one sending: images have names and numbers beside what is counted of them. */
+  /** Most bytes of one batch. Images have names and numbers in addition to the counted bytes. */
   get #bytesMax(): number {
     return 2 * (this.#parts.sendingLimits ?? sendingLimits).imagesBytesMax;
   }
@@ -127,7 +128,7 @@ export class ImageFetching {
     return this.#fetches.has(partition);
   }
 
-  /** Whether somebody has not heard what became of what it gave, or may give: without that it would take this worker's end for a crash. */
+  /** Whether a worker still has to learn what became of its images. Otherwise it would take this worker's end for a crash. */
   get isOwing(): boolean {
     return this.#said.size > 0 || this.#fetches.size > 0;
   }
@@ -138,7 +139,7 @@ export class ImageFetching {
     this.#said.clear();
   }
 
-  /** These were just claimed. `isSilent`: somebody has not answered for so long that it was claimed all the same. */
+  /** These partitions were just claimed. `isSilent`: claimed without the answer of a silent worker. */
   begin(claims: readonly Claim[], isSilent: (partition: Partition) => boolean): void {
     this.#seek(claims, this.#parts.isWanted() ? this.#parts.others() : [], isSilent);
     this.#advance();
@@ -173,21 +174,21 @@ export class ImageFetching {
     }
   }
 
-  /** A view holds by which entities of these partitions are others than before. */
+  /** The entities of these partitions have changed with a new view. */
   follow(regrouped: readonly Partition[] | 'all'): void {
     const others = this.#parts.others();
     const isOther = (partition: Partition) => regrouped === 'all' || regrouped.includes(partition);
     const again: Claim[] = [];
     for (const { claim, asked } of this.#fetches.values()) {
       if (this.#parts.isWanted() && isOther(claim.partition)) again.push(claim);
-      // Who is not there any more is not waited for.
+      // Workers that have left the view are not waited for.
       else for (const id of asked) if (!others.includes(id)) asked.delete(id);
     }
     if (again.length > 0) this.#seek(again, others);
     this.#advance();
   }
 
-  /** The partition is another's: nothing of what may have been given to this claim runs by it. */
+  /** The partition belongs to another worker: no image given to this claim runs by it. */
   abandon(partition: Partition): void {
     const fetch = this.#fetches.get(partition);
     if (fetch === undefined) return;
@@ -197,7 +198,7 @@ export class ImageFetching {
 
   // ---- answers
 
-  /** Nobody listens at that worker. */
+  /** The worker is absent. */
   absent(id: string): void {
     for (const { asked } of this.#fetches.values()) asked.delete(id);
     this.#advance();
@@ -209,7 +210,7 @@ export class ImageFetching {
       if (fetch === undefined || fetch.isOver) continue;
       if (ask < fetch.soughtBy || !fetch.asked.delete(id)) continue;
       fetch.answered.add(id);
-      // It may have had some, and be asked again.
+      // It may have had images, and may be asked again.
       fetch.cargo.delete(id);
     }
     this.#advance();
@@ -247,7 +248,7 @@ export class ImageFetching {
     this.#advance();
   }
 
-  /** All that answers the latest ask is here, or lost. Whatever is still missing is asked for; without progress it has its time. */
+  /** The answer to the latest request is complete or lost. Missing slices are requested; without progress the wait runs out. */
   #goOn(id: string, ask: number): void {
     const line = this.#lines.get(id);
     if (line === undefined || line.ask !== ask || !line.isFurther) return;
@@ -263,7 +264,7 @@ export class ImageFetching {
 
   // ---- in time
 
-  /** Take what is complete, ask again for the rest, and come again while there is any. */
+  /** Takes over complete partitions, repeats requests for the others, and runs again while there are any. */
   #advance(): void {
     const now = this.#now();
     let isAnyOver = false;
@@ -273,7 +274,7 @@ export class ImageFetching {
     this.#tick();
   }
 
-  /** Large ones take their time: who sends something is waited for, whatever it is of. */
+  /** Large partitions take long: a worker that sends anything is still waited for. */
   #isWaiting({ asked, since, begunAt }: Fetch, now: number): boolean {
     if (asked.size === 0 || now - begunAt >= wholeMs) return false;
     return [...asked].some((id) => now - Math.max(since, this.#lines.get(id)?.heardAt ?? since) < patienceMs);
@@ -289,9 +290,9 @@ export class ImageFetching {
     inSteps(this.#parts.environment, part, this.#parts.stepLimits);
   }
 
-  /** One image is read, or one partition taken, of those that are waited for no longer; false: there is none (FE4). */
+  /** Reads one image, or takes over one partition, whose wait is over. Returns false if there is none (FE4). */
   #part(): boolean {
-    // It may be another's meanwhile, or asked for anew.
+    // It may belong to another worker by now, or be requested again.
     const isStill =
       this.#unloaded !== undefined && this.#fetches.get(this.#unloaded.claim.partition) === this.#unloaded;
     const fetch = isStill ? this.#unloaded : this.#firstOver;
@@ -329,7 +330,7 @@ export class ImageFetching {
       if (fetch.isOver || fetch.askedAt > until) continue;
       fetch.askedAt = until + againMs;
       for (const id of fetch.asked) {
-        // What else there is comes after what is coming.
+        // The rest follows after the current batch.
         if ((this.#lines.get(id)?.heardAt ?? Number.NEGATIVE_INFINITY) > until) continue;
         const list = wants.get(id) ?? [];
         list.push(wantOf(fetch, id));
@@ -341,25 +342,25 @@ export class ImageFetching {
 
   // ---- what became of it
 
-  /** A partition runs here, with what came along but for these (FE2). */
+  /** The partition runs here with the images that arrived, except these (FE2). */
   boarded({ claim, batches }: Fetched, except: readonly string[]): void {
     for (const [id, batch] of batches) this.#say(id, claim, batch, except);
   }
 
   #say(to: string, { partition, epoch }: Claim, batch: number, except: readonly string[]): void {
-    const signal: Boarded = { kind: 'boarded', id: this.#parts.id, partition, epoch, batch, except };
+    const message: Boarded = { kind: 'boarded', id: this.#parts.id, partition, epoch, batch, except };
     const until = this.#parts.environment.steady() + sayMs;
-    this.#said.set(keyOf(to, partition, epoch), { to, signal, until });
-    this.#parts.signal(to, signal);
+    this.#said.set(keyOf(to, partition, epoch), { to, message, until });
+    this.#parts.sendControl(to, message);
     this.#tick();
   }
 
   #sayAgain(): void {
     const now = this.#parts.environment.steady();
     const others = new Set(this.#parts.others());
-    for (const [key, { to, signal, until }] of this.#said)
+    for (const [key, { to, message, until }] of this.#said)
       if (now >= until || !others.has(to)) this.#said.delete(key);
-      else this.#parts.signal(to, signal);
+      else this.#parts.sendControl(to, message);
   }
 
   settled({ id, partition, epoch }: Extract<ControlMessage, { kind: 'settled' }>): void {

@@ -1,46 +1,46 @@
 /**
- * Sendings: images of volatile entities on their way out, slice by slice, as those who asked for them take them in.
+ * Image sending: sends the images of volatile entities slice by slice, at the pace of the workers that fetch them.
  *
  *     opened ─ its turn comes ─▶ begun: of each image its length is found ─ all are ─▶ ready: slices are made as they go out
  *
- * Owns how much goes out by one ask, and what is kept so that a sending can go on where it stopped. Who may have what is
- * `worker/volatile-images.ts`; the other end is `image-fetching.ts`.
+ * Owns the amount sent per request, and the position from which a batch resumes. `worker/volatile-images.ts` decides who may
+ * have an image; the other end is `image-fetching.ts`.
  *
  * Invariants:
- * - SE1 One ask is answered with at most `windowBytesMax` of slices, shared by all who are being sent something, or one slice (P12).
- *   What is left goes out when it is asked for.
- * - SE2 A sending does not change while it goes on: its slices are of one moment, however often each is sent.
- * - SE3 Images and slices are made one at a time; of a sending that goes on no more than a slice and an image are held as bytes to be sent.
+ * - SE1 A request is answered with slices of at most `windowBytesMax`, shared by all current requesters, or with one slice
+ *   (P12). The rest follows on further requests.
+ * - SE2 A batch does not change while it is sent: its slices are of one moment, however often each is sent.
+ * - SE3 Images and slices are made one at a time: a batch in progress keeps at most one slice and one image as bytes to send.
  */
 
 import { type Offer, Slices } from '../worker/image-format.ts';
 import type { Receiver } from '../worker/volatile-images.ts';
 
 export interface SendingLimits {
-  /** Bytes that go out by one ask. */
+  /** Most bytes sent per request. */
   readonly windowBytesMax: number;
-  /** Bytes of images that one partition may take along from one worker: both ends have them in memory as one value. */
+  /** Most bytes of images per partition and worker. Both ends keep them in memory as one value. */
   readonly imagesBytesMax: number;
 }
 
 export const sendingLimits: SendingLimits = { windowBytesMax: 4_194_304, imagesBytesMax: 536_870_912 };
 
-/** A window is several slices, and what many ask for at once stays small: a slice is at most so large, bytes. */
+/** Largest slice, bytes. A window has several, and the total for many requesters stays small. */
 const sliceBytesMax = 262_144;
-/** Whoever does not go on for so long, ms, begins anew. */
+/** A requester that does not continue for this long starts again, ms. */
 const idleMs = 10_000;
 
 export interface Sending extends Receiver {
-  /** Number of the view by which it was asked for: a later one may bring other entities. */
+  /** Version of the view of the request. A later view may bring other entities. */
   readonly view: number;
   readonly slices: Slices;
-  /** Images whose length is not known yet; undefined: it is not begun. */
+  /** Images whose length is not known yet; undefined: not begun. */
   waiting: Offer[] | undefined;
-  /** Entities that it has no room for. */
+  /** Entities that do not fit into it. */
   leftCount: number;
-  /** How often it was said that it is coming. */
+  /** How often it was announced. */
   saidCount: number;
-  /** The latest ask that it was continued by. */
+  /** The latest request that continued it. */
   ask: number;
   at: number;
 }
@@ -50,12 +50,12 @@ export function isReady({ waiting }: Sending): boolean {
   return waiting !== undefined && waiting.length === 0;
 }
 
-/** Number of a sending that is never whole: what is said by it is that the other is coming. */
+/** Number of a batch that is never complete: it announces that the real one is coming. */
 export function numberOfComing({ batch }: Sending): number {
   return batch - 1;
 }
 
-/** Where an asker wants a sending to go on; 0 of 0: it has nothing of any. */
+/** The batch and slice from which a requester continues; 0 and 0: it has none. */
 export interface Place {
   readonly batch: number;
   readonly slice: number;
@@ -74,7 +74,7 @@ export class ImageSending {
     return this.#byClaim.size;
   }
 
-  /** Bytes that this one gets by one ask. */
+  /** Bytes that this requester gets per request. */
   windowFor(id: string): number {
     const ids = new Set([id]);
     for (const sending of this.#byClaim.values()) ids.add(sending.id);

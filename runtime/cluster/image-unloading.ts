@@ -1,14 +1,14 @@
 /**
- * Unloading: what all workers have sent of a partition, read image by image.
+ * Image unloading: reads the images that all workers have sent of a partition, one by one.
  *
- * Owns what becomes of a sending that did not come whole, or cannot be read. When it is read, and for whom, is `image-fetching.ts`.
+ * Owns the handling of batches that are incomplete or unreadable. `image-fetching.ts` decides when and for whom to read.
  */
 
 import type { Log } from '../log.ts';
 import type { Claim } from '../store.ts';
 import { type Offer, OfferReader } from '../worker/image-format.ts';
 
-/** One sending of one worker, slice by slice. */
+/** One batch of one worker, slice by slice. */
 export interface Cargo {
   readonly name: string;
   readonly batch: number;
@@ -20,13 +20,13 @@ export interface Cargo {
   bytes: number;
 }
 
-/** What there was of a partition elsewhere. */
+/** The images of a partition from other workers. */
 export interface Fetched {
   readonly claim: Claim;
   readonly offers: readonly Offer[];
-  /** Ids of those that have answered. */
+  /** Ids of the workers that have answered. */
   readonly answered: ReadonlySet<string>;
-  /** By the id of their sender, sendings that are here as a whole; 0: what it may have sent by an earlier view. */
+  /** Numbers of complete batches, by the id of their sender; 0: possibly sent by an earlier view. */
   readonly batches: ReadonlyMap<string, number>;
 }
 
@@ -55,7 +55,7 @@ export class ImageUnloading {
     this.#batches = new Map(isAgain ? [...answered].map((id) => [id, 0]) : []);
   }
 
-  /** All of it, once nothing is left to read. */
+  /** All images, when none is left to read. */
   get fetched(): Fetched {
     return { claim: this.claim, offers: this.#offers, answered: this.#answered, batches: this.#batches };
   }

@@ -1,5 +1,5 @@
 /**
- * A partition on its way to this worker, as `acquisition.ts` sees it: who may have it, who was asked what, and what waits for it.
+ * An incoming partition, for `acquisition.ts`: its possible owners, the requests sent to them, and the messages that wait for it.
  *
  *     sought ◀──▶ kept ──▶ wanted ─┐
  *        └─────────────────────────┴─▶ claiming ──▶ claimed ──▶ owned
@@ -12,7 +12,7 @@ import type { Forwarded } from '../worker/handoff.ts';
 
 export type Asked = Extract<ControlMessage, { kind: 'seek' | 'release' }>;
 
-/** What the last owner of a partition had in memory, by which epoch, and what the store had then. */
+/** The last owner's entities in memory, its epoch, and the store's mark of the partition then. */
 interface Memory {
   readonly epoch: Epoch;
   readonly mark: Mark | undefined;
@@ -20,35 +20,35 @@ interface Memory {
   parts: number;
 }
 
-/** Everybody who may have it is asked. */
+/** Every worker that may own it is asked. */
 interface Sought {
   readonly kind: 'sought';
 }
 
-/** One runs it until it is wanted. */
+/** A worker runs it until it is wanted. */
 interface Kept {
   readonly kind: 'kept';
   readonly by: string;
 }
 
-/** It is to be released. */
+/** Its release was requested. */
 interface Wanted {
   readonly kind: 'wanted';
-  /** Who kept it, unless that one says that it does not have it. */
+  /** The worker that kept it, unless it has denied that it owns it. */
   readonly from: string | undefined;
-  /** Number of the ask, as `soughtBy`. */
+  /** Number of the request, as `soughtBy`. */
   readonly ask: number;
   released: Memory | undefined;
 }
 
-/** Its claim is on its way to the store. */
+/** Its claim is in flight to the store. */
 interface Claiming {
   readonly kind: 'claiming';
-  /** What it is again if the store fails. */
+  /** The state to return to if the store fails. */
   readonly before: Sought | Kept | Wanted;
 }
 
-/** Its claim is in force, and what others have of it in memory is being fetched. */
+/** Its claim is in force, and images of other workers are being fetched. */
 interface Claimed {
   readonly kind: 'claimed';
   /** When the claim began. */
@@ -57,13 +57,13 @@ interface Claimed {
   readonly released: Memory | undefined;
 }
 
-/** A partition on its way to this worker. */
+/** An incoming partition. */
 export interface Incoming {
   readonly partition: Partition;
-  /** Workers that may have it and have not said that they do not. */
+  /** Workers that may own it and have not denied it. */
   readonly asked: Set<string>;
   state: Sought | Kept | Wanted | Claiming | Claimed;
-  /** Number of the ask by which it is sought: answers to earlier ones are of another time. */
+  /** Number of the first valid `seek` request. Answers to earlier ones are ignored. */
   readonly soughtBy: number;
   /** Since when it is sought, or wanted, ms of steady time. */
   since: number;
@@ -71,7 +71,7 @@ export interface Incoming {
   readonly waiting: { readonly envelope: Forwarded; readonly hops: number }[];
 }
 
-/** Whether somebody runs it until it is wanted. */
+/** Whether another worker runs it until it is wanted. */
 export function isKept({ state }: Incoming): boolean {
   return state.kind === 'kept';
 }
@@ -81,13 +81,13 @@ export function isClaimed({ state }: Incoming): boolean {
   return state.kind === 'claiming' || state.kind === 'claimed';
 }
 
-/** Who runs it, or ran it when it was wanted. */
+/** The worker that runs it, or ran it when it was wanted. */
 export function keeperOf({ state }: Incoming): string | undefined {
   if (state.kind === 'kept') return state.by;
   return state.kind === 'wanted' ? state.from : undefined;
 }
 
-/** That worker does not have it. */
+/** That worker does not own it. */
 export function isNotAt(coming: Incoming, id: string): void {
   coming.asked.delete(id);
   if (keeperOf(coming) !== id) return;
@@ -95,13 +95,13 @@ export function isNotAt(coming: Incoming, id: string): void {
   coming.state = state.kind === 'wanted' ? { ...state, from: undefined } : { kind: 'sought' };
 }
 
-/** It is to come now, and answers to the ask of that number are of it. */
+/** Its release is requested now, by the request with that number. */
 export function want(coming: Incoming, ask: number, since: number): void {
   coming.state = { kind: 'wanted', from: keeperOf(coming), ask, released: undefined };
   coming.since = since;
 }
 
-/** A part of what its last owner had in memory is here; whether that was the last one. */
+/** A part of its last owner's memory has arrived. Returns whether it was the last. */
 export function takeIn(
   wanted: Wanted,
   { epoch, mark, count, entities }: Extract<ControlMessage, { kind: 'released' }>,
@@ -131,32 +131,32 @@ export function cancelClaim(coming: Incoming): void {
   if (coming.state.kind === 'claiming') coming.state = coming.state.before;
 }
 
-/** What its last owner had in memory. */
+/** Its last owner's memory. */
 export function releasedOf({ state }: Incoming): Memory | undefined {
   const open = state.kind === 'claiming' ? state.before : state;
   return open.kind === 'wanted' || open.kind === 'claimed' ? open.released : undefined;
 }
 
-/** By which it was claimed. */
+/** The epoch of its claim. */
 export function epochOf({ state }: Incoming): Epoch | undefined {
   return state.kind === 'claimed' ? state.epoch : undefined;
 }
 
-/** Whether the store has what the last owner had in memory: all of it, and nothing that came after (TY2). */
+/** Whether the store holds exactly what the last owner had in memory, and nothing later (TY2). */
 export function isAsReleased({ previous, mark }: Claim, released: Memory): boolean {
   return previous === released.epoch && mark === released.mark;
 }
 
 /**
- * How many commits the store has forgotten since the last owner released it, at least (P8): the claim by which that one had it, or some of
- * what it had written. Undefined: none, as far as that shows.
+ * Minimum number of commits that the store has lost since the last owner's release (P8): that owner's claim, or some of its
+ * commits. Undefined: no loss shows.
  */
 export function forgottenSince({ claimed, mark }: Claim, released: Memory): number | undefined {
   const count = Math.max(0, (released.mark ?? 0) - mark);
   return count > 0 || claimed < released.epoch ? count : undefined;
 }
 
-/** Everybody of whom there is no answer yet, in one signal each. */
+/** The requests to workers that have not answered yet, one control message each. */
 export function asksOf(comings: readonly Incoming[]): Pick<Asked, 'kind' | 'id' | 'partitions'>[] {
   const asks = new Map<string, { kind: Asked['kind']; id: string; partitions: Partition[] }>();
   for (const { partition, state, asked } of comings) {

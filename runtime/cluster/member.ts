@@ -1,15 +1,14 @@
 /**
- * A member: a worker as a part of a cluster. The composition of worker, post, views and tenancy, and what the worker does
- * for the cluster beside its entities: it announces itself, follows views, tells who is absent, and runs the placement
- * service while it is its turn.
+ * A member: a worker as part of a cluster. It composes worker, router, views and acquisition, and does the worker's tasks for
+ * the cluster: it announces itself, follows views, reports absent workers, and hosts the placement service when elected.
  *
  *     start ─▶ announced ─▶ in the view ─▶ everything claimed: ready ─▶ leaving ─▶ everything handed off ─▶ gone
  *
- * Longer than 400 lines because what it hears, what it is and how it ends are one state.
+ * Longer than 400 lines because its messages, its life and its end share one state.
  *
  * Invariants:
- * - MB1 A member whose name the view gives to another process stops: there is one worker of a name.
- * - MB2 Who leaves stops only when it has nothing left that somebody could take over.
+ * - MB1 A member stops when the view gives its name to another process: a cluster has one worker of a name.
+ * - MB2 A leaving member stops only when it has nothing left that another worker could take over.
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { Limits } from '../../core/limits.ts';
@@ -47,25 +46,25 @@ export interface MemberParts {
   readonly placementLimits: PlacementLimits;
   readonly entry: WorkerEntry;
   readonly authorise?: Authorise | undefined;
-  /** Another process has this one's name now: nothing runs here any more (MB1). */
+  /** Called when another process has taken this name and nothing runs here any more (MB1). */
   readonly replaced?: () => void;
-  /** A later view holds here. */
+  /** Called when this worker follows a later view. */
   readonly followed?: (isElsewhere: ReturnType<Router['follow']>) => void;
-  /** The connection is there again after it was lost. */
+  /** Called when a lost connection is restored. */
   readonly restored?: () => void;
-  /** Sees what the worker posts and gets, before it leaves or arrives. */
+  /** Observes the envelopes that the worker sends and receives. */
   readonly tap?: { posted(envelope: Envelope): void; arrived(envelope: Envelope): void };
 }
 
-/** For so long after its own connection was lost nobody's absence is believed, ms. */
+/** How long after a loss of its own connection a member ignores absences, ms. */
 const restoredMs = 1_500;
-/** Whoever leaves waits this long for its partitions to be taken, ms; then it stops, and they are claimed without it. */
+/** Maximum wait of a leaving member for its handoffs, ms. Then it stops, and others claim without it. */
 export const leaveMs = 30_000;
-/** The store is asked this often for partitions that are here and should be elsewhere, ms. */
+/** Interval at which the store is checked for partitions that the view assigns to others, ms. */
 const verifyMs = 1_000;
-/** And for every other one once in so many times. */
+/** Every partition is checked once in this many intervals. */
 const verifyTurns = 8;
-/** Who has left forwards what still comes for this long, ms. */
+/** How long a member that has left forwards late messages, ms. */
 const lingerMs = 250;
 
 export class Member {
@@ -106,7 +105,7 @@ export class Member {
     const { protocol } = entry;
     this.router = new Router({ ...reach, has, protocol, onUnsendable, onLaterView: () => this.views.ask() }, nothing);
     const follow = (placement: Placement, before: Placement) => this.#follow(placement, before);
-    const signal = (id: string, one: ControlMessage) => void this.#signal(subjects.control(id), one);
+    const sendControl = (id: string, one: ControlMessage) => void this.#sendControl(subjects.control(id), one);
     this.views = new Views({ ...reach, ...asWorker(subjects, entry.id), follow }, nothing);
     this.#viewServer = new ViewServer({ ...reach, views: this.views });
     this.acquisition = new Acquisition({
@@ -115,7 +114,7 @@ export class Member {
       limits,
       store,
       worker: () => this.worker,
-      signal,
+      sendControl,
       forward: (envelope, hops, to) => this.router.forward(envelope, hops, to),
       settled: () => this.#noteReady(),
       signalBytesMax: () => transport.frameBytesMax,
@@ -127,10 +126,10 @@ export class Member {
       limits: parts.placementLimits,
       view: () => (this.views.isKnown ? this.views.placement.view : undefined),
       publish: (view, sent) => {
-        if (this.#signal(subjects.views, { kind: 'view', view, sent })) this.views.learn(view);
+        if (this.#sendControl(subjects.views, { kind: 'view', view, sent })) this.views.learn(view);
       },
-      signal,
-      ask: (one) => void this.#signal(subjects.service, one),
+      sendControl,
+      sendToService: (one) => void this.#sendControl(subjects.service, one),
       name: entry.name,
       apart: (holder) => this.#part(holder),
       together: () => this.#join(),
@@ -163,15 +162,15 @@ export class Member {
 
   // ---- life
 
-  /** Begin to listen and to announce. What it becomes is told by `ready`. */
+  /** Starts to listen and to announce itself. `ready` resolves when it has joined. */
   async start(): Promise<void> {
     const { environment, transport, subjects, tap } = this.#parts;
     const { id } = this.#entry;
     this.#closers.push(
       transport.onAbsent((subject) => this.#absent(subject)),
       transport.onRestored(() => this.#restored()),
-      this.#listen(subjects.control(id), (signal) => this.#receive(signal)),
-      this.#listen(subjects.views, (signal) => this.#receive(signal)),
+      this.#listen(subjects.control(id), (message) => this.#receive(message)),
+      this.#listen(subjects.views, (message) => this.#receive(message)),
       this.#viewServer.open(id),
     );
     const receive = (envelope: Envelope, hops: number) => {
@@ -186,7 +185,7 @@ export class Member {
     this.#host.start();
   }
 
-  /** Resolves when this worker is in the view and has claimed everything that is its by it. */
+  /** Resolves when this worker is in the view and has claimed every partition that the view assigns to it. */
   ready(): Promise<void> {
     if (this.#hasBeenReady) return Promise.resolve();
     return new Promise((resolve) => this.#readers.push(resolve));
@@ -200,7 +199,7 @@ export class Member {
     return this.views.placement.view.workers.some(({ id }) => id === this.#entry.id);
   }
 
-  /** By how much clocks may differ, as this worker allows for. */
+  /** This worker's limit `skewMaxMs`. */
   get skewMaxMs(): number {
     return this.#parts.limits.skewMaxMs;
   }
@@ -209,7 +208,7 @@ export class Member {
     return this.#entry;
   }
 
-  /** What of the cluster is cut off from what, as far as this member knows; '': nothing. */
+  /** Describes a split of the cluster, as far as this member knows; '': none. */
   get split(): string {
     return this.#host.split;
   }
@@ -219,28 +218,28 @@ export class Member {
     return this.#host.isServing;
   }
 
-  /** Hand everything off and stop (MB2). Resolves when nothing runs here any more. */
+  /** Hands everything off and stops (MB2). Resolves when nothing runs here any more. */
   async leave(): Promise<void> {
     const { environment, subjects } = this.#parts;
     if (this.#isStopped) return;
     this.#entry = { ...this.#entry, isLeaving: true };
     this.#host.leaving();
     const begunAt = environment.steady();
-    // Who takes in a lot takes longer.
+    // A worker that takes over many partitions needs longer.
     const isInTime = () => environment.steady() < Math.max(begunAt, this.acquisition.outgoing.sentAt) + leaveMs;
     this.#sayThere();
     while (!this.#isStopped && (this.#hasHeirs || this.acquisition.isOwing) && isInTime())
       await new Promise<void>((resolve) => void environment.after(5, resolve));
     if (this.#isStopped) return;
     if (this.worker.partitions.length > 0) await this.worker.drain().then(() => this.worker.letGo());
-    this.#signal(subjects.service, { kind: 'gone', id: this.#entry.id, viewVersion: 0 });
+    this.#sendControl(subjects.service, { kind: 'gone', id: this.#entry.id, viewVersion: 0 });
     await this.#host.stop();
-    // What was sent before its sender knew the last view is still forwarded.
+    // Messages whose senders do not know the last view yet are still forwarded.
     await new Promise<void>((resolve) => void environment.after(lingerMs, resolve));
     this.stop();
   }
 
-  /** Whether there is something here that somebody else takes over, or will once the view says that this worker leaves. */
+  /** Whether something is left here that another worker takes over, or will when the view shows that this one leaves. */
   get #hasHeirs(): boolean {
     const { partitions } = this.worker;
     if (partitions.length === 0 && this.worker.images.count === 0) return false;
@@ -251,11 +250,11 @@ export class Member {
     if (others.length === 0) return false;
     const belongsToSomebody = (partition: number) => placement.workerOf(partition) !== undefined;
     if (!isKnownToLeave || partitions.some(belongsToSomebody)) return true;
-    // Volatile entities are nowhere else until their new owners say that they have them.
+    // Volatile entities exist only here until their new owners confirm that they have them.
     return this.worker.hasOffers(belongsToSomebody);
   }
 
-  /** Stop at once, as a crash would. */
+  /** Stops at once, as a crash would. */
   stop(): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -266,21 +265,21 @@ export class Member {
     this.router.close();
   }
 
-  // ---- signals
+  // ---- control messages
 
-  #listen(subject: string, receive: (signal: Heard) => void): () => void {
-    return listenForControl(this.#parts, subject, (signal) => {
-      if (!this.#isStopped) receive(signal);
+  #listen(subject: string, receive: (message: Heard) => void): () => void {
+    return listenForControl(this.#parts, subject, (message) => {
+      if (!this.#isStopped) receive(message);
     });
   }
 
-  /** While the service runs here: workers speak to it, and clients at its door. */
+  /** Subscribes to the messages of workers and clients to the service, while it runs here. */
   #listenAsService(): () => void {
-    const stop = this.#listen(this.#parts.subjects.service, (signal) => {
-      // Who asks it for the view gets it as from any worker, and tells it a later one (VW2).
-      if (signal.kind === 'announce') this.#clocks.heard(`worker ${signal.entry.name}`, signal.sentAt);
-      if (signal.kind === 'resolve' || signal.kind === 'view') this.#receive(signal);
-      else this.#host.receive(signal);
+    const stop = this.#listen(this.#parts.subjects.service, (message) => {
+      // Requests and reports of views are handled as by any worker (VW2).
+      if (message.kind === 'announce') this.#clocks.heard(`worker ${message.entry.name}`, message.sentAt);
+      if (message.kind === 'resolve' || message.kind === 'view') this.#receive(message);
+      else this.#host.receive(message);
     });
     const close = this.#viewServer.open(undefined, (id) => this.#host.receive({ kind: 'absent', id, by: '' }));
     return () => {
@@ -289,48 +288,48 @@ export class Member {
     };
   }
 
-  #signal(subject: string, signal: ControlMessage): boolean {
-    return !this.#isStopped && sendControl(this.#parts, subject, signal);
+  #sendControl(subject: string, message: ControlMessage): boolean {
+    return !this.#isStopped && sendControl(this.#parts, subject, message);
   }
 
-  #receive(signal: Heard): void {
+  #receive(message: Heard): void {
     const { subjects } = this.#parts;
-    switch (signal.kind) {
+    switch (message.kind) {
       case 'view':
-        this.#clocks.heard('the worker that tells views', signal.sentAt);
-        this.views.learn(signal.view);
-        if (this.views.isCredible(signal.view)) this.#host.heardView(signal.view, signal.sent);
+        this.#clocks.heard('the worker that tells views', message.sentAt);
+        this.views.learn(message.view);
+        if (this.views.isCredible(message.view)) this.#host.heardView(message.view, message.sent);
         return;
       case 'resolve':
-        if (this.views.isKnown && subjects.workerOf(signal.replyTo) !== undefined)
-          this.#signal(signal.replyTo, { kind: 'view', view: this.views.placement.view, sent: 0 });
+        if (this.views.isKnown && subjects.workerOf(message.replyTo) !== undefined)
+          this.#sendControl(message.replyTo, { kind: 'view', view: this.views.placement.view, sent: 0 });
         return;
       case 'ping':
-        return this.#pong(signal.mark);
+        return this.#pong(message.mark);
       case 'echo':
-        return this.#host.echoed(signal.number);
+        return this.#host.echoed(message.number);
       case 'present':
-        return this.#host.present(signal);
+        return this.#host.present(message);
       case 'seek':
       case 'release':
       case 'fetch':
-        return this.#asked(signal);
+        return this.#asked(message);
       case 'gone':
-        return this.#dismissed(signal);
+        return this.#dismissed(message);
       case 'none':
-        return this.acquisition.none(signal.id, signal.partitions, signal.ask);
+        return this.acquisition.none(message.id, message.partitions, message.ask);
       case 'keeping':
-        return this.acquisition.keeping(signal.id, signal.partitions, signal.ask);
+        return this.acquisition.keeping(message.id, message.partitions, message.ask);
       case 'released':
-        return this.acquisition.released(signal);
+        return this.acquisition.released(message);
       case 'bare':
-        return this.acquisition.fetching.bare(signal.id, signal.partitions, signal.ask);
+        return this.acquisition.fetching.bare(message.id, message.partitions, message.ask);
       case 'carried':
-        return this.acquisition.fetching.carried(signal);
+        return this.acquisition.fetching.carried(message);
       case 'boarded':
-        return this.acquisition.outgoing.boarded(signal);
+        return this.acquisition.outgoing.boarded(message);
       case 'settled':
-        return this.acquisition.fetching.settled(signal);
+        return this.acquisition.fetching.settled(message);
       default:
         return;
     }
@@ -338,7 +337,7 @@ export class Member {
 
   #pong(mark: PingMark): void {
     const { environment, subjects } = this.#parts;
-    this.#signal(subjects.service, {
+    this.#sendControl(subjects.service, {
       kind: 'pong',
       id: this.#entry.id,
       mark,
@@ -346,23 +345,23 @@ export class Member {
     });
   }
 
-  /** The service says that this process is out for ever. It may have said so long ago, and of a view that is over by now. */
+  /** The service has removed this process for ever. The message may be old, and about a view that is over. */
   #dismissed({ id, viewVersion }: Extract<ControlMessage, { kind: 'gone' }>): void {
     if (id !== this.#entry.id || this.#entry.isLeaving || viewVersion < this.views.placement.view.version) return;
     if (viewVersion > this.views.placement.view.version || !this.#isInView) this.#replaced(undefined);
   }
 
-  /** Who asks by an older view is told the one that holds, and asks again if it still should. */
-  #asked(signal: Extract<ControlMessage, { kind: 'seek' | 'release' | 'fetch' }>): void {
-    if (!this.views.isCredible(signal.view)) return;
-    this.views.learn(signal.view);
+  /** A worker that requests by an older view gets the current one, and repeats its request if it is still due. */
+  #asked(message: Extract<ControlMessage, { kind: 'seek' | 'release' | 'fetch' }>): void {
+    if (!this.views.isCredible(message.view)) return;
+    this.views.learn(message.view);
     const { view } = this.views.placement;
-    if (view.version > signal.view.version) {
-      this.#signal(this.#parts.subjects.control(signal.id), { kind: 'view', view, sent: 0 });
+    if (view.version > message.view.version) {
+      this.#sendControl(this.#parts.subjects.control(message.id), { kind: 'view', view, sent: 0 });
       return;
     }
-    if (signal.kind === 'fetch') this.acquisition.asked(signal);
-    else this.acquisition.outgoing.asked(signal);
+    if (message.kind === 'fetch') this.acquisition.asked(message);
+    else this.acquisition.outgoing.asked(message);
   }
 
   #announce(): void {
@@ -378,12 +377,13 @@ export class Member {
     const { environment, subjects } = this.#parts;
     const viewVersion = this.views.placement.view.version;
     const sent = this.#stamps.next(environment.now(), environment.steady());
-    this.#signal(subjects.service, { kind: 'announce', entry: this.#entry, viewVersion, sent });
+    this.#sendControl(subjects.service, { kind: 'announce', entry: this.#entry, viewVersion, sent });
   }
 
   /**
-   * Who was thought to be gone is not asked for what it has: of what the view gives to others it asks the store itself. Of
-   * the rest in turn: where nobody calls no commit tells, and there may be timers that wait for their owner.
+   * Checks the store for partitions that another worker may have claimed. Workers that believe this one dead do not request
+   * its partitions, so it checks those that the view gives to others itself. It also checks the others in turn: without calls
+   * no rejected commit would tell, and timers would wait for their owner.
    */
   #verify(): void {
     const now = this.#parts.environment.steady();
@@ -420,7 +420,7 @@ export class Member {
     this.#noteReady();
   }
 
-  /** Whether somebody is there who keeps this worker out of the view (PS7): it waits until that one has left. */
+  /** Whether another worker keeps this one out of the view (PS7). It waits until the other has left. */
   #checkProtocol({ view }: Placement): void {
     const own = protocolOf(this.#entry);
     const other = this.#isInView ? undefined : view.workers.find((one) => !areCompatible(protocolOf(one), own));
@@ -433,7 +433,7 @@ export class Member {
     );
   }
 
-  /** The service runs at `holder` and is not heard here: the others are on the side that stays. */
+  /** The service runs at `holder` and is not heard here: this worker is on the side of the split that stops. */
   #part(holder: string): void {
     this.acquisition.part();
     this.#parts.environment.log.warn(
@@ -447,7 +447,7 @@ export class Member {
     this.acquisition.join();
   }
 
-  /** Entities belong to other partitions than before. Who has claimed those already may have to hear of it, or to wake them. */
+  /** Entities belong to other partitions than before. Owners of those partitions may have to learn of it, or to wake them. */
   #regroup(partitions: readonly number[] | 'all', placement: Placement): void {
     const isAny = partitions === 'all' || partitions.length > 0;
     if (isAny) this.worker.regroup();
@@ -458,7 +458,7 @@ export class Member {
     for (const partition of mine) this.acquisition.resume(partition);
   }
 
-  /** `other`: as far as this process heard of it. */
+  /** `other`: the other process, if this one has heard of it. */
   #replaced(other: WorkerEntry | undefined): void {
     this.#parts.environment.log.error(
       { worker: this.#entry.name, id: this.#entry.id, other: other?.id },
@@ -468,11 +468,11 @@ export class Member {
     this.#parts.replaced?.();
   }
 
-  /** Have an entity hosted by a chosen worker, or (undefined) where it belongs again. Resolves when the store knows it. */
+  /** Pins an entity to a worker, or (undefined) unpins it. Resolves when the pin is stored. */
   async pin(address: string, worker: string | undefined): Promise<void> {
     const { store, subjects, transport } = this.#parts;
     await pinInStore({ store, transport }, this.views.placement, { address, worker });
-    this.#signal(subjects.service, { kind: 'pinned' });
+    this.#sendControl(subjects.service, { kind: 'pinned' });
   }
 
   // ---- hints of the transport
@@ -483,11 +483,11 @@ export class Member {
     if (subject === subjects.service) return this.#host.serviceAbsent();
     const id = subjects.workerOf(subject);
     if (id === undefined || id === this.#entry.id) return;
-    // The connections of others may take a little longer to be there again than this one's.
+    // Other processes may reconnect a little later than this one.
     if (environment.steady() - this.#restoredAt < restoredMs) return;
     this.acquisition.absent(id);
     this.#host.workerAbsent(id);
-    if (this.#absences.isNews(id)) this.#signal(subjects.service, { kind: 'absent', id, by: this.#entry.id });
+    if (this.#absences.isNews(id)) this.#sendControl(subjects.service, { kind: 'absent', id, by: this.#entry.id });
   }
 
   #restored(): void {

@@ -1,12 +1,12 @@
 /**
- * Giving: what a worker answers to those who seek or want partitions, or have claimed them.
+ * Outgoing partitions: answers workers that seek, want or have claimed partitions of this worker.
  *
- * Owns in which signals a partition goes, and what goes with it. Who gets what, and asks again, is `acquisition.ts` and
- * `image-fetching.ts`; what becomes of activations `worker/handoff.ts`.
+ * Owns the control messages that hand a partition off, and their content. `acquisition.ts` and `image-fetching.ts` are the
+ * other end; `worker/handoff.ts` handles the activations.
  *
  * Invariants:
- * - GI1 Each fetch is answered in the tick in which it comes: with what there is, or with the news that it is coming. Nothing that
- *   takes longer with more entities, but for letting them go, is done in one step.
+ * - GI1 Each fetch is answered in the tick in which it arrives: with the available images, or with the notice that they are
+ *   coming. No single step takes longer with more entities, except for releasing them.
  */
 
 import type { Environment } from '../environment.ts';
@@ -29,15 +29,15 @@ import type { Asked } from './incoming.ts';
 type Fetch = Extract<ControlMessage, { kind: 'fetch' }>;
 type Carried = Extract<ControlMessage, { kind: 'carried' }>;
 
-/** A claim of another worker that asks for what there is, and the sending that answers it. */
+/** A claim of another worker that requests images, and the batch that answers it. */
 interface Wanting {
   readonly sending: Sending;
   readonly ask: number;
-  /** From which slice on. */
+  /** The first slice to send. */
   readonly from: number;
 }
 
-/** What answers one fetch: how far it is, and how many bytes of it there may still be. */
+/** The answer to one fetch: its position, and the bytes that it may still send. */
 interface Answer {
   readonly id: string;
   readonly ask: number;
@@ -48,9 +48,9 @@ interface Answer {
   bytesLeft: number;
 }
 
-/** More slices than anything has. */
+/** More slices than any batch has. */
 const comingCount = 2 ** 31;
-/** What nobody goes on with is looked for this often, ms. */
+/** Interval at which abandoned batches are dropped, ms. */
 const sweepMs = 5_000;
 
 export interface OutgoingParts {
@@ -60,12 +60,12 @@ export interface OutgoingParts {
   readonly id: string;
   readonly name: string;
   readonly worker: () => Worker;
-  readonly signal: (id: string, signal: ControlMessage) => void;
-  /** Bytes that one signal may have. */
+  readonly sendControl: (id: string, message: ControlMessage) => void;
+  /** Most bytes of one control message. */
   readonly signalBytesMax: () => number;
-  /** Id of who has it by the view that holds. */
+  /** Id of the partition's worker by the current view. */
   readonly workerOf: (partition: Partition) => string | undefined;
-  /** Number of that view. */
+  /** Version of the current view. */
   readonly viewVersion: () => number;
 }
 
@@ -73,10 +73,10 @@ export class Outgoing {
   readonly #parts: OutgoingParts;
   readonly #sendings: ImageSending;
   #isSweeping = false;
-  /** What is being answered, one after the other. */
+  /** Answers in progress, one after the other. */
   #answers: Answer[] = [];
   #isAnswering = false;
-  /** When images were last on their way, by steady time. */
+  /** When images were last in flight, monotonic time. */
   sentAt = Number.NEGATIVE_INFINITY;
 
   constructor(parts: OutgoingParts) {
@@ -89,16 +89,16 @@ export class Outgoing {
     this.#sendings.clear();
   }
 
-  /** Somebody seeks or wants partitions by a view that is followed here by now. What is leaving is answered by what follows. */
+  /** Another worker seeks or wants partitions, by a view that this worker follows. Partitions being released get their answer later. */
   asked({ kind, id, partitions, ask }: Asked): void {
     const worker = this.#parts.worker();
     const mine = partitions.filter((partition) => worker.has(partition) && this.#parts.workerOf(partition) === id);
     const had = new Set(mine);
     const none = partitions.filter((partition) => !had.has(partition) && !worker.isLeaving(partition));
-    if (none.length > 0) this.#parts.signal(id, { kind: 'none', id: this.#parts.id, partitions: none, ask });
+    if (none.length > 0) this.#parts.sendControl(id, { kind: 'none', id: this.#parts.id, partitions: none, ask });
     if (mine.length === 0) return;
     if (kind === 'release') void this.#give(id, mine, ask);
-    else this.#parts.signal(id, { kind: 'keeping', id: this.#parts.id, partitions: mine, ask });
+    else this.#parts.sendControl(id, { kind: 'keeping', id: this.#parts.id, partitions: mine, ask });
   }
 
   async #give(id: string, partitions: readonly Partition[], ask: number): Promise<void> {
@@ -106,8 +106,8 @@ export class Outgoing {
   }
 
   /**
-   * Somebody has claimed partitions, by a view that is followed here: what ran by an earlier claim ends, whatever it waits for, and
-   * all the images of their entities are that claim's (CA3). What it takes longer to make ready is said to be coming (GI1).
+   * Another worker has claimed partitions, by a view that this worker follows. What ran here by an earlier claim ends at once,
+   * and the images of its entities belong to the new claim (CA3). Images that take longer to prepare are announced (GI1).
    */
   fetched(fetch: Fetch): void {
     const { id, ask, partitions } = fetch;
@@ -121,7 +121,7 @@ export class Outgoing {
       if (yielded.has(partition)) this.#want(fetch, index, answer);
       else answer.bare.push(partition);
     if (answer.wanted.length === 0 || answer.bytesLeft <= 0) return this.#tell(answer, true);
-    // What was asked for before, and is now.
+    // Earlier requests, and this one.
     const wanted = new Set(answer.wanted.map(({ sending }) => sending));
     for (const other of this.#answers) other.wanted = other.wanted.filter(({ sending }) => !wanted.has(sending));
     this.#answers.push(answer);
@@ -139,7 +139,7 @@ export class Outgoing {
     const [partition = 0, epoch = 0] = [fetch.partitions[index], fetch.epochs[index]];
     const claim = { id, partition, epoch };
     const known = this.#sendings.get(claim);
-    // Late, or doubled: a later ask has been answered.
+    // Late or duplicated: a later request has been answered.
     if (known !== undefined && ask <= known.ask) return;
     const place = { batch: fetch.batches[index] ?? 0, slice: fetch.slices[index] ?? 0 };
     const isKnown = known !== undefined && this.#isOf(known, place, answer.view);
@@ -175,12 +175,12 @@ export class Outgoing {
     inSteps(this.#parts.environment, part, this.#parts.stepLimits);
   }
 
-  /** One part of the first answer; false: there is none. */
+  /** Sends one part of the first answer. Returns false if there is none. */
   #part(): boolean {
     const [answer] = this.#answers;
     if (answer === undefined) return false;
     const [wanting] = answer.wanted;
-    // It asks again once it has what goes out now.
+    // The requester continues once it has these.
     if (wanting === undefined || answer.bytesLeft <= 0 || this.#parts.viewVersion() > answer.view) {
       this.#answers.shift();
       this.#tell(answer, true);
@@ -193,7 +193,7 @@ export class Outgoing {
     return true;
   }
 
-  /** A claim that is over gets nothing any more, nor one that a later one has come after. */
+  /** A claim that is over, or followed by a later one, gets nothing. */
   #begin({ sending }: Wanting, answer: Answer): void {
     const { id, partition, epoch, batch } = sending;
     const worker = this.#parts.worker();
@@ -233,25 +233,26 @@ export class Outgoing {
     }
   }
 
-  /** First what there is nothing of: whoever has the last slice then knows of all that was asked for. */
+  /** Partitions without images are answered first, so that the last slice completes the answer. */
   #tell(answer: Answer, isOver: boolean): void {
     const { id, ask, bare } = answer;
-    if (bare.length > 0) this.#parts.signal(id, { kind: 'bare', id: this.#parts.id, partitions: bare, ask });
+    if (bare.length > 0) this.#parts.sendControl(id, { kind: 'bare', id: this.#parts.id, partitions: bare, ask });
     answer.bare = [];
     const carried = answer.carried.splice(0);
     if (carried.length === 0) return;
     this.sentAt = this.#parts.environment.steady();
     const last = carried.length - 1;
-    for (const [index, one] of carried.entries()) this.#parts.signal(id, { ...one, isLast: isOver && index === last });
+    for (const [index, one] of carried.entries())
+      this.#parts.sendControl(id, { ...one, isLast: isOver && index === last });
     this.#sweepLater();
   }
 
-  /** A slice of nothing, of a sending that is never whole: whoever gets it has heard from here, also by an earlier protocol. */
+  /** An empty slice of a batch that is never complete. It tells the requester that this worker is alive, in earlier protocols too. */
   #say(sending: Sending, ask: number): void {
     const { id, name, environment } = this.#parts;
     const { partition, epoch } = sending;
     this.sentAt = environment.steady();
-    this.#parts.signal(sending.id, {
+    this.#parts.sendControl(sending.id, {
       ...{ kind: 'carried', id, name, partition, epoch, ask, batch: numberOfComing(sending), index: sending.saidCount },
       ...{ count: comingCount, bytes: new Uint8Array(0), isLast: false, leftCount: 0 },
     });
@@ -269,19 +270,19 @@ export class Outgoing {
     });
   }
 
-  /** A claim is over with what it was given. It says so until it hears this. */
-  boarded(signal: Extract<ControlMessage, { kind: 'boarded' }>): void {
-    const { id, partition, epoch, except } = signal;
-    this.#sendings.end(signal);
-    this.#parts.worker().images.boarded(signal, except);
-    this.#parts.signal(id, { kind: 'settled', id: this.#parts.id, partition, epoch });
+  /** The claim has used its images. It repeats the report until it gets this answer. */
+  boarded(message: Extract<ControlMessage, { kind: 'boarded' }>): void {
+    const { id, partition, epoch, except } = message;
+    this.#sendings.end(message);
+    this.#parts.worker().images.boarded(message, except);
+    this.#parts.sendControl(id, { kind: 'settled', id: this.#parts.id, partition, epoch });
   }
 
   #release(id: string, { ask, partition, epoch, mark, warm }: Given & { readonly ask: number }): void {
     const bundles = chunksOf(warm, this.#parts.signalBytesMax());
     for (const [index, entities] of bundles.entries()) {
       const at = { ask, partition, epoch, mark, index, count: bundles.length };
-      this.#parts.signal(id, { kind: 'released', id: this.#parts.id, ...at, entities });
+      this.#parts.sendControl(id, { kind: 'released', id: this.#parts.id, ...at, entities });
     }
   }
 }

@@ -1,8 +1,8 @@
 /**
- * Pinning: what the store is told when an entity is pinned or unpinned, and in which order.
+ * Pinning: the writes to the store that pin or unpin an entity, and their order.
  *
  * Invariants:
- * - PN1 Whoever has the entity by the partition that it is taken out of finds its claim stale, before another may run it.
+ * - PN1 The claim of the partition that the entity leaves is stale before another worker may run the entity.
  */
 import { SkerryError } from '../../core/errors.ts';
 import { typeOf } from '../../core/message.ts';
@@ -14,13 +14,13 @@ import { encodeControl } from '../wire/control-messages.ts';
 
 export interface Pinning {
   readonly address: string;
-  /** Its name; undefined: the entity belongs again where it would be without a pin. */
+  /** The worker's name; undefined: unpin. */
   readonly worker: string | undefined;
 }
 
 /**
- * Resolves when the store knows. One that was rejected may have been done in part: do it again. Rejects with `too-large`,
- * having done nothing, when the view has no room for it, and with `unknown-type` when nobody in it hosts the type.
+ * Resolves when the pin is stored. A rejected call may have been done in part; repeat it. Rejects with `too-large`, without
+ * effect, if the view has no room for the pin, and with `unknown-type` if no worker hosts the type.
  */
 export async function pinInStore(
   { store, transport }: { readonly store: Store; readonly transport: Transport },
@@ -30,14 +30,14 @@ export async function pinInStore(
   checkRoom(placement.view, { address, worker }, transport.frameBytesMax);
   checkHosted(placement.view, { address, worker });
   const own = pinnedPartition(address, store.partitions);
-  // With a pin the store raises the epochs of home and own partition. The third, of an entity whose type requires labels, is
-  // raised by saying the same once more: in this order at most one of the two may run it, also if this process ends between.
+  // A pin raises the epochs of the home partition and of the entity's own. The third partition, of a type that requires labels,
+  // is raised by a second write. In this order at most one worker may run the entity, even if this process ends in between.
   const other = placement.withoutPin(address);
   const raised = other < store.partitions ? [own] : worker === undefined ? [own, other] : [other, own];
   for (const partition of raised) await store.pin(address, partition, worker);
 }
 
-/** Throws `unknown-type`: where an entity is without its pin depends on the labels of its type, which its hosts tell (PN1). */
+/** Throws `unknown-type`. The partition of an unpinned entity depends on its type's labels, which only its hosts announce (PN1). */
 function checkHosted({ workers }: View, { address, worker }: Pinning): void {
   const type = typeOf(address);
   if (worker === undefined || workers.some(({ types }) => types.some((one) => one.type === type))) return;
@@ -45,7 +45,7 @@ function checkHosted({ workers }: View, { address, worker }: Pinning): void {
 }
 
 /**
- * Throws `too-large` for a pin that the view has no room for. Half a frame is left: others pin meanwhile, and workers come.
+ * Throws `too-large` for a pin that the view has no room for. Half a frame stays free for concurrent pins and new workers.
  */
 function checkRoom(view: View, { address, worker }: Pinning, frameBytesMax: number): void {
   if (worker === undefined) return;

@@ -1,6 +1,6 @@
 /**
- * The host of the placement service in one worker: drives the election and, while it has the lease, the service, with the
- * clock, the store and signals. Decides nothing itself: `placement/election.ts` and `placement/service.ts` do.
+ * The host of the placement service in one worker. It drives the election and, while it has the lease, the service, with the
+ * clock, the store and control messages. The decisions are in `placement/election.ts` and `placement/service.ts`.
  *
  * Invariants:
  * - SH1 The service acts only between the election's `serve` and `stop`, under the term that it was told.
@@ -20,32 +20,32 @@ export interface PlacementHostParts {
   readonly environment: Environment;
   readonly store: Store;
   readonly limits: PlacementLimits;
-  /** Of this worker's process. */
+  /** The id of this worker's process. */
   readonly id: string;
-  /** The last view known here. */
+  /** The latest view known here. */
   readonly view: () => View | undefined;
   readonly publish: (view: View, sent: number) => void;
-  /** Of this worker, for people. */
+  /** The name of this worker, for people to read. */
   readonly name: string;
-  /** This worker is cut off from the service, which the process `holder` runs; and is not any more. */
+  /** Called when this worker is cut off from the service, which the process `holder` runs. `together`: no longer. */
   readonly apart: (holder: string) => void;
   readonly together: () => void;
-  /** To a worker, by its id. */
-  readonly signal: (id: string, signal: ControlMessage) => void;
-  /** To the service, wherever it runs. */
-  readonly ask: (signal: ControlMessage) => void;
-  /** Hear what is sent to the service; the function that comes back ends that. */
+  /** Sends to a worker, by its id. */
+  readonly sendControl: (id: string, message: ControlMessage) => void;
+  /** Sends to the service, wherever it runs. */
+  readonly sendToService: (message: ControlMessage) => void;
+  /** Subscribes to messages to the service. Returns a function that ends it. */
   readonly listen: () => () => void;
 }
 
 const leaseName = 'placement';
-/** A lease of those who are cut off, by which the service hears of them: one of them keeps it for so long, ms. */
+/** Duration of the lease by which a cut-off worker makes itself known to the service, ms. */
 const apartName = 'apart';
 const apartMs = 10_000;
-/** The service looks for who is cut off this often, and takes a cut for healed when nothing showed it for so long, ms. */
+/** Interval at which the service looks for cut-off workers, and the time without one after which a split counts as healed, ms. */
 const lookMs = 1_000;
 const healedMs = 5_000;
-/** Sooner than this nothing is due, ms. */
+/** Shortest alarm, ms. */
 const tickMsMin = 1;
 
 export class PlacementHost {
@@ -59,7 +59,7 @@ export class PlacementHost {
   #arePinsOld = false;
   #isOver = false;
   readonly #stamps = new Stamps();
-  /** Who runs the service while this worker does not hear it. */
+  /** The process that runs the service while this worker does not hear it. */
   #apartFrom: string | undefined;
   #seenApart: Lease | undefined;
   #split = '';
@@ -75,7 +75,7 @@ export class PlacementHost {
     return this.#service !== undefined;
   }
 
-  /** What of the cluster is cut off from what, as far as is known here; '': nothing. */
+  /** Describes a split of the cluster, as far as it is known here; '': none. */
   get split(): string {
     return this.#split;
   }
@@ -89,7 +89,7 @@ export class PlacementHost {
     this.#election.leaving();
   }
 
-  /** End the service and give the lease up, so that another worker has it at once. */
+  /** Stops the service and gives up its lease, so that another worker gets it at once. */
   async stop(): Promise<void> {
     if (this.#isOver) return;
     const { environment, store, id } = this.#parts;
@@ -112,7 +112,7 @@ export class PlacementHost {
     this.#endService();
   }
 
-  // ---- what is heard
+  // ---- messages received
 
   heardView(view: View, sent: number): void {
     this.#with((now) => this.#election.viewHeard(view.version, sent, now));
@@ -131,26 +131,26 @@ export class PlacementHost {
     this.#with((now) => this.#election.serviceAbsent(now));
   }
 
-  /** Nobody listens at a worker's subject. If it was this service's ping that found that, the worker is out. */
+  /** A worker's subject has no listener. If this service's ping found that, the worker is removed. */
   workerAbsent(id: string): void {
     this.#serve((service, now) => service.pingAbsent(id, now));
     if (this.#service?.takeMinority() === true) this.#with((now) => this.#election.yield(now));
   }
 
-  /** What came to the subject of the service. */
-  receive(signal: ControlMessage): void {
-    switch (signal.kind) {
+  /** Handles a message to the service. */
+  receive(message: ControlMessage): void {
+    switch (message.kind) {
       case 'announce':
-        this.#serve((service, now) => service.announced(signal.entry, signal.sent, now));
-        return this.#dismiss(signal.entry.id);
+        this.#serve((service, now) => service.announced(message.entry, message.sent, now));
+        return this.#dismiss(message.entry.id);
       case 'absent':
-        return this.#serve((service, now) => service.absent(signal.id, signal.by, now));
+        return this.#serve((service, now) => service.absent(message.id, message.by, now));
       case 'pong':
-        return this.#serve((service, now) => service.ponged(signal.id, signal.mark, signal.sent, now));
+        return this.#serve((service, now) => service.ponged(message.id, message.mark, message.sent, now));
       case 'doubt':
-        return this.#reassure(signal.id, signal.number);
+        return this.#reassure(message.id, message.number);
       case 'gone':
-        return this.#serve((service, now) => service.gone(signal.id, now));
+        return this.#serve((service, now) => service.gone(message.id, now));
       case 'pinned':
         void this.#readPins();
         return;
@@ -159,10 +159,10 @@ export class PlacementHost {
     }
   }
 
-  /** Who does not hear this service, or takes what it hears for late, asks whether it is there. */
+  /** A worker does not hear this service, or only late messages, and asks whether it is alive. */
   #reassure(id: string, number: number): void {
     if (this.#service === undefined) return;
-    this.#parts.signal(id, { kind: 'present', number, term: this.#service.term, sent: this.#stamp() });
+    this.#parts.sendControl(id, { kind: 'present', number, term: this.#service.term, sent: this.#stamp() });
   }
 
   #stamp(): number {
@@ -170,10 +170,10 @@ export class PlacementHost {
     return this.#stamps.next(environment.now(), environment.steady());
   }
 
-  /** Who announces itself for nothing is told: it hung while another process got its place. */
+  /** Dismisses a process that announces itself in vain: it was paused while another process took its place. */
   #dismiss(id: string): void {
     if (this.#service?.isOut(id) !== true) return;
-    this.#parts.signal(id, { kind: 'gone', id, viewVersion: this.#parts.view()?.version ?? 0 });
+    this.#parts.sendControl(id, { kind: 'gone', id, viewVersion: this.#parts.view()?.version ?? 0 });
   }
 
   // ---- driving
@@ -203,9 +203,9 @@ export class PlacementHost {
   }
 
   #echo(number: number): void {
-    const { id, signal, ask } = this.#parts;
-    signal(id, { kind: 'echo', number });
-    if (!this.isServing) ask({ kind: 'doubt', id, number });
+    const { id, sendControl, sendToService } = this.#parts;
+    sendControl(id, { kind: 'echo', number });
+    if (!this.isServing) sendToService({ kind: 'doubt', id, number });
   }
 
   // ---- a split cluster
@@ -222,7 +222,7 @@ export class PlacementHost {
     this.#parts.together();
   }
 
-  /** Who is cut off says so in the store, where the service looks for it. What cannot be asked is asked again soon. */
+  /** A cut-off worker makes itself known in the store, where the service looks for it. Failed reads are repeated soon. */
   async #tellApart(): Promise<void> {
     const { environment, store, name } = this.#parts;
     await store.lease(apartName, name, { now: environment.now(), ms: apartMs }).catch(() => undefined);
@@ -256,7 +256,7 @@ export class PlacementHost {
     }
   }
 
-  /** One line for a split, however long it lasts and whoever shows it. */
+  /** Logs one line per split, however long it lasts. */
   #saySplit(what: string): void {
     const { environment } = this.#parts;
     this.#splitAt = environment.steady();
@@ -285,7 +285,7 @@ export class PlacementHost {
     if (this.#apartFrom !== undefined) await this.#tellApart();
   }
 
-  /** In nobody's name, and for no time: that takes and gives up nothing. */
+  /** Reads the lease: a call in nobody's name and for no time changes nothing. */
   async #look(): Promise<void> {
     const { environment, store } = this.#parts;
     const lease = await store.lease(leaseName, '', { now: environment.now(), ms: 0 }).catch(() => undefined);
@@ -298,7 +298,7 @@ export class PlacementHost {
     while (pins === undefined) {
       pins = await store.pins().catch(() => undefined);
       if (pins === undefined) await new Promise<void>((resolve) => void environment.after(limits.graceMs, resolve));
-      // While the store was asked, somebody else may have got the lease.
+      // Another worker may have got the lease meanwhile.
       if (this.#isOver || this.#election.servingTerm !== term) return;
     }
     this.#endService();
@@ -312,7 +312,7 @@ export class PlacementHost {
     this.#plan();
   }
 
-  /** One read at a time, or an earlier one could have the last word. */
+  /** One read at a time, so that an earlier one cannot overwrite a later one. */
   async #readPins(): Promise<void> {
     const service = this.#service;
     this.#arePinsOld = true;
@@ -330,7 +330,7 @@ export class PlacementHost {
     this.#isReadingPins = false;
   }
 
-  /** Who pins may crash before it says so, or not be heard. */
+  /** Reads the pins at intervals: a process that pins may crash before it notifies the service, or not be heard. */
   #readPinsAgain(service: PlacementService): void {
     const { environment, limits } = this.#parts;
     environment.after(limits.readPinsMs, () => {
@@ -350,11 +350,11 @@ export class PlacementHost {
   #act(actions: readonly ServiceAction[]): void {
     for (const action of actions) {
       if (action.kind === 'publish') this.#parts.publish(action.view, this.#stamp());
-      else this.#parts.signal(action.id, { kind: 'ping', mark: action.mark });
+      else this.#parts.sendControl(action.id, { kind: 'ping', mark: action.mark });
     }
   }
 
-  /** One alarm for whichever of the two is due first. */
+  /** One alarm for the election and the service, whichever is due first. */
   #plan(): void {
     if (this.#isOver) return;
     const { environment } = this.#parts;

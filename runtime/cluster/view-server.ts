@@ -1,12 +1,12 @@
 /**
- * The reception of a worker: answers clients and tools that ask for the view, at a door of their own, and takes their hints of
- * absent workers where the placement service runs.
+ * The view server: answers clients and tools that request the view, on their own subjects. Where the placement service runs,
+ * it also takes their reports of absent workers.
  *
- * Owns the bound on it: a view may be large, and a question is small.
+ * Owns the bound on the answers, because a view may be large and a request is small.
  *
  * Invariants:
- * - RP1 At most `answerBytesMax` a second are answered, and one view; who got none asks again (P12).
- * - RP2 An answer goes to a subject of who asked (DO3).
+ * - RP1 At most `answerBytesMax` per second are answered, plus one view. A client without an answer repeats its request (P12).
+ * - RP2 An answer goes to a subject of the requester (DO3).
  */
 
 import type { Environment } from '../environment.ts';
@@ -24,7 +24,7 @@ export interface ViewServerParts {
   readonly views: Views;
 }
 
-/** Bytes of views that a worker sends to clients in a second: a thousand clients that come back get theirs at once. */
+/** Most bytes of views sent to clients per second: a thousand clients that reconnect get theirs at once. */
 const answerBytesMax = 4_194_304;
 const secondMs = 1_000;
 
@@ -40,23 +40,23 @@ export class ViewServer {
     this.#visitorAt = visitorBook(parts.subjects);
   }
 
-  /** Hear what is asked of a worker, or (undefined) of the service; the function that comes back ends that. */
+  /** Subscribes to requests to a worker, or (undefined) to the service. Returns a function that ends it. */
   open(id: string | undefined, absent?: (id: string) => void): () => void {
     const { transport, subjects } = this.#parts;
     return transport.listen(subjects.resolve(id, anyWord), (bytes, subject) => this.#receive(bytes, subject, absent));
   }
 
   #receive(bytes: Uint8Array, subject: string, absent: ((id: string) => void) | undefined): void {
-    let signal: ControlMessage;
+    let message: ControlMessage;
     try {
-      signal = decodeControl(bytes);
+      message = decodeControl(bytes);
     } catch {
-      // Who sends that is no client of ours, and may send as many as it likes.
+      // Unreadable bytes are dropped without a log line, because anyone may send any number of them.
       return;
     }
-    if (signal.kind === 'absent') return absent?.(signal.id);
-    if (signal.kind !== 'resolve' || this.#visitorAt('client', subject)?.isHome(signal.replyTo) !== true) return;
-    if (this.#parts.subjects.isClient(signal.replyTo)) this.#answer(signal.replyTo);
+    if (message.kind === 'absent') return absent?.(message.id);
+    if (message.kind !== 'resolve' || this.#visitorAt('client', subject)?.isHome(message.replyTo) !== true) return;
+    if (this.#parts.subjects.isClient(message.replyTo)) this.#answer(message.replyTo);
   }
 
   #answer(replyTo: string): void {
@@ -64,7 +64,7 @@ export class ViewServer {
     if (!views.isKnown) return;
     const { view } = views.placement;
     const now = environment.steady();
-    // It tells this clock, too.
+    // The message also carries the time of this clock.
     if (this.#encoded?.version !== view.version || now - this.#encoded.at >= secondMs)
       this.#encoded = {
         version: view.version,

@@ -352,8 +352,8 @@ export class SimulatedCluster {
       ...transport,
       send: (subject, bytes) => {
         if (subject.startsWith(control)) {
-          const signal = decodeControl(bytes);
-          if (signal.kind === 'released') this.#parts.checker.released(node, signal);
+          const message = decodeControl(bytes);
+          if (message.kind === 'released') this.#parts.checker.released(node, message);
         }
         transport.send(subject, bytes);
       },

@@ -159,56 +159,56 @@ export function encodeControl(message: ControlMessage, sentAt = 0): Uint8Array {
   return encode([controlVersion, controlKinds.indexOf(message.kind), sentAt, ...columnsOf(message)]);
 }
 
-function columnsOf(signal: ControlMessage): unknown[] {
-  switch (signal.kind) {
+function columnsOf(message: ControlMessage): unknown[] {
+  switch (message.kind) {
     case 'view':
-      return [viewRow(signal.view), signal.sent];
+      return [viewRow(message.view), message.sent];
     case 'resolve':
-      return [signal.replyTo];
+      return [message.replyTo];
     case 'announce':
-      return [entryRow(signal.entry), signal.viewVersion, signal.sent];
+      return [entryRow(message.entry), message.viewVersion, message.sent];
     case 'absent':
-      return [signal.id, signal.by];
+      return [message.id, message.by];
     case 'ping':
-      return [signal.mark.term, signal.mark.at];
+      return [message.mark.term, message.mark.at];
     case 'pong':
-      return [signal.id, signal.mark.term, signal.mark.at, signal.sent];
+      return [message.id, message.mark.term, message.mark.at, message.sent];
     case 'gone':
-      return [signal.id, signal.viewVersion];
+      return [message.id, message.viewVersion];
     case 'echo':
-      return [signal.number];
+      return [message.number];
     case 'doubt':
-      return [signal.id, signal.number];
+      return [message.id, message.number];
     case 'present':
-      return [signal.number, signal.term, signal.sent];
+      return [message.number, message.term, message.sent];
     case 'pinned':
       return [];
     case 'seek':
     case 'release':
-      return [signal.id, viewRow(signal.view), signal.partitions, signal.ask];
+      return [message.id, viewRow(message.view), message.partitions, message.ask];
     case 'none':
     case 'keeping':
     case 'bare':
-      return [signal.id, signal.partitions, signal.ask];
+      return [message.id, message.partitions, message.ask];
     case 'fetch':
-      return fetchColumns(signal);
+      return fetchColumns(message);
     case 'boarded':
-      return [signal.id, signal.partition, signal.epoch, signal.batch, signal.except];
+      return [message.id, message.partition, message.epoch, message.batch, message.except];
     case 'settled':
-      return [signal.id, signal.partition, signal.epoch];
+      return [message.id, message.partition, message.epoch];
     case 'released': {
-      const { id, ask, partition, epoch, mark, index, count, entities } = signal;
+      const { id, ask, partition, epoch, mark, index, count, entities } = message;
       return [id, ask, partition, epoch, mark ?? null, index, count, entities.map(warmRow)];
     }
     case 'carried': {
-      const { id, name, partition, epoch, ask, batch, index, count, bytes, isLast, leftCount } = signal;
+      const { id, name, partition, epoch, ask, batch, index, count, bytes, isLast, leftCount } = message;
       return [id, name, partition, epoch, ask, batch, index, count, bytes, isLast, leftCount];
     }
   }
 }
 
-function fetchColumns(signal: Extract<ControlMessage, { kind: 'fetch' }>): unknown[] {
-  const { id, view, partitions, epochs, ask, batches, slices } = signal;
+function fetchColumns(message: Extract<ControlMessage, { kind: 'fetch' }>): unknown[] {
+  const { id, view, partitions, epochs, ask, batches, slices } = message;
   return [id, viewRow(view), partitions, epochs, ask, batches, slices];
 }
 

@@ -75,7 +75,7 @@ function given(limits = defaultLimits) {
     store,
     counters: new Counters(),
     worker: () => worker as unknown as Worker,
-    signal: (id, signal) => void said.push([id, signal]),
+    sendControl: (id, message) => void said.push([id, message]),
     forward: (envelope) => void forwarded.push(envelope),
     settled: () => undefined,
     signalBytesMax: () => 1_000_000,
@@ -324,7 +324,7 @@ test('TY2, TY5: what a keeper hands over is used also where it was wanted early,
 
 test('TY5: answers to questions of another time, which come late, claim nothing and change no keeper', async () => {
   const { hand, said, taken, acquisition, mine, first } = given();
-  const asks = () => said.flatMap(([, signal]) => ('ask' in signal ? [signal.ask] : []));
+  const asks = () => said.flatMap(([, message]) => ('ask' in message ? [message.ask] : []));
   acquisition.follow(placement);
   for (const id of ['b', 'c']) none(acquisition, id, mine);
   await hand.idle();
@@ -386,7 +386,7 @@ test('TY5: who has a partition keeps it when it is sought, and gives it when it 
   acquisition.outgoing.asked({ kind: 'release', ...ask });
   await hand.idle();
   assert.equal(
-    said.map(([, signal]) => [signal.kind, 'partitions' in signal ? signal.partitions : signal]),
+    said.map(([, message]) => [message.kind, 'partitions' in message ? message.partitions : message]),
     [
       ['none', [99]],
       ['keeping', [first]],
@@ -490,19 +490,19 @@ function allSignals(entry: WorkerEntry, pinned: View): ControlMessage[] {
   ];
 }
 
-test('signals come back as they went; what is none is refused', () => {
+test('control messages come back as they went; what is none is refused', () => {
   const entry = view.workers[0];
   if (entry === undefined) throw new Error('no worker');
   const pinned = { ...view, pins: [{ address: 'stock/ü', worker: 'a' }] };
   const all = allSignals(entry, pinned);
-  for (const signal of all) {
-    const bytes = new Uint8Array(encodeControl(signal, 7));
+  for (const message of all) {
+    const bytes = new Uint8Array(encodeControl(message, 7));
     // Bytes may come back as a Buffer, which has JSON of its own.
     const plain = (value: unknown) =>
       JSON.stringify(value, (_key, part) =>
         part instanceof Uint8Array ? [...part] : part?.type === 'Buffer' ? part.data : part,
       );
-    assert.is(plain(decodeControl(bytes)), plain({ ...signal, sentAt: 7 }));
+    assert.is(plain(decodeControl(bytes)), plain({ ...message, sentAt: 7 }));
     for (let length = 0; length < bytes.length; length++) assert.throws(() => decodeControl(bytes.slice(0, length)));
   }
   const bad = { ...entry, id: 'a.>' };
@@ -536,8 +536,8 @@ test('SH1: the service acts only while the lease is this worker’s, under its t
     apart: () => undefined,
     together: () => undefined,
     publish: ({ version }) => void published.push(version),
-    signal: (id, signal) => answerTo(host, id, hand, signal),
-    ask: () => undefined,
+    sendControl: (id, message) => answerTo(host, id, hand, message),
+    sendToService: () => undefined,
     listen: () => {
       listenerCount += 1;
       return () => {

@@ -220,8 +220,8 @@ test('VW2: a service that knows only of earlier terms is told, and numbers its v
     const { version } = remote.view;
     views.learn({ ...remote.view, version: version + 5 * viewsPerTerm });
     transport.listen(subjects.views, (bytes) => {
-      const signal = decodeControl(bytes);
-      if (signal.kind === 'view') views.learn(signal.view);
+      const message = decodeControl(bytes);
+      if (message.kind === 'view') views.learn(message.view);
     });
     await hand.advance(10_000);
     assert.ok(views.placement.view.version > version + 5 * viewsPerTerm);
@@ -259,8 +259,8 @@ test('PS3, SH1: the service tells a process that announces itself after another 
     apart: () => undefined,
     together: () => undefined,
     publish: () => undefined,
-    signal: (id, signal) => (signal.kind === 'gone' ? void told.push(id) : answerTo(host, id, hand, signal)),
-    ask: () => undefined,
+    sendControl: (id, message) => (message.kind === 'gone' ? void told.push(id) : answerTo(host, id, hand, message)),
+    sendToService: () => undefined,
     listen: () => () => undefined,
   });
   host.start();
@@ -301,16 +301,16 @@ test('EL5, SH1: who takes the views of the service for late asks it, and is not 
       publish: (_, sent) => {
         for (const one of hosts.values()) one.heardView(view, sent);
       },
-      signal: (to, signal) => {
-        if (signal.kind === 'present') said.push(`present for ${to}`);
+      sendControl: (to, message) => {
+        if (message.kind === 'present') said.push(`present for ${to}`);
         hand.after(1, () => {
           const heard = hosts.get(to);
-          if (signal.kind === 'present') heard?.present(signal);
-          else if (heard !== undefined) answerTo(heard, to, environment, signal);
+          if (message.kind === 'present') heard?.present(message);
+          else if (heard !== undefined) answerTo(heard, to, environment, message);
         });
       },
-      ask: (signal) => {
-        for (const one of hosts.values()) one.receive(signal);
+      sendToService: (message) => {
+        for (const one of hosts.values()) one.receive(message);
       },
       listen: () => () => undefined,
     });

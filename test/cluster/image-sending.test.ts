@@ -28,7 +28,7 @@ interface Options {
   readonly bytes?: number;
   readonly limits?: Partial<SendingLimits>;
   /** What gets through, or when, ms. */
-  readonly passes?: (signal: ControlMessage) => boolean | number;
+  readonly passes?: (message: ControlMessage) => boolean | number;
   readonly hand?: HandEnvironment;
   /** The giver's own. */
   readonly giver?: BusyEnvironment;
@@ -52,7 +52,7 @@ class Pair {
   readonly outgoing: Outgoing;
   /** Whose the partitions are by the view. */
   owner = 'b-1';
-  passes: (signal: ControlMessage) => boolean | number;
+  passes: (message: ControlMessage) => boolean | number;
   readonly #partitions: readonly number[];
 
   constructor(options: Options) {
@@ -67,7 +67,7 @@ class Pair {
     const shared = {
       environment: this.hand,
       sendingLimits: { windowBytesMax, imagesBytesMax: 1_000_000, ...limits },
-      signal: (_to: string, signal: ControlMessage) => this.send(signal),
+      sendControl: (_to: string, message: ControlMessage) => this.send(message),
     };
     const worker = {
       images: this.images,
@@ -111,23 +111,23 @@ class Pair {
     });
   }
 
-  send(signal: ControlMessage): void {
-    if (signal.kind === 'fetch') this.fetches.push(signal);
-    if (signal.kind === 'carried') this.slices.push(signal);
-    const pass = this.passes(signal);
+  send(message: ControlMessage): void {
+    if (message.kind === 'fetch') this.fetches.push(message);
+    if (message.kind === 'carried') this.slices.push(message);
+    const pass = this.passes(message);
     if (pass === false) return;
     const ms = pass === true ? 1 : pass;
     const giver = this.#giver;
-    if (giver === undefined) this.hand.after(ms, () => this.receive(signal));
-    else if (signal.kind === 'fetch') this.hand.after(ms, () => giver.does(() => this.receive(signal)));
+    if (giver === undefined) this.hand.after(ms, () => this.receive(message));
+    else if (message.kind === 'fetch') this.hand.after(ms, () => giver.does(() => this.receive(message)));
     // What goes out waits until the work under way is done.
-    else this.hand.after(giver.steady() - this.hand.steady() + ms, () => this.receive(signal));
+    else this.hand.after(giver.steady() - this.hand.steady() + ms, () => this.receive(message));
   }
 
-  receive(signal: ControlMessage): void {
-    if (signal.kind === 'fetch') this.outgoing.fetched(signal);
-    else if (signal.kind === 'carried') this.fetching.carried(signal);
-    else if (signal.kind === 'bare') this.fetching.bare(signal.id, signal.partitions, signal.ask);
+  receive(message: ControlMessage): void {
+    if (message.kind === 'fetch') this.outgoing.fetched(message);
+    else if (message.kind === 'carried') this.fetching.carried(message);
+    else if (message.kind === 'bare') this.fetching.bare(message.id, message.partitions, message.ask);
   }
 
   begin(): void {
@@ -193,9 +193,9 @@ test('SE1, FE3: what does not fit comes window by window, each slice once, and w
     ],
   });
   let [most, bytes] = [0, 0];
-  pair.passes = (signal) => {
-    if (signal.kind === 'fetch') bytes = 0;
-    if (signal.kind === 'carried') bytes += signal.bytes.length;
+  pair.passes = (message) => {
+    if (message.kind === 'fetch') bytes = 0;
+    if (message.kind === 'carried') bytes += message.bytes.length;
     most = Math.max(most, bytes);
     return true;
   };
@@ -244,8 +244,8 @@ test('SE2: an ask that is late or doubled gets nothing', async () => {
 test('FE3: however little gets through at a time, it goes on from there', async () => {
   let [at, count] = [0, 0];
   const pair = new Pair({ bytes: 300 });
-  pair.passes = (signal) => {
-    if (signal.kind !== 'carried') return true;
+  pair.passes = (message) => {
+    if (message.kind !== 'carried') return true;
     if (pair.hand.steady() > at) [at, count] = [pair.hand.steady(), 0];
     count += 1;
     return count <= 2;
@@ -259,8 +259,8 @@ test('FE3: however little gets through at a time, it goes on from there', async 
 test('FE1: who sends something is waited for, each slice anew; 2 s after the last one it is said what did not come', async () => {
   const pair = new Pair({ bytes: 300 });
   let [until, next] = [Number.POSITIVE_INFINITY, 0];
-  pair.passes = (signal) => {
-    if (signal.kind !== 'carried') return true;
+  pair.passes = (message) => {
+    if (message.kind !== 'carried') return true;
     const now = pair.hand.steady();
     if (now < next || now > until) return false;
     next = now + 1_500;
@@ -289,8 +289,8 @@ test('FE1: who fetches and was paused itself takes nobody for silent before it h
 test('FE1: five minutes are enough for anybody', async () => {
   const pair = new Pair({ entities: [[0, 300]], bytes: 300 });
   let next = 0;
-  pair.passes = (signal) => {
-    if (signal.kind !== 'carried') return true;
+  pair.passes = (message) => {
+    if (message.kind !== 'carried') return true;
     if (pair.hand.steady() < next) return false;
     next = pair.hand.steady() + 1_500;
     return true;
@@ -487,7 +487,7 @@ test('SE2, GI1: an ask without a place, by the same view, goes on with the sendi
   const { pair, hand, made, busy } = slowly({ entities: [[0, 300]], imageMs: 20 });
   let isDeaf = true;
   // Nothing is heard of its coming.
-  pair.passes = (signal) => signal.kind !== 'carried' || (signal.bytes.length > 0 && !isDeaf);
+  pair.passes = (message) => message.kind !== 'carried' || (message.bytes.length > 0 && !isDeaf);
   await hand.advance(1_500);
   const [first] = pair.slices;
   assert.ok(made.size > 40 && made.size < 300, `${made.size} images`);
@@ -542,7 +542,7 @@ test('CA3, GI1: a claim that a later one comes after while it waits for its turn
 
 test('CA3: a sending that is under way ends where the giver has boarded by a later claim itself', async () => {
   const pair = new Pair({});
-  pair.passes = (signal) => signal.kind !== 'carried' || signal.index < 5;
+  pair.passes = (message) => message.kind !== 'carried' || message.index < 5;
   pair.begin();
   await pair.hand.advance(50);
   assert.ok(pair.slices.length > 0 && pair.fetched.length === 0);
@@ -557,7 +557,7 @@ test('CA3: a sending that is under way ends where the giver has boarded by a lat
 test('FE4: what was read of a partition is not taken where a view has it asked for anew meanwhile', async () => {
   const kept: Slice[] = [];
   const pair = new Pair({ entities: [[0, 3]], readSteps: { ms: 1_000, count: 1 } });
-  pair.passes = (signal) => signal.kind !== 'carried' || kept.push(signal) < 0;
+  pair.passes = (message) => message.kind !== 'carried' || kept.push(message) < 0;
   pair.begin();
   await pair.hand.advance(5);
   for (const slice of kept) pair.fetching.carried(slice);
@@ -572,7 +572,7 @@ test('FE4: what was read of a partition is not taken where a view has it asked f
 
 test('FE4: who says something while the rest is read without it has not answered', async () => {
   const pair = new Pair({ bytes: 300, readSteps: { ms: 1_000, count: 1 } });
-  pair.passes = (signal) => signal.kind !== 'carried' || signal.index < 3;
+  pair.passes = (message) => message.kind !== 'carried' || message.index < 3;
   const { error } = pair.hand.log;
   const late = (details: object, message: string) => {
     error(details, message);

@@ -155,8 +155,8 @@ class Recorder implements Transport {
   }
 
   #isOf(id: string, frame: Uint8Array): boolean {
-    const signal = decodeControl(frame);
-    return signal.kind === 'announce' ? signal.entry.id === id : 'id' in signal && signal.id === id;
+    const message = decodeControl(frame);
+    return message.kind === 'announce' ? message.entry.id === id : 'id' in message && message.id === id;
   }
 
   /** What was said, or the first of it, once more. */

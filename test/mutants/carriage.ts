@@ -287,7 +287,7 @@ export const carriageMutants: readonly Mutant[] = [
     name: 'what became of images is said once',
     promise: 'FE2',
     file: 'runtime/cluster/image-fetching.ts',
-    find: '      else this.#parts.signal(to, signal);\n',
+    find: '      else this.#parts.sendControl(to, message);\n',
     replace: '',
     tests: ['worker/volatile'],
   },

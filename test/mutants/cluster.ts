@@ -295,7 +295,7 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'who was replaced while it hung is not told',
     promise: 'MB1',
     file: 'runtime/cluster/placement-host.ts',
-    find: '        return this.#dismiss(signal.entry.id);\n',
+    find: '        return this.#dismiss(message.entry.id);\n',
     replace: '        return;\n',
     tests: ['cluster/handoff'],
   },

@@ -117,7 +117,7 @@ export const trustMutants: readonly Mutant[] = [
     name: 'a view goes where its asker wants it',
     promise: 'RP2',
     file: 'runtime/cluster/view-server.ts',
-    find: "this.#visitorAt('client', subject)?.isHome(signal.replyTo) !== true",
+    find: "this.#visitorAt('client', subject)?.isHome(message.replyTo) !== true",
     replace: "this.#visitorAt('client', subject) === undefined",
     tests: ['routing/ingress'],
   },

@@ -150,7 +150,7 @@ export function perform(transcript: string, options: ConstructorParameters<typeo
 }
 
 /** What workers that are there do about what a host of the service tells them. */
-export function answerTo(host: PlacementHost, id: string, environment: Environment, signal: ControlMessage): void {
-  if (signal.kind === 'echo') host.echoed(signal.number);
-  if (signal.kind === 'ping') host.receive({ kind: 'pong', id, mark: signal.mark, sent: environment.now() });
+export function answerTo(host: PlacementHost, id: string, environment: Environment, message: ControlMessage): void {
+  if (message.kind === 'echo') host.echoed(message.number);
+  if (message.kind === 'ping') host.receive({ kind: 'pong', id, mark: message.mark, sent: environment.now() });
 }

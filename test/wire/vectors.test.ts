@@ -89,8 +89,8 @@ test('K1: the frames of docs/protocol.md are written so, and read so', () => {
 
 test('the control messages of docs/protocol.md are written so, and read so', () => {
   for (const { value, bytes } of vectorsOf('control-messages')) {
-    const { sentAt, ...signal } = value as ControlMessage & { sentAt: number };
-    assert.is(hex(encodeControl(signal as ControlMessage, sentAt)), hex(bytes));
+    const { sentAt, ...message } = value as ControlMessage & { sentAt: number };
+    assert.is(hex(encodeControl(message as ControlMessage, sentAt)), hex(bytes));
     assert.equal(plain(decodeControl(bytes)), plain(value));
   }
 });

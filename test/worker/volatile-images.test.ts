@@ -91,13 +91,13 @@ class World {
     for (const id of ids) this.nodes.set(id, new Node(this, id));
   }
 
-  send(to: string, signal: ControlMessage): void {
+  send(to: string, message: ControlMessage): void {
     const { chance, odds } = this;
     if (chance.hits(odds.drop)) return;
-    if (signal.kind === 'carried' && this.#burst() > (odds.burstCountMax ?? Number.POSITIVE_INFINITY)) return;
+    if (message.kind === 'carried' && this.#burst() > (odds.burstCountMax ?? Number.POSITIVE_INFINITY)) return;
     for (let copies = chance.hits(odds.duplicate) ? 2 : 1; copies > 0; copies--) {
       const ms = chance.hits(odds.delay) ? chance.between(50, 400) : chance.between(0, 3);
-      this.hand.after(ms, () => this.nodes.get(to)?.receive(signal));
+      this.hand.after(ms, () => this.nodes.get(to)?.receive(message));
     }
   }
 
@@ -198,14 +198,14 @@ class Node {
     this.#world = world;
     this.id = id;
     this.#scene = world.scene;
-    const signal = (to: string, one: ControlMessage) => world.send(to, one);
+    const sendControl = (to: string, one: ControlMessage) => world.send(to, one);
     this.images = new VolatileImages(world.hand, { carryMs: 30_000 }, { name: id, partitions: 1 });
     this.fetching = new ImageFetching({
       id,
       environment: world.hand,
       others: () => this.#scene.ids.filter((one) => one !== id),
       ask: (to, wants, ask) => this.#ask(to, wants, ask),
-      signal,
+      sendControl,
       isWanted: () => true,
       stepLimits: { ms: 1, count: 1 },
       fetched: (all) => {
@@ -228,7 +228,7 @@ class Node {
       id,
       name: id,
       worker: () => worker as unknown as Worker,
-      signal,
+      sendControl,
       signalBytesMax: () => 4_096 + (world.odds.sliceBytes ?? 60),
       workerOf: (partition) => ownerOf(this.#scene, partition),
       viewVersion: () => this.#scene.version,
@@ -249,18 +249,18 @@ class Node {
     this.#world.send(to, { kind: 'fetch', id: this.id, view, partitions: ids, epochs, ask, batches, slices });
   }
 
-  receive(signal: ControlMessage): void {
+  receive(message: ControlMessage): void {
     if (this.#world.nodes.get(this.id) !== this) return;
-    if (signal.kind === 'view') this.follow(signal.view as never);
-    else if (signal.kind === 'fetch') {
-      this.follow(signal.view as never);
+    if (message.kind === 'view') this.follow(message.view as never);
+    else if (message.kind === 'fetch') {
+      this.follow(message.view as never);
       const view = this.#scene as never;
-      if (this.#scene.version > signal.view.version) this.#world.send(signal.id, { kind: 'view', view, sent: 0 });
-      else this.#outgoing.fetched(signal);
-    } else if (signal.kind === 'bare') this.fetching.bare(signal.id, signal.partitions, signal.ask);
-    else if (signal.kind === 'carried') this.fetching.carried(signal);
-    else if (signal.kind === 'boarded') this.#outgoing.boarded(signal);
-    else if (signal.kind === 'settled') this.fetching.settled(signal);
+      if (this.#scene.version > message.view.version) this.#world.send(message.id, { kind: 'view', view, sent: 0 });
+      else this.#outgoing.fetched(message);
+    } else if (message.kind === 'bare') this.fetching.bare(message.id, message.partitions, message.ask);
+    else if (message.kind === 'carried') this.fetching.carried(message);
+    else if (message.kind === 'boarded') this.#outgoing.boarded(message);
+    else if (message.kind === 'settled') this.fetching.settled(message);
   }
 
   follow(scene: Scene): void {
@@ -551,7 +551,7 @@ test('CA3: an earlier claim gets nothing of what a later one has boarded, though
         offersOf: () => images.offers(home, () => home),
         hasOffersOf: () => true,
       }) as never,
-    signal: (_, { kind }) => void sent.push(kind),
+    sendControl: (_, { kind }) => void sent.push(kind),
     signalBytesMax: () => 100_000,
     workerOf: () => 'b',
     viewVersion: () => 0,

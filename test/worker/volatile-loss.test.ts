@@ -55,8 +55,8 @@ for (const isHeard of [true, false])
       const { transport, workers } = given;
       const [send, silent] = [transport.send.bind(transport), isHeard ? '' : workers.get('b')?.member.entry.id];
       transport.send = (subject, bytes) => {
-        const signal = subject.includes('.control.') ? decodeControl(bytes) : undefined;
-        if (signal?.kind !== 'bare' || signal.id !== silent) send(subject, bytes);
+        const message = subject.includes('.control.') ? decodeControl(bytes) : undefined;
+        if (message?.kind !== 'bare' || message.id !== silent) send(subject, bytes);
       };
       workerOf(given, 'a').ownership.lose(partition);
       await hand.advance(5_000);
@@ -97,8 +97,8 @@ test('LR2, P8: a loss between a claim and the first use of it is said, by who ha
     const [partition = 0] = worker.partitions;
     const [send, silent] = [transport.send.bind(transport), workers.get('b')?.member.entry.id];
     transport.send = (subject, bytes) => {
-      const signal = subject.includes('.control.') ? decodeControl(bytes) : undefined;
-      if (signal?.kind !== 'bare' || signal.id !== silent) send(subject, bytes);
+      const message = subject.includes('.control.') ? decodeControl(bytes) : undefined;
+      if (message?.kind !== 'bare' || message.id !== silent) send(subject, bytes);
     };
     worker.ownership.lose(partition);
     await hand.advance(1_000);

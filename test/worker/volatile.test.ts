@@ -94,9 +94,9 @@ for (const lost of ['carried', 'released', 'fetch', 'bare', 'boarded', 'settled'
       const send = transport.send.bind(transport);
       const taken = new Set<number>();
       transport.send = (subject, bytes) => {
-        const signal = subject.includes('.control.') ? decodeControl(bytes) : undefined;
-        const partition = partitionIn(signal);
-        if (signal?.kind === lost && partition !== undefined && !taken.has(partition)) taken.add(partition);
+        const message = subject.includes('.control.') ? decodeControl(bytes) : undefined;
+        const partition = partitionIn(message);
+        if (message?.kind === lost && partition !== undefined && !taken.has(partition)) taken.add(partition);
         else send(subject, bytes);
       };
       await during(workers.get('b')?.close() ?? missing());
@@ -266,7 +266,7 @@ test('CA1: an image that is written over what the store has leaves nothing of th
 /** Sees what workers say to each other, and says what becomes of it: sent, lost, or as it comes back. */
 function tap(
   { transport }: ServedGiven,
-  becomes: (signal: ControlMessage, to: string) => boolean | ((send: () => void) => void),
+  becomes: (message: ControlMessage, to: string) => boolean | ((send: () => void) => void),
 ): void {
   const send = transport.send.bind(transport);
   transport.send = (subject, bytes) => {
@@ -304,10 +304,10 @@ for (const moment of ['is claimed', 'has been claimed, and others are asked', 'i
       // The store knows, and nobody else: a claims its home by a view that gives the entity to b.
       await gate.pin(address, pinnedPartition(address, 16), undefined);
       let releases: (() => void)[] = [];
-      tap(given, (signal, to) => {
-        if (to !== idOf(given, 'a') || signal.kind !== 'bare' || moment !== 'has been claimed, and others are asked')
+      tap(given, (message, to) => {
+        if (to !== idOf(given, 'a') || message.kind !== 'bare' || moment !== 'has been claimed, and others are asked')
           return true;
-        return signal.partitions.includes(partition) ? (send) => releases.push(send) : true;
+        return message.partitions.includes(partition) ? (send) => releases.push(send) : true;
       });
       const claim = gate.claim.bind(gate);
       let open: (() => void) | undefined;
@@ -493,7 +493,8 @@ for (const durability of ['none', { intervalMs: 300 }] as const)
         let isDeaf = true;
         tap(
           given,
-          (signal, to) => !isDeaf || (to !== idOf(given, 'a') && !('id' in signal && signal.id === idOf(given, 'a'))),
+          (message, to) =>
+            !isDeaf || (to !== idOf(given, 'a') && !('id' in message && message.id === idOf(given, 'a'))),
         );
         await during(workers.get('c')?.member.pin(address, 'b') ?? missing());
         await hand.advance(5_000);
@@ -535,10 +536,10 @@ function ahead(hand: HandEnvironment, ms: number): Environment {
   };
 }
 
-function partitionIn(signal: ControlMessage | undefined): number | undefined {
-  if (signal === undefined) return undefined;
-  if ('partition' in signal) return signal.partition;
-  return 'partitions' in signal ? signal.partitions[0] : undefined;
+function partitionIn(message: ControlMessage | undefined): number | undefined {
+  if (message === undefined) return undefined;
+  if ('partition' in message) return message.partition;
+  return 'partitions' in message ? message.partitions[0] : undefined;
 }
 
 for (const [what, failure] of [
