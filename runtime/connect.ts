@@ -220,7 +220,9 @@ class Remote implements RemoteCluster {
     const reach = { environment: this.#environment, transport: this.#transport, subjects: this.#subjects };
     this.#admin ??= new AdminClient(reach);
     const admin = this.#admin;
-    return new Inspector(new RemoteStore(this.view.partitions, (ask) => admin.askAny(this.view.workers, ask)));
+    return new Inspector(
+      new RemoteStore(this.view.partitions, (request) => admin.requestAny(this.view.workers, request)),
+    );
   }
 
   async start(timeoutMs: number): Promise<void> {

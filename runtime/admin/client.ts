@@ -1,10 +1,11 @@
 /**
- * Asking workers, from anywhere that a transport reaches: one ask, one answer, put together from its parts.
+ * The admin client: sends requests to workers over the transport, and assembles each answer from its parts.
  *
- * Owns repeats and time-outs. An ask or an answer may be lost; all asks can be repeated, so each is until its time is over.
+ * Owns retries and time-outs. A request or its answer may be lost. Every request can be repeated safely, so it is repeated until
+ * its time-out.
  *
  * Invariants:
- * - AQ1 An ask settles once: with the answer, with what the worker failed with, or with 'absent' or 'silent'.
+ * - AQ1 A request settles once: with the answer, the worker's error, 'absent' or 'silent'.
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Environment } from '../environment.ts';
@@ -25,34 +26,34 @@ export interface AdminClientParts {
   readonly subjects: Subjects;
 }
 
-/** Absent: nobody listens under that worker's id. Silent: no answer came in time. */
+/** Absent: the worker's subject has no listener. Silent: no answer arrived in time. */
 export type Answered =
   | { readonly status: 'answered'; readonly value: unknown }
   | { readonly status: 'absent' }
   | { readonly status: 'silent' };
 
-interface UnderWay {
+interface InFlight {
   readonly id: string;
   readonly number: number;
-  readonly ask: AdminRequest;
+  readonly request: AdminRequest;
   readonly parts: Uint8Array[];
   bytes: number;
   readonly settle: (answered: Answered) => void;
   readonly fail: (error: unknown) => void;
   cancelRepeat: () => void;
   readonly timeoutMs: number;
-  /** Without a further part by then it is silent. */
+  /** The worker counts as silent if no further part has arrived by then. */
   until: number;
 }
 
-/** Asked again for what was not answered after this, ms. */
+/** Pause before an unanswered request is repeated, ms. */
 const repeatMs = 500;
 const timeoutDefaultMs = 5_000;
 
 export class AdminClient {
   readonly #parts: AdminClientParts;
   readonly #replyTo: string;
-  readonly #underWay = new Map<number, UnderWay>();
+  readonly #inFlight = new Map<number, InFlight>();
   readonly #closers: readonly (() => void)[];
   #number = 0;
 
@@ -66,16 +67,16 @@ export class AdminClient {
     ];
   }
 
-  /** Ask a worker, by its id. Rejects with what the worker failed with. */
-  ask(id: string, ask: AdminRequest, timeoutMs: number = timeoutDefaultMs): Promise<Answered> {
+  /** Sends a request to a worker, by its id. Rejects with the worker's error. */
+  request(id: string, request: AdminRequest, timeoutMs: number = timeoutDefaultMs): Promise<Answered> {
     return new Promise((settle, fail) => {
       this.#number += 1;
       const number = this.#number;
       const until = this.#parts.environment.steady() + timeoutMs;
-      const underWay = {
+      const inFlight = {
         id,
         number,
-        ask,
+        request,
         parts: [],
         bytes: 0,
         settle,
@@ -84,49 +85,49 @@ export class AdminClient {
         until,
         cancelRepeat: () => undefined,
       };
-      this.#underWay.set(number, underWay);
-      this.#send(underWay);
+      this.#inFlight.set(number, inFlight);
+      this.#send(inFlight);
     });
   }
 
-  /** The answer of whichever of these workers gives one. Rejects with what it failed with, and `transport-failed` if none answers. */
-  async askAny(
+  /** The answer of the first of these workers that gives one. Rejects with its error, or with `transport-failed` if none answers. */
+  async requestAny(
     workers: readonly { readonly id: string; readonly isLeaving: boolean }[],
-    ask: AdminRequest,
+    request: AdminRequest,
     timeoutMs?: number,
   ): Promise<unknown> {
     const first = Math.floor(this.#parts.environment.random() * workers.length);
-    // Those that leave are asked last: they may be gone in a moment.
+    // Leaving workers come last, because they may be gone in a moment.
     const inTurn = [...workers.slice(first), ...workers.slice(0, first)].sort(
       (one, other) => Number(one.isLeaving) - Number(other.isLeaving),
     );
     for (const { id } of inTurn) {
-      const answered = await this.ask(id, ask, timeoutMs);
+      const answered = await this.request(id, request, timeoutMs);
       if (answered.status === 'answered') return answered.value;
     }
     throw new SkerryError('transport-failed', 'No worker answers');
   }
 
-  #send(underWay: UnderWay): void {
+  #send(inFlight: InFlight): void {
     const { environment, transport, subjects } = this.#parts;
-    underWay.cancelRepeat();
-    const leftMs = underWay.until - environment.steady();
-    if (leftMs <= 0) return this.#settle(underWay, { status: 'silent' });
-    underWay.cancelRepeat = environment.after(Math.min(repeatMs, leftMs), () => this.#send(underWay));
-    const { number, parts } = underWay;
-    const ask: AdminRequest = parts.length === 0 ? underWay.ask : { kind: 'more', index: parts.length };
-    transport.send(subjects.asks(underWay.id), encodeAdminRequest({ replyTo: this.#replyTo, number, ask }));
+    inFlight.cancelRepeat();
+    const leftMs = inFlight.until - environment.steady();
+    if (leftMs <= 0) return this.#settle(inFlight, { status: 'silent' });
+    inFlight.cancelRepeat = environment.after(Math.min(repeatMs, leftMs), () => this.#send(inFlight));
+    const { number, parts } = inFlight;
+    const request: AdminRequest = parts.length === 0 ? inFlight.request : { kind: 'more', index: parts.length };
+    transport.send(subjects.asks(inFlight.id), encodeAdminRequest({ replyTo: this.#replyTo, number, request }));
   }
 
-  #settle(underWay: UnderWay, answered: Answered): void {
-    underWay.cancelRepeat();
-    this.#underWay.delete(underWay.number);
-    underWay.settle(answered);
+  #settle(inFlight: InFlight, answered: Answered): void {
+    inFlight.cancelRepeat();
+    this.#inFlight.delete(inFlight.number);
+    inFlight.settle(answered);
   }
 
   #absent(subject: string): void {
-    for (const underWay of [...this.#underWay.values()])
-      if (this.#parts.subjects.asks(underWay.id) === subject) this.#settle(underWay, { status: 'absent' });
+    for (const inFlight of [...this.#inFlight.values()])
+      if (this.#parts.subjects.asks(inFlight.id) === subject) this.#settle(inFlight, { status: 'absent' });
   }
 
   #receive(bytes: Uint8Array): void {
@@ -136,42 +137,42 @@ export class AdminClient {
     } catch {
       return;
     }
-    const underWay = this.#underWay.get(part.number);
-    if (underWay === undefined) return;
-    if (part.count === 1) return this.#end(underWay, part.bytes);
-    if (part.index !== underWay.parts.length || part.bytes.length === 0) return;
-    underWay.bytes += part.bytes.length;
-    if (underWay.bytes > answerBytesMax) return this.#refuse(underWay);
-    underWay.parts.push(new Uint8Array(part.bytes));
-    underWay.until = this.#parts.environment.steady() + underWay.timeoutMs;
-    if (underWay.parts.length === part.count) this.#end(underWay, Buffer.concat(underWay.parts));
-    else this.#send(underWay);
+    const inFlight = this.#inFlight.get(part.number);
+    if (inFlight === undefined) return;
+    if (part.count === 1) return this.#end(inFlight, part.bytes);
+    if (part.index !== inFlight.parts.length || part.bytes.length === 0) return;
+    inFlight.bytes += part.bytes.length;
+    if (inFlight.bytes > answerBytesMax) return this.#refuse(inFlight);
+    inFlight.parts.push(new Uint8Array(part.bytes));
+    inFlight.until = this.#parts.environment.steady() + inFlight.timeoutMs;
+    if (inFlight.parts.length === part.count) this.#end(inFlight, Buffer.concat(inFlight.parts));
+    else this.#send(inFlight);
   }
 
-  /** No worker of this version sends so much. */
-  #refuse(underWay: UnderWay): void {
-    underWay.cancelRepeat();
-    this.#underWay.delete(underWay.number);
-    underWay.fail(new SkerryError('too-large', `The answer of ${underWay.id} exceeds ${answerBytesMax} bytes`));
+  /** Fails a request whose answer is larger than a worker of this version would send. */
+  #refuse(inFlight: InFlight): void {
+    inFlight.cancelRepeat();
+    this.#inFlight.delete(inFlight.number);
+    inFlight.fail(new SkerryError('too-large', `The answer of ${inFlight.id} exceeds ${answerBytesMax} bytes`));
   }
 
-  #end(underWay: UnderWay, bytes: Uint8Array): void {
+  #end(inFlight: InFlight, bytes: Uint8Array): void {
     try {
-      this.#settle(underWay, { status: 'answered', value: decodeAnswer(bytes) });
+      this.#settle(inFlight, { status: 'answered', value: decodeAnswer(bytes) });
     } catch (error) {
-      underWay.cancelRepeat();
-      this.#underWay.delete(underWay.number);
-      underWay.fail(error);
+      inFlight.cancelRepeat();
+      this.#inFlight.delete(inFlight.number);
+      inFlight.fail(error);
     }
   }
 
-  /** What is still waited for is rejected with `closed`. */
+  /** Rejects the requests in flight with `closed`. */
   close(): void {
     for (const close of this.#closers) close();
-    for (const { cancelRepeat, fail } of this.#underWay.values()) {
+    for (const { cancelRepeat, fail } of this.#inFlight.values()) {
       cancelRepeat();
       fail(new SkerryError('closed', 'The connection for admin requests is closed', { effect: 'unknown' }));
     }
-    this.#underWay.clear();
+    this.#inFlight.clear();
   }
 }

@@ -1,8 +1,8 @@
 /**
- * What is stored, read through the workers of a cluster: for tools that reach the transport and not the store.
+ * The remote store: reads the store through the workers of a cluster, for tools that reach the transport but not the store.
  *
  * Invariants:
- * - RD1 A page is as long as it was asked for unless there is no more, however short the pages are that workers send.
+ * - RD1 A page has the requested length unless it is the last, however short the pages of the workers are.
  */
 import type { Address } from '../../core/message.ts';
 import type { Epoch, Loaded, Partition, RecordName, Wake } from '../store.ts';
@@ -14,11 +14,11 @@ type Records = readonly (readonly [RecordName, Uint8Array])[];
 
 export class RemoteStore implements Reading {
   readonly partitions: number;
-  readonly #ask: (ask: AdminRequest) => Promise<unknown>;
+  readonly #request: (request: AdminRequest) => Promise<unknown>;
 
-  constructor(partitions: number, ask: (ask: AdminRequest) => Promise<unknown>) {
+  constructor(partitions: number, request: (request: AdminRequest) => Promise<unknown>) {
     this.partitions = partitions;
-    this.#ask = ask;
+    this.#request = request;
   }
 
   load(entities: readonly { readonly address: Address }[]): Promise<(Loaded | undefined)[]> {
@@ -26,7 +26,7 @@ export class RemoteStore implements Reading {
   }
 
   async #load(address: Address): Promise<Loaded | undefined> {
-    const value = await this.#ask({ kind: 'load', address });
+    const value = await this.#request({ kind: 'load', address });
     if (value === null) return undefined;
     const row = new Row(value);
     const [version, head, wakeAt] = [row.number(), row.bytes(), row.any()];
@@ -40,7 +40,9 @@ export class RemoteStore implements Reading {
   ): Promise<(readonly [RecordName, Uint8Array])[]> {
     const found: (readonly [RecordName, Uint8Array])[] = [];
     for (let last = after, isMore = true; isMore && found.length < limit; ) {
-      const row = new Row(await this.#ask({ kind: 'scan', address, prefix, after: last, limit: limit - found.length }));
+      const row = new Row(
+        await this.#request({ kind: 'scan', address, prefix, after: last, limit: limit - found.length }),
+      );
       const page = recordsOf(row);
       found.push(...page);
       isMore = row.boolean() && page.length > 0;
@@ -51,24 +53,24 @@ export class RemoteStore implements Reading {
 
   list(type: string | undefined, { after, limit }: { after?: Address; limit: number }): Promise<Address[]> {
     return pages(limit, after, async (last, count) =>
-      textsOf(await this.#ask({ kind: 'list', type: type ?? '', after: last ?? '', limit: count })),
+      textsOf(await this.#request({ kind: 'list', type: type ?? '', after: last ?? '', limit: count })),
     );
   }
 
   wakes(partition: Partition, { after, limit }: { after?: Wake; limit: number }): Promise<Wake[]> {
     return pages(limit, after, async (last, count) => {
       const { wakeAt = 0, address = '' } = last ?? {};
-      const value = await this.#ask({ kind: 'wakes', partition, wakeAt, address, limit: count });
+      const value = await this.#request({ kind: 'wakes', partition, wakeAt, address, limit: count });
       return new Row([value]).rows().map((row) => ({ address: row.string(), wakeAt: row.number() }));
     });
   }
 
   async epochs(partitions: readonly Partition[]): Promise<Epoch[]> {
-    return numbersOf(await this.#ask({ kind: 'epochs', partitions }));
+    return numbersOf(await this.#request({ kind: 'epochs', partitions }));
   }
 }
 
-/** Rows until there are enough, or none any more. */
+/** Reads pages until there are enough rows, or no more. */
 async function pages<Item>(
   limit: number,
   after: Item | undefined,

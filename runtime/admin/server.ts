@@ -1,12 +1,12 @@
 /**
- * The desk of a worker: answers what tools ask (`wire/admin-messages.ts`), for one worker of a cluster.
+ * The admin server of a worker: answers the requests of tools (`wire/admin-messages.ts`).
  *
- * Owns the bounds on it: how much is answered at a time, and how long an answer of several parts is kept for who fetches it.
+ * Owns the bounds on it: the requests answered at once, and how long an answer of several parts is kept for its client.
  *
  * Invariants:
- * - DK1 An answer fits into frames of the transport, part by part; one that is too large as a whole is an error that says so.
- * - DK2 At most `underWayCountMax` asks are worked on and `keptCountMax` answers kept; past that the answer is `overloaded`,
- *   and the oldest kept answer goes (P12). Epochs are told of as many partitions as a cluster may have.
+ * - DK1 Each part of an answer fits into a frame. An answer that is too large as a whole is an error that says so.
+ * - DK2 At most `inFlightCountMax` requests are processed and `keptCountMax` answers kept. Beyond that a request is answered
+ *   `overloaded`, and the oldest kept answer is dropped (P12). A request for epochs has at most `partitionsMax` partitions.
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import { SkerryError } from '../../core/errors.ts';
@@ -38,18 +38,18 @@ export interface AdminServerParts {
   readonly store: Store;
   readonly behaviours: readonly Behaviour[];
   readonly member: Member;
-  /** Somebody wants this worker to hand everything off and end. */
+  /** Called when a tool requests that this worker hands everything off and stops. */
   readonly leave: () => void;
 }
 
-/** Asks that are being answered at once. */
-const underWayCountMax = 32;
-/** Rows and bytes of one page of what is stored. The rows are at most so many times a message's largest input. */
+/** Most requests answered at once. */
+const inFlightCountMax = 32;
+/** Most rows and bytes of one page of stored records. A row is as large as a message's largest input at most. */
 const pageCountMax = 64;
 const pageBytesMax = 4_194_304;
-/** Addresses are short: of those a page has more. */
+/** Most addresses of one page. They are short, so a page has more of them. */
 const addressCountMax = 1_000;
-/** Answers of several parts that wait to be fetched, and for how long, ms. */
+/** Most answers of several parts that are kept for their clients, and for how long, ms. */
 const keptCountMax = 4;
 const keptMs = 10_000;
 
@@ -62,10 +62,10 @@ export class AdminServer {
   readonly #parts: AdminServerParts;
   readonly #startedAt: number;
   readonly #stopListening: () => void;
-  /** By who asked and the number of the ask; the oldest first. */
+  /** Kept answers, by requester and number; the oldest first. */
   readonly #kept = new Map<string, Kept>();
-  /** By the same names: one that comes again meanwhile is answered once. */
-  readonly #underWay = new Set<string>();
+  /** Requests being answered, by the same names. A repeat that arrives meanwhile is dropped. */
+  readonly #inFlight = new Set<string>();
   readonly #refused: Counter;
 
   constructor(parts: AdminServerParts) {
@@ -91,30 +91,30 @@ export class AdminServer {
     }
     const name = nameOf(frame);
     if (!this.#parts.subjects.isAnswers(frame.replyTo)) this.#refused.add();
-    else if (frame.ask.kind === 'more') this.#sendMore(frame, frame.ask.index);
+    else if (frame.request.kind === 'more') this.#sendMore(frame, frame.request.index);
     else if (this.#kept.has(name)) this.#sendMore(frame, 0);
-    else if (this.#underWay.has(name)) return;
-    else if (this.#underWay.size >= underWayCountMax)
+    else if (this.#inFlight.has(name)) return;
+    else if (this.#inFlight.size >= inFlightCountMax)
       this.#reply(
         frame,
         encodeFailure(
-          new SkerryError('overloaded', `This worker is already answering ${underWayCountMax} requests; retry later`),
+          new SkerryError('overloaded', `This worker is already answering ${inFlightCountMax} requests; retry later`),
         ),
       );
     else void this.#answer(frame);
   }
 
   async #answer(frame: AdminRequestFrame): Promise<void> {
-    this.#underWay.add(nameOf(frame));
+    this.#inFlight.add(nameOf(frame));
     let answer: Uint8Array;
     try {
-      answer = encodeAnswer(await this.#valueOf(frame.ask));
+      answer = encodeAnswer(await this.#valueOf(frame.request));
       if (answer.length > answerBytesMax)
         throw new SkerryError('too-large', `The answer has ${answer.length} bytes; the limit is ${answerBytesMax}`);
     } catch (error) {
       answer = encodeFailure(error);
     }
-    this.#underWay.delete(nameOf(frame));
+    this.#inFlight.delete(nameOf(frame));
     this.#reply(frame, answer);
   }
 
@@ -141,7 +141,7 @@ export class AdminServer {
   #sendMore(frame: AdminRequestFrame, index: number): void {
     const kept = this.#kept.get(nameOf(frame));
     if (kept !== undefined) return this.#sendPart(frame, kept.bytes, index);
-    // A whole of one part: who asked for another one takes it for the answer.
+    // One part that is the whole answer: the client that requested a further part takes it for the answer.
     this.#sendPart(
       frame,
       encodeFailure(new SkerryError('overloaded', 'The worker no longer keeps the answer: send the request again')),
@@ -162,27 +162,27 @@ export class AdminServer {
 
   // ---- answers
 
-  async #valueOf(ask: AdminRequest): Promise<unknown> {
+  async #valueOf(request: AdminRequest): Promise<unknown> {
     const { behaviours, leave } = this.#parts;
-    switch (ask.kind) {
+    switch (request.kind) {
       case 'report':
         return reportRow(this.#report());
       case 'types':
         return typesRow(knownTypes(behaviours));
       case 'entity':
-        return this.#place(ask.address);
+        return this.#place(request.address);
       case 'load':
-        return this.#load(ask.address);
+        return this.#load(request.address);
       case 'scan':
-        return this.#scan(ask);
+        return this.#scan(request);
       case 'list':
-        return this.#list(ask);
+        return this.#list(request);
       case 'wakes':
-        return this.#wakes(ask);
+        return this.#wakes(request);
       case 'epochs':
-        return this.#epochs(ask.partitions);
+        return this.#epochs(request.partitions);
       case 'pin':
-        return this.#pin(ask);
+        return this.#pin(request);
       case 'leave':
         return leave();
       case 'more':
@@ -269,7 +269,7 @@ export class AdminServer {
     return wakes.map((wake) => [wake.address, wake.wakeAt]);
   }
 
-  /** There are no more to ask for: whoever does is refused before the store is asked. */
+  /** A cluster has no more partitions than that, so a longer request is rejected before the store is read. */
   async #epochs(partitions: readonly Partition[]): Promise<unknown> {
     if (partitions.length > partitionsMax)
       throw new SkerryError(

@@ -1,6 +1,6 @@
 /**
- * What a worker tells tools of itself: which partitions it has, what is coming and going, its figures; and what may be
- * asked of the types that it hosts.
+ * The report of a worker for tools: its partitions, its handoffs and its figures; and the operations of the types that it
+ * hosts.
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { AnyOperation } from '../../core/operation.ts';
@@ -12,40 +12,40 @@ export interface WorkerReport {
   readonly id: string;
   readonly name: string;
   readonly pid: number;
-  /** By its own clock, ms since 1970. */
+  /** Time of the worker's clock, ms since 1970. */
   readonly now: number;
   readonly startedAt: number;
   readonly viewVersion: number;
-  /** In the view, with everything claimed that is its own by it. */
+  /** Whether the worker is in the view and has claimed every partition that the view assigns to it. */
   readonly isReady: boolean;
-  /** It runs the placement service. */
+  /** Whether it runs the placement service. */
   readonly isServing: boolean;
-  /** What of the cluster is cut off from what, as far as it knows; '': nothing. */
+  /** Describes a split of the cluster, as far as the worker knows; '': none. */
   readonly split: string;
   readonly partitions: readonly OwnedPartition[];
-  /** On their way to it. */
+  /** Incoming partitions. */
   readonly coming: readonly Partition[];
   readonly figures: ReportFigures;
-  /** Its limit of that name, ms; undefined: an earlier worker does not say it. */
+  /** Its limit of that name, ms; undefined: an earlier version of the worker does not report it. */
   readonly skewMaxMs?: number | undefined;
 }
 
 export interface OwnedPartition {
   readonly partition: Partition;
   readonly epoch: Epoch;
-  /** It is being handed over. */
+  /** Whether it is being handed off. */
   readonly isLeaving: boolean;
 }
 
-/** Counts since the worker started, but for the first two, which are of now. */
+/** The first two are current; the others count since the worker started. */
 export interface ReportFigures {
   readonly activations: number;
   readonly queued: number;
   readonly turns: number;
   readonly overloaded: number;
-  /** Partitions that came to it. */
+  /** Partitions acquired. */
   readonly moved: number;
-  /** Envelopes that it sent on to where their entity is. */
+  /** Envelopes forwarded to another worker. */
   readonly forwarded: number;
 }
 
@@ -100,20 +100,20 @@ function readFigures(row: Row): ReportFigures {
   };
 }
 
-/** A type, as much of it as somebody needs who has no contract and wants to call it by name. */
+/** The data of a type that a caller without its contract needs. */
 export interface KnownType {
   readonly type: string;
-  /** How long its history is kept, ms; undefined: it keeps none. */
+  /** How long its history is kept, ms; undefined: not kept. */
   readonly historyMs: number | undefined;
   readonly operations: readonly KnownOperation[];
-  /** Of the states that it reads: this and earlier ones; undefined: whoever told of it did not say. */
+  /** Version of its states; it also reads earlier ones. Undefined: an earlier version of the worker does not report it. */
   readonly version?: number | undefined;
 }
 
 export interface KnownOperation {
   readonly name: string;
   readonly kind: AnyOperation['kind'];
-  /** Of a tentative operation; undefined: the limit `holdMs`. */
+  /** Duration of the hold of a tentative operation, ms; undefined: the limit `holdMs`. */
   readonly holdMs: number | undefined;
 }
 
@@ -151,7 +151,7 @@ export function readTypes(value: unknown): KnownType[] {
       kind: operation.oneOf(operationKinds),
       holdMs: maybeNumber(operation.any()),
     })),
-    // An earlier worker does not say it.
+    // An earlier version of the worker does not report it.
     version: maybeNumber(row.any()),
   }));
 }
@@ -160,11 +160,11 @@ function maybeNumber(value: unknown): number | undefined {
   return typeof value === 'number' ? value : undefined;
 }
 
-/** What one worker has of an entity. */
+/** One worker's knowledge of an entity. */
 export interface EntityPlace {
-  /** Where it should be owned, by the view that this worker goes by. */
+  /** The worker that should own it, by this worker's view. */
   readonly partition: Partition;
-  /** Of this worker's claim of that partition; undefined: it has it not. */
+  /** The epoch of this worker's claim of its partition; undefined: not claimed. */
   readonly epoch: Epoch | undefined;
   /** Whether the entity is in this worker's memory. */
   readonly isActive: boolean;

@@ -24,7 +24,7 @@ import type { ClusterPlace } from './target.ts';
 
 /** For how long a view is waited for, and for the answer of one worker, ms. */
 const connectMs = 5_000;
-const askMs = 3_000;
+const requestMs = 3_000;
 
 export interface LiveWorker {
   readonly entry: WorkerEntry;
@@ -49,7 +49,7 @@ export class LiveCluster {
     this.#remote = remote;
     this.#admin = admin;
     this.#environment = environment;
-    this.store = new RemoteStore(remote.view.partitions, (ask) => this.askAny(ask));
+    this.store = new RemoteStore(remote.view.partitions, (ask) => this.requestAny(ask));
     this.inspector = new Inspector(this.store);
   }
 
@@ -72,14 +72,14 @@ export class LiveCluster {
     });
   }
 
-  ask({ id }: Pick<WorkerEntry, 'id'>, ask: AdminRequest): Promise<Answered> {
-    return this.#admin.ask(id, ask, askMs);
+  request({ id }: Pick<WorkerEntry, 'id'>, request: AdminRequest): Promise<Answered> {
+    return this.#admin.request(id, request, requestMs);
   }
 
   /** The answer of whichever worker gives one. Throws what it failed with, and `transport-failed` if none answers. */
-  async askAny(ask: AdminRequest, workers: readonly WorkerEntry[] = this.view.workers): Promise<unknown> {
+  async requestAny(request: AdminRequest, workers: readonly WorkerEntry[] = this.view.workers): Promise<unknown> {
     try {
-      return await this.#admin.askAny(workers, ask, askMs);
+      return await this.#admin.requestAny(workers, request, requestMs);
     } catch (error) {
       if (!isSkerryError(error, 'transport-failed')) throw error;
       throw new CliError('transport-failed', `No worker of the cluster '${this.place.cluster}' answers`, {
@@ -90,7 +90,7 @@ export class LiveCluster {
 
   /** Undefined: it does not answer. */
   async report(worker: Pick<WorkerEntry, 'id'>): Promise<WorkerReport | undefined> {
-    const answered = await this.ask(worker, { kind: 'report' });
+    const answered = await this.request(worker, { kind: 'report' });
     return answered.status === 'answered' ? readReport(answered.value) : undefined;
   }
 
@@ -115,7 +115,7 @@ export class LiveCluster {
     }
     const found = new Map<string, KnownType>();
     for (const workers of kinds.values())
-      for (const known of readTypes(await this.askAny({ kind: 'types' }, workers)))
+      for (const known of readTypes(await this.requestAny({ kind: 'types' }, workers)))
         if (!found.has(known.type)) found.set(known.type, known);
     return [...found.values()];
   }
@@ -138,7 +138,7 @@ export class LiveCluster {
 
   /** None where it does not answer. */
   async #typesOf(worker: WorkerEntry): Promise<KnownType[]> {
-    const answered = await this.ask(worker, { kind: 'types' });
+    const answered = await this.request(worker, { kind: 'types' });
     return answered.status === 'answered' ? readTypes(answered.value) : [];
   }
 

@@ -1,26 +1,26 @@
 /**
- * Asks: what tools ask of a worker about itself, the cluster and the store, and how the answers come back. Positional
- * arrays with a version, like signals, on subjects of their own: who may send there is for the transport's permissions.
+ * Admin messages: requests of tools to a worker about itself, the cluster and the store, and the answers. They are positional
+ * arrays with a version, like control messages, on their own subjects. The transport's permissions decide who may send them.
  *
- *     ask ─▶ worker ─▶ answer in parts: the first at once, each further one when it is asked for with `more`
+ *     request ─▶ worker ─▶ answer in parts: the first at once, each further one on a request `more`
  *
- * An ask may be lost or doubled: whoever needs the answer asks again, under the same number, and each ask can be repeated
- * without harm. What asks is `admin/client.ts`, what answers `admin/server.ts`.
+ * A request may be lost or duplicated. The client repeats it under the same number, and every request can be repeated safely.
+ * `admin/client.ts` sends requests, `admin/server.ts` answers them.
  *
  * Invariants:
- * - AK1 What does not decode as an ask or an answer of this version is an error, never half read.
+ * - AK1 A request or answer that does not decode in this version is rejected with an error, never half read.
  */
 import { type CallEffect, codeOf, isSkerryError, SkerryError, textOf } from '../../core/errors.ts';
 import { decode, encode, type Row, rowOf } from './codec.ts';
 
-const askVersion = 1;
+const adminVersion = 1;
 
 export type AdminRequest =
-  /** What this worker has and does: `admin/worker-report.ts`. */
+  /** The worker's report: `admin/worker-report.ts`. */
   | { readonly kind: 'report' }
-  /** The types that it hosts, with their operations: `admin/worker-report.ts`. */
+  /** The types that the worker hosts, with their operations: `admin/worker-report.ts`. */
   | { readonly kind: 'types' }
-  /** What it has of one entity: its epoch, and whether it is in memory. */
+  /** The worker's epoch for one entity, and whether the entity is in its memory. */
   | { readonly kind: 'entity'; readonly address: string }
   | { readonly kind: 'load'; readonly address: string }
   | {
@@ -30,7 +30,7 @@ export type AdminRequest =
       readonly after: string;
       readonly limit: number;
     }
-  /** Type and address '': from the first of all. */
+  /** Type '': all types. After '': from the first address. */
   | { readonly kind: 'list'; readonly type: string; readonly after: string; readonly limit: number }
   /** Address '': from the first. */
   | {
@@ -43,9 +43,9 @@ export type AdminRequest =
   | { readonly kind: 'epochs'; readonly partitions: readonly number[] }
   /** Worker '': unpin. */
   | { readonly kind: 'pin'; readonly address: string; readonly worker: string }
-  /** Hand everything off and end. */
+  /** Hand everything off and stop. */
   | { readonly kind: 'leave' }
-  /** A further part of the answer to the ask of the same number. */
+  /** A further part of the answer to the request with the same number. */
   | { readonly kind: 'more'; readonly index: number };
 
 const kinds: readonly AdminRequest['kind'][] = [
@@ -62,55 +62,55 @@ const kinds: readonly AdminRequest['kind'][] = [
   'more',
 ];
 
-/** An ask on its way: of whom the answer is waited for, and under which number. */
+/** A request with the subject of its answer, and its number. */
 export interface AdminRequestFrame {
   readonly replyTo: string;
   readonly number: number;
-  readonly ask: AdminRequest;
+  readonly request: AdminRequest;
 }
 
-export function encodeAdminRequest({ replyTo, number, ask }: AdminRequestFrame): Uint8Array {
-  return encode([askVersion, replyTo, number, kinds.indexOf(ask.kind), ...columnsOf(ask)]);
+export function encodeAdminRequest({ replyTo, number, request }: AdminRequestFrame): Uint8Array {
+  return encode([adminVersion, replyTo, number, kinds.indexOf(request.kind), ...columnsOf(request)]);
 }
 
-function columnsOf(ask: AdminRequest): unknown[] {
-  switch (ask.kind) {
+function columnsOf(request: AdminRequest): unknown[] {
+  switch (request.kind) {
     case 'report':
     case 'types':
     case 'leave':
       return [];
     case 'entity':
     case 'load':
-      return [ask.address];
+      return [request.address];
     case 'scan':
-      return [ask.address, ask.prefix, ask.after, ask.limit];
+      return [request.address, request.prefix, request.after, request.limit];
     case 'list':
-      return [ask.type, ask.after, ask.limit];
+      return [request.type, request.after, request.limit];
     case 'wakes':
-      return [ask.partition, ask.wakeAt, ask.address, ask.limit];
+      return [request.partition, request.wakeAt, request.address, request.limit];
     case 'epochs':
-      return [ask.partitions];
+      return [request.partitions];
     case 'pin':
-      return [ask.address, ask.worker];
+      return [request.address, request.worker];
     case 'more':
-      return [ask.index];
+      return [request.index];
   }
 }
 
-/** Throws an error that says what is wrong with it (AK1). */
+/** Throws an error that says what is wrong with the bytes (AK1). */
 export function decodeAdminRequest(bytes: Uint8Array): AdminRequestFrame {
   const row = versioned(bytes);
-  return { replyTo: row.string(), number: row.count(), ask: readAsk(row) };
+  return { replyTo: row.string(), number: row.count(), request: readRequest(row) };
 }
 
 function versioned(bytes: Uint8Array): Row {
   const row = rowOf(bytes);
   const version = row.number();
-  if (version !== askVersion) throw new Error(`an admin message of version ${version}, not ${askVersion}`);
+  if (version !== adminVersion) throw new Error(`an admin message of version ${version}, not ${adminVersion}`);
   return row;
 }
 
-function readAsk(row: Row): AdminRequest {
+function readRequest(row: Row): AdminRequest {
   const kind = row.oneOf(kinds);
   switch (kind) {
     case 'report':
@@ -141,22 +141,22 @@ function readAsk(row: Row): AdminRequest {
   }
 }
 
-/** A list of whole numbers, or an error. */
+/** The value as a list of whole numbers. Throws if it is not one. */
 export function numbersOf(value: unknown): number[] {
   if (Array.isArray(value) && value.every((one) => Number.isSafeInteger(one))) return value;
   throw new Error('not a list of whole numbers');
 }
 
-/** A list of texts, or an error. */
+/** The value as a list of texts. Throws if it is not one. */
 export function textsOf(value: unknown): string[] {
   if (Array.isArray(value) && value.every((one) => typeof one === 'string')) return value;
   throw new Error('not a list of strings');
 }
 
-/** One part of an answer, whose `count` parts in order are the encoded whole. */
-/** Bytes of one answer: the largest state, and as much beside it. */
+/** Most bytes of one answer: twice the largest state. */
 export const answerBytesMax = 33_554_432;
 
+/** One part of an answer. Its `count` parts in order are the encoded answer. */
 export interface AnswerPart {
   readonly number: number;
   readonly index: number;
@@ -164,20 +164,20 @@ export interface AnswerPart {
   readonly bytes: Uint8Array;
 }
 
-/** Of a part on the wire, besides its bytes. */
+/** Most bytes of a part on the wire beside its content. */
 export const partOverheadBytes = 64;
 
 export function encodePart({ number, index, count, bytes }: AnswerPart): Uint8Array {
-  return encode([askVersion, number, index, count, bytes]);
+  return encode([adminVersion, number, index, count, bytes]);
 }
 
-/** Throws an error that says what is wrong with it (AK1). */
+/** Throws an error that says what is wrong with the bytes (AK1). */
 export function decodePart(bytes: Uint8Array): AnswerPart {
   const row = versioned(bytes);
   return { number: row.count(), index: row.count(), count: row.count(), bytes: row.bytes() };
 }
 
-/** The whole of an answer, before it is divided: what was asked for, or the error of asking it. */
+/** Encodes the value that a request asked for, before it is divided into parts. */
 export function encodeAnswer(value: unknown): Uint8Array {
   return encode(['done', value]);
 }
@@ -189,7 +189,7 @@ export function encodeFailure(error: unknown): Uint8Array {
   return encode(['failed', code, message, effect]);
 }
 
-/** What was asked for. Throws what the worker failed with. */
+/** The value that was requested. Throws the worker's error. */
 export function decodeAnswer(bytes: Uint8Array): unknown {
   const row: unknown = decode(bytes);
   const [status, first, message, effect] = Array.isArray(row) ? (row as unknown[]) : [];

@@ -17,23 +17,23 @@ import { type ServedGiven, withWorkers } from '../support/served.ts';
 import { assert, rejects, suite } from '../support/suite.ts';
 import { tallyWith } from '../support/tally.ts';
 
-const desk = suite('desk');
+const adminServer = suite('admin server');
 const subjects = new Subjects('main');
 
 /** Asks a worker by its name, as a tool does. */
 function toolOf({ hand, transport, workers, during }: ServedGiven) {
   const admin = new AdminClient({ environment: hand, transport, subjects });
   const idOf = (name: string) => workers.get(name)?.id ?? name;
-  const ask = (name: string, question: AdminRequest, timeoutMs?: number) =>
-    during(admin.ask(idOf(name), question, timeoutMs));
+  const requested = (name: string, question: AdminRequest, timeoutMs?: number) =>
+    during(admin.request(idOf(name), question, timeoutMs));
   const value = async (name: string, question: AdminRequest) => {
-    const answered = await ask(name, question);
+    const answered = await requested(name, question);
     return answered.status === 'answered' ? answered.value : answered.status;
   };
-  return { admin, ask, value, idOf };
+  return { admin, requested, value, idOf };
 }
 
-desk('a report says what a worker has: partitions with epochs, what comes, and figures', () =>
+adminServer('a report says what a worker has: partitions with epochs, what comes, and figures', () =>
   withWorkers({ limits: { skewMaxMs: 12_345 } }, async (given) => {
     const { value } = toolOf(given);
     await given.during(given.tally(given.keyAt('b')).add(1));
@@ -60,7 +60,7 @@ desk('a report says what a worker has: partitions with epochs, what comes, and f
   }),
 );
 
-desk('RD1: what is stored is read through a worker, page by page, as from the store itself', () =>
+adminServer('RD1: what is stored is read through a worker, page by page, as from the store itself', () =>
   withWorkers({ behaviours: [tallyWith({}, { historyMs: 1_000_000 })] }, async (given) => {
     const { value } = toolOf(given);
     const keys = Array.from({ length: 90 }, (_, index) => `k${String(index).padStart(3, '0')}`);
@@ -92,7 +92,7 @@ desk('RD1: what is stored is read through a worker, page by page, as from the st
   }),
 );
 
-desk('DK1: an answer larger than a frame comes in parts, also if some are lost on the way', () =>
+adminServer('DK1: an answer larger than a frame comes in parts, also if some are lost on the way', () =>
   withWorkers({ names: ['a'] }, async (given) => {
     const { value } = toolOf(given);
     for (let time = 0; time < 5; time++) await given.during(given.tally('large').see('x'.repeat(800_000)));
@@ -102,7 +102,9 @@ desk('DK1: an answer larger than a frame comes in parts, also if some are lost o
       sentCount += 1;
       if (sentCount % 3 !== 0) send(subject, frame);
     };
-    const found = await given.during(new Inspector(new RemoteStore(16, (ask) => value('a', ask))).get('tally/large'));
+    const found = await given.during(
+      new Inspector(new RemoteStore(16, (request) => value('a', request))).get('tally/large'),
+    );
     const { seen = [] } = (found?.state ?? {}) as { seen?: string[] };
     assert.equal(
       seen.map((text) => text.length),
@@ -111,46 +113,48 @@ desk('DK1: an answer larger than a frame comes in parts, also if some are lost o
   }),
 );
 
-desk('DK1: an answer that is too large as a whole is an error that says so', () =>
+adminServer('DK1: an answer that is too large as a whole is an error that says so', () =>
   withWorkers({ names: ['a'], limits: { stateBytesMax: 64 * 1024 * 1024 } }, async (given) => {
-    const { ask } = toolOf(given);
+    const { requested } = toolOf(given);
     for (let time = 0; time < 45; time++) await given.during(given.tally('large').see('x'.repeat(800_000)));
-    await rejects(ask('a', { kind: 'load', address: 'tally/large' }), 'too-large', /the limit is 33554432/);
+    await rejects(requested('a', { kind: 'load', address: 'tally/large' }), 'too-large', /the limit is 33554432/);
   }),
 );
 
-desk('DK2: epochs are told of no more partitions than a cluster may have, and the store is not asked for more', () =>
-  withWorkers({ names: ['a'] }, async ({ gate, ...given }) => {
-    const { ask, value } = toolOf({ gate, ...given });
-    const many = Array.from({ length: 65_536 }, () => 3);
-    const epochs = gate.inner.epochs.bind(gate.inner);
-    const [epoch] = await epochs([3]);
-    assert.equal(
-      await value('a', { kind: 'epochs', partitions: many }),
-      many.map(() => epoch),
-    );
-    let askedCount = 0;
-    gate.epochs = (partitions) => {
-      askedCount += partitions.length;
-      return epochs(partitions);
-    };
-    await rejects(ask('a', { kind: 'epochs', partitions: [...many, 3] }), 'too-large', /the limit is 65536/);
-    assert.ok(askedCount < 65_536);
-  }),
+adminServer(
+  'DK2: epochs are told of no more partitions than a cluster may have, and the store is not asked for more',
+  () =>
+    withWorkers({ names: ['a'] }, async ({ gate, ...given }) => {
+      const { requested, value } = toolOf({ gate, ...given });
+      const many = Array.from({ length: 65_536 }, () => 3);
+      const epochs = gate.inner.epochs.bind(gate.inner);
+      const [epoch] = await epochs([3]);
+      assert.equal(
+        await value('a', { kind: 'epochs', partitions: many }),
+        many.map(() => epoch),
+      );
+      let askedCount = 0;
+      gate.epochs = (partitions) => {
+        askedCount += partitions.length;
+        return epochs(partitions);
+      };
+      await rejects(requested('a', { kind: 'epochs', partitions: [...many, 3] }), 'too-large', /the limit is 65536/);
+      assert.ok(askedCount < 65_536);
+    }),
 );
 
-desk('DK1: a worker that answers without end is not listened to for longer', () =>
+adminServer('DK1: a worker that answers without end is not listened to for longer', () =>
   withWorkers({ names: ['a'] }, async ({ hand, transport, during }) => {
     const admin = new AdminClient({ environment: hand, transport, subjects });
     let sentBytes = 0;
     transport.listen(subjects.asks('liar'), (bytes) => {
-      const { replyTo, number, ask } = decodeAdminRequest(bytes);
-      const index = ask.kind === 'more' ? ask.index : 0;
+      const { replyTo, number, request } = decodeAdminRequest(bytes);
+      const index = request.kind === 'more' ? request.index : 0;
       const part = new Uint8Array(index === 5 ? 0 : 900_000);
       sentBytes += part.length;
       transport.send(replyTo, encodePart({ number, index, count: 1_000_000, bytes: part }));
     });
-    const lied = admin.ask('liar', { kind: 'report' });
+    const lied = admin.request('liar', { kind: 'report' });
     const answered = await during(lied);
     assert.equal(
       [answered, sentBytes < 20 * 900_000],
@@ -160,19 +164,19 @@ desk('DK1: a worker that answers without end is not listened to for longer', () 
   }),
 );
 
-desk('DK1: an answer that has more than any may have is refused', () =>
+adminServer('DK1: an answer that has more than any may have is refused', () =>
   withWorkers({ names: ['a'] }, async ({ hand, transport, during }) => {
     const admin = new AdminClient({ environment: hand, transport, subjects });
     transport.listen(subjects.asks('liar'), (bytes) => {
-      const { replyTo, number, ask } = decodeAdminRequest(bytes);
-      const index = ask.kind === 'more' ? ask.index : 0;
+      const { replyTo, number, request } = decodeAdminRequest(bytes);
+      const index = request.kind === 'more' ? request.index : 0;
       transport.send(replyTo, encodePart({ number, index, count: 1_000_000, bytes: new Uint8Array(900_000) }));
     });
-    await rejects(during(admin.ask('liar', { kind: 'report' })), 'too-large', /exceeds 33554432 bytes/);
+    await rejects(during(admin.request('liar', { kind: 'report' })), 'too-large', /exceeds 33554432 bytes/);
   }),
 );
 
-desk('DK2: past its bound a worker answers overloaded, and what was asked for before is still answered', () =>
+adminServer('DK2: past its bound a worker answers overloaded, and what was asked for before is still answered', () =>
   withWorkers({ names: ['a'] }, async (given) => {
     const { admin, idOf } = toolOf(given);
     const load = given.gate.load.bind(given.gate);
@@ -181,8 +185,8 @@ desk('DK2: past its bound a worker answers overloaded, and what was asked for be
       open = resolve;
     });
     given.gate.load = (...asked) => opened.then(() => load(...asked));
-    const asks = Array.from({ length: 40 }, () => admin.ask(idOf('a'), { kind: 'load', address: 'tally/a' }));
-    const settled = Promise.allSettled(asks);
+    const requests = Array.from({ length: 40 }, () => admin.request(idOf('a'), { kind: 'load', address: 'tally/a' }));
+    const settled = Promise.allSettled(requests);
     await given.hand.advance(100);
     open();
     const results = await given.during(settled);
@@ -192,15 +196,15 @@ desk('DK2: past its bound a worker answers overloaded, and what was asked for be
   }),
 );
 
-desk('DK2: the oldest answer that nobody fetches goes; whoever comes for it is told to ask again', () =>
+adminServer('DK2: the oldest answer that nobody fetches goes; whoever comes for it is told to ask again', () =>
   withWorkers({ names: ['a'] }, async (given) => {
     const { idOf } = toolOf(given);
     for (let time = 0; time < 2; time++) await given.during(given.tally('large').see('x'.repeat(800_000)));
     const replyTo = subjects.answers('lazy');
     const parts: ReturnType<typeof decodePart>[] = [];
     given.transport.listen(replyTo, (bytes) => parts.push(decodePart(bytes)));
-    const send = async (number: number, ask: AdminRequest) => {
-      given.transport.send(subjects.asks(idOf('a')), encodeAdminRequest({ replyTo, number, ask }));
+    const send = async (number: number, request: AdminRequest) => {
+      given.transport.send(subjects.asks(idOf('a')), encodeAdminRequest({ replyTo, number, request }));
       await given.hand.idle();
       return parts.at(-1);
     };
@@ -217,18 +221,18 @@ desk('DK2: the oldest answer that nobody fetches goes; whoever comes for it is t
   }),
 );
 
-desk(
+adminServer(
   'AQ1: an ask of a worker that is gone says absent, of one that does not answer silent, and a failure is its error',
   () =>
     withWorkers({}, async (given) => {
-      const { ask, admin, idOf } = toolOf(given);
-      assert.equal(await ask('nobody', { kind: 'report' }), { status: 'absent' });
-      await rejects(ask('a', { kind: 'load', address: 'nonsense' }), 'invalid-address');
+      const { requested, admin, idOf } = toolOf(given);
+      assert.equal(await requested('nobody', { kind: 'report' }), { status: 'absent' });
+      await rejects(requested('a', { kind: 'load', address: 'nonsense' }), 'invalid-address');
       const stop = given.transport.listen(subjects.asks('mute'), () => undefined);
       const before = given.hand.now();
-      assert.equal(await ask('mute', { kind: 'report' }, 2_000), { status: 'silent' });
+      assert.equal(await requested('mute', { kind: 'report' }, 2_000), { status: 'silent' });
       assert.is(given.hand.now() - before, 2_000);
-      const unanswered = admin.ask('mute', { kind: 'report' });
+      const unanswered = admin.request('mute', { kind: 'report' });
       admin.close();
       await rejects(unanswered, 'closed');
       stop();
@@ -236,21 +240,21 @@ desk(
     }),
 );
 
-desk('AK1: what is no ask, or wants its answer where no answers go, is dropped; what is no answer, too', () =>
+adminServer('AK1: what is no ask, or wants its answer where no answers go, is dropped; what is no answer, too', () =>
   withWorkers({ names: ['a'] }, async (given) => {
     const { value, idOf, admin } = toolOf(given);
     const heard: Uint8Array[] = [];
     given.transport.listen(subjects.control('victim'), (bytes) => heard.push(bytes));
     const to = subjects.asks(idOf('a'));
     const report: AdminRequest = { kind: 'report' };
-    given.transport.send(to, encodeAdminRequest({ replyTo: subjects.control('victim'), number: 1, ask: report }));
+    given.transport.send(to, encodeAdminRequest({ replyTo: subjects.control('victim'), number: 1, request: report }));
     for (const bytes of [new Uint8Array([1, 2]), encode([2, 'x', 1, 0]), encode([1, 'x', 1, 99]), encode('nothing')])
       given.transport.send(to, bytes);
     await given.hand.idle();
     assert.is(heard.length, 0);
     assert.throws(() => decodeAdminRequest(encode([1, subjects.answers('x'), 1, 7, ['1']])), /whole numbers/);
     assert.throws(() => decodePart(encode([9, 1, 0, 1, new Uint8Array()])), /version 9/);
-    const answer = admin.ask('mute', report, 1_000);
+    const answer = admin.request('mute', report, 1_000);
     given.transport.listen(subjects.asks('mute'), (bytes) => {
       const { replyTo, number } = decodeAdminRequest(bytes);
       given.transport.send(replyTo, new Uint8Array([255]));
@@ -261,9 +265,9 @@ desk('AK1: what is no ask, or wants its answer where no answers go, is dropped; 
   }),
 );
 
-desk('a pin and its end, through a worker that is not concerned; a worker that is not there is refused', () =>
+adminServer('a pin and its end, through a worker that is not concerned; a worker that is not there is refused', () =>
   withWorkers({}, async (given) => {
-    const { value, ask } = toolOf(given);
+    const { value, requested } = toolOf(given);
     const key = given.keyAt('a');
     await given.during(given.tally(key).add(1));
     const address = `tally/${key}`;
@@ -272,7 +276,7 @@ desk('a pin and its end, through a worker that is not concerned; a worker that i
     assert.is(given.remote.where(address).worker, 'b');
     assert.is(await given.during(given.tally(key).add(1)), 2);
     assert.ok(readPlace(await value('b', { kind: 'entity', address })).isActive);
-    await rejects(ask('a', { kind: 'pin', address, worker: 'c' }), 'not-found');
+    await rejects(requested('a', { kind: 'pin', address, worker: 'c' }), 'not-found');
     await value('a', { kind: 'pin', address, worker: '' });
     await given.hand.advance(500);
     assert.is(given.remote.where(address).worker, 'a');
@@ -280,17 +284,17 @@ desk('a pin and its end, through a worker that is not concerned; a worker that i
   }),
 );
 
-desk('a worker that is asked to leave hands everything off, and is gone', () =>
+adminServer('a worker that is asked to leave hands everything off, and is gone', () =>
   withWorkers({}, async (given) => {
-    const { value, ask } = toolOf(given);
+    const { value, requested } = toolOf(given);
     const key = given.keyAt('a');
     await given.during(given.tally(key).add(1));
     await value('a', { kind: 'leave' });
     assert.is(await given.during(given.workers.get('a')?.closed ?? Promise.reject(new Error('no a'))), 'left');
-    assert.equal(await ask('a', { kind: 'report' }), { status: 'absent' });
+    assert.equal(await requested('a', { kind: 'report' }), { status: 'absent' });
     assert.is(readReport(await value('b', { kind: 'report' })).partitions.length, 16);
     assert.is(await given.during(given.tally(key).add(1)), 2);
   }),
 );
 
-desk.run();
+adminServer.run();

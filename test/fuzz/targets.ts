@@ -308,14 +308,22 @@ export const targets: readonly Target[] = [
         encodeAdminRequest({
           replyTo: 'skerry.answers.one',
           number: 3,
-          ask: { kind: 'list', type: 'stock', after: '', limit: 10 },
+          request: { kind: 'list', type: 'stock', after: '', limit: 10 },
         }),
       ),
       copy(
-        encodeAdminRequest({ replyTo: 'skerry.answers.one', number: 4, ask: { kind: 'epochs', partitions: [1, 2] } }),
+        encodeAdminRequest({
+          replyTo: 'skerry.answers.one',
+          number: 4,
+          request: { kind: 'epochs', partitions: [1, 2] },
+        }),
       ),
       copy(
-        encodeAdminRequest({ replyTo: 'skerry.answers.one', number: 5, ask: { kind: 'pin', address, worker: 'a' } }),
+        encodeAdminRequest({
+          replyTo: 'skerry.answers.one',
+          number: 5,
+          request: { kind: 'pin', address, worker: 'a' },
+        }),
       ),
     ],
     decode: decodeAdminRequest,

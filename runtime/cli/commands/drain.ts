@@ -55,7 +55,7 @@ function refuseLast({ view }: LiveCluster, { name, id }: WorkerEntry): void {
 /** How many partitions it has. Throws `transport-failed` if it does not answer. */
 async function begin(cluster: LiveCluster, worker: WorkerEntry): Promise<number> {
   const report = await cluster.report(worker);
-  const answered = await cluster.ask(worker, { kind: 'leave' });
+  const answered = await cluster.request(worker, { kind: 'leave' });
   if (report !== undefined && answered.status === 'answered') return report.partitions.length;
   throw new CliError('transport-failed', `${worker.name} does not answer`, {
     advice: 'if it hangs or is cut off, end its process: other workers take over its partitions',

@@ -89,7 +89,7 @@ async function untilInView({ environment }: Given, cluster: LiveCluster, { addre
   for (let askedAt = 0; environment.now() < until; ) {
     if (environment.now() - askedAt >= askAgainMs) {
       askedAt = environment.now();
-      await cluster.askAny({ kind: 'pin', address, worker: worker ?? '' });
+      await cluster.requestAny({ kind: 'pin', address, worker: worker ?? '' });
     }
     if (pinnedTo(cluster, address) === worker) return;
     await cluster.pause(lookMs);

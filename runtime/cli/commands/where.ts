@@ -70,7 +70,7 @@ async function placeOf(cluster: LiveCluster, address: string): Promise<Place> {
   const [epoch = 0] = await cluster.store.epochs([partition]);
   const places = await Promise.all(
     view.workers.map(async (entry) => {
-      const answered = await cluster.ask(entry, { kind: 'entity', address });
+      const answered = await cluster.request(entry, { kind: 'entity', address });
       return { name: entry.name, place: answered.status === 'answered' ? readPlace(answered.value) : undefined };
     }),
   );
