@@ -311,7 +311,7 @@ export const clusterMutants: readonly Mutant[] = [
     name: 'who takes all views for late does not ask the service',
     promise: 'EL5',
     file: 'runtime/cluster/placement-host.ts',
-    find: "    if (!this.isServing) ask({ kind: 'doubt', id, number });\n",
+    find: "    if (!this.isServing) sendToService({ kind: 'doubt', id, number });\n",
     replace: '',
     tests: ['cluster/handoff'],
   },
