@@ -1,22 +1,20 @@
 /**
- * Announcements: what a worker says of itself, as it came from outside. Owns what a sound one is; who believes it is
- * `service.ts`'s.
+ * Announcements: untrusted entries of workers. Owns the check whether one is valid; `service.ts` decides whether to accept it.
  *
  * Invariants:
- * - AN1 An entry that is not sound is refused: texts are ASCII of their kind, counts and lengths are
- *   bounded, labels are sorted.
+ * - AN1 An invalid entry is rejected: texts are ASCII of their kind, counts and lengths are bounded, labels are sorted.
  */
 import { isTypeName } from '../core/message.ts';
 import type { PlacementLimits } from './limits.ts';
 import { weightMax } from './rendezvous.ts';
 import { type HostedType, protocolOf, type WorkerEntry } from './view.ts';
 
-/** Part of subjects. */
+/** Names and ids become parts of subjects. */
 const idPattern = /^[A-Za-z0-9_-]+$/;
-/** Every language sorts and encodes these characters alike; none of them divides names in what is hashed. */
+/** Every language sorts and encodes these characters alike, and none of them separates names in a hash. */
 const namePattern = /^[A-Za-z0-9._-]+$/;
 const labelPattern = /^[A-Za-z0-9._=:/-]+$/;
-/** For people: any printable ASCII. */
+/** Any printable ASCII, for people to read. */
 const versionPattern = /^[\x20-\x7e]*$/;
 
 export function isWorkerName(text: string): boolean {
@@ -27,7 +25,7 @@ export function isWorkerId(text: string): boolean {
   return idPattern.test(text);
 }
 
-/** Whether what came from outside is a worker's entry within the limits. */
+/** Whether an untrusted value is a worker's entry within the limits. */
 export function isSoundEntry(entry: WorkerEntry, limits: PlacementLimits): boolean {
   const lengthMax = limits.workerNameLengthMax;
   return (
@@ -44,7 +42,7 @@ export function isSoundEntry(entry: WorkerEntry, limits: PlacementLimits): boole
   );
 }
 
-/** Whether two entries of one worker say the same. */
+/** Whether two entries of one worker are equal. */
 export function isSameEntry(one: WorkerEntry, other: WorkerEntry): boolean {
   return (
     one.name === other.name &&
@@ -70,7 +68,7 @@ function areLabels(labels: unknown, limits: PlacementLimits): boolean {
 
 function areTypes(types: unknown, limits: PlacementLimits): boolean {
   if (!Array.isArray(types) || types.length > limits.hostedTypeCountMax) return false;
-  // A pattern takes undefined for the text 'undefined'.
+  // A pattern would match undefined as the text 'undefined'.
   const areHosted = types.every(
     (one) => typeof one?.type === 'string' && isTypeName(one.type) && areLabels(one.labels, limits),
   );

@@ -1,14 +1,14 @@
 /**
- * Who is out of the view. The departed: ids of workers that were in it, as long as they are remembered. Applicants: workers
- * that have announced themselves, and have to answer a ping before they get in.
+ * Workers outside the view. Departed workers: ids that were in a view, as long as they are remembered. Applicants: workers
+ * that have announced themselves, and must answer a ping before they are admitted.
  *
- * An announcement alone admits nobody: it may be from a process that is dead by now. One that was found absent or was silent
- * may have been suspected wrongly, and may return by answering. One that said that it is gone, or whose name another process
- * has got, never returns.
+ * An announcement alone admits nobody, because its process may be dead by now. A worker that was found absent or silent may
+ * have been suspected wrongly, and may return by answering. A worker that has left, or whose name another process has got,
+ * never returns.
  *
  * Invariants:
- * - DP1 Who has left or was replaced is not admitted again while it is remembered; who was suspected is, by answering.
- * - DP2 At most `rememberedCountMax` ids are remembered, for `rememberMs`; the oldest go first.
+ * - DP1 A worker that left or was replaced is not admitted again while it is remembered. A suspected one is, if it answers.
+ * - DP2 At most `rememberedCountMax` ids are remembered, for `rememberMs`; the oldest are dropped first.
  * - DP3 At most `workerCountMax` applicants are remembered, each for `deadMs` after its last announcement.
  */
 import type { PlacementLimits } from './limits.ts';
@@ -46,13 +46,13 @@ export class Departed {
     }
   }
 
-  /** It has left for ever, as one hears after it was suspected. */
+  /** A suspected worker turns out to have left for ever. */
   leave(id: string): void {
     const departure = this.#departures.get(id);
     if (departure !== undefined) departure.isForEver = true;
   }
 
-  /** A process is admitted: it departed no more, and others of its name never return. */
+  /** A process is admitted. Other processes with its name never return. */
   admit({ id, name }: WorkerEntry): void {
     this.#departures.delete(id);
     for (const departure of this.#departures.values()) if (departure.name === name) departure.isForEver = true;
@@ -66,7 +66,7 @@ export class Departed {
   }
 }
 
-/** One that is there, and the stamp of its answer. */
+/** A living process, and the stamp of its answer. */
 export interface Present {
   readonly entry: WorkerEntry;
   readonly sent: number;
@@ -88,7 +88,7 @@ export class Applicants {
     this.#limits = limits;
   }
 
-  /** One announces itself; true: ping it now. */
+  /** A process announces itself. Returns true if it should be pinged now. */
   ask(entry: WorkerEntry, time: number): boolean {
     const never = Number.NEGATIVE_INFINITY;
     const applicant = this.#applicants.get(entry.id) ?? {
@@ -100,7 +100,7 @@ export class Applicants {
     };
     if (this.#applicants.size >= this.#limits.workerCountMax && !this.#applicants.has(entry.id)) return false;
     this.#applicants.set(entry.id, applicant);
-    // Who leaves does not change its mind.
+    // A worker that leaves does not change its mind.
     applicant.entry = { ...entry, isLeaving: entry.isLeaving || applicant.entry.isLeaving };
     applicant.announcedAt = time;
     if (time < applicant.pingedAt + this.#limits.pingMs) return false;
@@ -108,7 +108,7 @@ export class Applicants {
     return true;
   }
 
-  /** It has answered. */
+  /** The applicant has answered. */
   answered(id: string, sent: number, time: number): Present | undefined {
     const applicant = this.#applicants.get(id);
     if (applicant === undefined) return undefined;
@@ -117,7 +117,7 @@ export class Applicants {
     return applicant;
   }
 
-  /** One that wants this name, is there, and may have it. */
+  /** A living applicant that wants this name and may have it. */
   heirOf(name: string, time: number, isFit = (_: WorkerEntry) => true): Present | undefined {
     const since = time - this.#limits.suspectMs;
     const heirs = [...this.#applicants.values()].filter(

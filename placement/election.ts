@@ -1,11 +1,11 @@
 /**
- * The election: which worker runs the placement service. One of these in every worker.
+ * The election: decides which worker runs the placement service. Every worker has one.
  *
- * A pure state machine: events with `now` in, actions out. A lease in the store says who, and the holder renews it all the
- * time. Who does not hear the service looks at the lease: if it is not renewed for `lapseMs`, its holder is gone, and the
- * lease is taken in the very state in which it was seen. If it is renewed, the holder lives, and it is this worker that is
- * cut off: it is *apart*. So the side of a cut network that has the lease keeps it. Two services at once are harmless: terms
- * order their views.
+ * A pure state machine: events with `now` in, actions out. A lease in the store names the holder, which renews it all the
+ * time. A worker that does not hear the service reads the lease. If it is not renewed for `lapseMs`, its holder is gone, and
+ * the worker takes the lease, provided that it is unchanged since. If it is renewed, the holder is alive and this worker is
+ * cut off: *apart*. So the side of a split network that has the lease keeps it. Two services at once are harmless, because
+ * terms order their views.
  *
  *     following ─ service absent ────────────────────────┐          ┌── renewed: apart ──┐
  *         ▲     ─ silent ─▶ echo wanted ─ echoed ─▶ pausing ─▶ trying ─ another has it ─▶ watching
@@ -14,19 +14,19 @@
  *         └─ heard ── (all of them)   lost, or a later term ◀─ serving ─ own voice not heard: renews no more ─▶ echo wanted
  *
  * Invariants:
- * - EL1 Only who got the lease serves, under its term, until it hears of a later one or that it is another's.
- * - EL2 If nobody serves, a worker that can be heard serves `lapseMs` after it has found the service absent, or was silent to
- *   for `silentMs`. One that leaves gives those who stay `graceMs` more: it would give the service away again at once.
- * - EL3 Who hears nothing, not even itself, does not try, and does not renew: it would keep the lease from those who hear each
- *   other.
- * - EL4 A lease that is renewed is never taken, by whomever its holder is not heard.
- * - EL5 Only a fresh view from the service itself (`freshness.ts`), or its answer to a question of now, shows that it lives: not a
- *   view that is late, doubled or retold. So who hears the service is not apart from it for longer than a question takes, also
- *   where the two clocks have come to differ.
- * - EL6 A service that has published nothing that was heard here may be silent by its own choice, since it waits for workers
- *   to announce themselves: who has heard nothing of a term is apart from its service only `silentMs` after it saw that term.
- * - EL7 What the store has forgotten binds nobody: if the lease that it shows is of a lower term than one known, it went back (P8),
- *   and who serves by that lease is the service. Nobody may have heard of the higher term who could say so to that one.
+ * - EL1 Only the worker that got the lease serves, under its term, until it hears of a later one or loses the lease.
+ * - EL2 If no service runs, a worker that can be heard serves `lapseMs` after it found the service absent, or after `silentMs`
+ *   of silence. A leaving worker gives the others `graceMs` more, because it would give the service up again at once.
+ * - EL3 A worker that hears nothing, not even its own echo, neither tries nor renews. It would keep the lease from workers that
+ *   hear each other.
+ * - EL4 A renewed lease is never taken, even by a worker that does not hear its holder.
+ * - EL5 Only a fresh view from the service itself (`freshness.ts`), or its answer to a current request, shows that it is alive;
+ *   a late, duplicated or relayed view does not. So a worker that hears the service is apart from it for at most one request,
+ *   even where the two clocks have come to differ.
+ * - EL6 A service that has published nothing here may be silent on purpose, while it waits for announcements. A worker that has
+ *   heard nothing of a term is apart from its service only `silentMs` after it saw that term.
+ * - EL7 A lease that the store has lost binds nobody. If the lease read has a lower term than one known, the store has lost
+ *   commits (P8), and the holder of the lease read is the service: it may have no way to learn of the higher term.
  */
 import { Freshness } from './freshness.ts';
 import type { PlacementLimits } from './limits.ts';
@@ -34,35 +34,35 @@ import { viewsPerTerm } from './service.ts';
 import { SteadyClock } from './steady-clock.ts';
 
 export type ElectionAction =
-  /** Ask the store for the lease `placement`; its answer goes to `leased`, its failure to `failed`. */
+  /** Try to get the lease `placement` from the store. The answer goes to `leased`, a failure to `failed`. */
   | { readonly kind: 'try'; readonly instead?: SeenLease }
-  /** Ask who has it, and change nothing; the answer goes to `leased` too. */
+  /** Read the lease without changing it. The answer goes to `leased` too. */
   | { readonly kind: 'look' }
-  /** Run the service under this term; one that runs under another ends. */
+  /** Run the service under this term. A service under another term ends. */
   | { readonly kind: 'serve'; readonly term: number }
-  /** End the service, if it runs. */
+  /** Stop the service, if it runs. */
   | { readonly kind: 'stop' }
   /**
-   * Send something to a subject of one's own, through the transport; when it is there: `echoed`, with the same number. And ask
-   * the service, if another one runs it, whether it is there: `present`, with that number.
+   * Send a message to one's own subject through the transport. When it arrives, call `echoed` with its number. Also ask the
+   * service, if another process runs it, whether it is alive; it answers `present` with that number.
    */
   | { readonly kind: 'echo'; readonly number: number }
-  /** This worker is cut off from the service, which `holder` runs: it renews its lease, and is not heard. */
+  /** This worker is cut off from the service, which `holder` runs: its lease is renewed, but it is not heard. */
   | { readonly kind: 'apart'; readonly holder: string }
-  /** It is not cut off any more. */
+  /** This worker is no longer cut off. */
   | { readonly kind: 'together' };
 
-/** A lease as it was seen: its term, and until when it was last renewed. */
+/** A lease as it was read: its term, and the time of its last renewal. */
 export interface SeenLease {
   readonly term: number;
   readonly until: number;
 }
 
 export interface ElectionParts {
-  /** Of this worker: the holder that the store is told. */
+  /** The name by which this worker holds the lease. */
   readonly id: string;
   readonly limits: PlacementLimits;
-  /** From 0 to below 1. */
+  /** A random number, 0 <= random() < 1. */
   readonly random: () => number;
   readonly now: number;
 }
@@ -70,11 +70,11 @@ export interface ElectionParts {
 /** `until`: when the next step is due. */
 type State =
   | { readonly kind: 'following' }
-  /** Nothing was heard of the service: does it not run, or is this worker cut off? */
+  /** The service is not heard: either it does not run, or this worker is cut off. */
   | { readonly kind: 'doubting'; readonly until: number }
   | { readonly kind: 'pausing'; readonly until: number }
   | { readonly kind: 'trying'; readonly until: number }
-  /** Another one has the lease: is it renewed? */
+  /** Another worker has the lease; wait whether it is renewed. */
   | { readonly kind: 'watching'; readonly until: number }
   | { readonly kind: 'serving'; readonly until: number }
   | { readonly kind: 'resigned'; readonly until: number };
@@ -85,28 +85,28 @@ export class Election {
   readonly #random: () => number;
   readonly #clock: SteadyClock;
   #state: State = { kind: 'following' };
-  /** The highest term that was ever known: what is served here is above it. */
+  /** The highest term ever known. A service here uses a higher one. */
   #highest = 0;
-  /** That of the service: the highest, unless the store went back (EL7); since when; and whether it was heard under it. */
+  /** The term of the service (the highest, unless the store lost commits, EL7), its start, and whether it was heard. */
   #term = 0;
   #termAt = 0;
   #isTermHeard = false;
-  /** The lease as it was last seen in another's hands, since it is watched. */
+  /** The lease as last read in another's hands, since it is watched. */
   #seen: SeenLease | undefined;
   #isApart = false;
   #isLeaving = false;
-  /** Of the service of that term, which another process runs than that of the one before, with another clock. */
+  /** Freshness of the service of that term. Each term has its own, because another process with another clock runs it. */
   #freshness = new Freshness();
   #freshTerm = 0;
   #echoNumber = 0;
   #echoedAt = 0;
-  /** While it watches on: the last echo has not come back. */
+  /** While watching: the last echo has not come back. */
   #isUnheard = false;
-  /** What was the highest term known when the store was last asked. */
+  /** The highest term known when the store was last called. */
   #askedTerm = 0;
   /** When the service was last heard. */
   #heardAt = 0;
-  /** The term under which the service runs here, and that of the lease, which is lower if the store was put back. */
+  /** The term of the service here, and the term of its lease, which is lower after the store lost commits. */
   #servingTerm: number | undefined;
   #leaseTerm: number | undefined;
 
@@ -117,12 +117,12 @@ export class Election {
     this.#clock = new SteadyClock(now, limits.lagMs);
   }
 
-  /** The term under which the service runs here; undefined: it does not. */
+  /** The term of the service here; undefined: it does not run. */
   get servingTerm(): number | undefined {
     return this.#servingTerm;
   }
 
-  /** A view was heard. `sent`: the stamp of the service that published it; 0: somebody tells it again. */
+  /** A view was heard. `sent`: the stamp of the service that published it; 0: another process relayed it. */
   viewHeard(version: number, sent: number, now: number): ElectionAction[] {
     const time = this.#step(now);
     const term = Math.floor(version / viewsPerTerm);
@@ -136,36 +136,36 @@ export class Election {
     return this.#servingTerm !== undefined && term > this.#servingTerm ? this.#follow() : [];
   }
 
-  /** Its lease may have been seen before any view of it. */
+  /** The lease may have been read before any view of it was heard. */
   #heed(term: number, time: number): void {
     if (term !== this.#freshTerm) this.#freshness = new Freshness();
     this.#freshTerm = term;
     this.#learn(term, time);
   }
 
-  /** The service has answered the question that went with an echo. `sent`: its stamp, as of a view. */
+  /** The service has answered the request sent with an echo. `sent`: its stamp, as of a view. */
   present({ number, term, sent }: { number: number; term: number; sent: number }, now: number): ElectionAction[] {
     const time = this.#step(now);
     const isOfNow = number === this.#echoNumber && time <= this.#echoedAt + this.#limits.suspectMs;
     const isOver = this.#servingTerm !== undefined || this.#state.kind === 'resigned';
-    // It may serve under a higher term than that of its lease, if the store went back.
+    // Its term may be higher than that of its lease, if the store lost commits.
     if (!isOfNow || isOver || term < this.#term || term > this.#highest) return [];
     this.#heed(term, time);
     this.#isTermHeard = true;
-    // From here on its views are measured by this: their way has not become longer, but one of the two clocks was slower.
+    // Its views are measured from here on: their way has not become longer, but one of the two clocks was slower.
     this.#freshness.prove(sent, time);
     this.#heardAt = time;
     return this.#follow();
   }
 
-  /** Nobody listens at the subject of the service. */
+  /** The subject of the service has no listener. */
   serviceAbsent(now: number): ElectionAction[] {
     this.#step(now);
     if (this.#state.kind === 'following' || this.#state.kind === 'doubting') this.#pause();
     return [];
   }
 
-  /** What `echo` asked for has come back: the connection is sound. */
+  /** The echo has come back: the connection works. */
   echoed(number: number, now: number): ElectionAction[] {
     const time = this.#step(now);
     if (number !== this.#echoNumber) return [];
@@ -176,7 +176,7 @@ export class Election {
     return this.#try();
   }
 
-  /** More workers were lost at once than are left: the others get time to take the lease, if it is this one that is cut off. */
+  /** More workers were lost at once than are left. If this one is cut off, the others get time to take the lease. */
   yield(now: number): ElectionAction[] {
     const time = this.#step(now);
     if (this.#state.kind === 'serving') this.#state = { kind: 'serving', until: time + this.#limits.yieldMs };
@@ -184,14 +184,14 @@ export class Election {
   }
 
   /**
-   * The store's answer to `try`: who has the lease now. A new lease has a term above all that were known when it was asked
-   * for, unless the store was put back (P8): then this service takes the next number itself, or nobody would heed its views.
+   * The store's answer to `try`: the lease as it is now. A new lease has a higher term than all known when it was requested,
+   * unless the store lost commits (P8). Then this service uses the next number itself, or its views would be ignored.
    */
   leased({ holder, term, until }: SeenLease & { readonly holder: string }, now: number): ElectionAction[] {
     const time = this.#step(now);
     if (this.#state.kind === 'resigned') return [];
     if (holder !== this.#id) return this.#another({ term, until }, holder);
-    // The answer to a question from before a later term was heard.
+    // An answer to a call from before a later term was heard.
     if (this.#state.kind !== 'trying') return [];
     const isKept = this.#servingTerm !== undefined && this.#leaseTerm === term;
     const wasPutBack = term <= this.#askedTerm;
@@ -207,7 +207,7 @@ export class Election {
     return [...this.#join(), { kind: 'serve', term: this.#servingTerm }];
   }
 
-  /** Another one has the lease. Whether it renews it shows the next look at it. */
+  /** Another worker has the lease. The next read shows whether it renews it. */
   #another(seen: SeenLease, holder: string): ElectionAction[] {
     const { time } = this.#clock;
     const before = this.#seen;
@@ -219,7 +219,7 @@ export class Election {
     this.#state = { kind: 'watching', until: time + this.#limits.lapseMs };
     this.#isUnheard = false;
     if (before === undefined) return stopped;
-    // It watches on, and may be cut off by now: only who still hears itself tries again (EL3).
+    // This worker may be cut off by now: it tries again only if its echo comes back (EL3).
     this.#isUnheard = true;
     const isRenewed = before.term === seen.term && before.until !== seen.until;
     const mayBeSilent = !this.#isTermHeard && time < this.#termAt + this.#limits.silentMs;
@@ -228,23 +228,23 @@ export class Election {
     return [{ kind: 'apart', holder }, this.#echo()];
   }
 
-  /** The store could not be asked. A service goes on: if somebody else has the lease, its views will say so. */
+  /** The store call failed. A running service continues: if another worker has the lease, its views will show it. */
   failed(now: number): ElectionAction[] {
     const time = this.#step(now);
     if (this.#state.kind !== 'trying') return [];
-    // It may have failed for the holder too: what was seen before that says nothing of it.
+    // The call may have failed for the holder too, so the lease as read before proves nothing.
     this.#seen = undefined;
     if (this.#servingTerm !== undefined) this.#state = { kind: 'serving', until: time + this.#limits.graceMs };
     else this.#state = { kind: 'pausing', until: time + this.#limits.graceMs };
     return [];
   }
 
-  /** This worker is about to leave: of two who could serve it is not the one (EL2). */
+  /** This worker is about to leave, so others should serve rather than it (EL2). */
   leaving(): void {
     this.#isLeaving = true;
   }
 
-  /** This worker leaves: it ends the service and never tries again. The caller gives the lease up. */
+  /** This worker leaves. It stops the service and never tries again. The caller gives up the lease. */
   resign(now: number): ElectionAction[] {
     this.#step(now);
     const wasServing = this.#servingTerm !== undefined;
@@ -253,7 +253,7 @@ export class Election {
     return wasServing ? [{ kind: 'stop' }] : [];
   }
 
-  /** To be called at `nextTickAt`. */
+  /** Call at `nextTickAt`. */
   tick(now: number): ElectionAction[] {
     const time = this.#step(now);
     const { kind } = this.#state;
@@ -316,7 +316,7 @@ export class Election {
     this.#state = { kind: 'pausing', until: this.#clock.time + pause };
   }
 
-  /** The answer may never come: then it is asked for again. */
+  /** The answer may never come; then the call is repeated. */
   #try(): ElectionAction[] {
     this.#state = { kind: 'trying', until: this.#clock.time + this.#limits.silentMs };
     this.#askedTerm = this.#highest;

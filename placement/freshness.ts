@@ -1,28 +1,28 @@
 /**
- * Freshness: whether a sign of life is new. Signals may be late, doubled or out of order, by minutes; what a process said
- * long ago does not show that it lives.
+ * Freshness: whether a sign of life is new. Messages may be late, duplicated or out of order, by minutes; an old message does
+ * not show that its sender is alive.
  *
- * A process stamps its signs with its own clock (`Stamps`). Clocks differ, so who hears them compares how long each was
- * under way with the quickest: one that took `lateMs` longer is late.
+ * A process stamps its messages with its own clock (`Stamps`). Because clocks differ, the receiver compares how long each
+ * message took with the fastest one: a message that took `lateMs` longer is late.
  *
  * Invariants:
- * - FR1 Each sign counts once, and none counts after a later one of the same process.
- * - FR2 A sign that was under way longer than the quickest by `lateMs` does not count, however the clocks differ.
+ * - FR1 Each message counts once, and none counts after a later one of the same process.
+ * - FR2 A message that took `lateMs` longer than the fastest does not count, however the clocks differ.
  */
 
 /**
- * Clocks of two machines drift apart by about this share of the time that passes, mostly. One that is being corrected may run some
- * per cent too fast, and one whose machine stood still is behind for good: then all signs seem late until an answer proves one.
+ * Usual drift between the clocks of two machines, as a share of the time that passes. A clock being corrected may run some per
+ * cent fast, and one whose machine stood still is behind for good. All messages then seem late until an answer proves one fresh.
  */
 const driftShare = 0.001;
 
 export class Freshness {
   #stamp = Number.NEGATIVE_INFINITY;
-  /** How long the quickest sign was under way, by two clocks that differ; and when it was heard. */
+  /** How long the fastest message took, measured by two different clocks, and when it was heard. */
   #quickest = Number.POSITIVE_INFINITY;
   #time = 0;
 
-  /** A sign was heard at `time`. If it is fresh, it counts. */
+  /** A message was heard at `time`. Returns whether it is fresh. */
   hear(stamp: number, time: number, lateMs: number): boolean {
     const drifted = this.#quickest + (time - this.#time) * driftShare;
     if (stamp <= this.#stamp || time - stamp > drifted + lateMs) return false;
@@ -30,7 +30,7 @@ export class Freshness {
     return true;
   }
 
-  /** A sign that is fresh for another reason: it answers what was asked just now. */
+  /** A message that is fresh for another reason: it answers a current request. */
   prove(stamp: number, time: number): void {
     this.#note(stamp, time, time - stamp);
   }
@@ -43,14 +43,14 @@ export class Freshness {
 }
 
 /**
- * The stamps of one process: its clock as it was at the first of them, and from there on the time that has passed. A clock that
- * is set back must not make them late: all others would take the process for silent.
+ * The stamps of one process: its clock at the first stamp plus the time passed since. If the clock is set back, stamps must
+ * not become late, or all others would take the process for silent.
  */
 export class Stamps {
   #start: number | undefined;
   #last = Number.NEGATIVE_INFINITY;
 
-  /** `now`: by the clock; `steady`: time that only passes, ms. */
+  /** `now`: the wall clock; `steady`: the monotonic clock, ms. */
   next(now: number, steady: number): number {
     this.#start ??= now - steady;
     this.#last = Math.max(this.#start + steady, this.#last + 1);

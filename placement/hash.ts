@@ -1,8 +1,8 @@
 /**
- * Hashing: text → number, and address → home partition, computable by anybody.
+ * Hashing: text → number, and address → home partition, the same in every process.
  *
- * Owns the hash: 32-bit FNV-1a over UTF-8 bytes, then the finaliser of MurmurHash3 by Austin Appleby. Which worker a
- * partition goes to is `rendezvous.ts`'s. `docs/protocol.md` has test vectors.
+ * Owns the hash: 32-bit FNV-1a over UTF-8 bytes, then the finaliser of MurmurHash3 by Austin Appleby. `rendezvous.ts` assigns
+ * partitions to workers. `docs/protocol.md` has test vectors.
  *
  * Invariants:
  * - H1 The same bytes give the same number for ever, in every process and language.
@@ -38,7 +38,7 @@ function finish(hashed: number): number {
   return (value ^ (value >>> 16)) >>> 0;
 }
 
-/** The home of an address: where it is kept, whoever owns it. */
+/** The home partition of an address: where it is stored, whoever owns it. */
 export function partitionOf(address: string, partitions: number): number {
   return hash(address) % partitions;
 }

@@ -1,26 +1,26 @@
 /**
- * Placement: what follows from a view by hashing alone: address → partition → the worker that should own it.
+ * Placement: derived from a view by hashing alone: address → partition → the worker that should own it.
  *
- * Owns the numbers of partitions. An address hashes to its *home*, a number below the view's `partitions`, and is kept
- * there for ever. What is owned is the home itself, or a partition above it with an epoch of its own: that of a group (all
- * types that require the same labels) or that of one pinned entity. The rest by `partitions` is always the home.
+ * Owns the numbering of partitions. An address hashes to its *home*, a number below the view's `partitions`, and is stored
+ * there for ever. The unit of ownership is the home itself, or a partition above it with its own epoch: that of a group (all
+ * types that require the same labels) or of one pinned entity. A partition modulo `partitions` is always its home.
  *
  * Invariants:
- * - PL1 The partition of an address depends on its type's labels and on whether it is pinned, not on whether the worker
- *   that it is pinned to is there.
+ * - PL1 The partition of an address depends on its type's labels and on whether it is pinned, not on whether the worker of its
+ *   pin is in the view.
  * - PL2 The owner of a partition is in the view, is not leaving, and hosts a type that may live there, with its labels.
- * - PL3 A pinned entity is on the worker of its pin, and while that is away or cannot run it, where it would be without.
- * - PL4 No two groups, and no group and pin, share a number; all numbers are below 2^53.
+ * - PL3 A pinned entity is on the worker of its pin. While that worker is away or cannot run it, it is placed as if unpinned.
+ * - PL4 Two groups, or a group and a pin, never share a number. All numbers are below 2^53.
  */
 import { typeOf } from '../core/message.ts';
 import { hash, partitionOf } from './hash.ts';
 import { ownersOf } from './rendezvous.ts';
 import type { HostedType, Pin, View, WorkerEntry } from './view.ts';
 
-/** Twice 2^32 numbers above each home must stay below 2^53. */
+/** 2 × 2^32 numbers above each home must stay below 2^53. */
 export const partitionsMax = 65_536;
 
-/** Above the homes come the groups, above those the pins. */
+/** Groups are numbered above the homes, pins above the groups. */
 const groupLayer = 1;
 const pinLayer = 2 ** 32 + 1;
 
@@ -31,17 +31,17 @@ interface Group {
   readonly types: Set<string>;
 }
 
-/** Made once per view; lookups cost a hash and, where there are pins or labels, a look into a map. */
+/** Made once per view. A lookup costs a hash and, with pins or labels, a map lookup. */
 export class Placement {
   readonly view: View;
-  /** All partitions, rising. */
+  /** All partitions, ascending. */
   readonly partitionNumbers: readonly number[];
   readonly #partitions: number;
-  /** Layer of the types that require labels. */
+  /** The layer of each type that requires labels. */
   readonly #layers: ReadonlyMap<string, number>;
   readonly #pinned: ReadonlyMap<string, number>;
   readonly #homeOwners: readonly WorkerEntry[];
-  /** Of groups and pins. */
+  /** Owners of groups and pins. */
   readonly #ownersAbove = new Map<number, WorkerEntry | undefined>();
   readonly #byWorker = new Map<string, number[]>();
 
@@ -59,28 +59,28 @@ export class Placement {
     for (const partition of this.partitionNumbers) this.#note(partition);
   }
 
-  /** Where an entity is owned: its pin's own partition, its group's, or its home. */
+  /** The partition that owns an entity: its pin's own, its group's, or its home. */
   partitionOf(address: string): number {
     if (this.#pinned.size === 0) return this.withoutPin(address);
     return this.#pinned.get(address) ?? this.withoutPin(address);
   }
 
-  /** Where the entities of a partition are kept. */
+  /** The partition that stores the entities of a partition. */
   homeOf(partition: number): number {
     return partition % this.#partitions;
   }
 
-  /** Who should own a partition. Undefined: nobody who could is in the view, or the view has no such partition. */
+  /** The worker that should own a partition. Undefined if no worker of the view can, or the view has no such partition. */
   workerOf(partition: number): WorkerEntry | undefined {
     return partition < this.#partitions ? this.#homeOwners[partition] : this.#ownersAbove.get(partition);
   }
 
-  /** All that this worker should own, rising. */
+  /** All partitions that a worker should own, ascending. */
   partitionsOf(workerName: string): number[] {
     return [...(this.#byWorker.get(workerName) ?? [])];
   }
 
-  /** Where an entity is owned while it is not pinned: its group's partition, or its home. */
+  /** The partition that owns an entity while it is not pinned: its group's, or its home. */
   withoutPin(address: string): number {
     const home = partitionOf(address, this.#partitions);
     if (this.#layers.size === 0) return home;
@@ -102,7 +102,7 @@ export class Placement {
       this.#ownersAbove.set(this.#partitions * layer + home, owners[home]);
   }
 
-  /** Two pins of one number (a chance of 2^-32 within one home) share their partition: the first address decides. */
+  /** Two pins with one number (probability 2^-32 within one home) share their partition; the first address decides. */
   #placePin({ address, worker: name }: Pin): void {
     const partition = pinnedPartition(address, this.#partitions);
     if (this.#ownersAbove.has(partition)) return;
@@ -123,7 +123,7 @@ export class Placement {
   }
 }
 
-/** The partition that a pinned entity has to itself: what `Store.pin` is told. */
+/** The partition of a pinned entity alone, as passed to `Store.pin`. */
 export function pinnedPartition(address: string, partitions: number): number {
   return partitionOf(address, partitions) + partitions * (pinLayer + hash(`pin:${address}`));
 }
@@ -133,7 +133,7 @@ export function isOfPin(partition: number, partitions: number): boolean {
   return partition >= partitions * pinLayer;
 }
 
-/** By the hash of their labels; sets of labels that share a hash (a chance of 2^-32) are one group and require both. */
+/** Groups by the hash of their labels. Sets of labels with the same hash (probability 2^-32) are one group that requires both. */
 function groupsOf(view: View): Group[] {
   const groups = new Map<number, Group>();
   for (const [type, labels] of labelsByType(view)) {
@@ -146,7 +146,7 @@ function groupsOf(view: View): Group[] {
   return [...groups.values()];
 }
 
-/** Of the types that require any. */
+/** The types that require labels. */
 function labelsByType({ workers }: View): Map<string, Set<string>> {
   const byType = new Map<string, Set<string>>();
   for (const { types } of workers)
@@ -159,7 +159,7 @@ function labelsByType({ workers }: View): Map<string, Set<string>> {
   return byType;
 }
 
-/** Labels that a type requires: of two versions of an application that do not agree, what either says. */
+/** Labels that a type requires. If two versions of an application differ, the union. */
 function labelsOf(type: string, { workers }: View): Set<string> {
   const hosted: readonly HostedType[] = workers.flatMap(({ types }) => types.filter((one) => one.type === type));
   return new Set(hosted.flatMap(({ labels }) => labels));

@@ -1,10 +1,10 @@
 /**
- * Partitions → workers: weighted rendezvous hashing with bounded load, computable by anybody from names and weights alone.
+ * Partitions → workers: weighted rendezvous hashing with bounded load, computed from names and weights alone.
  *
- * Each pair of a partition and a worker has a score, a hash. In order of falling scores each partition goes to the worker
- * of the pair, if it has none yet and the worker has room. `docs/protocol.md` says it exactly and has test vectors. What
- * runs here is deferred acceptance, which comes to the same without sorting all pairs: every partition asks the best worker
- * that has not turned it away; a worker keeps the best of those who asked, up to its room.
+ * Each pair of a partition and a worker has a score, a hash. In order of descending scores, each partition goes to the worker
+ * of the pair if it has none yet and the worker has room. `docs/protocol.md` defines it exactly and has test vectors. This
+ * code runs deferred acceptance, which has the same result without sorting all pairs: every partition proposes to the best
+ * worker that has not rejected it; a worker keeps the best proposals, up to its room.
  *
  * Sources: Thaler, Ravishankar: "A Name-Based Mapping Scheme for Rendezvous", 1996; Mirrokni, Thorup, Zadimoghaddam:
  * "Consistent Hashing with Bounded Loads", 2016; Gale, Shapley: "College Admissions and the Stability of Marriage", 1962.
@@ -16,7 +16,7 @@
  */
 import { hash } from './hash.ts';
 
-/** A weight is a whole number from 1 to this: so many hashes does each partition take for the worker. */
+/** Largest weight. A weight is a whole number from 1, and the number of hashes per partition and worker. */
 export const weightMax = 64;
 
 interface Candidate {
@@ -24,16 +24,16 @@ interface Candidate {
   readonly weight: number;
 }
 
-/** What deferred acceptance knows of one worker. */
+/** The state of one worker in deferred acceptance. */
 interface Bidder {
   readonly capacity: number;
-  /** By the index of the partition. */
+  /** Scores by the index of the partition. */
   readonly scores: Uint32Array;
   /** Indexes of the partitions that it keeps so far. */
   kept: number[];
 }
 
-/** The owner of each of `partitions`, by the index in it; empty if there are no workers. */
+/** The owner of each of `partitions`, by index; empty if there are no workers. */
 export function ownersOf<Worker extends Candidate>(
   partitions: readonly number[],
   workers: readonly Worker[],
@@ -51,19 +51,19 @@ export function ownersOf<Worker extends Candidate>(
   return settle(partitions.length, bidders).map((bidder) => sorted[bidder] as Worker);
 }
 
-/** In whole numbers: no two languages may round it differently. */
+/** In whole numbers, so that every language rounds alike. */
 function capacityOf(partitionCount: number, weight: number, total: number): number {
   return Math.floor((11 * partitionCount * weight + 10 * total - 1) / (10 * total));
 }
 
-/** Scores that are remembered, over all workers: 16 MB. */
+/** Cached scores over all workers: 16 MB. */
 const knownCountMax = 4_194_304;
 const known = new Map<string, Uint32Array>();
 let knownCount = 0;
 
 /**
- * Of numbers that follow each other, which is all that a view asks for. It differs from the one before in a worker or two, and
- * hashing is nearly all that a placement costs: what was hashed for an earlier view is taken from there.
+ * Scores of consecutive partitions, as a view needs them. A view usually differs from the last in one or two workers, and
+ * hashing is most of the cost of a placement, so the scores of an earlier view are reused.
  */
 function knownScores(partitions: readonly number[], name: string, weight: number): Uint32Array {
   const key = `${partitions[0]} ${partitions.length} ${weight} ${name}`;
@@ -80,8 +80,8 @@ function knownScores(partitions: readonly number[], name: string, weight: number
 }
 
 /**
- * The highest of `weight` hashes: of workers with even scores the one with twice the weight is the best twice as often.
- * The usual formula, −weight / ln(score), gives that too, but not the same logarithm in every language.
+ * The highest of `weight` hashes: among workers with even scores, one with twice the weight is best twice as often. The usual
+ * formula, −weight / ln(score), has the same property, but logarithms differ between languages.
  */
 function scoresOf(partitions: readonly number[], name: string, weight: number): Uint32Array {
   return Uint32Array.from(partitions, (partition) => {
@@ -91,7 +91,7 @@ function scoresOf(partitions: readonly number[], name: string, weight: number): 
   });
 }
 
-/** Deferred acceptance in rounds; the index of the bidder that each partition ends with. */
+/** Deferred acceptance in rounds. Returns the index of the final bidder of each partition. */
 function settle(partitionCount: number, bidders: readonly Bidder[]): number[] {
   const asked = new Array<number>(partitionCount).fill(-1);
   let homeless = Array.from({ length: partitionCount }, (_, partition) => partition);
@@ -106,7 +106,7 @@ function settle(partitionCount: number, bidders: readonly Bidder[]): number[] {
   return asked;
 }
 
-/** The best bidder after the one that was asked last; of equal scores the first, as bidders are in order of their names. */
+/** The best bidder after the last one proposed to. Of equal scores the first, because bidders are ordered by name. */
 function nextBest(partition: number, bidders: readonly Bidder[], last: number): number {
   const limit = last < 0 ? Number.POSITIVE_INFINITY : scoreAt(bidders, last, partition);
   let best = -1;
@@ -125,7 +125,7 @@ function scoreAt(bidders: readonly Bidder[], index: number, partition: number): 
   return bidders[index]?.scores[partition] as number;
 }
 
-/** What a bidder has no room for: its lowest scores, of equal ones the larger partitions. */
+/** The partitions that a bidder has no room for: those with its lowest scores; of equal ones the larger partitions. */
 function turnAway(bidder: Bidder): number[] {
   const { kept, capacity, scores } = bidder;
   if (kept.length <= capacity) return [];

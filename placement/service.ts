@@ -1,9 +1,9 @@
 /**
- * The placement service: one of the workers hears all the others, decides who is there, and publishes views.
+ * The placement service: one of the workers hears all the others, decides which are alive, and publishes views.
  *
- * A pure state machine: events with `now` in, actions out; `runtime/cluster/placement-host.ts` drives it. It guards nothing: two of
- * them at once, or one that errs, cost time and never data, as ownership is the store's. Who runs it is `election.ts`'s.
- * Longer than 400 lines because all that it hears changes one list.
+ * A pure state machine: events with `now` in, actions out; `runtime/cluster/placement-host.ts` drives it. It protects no data:
+ * two services at once, or a wrong one, cost time and never data, because the store decides ownership. `election.ts` decides
+ * which worker runs it. Longer than 400 lines because all its events change one list.
  *
  *     announced, pinged ─ answers ─▶ in the view ─┬─ says that it leaves ─▶ leaving ─ has gone ─▶ out for ever
  *              ▲                                  ├─ a ping finds nobody ───────────┐
@@ -11,14 +11,14 @@
  *              └────────────────────────────────────────────────────────────────────────────────────────┘
  *
  * Invariants:
- * - PS1 Versions strictly rise; each view has at most one worker of a name, in order of names.
- * - PS2 A worker at whose subject nobody listens is out with the ping that finds it so, one that is silent after `deadMs`.
- * - PS3 Who announces itself and answers pings gets into the view and stays there; who has left or was replaced never does.
- * - PS4 A name changes hands only when its holder leaves, is dead, or is found absent: never while it answers.
- * - PS5 What it remembers is bounded, whatever it is told.
- * - PS7 Who does not understand everybody in the view is not let in; who is there already stays.
- * - PS6 What is late or doubled shows nothing: only a fresh announcement of one that has answered this service, and the answer
- *   to a ping of the last `suspectMs`, are signs of life (`freshness.ts`).
+ * - PS1 Versions are strictly ascending. A view has at most one worker of a name, in order of names.
+ * - PS2 A worker without a listener is removed by the ping that finds it so, a silent one after `deadMs`.
+ * - PS3 A worker that announces itself and answers pings joins the view and stays. One that left or was replaced never returns.
+ * - PS4 A name changes hands only when its holder leaves, is dead or is found absent; never while it answers.
+ * - PS5 Its memory is bounded, whatever messages it gets.
+ * - PS7 A worker that has no protocol version in common with every worker of the view is not admitted. One in the view stays.
+ * - PS6 A late or duplicated message proves nothing. Only a fresh announcement of a worker that has answered this service, and
+ *   an answer to a ping of the last `suspectMs`, are signs of life (`freshness.ts`).
  */
 import { isSameEntry, isSoundEntry } from './announcement.ts';
 import { Applicants, Departed, type Present } from './departed-workers.ts';
@@ -31,53 +31,53 @@ export type ServiceAction =
   | { readonly kind: 'publish'; readonly view: View }
   | { readonly kind: 'ping'; readonly id: string; readonly mark: PingMark };
 
-/** Which ping: its answer has it. */
+/** Identifies a ping; its answer repeats it. */
 export interface PingMark {
   readonly term: number;
   /** Steady time of this service. */
   readonly at: number;
 }
 
-/** A worker that answers here, and whom somebody else goes on finding absent. */
+/** A worker that answers here while another process keeps finding it absent. */
 export interface Dispute {
   readonly name: string;
   readonly id: string;
-  /** Who told it last: the id of a worker or a client. */
+  /** The last reporter: the id of a worker or a client. */
   readonly by: string;
 }
 
 export interface ServiceParts {
-  /** Of the lease under which it runs. */
+  /** Term of its lease. */
   readonly term: number;
   readonly partitions: number;
-  /** The last one known: its workers stay until they prove to be dead. */
+  /** The last known view. Its workers stay until they prove to be dead. */
   readonly view: View | undefined;
   readonly pins: readonly Pin[];
   readonly limits: PlacementLimits;
   readonly now: number;
 }
 
-/** How many views one term can number. */
+/** Views per term. */
 export const viewsPerTerm = 2 ** 20;
 
 interface Member {
   entry: WorkerEntry;
   heardAt: number;
-  /** Undefined: no ping is without an answer. */
+  /** Undefined: no ping is unanswered. */
   pingedAt: number | undefined;
-  /** Of its announcements; undefined: adopted from the view, and has not answered this service yet (PS6). */
+  /** Freshness of its announcements; undefined: adopted from the view, and has not answered this service yet (PS6). */
   freshness: Freshness | undefined;
-  /** Since when, when last and by whom it was told to be absent, while it answers. */
+  /** Absence reports while it answers: the first, the last, and the reporter. */
   reported: { readonly since: number; readonly at: number; readonly by: string } | undefined;
 }
 
-/** Reports of absence that come with longer pauses are not of one cut, ms. */
+/** Absence reports with longer pauses do not belong to one split, ms. */
 const reportGapMs = 10_000;
-/** A worker that was told to be absent for this long and answers is disputed, ms: a reconnection takes less. */
+/** A worker that answers although it was reported absent for this long is disputed, ms. A reconnection takes less. */
 const disputedMs = 2_000;
-/** Workers that have left in order within this are left out by one view, ms. */
+/** Workers that leave in order within this time are removed by one view, ms. */
 const leftMs = 250;
-/** Workers that were lost within this were lost together, ms. */
+/** Workers lost within this time count as lost together, ms. */
 const lostMs = 6_000;
 
 export class PlacementService {
@@ -90,10 +90,10 @@ export class PlacementService {
   readonly #names = new Map<string, string>();
   readonly #departed: Departed;
   readonly #applicants: Applicants;
-  /** When each of those that were lost just now was. */
+  /** When each recently lost worker was lost. */
   #lost: number[] = [];
   #pins: readonly Pin[];
-  /** The last view published. */
+  /** The last published view. */
   #view: View | undefined;
   #count: number;
   /** All in steady time. */
@@ -101,9 +101,9 @@ export class PlacementService {
   #publishedAt = 0;
   #checkedAt = 0;
   readonly #silentUntil: number;
-  /** Workers adopted from the view known that were not yet pinged. */
+  /** Workers adopted from the known view that have not been pinged yet. */
   #unasked: string[] = [];
-  /** Announcements that were not sound, or too many. */
+  /** Number of announcements that were invalid or too many. */
   refusedCount = 0;
 
   constructor({ term, partitions, view, pins, limits, now }: ServiceParts) {
@@ -119,7 +119,7 @@ export class PlacementService {
     for (const entry of view?.workers ?? []) this.#adopt(entry);
     this.#unasked = [...this.#members.keys()];
     if (view !== undefined) this.#publishAt = 0;
-    // There is a view that it has not seen: an empty one would take everything from everybody.
+    // A view exists that this service has not seen. Publishing an empty one would take everything from everybody.
     this.#silentUntil = view === undefined && term > 1 ? limits.suspectMs : 0;
   }
 
@@ -127,7 +127,7 @@ export class PlacementService {
     return this.#term;
   }
 
-  /** A worker announces itself: new, changed, or just to be heard. `sent`: its stamp. */
+  /** A worker announces itself: new, changed, or as a sign of life. `sent`: its stamp. */
   announced(entry: WorkerEntry, sent: number, now: number): ServiceAction[] {
     const time = this.#step(now);
     if (!this.#isWelcome(entry)) return this.#due();
@@ -140,13 +140,13 @@ export class PlacementService {
       return this.#due();
     }
     const pings = this.#applicants.ask(entry, time) ? [this.#pingTo(entry.id)] : [];
-    // Another process has the name: it was restarted, or it is the paused one that was replaced and wakes (which a service
-    // that has just taken over cannot know). So the present holder is asked, not believed dead.
+    // Another process has the name: the worker was restarted, or it is a paused, replaced one that has resumed (which a service
+    // that has just taken over cannot know). So the current holder is pinged, not presumed dead.
     const holder = this.#members.get(this.#names.get(entry.name) ?? '');
     return [...pings, ...(holder === undefined ? [] : this.#ping(holder)), ...this.#due()];
   }
 
-  /** Somebody found that nobody listens at a worker's subject: the worker `by`, or (empty) a client, which may say anything. */
+  /** A report that a worker's subject has no listener, by the worker `by` or (empty) by a client, which is not trusted. */
   absent(id: string, by: string, now: number): ServiceAction[] {
     const time = this.#step(now);
     const member = this.#members.get(id);
@@ -161,7 +161,7 @@ export class PlacementService {
     member.reported = { since, at: time, by };
   }
 
-  /** Who answers here, and is told to be absent by others, all the time: they are cut off from each other. */
+  /** Workers that answer here while others keep reporting them absent: they are cut off from each other. */
   get disputes(): Dispute[] {
     const { time } = this.#clock;
     const isDisputed = ({ heardAt, reported }: Member) =>
@@ -175,8 +175,8 @@ export class PlacementService {
   }
 
   /**
-   * Whether more workers were lost just now, at once, than are left: perhaps it is this one that is cut off, with few others.
-   * Only once for each loss.
+   * Whether more workers were lost just now, at once, than are left. Then this service may be the one that is cut off, with a
+   * minority. True once for each loss.
    */
   takeMinority(): boolean {
     const since = this.#clock.time - lostMs;
@@ -186,7 +186,7 @@ export class PlacementService {
     return true;
   }
 
-  /** Whether a process never gets into the view again: it has left, or was replaced, perhaps while it hung and heard nothing. */
+  /** Whether a process may never join again: it has left, or was replaced, perhaps while it was paused. */
   isOut(id: string): boolean {
     return this.#departed.isForEver(id);
   }
@@ -204,7 +204,7 @@ export class PlacementService {
     return this.#due();
   }
 
-  /** An applicant is there. */
+  /** An applicant has answered. */
   #applied(id: string, sent: number): void {
     const present = this.#applicants.answered(id, sent, this.#clock.time);
     if (present === undefined || this.#departed.isForEver(id) || !this.#isUnderstood(present.entry)) return;
@@ -213,7 +213,7 @@ export class PlacementService {
     else if (holder === undefined && this.#hasRoom) this.#admit(present);
   }
 
-  /** Nobody listens where a worker was pinged: it has crashed, and is out at once. */
+  /** A pinged worker has no listener: it has crashed and is removed at once. */
   pingAbsent(id: string, now: number): ServiceAction[] {
     this.#step(now);
     this.#applicants.delete(id);
@@ -229,7 +229,7 @@ export class PlacementService {
     return this.#due();
   }
 
-  /** All pins as the store has them now. */
+  /** All pins as they are in the store now. */
   pinned(pins: readonly Pin[], now: number): ServiceAction[] {
     this.#step(now);
     const sorted = sortedPins(pins);
@@ -244,7 +244,7 @@ export class PlacementService {
     return this.#due();
   }
 
-  /** Somebody tells a view of this term that is another's: a store that went back has given it twice (P8). The next is above that. */
+  /** Another view of this term was reported: a store that lost commits has given the term twice (P8). The next view is above it. */
   viewHeard(view: View, now: number): ServiceAction[] {
     this.#step(now);
     const count = view.version - this.#term * viewsPerTerm;
@@ -257,7 +257,7 @@ export class PlacementService {
     return this.#due();
   }
 
-  /** To be called at `nextTickAt`. */
+  /** Call at `nextTickAt`. */
   tick(now: number): ServiceAction[] {
     const time = this.#step(now);
     const pings: ServiceAction[] = this.#unasked.flatMap((id) => this.#pingMember(id));
@@ -292,7 +292,7 @@ export class PlacementService {
     return this.#clock.step(now, this.#nextAt);
   }
 
-  /** Whether an announcement is to be considered at all; each id has one name. */
+  /** Whether an announcement is considered at all. Each id has one name. */
   #isWelcome(entry: WorkerEntry): boolean {
     const isSound = isSoundEntry(entry, this.#limits);
     const member = isSound ? this.#members.get(entry.id) : undefined;
@@ -303,7 +303,7 @@ export class PlacementService {
     return isWelcome && !this.#departed.isForEver(entry.id);
   }
 
-  /** By everybody but the one whose name it would take over (PS7). */
+  /** Whether it has a protocol version in common with every worker except the one whose name it would take over (PS7). */
   #isUnderstood(entry: WorkerEntry): boolean {
     if (this.#members.has(entry.id)) return true;
     return [...this.#members.values()].every(
@@ -333,7 +333,7 @@ export class PlacementService {
     member.pingedAt = undefined;
   }
 
-  /** Who leaves does not change its mind: an announcement from before that comes late must not keep it. */
+  /** A leaving worker does not change its mind: a late earlier announcement must not keep it. */
   #change(member: Member, entry: WorkerEntry): void {
     const isLeaving = entry.isLeaving || member.entry.isLeaving;
     const changed = isLeaving === entry.isLeaving ? entry : { ...entry, isLeaving };
@@ -365,14 +365,14 @@ export class PlacementService {
       return;
     }
     const { time } = this.#clock;
-    // Others may have been let in since it announced itself.
+    // Others may have been admitted since it announced itself.
     const heir = this.#applicants.heirOf(member.entry.name, time, (entry) => this.#isUnderstood(entry));
     this.#members.delete(id);
     this.#names.delete(member.entry.name);
     this.#departed.add(member.entry, heir !== undefined || whether === 'never again', time);
     if (heir !== undefined) this.#admit(heir);
     else if (whether === 'may return' && member.freshness !== undefined) this.#lost.push(time);
-    // Who has left has nothing that anybody waits for, and often others leave with it: one view is told of all of them.
+    // Nothing waits for a worker that has left, and often several leave together: one view reports all of them.
     this.#publishBy(member.entry.isLeaving && whether === 'never again' && heir === undefined ? leftMs : 0);
   }
 
@@ -380,7 +380,7 @@ export class PlacementService {
     this.#publishAt = Math.min(this.#publishAt, this.#clock.time + ms);
   }
 
-  /** The view, if it has changed and it is time, or if it was last published long ago. */
+  /** The view, if it has changed and is due, or if it was last published long ago. */
   #due(): ServiceAction[] {
     const { time } = this.#clock;
     if (time >= this.#publishAt && time >= this.#silentUntil) return this.#publish();
@@ -390,7 +390,7 @@ export class PlacementService {
     return [{ kind: 'publish', view: this.#view }];
   }
 
-  /** A term whose numbers are used up is silent, so that somebody takes over with the next one. */
+  /** A term whose numbers are used up stops publishing, so that another service takes over with the next term. */
   #publish(): ServiceAction[] {
     this.#publishAt = Number.POSITIVE_INFINITY;
     this.#publishedAt = this.#clock.time;

@@ -1,12 +1,12 @@
 /**
- * Time as it passed for a process that ran: what a failure detector may count as somebody's silence.
+ * Steady time: the time that passed while the process ran, which a failure detector may count as silence.
  *
- * A process that was paused wakes with a clock that has jumped, and everybody seems to have been silent meanwhile; a clock
- * that is put back makes nobody silent for as long. So time is what passed between two steps, at most until a little after
- * the next step was due.
+ * A paused process resumes with a clock that has jumped, and every other process seems to have been silent meanwhile. A clock
+ * that is set back hides silence for as long. So steady time is the time between two steps, at most until a little after the
+ * next step was due.
  *
  * Invariants:
- * - SC1 Steady time never goes back, and passes by at most the pause that was planned and `lagMs` between two steps.
+ * - SC1 Steady time never goes back. Between two steps it passes by at most the planned pause plus `lagMs`.
  */
 export class SteadyClock {
   readonly #lagMs: number;
@@ -24,7 +24,7 @@ export class SteadyClock {
     return this.#time;
   }
 
-  /** Make a step at `now` of the outer clock; `due` is the steady time at which the next one was planned. */
+  /** Makes a step at `now` of the outer clock. `due` is the steady time at which this step was planned. */
   step(now: number, due: number): number {
     const planned = Math.max(0, due - this.#time);
     this.#time += Math.min(Math.max(0, now - this.#now), planned + this.#lagMs);
@@ -32,7 +32,7 @@ export class SteadyClock {
     return this.#time;
   }
 
-  /** When the outer clock should show a steady time, if nothing comes between. */
+  /** The time of the outer clock at which a steady time is due, if no step comes earlier. */
   outer(time: number): number {
     return this.#now + Math.max(0, time - this.#time);
   }
