@@ -1,8 +1,8 @@
 /**
- * Chaos: what is done to the processes of a cluster while faults happen, drawn from the seed.
+ * Chaos: injects faults into the processes of a cluster, drawn from the seed.
  *
- * Owns which fault, when, to whom and for how long. How a process ends or starts is `cluster.ts`'s, what a cut does to a frame
- * `network.ts`'s, and to a store call `faulty-store.ts`'s.
+ * Owns the choice of fault, time, target and duration. `cluster.ts` starts and ends processes, `network.ts` applies cuts to
+ * frames, `faulty-store.ts` to store calls.
  */
 import type { PlacementLimits } from '../../placement/limits.ts';
 import type { SimulatedCluster, SimulatedWorker } from './cluster.ts';
@@ -24,7 +24,7 @@ export interface ChaosParts {
   readonly rates: FaultRates;
   /** Addresses that may be pinned. */
   readonly pinnable: () => readonly string[];
-  /** Have the store remember what it holds; the function that comes back has it go back to that. */
+  /** Save the store's content. Returns a function that restores it. */
   readonly keepStore: () => () => Promise<void>;
 }
 
@@ -50,7 +50,7 @@ export class Chaos {
     this.#tick();
   }
 
-  /** No more faults; whoever is paused or cut off comes back, and of several processes with one name one stays. */
+  /** Ends all faults. Paused and cut-off workers come back; of several processes with one name one stays. */
   end(): void {
     this.#isOn = false;
     const { time, network, store, cluster } = this.#parts;
@@ -94,7 +94,7 @@ export class Chaos {
     return chance.hits((rates[kind] * tickMs) / 1_000);
   }
 
-  /** Often short, sometimes longer than anybody waits for a silent worker. */
+  /** Often short, sometimes longer than any wait for a silent worker. */
   #longMs(): number {
     const { chance, placementLimits } = this.#parts;
     return chance.hits(0.6) ? chance.between(20, 1_500) : chance.between(500, 2 * placementLimits.deadMs + 2_000);
@@ -136,7 +136,7 @@ export class Chaos {
     time.schedule(this.#node, ms, `${node.name} has the store again`, () => store.mend(node));
   }
 
-  /** Often somebody notices, and ends it; sometimes nobody does before everything heals. */
+  /** Often an operator notices and ends it; sometimes not before everything heals. */
   #hangStore(one: SimulatedWorker): void {
     const { time, store, cluster, chance } = this.#parts;
     store.hang(one.node);
@@ -159,7 +159,7 @@ export class Chaos {
     cluster.join();
   }
 
-  /** The worker is hung or cut off, or nothing is wrong with it, and somebody starts another process of its name. */
+  /** Another process with a worker's name is started while the worker is paused, cut off, or healthy. */
   #takeOver(old: SimulatedWorker): void {
     const { time, cluster, chance } = this.#parts;
     const ms = this.#longMs();
@@ -171,7 +171,7 @@ export class Chaos {
     });
   }
 
-  /** Whoever runs the placement service hangs, or is not heard: soon there are two. */
+  /** The worker that runs the placement service is paused or cut off: soon there are two services. */
   #coup(): void {
     const { cluster, coverage, chance } = this.#parts;
     const server = cluster.workers.find((one) => this.#isSound(one) && one.member.isServing);
@@ -181,7 +181,7 @@ export class Chaos {
     else this.#cut(server.node, this.#longMs());
   }
 
-  /** Some member is asked to pin an entity, or to end that. */
+  /** A member is asked to pin or unpin an entity. */
   #pin(): void {
     const { cluster, coverage, chance, pinnable, time } = this.#parts;
     const addresses = pinnable();
@@ -200,7 +200,7 @@ export class Chaos {
       .catch((error: unknown) => time.note(`${address} is not pinned: ${String(error)}`));
   }
 
-  /** Soon the store will be what it is now. */
+  /** Later the store returns to its present content. */
   #rollBack(): void {
     const { time, chance, keepStore } = this.#parts;
     const goBack = keepStore();

@@ -1,11 +1,11 @@
 /**
- * The watch: holds everything that workers say and write against the image, as it happens.
+ * The checker: compares everything that workers send and write with the image, as it happens.
  *
- * Longer than 400 lines because each check sees what workers say, write and lose together.
+ * Longer than 400 lines because every check sees the sends, writes and losses of workers together.
  *
- * Owns the checks that need no knowledge of the application, each under the number of the promise that it is about:
- * what leaves a worker is durable (P2), commits form one history (P3), no message is processed again (P4), a repeated
- * answer is the same (P5), nothing leaves an outbox unprocessed (P7), what is handed over is what is stored (TY2, HO1).
+ * Owns the checks that need no knowledge of the application, each under the number of its promise: output that leaves a worker
+ * is durable (P2), commits form one history (P3), no message is processed twice (P4), a repeated answer is the same (P5),
+ * nothing leaves an outbox unprocessed (P7), an entity that is handed off equals the stored one (TY2, HO1).
  */
 import type { Inbound } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
@@ -26,13 +26,13 @@ export interface Violation {
   readonly atMs: number;
 }
 
-/** Throws an error with what is wrong with an entity as it was just committed. */
+/** A check of an entity as it was just committed. It throws for a violation. */
 export type Invariant = (entity: StoredEntity) => void;
 
 export interface CheckerParts {
   readonly time: VirtualTime;
   readonly image: Image;
-  /** Where entities belong as long as nothing is pinned. */
+  /** Places entities as long as nothing is pinned. */
   readonly placement: Placement;
   readonly behaviours: ReadonlyMap<string, Behaviour>;
   readonly invariants: Readonly<Record<string, Invariant>>;
@@ -47,24 +47,24 @@ type Gone = Pick<Change['gone'][number], 'session' | 'message'>;
 export class Checker {
   readonly #parts: CheckerParts;
   readonly violations: Violation[] = [];
-  /** When the faults ended: from then on nothing keeps a message from its receiver. */
+  /** When the faults ended. From then on nothing keeps a message from its receiver. */
   healedAt = Number.POSITIVE_INFINITY;
-  /** Calls that clients made, by subject and number. */
+  /** Calls made by clients, by subject and number. */
   readonly #calls = new Map<string, MessageEnvelope>();
-  /** Epochs that a node holds, and when each of them was taken over by another. */
+  /** Epochs that a node holds, and when another node took each of them over. */
   readonly #held = new Map<SimulatedNode, Map<Partition, number>>();
   readonly #superseded = new Map<string, number>();
-  /** Groups that each node has given to the store and not yet heard of. */
+  /** Groups that each node has passed to the store, without an answer so far. */
   readonly #underWay = new Map<SimulatedNode, Set<readonly Commit[]>>();
-  /** How often the store went back. */
+  /** How often the store returned to an earlier state. */
   lossCount = 0;
   readonly #witnesses = new Map<string, Witness>();
-  /** Since the last loss: what of a pair the store had, and a commit has let go of in its own time. */
+  /** Since the last loss: streams of a pair that the store had and that a commit has dropped in due time. */
   readonly #forgotten = new Map<string, { readonly partition: Partition } & Pick<Inbound, 'session' | 'through'>>();
-  /** Partitions of which a node has found that they went back, and that have not done so again. */
+  /** Partitions whose loss a node has detected, and that have had no further loss since. */
   readonly #lossFound = new Map<SimulatedNode, Set<Partition>>();
   readonly #epochsGiven = new Map<Partition, Epoch>();
-  /** By node: epochs of partitions that it has given away. */
+  /** Epochs of partitions that each node has handed off. */
   readonly #givenAway = new Map<SimulatedNode, Map<Partition, Epoch>>();
 
   constructor(parts: CheckerParts) {
@@ -86,14 +86,14 @@ export class Checker {
     return this.#parts.behaviours.get(typeOf(address))?.durability !== 'none';
   }
 
-  // ---- what leaves
+  // ---- sends
 
-  /** A client sends something. */
+  /** A client sends an envelope. */
   called(envelope: Envelope): void {
     if (envelope.kind === 'message') this.#calls.set(`${envelope.replyTo}:${envelope.call}`, envelope);
   }
 
-  /** A worker lets something go. */
+  /** A worker releases an envelope. */
   posted(node: SimulatedNode, envelope: Envelope): void {
     if (node.isStopped)
       this.violate('P2', `${node.name} sends ${envelope.kind} to ${envelope.to} though it was stopped`);
@@ -114,7 +114,7 @@ export class Checker {
     }
   }
 
-  /** Who has found a loss says nothing any more but what the store has (P8). */
+  /** A worker that has detected a loss sends only what the store has (P8). */
   #postedAfterLoss(node: SimulatedNode, envelope: Envelope): void {
     const { image } = this.#parts;
     if (envelope.kind === 'reply') {
@@ -152,7 +152,7 @@ export class Checker {
     if (message === undefined || status !== 'answer' || !this.#isDurable(message.to)) return;
     const { image } = this.#parts;
     const { session, seq } = message.arrival;
-    // An answer that the client gave up meanwhile is not kept, so only its turn must be there.
+    // The entity does not keep an answer for a client that has given up, so only its turn must be there.
     const stored = image.answers.get(image.messageKey(message.from, message.to, session, seq));
     const text = `${message.to} answers ${message.from} ${session}.${seq} (${message.content.operation})`;
     if (!image.isProcessed(message.to, message.from, session, seq))
@@ -170,13 +170,13 @@ export class Checker {
     if (stored.expires !== arrival.expires || !isEqual(stored.content.payload, content.payload))
       this.violate('P1', `${text} otherwise than its outbox has it`);
     const supersededAt = this.#ownedUntil(node, from);
-    // By what its clock was ahead at most: the moment may be from before it was set back.
+    // Minus the furthest that its clock was ever ahead: the moment may be from before the clock was set back.
     const sentAt = arrival.sent - node.clock.aheadMs;
     if (sentAt > supersededAt)
       this.violate('P3', `${text} as its owner at ${sentAt}, which it was until ${supersededAt}`);
   }
 
-  /** Until when the node was the owner of an entity, by itself or as pinned; Infinity: it still is. */
+  /** Until when the node owned an entity, directly or as pinned; Infinity: it still does. */
   #ownedUntil(node: SimulatedNode, address: Address): number {
     const { placement } = this.#parts;
     const partitions = [placement.partitionOf(address), pinnedPartition(address, placement.view.partitions)];
@@ -198,14 +198,14 @@ export class Checker {
     this.violate('P2', `${from} closes session ${session} with ${to} before that is durable`);
   }
 
-  // ---- what is written
+  // ---- writes
 
   claimed(node: SimulatedNode, claims: readonly Claim[]): void {
     const held = this.#held.get(node) ?? new Map<Partition, number>();
     this.#held.set(node, held);
     const { time } = this.#parts;
     for (const { partition, epoch } of claims) {
-      // From here on the commits of the new owner may hide that some are gone.
+      // From here on commits of the new owner may hide that some are missing.
       for (const [key, witness] of this.#witnesses)
         if (witness.partition === partition && witness.node !== node) this.#witnesses.delete(key);
       time.tell(() => `${node.name} has partition ${partition} with epoch ${epoch}`);
@@ -236,7 +236,7 @@ export class Checker {
     return pins.length === image.pins.size && pins.every(({ address, worker }) => image.pins.get(address) === worker);
   }
 
-  /** A worker tells another that a partition is no longer its own. */
+  /** A worker tells another that it no longer owns a partition. */
   released(node: SimulatedNode, { partition, epoch, entities }: Released): void {
     const { image, time } = this.#parts;
     time.tell(
@@ -245,7 +245,7 @@ export class Checker {
     );
     const given = this.#givenAway.get(node) ?? new Map<Partition, Epoch>();
     this.#givenAway.set(node, given.set(partition, epoch));
-    // Somebody has claimed it meanwhile, and will not use what comes with an older epoch.
+    // Another worker has claimed it by now, and will not use what comes with an older epoch.
     if (image.epochs.get(partition) !== epoch || this.lossCount > 0) return;
     for (const warm of entities) {
       if (this.#isUnderWay(node, { address: warm.address, partition, epoch }))
@@ -255,7 +255,7 @@ export class Checker {
     }
   }
 
-  /** What was sent by an earlier claim and is not yet answered does not count: the store refuses it, or had it before the entity was read. */
+  /** Unanswered commits of an earlier claim do not count: the store rejects them, or had them before the entity was read. */
   #isUnderWay(
     node: SimulatedNode,
     { address, partition, epoch }: Pick<Commit, 'address' | 'partition' | 'epoch'>,
@@ -266,7 +266,7 @@ export class Checker {
     return false;
   }
 
-  /** Whether a node has given something to the store of which it has not yet heard. */
+  /** Whether a node has passed something to the store and has no answer so far. */
   isCommitting(node: SimulatedNode): boolean {
     return (this.#underWay.get(node)?.size ?? 0) > 0;
   }
@@ -279,7 +279,7 @@ export class Checker {
       );
   }
 
-  /** A node gives a group to the store; the function that comes back is called when it hears of it. */
+  /** A node passes a group to the store. Returns a function to call when the answer arrives. */
   committing(node: SimulatedNode, group: readonly Commit[]): () => void {
     for (const commit of group) this.#checkGivenAway(node, commit);
     const groups = this.#underWay.get(node) ?? new Set();
@@ -287,34 +287,34 @@ export class Checker {
     return () => void groups.delete(group);
   }
 
-  // ---- what is lost
+  // ---- losses
 
-  /** The store has gone back. From here on nobody's history can be held against it, but those who own what is gone must find out. */
+  /** The store has lost commits. The history before is void, but owners of lost commits must detect the loss. */
   wentBack(witnesses: readonly Witness[], isGone: (partition: Partition) => boolean): void {
     this.lossCount += 1;
     for (const [pair, { partition }] of this.#forgotten) if (isGone(partition)) this.#forgotten.delete(pair);
     for (const found of this.#lossFound.values())
       for (const partition of [...found]) if (isGone(partition)) found.delete(partition);
-    // To a copy that may be younger than that of the time before: what was gone is there again, and nobody can find it missing.
+    // The store may return to a later state than at the loss before. Commits are then back, and no node can miss them.
     for (const [key, { partition }] of this.#witnesses) if (isGone(partition)) this.#witnesses.delete(key);
     for (const witness of witnesses)
       if (!witness.node.isStopped && this.isOwner(witness.node, witness.partition) === true)
         this.#witnesses.set(`${witness.node.name} ${witness.partition}`, witness);
   }
 
-  /** A node found that the store has lost commits of a partition. */
+  /** A node has detected that the store lost commits of a partition. */
   lossFound(node: SimulatedNode, partition: Partition): void {
     this.#witnesses.delete(`${node.name} ${partition}`);
     this.#lossFound.set(node, (this.#lossFound.get(node) ?? new Set()).add(partition));
     this.lossReported(node, `partition ${partition} went back`);
   }
 
-  /** Somebody says loudly that the store has lost what it accepted. */
+  /** A node has reported that the store lost accepted commits. */
   lossReported(node: SimulatedNode, text: string): void {
     if (this.lossCount === 0) this.violate('P8', `${node.name}: ${text}`);
   }
 
-  /** At the end: who had been told of something that is lost has said so, if it lived long enough. */
+  /** At the end: every node that had the acknowledgement of a lost commit has reported the loss, if it lived long enough. */
   checkLosses(): void {
     for (const { node, partition } of this.#witnesses.values())
       if (!node.isStopped) this.violate('P8', `${node.name} never found that partition ${partition} went back`);
@@ -372,7 +372,7 @@ export class Checker {
       this.violate('P3', `${address} goes from version ${entity.version} to ${version}, expecting ${expected}`);
   }
 
-  /** No number of a session ever means two messages, also when the store went back (A6). */
+  /** A number of a session never means two messages, even after the store lost commits (A6). */
   #checkNumbers({ commit: { address }, sent }: Change): void {
     const { image } = this.#parts;
     if (!this.#isDurable(address)) return;
@@ -383,7 +383,7 @@ export class Checker {
     }
   }
 
-  /** The one partition by which an entity may be committed now. */
+  /** The only partition by which an entity may be committed now. */
   #partitionOf(address: Address): Partition {
     const { image, placement } = this.#parts;
     return image.pins.has(address)
@@ -391,7 +391,7 @@ export class Checker {
       : placement.partitionOf(address);
   }
 
-  /** Numbers of a pair only grow, also over a time in which they were forgotten. */
+  /** Numbers of a pair are ascending, even if they were forgotten in between. */
   #checkInbound({ commit: { address } }: Change, partner: PartnerId, { session, through, answers }: Inbound): void {
     const { image } = this.#parts;
     const before = image.activity(address, partner)?.inbound;
@@ -410,7 +410,7 @@ export class Checker {
     );
   }
 
-  /** What leaves an outbox was processed, or is a dead letter. Whether that says the truth only the application can tell. */
+  /** A message that leaves an outbox was processed, or is a dead letter. Only the application can tell whether rightly. */
   #checkGone({ commit: { address }, gone, sent, dead }: Change): void {
     const { image } = this.#parts;
     const letters = dead.filter(({ side }) => side === 'sender');
@@ -433,7 +433,7 @@ export class Checker {
     }
   }
 
-  /** Who had this long without any fault until its message expired had no reason to give it up. */
+  /** An entity that had this long without faults before its message expired had no reason to give it up. */
   #checkHindered(address: Address, to: PartnerId, { session, message }: Gone, isDead: boolean): void {
     if (!isDead || message.expires < this.healedAt + unhinderedMs) return;
     const text = `${session}.${message.seq} (${message.content.kind} ${message.content.operation}) of ${address} to ${to}`;

@@ -1,9 +1,9 @@
 /**
- * A cluster on virtual time: whole members that join, leave, crash and come back, and clients on nodes of their own.
+ * A cluster on virtual time: whole members that join, leave, crash and restart, and clients on their own nodes.
  *
- * Owns the life of processes: each start of a worker is a process of its own, with a node and an id that are never used
- * again. What is done to them is `chaos.ts`, frames are `network.ts`, store calls `faulty-store.ts`. Longer than 400 lines because
- * workers, clients and the machines on which they run share one clock, one roster and one end.
+ * Owns the life of processes: each start of a worker is a new process, with a node and an id that are never used again.
+ * `chaos.ts` injects faults, `network.ts` carries frames, `faulty-store.ts` runs store calls. Longer than 400 lines because
+ * workers, clients and their machines share one clock, one roster and one end.
  *
  *     start ─▶ running ─┬─ leave ───────────────────────▶ gone ──┐
  *                       ├─ crash ───────────▶ dead or stopped ───┼▶ start under the same name, if it is on the roster
@@ -34,14 +34,14 @@ import { SeededRandom } from './random.ts';
 import { textOf } from './trace.ts';
 import { Clock, newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
-/** What a worker is: it stays so over its restarts. */
+/** The configuration of a worker; the same after restarts. */
 export interface WorkerKind {
   readonly behaviours: readonly Behaviour[];
   readonly labels: readonly string[];
   readonly weight: number;
-  /** The application's. */
+  /** The application's version. */
   readonly version: string;
-  /** Of Skerry. */
+  /** Protocol versions of Skerry. */
   readonly protocol: ProtocolRange;
 }
 
@@ -51,20 +51,20 @@ export interface ClusterParts {
   readonly checker: Checker;
   readonly network: Network;
   readonly store: FaultyStore;
-  /** By the number of the worker. */
+  /** The configuration of a worker, by its number. */
   readonly kindOf: (number: number) => WorkerKind;
-  /** The same of the next version of the application; undefined: there is none. */
+  /** The same in the application's next version; undefined: there is none. */
   readonly nextKindOf: ((number: number) => WorkerKind) | undefined;
   readonly authorise: Authorise | undefined;
   readonly limits: Limits;
   readonly placementLimits: PlacementLimits;
   readonly workers: number;
   readonly coverage: Coverage;
-  /** Whether the node is to crash, here and now. */
+  /** Whether the node is to crash at this point. */
   readonly isCrashing: () => boolean;
 }
 
-/** One process that is a worker. */
+/** A worker process. */
 export interface SimulatedWorker {
   readonly name: string;
   readonly kind: WorkerKind;
@@ -90,15 +90,15 @@ export class SimulatedCluster {
   readonly #parts: ClusterParts;
   readonly #chance: SeededRandom;
   readonly #node = newNode('cluster');
-  /** By its number, what a worker that starts now is. */
+  /** The configuration of a worker that starts now, by its number. */
   #kindOf: ClusterParts['kindOf'];
-  /** Who is to run in the end. */
+  /** Names of the workers that run at the end. */
   readonly #roster = new Map<string, WorkerKind>();
-  /** Who has left for good. */
+  /** Names of the workers that have left for good. */
   readonly #retired = new Map<string, WorkerKind>();
   readonly #workers = new Set<SimulatedWorker>();
   readonly #clients = new Map<SimulatedNode, RemoteCluster>();
-  /** One for each name: its processes run on one machine. */
+  /** Machines by the worker's name: all processes of a name run on one machine. */
   readonly #clocks = new Map<string, Clock>();
   readonly #subjects = new Subjects('simulated');
   #workerCount = 0;
@@ -114,7 +114,7 @@ export class SimulatedCluster {
     for (let count = 0; count < parts.workers; count++) this.join();
   }
 
-  /** All processes, zombies and those that leave included. */
+  /** All processes, including leaving ones and zombies. */
   get workers(): readonly SimulatedWorker[] {
     return [...this.#workers];
   }
@@ -141,7 +141,7 @@ export class SimulatedCluster {
     return all.filter(([, isSo]) => isSo).map(([what]) => what);
   }
 
-  /** When the last of those who leave had left; now, while one has still its time for that. */
+  /** When the last leaving worker had left; now, while one still has time for that. */
   get leftAt(): number {
     const { now } = this.#parts.time;
     const isInTime = ({ leavesAt = now }: SimulatedWorker) => now <= leavesAt + leaveMs + leftMs;
@@ -153,8 +153,8 @@ export class SimulatedCluster {
   }
 
   /**
-   * What is not yet as it should be; undefined: everybody on the roster is there once and ready, all views are the same,
-   * and who should own a partition by the view has claimed it.
+   * Why the cluster has not converged; undefined: it has. Then every worker of the roster runs once and is ready, all views are
+   * the same, and every partition is claimed by the worker that the view assigns it to.
    */
   get unsettled(): string | undefined {
     for (const name of this.#roster.keys()) {
@@ -172,7 +172,7 @@ export class SimulatedCluster {
     if (!this.#parts.checker.arePins(placement.view.pins)) return 'the view has other pins than the store';
     for (const [node, remote] of this.#clients)
       if (remote.view.version !== version) return `${node.name} goes by view ${remote.view.version}, not ${version}`;
-    // One that was claimed by somebody who dropped the claim is found out by the first commit: until then it costs nobody.
+    // A partition whose claim was dropped is detected by the next commit. Until then it costs nothing.
     for (const partition of placement.partitionNumbers) {
       const id = placement.workerOf(partition)?.id;
       const owner = this.workers.find(({ member }) => member.entry.id === id);
@@ -181,12 +181,12 @@ export class SimulatedCluster {
     return undefined;
   }
 
-  /** What workers hold is bounded at any time, also while they or their stores hang (P12). */
+  /** Checks that what workers hold is bounded at all times, also while they or their stores hang (P12). */
   checkHeld(): void {
     const { workerQueueCountMax, workerQueueBytesMax } = this.#parts.limits;
     for (const { node, member } of this.#workers) {
       const { messages, queries, signals, bytes } = member.worker.held;
-      // Queries and the answers of what was taken have a share of their own above that of messages; signals have room for one more.
+      // Queries, and answers of accepted messages, have their own bound above that of messages; stream envelopes may exceed it by one.
       const most = Math.max(messages, queries, signals - 1);
       if (most > workerQueueCountMax || bytes > 2 * workerQueueBytesMax)
         this.#parts.checker.violate('P12', `${node.name} holds ${JSON.stringify(member.worker.held)}`);
@@ -194,8 +194,8 @@ export class SimulatedCluster {
   }
 
   /**
-   * Workers that are seen to hold nothing: what was counted in was counted out (HD1). A late signal may come at any moment and wait
-   * until its entity is read, so each has a while for that.
+   * Workers seen to hold nothing: every item that was counted in was counted out (HD1). A late envelope may arrive at any moment
+   * and wait until its entity is read, so each worker has a while for that.
    */
   noteReleased(released: Set<SimulatedNode>): boolean {
     for (const { node, member } of this.#workers)
@@ -203,7 +203,7 @@ export class SimulatedCluster {
     return this.workers.every(({ node }) => released.has(node));
   }
 
-  /** The others, after that while. */
+  /** The other workers, after that while. */
   checkReleased(released: ReadonlySet<SimulatedNode>): void {
     for (const { node, member } of this.#workers)
       if (!released.has(node))
@@ -221,7 +221,7 @@ export class SimulatedCluster {
     return clock;
   }
 
-  /** Two clocks are at most `skewMaxMs` apart. */
+  /** Two clocks differ by at most `skewMaxMs`. */
   get #offsetMsMax(): number {
     return Math.floor(this.#parts.limits.skewMaxMs / 2);
   }
@@ -230,7 +230,7 @@ export class SimulatedCluster {
     return this.#chance.between(-this.#offsetMsMax, this.#offsetMsMax);
   }
 
-  /** Set the clock of a machine, or have it drift from here on. */
+  /** Sets the clock of a machine, or makes it drift from now on. */
   misguide({ clock, name }: SimulatedNode, chance: SeededRandom, how: 'step' | 'drift'): void {
     const { time } = this.#parts;
     if (how === 'drift') clock.drift(1 + (chance.next() - 0.5) / 25, time.now);
@@ -271,7 +271,7 @@ export class SimulatedCluster {
 
   // ---- workers
 
-  /** One more worker is on the roster, and starts. */
+  /** Adds a worker to the roster and starts it. */
   join(): SimulatedWorker {
     const number = ++this.#workerCount;
     const name = `w${number}`;
@@ -279,7 +279,7 @@ export class SimulatedCluster {
     return this.start(name);
   }
 
-  /** A process of a name that is on the roster, whoever else has the name. */
+  /** Starts a process with a name of the roster, even if another process has the name. */
   start(name: string): SimulatedWorker {
     const kind = this.#roster.get(name);
     if (kind === undefined) throw new Error(`${name} is not on the roster`);
@@ -322,8 +322,8 @@ export class SimulatedCluster {
   }
 
   /**
-   * The transport of a process, as if it were of a later release: beside what it says there is what only those understand that
-   * announce it. Nobody may be sent what it does not (M9).
+   * The transport of a process of a later release: its frames have additions that only processes that announce support for them
+   * understand. No other process may be sent any (M9).
    */
   #spoken(node: SimulatedNode, own: ProtocolRange, transport: Transport): Transport {
     const { seed, checker, coverage } = this.#parts;
@@ -345,7 +345,7 @@ export class SimulatedCluster {
     };
   }
 
-  /** The transport of a worker, with what it hands over told to the watch. */
+  /** The transport of a worker; the checker sees the entities that it hands off. */
   #heard(node: SimulatedNode, transport: Transport): Transport {
     const control = this.#subjects.control('');
     return {
@@ -360,7 +360,7 @@ export class SimulatedCluster {
     };
   }
 
-  /** Have whoever starts from here on be of the next version; false: there is none, or it is so already. */
+  /** From now on, workers that start run the next version. Returns false if there is none, or they do already. */
   deploy(): boolean {
     const { nextKindOf, time } = this.#parts;
     if (nextKindOf === undefined || this.#kindOf === nextKindOf) return false;
@@ -371,13 +371,13 @@ export class SimulatedCluster {
     return true;
   }
 
-  /** Whoever still is of the version before leaves, and comes back as what its name is to be. */
+  /** Workers that still run the version before leave, and restart with the next. */
   finishDeployment(): void {
     for (const worker of this.workers)
       if (!worker.isLeaving && this.#roster.get(worker.name) !== worker.kind) this.leave(worker, false);
   }
 
-  /** Ends when everything has been handed off; then it starts again, unless it is off the roster. */
+  /** Ends when everything has been handed off. Then the worker starts again, unless it is off the roster. */
   leave(worker: SimulatedWorker, isForGood: boolean): void {
     const kind = this.#roster.get(worker.name);
     if (isForGood && kind !== undefined) {
@@ -390,7 +390,7 @@ export class SimulatedCluster {
     worker.member.leave().then(() => this.#gone(worker, 'left'), this.#parts.time.onError);
   }
 
-  /** Perhaps crash the worker of a node, here and now. */
+  /** May crash the worker of a node at this point. */
   mayCrash(node: SimulatedNode, point: string, operations: () => Iterable<string>): void {
     if (node.isStopped || !this.#parts.isCrashing()) return;
     const victim = this.workers.find((one) => one.node === node);
@@ -399,10 +399,10 @@ export class SimulatedCluster {
     this.crash(victim, point);
   }
 
-  /** Stopped or gone at once. */
+  /** Stops a worker, or removes it at once. */
   crash(worker: SimulatedWorker, reason: string): void {
     worker.member.stop();
-    // Half of them stay to see that a stopped worker does nothing by itself; of the others no event runs any more.
+    // Half of the workers stay, to check that a stopped worker does nothing by itself. Of the others no event runs any more.
     worker.node.isDead = this.#chance.hits(0.5);
     this.#gone(worker, reason);
   }
@@ -422,7 +422,7 @@ export class SimulatedCluster {
     });
   }
 
-  /** Have every type hosted by somebody again: what its entities have still to do would never be done. */
+  /** Makes sure that every type has a host again. Otherwise its entities could never finish. */
   recall(): void {
     for (const [name, kind] of this.#retired) {
       const hosted = new Set([...this.#roster.values()].flatMap(({ behaviours }) => behaviours));
@@ -432,7 +432,7 @@ export class SimulatedCluster {
     }
   }
 
-  /** A process whose store hangs for good answers no probe of liveness: it is started anew. */
+  /** A process whose store hangs for good fails its liveness probe and is restarted. */
   endHung(): void {
     for (const worker of this.workers) if (this.#parts.store.isHung(worker.node)) this.crash(worker, 'its store hangs');
   }
@@ -447,7 +447,7 @@ export class SimulatedCluster {
 
   // ---- clients
 
-  /** A client that knows the view. Rejects if nobody tells it one for long. */
+  /** A client that knows the view. Rejects if no worker tells it one for long. */
   async connect(name: string, identity: string, as: Party): Promise<SimulatedClient> {
     const { time, network, limits, checker, seed } = this.#parts;
     const node = newNode(name, this.#clockOf(name));
@@ -476,9 +476,9 @@ export class SimulatedCluster {
   }
 }
 
-/** What else a worker does that leaves takes at most this long, ms. */
+/** Most time that a leaving worker needs for other tasks, ms. */
 const leftMs = 5_000;
-/** Where frames for a worker go, with its id. */
+/** Subjects of frames for a worker, with its id. */
 const framed = /^skerry\.simulated\.(?:worker|call|gate|tool)\.([\w-]+)/;
 
 function entryOf(name: string, id: string, { behaviours, ...kind }: WorkerKind): WorkerEntry {

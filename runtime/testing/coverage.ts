@@ -1,8 +1,8 @@
 /**
- * Coverage: what a run exercised. Which faults it injected, which mechanisms of the code under test ran, and what each
- * fault happened to: a fault that never meets an operation shows nothing about it.
+ * Coverage of a run: the injected faults, the mechanisms of the code under test that ran, and the operations that each fault
+ * met. A fault that never meets an operation shows nothing about it.
  *
- * Owns the counts and the names of operations. What must not be missing is said by whoever runs many seeds.
+ * Owns the counts and the names of operations. The runner of many seeds decides what must be covered.
  */
 
 import { kindIn } from '../../core/record.ts';
@@ -21,7 +21,7 @@ export class Coverage {
   readonly pairs: Counts = {};
   readonly mechanisms: Counts = {};
 
-  /** A fault was injected, and these operations met it. */
+  /** A fault was injected, and met these operations. */
   fault(kind: string, operations: Iterable<string> = nothing): void {
     count(this.faults, kind);
     for (const operation of operations) count(this.pairs, `${operation} × ${kind}`);
@@ -36,7 +36,7 @@ function count(counts: Counts, name: string): void {
   counts[name] = (counts[name] ?? 0) + 1;
 }
 
-/** What an envelope is to the application: a call, a message and its answer, the end of a hold, or what streams say. */
+/** The meaning of an envelope to the application: a call, a message, its answer, the end of a hold, or stream control. */
 export function operationOf(envelope: Envelope): string {
   switch (envelope.kind) {
     case 'message':
@@ -49,10 +49,10 @@ export function operationOf(envelope: Envelope): string {
   }
 }
 
-/** Subjects of envelopes; on the others there are signals. */
+/** Subjects of envelopes; all others carry control messages. */
 const frames = /\.(?:worker|client|call|gate|tool|answers)\.(?!.*\.view$)/;
 
-/** What a frame on this subject carries, each kind once. */
+/** The kinds of operations in a frame on this subject, each once. */
 export function operationsOfFrame(subject: string, frame: Uint8Array): Set<string> {
   try {
     if (frames.test(subject)) return new Set(decodeFrame(frame).envelopes.map(operationOf));
@@ -62,7 +62,7 @@ export function operationsOfFrame(subject: string, frame: Uint8Array): Set<strin
   }
 }
 
-/** What people call what is written and taken away, by kind; others by the name of their kind. */
+/** Names of the parts that are written and removed; other parts are named by their kind. */
 const written: Readonly<Record<string, string>> = {
   timers: 'timer',
   holds: 'hold',
@@ -89,14 +89,14 @@ function wordsFor(name: RecordName, isRemoved: boolean): string {
   return isRemoved ? (removed[kind] ?? `${kind} that went`) : (written[kind] ?? kind);
 }
 
-/** The parts that records with these names are. */
+/** The parts that records with these names belong to. */
 export function partsOf(names: Iterable<RecordName>): Set<string> {
   const parts = new Set<string>();
   for (const name of names) parts.add(wordsFor(name, false));
   return parts;
 }
 
-/** What commits of a group bring and take away. */
+/** The parts that the commits of a group write and remove. */
 export function operationsOfGroup(group: readonly Commit[]): Set<string> {
   const operations = new Set<string>();
   for (const { records, expected } of group) {

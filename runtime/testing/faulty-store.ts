@@ -1,14 +1,14 @@
 /**
  * The simulated store: a memory store behind virtual latency and faults, with one handle per node.
  *
- * A call takes effect at one moment between its start and its answer; either way there may be lost. Owns the fate of each
- * call and the crash points around a commit; what is stored is the memory store's, and its image's. Longer than 400 lines because
- * every kind of call has its fate at the same few places.
+ * A call takes effect at one moment between its start and its answer; the request or the answer may be lost. Owns the fate of
+ * each call and the crash points around a commit. The memory store owns the data, the image its history. Longer than 400 lines
+ * because every kind of call meets its fate at the same few places.
  *
  * Invariants:
- * - VS1 A failure says 'none' only if nothing of the call was or will be written; else 'unknown': each of its commits was
+ * - VS1 A call fails with effect 'none' only if nothing of it was or will be written. With 'unknown', each of its commits was
  *   written, is written later, or is not.
- * - VS2 Nothing that the store does reaches a node that is dead, one that is paused before it goes on, or one for which it hangs.
+ * - VS2 No answer of the store reaches a dead node, a paused one before it resumes, or one for which the store hangs.
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Store, Wake } from '../store.ts';
@@ -20,7 +20,7 @@ import { type Asked, Losses, type Present, storeOf, type Witness } from './losse
 import type { SeededRandom } from './random.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
-/** Where a worker may be made to crash around a commit. */
+/** Points around a commit at which a worker may crash. */
 export type CrashPoint = 'before the store has it' | 'the store has it' | 'the answer is here' | 'while releasing';
 
 export interface StoreParts {
@@ -29,37 +29,37 @@ export interface StoreParts {
   readonly coverage: Coverage;
   readonly partitions: number;
   rates: FaultRates;
-  /** A node gives these to the store; the function that comes back is called when the node hears of it. */
+  /** A node passes these to the store. Returns a function to call when the answer arrives. */
   readonly committing: (node: SimulatedNode, group: readonly Commit[]) => () => void;
-  /** The inner store accepted or refused these. */
+  /** The inner store has accepted or rejected these. */
   readonly committed: (node: SimulatedNode, group: readonly Commit[], outcomes: readonly Outcome[]) => void;
   readonly claimed: (node: SimulatedNode, claims: readonly Claim[]) => void;
-  /** An entity is pinned to a worker, or (undefined) no longer; these epochs were raised with it. */
+  /** An entity was pinned to a worker, or (undefined) unpinned, and these epochs were raised. */
   readonly pinned: (address: string, worker: string | undefined, raised: ReadonlyMap<Partition, Epoch>) => void;
-  /** The store has gone back; these had been told of what is gone. */
+  /** The store has lost commits. These nodes had their acknowledgements. */
   readonly wentBack: (witnesses: readonly Witness[], isGone: (partition: Partition) => boolean) => void;
-  /** A node says loudly that the store has lost commits of a partition. */
+  /** A node has reported that the store lost commits of a partition. */
   readonly lossReported: (node: SimulatedNode, partition: Partition) => void;
-  /** May crash the node, here and now. */
+  /** May crash the node at this point. */
   readonly mayCrash: (node: SimulatedNode, point: CrashPoint, operations: () => Iterable<string>) => void;
 }
 
-/** A group on its way, and what its sender knew of the partitions. */
+/** A group in flight, and what its sender knew of the partitions. */
 interface Sent {
   readonly node: SimulatedNode;
   readonly group: readonly Commit[];
   readonly asked: Asked;
 }
 
-/** What becomes of a commit whose outcome nobody is told. */
+/** Fates of a commit whose outcome no node learns. */
 type Unknown = 'never written' | 'written' | 'written later' | 'written in part';
 
-/** How long a stopped worker may go on with what it had begun to read. */
+/** How long a stopped worker may continue with reads that it had begun. */
 const windDownMs = 5_000;
 
 type Claims = Map<Partition, { readonly owner: string; readonly epoch: Epoch }>;
 
-/** What the store held, to go back to. */
+/** A saved content of the store. */
 interface Kept {
   readonly image: Image;
   readonly counters: ReadonlyMap<Partition, number>;
@@ -69,23 +69,23 @@ interface Kept {
 export class FaultyStore {
   inner: MemoryStore;
   readonly #losses: Losses;
-  /** Epochs follow the server's clock, which does not go back with its data. */
+  /** Epochs follow the server's clock, which is not set back with its data. */
   readonly #now: () => number;
-  /** The highest epoch that was ever given: a store that went back gives none of them again (S6). */
+  /** The highest epoch ever given. After a loss none is given again (S6). */
   #epochMax = 0;
-  /** Who has claimed each partition last, and by which epoch: a store that goes back names an earlier one. */
+  /** The last claim of each partition. After a loss the store names an earlier one. */
   readonly #claims: Claims = new Map();
   #wentBack = false;
   readonly #parts: StoreParts;
   readonly #node = newNode('store');
-  /** Nodes that nothing connects with the store. */
+  /** Nodes that cannot reach the store. */
   readonly #cut = new Set<SimulatedNode>();
-  /** Nodes that are never answered any more. */
+  /** Nodes that the store no longer answers. */
   readonly #hung = new Set<SimulatedNode>();
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
-    // Two claims of one moment: the one that is forgotten may have been the later.
+    // Two claims at one moment: the lost one may have been the later.
     this.#now = () => (this.#wentBack ? Math.max(parts.time.now, this.#epochMax + 1) : parts.time.now);
     this.inner = new MemoryStore({ partitions: parts.partitions, now: this.#now });
     this.#losses = new Losses(parts.lossReported);
@@ -99,7 +99,7 @@ export class FaultyStore {
     return this.#cut.has(node);
   }
 
-  /** What is under way is lost: a call that has not got there, or its answer. What is asked meanwhile fails. */
+  /** Loses what is in flight: a request, or its answer. Calls made meanwhile fail. */
   cut(node: SimulatedNode): void {
     this.#cut.add(node);
   }
@@ -108,7 +108,7 @@ export class FaultyStore {
     return this.#hung.has(node);
   }
 
-  /** From here it is told nothing, not even that something failed; what is under way may still be written. */
+  /** From now on the node gets no answer, not even a failure. Calls in flight may still be written. */
   hang(node: SimulatedNode): void {
     this.#hung.add(node);
   }
@@ -186,9 +186,9 @@ export class FaultyStore {
     });
   }
 
-  // ---- going back
+  // ---- losses
 
-  /** What it holds now, to go back to. */
+  /** Saves the present content. */
   keep(image: Image): () => Promise<void> {
     const kept = { image: image.copy(), counters: this.#losses.keep(), claims: new Map(this.#claims) };
     return () => this.#goBack(kept, image);
@@ -211,7 +211,7 @@ export class FaultyStore {
     for (const partition of [...image.epochs.keys()])
       image.epochs.set(partition, (await this.inner.epochs([partition]))[0] ?? 0);
     this.#wentBack = true;
-    // A server that comes back from older data is a new connection for everybody, and whoever connects looks.
+    // After a restart with older data every node has a new connection, and checks the store when it connects.
     for (const node of this.#losses.nodes)
       if (!node.isStopped) time.schedule(node, chance.between(1, 300), 'store is back', () => this.#look(node));
   }
@@ -261,7 +261,7 @@ export class FaultyStore {
     });
   }
 
-  /** A caller finds out late, as it waits for an answer. */
+  /** A caller learns of a fault late, because it waits for the answer. */
   #loseAnswer(node: SimulatedNode, operations: Iterable<string>, fail: () => void): void {
     const { time, chance, coverage } = this.#parts;
     coverage.fault('store not reached', operations);
@@ -270,7 +270,7 @@ export class FaultyStore {
     });
   }
 
-  /** Whether a call of a node that is never answered has not even got there. */
+  /** Whether a call of a node without answers has not even reached the store. */
   #swallows(node: SimulatedNode): boolean {
     return this.isHung(node) && this.#parts.chance.hits(0.5);
   }
@@ -285,7 +285,7 @@ export class FaultyStore {
     this.#losses.sent(node, group);
     const operations = () => operationsOfGroup(group);
     mayCrash(node, 'before the store has it', operations);
-    // The crash came with the call: it was still sent, or not any more.
+    // The crash came with the call: the request was still sent, or not.
     if (node.isStopped && chance.hits(0.5)) return new Promise(() => undefined);
     const isRefused = chance.hits(rates.storeRefuses);
     const isUnknown = !isRefused && chance.hits(rates.storeUnknown);
@@ -351,7 +351,7 @@ export class FaultyStore {
     const operations = () => operationsOfGroup(group);
     this.#parts.time.schedule(node, this.#latency(operations), 'store answers commit', () => {
       if (this.isHung(node)) return;
-      // A crash here leaves a stopped worker whose continuation still runs: it must do nothing.
+      // A crash here leaves a stopped worker whose continuation still runs. It must do nothing.
       this.#parts.mayCrash(node, 'the answer is here', operations);
       settle();
     });
@@ -381,7 +381,7 @@ export class FaultyStore {
   }
 }
 
-/** What entities have now that are about to be what they were. */
+/** The present content of entities that are about to return to an earlier one. */
 function goneParts(kept: Image, image: Image, isGone: (partition: Partition) => boolean): Set<string> {
   const parts = new Set<string>();
   for (const [address, { partition, version, records, inHead }] of image.entities) {
@@ -397,7 +397,7 @@ function lostConnection(fate: string): SkerryError {
   return new SkerryError('store-failed', `simulated: connection lost, ${fate}`, { effect: 'unknown' });
 }
 
-/** The call has settled by the time a late commit is written: its bytes may be the caller's again (S7). */
+/** The call has settled before a late commit is written, so the caller may reuse its bytes (S7). */
 function copyOf(commit: Commit): Commit {
   return {
     ...commit,

@@ -1,8 +1,8 @@
 /**
- * The image: what the simulated store holds and has ever held, readable at any moment without asking it.
+ * The image: what the simulated store holds and has ever held, readable at any moment without a call.
  *
- * Owns the mirror of every accepted commit and the facts that stay true for ever: which message was processed, which was
- * in an outbox, which answer was stored. The checks compare what workers say with it.
+ * Owns the mirror of every accepted commit, and the facts that stay true for ever: which messages were processed, which were in
+ * an outbox, which answers were stored. The checks compare the workers' output with it.
  */
 import { type Activity, type OutboxMessage, sessionOf } from '../../core/activity.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
@@ -37,7 +37,7 @@ interface Through {
   through: number;
 }
 
-/** One commit as it changed the image, with what it says about streams, decoded once. */
+/** One commit as it changed the image, with its stream data, decoded once. */
 export interface Change {
   readonly commit: Commit;
   readonly entity: Stored;
@@ -51,22 +51,22 @@ export interface Change {
 export class Image {
   readonly entities = new Map<Address, Stored>();
   readonly epochs = new Map<Partition, Epoch>();
-  /** Worker of each pinned entity. */
+  /** The worker of each pinned entity. */
   readonly pins = new Map<Address, string>();
   /** By receiver and sender. */
   readonly processed = new Map<string, Through>();
   /** By receiver, sender and session: the highest number that was ever durably processed. */
   readonly everThrough = new Map<string, number>();
-  /** By sender, receiver, session and number: in an outbox at some time. */
+  /** By sender, receiver, session and number: messages that were ever in an outbox. */
   readonly everSent = new Map<string, OutboxMessage>();
-  /** By sender, receiver and session: its closing is durable. */
+  /** By sender, receiver and session: sessions whose closing is durable. */
   readonly everClosing = new Set<string>();
   /** By entity, client, session and number: the answer that was stored first. */
-  // Spelled out: a compiler before 5.7 does not read what is inferred of it.
+  // The type is written out: compilers before 5.7 cannot read the inferred one.
   readonly answers: Map<string, Uint8Array> = new Map();
-  /** Of those, until when they were to be remembered. */
+  /** Until when each of those answers had to be remembered. */
   readonly #keptUntil = new Map<string, number>();
-  /** By entity and id: effects that a durable turn asked for. */
+  /** By entity and id: effects that a durable turn performed. */
   readonly everAsked = new Set<string>();
   readonly #sessions = new Map<string, number>();
 
@@ -83,7 +83,7 @@ export class Image {
     return known !== undefined && (known.session > session || (known.session === session && known.through >= seq));
   }
 
-  /** Whether this very message was ever processed. */
+  /** Whether this message was ever processed. */
   wasProcessed(receiver: Address, sender: PartnerId, session: number, seq: number): boolean {
     return (this.everThrough.get(`${this.pairKey(receiver, sender)}\n${session}`) ?? 0) >= seq;
   }
@@ -96,7 +96,7 @@ export class Image {
     return bytes === undefined ? undefined : decodeActivity(partner, bytes);
   }
 
-  /** What an accepted commit changes; for the checks to see before it is applied. */
+  /** The change that an accepted commit makes, for the checks before it is applied. */
   changeOf(commit: Commit): Change {
     let entity = this.entities.get(commit.address);
     if (entity === undefined) {
@@ -108,7 +108,7 @@ export class Image {
     return this.#decodeChange(commit, entity);
   }
 
-  /** What is stored now, to go back to. History is not: what was is not undone. */
+  /** Saves the present content. History is not saved, because the past cannot be undone. */
   copy(): Image {
     const copy = new Image();
     for (const [address, entity] of this.entities) copy.entities.set(address, copyOf(entity));
@@ -117,7 +117,7 @@ export class Image {
     return copy;
   }
 
-  /** Some partitions are again what they were. */
+  /** Some partitions return to a saved content. */
   goBack(kept: Image, gone: { isGone(partition: Partition): boolean; readonly partitions: number }): void {
     const isGone = (address: Address) => gone.isGone(partitionOf(address, gone.partitions));
     for (const address of [...this.entities.keys()]) if (isGone(address)) this.entities.delete(address);
@@ -128,7 +128,7 @@ export class Image {
       if (gone.isGone(partition)) this.epochs.set(partition, kept.epochs.get(partition) ?? 0);
   }
 
-  /** Take the commit over. */
+  /** Applies the commit. */
   apply(change: Change): void {
     const { commit, entity } = change;
     entity.version = commit.version;
@@ -180,7 +180,7 @@ export class Image {
     return { commit, entity, inHead, activities: [...activities], sent, gone, dead };
   }
 
-  /** From here what the commit says is history. */
+  /** From here on the content of the commit is history. */
   #remember({ commit: { address, head }, activities, sent }: Change): void {
     for (const { to, session, message } of sent)
       this.everSent.set(this.messageKey(address, to, session, message.seq), message);
@@ -208,14 +208,14 @@ export class Image {
     if (isEntityPartner(partner)) return;
     for (const { seq, bytes } of inbound.answers) {
       const answer = this.messageKey(partner, address, session, seq);
-      // Under a key whose life is over the same message is another request.
+      // After the life of a key the same message is another request.
       const isOver = partner.startsWith('#') && timeOf(head) > (this.#keptUntil.get(answer) ?? Number.MAX_VALUE);
       if (isOver || !this.answers.has(answer)) this.answers.set(answer, bytes);
       this.#keptUntil.set(answer, inbound.keepUntil);
     }
   }
 
-  /** Whether this is what is stored of an entity; a snapshot and patches may be what one snapshot is. */
+  /** Whether this equals the stored content of an entity. A snapshot with patches may equal one snapshot. */
   isAsStored(address: Address, loaded: Loaded): boolean {
     const stored = this.entities.get(address);
     if (stored?.version !== loaded.version || stored.wakeAt !== loaded.wakeAt) return false;
@@ -264,7 +264,7 @@ function loadedOf(entity: Stored): Loaded {
   return { version: entity.version, head: entity.head, wakeAt: entity.wakeAt, records };
 }
 
-/** When the turn was that wrote it. */
+/** Time of the turn that wrote the commit. */
 function timeOf(head: Uint8Array): number {
   const row = rowOf(head);
   row.number();

@@ -1,17 +1,17 @@
 /**
- * What a release after this one may say, and this one does not know: entries in extensions, and envelopes of further kinds. Added
- * to the frames of processes that speak the version which has room for it, to those that announce that they do.
+ * Additions of a later release that this one does not know: extension entries, and envelopes of further kinds. They are added to
+ * frames between processes that announce the protocol version with room for them.
  */
 import { decodeFrame, encode, encodeFrame, extensionVersion, rowOf } from '../wire/codec.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import { entryIn, extensionOf } from '../wire/extension.ts';
 import type { SeededRandom } from './random.ts';
 
-/** A number that nobody here knows; of those that anybody may say. */
+/** An entry number that no code here knows, from the range for any sender. */
 const laterEntry = 99;
 const laterKind = 77;
 
-/** The frame as a later release would have written it; `undefined`: this one it would have left as it is. */
+/** The frame as a later release would have written it; `undefined`: without additions. */
 export function asLater(frame: Uint8Array, chance: SeededRandom): Uint8Array | undefined {
   const { envelopes, hint, viewVersion, hops } = decodeFrame(frame);
   if (hint !== undefined || envelopes.length === 0 || chance.hits(0.3)) return undefined;
@@ -34,7 +34,7 @@ function markOf({ to }: Envelope): Uint8Array {
   return new TextEncoder().encode(to);
 }
 
-/** What has become of the mark of an envelope on its way; it may have been left out, but not be another's. */
+/** Checks the mark of an envelope on its way. It may be missing, but must not belong to another envelope. */
 export function isMarkIntact(envelope: Envelope): boolean {
   const { extension } = envelope;
   if (extension === undefined) return true;
@@ -42,7 +42,7 @@ export function isMarkIntact(envelope: Envelope): boolean {
   return mark !== undefined && Buffer.from(mark).equals(markOf(envelope));
 }
 
-/** Whether a frame can be read by whoever speaks up to this version. */
+/** Whether a process that speaks up to this version can read the frame. */
 export function isReadableBy(frame: Uint8Array, version: number): boolean {
   return version >= extensionVersion || decodeFrame(frame).version < extensionVersion;
 }

@@ -1,8 +1,8 @@
 /**
- * A simulated store that goes back: to what it held a while ago, as a server does that is restarted from older data (P8).
+ * Losses of the simulated store: it returns to an earlier content, as a server does that is restarted from older data (P8).
  *
- * Owns the commit counter of each partition, what each process knows of them, and the making of the older store. How a
- * process finds a loss out is the rule of the Redis store, `stores/redis/counters.ts`: this is where whole clusters try it.
+ * Owns the commit counter of each partition, each process's knowledge of the counters, and the making of the older store. A
+ * process detects a loss by the rule of the Redis store, `stores/redis/counters.ts`, which whole clusters test here.
  */
 import { pinnedPartition } from '../../placement/placement.ts';
 import type { Commit, Epoch, Loss, Mark, Outcome, Partition } from '../store.ts';
@@ -11,7 +11,7 @@ import { type Known, RedisCounters } from '../stores/redis/counters.ts';
 import type { Image } from './image.ts';
 import type { SimulatedNode } from './virtual-time.ts';
 
-/** What a process knew of partitions when it asked. */
+/** What a process knew of partitions when it made a call. */
 export type Asked = ReadonlyMap<Partition, Known | undefined>;
 
 /** What the store has of partitions when it answers. */
@@ -27,7 +27,7 @@ export class Losses {
   readonly #known = new Map<SimulatedNode, RedisCounters>();
   readonly #report: (node: SimulatedNode, partition: Partition) => void;
 
-  /** `report`: a process says loudly that commits are gone. */
+  /** `report`: a process reports that commits are missing. */
   constructor(report: (node: SimulatedNode, partition: Partition) => void) {
     this.#report = report;
   }
@@ -55,7 +55,7 @@ export class Losses {
     );
   }
 
-  /** Whether the store is behind what the owner had been told: the commit is refused as one of a stale epoch. */
+  /** Whether the store is behind what the owner knew. The commit is then rejected as one of a stale epoch. */
   isBehind({ partition, epoch }: Commit, asked: Asked): boolean {
     const known = asked.get(partition);
     return known?.epoch === epoch && (this.#counters.get(partition) ?? 0) < known.counter;
@@ -65,12 +65,12 @@ export class Losses {
     this.#counters.set(partition, (this.#counters.get(partition) ?? 0) + 1);
   }
 
-  /** A process gives these to the store. */
+  /** A process passes these to the store. */
   sent(node: SimulatedNode, group: readonly Commit[]): void {
     for (const commit of group) this.#of(node).sent(commit);
   }
 
-  /** And hears what became of them. */
+  /** The process learns their outcome. */
   answered(node: SimulatedNode, group: readonly Commit[], outcomes: readonly Outcome[]): void {
     for (const [index, commit] of group.entries())
       this.#of(node).answered(commit, outcomes[index] === 'committed' ? 1 : 0);
@@ -80,7 +80,7 @@ export class Losses {
     return this.#of(node).markOf(partition, epoch);
   }
 
-  /** The answer has come to who asked. */
+  /** The answer has reached the caller. */
   heard(node: SimulatedNode, present: Present, asked: Asked): void {
     for (const [partition, now] of present)
       if (this.#of(node).seen(partition, now, asked.get(partition)) !== undefined) this.#report(node, partition);
@@ -99,7 +99,7 @@ export class Losses {
     return this.#of(node).isLost(partition, epoch);
   }
 
-  /** What a process that has its connection again asks about. */
+  /** What a reconnected process checks. */
   partitionsOf(node: SimulatedNode): readonly Partition[] {
     return this.#of(node).partitions;
   }
@@ -108,12 +108,12 @@ export class Losses {
     return [...this.#known.keys()];
   }
 
-  /** The counters as they are now, to go back to. */
+  /** Saves the present counters. */
   keep(): ReadonlyMap<Partition, number> {
     return new Map(this.#counters);
   }
 
-  /** Back to what was kept, for some partitions. Returns who had been told of commits that are gone now, and must find out. */
+  /** Restores saved counters for some partitions. Returns the nodes that had acknowledgements of lost commits, and must detect the loss. */
   goBack(kept: ReadonlyMap<Partition, number>, isGone: (partition: Partition) => boolean): Witness[] {
     for (const partition of this.#counters.keys())
       if (isGone(partition)) this.#counters.set(partition, kept.get(partition) ?? 0);
@@ -126,7 +126,7 @@ export class Losses {
   }
 }
 
-/** A store that holds what the image says, its epochs too. */
+/** A store with the content of the image, epochs included. */
 export async function storeOf(
   image: Image,
   options: MemoryOptions & { readonly partitions: number },

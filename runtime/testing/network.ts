@@ -1,8 +1,8 @@
 /**
- * The simulated network: a transport per node, and a fate for each frame.
+ * The simulated network: one transport per node, and a fate for each frame.
  *
- * Owns delay, loss, duplication and who is cut off, in one direction or both. Knows of envelopes only that a duplicated call may honestly have
- * happened though one copy of it was turned away.
+ * Owns delay, loss, duplication and cuts, in one direction or both. Of envelopes it knows only that a duplicated call may
+ * rightly have happened although one copy of it was turned away.
  */
 
 import { SkerryError } from '../../core/errors.ts';
@@ -14,10 +14,10 @@ import type { FaultRates } from './faults.ts';
 import type { SeededRandom } from './random.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
 
-/** What a node that is cut off no longer does: sends, gets, or both. */
+/** What a cut-off node no longer does: send, receive, or both. */
 export type Cut = 'in' | 'out' | 'both';
 
-/** What one node's end of the network tells, besides frames. */
+/** Events of one node's end of the network, besides frames. */
 interface End {
   readonly node: SimulatedNode;
   readonly absent: Set<(subject: string) => void>;
@@ -39,7 +39,7 @@ export interface NetworkParts {
   readonly chance: SeededRandom;
   readonly coverage: Coverage;
   readonly transitMaxMs: number;
-  /** As the server's `max_payload`. */
+  /** The server's `max_payload`. */
   readonly frameBytesMax: number;
   rates: FaultRates;
 }
@@ -50,9 +50,9 @@ export class Network {
   readonly #listeners = new Map<string, Set<Listener>>();
   readonly #ends = new Set<End>();
   readonly #cut = new Map<SimulatedNode, Cut>();
-  /** Inputs of calls of which the network made more than one copy. */
+  /** Inputs of calls that the network has duplicated. */
   readonly duplicatedInputs: string[] = [];
-  /** Frames that are under way. */
+  /** Number of frames in flight. */
   underWay = 0;
 
   constructor(parts: NetworkParts) {
@@ -77,7 +77,7 @@ export class Network {
     };
   }
 
-  /** Whether anything keeps the node from the others. */
+  /** Whether anything separates the node from the others. */
   isCut(node: SimulatedNode): boolean {
     return this.#cut.has(node);
   }
@@ -96,7 +96,7 @@ export class Network {
     return cut === 'out' || cut === 'both';
   }
 
-  /** End a cut; if it was one that a connection does not survive, the node is told soon. */
+  /** Ends a cut. If a connection would not have survived it, the node is told soon. */
   mend(node: SimulatedNode): void {
     const cut = this.#cut.get(node);
     this.#cut.delete(node);
@@ -129,7 +129,7 @@ export class Network {
       throw new SkerryError('too-large', `The frame takes ${frame.length} bytes; frameBytesMax is ${frameBytesMax}`);
     if (end.node.isDead || this.#isMute(end.node)) return;
     if (chance.hits(rates.drop)) return coverage.fault('frame dropped', operationsOfFrame(subject, frame));
-    // Not slice(): that of a Buffer copies nothing, and the codec makes Buffers.
+    // Not slice(): that of a Buffer does not copy, and the codec makes Buffers.
     this.#deliverLater(end, { subject, frame: new Uint8Array(frame) }, this.#delay({ subject, frame }));
     if (!chance.hits(rates.duplicate)) return;
     coverage.fault('frame duplicated', operationsOfFrame(subject, frame));
@@ -139,7 +139,7 @@ export class Network {
       this.#deliverLater(end, { subject, frame: new Uint8Array(frame) }, this.#delay() + chance.between(0, 2_000));
   }
 
-  /** `sent`: where it is a frame that takes so long. */
+  /** `sent`: the frame to delay; undefined for other events. */
   #delay(sent?: Sent): number {
     const { chance, rates, coverage, transitMaxMs } = this.#parts;
     const operations = () => (sent === undefined ? [] : operationsOfFrame(sent.subject, sent.frame));
@@ -178,7 +178,7 @@ export class Network {
     else receive(frame, subject);
   }
 
-  /** A view goes to many at once, and may be lost or late for some of them. Undefined: lost. */
+  /** A view goes to many nodes at once, and may be lost or late for some of them. Undefined: lost. */
   #viewDelay(subject: string): number | undefined {
     const { chance, rates, coverage } = this.#parts;
     if (!subject.endsWith('.views') || !chance.hits(rates.view)) return 0;
@@ -186,7 +186,7 @@ export class Network {
     return chance.hits(0.6) ? undefined : chance.between(10, 5_000);
   }
 
-  /** The hint travels as frames do: it may be late or lost. Who is cut off counts as there: a server takes long to notice. */
+  /** The report travels as frames do, so it may be late or lost. A cut-off node counts as present: a server takes long to notice. */
   #tellAbsent(end: End, subject: string): void {
     const { chance, rates, time } = this.#parts;
     if (end.absent.size === 0 || chance.hits(rates.drop)) return;
@@ -196,7 +196,7 @@ export class Network {
   }
 
   #markDuplicated(subject: string, frame: Uint8Array): void {
-    // Only workers get calls; what else there is has no envelopes in it.
+    // Only workers get calls. Other frames contain no envelopes.
     if (!/\.(?:worker|call|gate|tool)\./.test(subject)) return;
     for (const envelope of decodeFrame(frame).envelopes) {
       if (envelope.kind === 'message' && envelope.call > 0)
@@ -210,7 +210,7 @@ function added<Tell>(tellers: Set<Tell>, tell: Tell): () => void {
   return () => void tellers.delete(tell);
 }
 
-/** For the trace: frames that differ shall show. */
+/** For the trace, which must show that frames differ. */
 function digest(bytes: Uint8Array): number {
   let value = 0x811c9dc5;
   for (const byte of bytes) value = Math.imul(value ^ byte, 0x01000193);

@@ -1,4 +1,4 @@
-/** What happens, in lines of a trace for people. Owns no check and no state. */
+/** Describes what happens, in the lines of a trace. Owns neither checks nor state. */
 import type { Envelope } from '../wire/envelope.ts';
 import type { Change } from './image.ts';
 

@@ -3,30 +3,30 @@
  *
  *     schedule ─▶ heap by (time, order) ─▶ run one event ─▶ all promise jobs ─▶ the next
  *
- * Owns the order of events, the trace and its hash, and what becomes of the events of a node that is paused or dead.
- * Between two events every promise job has run, so the same seed gives the same order for ever.
+ * Owns the order of events, the trace and its hash, and the events of paused and dead nodes. Between two events every promise
+ * job has run, so the same seed gives the same order for ever.
  *
  * Invariants:
- * - VT1 Time never goes back; events of one time run in the order in which they were scheduled.
- * - VT2 Nothing of a dead node runs, and nothing of a paused one before it goes on.
+ * - VT1 Time never goes back. Events of one time run in the order in which they were scheduled.
+ * - VT2 No event of a dead node runs, and none of a paused node before it resumes.
  * - VT3 A machine's clock is never off by more than its bound, however it was set and however it drifts.
  */
 import { DateHeap } from '../entity/date-heap.ts';
 import { everythingDone, promiseJobsDone } from '../environment.ts';
 
-/** Whatever has events of its own: a worker's process, a client's, the network, the store. */
+/** The owner of events: a worker's process, a client's, the network, or the store. */
 export interface SimulatedNode {
   readonly name: string;
-  /** That of its machine. */
+  /** The clock of its machine. */
   readonly clock: Clock;
-  /** Gone: nothing of it runs any more. */
+  /** Dead: none of its events runs any more. */
   isDead: boolean;
-  /** Its worker was told to stop, and must neither write nor send from there. */
+  /** Its worker was stopped, and must neither write nor send any more. */
   isStopped: boolean;
-  /** When that was. */
+  /** When its worker was stopped. */
   stoppedAt: number;
   isPaused: boolean;
-  /** What came to pass while it was paused. */
+  /** Events that came due while it was paused. */
   readonly held: Event[];
 }
 
@@ -40,8 +40,8 @@ interface Event {
 }
 
 /**
- * A machine's clock: off by some ms, set again now and then (it steps), and too fast or too slow (it drifts), but never off by more
- * than its bound. A steady timer of the machine drifts with it, and does not step.
+ * A machine's clock. It is off by some ms, is set now and then (steps), and runs fast or slow (drifts), but is never off by more
+ * than its bound. The machine's monotonic clock drifts with it, and does not step.
  */
 export class Clock {
   readonly #offsetMsMax: number;
@@ -49,10 +49,10 @@ export class Clock {
   #rate = 1;
   /** When the offset was set, true time. */
   #setAt = startedAt;
-  /** What its steady count was when the rate was set, and when that was. */
+  /** The monotonic clock when the rate was set, and the true time of that. */
   #steadyMs = 0;
   #steadySince = startedAt;
-  /** The furthest that it was ever ahead: what it said at any time was at most so much later than the truth. */
+  /** The furthest that it was ever ahead: no time that it showed was later than the truth by more. */
   aheadMs: number;
 
   constructor(offsetMs = 0, offsetMsMax = Math.abs(offsetMs)) {
@@ -61,7 +61,7 @@ export class Clock {
     this.aheadMs = offsetMs;
   }
 
-  /** What it shows at a true time: whole ms, as `Date.now` does. */
+  /** The time that it shows at a true time, in whole ms as `Date.now` does. */
   at(trueMs: number): number {
     const offsetMs = this.#offsetAt(trueMs);
     if (offsetMs > this.aheadMs) this.aheadMs = offsetMs;
@@ -74,12 +74,12 @@ export class Clock {
     return Math.max(-this.#offsetMsMax, Math.min(this.#offsetMsMax, offsetMs));
   }
 
-  /** What nobody sets. */
+  /** The monotonic clock. */
   steadyAt(trueMs: number): number {
     return this.#steadyMs + (trueMs - this.#steadySince) * this.#rate;
   }
 
-  /** True ms that its timer takes for so many of its own. */
+  /** True ms that pass during so many ms of its timer. */
   trueMs(ms: number): number {
     return ms / this.#rate;
   }
@@ -109,9 +109,9 @@ export function newNode(name: string, clock = new Clock()): SimulatedNode {
   };
 }
 
-/** Events before the process gets its turn. */
+/** Number of events before the process gets a turn. */
 const eventsAtOnce = 256;
-/** At one moment; more means that somebody waits without letting time pass. */
+/** Most events at one moment. More mean a loop that does not let time pass. */
 const eventsAtOneTimeMax = 100_000;
 const startedAt = 1_600_000_000_000;
 
@@ -124,7 +124,7 @@ export class VirtualTime {
   #standing = 0;
   now = startedAt;
   eventCount = 0;
-  /** Errors that an event threw or a promise was rejected with: every one is a bug. */
+  /** Errors thrown by an event, and rejected promises. Each one is a bug. */
   readonly onError: (error: unknown) => void;
 
   constructor(onError: (error: unknown) => void, trace?: (line: string) => void) {
@@ -136,7 +136,7 @@ export class VirtualTime {
     return this.now - startedAt;
   }
 
-  /** Have something happen on a node after a while; the function that comes back cancels it. */
+  /** Schedules an event of a node after `ms`. Returns a function that cancels it. */
   schedule(node: SimulatedNode, afterMs: number, label: string, run: () => void): () => void {
     const at = this.now + Math.max(0, Math.ceil(afterMs));
     const event: Event = { at, order: this.#order++, node, label, run, isCancelled: false };
@@ -150,7 +150,7 @@ export class VirtualTime {
     node.isPaused = true;
   }
 
-  /** What was held happens now, in its old order. */
+  /** Events held during a pause run now, in their old order. */
   resume(node: SimulatedNode): void {
     node.isPaused = false;
     for (const event of node.held.splice(0)) {
@@ -160,7 +160,7 @@ export class VirtualTime {
     }
   }
 
-  /** Take something into the trace and its hash. */
+  /** Adds a line to the trace and its hash. */
   note(text: string): void {
     let low = this.#low;
     let high = this.#high;
@@ -173,17 +173,17 @@ export class VirtualTime {
     this.#trace?.(`${String(this.elapsedMs).padStart(7)} ${text}`);
   }
 
-  /** For the reader of a trace only; the text is not made when nobody reads. */
+  /** Adds a line for readers of the trace only. Its text is not made if nobody reads it. */
   tell(text: () => string): void {
     this.#trace?.(`${String(this.elapsedMs).padStart(7)}   ${text()}`);
   }
 
-  /** The trace as one number: the same for the same seed, in every process. */
+  /** Hash of the trace: the same for the same seed, in every process. */
   get hash(): string {
     return (this.#high >>> 0).toString(16).padStart(8, '0') + (this.#low >>> 0).toString(16).padStart(8, '0');
   }
 
-  /** Run events until something is so, or until a time has come; true in the first case. */
+  /** Runs events until `isDone` (true), or for `untilMs` (false). */
   async run(untilMs: number, isDone: () => boolean = () => false): Promise<boolean> {
     const until = this.now + untilMs;
     await everythingDone();
