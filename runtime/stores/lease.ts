@@ -1,7 +1,7 @@
 /**
- * Who gets a lease: the rule of `Store.lease`, for stores that keep one as a record and change it in one step.
+ * The rule of `Store.lease`, for stores that keep a lease as a record and change it in one step.
  *
- * Owns no lease and takes no time: both are handed in.
+ * Owns neither lease nor clock: both are arguments.
  */
 import type { Lease } from '../store.ts';
 
@@ -14,8 +14,8 @@ export interface LeaseCall {
 const free: Lease = { holder: '', term: 0, until: 0 };
 
 /**
- * The lease after a call, as it is kept (its term outlives its holder, so that none is given twice, S9); the very object that was
- * handed in if the call changes nothing.
+ * The lease as it is stored after a call. Its term outlives its holder, so that no term is given twice (S9). Returns the given
+ * object itself if the call changes nothing.
  */
 export function leaseAfter(kept: Lease = free, holder: string, { now, ms, instead }: LeaseCall): Lease {
   const isMine = kept.holder === holder;

@@ -54,7 +54,7 @@ class Ordered {
     if (!this.#added.delete(name)) this.#removed.add(name);
   }
 
-  /** In order: what starts with `prefix` and comes after `after`, at most `limit`. */
+  /** Names that start with `prefix` and sort after `after`, in order; at most `limit`. */
   page(prefix: string, after: string | undefined, limit: number): string[] {
     const sorted = this.#names();
     const isInside = after !== undefined && compareUtf8(after, prefix) >= 0;
@@ -67,7 +67,7 @@ class Ordered {
 
   #names(): string[] {
     if (this.#removed.size > 0) this.#sorted = this.#sorted.filter((name) => !this.#removed.has(name));
-    // Sorting a long sorted run with a short one behind it is nearly linear: the sort looks for runs.
+    // Sorting a long sorted run followed by a short one is nearly linear, because the sort detects runs.
     if (this.#added.size > 0) this.#sorted = [...this.#sorted, ...[...this.#added].sort(compareUtf8)].sort(compareUtf8);
     this.#removed.clear();
     this.#added.clear();
@@ -86,7 +86,7 @@ class Ordered {
   }
 }
 
-/** The records of one entity whose names start with one letter. */
+/** The records of one entity whose names start with the same letter. */
 class Table {
   readonly bytes = new Map<RecordName, Uint8Array>();
   readonly names = new Ordered();
@@ -107,7 +107,7 @@ class Table {
   }
 }
 
-/** The entities of one partition that want to be woken, sorted when somebody asks. */
+/** The wakes of one partition, sorted when they are read. */
 class Wakes {
   readonly #times = new Map<Address, number>();
   #sorted: Wake[] | undefined;
@@ -130,11 +130,11 @@ export interface MemoryOptions {
   readonly id?: string;
   readonly partitions?: number;
   readonly valueBytesMax?: number;
-  /** For epochs that follow a clock, as those of a store that may go back do (S6). */
+  /** A clock for epochs, as in a store that can lose commits (S6). */
   readonly now?: () => number;
-  /** What they are at first. */
+  /** The first epochs. */
   readonly epochs?: ReadonlyMap<Partition, Epoch>;
-  /** Who has claimed them last, and by which: a pin may have raised it since. */
+  /** The last claims. A pin may have raised an epoch since. */
   readonly claims?: ReadonlyMap<Partition, { readonly epoch: Epoch; readonly owner: string }>;
 }
 
@@ -153,9 +153,9 @@ export class MemoryStore implements Store {
   readonly valueBytesMax: number;
   readonly groupsAtOnce = 2;
   readonly #now: () => number;
-  /** The present one, that of the last claim, and who made that. */
+  /** The current epoch, the epoch of the last claim, and its owner. */
   readonly #epochs = new Map<Partition, { epoch: Epoch; claimed: Epoch; owner: string | undefined }>();
-  /** By their homes: worker of each pinned address. */
+  /** The worker of each pinned address, by home partition. */
   readonly #pins = new Map<Partition, Map<Address, string>>();
   readonly #leases = new Map<string, Lease>();
   readonly #entities = new Map<Address, Entity>();
@@ -174,7 +174,7 @@ export class MemoryStore implements Store {
     this.valueBytesMax = options.valueBytesMax ?? 64 * 1024 * 1024;
   }
 
-  /** What was acknowledged is never lost: the epoch says everything. */
+  /** Acknowledged commits are never lost, so the epoch is mark enough. */
   markOf(): Mark {
     return 0;
   }
@@ -238,7 +238,7 @@ export class MemoryStore implements Store {
   }
 
   async commit(group: readonly Commit[]): Promise<Outcome[]> {
-    // Sizes first: a group that is refused as a whole must not have written its first half (S5).
+    // Sizes first: a group that is rejected as a whole must not have written its first half (S5).
     for (const commit of group) refuseLargeValues(commit, this.valueBytesMax);
     return group.map((commit) => this.#commitOne(commit));
   }
@@ -275,7 +275,7 @@ export class MemoryStore implements Store {
     return this.#addresses.page(type === undefined ? '' : `${type}/`, options.after, options.limit);
   }
 
-  /** Nothing is open, so nothing is closed: the workers of a simulation share one store and come and go. */
+  /** Does nothing, because nothing is open: the workers of a simulation share one store and come and go. */
   async close(): Promise<void> {}
 
   #homeOf(partition: Partition): Partition {
@@ -311,7 +311,7 @@ export class MemoryStore implements Store {
   }
 }
 
-/** Orders strings by their UTF-8 bytes: only surrogates, which stand for what lies beyond U+FFFF, compare differently. */
+/** Orders strings by their UTF-8 bytes. Only surrogates, which encode characters beyond U+FFFF, compare differently. */
 export function compareUtf8(left: string, right: string): number {
   const length = Math.min(left.length, right.length);
   for (let at = 0; at < length; at += 1) {
@@ -326,7 +326,7 @@ function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
-/** For sorting whatever has an address: by its UTF-8 bytes. */
+/** Orders values by the UTF-8 bytes of their addresses. */
 export function compareAddresses(left: { readonly address: Address }, right: { readonly address: Address }): number {
   return compareUtf8(left.address, right.address);
 }

@@ -1,16 +1,16 @@
 /**
- * Reading msgpack that anybody may have written: rows of known columns, column by column, and plain data.
+ * Reads untrusted msgpack: rows of known columns, column by column, and plain data.
  *
  * Invariants:
- * - K2 Reading makes plain objects and arrays only; `__proto__` never reaches a prototype; no extension is read but that of
- *   undefined.
- * - K3 Reading stays within the bytes that it was given, and every column is of the kind that was asked for, or it throws.
- * - K5 Time and memory are linear in the bytes: nothing is made twice of them, nor for a length that they do not bear out.
+ * - K2 Reading makes plain objects and arrays only. `__proto__` never reaches a prototype, and the only extension read is that
+ *   of undefined.
+ * - K3 Reading stays within the given bytes. A column of another kind than requested throws.
+ * - K5 Time and memory are linear in the bytes: nothing is made twice, nor for a length that exceeds the bytes.
  */
 import { isFarIndex, scatter } from '../../core/storable.ts';
 import { levelMax } from './msgpack-writer.ts';
 
-/** Longest word that is looked for among those that were read before, and how many of these are kept. */
+/** Longest word that is cached, and the number of cached words. */
 const knownWordMax = 32;
 const knownWordCount = 1_024;
 const knownWords = new Array<string>(knownWordCount).fill('');
@@ -19,12 +19,12 @@ function isCount(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
 }
 
-/** The last text of a column, in which most texts are the one before: then it is that very string, which is made once. */
+/** The last text of a column. Most texts of a column equal the one before, and then the same string is returned. */
 export class LastText {
   text = '';
 }
 
-/** Reads rows and plain data (K3). What it throws says what is wrong, and shows nothing of what came. */
+/** Reads rows and plain data (K3). Its errors say what is wrong and never show the content. */
 export class MsgpackReader {
   readonly #bytes: Buffer;
   #lazyView: DataView | undefined;
@@ -45,7 +45,7 @@ export class MsgpackReader {
     return this.#at >= this.#bytes.length;
   }
 
-  /** How many columns the row has that begins here. */
+  /** Number of columns of the row that starts here. */
   array(): number {
     const type = this.#type();
     if ((type & 0xf0) === 0x90) return type & 0x0f;
@@ -54,7 +54,7 @@ export class MsgpackReader {
     throw this.#wrong('a list');
   }
 
-  /** A row of exactly so many columns. */
+  /** Requires a row of exactly `length` columns. */
   row(columns: number): void {
     const length = this.array();
     if (length !== columns) throw new Error(`a row of ${length} columns, not ${columns}`);
@@ -118,7 +118,7 @@ export class MsgpackReader {
     throw this.#wrong('a text');
   }
 
-  /** Only ASCII is compared: of other texts bytes and characters differ. */
+  /** Only ASCII is compared: in other texts, bytes and characters differ. */
   #isText(text: string, start: number, length: number): boolean {
     if (text.length !== length) return false;
     for (let index = 0; index < length; index++) {
@@ -128,7 +128,7 @@ export class MsgpackReader {
     return true;
   }
 
-  /** Bytes that are a view of those that were given. */
+  /** Bytes as a view of the given bytes. */
   bytes(): Uint8Array {
     const type = this.#type();
     if (type < 0xc4 || type > 0xc6) throw this.#wrong('bytes');
@@ -136,8 +136,8 @@ export class MsgpackReader {
   }
 
   /**
-   * Plain data (K2). Bytes in it are copies, or with `asViews` parts of those that were given.
-   * Throws for what is none, or nested too deep.
+   * Plain data (K2). Byte arrays in it are copies, or with `asViews` views of the given bytes. Throws for invalid bytes, and for
+   * data nested too deep.
    */
   value(asViews = false, level = 1): unknown {
     const type = this.#type();
@@ -205,7 +205,7 @@ export class MsgpackReader {
     }
   }
 
-  /** Each element takes a byte at least: a length that the bytes do not bear out costs nothing. */
+  /** Each element takes at least one byte, so a length that exceeds the bytes is rejected before anything is made. */
   #checkRoom(bytes: number, level: number): void {
     if (bytes > this.#bytes.length - this.#at) throw new Error('the input ends too early');
     if (level > levelMax) throw new Error('nested too deep');
@@ -230,7 +230,7 @@ export class MsgpackReader {
     return fields;
   }
 
-  /** A text of a value. Names of fields come again and again: short ones are made once. */
+  /** A text in a value. Names of fields recur, so short ones are cached. */
   #word(length: number): string {
     const start = this.#take(length);
     if (length === 0) return '';
@@ -252,7 +252,7 @@ export class MsgpackReader {
     return this.#bytes.subarray(start, start + length);
   }
 
-  /** Undefined: a number that a later version gave. */
+  /** Undefined: a number from a later version. */
   oneOf<Value>(values: readonly Value[]): Value | undefined {
     const number = this.number();
     const value = values[number];
@@ -260,17 +260,17 @@ export class MsgpackReader {
     return value;
   }
 
-  /** How many bytes were read. */
+  /** Number of bytes read. */
   get position(): number {
     return this.#at;
   }
 
-  /** What was read since that position: a view of the bytes that were given. */
+  /** The bytes read since a position, as a view of the given bytes. */
   since(position: number): Uint8Array {
     return this.#bytes.subarray(position, this.#at);
   }
 
-  /** Past one value of whatever form: nothing is made of it. Throws for what is no msgpack, or nested too deep. */
+  /** Skips one value of any kind without decoding it. Throws for invalid msgpack, and for data nested too deep. */
   skip(level = 1): void {
     const type = this.#type();
     if (type < 0x80 || type >= 0xe0) return;
@@ -278,7 +278,7 @@ export class MsgpackReader {
     if (type < 0xa0) return this.#skipParts(type & 0x0f, level);
     if (type < 0xc0) return void this.#take(type & 0x1f);
     if (type >= 0xca && type <= 0xd3) return void this.#numberOf(type);
-    // One byte says of which type an extension is.
+    // One byte is the type of an extension.
     if (type >= 0xd4 && type <= 0xd8) return void this.#take(1 + (1 << (type - 0xd4)));
     switch (type) {
       case 0xc0:
@@ -327,7 +327,7 @@ export class MsgpackReader {
     return first * 0x1_00_00_00 + low;
   }
 
-  /** Where the next so many bytes are. */
+  /** The position of the next `length` bytes. */
   #take(count: number): number {
     const at = this.#at;
     if (at + count > this.#bytes.length) throw new Error('the input ends too early');

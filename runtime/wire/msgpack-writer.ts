@@ -1,26 +1,26 @@
 /**
- * Writing msgpack: rows of known columns, column by column (docs/decisions/0011-rows-by-hand.md), and plain data, whose form
+ * Writes msgpack: rows of known columns, column by column (docs/decisions/0011-rows-by-hand.md), and plain data, whose shape
  * only the application knows. `msgpack-reader.ts` reads both.
  *
  * Invariants:
- * - K4 What `storable` let through is written, whatever its fields are called; the work is linear in what is written.
+ * - K4 A value that `storable` has checked is written, whatever the names of its fields. The work is linear in the output.
  */
 import { defaultLimits } from '../../core/limits.ts';
 
-/** The extension that stands for undefined, the only one that is written: type 0, one byte of 0. */
+/** The extension that encodes undefined, the only one written: type 0, one byte of 0. */
 const undefinedBytes: readonly [number, number, number] = [0xd4, 0, 0];
 
-/** What is stored is at most `depthMax` deep; answers, patches and rows put it a few levels deeper. */
+/** Most levels of nesting. Stored values have at most `depthMax`; answers, patches and rows add a few. */
 export const levelMax = defaultLimits.depthMax + 8;
 
-/** Bytes of one page: what is written lies in pages, of which each value is a part. */
+/** Bytes of one page. Output is written into pages, and each value is a view of its page. */
 const pageBytes = 65_536;
-/** Longest text that is written byte by byte; a call of the engine's own writer costs as much as this. */
+/** Longest text written byte by byte; a call of the engine's own encoder costs as much as this. */
 const shortText = 48;
-/** The same for bytes. */
+/** The same for byte arrays. */
 const shortBytes = 32;
 
-/** Writes rows. One at a time: from `begin` to `end`. */
+/** Writes rows, one at a time: from `begin` to `end`. */
 export class MsgpackWriter {
   #bytes: Buffer = Buffer.allocUnsafeSlow(pageBytes);
   #view = new DataView(this.#bytes.buffer);
@@ -28,12 +28,12 @@ export class MsgpackWriter {
   #at = 0;
 
   begin(): void {
-    // Beyond one large value its page would be kept alive by small ones.
+    // After a large value a new page is used, so that small values do not keep the large page alive.
     if (this.#bytes.length > pageBytes) this.#page(pageBytes);
     this.#start = this.#at;
   }
 
-  /** What was written since `begin`: a part of a page, which it keeps alive. */
+  /** The bytes written since `begin`: a view of a page, which it keeps alive. */
   end(): Uint8Array {
     return this.#bytes.subarray(this.#start, this.#at);
   }
@@ -43,7 +43,7 @@ export class MsgpackWriter {
     return this.#at - this.#start;
   }
 
-  /** Forget what was written since `begin`. */
+  /** Drops the bytes written since `begin`. */
   abandon(): void {
     this.#at = this.#start;
   }
@@ -55,7 +55,7 @@ export class MsgpackWriter {
     else this.#long(0xdd, length);
   }
 
-  /** A column's number. Throws for what no reader of columns takes: it would be unreadable for good. */
+  /** A number in a column. Throws for a number that readers of columns reject, because the row could never be read. */
   number(value: number): void {
     if (value >>> 0 !== value && !Number.isFinite(value)) throw new Error('a column’s number is invalid');
     this.#number(value);
@@ -119,13 +119,13 @@ export class MsgpackWriter {
     this.#put(value);
   }
 
-  /** A value that is msgpack already. */
+  /** A value that is already encoded. */
   encoded(value: Uint8Array): void {
     this.#need(value.length);
     this.#put(value);
   }
 
-  /** Plain data: what `storable` let through. Throws for what is none (K4). */
+  /** Plain data that `storable` has checked. Throws for other values (K4). */
   value(value: unknown, level = 1): void {
     switch (typeof value) {
       case 'string':
@@ -193,7 +193,7 @@ export class MsgpackWriter {
   }
 
   #anyText(value: string): void {
-    // Written as if it took a byte for each character, which it mostly does; else it is moved.
+    // Written as if every character took one byte, which is usually true. If not, the text is moved.
     const guessed = headerOf(value.length);
     const length = this.#bytes.write(value, this.#at + guessed, 'utf8');
     const header = headerOf(length);
@@ -234,7 +234,7 @@ export class MsgpackWriter {
     if (this.#at + count > this.#bytes.length) this.#turn(count);
   }
 
-  /** On with a new page, which begins with what of the row there is. */
+  /** Starts a new page with the part of the row written so far. */
   #turn(count: number): void {
     const begun = this.#bytes.subarray(this.#start, this.#at);
     this.#page(Math.max(pageBytes, (begun.length + count) * 2));
@@ -250,7 +250,7 @@ export class MsgpackWriter {
   }
 }
 
-/** Bytes that say how long a text of so many bytes is. */
+/** Bytes of the length prefix of a text with so many bytes. */
 function headerOf(length: number): number {
   if (length < 32) return 1;
   if (length < 256) return 2;

@@ -1,20 +1,20 @@
 /**
- * Permissions: what a NATS server lets each party of a cluster publish and hear, so that it vouches for who is who
- * (`subjects.ts`). `skerry permissions` prints them, and `skerry up` gives its own server the same.
+ * Permissions: the subjects that a NATS server allows each party of a cluster to publish and subscribe to, so that a subject
+ * identifies its sender (`subjects.ts`). `skerry permissions` prints them, and `skerry up` configures its own server with them.
  *
  * Invariants:
- * - PM1 Who is no worker publishes to doors only, and a client to those that end in its own word.
- * - PM2 What is answered to a client is heard by who has its word, and published by workers only.
+ * - PM1 Clients, gateways and tools publish to doors only; a client only to those that end in its own word.
+ * - PM2 Only workers publish answers to a client, and only the client with that word can subscribe to them.
  */
 import { anyWord } from '../transport.ts';
 import { Subjects, wordOf } from './subjects.ts';
 
-/** A login and what it may be. A gateway may also call as itself. */
+/** A login and its role. A gateway may also call under its own identity. */
 export interface Login {
   readonly party: 'worker' | 'tool' | 'gateway' | 'client';
-  /** The identity of its calls, of those that are no others'. */
+  /** The identity of its own calls. */
   readonly user: string;
-  /** As the server's configuration has it: quoted, or the name of a variable. */
+  /** The password as written in the server's configuration: quoted, or the name of a variable. */
   readonly password: string;
 }
 
@@ -23,7 +23,7 @@ export interface Permissions {
   readonly subscribe: readonly string[];
 }
 
-/** Where a connection hears from its server that nobody listens; nobody else can publish there. */
+/** Subject on which a connection learns that a frame had no listener. No other connection can publish there. */
 const inbox = '_INBOX.>';
 
 function permissionsOf({ party, user }: Pick<Login, 'party' | 'user'>, cluster: string): Permissions {
@@ -50,7 +50,7 @@ function permissionsOf({ party, user }: Pick<Login, 'party' | 'user'>, cluster: 
   }
 }
 
-/** The `authorization` of a server's configuration for one cluster. */
+/** The `authorization` section of a server's configuration, for one cluster. */
 export function authorizationText(logins: readonly Login[], cluster: string): string {
   const list = (texts: readonly string[]) => `[${texts.map((text) => JSON.stringify(text)).join(', ')}]`;
   const users = logins.flatMap((login) => {

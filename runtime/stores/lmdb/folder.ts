@@ -1,15 +1,15 @@
 /**
- * Who may open a data folder: its format, the processes that have it open, and what is said when it fails.
+ * Opening a data folder: its format, the processes that have it open, and the errors when it cannot be opened.
  *
- * Owns the two notes that the embedded store keeps inside the folder ('format' and 'users'), and how a process is told
- * from a later one with the same pid. Does not read or write them: the store does, in one write transaction, so that
- * of two processes that come at once one sees the other.
+ * Owns the content of the two notes that the embedded store keeps in the folder ('format' and 'users'), and the distinction
+ * between a process and a later one with the same pid. The store reads and writes the notes in one write transaction, so that of
+ * two processes that open a folder at once one sees the other.
  *
  * Invariants:
- * - SF1 A folder is opened only in the format and with the partitions that it was made with; nothing is converted silently.
- * - SF2 A process that is gone holds nothing, however it ended, even if its pid is in use again.
+ * - SF1 A folder is opened only in the format and with the partitions that it was created with. Nothing is converted silently.
+ * - SF2 A process that has ended holds nothing, however it ended, even if its pid is in use again.
  *
- * Processes in other containers are not seen and count as gone. That is harmless to the data (S2 refuses a stale owner).
+ * Processes in other containers are not visible and count as ended. That does not endanger the data (S2 rejects a stale owner).
  */
 import { readFileSync } from 'node:fs';
 import { open, statfs } from 'node:fs/promises';
@@ -19,19 +19,19 @@ import { type CallEffect, SkerryError } from '../../../core/errors.ts';
 /** One process that has a folder open. */
 export interface FolderUser {
   readonly pid: number;
-  /** Tells this process from a later one with the same pid. */
+  /** Distinguishes this process from a later one with the same pid. */
   readonly startedAt: string;
   readonly shared: boolean;
   readonly owner: string;
 }
 
 const formatVersion = 1;
-/** Room that a new data file is given; it starts with some 40 kB. */
+/** Free space required for a new data file, which starts with about 40 kB. */
 const newDataBytes = 1_048_576;
 
 /**
- * Looks before LMDB does, whose binding ends the process when it meets anything but data of its own version, or a full
- * disk while it makes a new file. Throws `store-format` or `store-failed`.
+ * Checks the file before LMDB does: its binding ends the process for anything but data of its own version, and for a full disk
+ * while it creates a file. Throws `store-format` or `store-failed`.
  */
 export async function checkDataFile(folder: string): Promise<void> {
   const file = await open(join(folder, 'data.mdb')).catch(absent);
@@ -55,7 +55,7 @@ async function requireRoom(folder: string): Promise<void> {
     );
 }
 
-/** Makes the names of new folders durable, from `folder` up to the one that `topmost` was made in. */
+/** Makes the names of new folders durable, from `folder` up to the parent of `topmost`. */
 export async function syncFolders(folder: string, topmost: string): Promise<void> {
   const end = dirname(resolve(topmost));
   for (let path = resolve(folder); path.startsWith(end); path = dirname(path)) {
@@ -64,7 +64,7 @@ export async function syncFolders(folder: string, topmost: string): Promise<void
   }
 }
 
-/** Makes durable which names are in a folder. */
+/** Makes the names in a folder durable. */
 export async function syncFolder(path: string): Promise<void> {
   if (process.platform === 'win32') return; // which has no such call, and needs none
   const file = await open(path, 'r');
@@ -75,12 +75,12 @@ function absent(error: unknown): undefined {
   if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
 }
 
-/** The note to write into a new folder. */
+/** The note for a new folder. */
 export function formatNote(partitions: number): Uint8Array {
   return noteOf({ format: formatVersion, partitions });
 }
 
-/** How many partitions the folder was made for. Throws `store-format` (SF1). */
+/** The number of partitions that the folder was created with. Throws `store-format` (SF1). */
 export function partitionsOf(folder: string, note: Uint8Array, wanted: number | undefined): number {
   const written = parseNote(note);
   const { format, partitions } = isRecord(written) ? written : {};
@@ -107,7 +107,7 @@ export function thisProcess(shared: boolean, owner: string): FolderUser {
   return { pid: process.pid, startedAt: startOf(process.pid) ?? '', shared, owner };
 }
 
-/** The users when `me` has joined, the dead ones dropped (SF2). Throws `store-in-use`. */
+/** The users after `me` has joined, without ended ones (SF2). Throws `store-in-use`. */
 export function joinUsers(folder: string, note: Uint8Array | undefined, me: FolderUser): Uint8Array {
   const living = usersOf(note).filter((user) => startOf(user.pid) === user.startedAt);
   const other = living.find((user) => !user.shared || !me.shared);
@@ -119,7 +119,7 @@ export function joinUsers(folder: string, note: Uint8Array | undefined, me: Fold
   throw inUse(folder, `process ${other.pid}${name}`, advice);
 }
 
-/** The users without `me`; one of them, if several threads of this process have it open. */
+/** The users without `me`; without one entry of it, if several threads of this process have the folder open. */
 export function leaveUsers(note: Uint8Array | undefined, me: FolderUser): Uint8Array {
   const users = usersOf(note);
   const mine = users.findIndex((user) => user.pid === me.pid && user.startedAt === me.startedAt);
@@ -135,24 +135,24 @@ export function unopenable(folder: string, cause: unknown): SkerryError {
   return new SkerryError('store-failed', `The store in ${folder} could not be opened: ${reason}`, { cause });
 }
 
-/** What tells a living process from every other with its pid; undefined: there is none. */
+/** Distinguishes a living process from every other with its pid; undefined: there is none. */
 function startOf(pid: number): string | undefined {
   return process.platform === 'linux' ? startOnLinux(pid) : startElsewhere(pid);
 }
 
 function startOnLinux(pid: number): string | undefined {
   try {
-    // The name, second, may hold anything, a bracket included; what follows the last bracket starts with field 3.
+    // The name, field 2, may contain anything, including a bracket. Field 3 follows the last bracket.
     const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(')').at(-1)?.trim().split(' ') ?? [];
     const isGone = fields[0] === 'Z' || fields[0] === 'X';
-    // Field 22 counts from the start of the machine, so it means something only together with which start that was.
+    // Field 22 counts from the boot of the machine, so it needs the boot id.
     return isGone ? undefined : `${readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim()}/${fields[19]}`;
   } catch {
     return undefined;
   }
 }
 
-/** Without a start time a pid that is in use again counts as the old process. */
+/** Without a start time, a process with a reused pid counts as the old one. */
 function startElsewhere(pid: number): string | undefined {
   try {
     process.kill(pid, 0);
@@ -191,7 +191,7 @@ export function noteOf(value: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value));
 }
 
-/** LMDB's error behind that of a failed commit; the error itself if it was not the commit that failed. */
+/** LMDB's error behind that of a failed commit, or the error itself if the commit did not fail. */
 export async function causeOf(error: unknown): Promise<unknown> {
   if (!(error instanceof Error && 'commitError' in error && error.commitError instanceof Promise)) return error;
   return error.commitError.catch((cause: unknown) => cause);

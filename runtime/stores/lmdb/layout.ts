@@ -1,5 +1,5 @@
 /**
- * The layout of the embedded store: what its keys and values look like, byte by byte.
+ * The layout of the embedded store: its keys and values, byte by byte.
  *
  *   heads     address                              → version, wakeAt, head      one put and one read per small commit
  *   records   length of address, address, name     → bytes                      an entity's records lie side by side
@@ -8,26 +8,26 @@
  *             'pin/' home, address | 'lease/' name → worker | JSON
  *             'raised/' number → the epoch of its last claim, and that which a pin has raised it to since
  *
- * A change here that an older version would misread is a new format: raise `formatVersion` in `folder.ts`.
+ * A change that an older version would misread is a new format: raise `formatVersion` in `folder.ts`.
  *
  * Invariants:
- * - SY1 A key is a string whose UTF-8 bytes are LMDB's key; their order is the order that the store's interface asks for.
- * - SY2 No key of one entity reads as one of another, whatever characters addresses and names hold (NUL included).
+ * - SY1 A key is a string whose UTF-8 bytes are LMDB's key. Their order is the order of the store's interface.
+ * - SY2 A key of one entity never reads as one of another, whatever characters addresses and names contain (NUL included).
  */
 import { SkerryError } from '../../../core/errors.ts';
 import type { Address } from '../../../core/message.ts';
 import type { Commit, Epoch, Partition, RecordName, Version, Wake } from '../../store.ts';
 
-/** LMDB's own limit, bytes, with pages of 4,096. */
+/** LMDB's own limit with pages of 4,096 bytes. */
 const keyBytesMax = 1_978;
 
-/** Writes keys straight into LMDB's buffers. A key that does not fit is cut short there, and then refused as too long. */
+/** Writes keys straight into LMDB's buffers. A key that does not fit is truncated there, and then rejected as too long. */
 export const stringKeys = {
   writeKey: (key: string, target: Buffer, start: number) => start + target.write(key, start, 'utf8'),
   readKey: (source: Buffer, start: number, end: number) => source.toString('utf8', start, end),
 };
 
-/** Address and name, behind the address' length in two 7-bit characters of one byte each. */
+/** Address and name, after the address' length in two 7-bit characters of one byte each. */
 export function recordKey(address: Address, name: RecordName): string {
   const length = Buffer.byteLength(address);
   return String.fromCharCode(length >> 7, length & 127) + address + name;
@@ -45,7 +45,7 @@ export function leaseKey(name: string): string {
   return `lease/${name}`;
 }
 
-/** What the keys of a home's pins start with; without one, those of all. */
+/** Prefix of the keys of a home's pins, or of all pins. */
 export function pinPrefix(home: Partition | undefined): string {
   return home === undefined ? 'pin/' : `pin/${partitionKey(home)}`;
 }
@@ -54,12 +54,12 @@ export function pinKey(home: Partition, address: Address): string {
   return pinPrefix(home) + address;
 }
 
-/** The address in a key of a pin. */
+/** The address in the key of a pin. */
 export function pinnedIn(key: string): Address {
   return key.slice('pin/00000000'.length);
 }
 
-/** What the keys of a partition's wakes start with. */
+/** Prefix of the keys of a partition's wakes. */
 export function partitionKey(partition: Partition): string {
   return partition.toString(16).padStart(8, '0');
 }
@@ -75,7 +75,7 @@ export function wakeOf(key: string): Wake {
   return { wakeAt: timeOf(key.slice(8, 24)), address: key.slice(24) };
 }
 
-/** A float64 as 16 hexadecimal digits in the order of the numbers: the sign bit turned, negative ones inverted. */
+/** A float64 as 16 hexadecimal digits that sort like the numbers: the sign bit inverted, negative numbers inverted. */
 function timeKey(ms: number): string {
   scratch.setFloat64(0, ms + 0); // -0 is 0
   const high = scratch.getUint32(0);
@@ -97,10 +97,10 @@ function digits(word: number): string {
   return (word >>> 0).toString(16).padStart(8, '0');
 }
 
-/** Version and time of waking, each a float64, before the head. */
+/** Bytes before the head: version and wake time, each a float64. */
 const prefixBytes = 16;
 
-/** Values are put together here: LMDB copies one before `put` returns. */
+/** Buffer for values. LMDB copies a value before `put` returns. */
 let values = Buffer.allocUnsafeSlow(65_536);
 
 /** The value in `heads`; overwritten by the next value. */
@@ -113,7 +113,7 @@ export function headValue({ version, wakeAt, head }: Commit): Uint8Array {
   return values.subarray(0, length);
 }
 
-/** The value in `records`; overwritten by the next value. To copy a few bytes costs less than to tell LMDB a new address. */
+/** The value in `records`; overwritten by the next value. Copying a few bytes is cheaper than passing LMDB a new address. */
 export function recordValue(bytes: Uint8Array): Uint8Array {
   if (bytes.length > 4_096) return bytes;
   values.set(bytes);
@@ -124,7 +124,7 @@ export function headOf(value: Uint8Array): Uint8Array {
   return value.subarray(prefixBytes);
 }
 
-/** What a commit must know of the entity as it is; version 0: there is none. */
+/** The part of an entity that a commit checks; version 0: the entity does not exist. */
 export function presentOf(value: Uint8Array | undefined): { version: Version; wakeAt: number | undefined } {
   if (value === undefined) return { version: 0, wakeAt: undefined };
   const view = new DataView(value.buffer, value.byteOffset, prefixBytes);
@@ -153,17 +153,17 @@ export function raisedValue(claimed: Epoch, raised: Epoch): Uint8Array {
   return value;
 }
 
-/** By which epoch a partition was claimed that has this one: whatever raised it to another than was noted was a claim. */
+/** The epoch of a partition's last claim. Any rise of the epoch that was not noted as a pin's was a claim. */
 export function claimedOf(value: Buffer | undefined, epoch: Epoch): Epoch {
   return value?.readDoubleBE(8) === epoch ? value.readDoubleBE(0) : epoch;
 }
 
-/** Before the transaction, since what is refused there must not have been begun (S5). */
+/** Called before the transaction, because a call that is rejected here must not have started (S5). */
 export function refuseTooLarge({ address, head, records }: Commit, valueBytesMax: number): void {
   let largest = head.length;
   for (const [name, value] of records) {
     if (value !== null && value.length > largest) largest = value.length;
-    // A UTF-16 unit is at most three bytes: most names need no counting.
+    // A UTF-16 unit takes at most three bytes, so most names need no counting.
     if (
       (address.length + name.length) * 3 + 2 > keyBytesMax &&
       Buffer.byteLength(recordKey(address, name)) > keyBytesMax

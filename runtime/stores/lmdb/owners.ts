@@ -1,8 +1,8 @@
 /**
- * Who has what, in the embedded store: epochs, pins and leases, each a key of `meta`. Every function runs inside a
- * transaction of its caller, or reads (`pinsOf`).
+ * Ownership in the embedded store: epochs, pins and leases, each a key of `meta`. Every function runs inside a transaction of
+ * its caller, or only reads (`pinsOf`).
  *
- * Owns no state and no package.
+ * Owns no state, and imports no package.
  */
 import type { Address } from '../../../core/message.ts';
 import type { Pin } from '../../../placement/view.ts';
@@ -29,7 +29,7 @@ interface Meta extends Ordered {
   removeSync(key: string): unknown;
 }
 
-/** What was acknowledged is never lost: an epoch says everything. */
+/** Acknowledged commits are never lost, so the epoch is mark enough. */
 export const markOf = (): Mark => 0;
 
 export function claimOne(
@@ -70,8 +70,8 @@ export function lease(meta: Meta, name: string, holder: string, call: LeaseCall)
 }
 
 /**
- * Raises an epoch, at least to the date: a folder that was put back has forgotten only lower ones (S6). Without a new owner
- * the old one is still named as who had it.
+ * Raises an epoch to at least the date: a folder restored from a copy has forgotten only lower ones (S6). Without a new owner the
+ * old one remains the last owner.
  */
 function raise(
   meta: Meta,

@@ -1,7 +1,7 @@
 /**
- * Walking through the embedded store in the order of its keys: pages, and what a load takes along.
+ * Reads ranges of the embedded store in the order of its keys: pages, and the records of a load.
  *
- * Owns no state and no package: a database is anything that gives its entries from a key on.
+ * Owns no state, and imports no package: a database is anything that iterates its entries from a key.
  */
 import type { Address } from '../../../core/message.ts';
 import { type Along, type Loaded, lazyTables, type RecordName } from '../../store.ts';
@@ -17,12 +17,12 @@ export interface Ordered {
   getBinary(key: string): Uint8Array | undefined;
 }
 
-/** Entries whose keys start with `prefix` and come after `after`. */
+/** Entries whose keys start with `prefix` and sort after `after`. */
 export function page(database: Ordered, prefix: string, after: string | undefined, limit: number): Entry[] {
   const isInside = after?.startsWith(prefix);
   if (limit <= 0 || (after !== undefined && !isInside && isBehind(after, prefix))) return [];
   const found: Entry[] = [];
-  // Nothing lies between a key and the same key with a NUL behind it; and an empty key is none to LMDB.
+  // No key sorts between a key and the same key followed by NUL. LMDB does not accept an empty key.
   for (const entry of database.getRange({ start: isInside ? `${after}\0` : prefix || '\0' })) {
     if (!entry.key.startsWith(prefix)) break;
     found.push(entry);
@@ -45,7 +45,7 @@ export function loadOne(heads: Ordered, records: Ordered, address: Address, alon
   return along === undefined ? loaded : { ...loaded, along: lazy };
 }
 
-/** An entity's records in one range, but for lazy tables of which no more is wanted: a new range behind each. */
+/** An entity's records in one range, except those of lazy tables that are not needed: each of these starts a new range. */
 function walk(records: Ordered, prefix: string, along: Along | undefined): [eager: Named[], lazy: Named[]] {
   const eager: Named[] = [];
   const lazy: Named[] = [];

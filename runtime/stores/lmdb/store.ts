@@ -141,7 +141,7 @@ export async function openLmdb(folder: string, options: LmdbOptions = {}): Promi
     const made = mkdirSync(folder, { recursive: true, mode: 0o700 });
     const store = await openOnce(realpathSync(folder), options);
     if (isNew) keepPrivate(folder);
-    // What is flushed into a file is lost with the file's name: that of a folder that was there already, too.
+    // Data flushed into a file is lost if the file's name is not durable, even in a folder that existed before.
     if (made !== undefined || isNew) await syncFolders(folder, made ?? file);
     return store;
   } catch (error) {
@@ -150,11 +150,11 @@ export async function openLmdb(folder: string, options: LmdbOptions = {}): Promi
 }
 
 /**
- * Writes what a folder holds into a new one, without the room that was freed: one moment of all entities. The copy gets its
- * name when it is whole and on disk; what a crash leaves is no data, and the next try begins anew. It is the same store, used
- * as often: in the place of the original it is not one that was put back, unless that was opened since. Returns both sizes, bytes.
+ * Writes a compacted copy of a folder into a new one, without freed space: one moment of all entities. The copy gets its name
+ * when it is complete and on disk. A crash leaves no valid copy, and the next try starts again. The copy has the same identity
+ * and use count, so it may take the place of the original unless that was opened since. Returns both sizes, bytes.
  *
- * Fails like `openLmdb`, and with `store-failed` if there is data in `to`.
+ * Rejects as `openLmdb` does, and with `store-failed` if `to` contains data.
  */
 export async function compactLmdb(folder: string, to: string): Promise<{ before: number; after: number }> {
   if (existsSync(join(to, 'data.mdb')))
@@ -178,7 +178,7 @@ export async function compactLmdb(folder: string, to: string): Promise<{ before:
   }
 }
 
-/** What entities hold is for nobody else's eyes, unless the folder was made for a group to write in. */
+/** Entities are private to the owner, unless the folder was made writable for a group. */
 function keepPrivate(folder: string): void {
   if (process.platform === 'win32' || (statSync(folder).mode & 0o020) !== 0) return;
   for (const name of ['data.mdb', 'lock.mdb']) {
@@ -187,7 +187,7 @@ function keepPrivate(folder: string): void {
   }
 }
 
-/** Whole and on disk, or it throws. */
+/** Resolves when the copy is complete and on disk. */
 async function copyCompacted(path: string, into: string): Promise<void> {
   const { root } = openDatabases(path, true);
   await root.backup(into, true).finally(() => root.close());
@@ -223,7 +223,7 @@ class LmdbStore implements Store {
   readonly #path: string;
   readonly #options: LmdbOptions;
   readonly #step: (step: LmdbStep) => void;
-  /** Undefined while the environment is opened anew (SL4). */
+  /** Undefined while the environment is reopened (SL4). */
   #databases: Databases | undefined;
   #reopening: Promise<Databases> | undefined;
   #closing: Promise<void> | undefined;
@@ -231,7 +231,7 @@ class LmdbStore implements Store {
   readonly #writes: Writes;
   readonly #raises: Raises;
   #noted: Promise<void> = Promise.resolve();
-  /** Found when the folder was opened, and not told yet. */
+  /** The loss found when the folder was opened, until it is reported. */
   #loss: Loss | undefined;
 
   constructor(path: string, databases: Databases, options: Opened) {
@@ -288,7 +288,7 @@ class LmdbStore implements Store {
     }
   }
 
-  /** One after the other: each says more than the one before. */
+  /** One after the other, because each note includes the one before. */
   #note(used: Identity): Promise<void> {
     this.#noted = this.#noted.then(() => noteUse(this.#path, used));
     return this.#noted;
@@ -341,7 +341,7 @@ class LmdbStore implements Store {
   async #close(): Promise<void> {
     await Promise.allSettled(this.#underway);
     try {
-      // On a full disk the note that this process has the folder open stays; it holds as long as the process lives.
+      // On a full disk the note that this process has the folder open remains. It is valid only while the process lives.
       const databases = this.#databases;
       if (databases !== undefined && !this.#options.readOnly) {
         const left = await leave(this.#writes, databases).catch(() => undefined);
@@ -392,7 +392,7 @@ class LmdbStore implements Store {
     }
   }
 
-  /** Reads what is there now: a snapshot of earlier in this tick could hide another process' claim. */
+  /** Reads the current content. A snapshot from earlier in this tick could hide another process's claim. */
   async #look<Result>(body: (databases: Databases) => Result): Promise<Result> {
     const databases = await this.#usable();
     try {
@@ -432,13 +432,13 @@ class LmdbStore implements Store {
     }
   }
 
-  /** What to tell the caller: `transaction` is the number of the one that all of it was written in, or infinity. */
+  /** The result for the caller. `transaction`: the number of the transaction that contained all of it, or infinity. */
   async #failure(databases: Databases, error: unknown, transaction: number): Promise<SkerryError> {
     const cause = await causeOf(error);
     if (cause === error) return storeFailed(this.#path, 'write', error, 'none');
     if (this.#databases === databases) this.#databases = undefined;
     try {
-      // A transaction whose number was never reached did not happen; a number may be reached by another process later.
+      // A transaction whose number was never reached did not happen. Another process may reach the number later.
       const last = lastTransaction(this.#databases ?? (await this.#reopen(databases)));
       return storeFailed(this.#path, 'write', cause, transaction > last ? 'none' : 'unknown');
     } catch {
@@ -446,7 +446,7 @@ class LmdbStore implements Store {
     }
   }
 
-  /** SL4. Everybody who needs the databases meanwhile waits for the same try; after a failed one the next call tries again. */
+  /** SL4. All calls that need the databases meanwhile wait for the same attempt. After a failed one the next call tries again. */
   #reopen(broken?: Databases): Promise<Databases> {
     this.#reopening ??= this.#openAgain(broken).finally(() => {
       this.#reopening = undefined;
@@ -499,7 +499,7 @@ async function enterOnce(path: string, databases: Databases, options: LmdbOption
   return enter(writes, databases, options).finally(() => writes.close());
 }
 
-/** Checks the format and joins the folder's users, in one transaction. */
+/** Checks the format and joins the folder's users in one transaction. */
 async function enter(writes: Writes, { heads, meta }: Databases, options: LmdbOptions): Promise<Entered> {
   const { path } = writes;
   if (options.readOnly) {
@@ -531,7 +531,7 @@ async function leave(writes: Writes, { meta }: Databases): Promise<Identity> {
   );
 }
 
-/** Which transaction LMDB's thread has open, 0: none; undefined: it was not given one in an earlier turn of the event loop. */
+/** The open transaction of LMDB's thread, 0: none; undefined: it got none in an earlier turn of the event loop. */
 function transactionOf(databases: Databases | undefined): number | undefined {
   try {
     return databases?.root.getWriteTxnId();

@@ -1,32 +1,32 @@
 /**
- * How an embedded folder that was put back is noticed: by a count of its uses, in the folder and in a note beside it, where no
- * copy that is put back reaches.
+ * Detects that an embedded folder was restored from a copy: by a count of its uses, kept in the folder and in a note beside it,
+ * which a restored copy does not overwrite.
  *
- * Owns that count and the note. A use is an opening, a closing, and now and then a commit: a copy that was made while the folder
- * was in use, and put back after a crash, has the count of its moment. It counts uses, not transactions of LMDB: a compacted
- * copy begins those anew.
+ * Owns the count and the note. A use is an opening, a closing, and now and then a commit, so that a copy made while the folder
+ * was in use has an old count when it is restored after a crash. It does not count LMDB's transactions, because a compacted copy
+ * starts those again.
  *
  * Invariants:
- * - SW1 The note never says more than the folder on disk: it is written after the transaction that raised the count. So a folder
- *   that says less was put back.
- * - SW2 While there are commits the count rises at least every `raiseMs`, in the transaction of one of them, which is acknowledged
- *   when the note is on disk, too. Without commits nothing is written.
+ * - SW1 The note never has a higher count than the folder on disk, because it is written after the transaction that raised the
+ *   count. So a folder with a lower count was restored.
+ * - SW2 While there are commits, the count rises at least every `raiseMs`, in the transaction of a commit that is acknowledged
+ *   when the note is also on disk. Without commits nothing is written.
  */
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { newMachineId } from '../../environment.ts';
 import { isRecord, noteOf, parseNote, syncFolder } from './folder.ts';
 
-/** So much of what came after a copy may be lost without anybody's noticing, ms. */
+/** Commits of this time after a copy may be lost without detection, ms. */
 const raiseMs = 5_000;
 
-/** Who a store is, and how often it was used. */
+/** The identity of a store, and its count of uses. */
 export interface Identity {
   readonly id: string;
   readonly uses: number;
 }
 
-/** The key of `meta` that has it. */
+/** The key of `meta` that holds it. */
 const identityKey = 'identity';
 
 interface Meta {
@@ -34,12 +34,12 @@ interface Meta {
   putSync(key: string, value: Uint8Array): unknown;
 }
 
-/** Of a folder that is only looked into, and that nobody has opened since stores have one, the id is ''. */
+/** The id is '' for a read-only folder that no version with identities has opened. */
 export function identityIn(meta: Pick<Meta, 'getBinary'>): Identity {
   return identityOf(meta.getBinary(identityKey));
 }
 
-/** It is used once more. Inside a transaction of the caller. Returns what it was, and is. */
+/** Counts one more use, inside a transaction of the caller. Returns the identity before and after. */
 export function useAgain(meta: Meta): { found: Identity; used: Identity } {
   const found = identityIn(meta);
   const used = { id: found.id === '' ? newMachineId() : found.id, uses: found.uses + 1 };
@@ -47,15 +47,15 @@ export function useAgain(meta: Meta): { found: Identity; used: Identity } {
   return { found, used };
 }
 
-/** Holds how often a folder was used, as it was found, against the note beside it. Returns whether the folder is older. */
+/** Compares the count found in a folder with the note beside it. Returns whether the folder is older. */
 export async function isPutBack(folder: string, found: Identity): Promise<boolean> {
   const noted = identityOf(await readFile(notePath(folder)).catch(() => undefined));
   return noted.id === found.id && noted.uses > found.uses;
 }
 
-/** Notes a count that is on disk (SW1). Where nothing may be written beside the folder nothing is noted, and nobody finds out. */
+/** Notes a count that is on disk (SW1). If the parent folder is not writable, nothing is noted and a restore is not detected. */
 export async function noteUse(folder: string, used: Identity): Promise<void> {
-  // Half a note is none: a crash in the middle of this leaves the one before.
+  // An incomplete note is invalid: a crash here leaves the note before.
   const draft = `${notePath(folder)}.${process.pid}`;
   try {
     const file = await open(draft, 'w', 0o600);
@@ -66,22 +66,22 @@ export async function noteUse(folder: string, used: Identity): Promise<void> {
     await rename(draft, notePath(folder));
     await syncFolder(dirname(folder));
   } catch {
-    // The one before stays.
+    // The note before remains.
   }
 }
 
-/** When a commit raises the count (SW2). */
+/** Decides when a commit raises the count (SW2). */
 export class Raises {
   readonly #steady: () => number;
   #raisedAt: number;
 
-  /** The count was raised just now: the folder was opened. */
+  /** The count was just raised by opening the folder. */
   constructor(steady: () => number) {
     this.#steady = steady;
     this.#raisedAt = steady();
   }
 
-  /** Raise the count, if it is time to. Inside the transaction of a commit. */
+  /** Raises the count if it is due, inside the transaction of a commit. */
   raise(meta: Meta): Identity | undefined {
     const now = this.#steady();
     if (now - this.#raisedAt < raiseMs) return undefined;
@@ -89,7 +89,7 @@ export class Raises {
     return useAgain(meta).used;
   }
 
-  /** The transaction did not happen, or nobody knows: the next one raises it. */
+  /** The transaction failed, or its outcome is unknown: the next one raises the count. */
   failed(): void {
     this.#raisedAt = Number.NEGATIVE_INFINITY;
   }

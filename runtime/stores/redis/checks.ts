@@ -1,8 +1,8 @@
 /**
- * What is asked of a Redis when it is opened: whether its data is for this store, whether the user may do what the store
- * does, and whether it keeps what it is given.
+ * Checks of a Redis server when a store is opened: whether its data belongs to this store, whether the user has the permissions
+ * that the store needs, and how durable the server is.
  *
- * Owns what is said about it. A server that does not let itself be asked is not refused: what it promises is then unknown.
+ * Owns the messages. A server that does not allow the questions is not rejected; its durability is then unknown.
  */
 import { isSkerryError, SkerryError } from '../../../core/errors.ts';
 import { newMachineId } from '../../environment.ts';
@@ -11,7 +11,7 @@ import { formatKey, formatNote, partitionsOf } from './layout.ts';
 import type { RedisLink, Reply } from './link.ts';
 import { probeScript } from './scripts.ts';
 
-/** Checks or makes the note about the format; answers the number of partitions. Throws `store-format`. */
+/** Checks or creates the format note. Returns the number of partitions. Throws `store-format`. */
 export async function enter(link: RedisLink, prefix: string, wanted: number | undefined): Promise<number> {
   const key = formatKey(prefix);
   await link.write(key, ['SET', key, formatNote(wanted ?? 256), 'NX']);
@@ -19,7 +19,7 @@ export async function enter(link: RedisLink, prefix: string, wanted: number | un
   return partitionsOf(`${link.where} (prefix ${prefix})`, String(note), wanted);
 }
 
-/** The store's own, made by who opens it first. */
+/** The store's id, made by the first process that opens it. */
 export async function identityOf(link: RedisLink, key: string): Promise<string> {
   await link.write(key, ['SET', key, newMachineId(), 'NX']);
   return String(await link.read(key, ['GET', key]));
@@ -33,7 +33,7 @@ export async function checkRights(link: RedisLink, key: string): Promise<void> {
   throw new SkerryError('store-failed', `The Redis user of the store at ${link.where} lacks permissions: ${reasons}`);
 }
 
-/** Says, loudly, what this server is not made for: losing nothing. */
+/** Logs a warning if the server is configured so that it can lose commits. */
 export async function sayWhatIsKept(link: RedisLink, log: Log): Promise<void> {
   const settings = await link
     .readAll(['CONFIG', 'GET', '*'])

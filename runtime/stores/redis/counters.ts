@@ -1,15 +1,16 @@
 /**
- * What this process knows of the partitions that it has in Redis, so that a server that lost commits is found out (P8).
+ * The epochs and commit counters of this process's partitions in Redis, by which a loss of commits is detected (P8).
  *
- * Only the owner of a partition writes with its epoch, and each of its commits raises the partition's counter. So the
- * counter that an owner has seen is exact, and a server that has a lower one has lost what it had acknowledged, whoever has
- * claimed the partition since: claims leave the counter alone. An epoch that is lower says the same. Owns no connection: it is told what the server answered.
+ * Only the owner of a partition writes with its epoch, and each of its commits raises the partition's counter. So the counter
+ * that an owner knows is exact. A server with a lower counter has lost acknowledged commits, whatever worker has claimed the
+ * partition since, because claims do not change the counter. A lower epoch shows the same. Owns no connection: its caller passes
+ * the server's replies.
  *
  * Invariants:
- * - RC1 A partition that has gone back is lost: its epoch is nobody's here any more, until the partition is claimed again.
- * - RC2 Each loss is told once.
- * - RC3 A mark is the counter of a server that has everything which was accepted by an epoch. All that a server can have of an
- *   epoch is among what its owner sent; if each of that was answered, a server that has as many has the same (S10).
+ * - RC1 A partition with a loss is lost to this process: its epoch is stale here until the partition is claimed again.
+ * - RC2 Each loss is reported once.
+ * - RC3 A mark is the counter of a server that has everything accepted by an epoch. A server can only have commits of an epoch
+ *   that its owner sent; if each of those was answered, a server with the same count has the same commits (S10).
  */
 import type { Epoch, Loss, Mark, Partition } from '../../store.ts';
 
@@ -20,9 +21,9 @@ export interface Known {
 }
 
 interface Had extends Known {
-  /** What the counter was when the partition was claimed, and one for each commit that was accepted since. */
+  /** The counter when the partition was claimed, plus one for each commit accepted since. */
   written: number;
-  /** Calls with commits that were not answered, or never will be. */
+  /** Calls with commits that are not answered yet, or never will be. */
   openCount: number;
 }
 
@@ -36,7 +37,7 @@ export class RedisCounters {
   readonly #lost = new Map<Partition, Epoch>();
   readonly #tells = new Set<(loss: Loss) => void>();
 
-  /** Have losses told where they are seen; returns the end of it. */
+  /** Report losses when they are detected. Returns an unsubscribe function. */
   onLoss(tell: (loss: Loss) => void): () => void {
     this.#tells.add(tell);
     return () => void this.#tells.delete(tell);
@@ -55,30 +56,30 @@ export class RedisCounters {
     return this.#lost.get(partition) === epoch;
   }
 
-  /** What the counter must be at least for a commit with this epoch. */
+  /** The lowest valid counter for a commit with this epoch. */
   least(partition: Partition, epoch: Epoch): number {
     const had = this.#had.get(partition);
     return had?.epoch === epoch ? had.counter : 0;
   }
 
-  /** The highest epoch that is known: the next one has to be above it. */
+  /** The highest known epoch. The next one must be greater. */
   epochOf(partition: Partition): Epoch {
     return this.#had.get(partition)?.epoch ?? 0;
   }
 
-  /** What the server must have at least, if it is asked from now on: to be handed to `seen` with its answer. */
+  /** The state that the server must have at least, for calls from now on. Pass it to `seen` with the reply. */
   known(partition: Partition): Known | undefined {
     const had = this.#had.get(partition);
     return had === undefined ? undefined : { epoch: had.epoch, counter: had.counter };
   }
 
-  /** Commits with this epoch are on their way. Unless `answered` follows, nobody knows what became of them. */
+  /** Commits with this epoch are in flight. Unless `answered` follows, their outcome is unknown. */
   sent({ partition, epoch }: ByEpoch): void {
     const had = this.#had.get(partition);
     if (had?.epoch === epoch) had.openCount += 1;
   }
 
-  /** So many of them were accepted, and no other will be. */
+  /** This many of them were accepted, and no others will be. */
   answered({ partition, epoch }: ByEpoch, acceptedCount: number): void {
     const had = this.#had.get(partition);
     if (had?.epoch !== epoch) return;
@@ -86,15 +87,15 @@ export class RedisCounters {
     had.written += acceptedCount;
   }
 
-  /** Undefined: nobody knows what the server should have (RC3). */
+  /** Undefined: the server's expected state is unknown (RC3). */
   markOf(partition: Partition, epoch: Epoch): Mark | undefined {
     const had = this.#had.get(partition);
     return had?.epoch === epoch && had.openCount === 0 && !this.isLost(partition, epoch) ? had.written : undefined;
   }
 
   /**
-   * The server answered with this epoch and counter; says what is lost, once (RC2). It is held against what was known when
-   * it was asked: answers may be looked at in another order than that in which they were given.
+   * The server replied with this epoch and counter. Reports a loss once (RC2). The reply is compared with what was known at the
+   * time of the call, because replies may be processed in another order than they were made.
    */
   seen(partition: Partition, { epoch, counter }: Known, asked: Known | undefined): Loss | undefined {
     const had = this.#had.get(partition);
@@ -103,7 +104,7 @@ export class RedisCounters {
       if (epoch === had.epoch && counter > had.counter) had.counter = counter;
       return undefined;
     }
-    // What is lost belongs to an earlier claim of this process: it has read everything again since.
+    // The loss belongs to an earlier claim of this process, which has read everything again since.
     if (had.epoch !== asked.epoch || this.isLost(partition, had.epoch)) return undefined;
     this.#lost.set(partition, had.epoch);
     const loss = { partition, epoch: had.epoch, commits: Math.max(0, asked.counter - counter) };

@@ -15,14 +15,14 @@
  *   prefix{home}:p         hash   address → worker            pins
  *
  * Invariants:
- * - RK1 Every key of a home has that home's hash tag and no other, whatever characters an address holds.
- * - RK2 A prefix is no beginning of another's keys: two clusters on one server do not meet.
+ * - RK1 Every key of a home has that home's hash tag and no other, whatever characters an address contains.
+ * - RK2 A prefix is never the start of another prefix's keys, so two clusters on one server never share a key.
  */
 import { SkerryError } from '../../../core/errors.ts';
 import type { Address } from '../../../core/message.ts';
 import { lazyTables, type Partition, type RecordName, type Version } from '../../store.ts';
 
-/** Version and time of waking, each a float64, before the head. */
+/** Bytes before the head: version and wake time, each a float64. */
 export const headPrefixBytes = 16;
 
 const formatVersion = 1;
@@ -51,7 +51,7 @@ export class RedisLayout {
     return partition % this.partitions;
   }
 
-  /** What the keys of the home of a partition start with. */
+  /** Prefix of the keys of a partition's home. */
   tag(partition: Partition): string {
     const home = this.home(partition);
     this.#tags[home] ??= `${this.prefix}{${home}}:`;
@@ -74,7 +74,7 @@ export class RedisLayout {
     return `${this.tag(partition)}n:${address}`;
   }
 
-  /** What the keys of a home's entities start with, before the address; ASCII (`checkPrefix`). */
+  /** Prefix of the keys of a home's entities, before the address; ASCII (`checkPrefix`). */
   starts(partition: Partition): KeyStarts {
     const home = this.home(partition);
     this.#starts[home] ??= {
@@ -110,7 +110,7 @@ export function formatKey(prefix: string): string {
   return `${prefix}:format`;
 }
 
-/** Throws `invalid-definition` for a prefix that could mix with another's keys (RK2) or take their hash tag (RK1). */
+/** Throws `invalid-definition` for a prefix that could mix with another's keys (RK2) or contain a hash tag (RK1). */
 export function checkPrefix(prefix: string): void {
   if (/^[\w.-]{1,64}$/.test(prefix)) return;
   throw new SkerryError(
@@ -123,7 +123,7 @@ export function formatNote(partitions: number): string {
   return JSON.stringify({ format: formatVersion, partitions });
 }
 
-/** How many partitions the store was made for. Throws `store-format`. */
+/** The number of partitions that the store was created with. Throws `store-format`. */
 export function partitionsOf(where: string, note: string, wanted: number | undefined): number {
   const { format, partitions } = parseNote(note);
   if (format !== formatVersion || typeof partitions !== 'number')
@@ -151,7 +151,7 @@ export function isLazy(name: RecordName): boolean {
   return lazyTables.has(name.charAt(0));
 }
 
-/** A head as it is kept, taken apart. The head is a copy: a part of what arrived would keep all of it in memory. */
+/** Splits a stored head. The head is a copy: a view would keep the whole reply in memory. */
 export function headOf(value: Buffer): { version: Version; wakeAt: number | undefined; head: Uint8Array } {
   const wakeAt = value.readDoubleBE(8);
   return {
@@ -161,7 +161,7 @@ export function headOf(value: Buffer): { version: Version; wakeAt: number | unde
   };
 }
 
-/** Both ends of what starts with `prefix` and comes after `after`, for ZRANGEBYLEX: 0xff is in no UTF-8 text. */
+/** Range of ZRANGEBYLEX for members that start with `prefix` and sort after `after`. UTF-8 never contains 0xff. */
 export function lexRange(prefix: string, after: string | undefined): [Uint8Array, Uint8Array] {
   const [start, past] = [Buffer.from(prefix), after === undefined ? undefined : Buffer.from(after)];
   const isInside = past !== undefined && Buffer.compare(past, start) >= 0;

@@ -1,15 +1,15 @@
 /**
- * The connection of a store to Redis, one server or a cluster. The only file that knows the package `ioredis`.
+ * The connection of a store to Redis, one server or a cluster. The only file that imports the package `ioredis`.
  *
- * Owns what a failed call may have done: it knows of each command whether its bytes were ever given to a socket. Does not
- * know what the commands mean.
+ * Owns the effect of failed calls: it knows for each command whether its bytes were ever given to a socket. It does not know
+ * the meaning of the commands.
  *
  * Invariants:
- * - RL1 A command that fails says 'none' only if no byte of it was or will be sent, or the server said that it refused it
- *   as a whole; else 'unknown'.
- * - RL2 Nothing that may have been executed is sent again by itself.
- * - RL3 Every command settles: within its time, or when its connection ends. One that the server left unanswered ends the
- *   connection, so that nothing gathers behind it (P12).
+ * - RL1 A command fails with effect 'none' only if no byte of it was or will be sent, or the server rejected it as a whole.
+ *   Otherwise its effect is 'unknown'.
+ * - RL2 A command that may have been executed is never sent again automatically.
+ * - RL3 Every command settles: within its time, or when its connection ends. A command that the server leaves unanswered ends the
+ *   connection, so that nothing piles up behind it (P12).
  */
 import type { Socket } from 'node:net';
 import { Cluster, Command, Redis } from 'ioredis';
@@ -31,7 +31,7 @@ export interface LinkOptions {
   readonly log: Log;
 }
 
-/** What the server does with a command that it answers so: nothing. */
+/** Replies by which the server says that it did nothing. */
 const refusals: Readonly<Record<string, string>> = {
   OOM: 'its memory is full (maxmemory): raise the limit or remove data',
   READONLY: 'it is a replica: connect to its master',
@@ -46,19 +46,19 @@ const refusals: Readonly<Record<string, string>> = {
   NOSCRIPT: 'it lost a script twice in a row',
 };
 
-/** What the package says of a command that took too long. */
+/** The package's text for a command that took too long. */
 const timedOut = 'Command timed out';
-/** Those of them that pass by themselves. */
+/** Those of them that pass without intervention. */
 const passing: ReadonlySet<string> = new Set(['LOADING', 'BUSY', 'MASTERDOWN', 'CLUSTERDOWN']);
 
 const ping = requestOf(['PING']);
 const corked = new WeakSet<Socket>();
 
-/** Bytes on their way, whose key says to which server of a cluster. */
+/** A command in flight. Its key decides the server of a cluster. */
 class Sent extends Command {
   readonly #bytes: Buffer;
   readonly #key: string;
-  /** Where it was written to; undefined: nowhere yet. */
+  /** The connection that it was written to; undefined: none yet. */
   socket: Socket | undefined;
   isGivenUp = false;
 
@@ -73,7 +73,7 @@ class Sent extends Command {
   }
 
   override toWritable(socket: Socket): Buffer {
-    // It waited for a connection, and whoever waited for it was told that it was not sent (RL1): only its place is kept.
+    // It waited for a connection, and its caller has been told that it was not sent (RL1). Only its place in the queue remains.
     if (this.isGivenUp && this.socket === undefined) return ping;
     this.socket = socket;
     cork(socket);
@@ -81,7 +81,7 @@ class Sent extends Command {
   }
 }
 
-/** What is written to a socket in one go leaves in one go. */
+/** Data written to a socket in one step leaves in one step. */
 function cork(socket: Socket): void {
   if (corked.has(socket)) return;
   corked.add(socket);
@@ -93,10 +93,10 @@ function cork(socket: Socket): void {
 }
 
 export class RedisLink {
-  /** Without user and password: for messages. */
+  /** Without user and password, for messages. */
   readonly where: string;
   readonly isCluster: boolean;
-  /** Called when a connection is there again: what was known of the server may have changed. */
+  /** Called when a connection is restored: the known state of the server may be outdated. */
   onAgain: () => void = () => undefined;
   readonly #redis: Redis | Cluster;
   readonly #log: Log;
@@ -114,7 +114,7 @@ export class RedisLink {
     else this.#redis.on('ready', () => this.#ready());
   }
 
-  /** The first connection; after it every other comes by itself. */
+  /** Opens the first connection. All later ones are opened automatically. */
   async connect(): Promise<void> {
     try {
       await this.#connected();
@@ -128,8 +128,8 @@ export class RedisLink {
   }
 
   /**
-   * The package's own promise never settles where it has found the servers and then the cluster down: it tries again, and tells
-   * nobody. Such a connection has failed; whoever wants the store begins anew.
+   * The package's own promise never settles if it found the servers and then the cluster down: it keeps trying without telling.
+   * Such a connection counts as failed, and the caller starts again.
    */
   #connected(): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -146,7 +146,7 @@ export class RedisLink {
     });
   }
 
-  /** A command that only looks. */
+  /** A command that only reads. */
   read(key: string, parts: readonly Argument[]): Promise<Reply> {
     return this.#send(new Sent(String(parts[0]), requestOf(parts), key), 'read');
   }
@@ -155,7 +155,7 @@ export class RedisLink {
     return this.#send(new Sent(String(parts[0]), requestOf(parts), key), 'write');
   }
 
-  /** A script with its keys, the first of which says where it runs. */
+  /** A script with its keys. The first key decides where it runs. */
   run(
     script: Script,
     keys: readonly string[],
@@ -166,7 +166,7 @@ export class RedisLink {
     return this.runRequest(script, { key: keys[0] ?? '', request }, what);
   }
 
-  /** The same, put together by the caller. */
+  /** The same, encoded by the caller. */
   async runRequest(
     script: Script,
     { key, request }: { key: string; request: Buffer },
@@ -176,19 +176,19 @@ export class RedisLink {
       return await this.#send(new Sent('EVALSHA', request, key), what);
     } catch (error) {
       if (!isRefusal(error, 'NOSCRIPT')) throw error;
-      // Right behind each other, so that a flush of all scripts hardly comes between; the first run did nothing (RL2).
+      // Directly after each other, so that a flush of all scripts can hardly come between. The first run did nothing (RL2).
       const loaded = this.#send(new Sent('SCRIPT', requestOf(['SCRIPT', 'LOAD', script.text]), key), what);
       const again = this.#send(new Sent('EVALSHA', request, key), what);
       const [, ran] = await Promise.allSettled([loaded, again]);
-      // Why it could not be loaded says nothing of a run that found it all the same, loaded by somebody else.
+      // A failure to load says nothing about a run that found the script, loaded by another client.
       if (ran.status === 'rejected' && isRefusal(ran.reason, 'NOSCRIPT')) await loaded;
       return again;
     }
   }
 
   /**
-   * The same, and right behind it the question how many replicas have it: one round trip for both. `WAIT` counts what its own
-   * connection wrote, so it is asked again where the script ran on another one, or later.
+   * The same, followed at once by the question how many replicas have it, in one round trip. `WAIT` counts the writes of its own
+   * connection, so it is repeated if the script ran on another one, or later.
    */
   async runReplicated(
     script: Script,
@@ -197,7 +197,7 @@ export class RedisLink {
     const wait = requestOf(['WAIT', minReplicas, waitMs]);
     const [run, asked] = [new Sent('EVALSHA', request, key), new Sent('WAIT', wait, key)];
     const [running, replicas] = [this.#send(run, 'write'), this.#send(asked, 'write')];
-    // Whoever hears of the script's failure does not wait for it.
+    // A caller that learns of the script's failure does not wait for it.
     replicas.catch(() => undefined);
     let reply: Reply | undefined;
     try {
@@ -210,13 +210,13 @@ export class RedisLink {
     return { reply, replicas: this.#send(new Sent('WAIT', wait, key), 'write') };
   }
 
-  /** The same command to each server that has data. */
+  /** Sends the same command to each server that has data. */
   readAll(parts: readonly Argument[]): Promise<Reply[]> {
     const nodes = this.#redis instanceof Cluster ? this.#redis.nodes('master') : [this.#redis];
     return Promise.all(nodes.map((node) => this.#send(new Sent(String(parts[0]), requestOf(parts), ''), 'read', node)));
   }
 
-  /** Ends the connection; what is under way fails. */
+  /** Closes the connection. Commands in flight fail. */
   close(): void {
     this.#isClosed = true;
     this.#redis.disconnect();
@@ -245,11 +245,11 @@ export class RedisLink {
     return new SkerryError('store-failed', `${failed}: ${explained(said)}`, { effect, cause: error });
   }
 
-  /** Said once until the connection is there again. */
+  /** Logged once until the connection is restored. */
   #troubled(error: unknown): void {
     const isNew = this.#trouble === undefined;
     this.#trouble = errorText(error);
-    // Of a first connection whoever waits for it tells.
+    // For a first connection, its caller reports the error.
     if (isNew && !this.#isClosed && this.#hasBeenReady)
       this.#log.warn({ store: this.where, reason: this.#trouble }, 'the connection to Redis is lost; reconnecting');
   }
@@ -262,7 +262,7 @@ export class RedisLink {
   }
 }
 
-/** What every connection is made with. Nothing waits in it, and nothing is sent twice by it (RL2). */
+/** Options of every connection. It queues nothing and repeats nothing (RL2). */
 function serverOptions({ user, password, tls, commandTimeoutMs, urls }: LinkOptions) {
   const url = new URL(urls[0] ?? 'redis://127.0.0.1');
   const isSecure = tls !== undefined || url.protocol === 'rediss:';
@@ -295,7 +295,7 @@ function clusterOf(options: LinkOptions): Cluster {
     lazyConnect: true,
     enableOfflineQueue: false,
     clusterRetryStrategy: retryDelay,
-    // Both would send again what may have been executed, or executed too late to matter (RL2).
+    // Both would repeat commands that may have been executed, or execute them too late to matter (RL2).
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     slotsRefreshTimeout: options.commandTimeoutMs,
@@ -303,7 +303,7 @@ function clusterOf(options: LinkOptions): Cluster {
   });
 }
 
-/** Throws `invalid-definition` for what is no URL of Redis. */
+/** Throws `invalid-definition` for an invalid Redis URL. */
 function placeOf(text: string): { host: string; port: number; db: number } {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || (url.protocol !== 'redis:' && url.protocol !== 'rediss:') || url.hostname === '')
@@ -324,12 +324,12 @@ function codeOf(said: string): string {
   return said.split(' ', 1)[0] ?? '';
 }
 
-/** Whether the server answered with this code, having done nothing. */
+/** Whether the server replied with this code, and did nothing. */
 function isRefusal(error: unknown, code: string): boolean {
   return error instanceof SkerryError && error.cause instanceof Error && codeOf(error.cause.message) === code;
 }
 
-/** Whether a first connection failed for what passes by itself: nobody there, no such name yet, still loading. */
+/** Whether a first connection failed for a reason that may pass: server down, name not resolvable yet, still loading. */
 function isAway(reason: string, error: unknown): boolean {
   const last = error instanceof Error && 'lastNodeError' in error ? errorText(error.lastNodeError) : '';
   const said = `${reason} ${last}`;
@@ -342,7 +342,7 @@ function isAway(reason: string, error: unknown): boolean {
 
 function explained(said: string): string {
   if (said === timedOut) return 'it did not answer in time (commandTimeoutMs)';
-  // What the package says of commands that were under way then.
+  // The package's text for commands in flight at that moment.
   if (/^Reached the max retries|^Connection is closed/.test(said)) return 'the connection was lost';
   const known = refusals[codeOf(said)];
   return known === undefined ? said : `${known} (${said})`;

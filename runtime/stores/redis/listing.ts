@@ -1,13 +1,13 @@
 /**
- * One page of what lies in many sorted sets, one for each home, in the order of all: addresses by type.
+ * One page over many sorted sets, one for each home, in their common order: addresses by type.
  *
- * Owns how much is fetched for it. To ask each home for a whole page would fetch a page for every home; a page's share of
- * addresses is enough nearly always, and the homes that fall short are asked again.
+ * Owns the amount fetched for it. A whole page from each home would fetch a page per home. A share of the page is nearly always
+ * enough, and homes that fall short are read again.
  */
 import type { Address } from '../../../core/message.ts';
 import { compareUtf8 } from '../memory.ts';
 
-/** A home's addresses behind `after`, in order; fewer than `limit`: there are no more. */
+/** A home's addresses after `after`, in order; fewer than `limit`: there are no more. */
 export type FetchAddresses = (home: number, after: Address | undefined, limit: number) => Promise<readonly Address[]>;
 
 interface Home {
@@ -45,7 +45,7 @@ async function fetchMore(
   one.isAtEnd = more.length < limit;
 }
 
-/** Whether a home may hold what belongs into a page that ends with `last` (undefined: the page is not full). */
+/** Whether a home may contain more addresses of a page that ends with `last` (undefined: the page is not full). */
 function mayHaveMore({ found, isAtEnd }: Home, last: Address | undefined): boolean {
   return !isAtEnd && (last === undefined || compareUtf8(found.at(-1) ?? '', last) < 0);
 }

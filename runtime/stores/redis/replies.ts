@@ -1,4 +1,4 @@
-/** What a Redis server answers, read: the bytes of its replies as what the store's interface speaks of. */
+/** Decodes the replies of a Redis server into the terms of the store's interface. */
 import type { Pin } from '../../../placement/view.ts';
 import type { Claim, Epoch, Loaded, Outcome, Partition, RecordName, Wake } from '../../store.ts';
 import { compareAddresses, compareUtf8 } from '../memory.ts';
@@ -8,7 +8,7 @@ import type { Share } from './request.ts';
 
 type Named = readonly [RecordName, Uint8Array];
 
-/** What the server says a partition is at. */
+/** The state of a partition on the server. */
 export interface Present {
   readonly partition: Partition;
   readonly epoch: Epoch;
@@ -23,7 +23,7 @@ function bytesOf(reply: Reply | undefined): Buffer {
   return Buffer.isBuffer(reply) ? reply : Buffer.from(String(reply ?? ''));
 }
 
-/** A copy: a part of what arrived would keep all of it in memory. */
+/** A copy: a view would keep the whole reply in memory. */
 function ownBytes(reply: Reply | undefined): Uint8Array {
   return Uint8Array.prototype.slice.call(bytesOf(reply));
 }
@@ -36,7 +36,7 @@ function numberOf(reply: Reply | undefined): number {
   return reply === null || reply === undefined ? 0 : Number(textOf(reply));
 }
 
-/** Fields and values that alternate. */
+/** Alternating fields and values. */
 function pairsOf(reply: Reply | undefined): (readonly [Reply, Reply])[] {
   const flat = listOf(reply);
   const pairs: (readonly [Reply, Reply])[] = [];
@@ -60,7 +60,7 @@ export function loadedOf(reply: Reply): Loaded | undefined {
   return head === undefined ? undefined : { ...headOf(head), records: inOrder(records) };
 }
 
-/** What the load script says of one entity: its fields, and names and values of lazy records. */
+/** The load script's reply for one entity: its fields, and the names and values of lazy records. */
 export function loadedAlong(reply: Reply): Loaded | undefined {
   const [fields, names, values] = listOf(reply);
   const loaded = loadedOf(fields ?? null);
@@ -73,7 +73,7 @@ export function recordsOf(reply: Reply): (Uint8Array | undefined)[] {
   return listOf(reply).map((value) => (value === null ? undefined : ownBytes(value)));
 }
 
-/** The scan script: names and records of the lazy tables, then everything else of the entity, if it was asked for. */
+/** The scan script: names and records of lazy tables, and the rest of the entity if it was requested. */
 export function scannedOf(
   reply: Reply,
   { prefix, after, limit }: { prefix: string; after: RecordName | undefined; limit: number },
