@@ -2,8 +2,9 @@
  * The simulated store: a memory store behind virtual latency and faults, with one handle per node.
  *
  * A call takes effect at one moment between its start and its answer; the request or the answer may be lost. Owns the fate of
- * each call and the crash points around a commit. The memory store owns the data, the image its history. Longer than 400 lines
- * because every kind of call meets its fate at the same few places.
+ * each call and the crash points around a commit. The memory store owns the data, the image its history.
+ *
+ * Longer than 400 lines because every kind of call meets its fate at the same few places.
  *
  * Invariants:
  * - VS1 A call fails with effect 'none' only if nothing of it was or will be written. With 'unknown', each of its commits was
