@@ -4,14 +4,15 @@
  *     loading ──▶ ready ◀──▶ reading (an activity that a turn needs)
  *        └───────────┴──────────┴──▶ dropped (passivated, failed, or no longer owned)
  *
- * Owns what belongs to one entity between its turns: its parts read it, and change it by what is said below. What runs turns is `turns.ts`, what makes them durable `worker/group-commit.ts`.
+ * Owns the state of one entity between its turns. Other parts read it, and change it by its methods. `turns.ts` runs turns,
+ * `worker/group-commit.ts` makes them durable.
  *
  * Invariants:
- * - V1 `gathering` holds the outputs of turns that no commit carries yet, `flying` those of the commit under way;
- *   nothing of either has left (P2).
- * - V2 A dropped activation runs no turn and releases nothing any more.
- * - V3 A delayed message of a type of durability interval leaves only once the store no longer has its timer: after a crash it
- *   would be sent again, in a session in which its receiver cannot know it (P4).
+ * - V1 `gathering` has the output of turns that no commit carries yet, `flying` that of the commit in flight. Nothing of either
+ *   has left the worker (P2).
+ * - V2 A dropped activation runs no turn and releases nothing.
+ * - V3 A delayed message of a type with durability interval leaves only when its timer is no longer in the store. Otherwise a
+ *   crash would send it again, in a session that its receiver does not know (P4).
  */
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { Address } from '../../core/message.ts';
@@ -53,39 +54,39 @@ export class Activation {
   readonly behaviour: Behaviour;
   #mailbox: Mailbox | undefined;
   readonly phase: Phase = 'loading';
-  /** Set once loaded. */
+  /** Set when the activation is loaded. */
   readonly record: EntityRecord | undefined;
   readonly layout: EntityLayout = newLayout();
   readonly handlers: Readonly<Record<string, unknown>> | undefined;
   readonly gathering: Batch | undefined;
   readonly flying: Batch | undefined;
-  /** What leaves with the next commit, whatever else that has. */
+  /** Output that leaves with the next commit, whatever else the commit contains. */
   readonly owed: readonly Envelope[] | undefined;
   /** The entity's version and wake time in the store. */
   readonly storedVersion: number = 0;
   readonly storedWakeAt: number | undefined;
-  /** Messages that came before their turn. */
+  /** Messages that arrived out of order. */
   readonly ahead: Ahead | undefined;
   readonly retries: Retries | undefined;
-  /** How much of it is held, as it was last counted; undefined: nothing. */
+  /** The last count of what is held for it; undefined: nothing. */
   readonly held: Held | undefined;
   readonly flights: Map<string, Flight> | undefined;
-  /** When what no turn carries is to be written by itself, ms; 0: there is nothing. */
+  /** When changes that no turn carries are committed, ms; 0: none. */
   readonly writeAt: number = 0;
-  /** When to look for history that may go, ms. */
+  /** When to look for expired history, ms. */
   readonly historyDueAt: number = 0;
   readonly usedAt: number = 0;
-  /** At rest: all that it remembers about its partners, as `idle.ts` keeps it. */
+  /** At rest: its activities in the compact form of `idle.ts`. */
   readonly rested: string | undefined;
-  /** At rest: in which minute since 1970 the first of them may be forgotten. */
+  /** At rest: the minute since 1970 in which the first activity may be forgotten. */
   readonly restedMinutes: number = 0;
-  /** Something of it may have ended a process: its turns are asked for (`crash-notes.ts`). */
+  /** A message of it may have ended a process, so its turns need permission (`crash-notes.ts`). */
   readonly isCautious: boolean = false;
-  /** What makes notes durable that are waited for. */
+  /** Notes that are being made durable. */
   readonly noting: Batch | undefined;
   readonly isQueued: boolean = false;
   readonly isListed: boolean = false;
-  /** Its stored activities are being looked through: none leaves memory meanwhile, since what was read of it may be old. */
+  /** Its stored activities are being searched. None leaves memory meanwhile, because the data read may be outdated. */
   readonly isSearching: boolean = false;
 
   constructor(address: Address, partition: Partition, behaviour: Behaviour) {
@@ -103,7 +104,7 @@ export class Activation {
     return this.#mailbox === undefined ? 0 : this.#mailbox.count;
   }
 
-  /** Count anew what is held of it, wherever it is (HD1). */
+  /** Counts again what is held for it, wherever it is (HD1). */
   measure(into: Held): void {
     const { gathering, flying, ahead, retries } = this;
     const mailbox = this.#mailbox;
@@ -121,12 +122,12 @@ export class Activation {
     if (retries !== undefined) into.messages -= retries.ownCount;
   }
 
-  /** Of those whose turns have been run and whose answers wait. */
+  /** Bytes of requests whose turns have run and whose answers wait. */
   get pendingBytes(): number {
     return (this.gathering?.bytes ?? 0) + (this.flying?.bytes ?? 0) + (this.held?.provingBytes ?? 0);
   }
 
-  /** Give back what an activation at rest does not need: it comes again when somebody asks. */
+  /** Gives back memory that an idle activation does not need, and that the next message restores. */
   compact(): void {
     this.#mailbox = undefined;
     if (!this.behaviour.isClass) own(this).handlers = undefined;
@@ -143,13 +144,13 @@ export class Activation {
     return this.record;
   }
 
-  /** Whether an effect's outcome is here and only its turn is still to come: for that it must not run again (L2). */
+  /** Whether an effect's outcome has arrived and only its turn is missing. The effect must then not run again (L2). */
   hasOutcome(id: string): boolean {
     if (this.retries?.has(turnKey('effects', id)) === true) return true;
     return this.#mailbox?.peek(this.#mailbox.count).some((item) => item.kind === 'effect' && item.id === id) === true;
   }
 
-  /** Whether turns of a volatile type that wait for the store keep those after them waiting (V3). */
+  /** Whether volatile turns that wait for the store block those behind them (V3). */
   get isHeld(): boolean {
     return this.gathering?.isHeld === true || this.flying?.isHeld === true;
   }
@@ -158,7 +159,7 @@ export class Activation {
     return this.gathering === undefined && this.flying === undefined;
   }
 
-  /** Whether memory holds nothing that the store or a partner does not know, so that it may go. */
+  /** Whether everything in memory is known to the store or to a partner, so that it may be dropped. */
   get isAtRest(): boolean {
     return (
       this.phase === 'ready' &&
@@ -172,7 +173,7 @@ export class Activation {
     );
   }
 
-  /** The clock was set back: what waits for a pause waits as long as it did. Returns when the first is over, or Infinity. */
+  /** The clock was set back: pauses keep their length. Returns when the first ends, or Infinity. */
   setBack(ms: number): number {
     let next = Number.POSITIVE_INFINITY;
     if (this.writeAt !== 0) {
@@ -191,7 +192,7 @@ export class Activation {
     return next;
   }
 
-  /** What this record has to send leaves with the next write (V3). */
+  /** The messages of this record leave with the next write (V3). */
   holdOutbox({ activities }: EntityRecord): void {
     const batch = this.batch();
     batch.isHeld = true;
@@ -207,15 +208,15 @@ export class Activation {
     return batch;
   }
 
-  /** To be said when what the record holds now is durable, without a commit of its own. */
+  /** A reply to send when the present content of the record is durable, without its own commit. */
   owe(envelope: Envelope): void {
     if (this.gathering !== undefined) this.gathering.addEnvelope(envelope);
     else own(this).owed = added(this.owed ?? nothing, envelope);
   }
 
-  // ---- its way through a stay
+  // ---- phases
 
-  /** This is what the store has of it, or an image; with neither it is new. */
+  /** Loaded from the store or from an image; with neither, the entity is new. */
   load(record: EntityRecord, { layout = newLayout(), version = 0, wakeAt }: Partial<Stored> = {}): void {
     own(this).record = record;
     own(this).layout = layout;
@@ -228,7 +229,7 @@ export class Activation {
     this.#enter('ready');
   }
 
-  /** It runs no turn until something has been read or written. */
+  /** It runs no turn until a read or write has finished. */
   pause(): void {
     this.#enter('reading');
   }
@@ -242,12 +243,12 @@ export class Activation {
     own(this).phase = phase;
   }
 
-  /** It has run a turn, or been asked for. */
+  /** It has run a turn, or received an item. */
   use(at: number): void {
     own(this).usedAt = at;
   }
 
-  /** Whether it waits for its turns in the list of the dispatcher. */
+  /** Whether it is in the dispatcher's list. */
   list(isListed: boolean): void {
     own(this).isListed = isListed;
   }
@@ -256,14 +257,14 @@ export class Activation {
     own(this).held = held;
   }
 
-  // ---- its commits
+  // ---- commits
 
-  /** It waits for a group. */
+  /** It waits for a group commit. */
   queue(): void {
     own(this).isQueued = true;
   }
 
-  /** A group takes what has gathered; undefined: there is nothing. */
+  /** A group commit takes the gathered batch; undefined: there is none. */
   takeOff(): Batch | undefined {
     const batch = this.gathering;
     own(this).isQueued = false;
@@ -273,47 +274,47 @@ export class Activation {
     return batch;
   }
 
-  /** All that has changed is in a commit. */
+  /** All changes are in a commit. */
   written(): void {
     own(this).writeAt = 0;
   }
 
-  /** The store has accepted the commit of what was under way. */
+  /** The store has accepted the commit in flight. */
   land(version: number, wakeAt: number | undefined): void {
     own(this).storedVersion = version;
     own(this).storedWakeAt = wakeAt;
     own(this).flying = undefined;
   }
 
-  /** Of a volatile type what has gathered leaves at once, but for what may not leave before it is written. */
+  /** The gathered output of a volatile type leaves at once, except output that must be written first. */
   takeVolatile(): Batch | undefined {
     const batch = this.gathering;
     own(this).gathering = this.behaviour.durability === 'none' ? undefined : batch?.takeClosing();
     return batch;
   }
 
-  /** What has changed is written by then, unless it is before: false. */
+  /** Changes will be written by then. Returns false if they will be earlier. */
   planWrite(at: number): boolean {
     if (this.writeAt !== 0) return false;
     own(this).writeAt = at;
     return true;
   }
 
-  // ---- what its parts keep with it
+  // ---- state of other parts
 
-  /** The operations of the behaviour, of an instance if it is a class. Throws what its constructor throws. */
+  /** The handlers: those of the behaviour, or of an instance of the actor class. Throws what the constructor throws. */
   instance(): Readonly<Record<string, unknown>> {
     const made = this.handlers ?? this.behaviour.instantiate(this.entity.key);
     own(this).handlers = made;
     return made;
   }
 
-  /** A turn did not come to its end: the fields of an instance are outside of its atomicity. */
+  /** A turn did not finish. The fields of an instance are not part of its transaction, so the instance is discarded. */
   forgetInstance(): void {
     if (this.behaviour.isClass) own(this).handlers = undefined;
   }
 
-  /** Made if there is none, like the two below. */
+  /** Created on demand, like the two below. */
   makeAhead(): Ahead {
     const made = this.ahead ?? new Ahead();
     own(this).ahead = made;
@@ -336,7 +337,7 @@ export class Activation {
     own(this).ahead = undefined;
   }
 
-  /** Its partners as one text, see `idle.ts`; undefined: they are in the store. */
+  /** Its activities as one text, see `idle.ts`; undefined: they are in the store. */
   rest(rested: string | undefined, minutes: number): void {
     own(this).rested = rested;
     own(this).restedMinutes = minutes;

@@ -1,17 +1,19 @@
 /**
- * Attempts: one turn after another until one comes back, or the message is buried.
+ * Attempts: runs the turn of a message again and again until it finishes, or until the message becomes a dead letter.
  *
  *     caution? ─wait─▶ noted first, then again
  *        │ run                                 ┌─ needs an activity ─▶ read it, then again
  *     perform ─┬─ committed, void ─▶ done      ├─ no room, or cannot be run under its key ─▶ turned away
- *              └─ otherwise ───────────────────┴─ threw ─▶ again after a pause ─ `attemptsMax` times ─▶ buried
+ *              └─ otherwise ───────────────────┴─ threw ─▶ again after a pause ─ `attemptsMax` times ─▶ dead letter
  *
- * Owns tries, pauses, the instances of actor classes, and what the log says of turns that threw. What becomes of a turn that
- * was committed is `turns.ts`'s.
+ * Owns tries, pauses, instances of actor classes, and log lines about turns that threw. `turns.ts` owns what follows a
+ * committed turn.
  *
  * Invariants:
- * - N2 A message whose turn throws blocks only its own stream; after `attemptsMax` tries it is buried and the stream goes on.
- * - N5 What a turn threw is in the log once for each message, with its stack, and in the dead letter; never with the sender.
+ * - N2 A message whose turn throws blocks only its own stream. After `attemptsMax` tries it is a dead letter, and the stream
+ *   continues.
+ * - N5 An error thrown by a turn is logged once per message, with its stack, and is in the dead letter; the sender never gets the
+ *   stack.
  */
 import { isSkerryError, SkerryError, stackText } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
@@ -46,7 +48,7 @@ interface TurnedAway {
   readonly bytes: Uint8Array;
 }
 
-/** What asks for a turn: the name under which its tries are counted, and what goes back into the mailbox for another. */
+/** The cause of a turn: the key under which its tries are counted, and the item that returns to the mailbox for another. */
 interface Asking {
   readonly key: string;
   readonly item: Item;
@@ -55,7 +57,7 @@ interface Asking {
 
 type Concluded = Exclude<TurnResult, { kind: 'threw' | 'needs' }>;
 
-/** The same error is in the log once in this time, ms, with how many there were; of so many different ones. */
+/** Interval within which the same error is logged once, with a count, ms; and the most different errors counted. */
 const quietMs = 10_000;
 const quietCountMax = 256;
 const noBytes: Uint8Array = new Uint8Array(0);
@@ -87,7 +89,7 @@ export class Attempts {
     return this.#environment;
   }
 
-  /** Run a turn. Undefined: it will be asked for again. */
+  /** Runs a turn. Undefined: it will be requested again. */
   run(activation: Activation, asking: Asking): Concluded | TurnedAway | undefined {
     const { entity, behaviour } = activation;
     const { key, item, request } = asking;
@@ -102,7 +104,7 @@ export class Attempts {
     this.#turns.add();
     if (result.kind === 'needs') return this.#needs(activation, asking, result.partner);
     if (result.kind === 'threw') {
-      // Fields of an actor class are outside the turn's atomicity: a turn that threw may have left them half changed.
+      // The fields of an actor class are not part of the transaction: a turn that threw may have left them inconsistent.
       activation.forgetInstance();
       const away = turnedAway(item, result.error);
       if (away !== undefined) return away;
@@ -117,7 +119,7 @@ export class Attempts {
     return result;
   }
 
-  /** An earlier turn ran under a clock that was wrong; from this one on the entity's time is right again. */
+  /** An earlier turn ran under a wrong clock. From this turn on the entity's time is right again. */
   #noteLead({ address, entity }: Activation, now: number): void {
     this.#parts.environment.log.warn(
       { entity: address, aheadMs: Math.round(entity.now - now) },
@@ -133,7 +135,7 @@ export class Attempts {
     return undefined;
   }
 
-  /** Undefined: it is tried again. */
+  /** Undefined: the turn is tried again. */
   #threw(activation: Activation, { key, item, request }: Asking, error: unknown): Concluded | undefined {
     const attempts = (activation.retries?.get(key)?.attempts ?? 0) + 1;
     this.#log(activation, request, error, attempts);
@@ -156,7 +158,7 @@ export class Attempts {
     return bury(activation.entity, activation.behaviour, request, failure, this.#turnEnvironment());
   }
 
-  /** No turn of it came back. A client is told; a message is a dead letter (CN2). */
+  /** None of its turns finished. A client is told; a message becomes a dead letter (CN2). */
   #buryFatal(activation: Activation, { key, request }: Asking): Concluded {
     const error = this.#fatal(activation, whatOf(activation, request));
     activation.retries?.delete(key);
@@ -178,10 +180,10 @@ export class Attempts {
     this.#parts.wakeBy(activation, at);
   }
 
-  /** The encoded answer to a query; undefined: it will be asked again. */
+  /** The encoded answer to a query; undefined: the query will be run again. */
   query(activation: Activation, query: QueryEnvelope): Uint8Array | undefined {
     const { entity, behaviour } = activation;
-    // An entity that nobody has written is not made to exist by a question.
+    // A query does not create an entity that was never written.
     if (activation.isCautious && activation.storedVersion > 0) {
       const fate = this.#parts.crashNotes.ask(activation, query, '');
       if (fate === 'wait') return void activation.mailbox.unshift(query);
@@ -199,19 +201,19 @@ export class Attempts {
     try {
       return activation.instance();
     } catch (error) {
-      // An actor class whose constructor throws: then so does each of its turns and queries, where that is expected.
+      // The constructor of an actor class throws. Then each of its turns and queries throws too, where that is handled.
       return new Proxy({}, { get: () => raise(error) });
     }
   }
 
-  /** Once for each message: its later tries throw the same, mostly (N5). */
+  /** Once per message: further tries usually throw the same (N5). */
   #log(activation: Activation, request: Request, error: unknown, attempt: number): void {
     if (attempt > 1) return;
     this.#say(activation, { ...whatOf(activation, request), attempt }, error);
   }
 
   #say({ address, behaviour }: Activation, what: What, error: unknown): void {
-    // What the caller got wrong is the caller's to read.
+    // Errors of the caller are for the caller to read.
     if (isSkerryError(error, 'invalid-input') || isSkerryError(error, 'unknown-operation')) return;
     const stack = stackText(error);
     const now = this.#parts.environment.now();
@@ -234,7 +236,7 @@ interface What {
   readonly attempt?: number;
 }
 
-/** What was asked for, as the log says it. */
+/** The request, as the log describes it. */
 function whatOf({ entity }: Activation, request: Request): What {
   switch (request.kind) {
     case 'message':
@@ -248,7 +250,7 @@ function whatOf({ entity }: Activation, request: Request): What {
   }
 }
 
-/** Nothing is remembered where there is no room, since a later try may find some (P12), nor of what could not be run (N4). */
+/** Nothing is remembered without room, because a later try may find some (P12), nor of a turn that could not run (N4). */
 function turnedAway(item: Item, error: unknown): TurnedAway | undefined {
   if (item.kind !== 'message' || item.replyTo === '') return undefined;
   if (isSkerryError(error, 'overloaded')) return { kind: 'turned-away', status: 'overloaded', bytes: noBytes };

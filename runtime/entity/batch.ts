@@ -1,7 +1,7 @@
 /**
- * A batch: the outputs of an entity's turns that become durable together, and where the transmission of a stream stands.
+ * A batch: the output of an entity's turns that becomes durable together; and the transmission state of its streams.
  *
- * Owns what is gathered. Nothing of it has left (V1); who hears of it afterwards is `worker/release.ts`.
+ * Owns the gathered output. Nothing of it has left the worker (V1); `worker/release.ts` distributes it when it is durable.
  */
 import type { Activity, Outbound } from '../../core/activity.ts';
 import type { PendingEffect } from '../../core/record.ts';
@@ -11,36 +11,36 @@ import { sizeOf } from './mailbox.ts';
 
 const nothing: readonly never[] = [];
 
-/** To a list that nobody else has. Most get one only, and one that is made with it has room for no more. */
+/** Appends to a list owned by the batch. Most lists get one element, and a literal allocates room for no more. */
 export function added<Item>(list: readonly Item[], item: Item): readonly Item[] {
   if (list.length === 0) return [item];
   (list as Item[]).push(item);
   return list;
 }
 
-/** The outputs of turns that become durable together. */
+/** The output of turns that becomes durable together. */
 export class Batch {
-  /** What asked for the turns: tried again if they do not become durable. */
+  /** The requests of its turns. They are tried again if the batch does not become durable. */
   requests: readonly (MessageEnvelope | QueryEnvelope)[] = nothing;
-  /** Those that are messages. */
+  /** The requests that are messages. */
   turnCount = 0;
   envelopes: readonly Envelope[] = nothing;
-  /** What was decided while this was under way to the store: it needs a proof of ownership that is newer (O2). */
+  /** Output made while this batch was in flight. It needs a newer proof of ownership (O2). */
   unproven: Unproven[] | undefined;
-  /** Activities whose outbox grew or closes, and what of it this batch makes durable. */
+  /** Activities whose outbox grew or is closing, and the part that this batch makes durable. */
   sent: Map<Activity, Sent> | undefined;
   effects: PendingEffect[] | undefined;
-  /** Messages that left an outbox for the dead letters which this makes durable. */
+  /** Messages that moved from an outbox to the dead letters that this batch makes durable. */
   buried: Buried[] | undefined;
-  /** Since when it waits for a group to take it, ms of the steady clock. */
+  /** Since when it waits for a group commit, ms of the monotonic clock. */
   since = 0;
-  /** Of the requests and what they are answered. */
+  /** Bytes of the requests and their answers. */
   bytes = 0;
-  /** What its outputs answer, by kind (HD1). */
+  /** Requests that its output answers, by kind (HD1). */
   messageCount = 0;
   queryCount = 0;
   signalCount = 0;
-  /** Of a volatile type: it leaves only once the store has it, like those of the others (V3). */
+  /** Of a volatile type: it leaves only when the store has it, like batches of other types (V3). */
   isHeld = false;
 
   addRequest(request: MessageEnvelope | QueryEnvelope): void {
@@ -49,7 +49,7 @@ export class Batch {
     if (request.kind === 'message') this.turnCount += 1;
   }
 
-  /** Whether this carries the message's original. Looked for one by one: a copy is rare, and the list is bounded. */
+  /** Whether this carries the original of a message. A linear search: copies are rare, and the list is bounded. */
   hasRequest({ from, arrival, replyTo, call }: MessageEnvelope): boolean {
     return this.requests.some(
       (one) =>
@@ -67,7 +67,7 @@ export class Batch {
     this.bytes += sizeOfOutput(envelope);
   }
 
-  /** What came counts until its answer has left, also where nothing is run for it: a copy, a probe, what is late (P12). */
+  /** An item counts until its answer has left, even if nothing is run for it: a copy, a probe, a late message (P12). */
   addAnswer(envelope: Envelope, asked: Asked): void {
     this.addEnvelope(envelope);
     this.#count(asked);
@@ -80,8 +80,8 @@ export class Batch {
   }
 
   /**
-   * Of an `interval` type: what may not leave before the store has what was decided, as a batch of its own; all else stays here.
-   * From a close on its partner forgets what it processed, and the store may still have that in the outbox (CL1).
+   * For an `interval` type: moves output that must wait for the store into a batch of its own; the rest stays here. After a close
+   * the partner forgets what it has processed, while the store may still have it in the outbox (CL1).
    */
   takeClosing(): Batch | undefined {
     let closing: Batch | undefined;
@@ -107,7 +107,7 @@ export class Batch {
     this.buried.push(buried);
   }
 
-  /** The activity's outbox becomes durable as it is now; by then it may be another stream (Q1). */
+  /** The activity's outbox becomes durable as it is now. By then it may be another stream (Q1). */
   addSent(activity: Activity): void {
     const { outbound } = activity;
     if (outbound === undefined) return;
@@ -116,7 +116,7 @@ export class Batch {
   }
 }
 
-/** An envelope that leaves only once the store has said that this worker is the owner. */
+/** An envelope that leaves only when the store has confirmed that this worker is the owner. */
 export interface Unproven {
   readonly envelope: Envelope;
   readonly asked: Asked;
@@ -143,17 +143,17 @@ export interface Buried {
   readonly seq: number;
 }
 
-/** Where one stream's transmission stands; nothing of it is durable, a new owner starts over. */
+/** The transmission state of one stream. It is not durable; a new owner starts anew. */
 export interface Flight {
   readonly stream: Outbound;
   /** Messages up to this number are durable and may be sent. */
   durable: number;
-  /** Numbers that became dead letters which are not durable: until then the floor stays at the lowest of them (Q3). */
+  /** Numbers whose dead letters are not durable yet. Until then the floor stays at the lowest of them (Q3). */
   buried: number[];
-  /** Its closing is durable and may be told. */
+  /** Its closing is durable and may be sent. */
   isClosing: boolean;
   transmitted: number;
-  /** Messages that may be on their way at once: fewer once some did not get through, and then again more. */
+  /** The window: most messages in flight. It shrinks when messages are lost, and grows again. */
   window: number;
   attempts: number;
   /** When to send again, ms; 0: nothing to send. */

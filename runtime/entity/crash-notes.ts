@@ -1,20 +1,20 @@
 /**
- * Caution: what may have ended its worker's process is noted in the store before it runs again, so that its tries are
- * counted also where no turn came back (a process that exits, runs out of memory, or spins until somebody ends it).
+ * Crash notes: a message that may have crashed its worker's process is noted in the store before it runs again, so that tries are
+ * counted even if no turn returned (the process exits, runs out of memory, or spins until it is killed).
  *
- *     claim after an unclean end ─▶ for `cautionMs`: note what waits ─▶ durable ─▶ run ─▶ the note goes with the turn
- *     note of an earlier claim   ─▶ one end more ─▶ note again, alone in its worker ─▶ run      … ─▶ buried
+ *     claim after a crash        ─▶ for `cautionMs`: note what waits ─▶ durable ─▶ run ─▶ the note goes with the turn
+ *     note of an earlier claim   ─▶ one crash more ─▶ note again, alone in its worker ─▶ run      … ─▶ dead letter
  *
- * Owns the notes (`trial` records) and who may run alone. A worker whose partitions all came to it in order pays nothing: a
- * partition's owner says in the store that it ended, or hands it over.
+ * Owns the notes (`trial` records), and decides which message runs alone. A worker that got all its partitions in order pays
+ * nothing: the former owner has recorded its orderly end in the store, or handed the partition off.
  *
  * Invariants:
- * - CN1 In a partition that was claimed after an unclean end nothing durable runs within `cautionMs` of the claim before its note
- *   by this claim is durable; what has a note runs by a note of this claim only, whenever it comes.
- * - CN2 A note counts one end more only where an earlier claim's note of it is found and that claim ended uncleanly. What has an
- *   end runs alone in its worker, so that nothing else is blamed for it; after `fatalEndsMax` ends it is buried.
- * - CN3 A note goes when nobody can ask for its turn again, though nobody calls. However many there are, none runs for want of room
- *   without one.
+ * - CN1 In a partition claimed after a crash, no durable message runs within `cautionMs` of the claim before its note by this claim
+ *   is durable. A message with a note runs only by a note of this claim, whenever it comes.
+ * - CN2 A note counts one crash more only if it is from an earlier claim that ended in a crash. A message with a crash runs alone in
+ *   its worker, so that no other message is blamed. After `fatalEndsMax` crashes it becomes a dead letter.
+ * - CN3 A note is removed when its turn can no longer be requested. However many notes there are, no message runs without one for
+ *   want of room.
  */
 import type { Limits } from '../../core/limits.ts';
 import { isKeyPartner } from '../../core/message.ts';
@@ -30,31 +30,31 @@ export interface CrashNotesParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly ownership: Ownership;
-  /** The record changed without a turn. */
+  /** Called when the record changed without a turn. */
   readonly commitAlone: (activation: Activation) => void;
-  /** The activation can go on. */
+  /** Called when the activation can continue. */
   readonly ready: (activation: Activation) => void;
   readonly wakeBy: (activation: Activation, at: number) => void;
 }
 
-/** What to do with something that asks for a turn. */
+/** What to do with a request for a turn. */
 export type Fate = 'run' | 'wait' | 'fatal';
 
-/** Noted with one commit. */
+/** Most notes of one commit. */
 const notesAtOnce = 64;
-/** Notes of one entity. */
+/** Most notes of one entity. */
 const noteCountMax = 256;
-/** A process that ends each time is started again within this, ms. */
+/** Within this time a crashing process is started again, ms. */
 const noteMs = 3_600_000;
 const never = Number.POSITIVE_INFINITY;
-/** Whoever waits to run alone looks again after this, ms: mostly it is told. */
+/** Interval at which a message that waits to run alone checks again, ms; usually it is notified. */
 const aloneMs = 100;
-/** Whoever runs alone is not waited for longer than this, ms. */
+/** Maximum time for which a message runs alone, ms. */
 const aloneMsMax = 5_000;
 
 export class CrashNotes {
   readonly #parts: CrashNotesParts;
-  /** Who runs alone, and what makes its turn durable. */
+  /** The message that runs alone, and the batch that makes its turn durable. */
   #alone: { readonly activation: Activation; readonly since: number; batch: Batch | undefined } | undefined;
   readonly #waiting: Activation[] = [];
   #isLooking = false;
@@ -63,7 +63,7 @@ export class CrashNotes {
     this.#parts = parts;
   }
 
-  /** An activation that has been loaded: whether its turns must be asked for. */
+  /** An activation was loaded: decides whether its turns need permission. */
   watch(activation: Activation): void {
     if (activation.behaviour.durability !== 'turn') return;
     const { environment, ownership } = this.#parts;
@@ -72,8 +72,8 @@ export class CrashNotes {
   }
 
   /**
-   * Whether it may run now. If not it has been noted, or has to wait for its turn to run alone, and is asked for again. `own`: its
-   * key, if it is no message and no query.
+   * Whether it may run now. If not, it has been noted or waits to run alone, and will be requested again. `own`: its key, if it is
+   * neither message nor query.
    */
   ask(activation: Activation, item: Item, own: string): Fate {
     const { ownership, environment, limits } = this.#parts;
@@ -100,7 +100,7 @@ export class CrashNotes {
     return 'wait';
   }
 
-  /** What waits beside it is noted with it, as far as there is room. */
+  /** Notes the items that wait beside it too, as far as there is room. */
   #noteWaiting(activation: Activation, epoch: number): void {
     const { trials } = activation.entity;
     for (const [key, item] of waitingFor(activation, this.#parts.environment.now())) {
@@ -110,8 +110,8 @@ export class CrashNotes {
   }
 
   /**
-   * Nothing runs without a note because there are many (CN1): what was noted by this claim and has not run is noted again when it is
-   * asked for. Else one goes that an end has counted for least; that is said.
+   * Makes room for a note (CN1): a note of this claim that has not run is dropped and made again on request. Otherwise the note with
+   * the fewest crashes is dropped, and that is logged.
    */
   #makeRoom(activation: Activation, epoch: number): void {
     const { trials } = activation.entity;
@@ -129,7 +129,7 @@ export class CrashNotes {
       );
   }
 
-  /** From then on it is not run any more, whoever asks: by its own date, or since a process that ends is started again sooner. */
+  /** When it stops being run, by its own dates, and long enough for a crashing process to restart. */
   #untilOf(item: Item | undefined): number {
     const { environment, limits } = this.#parts;
     return Math.ceil(Math.min(environment.now() + noteMs, lastOf(item) + limits.skewMaxMs));
@@ -144,9 +144,9 @@ export class CrashNotes {
 
   #isTaken(activation: Activation): boolean {
     if (this.#alone === undefined || this.#alone.activation.phase === 'dropped') return false;
-    // It was not wanted any more when its note was durable, or the store does not answer.
+    // It was no longer wanted when its note became durable, or the store does not answer.
     if (this.#parts.environment.steady() - this.#alone.since > aloneMsMax) return false;
-    // A turn of it that is not durable yet may be counted, if the next one ends the process.
+    // A turn of it that is not durable yet may be counted if the next one crashes the process.
     return this.#alone.activation !== activation || this.#alone.batch !== undefined;
   }
 
@@ -167,7 +167,7 @@ export class CrashNotes {
     });
   }
 
-  /** Whoever waits longest asks again. */
+  /** The one that waits longest is requested again. */
   #next(): void {
     while (this.#waiting[0] !== undefined && this.#waiting[0].phase !== 'reading') this.#waiting.shift();
     const activation = this.#waiting[0];
@@ -181,7 +181,7 @@ export class CrashNotes {
     putPart(activation.entity, 'trials', trial);
   }
 
-  /** It came back, however its turn ended: the note goes with the turn's commit, or soon. */
+  /** Its turn returned, however it ended: the note is removed with the turn's commit, or soon. */
   ran(activation: Activation, key: string): void {
     const { entity, gathering } = activation;
     if (!entity.trials.has(key)) return;
@@ -203,7 +203,7 @@ export class CrashNotes {
     this.#next();
   }
 
-  /** A batch is durable: what was noted with it may run, and who ran alone with it has ended. */
+  /** A batch is durable: messages noted with it may run, and a message that ran alone is done. */
   stored(activation: Activation, batch: Batch): void {
     if (!activation.isCautious) return;
     if (this.#alone?.activation === activation && this.#alone.batch === batch) this.#endAlone();
@@ -214,7 +214,7 @@ export class CrashNotes {
     this.#parts.ready(activation);
   }
 
-  /** Notes of what cannot come again go; without any, and after its time, the entity runs as every other. */
+  /** Removes notes of messages that cannot come again. Without notes, and after the time of caution, the entity runs normally. */
   prune(activation: Activation): void {
     const now = this.#parts.environment.now();
     for (const [key, { until }] of activation.entity.trials) if (until <= now) this.#drop(activation, key);
@@ -222,7 +222,7 @@ export class CrashNotes {
   }
 }
 
-/** Names what asks for a turn, for as long as it may be asked for again. */
+/** The key of a request for a turn, for as long as it may be repeated. */
 export function trialKey(item: Item, own: string): string {
   if (item.kind === 'query') return `q:${item.replyTo} ${item.call}`;
   if (item.kind !== 'message') return own;
@@ -236,7 +236,7 @@ function lastOf(item: Item | undefined): number {
   return item?.kind === 'message' && !isKeyPartner(item.from) ? item.arrival.expires : never;
 }
 
-/** What waits for the same entity, or is due, will be asked for next. */
+/** Items that wait for the same entity, or are due, will be requested next. */
 function waitingFor({ mailbox, entity }: Activation, now: number): (readonly [string, Item | undefined])[] {
   const found: (readonly [string, Item | undefined])[] = [];
   for (const item of mailbox.peek(notesAtOnce))

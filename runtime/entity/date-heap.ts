@@ -1,8 +1,8 @@
-/** A binary heap of dates: what is due first, of those at one time what came first. */
+/** A binary heap of dates: the earliest first, and of equal dates the one that was added first. */
 
 export interface Dated {
   readonly at: number;
-  /** Of those at the same time the smaller one is first. */
+  /** Orders entries with equal dates: the smaller first. */
   readonly order: number;
 }
 
@@ -35,7 +35,7 @@ export class DateHeap<Entry extends Dated> {
     heap[index] = entry;
   }
 
-  /** Take the first one out. */
+  /** Removes and returns the first one. */
   pop(): void {
     const heap = this.#entries;
     const last = heap.pop();

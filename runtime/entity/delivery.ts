@@ -1,16 +1,16 @@
 /**
- * The courier: sends what is in the outboxes, again and again until it is acknowledged.
+ * Delivery: sends the messages in outboxes, and again until they are acknowledged.
  *
- * Owns transmission: windows, back-off, probes of doubt. What is in an outbox and what an acknowledgement takes out of
- * it is `core/activity.ts`; when a stream that has gone quiet ends, `stream-closing.ts`.
+ * Owns transmission: windows, back-off, probes. `core/activity.ts` owns the outbox and the effect of acknowledgements;
+ * `stream-closing.ts` ends quiet streams.
  *
- * Longer than 400 lines because a flight's window, its pauses and its doubts are one state.
+ * Longer than 400 lines because the window, pauses and doubts of a flight are one state.
  *
  * Invariants:
- * - Q1 Nothing is sent that is not durable: only numbers up to `durable` of its flight (P2).
- * - Q2 Every message that a durable outbox holds is sent until it is acknowledged or becomes a dead letter (P7).
- * - Q3 The floor passes an expired message only once its receiver has said that it did not process it, or can no longer
- *   say, or an operator has dropped it, and the dead letter is durable: else a new owner would have neither (P7).
+ * - Q1 Only durable messages are sent: numbers up to `durable` of their flight (P2).
+ * - Q2 Every message in a durable outbox is sent until it is acknowledged or becomes a dead letter (P7).
+ * - Q3 The floor passes an expired message only when its dead letter is durable, and after its receiver has said that it did not
+ *   process it, or can no longer say so, or an operator has dropped it. Otherwise a new owner would have neither (P7).
  */
 import type { Activity, Outbound, OutboxMessage } from '../../core/activity.ts';
 import { acknowledge, floorOf, frontEndOf, frontOf, isBeyond, overtaken } from '../../core/activity.ts';
@@ -27,19 +27,19 @@ import type { Ownership } from './ownership.ts';
 
 const inDoubt = 'it expired, in doubt: its receiver cannot tell whether it processed the message';
 
-/** A sign that history was lost: a partner remembers more of an entity than its store does (P8). */
+/** Evidence that history was lost: a partner remembers more of an entity than its store does (P8). */
 export interface Sign {
   readonly entity: Address;
   readonly partition: Partition;
   readonly partner: PartnerId;
 }
 
-/** Messages of a stream that are sent again at once; each acknowledgement doubles it. */
+/** Most messages of a stream that are sent again at once. Each acknowledgement doubles it. */
 const againCount = 16;
-/** Who has no room is asked again as if it had been asked so often: it will tell when it has. */
+/** A receiver without room is retried as after this many pauses, because it will send `room`. */
 const fullAttempts = 4;
 
-/** What an outbox held when it was read. */
+/** An outbox as it was read. */
 type Stored = readonly [Activity, Sent];
 
 export interface DeliveryParts {
@@ -61,13 +61,13 @@ export class Delivery {
     this.#parts = parts;
   }
 
-  /** A batch may leave: what of its streams and dead letters it makes durable. */
+  /** A batch may leave, with the streams and dead letters that it makes durable. */
   released(activation: Activation, { buried, sent }: Batch): void {
     if (buried !== undefined) for (const one of buried) this.buried(activation, one);
     if (sent !== undefined) for (const [activity, stream] of sent) this.durable(activation, activity, stream);
   }
 
-  /** This has become durable: send what was not sent yet. A later turn may have opened another stream, which is not. */
+  /** A stream is durable: sends what has not been sent. A later turn may have opened another stream, which is not durable. */
   durable(activation: Activation, activity: Activity, { stream, through, isClosing }: Sent): void {
     const { outbound } = activity;
     if (outbound === undefined || outbound !== stream) return;
@@ -77,12 +77,12 @@ export class Delivery {
     this.#transmit(activation, activity, flight);
   }
 
-  /** A turn has taken a message out of an outbox. */
+  /** A turn has removed a message from an outbox. */
   withdrew(activation: Activation, { activity, outbound, message }: Withdrawal): void {
     this.#holdFloor(activation, activity, outbound, message.seq);
   }
 
-  /** It has become a dead letter, which is not durable yet (Q3). */
+  /** A message has become a dead letter, which is not durable yet (Q3). */
   #holdFloor(activation: Activation, activity: Activity, outbound: Outbound, seq: number): void {
     const flight = this.#flightOf(activation, activity.partner, outbound);
     flight.buried.push(seq);
@@ -98,8 +98,8 @@ export class Delivery {
   }
 
   /**
-   * The floor has moved to the first message, which was sent before: another copy tells it, and what was sent behind that one is
-   * held for it. To send all of them again for each that is buried would be a window for every message.
+   * The floor has moved to the first message, which was sent before. Another copy of it carries the new floor, and releases the
+   * messages buffered behind it. Sending all of them again for each dead letter would cost a window per message.
    */
   #tellFloor(activation: Activation, partner: PartnerId, outbound: Outbound, flight: Flight): void {
     const [first] = outbound.unacked;
@@ -107,7 +107,7 @@ export class Delivery {
     this.#send(activation, partner, outbound, first, this.#parts.environment.now());
   }
 
-  /** After activation: everything in the outbox is durable and nobody knows what of it was sent. */
+  /** After activation everything in the outbox is durable, and nobody knows which messages were sent. */
   resume(activation: Activation): void {
     const stored: Stored[] = [];
     for (const activity of activation.entity.activities.values()) {
@@ -121,8 +121,8 @@ export class Delivery {
   }
 
   /**
-   * An entity is read in several steps. If another owner commits between them, outbox and numbers do not belong together:
-   * only who is the owner after the last of them may send what they make (E3).
+   * An entity is read in several steps. If another owner commits in between, outbox and numbers do not match. So they may be
+   * sent only by a worker that is still the owner after the last step (E3).
    */
   #resumeStored(activation: Activation, stored: readonly Stored[]): void {
     const { ownership, environment, limits } = this.#parts;
@@ -166,10 +166,10 @@ export class Delivery {
 
   #planRetry(activation: Activation, flight: Flight, now: number): void {
     const { environment, limits } = this.#parts;
-    // Who is told that a stream ends answers with its next commit, at the latest after twice `trimIdleMs`.
+    // A partner that is told of a close answers with its next commit, after `2 * trimIdleMs` at the latest.
     const first = flight.isClosing ? Math.max(limits.retryMs, 4 * limits.trimIdleMs) : limits.retryMs;
     const pause = Math.min(first * 2 ** flight.attempts, limits.retryMsMax);
-    // Jitter, so that senders that failed together do not come back together.
+    // Jitter, so that senders that failed together do not retry together.
     flight.retryAt = now + Math.ceil(pause * (0.75 + environment.random() / 2));
     this.#parts.wakeBy(activation, flight.retryAt);
   }
@@ -177,7 +177,7 @@ export class Delivery {
   #send(activation: Activation, partner: PartnerId, outbound: Outbound, message: OutboxMessage, now: number): void {
     const { limits } = this.#parts;
     if (now > message.expires) {
-      // The receiver refuses every copy from here; once that holds on its clock too, ask what became of it (Q3).
+      // The receiver rejects every copy from here on. When that is true by its clock too, ask what became of the message (Q3).
       if (now > message.expires + limits.skewMaxMs && message.seq === floorOf(outbound))
         this.#stream('probe', activation, partner, frontOf(outbound), message.seq);
       return;
@@ -205,7 +205,7 @@ export class Delivery {
     this.#parts.post({ kind, to, from: activation.address, session, number });
   }
 
-  /** Send again what is due; called when the activation wakes. Returns when it next wants to, ms, or Infinity. */
+  /** Sends again what is due, when the activation wakes. Returns when it next wants to be woken, ms, or Infinity. */
   retry(activation: Activation, now: number): number {
     let next = Number.POSITIVE_INFINITY;
     const due: [PartnerId, Flight][] = [];
@@ -220,13 +220,13 @@ export class Delivery {
         for (const [partner, flight] of due) this.#retransmit(activation, partner, flight);
     };
     for (const [, flight] of due) flight.retryAt = 0;
-    // A copy is only as fresh as the last proof of ownership: renew it before it gets too old to be accepted.
+    // A copy is only as fresh as the last proof of ownership, so the proof is renewed before copies get too old to be accepted.
     if (now - ownership.provenAt(activation.partition) < limits.transitMaxMs / 8) again();
     else ownership.check(activation.partition, again, () => this.#planAgain(activation, due));
     return next;
   }
 
-  /** Partners that are elsewhere now have perhaps not got what was sent to where they were: send it again soon. */
+  /** Partners have moved, and may not have got what was sent to their old place: sends it again soon. */
   hasten(activation: Activation, isMoved: (partner: PartnerId) => boolean): void {
     const now = this.#parts.environment.now();
     for (const [partner, flight] of activation.flights ?? []) {
@@ -237,21 +237,21 @@ export class Delivery {
     }
   }
 
-  /** The partner has room again for so many messages that it had none for: they are sent at once; 0: it has none, and will tell (CR1). */
+  /** The partner has room again for this many messages, which are sent at once; 0: none, and it will send `room` (CR1). */
   invited(activation: Activation, { from, number }: StreamEnvelope): void {
     const flight = activation.flights?.get(from);
     if (flight === undefined || flight.retryAt === 0) return;
     const { limits } = this.#parts;
     const now = this.#parts.environment.now();
     flight.window = Math.max(1, Math.min(number, limits.windowCountMax));
-    // To be told may be lost, so it comes again by itself all the same, later than it would have.
+    // The notice may be lost, so the message is also retried, only later than usual.
     flight.attempts = number > 0 ? 0 : Math.max(flight.attempts, fullAttempts);
     if (number === 0) return this.#planRetry(activation, flight, now);
     flight.retryAt = now;
     this.#parts.wakeBy(activation, now);
   }
 
-  /** The proof did not come: without a date of their own these would never be sent again (Q2). */
+  /** The proof did not arrive. Without dates of their own these messages would never be sent again (Q2). */
   #planAgain(activation: Activation, due: readonly (readonly [PartnerId, Flight])[]): void {
     if (activation.phase === 'dropped') return;
     const at = this.#parts.environment.now() + this.#parts.limits.retryMs;
@@ -260,7 +260,7 @@ export class Delivery {
   }
 
   #retransmit(activation: Activation, partner: PartnerId, flight: Flight): void {
-    // While the proof was under way a new session may have taken off: that one's flight stays.
+    // A new session may have started while the proof was in flight. Its flight stays.
     if (activation.flights?.get(partner) !== flight) return;
     const activity = activation.entity.activities.get(partner);
     const outbound = activity?.outbound;
@@ -279,7 +279,7 @@ export class Delivery {
       return this.#expire(activation, activity.partner, first);
     flight.attempts += 1;
     flight.transmitted = 0;
-    // Nobody may be there, or there is no room: a window again and again, from everybody, would leave room for nothing else.
+    // The partner may be absent or without room. A whole window from every sender would leave capacity for nothing else.
     flight.window = Math.min(flight.window, againCount);
     this.#transmit(activation, activity, flight);
   }
@@ -289,7 +289,7 @@ export class Delivery {
     const activity = activation.entity.activities.get(from);
     if (activity?.outbound === undefined) return;
     if (isBeyond(activity.outbound, session, number)) {
-      // Of a session of this lineage nothing is forgotten: that somebody else has used its number is all that it says.
+      // Sessions of this lineage are never forgotten, so this only shows that another process has used the number.
       if (session > activation.entity.lineage.start) return this.#overtake(activation, activity, session + 1);
       this.#notice(activation, from);
     }
@@ -297,18 +297,18 @@ export class Delivery {
     if (removed.length === 0) return;
     this.#remove(activation, from, removed);
     const flight = activation.flights?.get(from);
-    // A stream that is not durable yet has no flight; that of the one before it must not take off with its numbers (Q1).
+    // A stream that is not durable yet has no flight. The flight of the one before must not continue with its numbers (Q1).
     if (flight === undefined || flight.stream !== activity.outbound) return;
     flight.attempts = 0;
     flight.window = Math.min(2 * flight.window, this.#parts.limits.windowCountMax);
     const [first] = activity.outbound.unacked;
     if (first === undefined) return void activation.flights?.delete(from);
-    // Between the two there was one that an operator has dropped.
+    // An operator has dropped one between the two.
     if (first.seq > number + 1) this.#tellFloor(activation, from, activity.outbound, flight);
     this.#transmit(activation, activity, flight);
   }
 
-  /** These have left the outbox. */
+  /** These messages have left the outbox. */
   #remove(activation: Activation, partner: PartnerId, removed: readonly OutboxMessage[]): void {
     const { entity } = activation;
     for (const message of removed) {
@@ -319,12 +319,12 @@ export class Delivery {
     this.wantTrim(activation, this.#parts.environment.now());
   }
 
-  /** What has changed is written by itself, unless a turn carries it to the store before. */
+  /** Changes are committed by then, unless a turn commits them earlier. */
   wantTrim(activation: Activation, now: number): void {
     if (activation.planWrite(now + this.#parts.limits.trimIdleMs)) this.#parts.wakeBy(activation, activation.writeAt);
   }
 
-  /** The partner knows a later session than the one that is sent: an acknowledgement was forgotten here, or history (P8). */
+  /** The partner knows a later session than the one sent: an acknowledgement was forgotten here, or history was lost (P8). */
   stale(activation: Activation, { from, session, number: known }: StreamEnvelope): void {
     const activity = activation.entity.activities.get(from);
     const outbound = activity?.outbound;
@@ -332,7 +332,7 @@ export class Delivery {
     this.#overtake(activation, activity, known);
   }
 
-  /** A worker that has lost the entity remembers less too: only the owner may say so. */
+  /** A worker that has lost the entity also remembers less. Only the owner may say so. */
   #overtake(activation: Activation, activity: Activity, known: number): void {
     const stream = activity.outbound;
     const front = stream === undefined ? 0 : frontOf(stream);
@@ -348,7 +348,7 @@ export class Delivery {
     );
   }
 
-  /** On in a session that the partner cannot have seen; what was settled in the history that is gone goes (A6). */
+  /** Continues in a session that the partner cannot know. Messages that were settled in the lost history are removed (A6). */
   #goOnAbove(activation: Activation, activity: Activity, known: number): void {
     const { entity } = activation;
     const { partner, outbound } = activity;
@@ -358,7 +358,7 @@ export class Delivery {
     this.#remove(activation, partner, settled);
     if (isLost) {
       this.#notice(activation, partner);
-      // One that had expired may have become a dead letter there, which is gone too.
+      // One that had expired may have become a dead letter there, which is lost too.
       for (const message of settled) if (now > message.expires) this.#bury(activation, partner, message, inDoubt);
     }
     if (activity.outbound !== outbound) this.#renumber(activation, activity, outbound);
@@ -367,7 +367,7 @@ export class Delivery {
     this.#parts.commit(activation);
   }
 
-  /** What goes on takes off anew when it is durable. Of the same stream dead letters may still be on their way to the store (Q3). */
+  /** Messages that continue start a new flight when they are durable. Dead letters of the stream may still be in flight (Q3). */
   #land(activation: Activation, { partner, outbound }: Activity): void {
     const flight = activation.flights?.get(partner);
     activation.flights?.delete(partner);
@@ -377,7 +377,7 @@ export class Delivery {
       activation.flights?.set(partner, Object.assign(flight, { ...newFlight(stream, this.#parts.limits), buried }));
   }
 
-  /** What was in one stream is in another one now: its records have other names. */
+  /** Messages have moved to another stream, so their records have other names. */
   #renumber(activation: Activation, { partner, outbound }: Activity, before: Outbound | undefined): void {
     const { entity } = activation;
     const { records } = entity.changes;
@@ -385,7 +385,7 @@ export class Delivery {
     for (const message of outbound?.unacked ?? []) notePart(entity, 'outbox', { partner, message });
   }
 
-  /** Sessions of the other types are forgotten with each stay: there it is no news. */
+  /** Sessions of the other types are forgotten with each stay, so there it means nothing. */
   #notice({ address, partition, behaviour }: Activation, partner: PartnerId): void {
     if (behaviour.durability === 'turn') this.#parts.noticed({ entity: address, partition, partner });
   }
@@ -405,23 +405,23 @@ export class Delivery {
     )
       return;
     if (envelope.number >= message.seq) return this.acknowledged(activation, envelope);
-    // The answer to an earlier probe, late: it says nothing about this message.
+    // A late answer to an earlier probe says nothing about this message.
     if (envelope.number !== -message.seq) return;
     this.#expire(activation, envelope.from, message);
   }
 
-  /** The first message of a stream was not processed in its time: a dead letter, and the floor moves on (P7). */
+  /** The first message of a stream was not processed in time: it becomes a dead letter, and the floor moves on (P7). */
   #expire(activation: Activation, partner: PartnerId, message: OutboxMessage): void {
     const { environment, limits } = this.#parts;
     const isSure = environment.now() <= message.expires + limits.doubtMs;
     this.#giveUp(activation, partner, message, isSure ? 'it expired before its receiver processed it' : inDoubt);
   }
 
-  /** A message does not fit into a frame, and never will: a dead letter (P7). An earlier copy of it may have been small enough. */
+  /** A message fits into no frame: it becomes a dead letter (P7). An earlier copy may have been small enough. */
   unsendable(activation: Activation, { to, arrival }: MessageEnvelope, bytes: number): void {
     const outbound = activation.entity.activities.get(to)?.outbound;
     const [first] = outbound?.unacked ?? [];
-    // Not the first: it will be when those before it are acknowledged, and is found too large again.
+    // Not the first yet. When it is, it is found too large again.
     if (outbound === undefined || first?.seq !== arrival.seq || frontOf(outbound) !== arrival.session) return;
     const reason = `it takes ${bytes} bytes with its envelope and no longer fits into a frame, because NATS came back with a smaller max_payload; if it was sent before, its receiver may have processed it`;
     this.#giveUp(activation, to, first, reason);
@@ -463,7 +463,7 @@ function newFlight(stream: Outbound, { windowCountMax }: Limits): Flight {
   };
 }
 
-/** The floor as it may be told: it passes nothing that is in neither outbox nor dead letters of the store (Q3). */
+/** The floor to send: it passes nothing that is in neither the outbox nor the dead letters of the store (Q3). */
 function toldFloor(outbound: Outbound, flight: Flight | undefined): number {
   const floor = floorOf(outbound);
   return flight === undefined || flight.buried.length === 0 ? floor : Math.min(floor, ...flight.buried);

@@ -1,14 +1,14 @@
 /**
- * Effects: named async functions that run after the commit that asked for them, until they settle.
+ * Effects: named async functions that run after the commit of the turn that performed them, until they settle.
  *
- * Owns which effects run in this worker and their back-off. That an effect is still wanted is in the entity's record,
- * so a new owner runs it again, with the same idempotency key: at least once outside, effectively once inside.
+ * Owns the effects running in this worker, and their back-off. Pending effects are in the entity's record, so a new owner runs
+ * them again, with the same idempotency key: at least once outside, effectively once inside.
  *
  * Invariants:
- * - L1 An effect runs only after the turn that asked for it is durable (P2).
- * - L2 In one worker an effect runs once at a time, also while its entity leaves memory and returns.
- * - L3 A try that is given up is told so by its signal: at its time limit, at the end of the worker, and when its entity is another
- *   worker's, where nothing of it is tried again here.
+ * - L1 An effect runs only after the turn that performed it is durable (P2).
+ * - L2 In one worker an effect runs once at a time, even while its entity leaves memory and returns.
+ * - L3 The signal of a try is aborted when the try is given up: at its time limit, at the end of the worker, and when another worker
+ *   owns its entity. In the last case this worker does not try again.
  */
 import type { Behaviour, EffectHandler } from '../../core/behaviour.ts';
 import { type EffectOutcome, effect, isPermanent } from '../../core/effect.ts';
@@ -28,13 +28,13 @@ export interface EffectParts {
   readonly settled: (address: Address, id: string, outcome: EffectOutcome<unknown>) => void;
 }
 
-/** An effect from its start until it settles, or is another worker's. */
+/** An effect from its start until it settles, or until another worker owns it. */
 interface Running {
   readonly address: Address;
   readonly handler: EffectHandler;
   readonly pending: PendingEffect;
   attempt: number;
-  /** Of the try under way. */
+  /** Aborts the current try. */
   controller: AbortController;
 }
 
@@ -56,7 +56,7 @@ export class Effects {
     return this.#running.has(effect.id);
   }
 
-  /** A batch may leave: what it asks for is begun. */
+  /** A batch may leave: its effects start. */
   released({ address, behaviour }: Activation, { effects }: Batch): void {
     if (effects !== undefined) for (const effect of effects) this.start(address, behaviour, effect);
   }
@@ -91,7 +91,7 @@ export class Effects {
     environment.after(Math.ceil(pause * (0.75 + environment.random() / 2)), () => void this.#run(running));
   }
 
-  /** The outcome, or undefined: try again. */
+  /** The outcome; undefined: try again. */
   async #try(running: Running): Promise<EffectOutcome<unknown> | undefined> {
     const { address, handler, pending, attempt } = running;
     if (handler === noEffect)
@@ -110,7 +110,7 @@ export class Effects {
     } catch (error) {
       if (this.#isOver(running)) return undefined;
       const isLast = isFinal(error) || attempt >= (handler.effect.options.attemptsMax ?? limits.attemptsMax);
-      // What the app gives up by itself, and has a handler for, is one of its outcomes: a card that was declined.
+      // An error that the application declares permanent, and handles, is an expected outcome, such as a declined card.
       const isForeseen = isPermanent(error) && handler.settled !== undefined;
       environment.log[isForeseen ? 'info' : 'warn'](
         { entity: address, effect: pending.name, attempt, error: errorText(error) },
@@ -140,7 +140,7 @@ export class Effects {
     }
   }
 
-  /** These entities are another worker's, who runs their effects again. */
+  /** Another worker owns these entities, and runs their effects again. */
   leave(isGone: (address: Address) => boolean): void {
     for (const [id, { address, controller }] of this.#running) {
       if (!isGone(address)) continue;
@@ -149,7 +149,7 @@ export class Effects {
     }
   }
 
-  /** Nothing is begun any more: it would be given up at once, and is the next owner's. */
+  /** Starts no more effects: they would be aborted at once, and the next owner runs them. */
   drain(): void {
     this.#isDraining = true;
   }
@@ -160,10 +160,10 @@ export class Effects {
   }
 }
 
-/** Stands for one that the behaviour no longer has. */
+/** In place of an effect that the behaviour no longer has. */
 const noEffect: EffectHandler = { effect: effect('none', async () => undefined), settled: undefined };
 
-/** What no other try can mend. */
+/** Errors that another try cannot fix. */
 function isFinal(error: unknown): boolean {
   return isPermanent(error) || isSkerryError(error, 'unstorable') || isSkerryError(error, 'too-large');
 }

@@ -1,28 +1,28 @@
 /**
- * What is held for one entity beside its mailbox, and how much all of it is: messages ahead of their turn, messages that are
- * tried again, and a count of everything from its arrival until its answer has left.
+ * Held items of one entity beside its mailbox: messages that arrived out of order, and messages that are tried again; and the count
+ * of all its items, from arrival until the answer has left.
  *
- * Owns the sizes. The bounds on them (P12) are the pump's, since they are about all entities of a worker too.
+ * Owns the sizes. The dispatcher owns the bounds (P12), because they also cover all entities of a worker.
  *
  * Invariants:
- * - HD1 What is held is counted in messages and in bytes, wherever it is held.
+ * - HD1 Everything held is counted in messages and in bytes, wherever it is held.
  */
 import type { PartnerId } from '../../core/message.ts';
 import type { Asked, Envelope, MessageEnvelope } from '../wire/envelope.ts';
 import { envelopeBytes, type Item, sizeOf } from './mailbox.ts';
 
-/** What an answer takes in memory until it leaves, about. */
+/** Estimated size of an answer in memory until it leaves, bytes. */
 export function sizeOfOutput(envelope: Envelope): number {
   return envelope.kind === 'reply' ? envelopeBytes + envelope.bytes.length : envelopeBytes;
 }
 
-/** Of one partner, by number. */
+/** Messages of one partner, by number. */
 class Gathered extends Map<number, MessageEnvelope> {
-  /** Since when none of them came to its turn, ms of steady time; undefined: nobody has looked since one did. */
+  /** Since when none of them became next, monotonic time, ms; undefined: not checked since one did. */
   since: number | undefined;
 }
 
-/** Messages of one entity that came before their turn, by partner and number. */
+/** Messages of one entity that arrived out of order, by partner and number. */
 export class Ahead {
   readonly #byPartner = new Map<PartnerId, Gathered>();
   count = 0;
@@ -40,8 +40,8 @@ export class Ahead {
     return this.#byPartner.get(from)?.get(arrival.seq);
   }
 
-  /** In the place of one of the same number, if there is one. */
-  hold(envelope: MessageEnvelope): void {
+  /** Replaces one with the same number, if there is one. */
+  put(envelope: MessageEnvelope): void {
     const { from, arrival } = envelope;
     let held = this.#byPartner.get(from);
     if (held === undefined) {
@@ -55,22 +55,22 @@ export class Ahead {
     this.bytes += sizeOf(envelope);
   }
 
-  /** What comes after number `through`, if it is held; what is below it goes. */
+  /** The message after number `through`, if it is buffered. Those up to `through` are dropped. */
   takeNext(partner: PartnerId, through: number): MessageEnvelope | undefined {
     const held = this.#byPartner.get(partner);
     if (held === undefined) return undefined;
     const next = held.get(through + 1);
     held.since = undefined;
     if (next !== undefined) this.#remove(held, next);
-    // Numbers that a floor has passed: mostly there are none, and then nothing is looked through.
+    // Numbers that a floor has passed. Usually there are none, and nothing is searched.
     else for (const envelope of held.values()) if (envelope.arrival.seq <= through) this.#remove(held, envelope);
     if (held.size === 0) this.#byPartner.delete(partner);
     return next;
   }
 
   /**
-   * A partner that went away leaves what it never completed: a busy entity would hold that until its dates (P10), which may be a month
-   * away, and have no room for others. `since`: so long, in steady time, anybody would have sent again what is missing, and the rest with it.
+   * A partner that went away may leave an incomplete sequence. A busy entity would buffer it until its dates (P10), up to a month, and
+   * have no room for others. `since`: monotonic time by which any sender would have sent the missing message, and the rest, again.
    */
   dropLate(now: number, steady: number, since: number): void {
     for (const [partner, held] of this.#byPartner) {
@@ -81,7 +81,7 @@ export class Ahead {
     }
   }
 
-  /** Everything, each partner's in the order of its numbers' arrival; nothing is held afterwards. */
+  /** All messages, each partner's in the order of arrival. Nothing is buffered afterwards. */
   takeAll(): MessageEnvelope[] {
     const all = [...this.#byPartner.values()].flatMap((held) => [...held.values()]);
     this.#byPartner.clear();
@@ -97,17 +97,17 @@ export class Ahead {
   }
 }
 
-/** What is being tried again, and when. */
+/** An item that is tried again, and when. */
 export interface Retry {
   attempts: number;
   at: number;
   readonly item: Item;
 }
 
-/** Of one entity, by its partner, or by what of its own it is about. */
+/** Items of one entity to try again, by partner, or by the key of its own requests. */
 export class Retries extends Map<string, Retry> {
   bytes = 0;
-  /** Timers, ends of holds and outcomes of effects: nobody else sent them, so they take no room from what others send. */
+  /** Timers, ends of holds and outcomes of effects: no sender is waiting, so they take no room from messages. */
   ownCount = 0;
 
   override set(key: string, retry: Retry): this {
@@ -125,22 +125,22 @@ export class Retries extends Map<string, Retry> {
   }
 }
 
-/** How much of one entity, or of all, is held, as it was last counted. */
+/** The last count of what is held for one entity, or for all. */
 export class Held {
   /** In mailboxes. */
   waiting = 0;
-  /** Messages, in mailboxes or beside them, or under way to the store. */
+  /** Messages in mailboxes, beside them, or in flight to the store. */
   messages = 0;
   queries = 0;
-  /** Signals of streams. */
+  /** Stream envelopes. */
   signals = 0;
-  /** Of all of them, and of what they are answered. */
+  /** Bytes of all of them, and of their answers. */
   bytes = 0;
-  /** Of those whose turns have been run and whose answers wait. */
+  /** Bytes of requests whose turns have run and whose answers wait. */
   pendingBytes = 0;
   aheadCount = 0;
   aheadBytes = 0;
-  /** What is answered by what waits for a proof of ownership alone. */
+  /** Requests whose answers wait only for a proof of ownership. */
   provingMessages = 0;
   provingQueries = 0;
   provingSignals = 0;
@@ -150,7 +150,7 @@ export class Held {
     return this.provingBytes > 0;
   }
 
-  /** One more, or less, waits for a proof; it goes on to count as what it answers. */
+  /** One more, or one less, waits for a proof. It still counts as what it answers. */
   prove({ kind }: Asked, bytes: number, count: 1 | -1): void {
     if (kind === 'message') this.provingMessages += count;
     else if (kind === 'query') this.provingQueries += count;

@@ -1,13 +1,13 @@
 /**
- * Resting: what an activation gives back that nobody has called for a moment, and has again when somebody does.
+ * Idle activations: an activation that has not been called for a moment gives back memory, and restores it with the next item.
  *
- *     ready ──nobody calls──▶ at rest: state, and its partners as one text ──an item──▶ ready, as it was
+ *     ready ──no call──▶ at rest: state, and its activities as one text ──an item──▶ ready, as before
  *
- * Owns how little an idle entity costs (a worker has a million) without a read of the store for the next call. One that has
- * too many partners for that leaves them to the store, and notes who they are (`partner-filter.ts`).
+ * Owns the memory of an idle entity (a worker has a million), without a read of the store for the next call. An entity with too many
+ * partners for that leaves their activities in the store, and notes who the partners are (`partner-filter.ts`).
  *
  * Invariants:
- * - RS1 What rests is what the store has; what comes back is the same, and as complete.
+ * - RS1 An activation at rest equals the stored entity. What is restored is the same, and as complete.
  */
 import { forgetDate } from '../../core/activity.ts';
 import type { Limits } from '../../core/limits.ts';
@@ -18,14 +18,14 @@ import { BloomPartnerFilter, noteStored } from './partner-filter.ts';
 import { packActivities } from './record-format.ts';
 import { restoreActivities } from './record-reader.ts';
 
-/** Partners of an entity at rest that stay in memory with it, and the bytes that they may take together. */
+/** Most partners of an entity at rest that stay in memory, and most bytes of their activities. */
 const keptCountMax = 16;
 const keptBytesMax = 2_048;
 const minuteMs = 60_000;
-/** Beyond all dates, and a small integer. */
+/** Later than all dates, and a small integer. */
 const minutesMax = 2 ** 30;
 
-/** Give back what it does not need. It is durable, and waits for nothing. */
+/** Gives back what the activation does not need. It is durable, and nothing waits for it. */
 export function rest(
   activation: Activation,
   { environment, limits }: { environment: Environment; limits: Limits },
@@ -41,7 +41,7 @@ export function rest(
     return;
   for (const activity of entity.activities.values()) if (activity.outbound !== undefined) return;
   const rested = entity.isComplete ? textOf(entity) : undefined;
-  // What is in the head stays in memory (F3); it is within these bounds when it was written, and becomes less until it is again.
+  // Activities in the head stay in memory (F3). They were within these bounds when written, and only shrink until the next write.
   if (rested === undefined && activation.layout.hasActivities) return;
   activation.rest(rested, minutesUntilForgotten(entity, limits));
   if (rested === undefined) leaveToStore(entity, environment.now(), limits);
@@ -50,8 +50,8 @@ export function rest(
 }
 
 /**
- * When the first of its partners may be forgotten, by what wakes it anyway: nobody else tells it of a client that is gone. A
- * small integer, since a date takes 16 bytes more of each entity.
+ * When the first of its partners may be forgotten. The wake that it has anyway checks this, because a client that has gone does not
+ * say so. A small integer, because a date takes 16 bytes more per entity.
  */
 function minutesUntilForgotten(entity: EntityRecord, limits: Limits): number {
   let date = minuteMs * minutesMax;
@@ -59,12 +59,12 @@ function minutesUntilForgotten(entity: EntityRecord, limits: Limits): number {
   return Math.ceil(date / minuteMs);
 }
 
-/** Whether it is time for that: until then it need not be recalled. */
+/** Whether that time has come. Until then it need not be recalled. */
 export function mayForgetRested({ restedMinutes }: Activation, now: number): boolean {
   return now >= restedMinutes * minuteMs;
 }
 
-/** Everything about its partners, or undefined if that is much. Latin-1: a text of one byte a character costs no more than they do. */
+/** The encoded activities, or undefined if they are too large. Latin-1: one byte per character. */
 function textOf(entity: EntityRecord): string | undefined {
   const packed = packActivities(entity, keptCountMax, keptBytesMax);
   if (packed === undefined || typeof packed === 'string') return undefined;
@@ -72,8 +72,8 @@ function textOf(entity: EntityRecord): string | undefined {
 }
 
 /**
- * As it was before it rested (RS1). What needs no partner (a timer, a query) need not ask. False: it has nothing more than it
- * had.
+ * Restores it as it was before it rested (RS1). A turn that needs no partner (a timer, a query) need not call this. Returns false if
+ * nothing was missing.
  */
 export function recall(activation: Activation): boolean {
   const rested = activation.takeRested();
@@ -84,14 +84,14 @@ export function recall(activation: Activation): boolean {
   return true;
 }
 
-/** What is not in memory is not seen to be over: when it has become much, it is looked through. */
+/** Activities that are not in memory are not seen to expire. When there are many, they are searched. */
 function leaveToStore(entity: EntityRecord, now: number, limits: Limits): void {
   entity.unseenCount += entity.activities.size;
   if (entity.isComplete) entity.stored = new BloomPartnerFilter();
   for (const activity of entity.activities.values()) noteStored(entity, activity);
-  // Closed streams have their date already; from here it is that of a search.
+  // Closed streams have their date already. From here on it is the date of a search.
   if (entity.forgetAt > 0) planSearch(entity, entity.forgetAt);
-  // An idempotency key that lives long must not keep all others alive.
+  // A long-lived idempotency key must not keep all others alive.
   const isPlanned = entity.searchAt > 0 && entity.searchAt <= now + limits.horizonMs;
   if (entity.unseenCount > limits.activityCountMax && !isPlanned) planSearch(entity, now + limits.doubtMs);
 }

@@ -1,11 +1,11 @@
 /**
- * A mailbox: what waits for one entity's turns, first in first out.
+ * A mailbox: the items that wait for one entity's turns, first in first out.
  *
- * Owns the order, and who waits once many do: of a call that is sent again the copy takes the place of its original, and none
- * of its own. The bounds (P12) are the pump's, since they are about all mailboxes of a worker too.
+ * Owns the order, and once many items wait, the index of their senders: a copy of a waiting call takes the place of its original.
+ * The dispatcher owns the bounds (P12), because they also cover all mailboxes of a worker.
  *
  * Invariants:
- * - MX1 Once it registers who waits, one of a message's copies waits: the first, with the dates of the last.
+ * - MX1 Once the index exists, one copy of a message waits: the first, with the dates of the last.
  */
 
 import type { EffectOutcome } from '../../core/effect.ts';
@@ -20,16 +20,16 @@ export type Item =
   /** Something of the entity's own is due: timers, holds, retransmission, housekeeping. `isDelayed`: a message to another entity. */
   | { readonly kind: 'wake'; readonly isDelayed?: true };
 
-/** Whether anybody still waits for it; a stream's own signals are of use at any age. */
+/** Whether its sender still waits. A stream envelope is useful at any age. */
 export function isYoung(item: Item, now: number): boolean {
   if (item.kind === 'query') return now <= item.deadline;
   return item.kind !== 'message' || now <= item.arrival.expires;
 }
 
-/** Of an envelope in memory, besides its payload, bytes. */
+/** Bytes of an envelope in memory beside its payload. */
 export const envelopeBytes = 512;
 
-/** What an item takes in memory, about. */
+/** Estimated size of an item in memory, bytes. */
 export function sizeOf(item: Item): number {
   if (item.kind === 'effect' || item.kind === 'wake') return envelopeBytes;
   const bytes = envelopeBytes + (item.extension?.length ?? 0);
@@ -37,10 +37,10 @@ export function sizeOf(item: Item): number {
   return item.kind === 'query' ? bytes + item.payload.length : bytes;
 }
 
-/** Of all that are empty: never added to. */
+/** Shared by all empty mailboxes; never added to. */
 const nothing: never[] = [];
 
-/** Messages that wait, by sender: one, or several by number. Most senders have one. */
+/** Waiting messages by sender: one, or several by number. Most senders have one. */
 type Register = Map<PartnerId, MessageEnvelope | Map<number, MessageEnvelope>>;
 
 export class Mailbox {
@@ -48,7 +48,7 @@ export class Mailbox {
   #first = 0;
   #register: Register | undefined;
   bytes = 0;
-  /** By kind; what else waits the entity wants itself, and has bounds of its own. */
+  /** Counts by kind. Other items are the entity's own, and have separate bounds. */
   messageCount = 0;
   queryCount = 0;
   signalCount = 0;
@@ -58,14 +58,14 @@ export class Mailbox {
   }
 
   push(item: Item): void {
-    // A list that is made with one item has room for one, which is all that most ever hold.
+    // A literal with one item allocates room for one, which is all that most mailboxes ever hold.
     if (this.#items.length === 0) this.#items = [item];
     else this.#items.push(item);
     this.#came(item);
     if (this.#register !== undefined && item.kind === 'message') note(this.#register, item);
   }
 
-  /** Put back what was taken last: it could not be run yet. */
+  /** Puts back the item taken last, because it could not be run yet. */
   unshift(item: Item): void {
     if (this.#first > 0) this.#items[--this.#first] = item;
     else this.#items = [item, ...this.#items];
@@ -88,12 +88,12 @@ export class Mailbox {
     return this.#register === undefined ? item : taken(this.#register, item);
   }
 
-  /** The first ones that wait, without taking them. */
+  /** The first waiting items, without removing them. */
   peek(count: number): readonly Item[] {
     return this.#items.slice(this.#first, this.#first + count) as Item[];
   }
 
-  /** Everything that waits, in order; the mailbox is empty afterwards. */
+  /** All waiting items, in order. The mailbox is empty afterwards. */
   takeAll(): Item[] {
     const register = this.#register;
     const items = this.#items.slice(this.#first) as Item[];
@@ -107,7 +107,7 @@ export class Mailbox {
     return register === undefined ? items : items.map((item) => taken(register, item));
   }
 
-  /** Know from now on who waits, or no longer: it costs every message a little, and pays only where many wait. */
+  /** Builds or drops the index of senders. It costs every message a little, and pays only if many wait. */
   registers(whether: boolean): void {
     if (whether === (this.#register !== undefined)) return;
     this.#register = whether ? new Map() : undefined;
@@ -116,8 +116,8 @@ export class Mailbox {
   }
 
   /**
-   * If a copy of this message waits, that one gets the later floor and dates. Its content stays, which has been counted: who
-   * sends something else under the same number gains nothing. False: none is known.
+   * If a copy of this message waits, the copy gets the later floor and dates, and keeps its content, which has been counted. So a
+   * sender gains nothing by other content under the same number. Returns false if no copy is known.
    */
   renew(envelope: MessageEnvelope): boolean {
     const known = this.#register === undefined ? undefined : found(this.#register, envelope);
@@ -153,7 +153,7 @@ function note(register: Register, envelope: MessageEnvelope): void {
     );
 }
 
-/** The one that waits as the same message of the same call. */
+/** The waiting item that is the same message of the same call. */
 function found(register: Register, envelope: MessageEnvelope): MessageEnvelope | undefined {
   const { from, arrival } = envelope;
   const known = register.get(from);
@@ -168,7 +168,7 @@ function found(register: Register, envelope: MessageEnvelope): MessageEnvelope |
   return isCopy ? other : undefined;
 }
 
-/** An item as it is to be run: the last of its copies that came. */
+/** An item as it is to be run: with the dates of its last copy. */
 function taken(register: Register, item: Item): Item {
   if (item.kind !== 'message') return item;
   const last = found(register, item);

@@ -1,10 +1,10 @@
 /**
- * Which partitions this worker owns, with which epoch, and when it last knew that from the store.
+ * Ownership: the partitions that this worker owns, their epochs, and when the store last confirmed each.
  *
- * Owns the proof of ownership that messages carry as `sent` and that queries wait for (P9). Claiming is the worker's.
+ * Owns the proof of ownership that messages carry as `sent` and that queries wait for (P9). The worker makes the claims.
  *
  * Invariants:
- * - O1 `provenAt` is never later than a moment at which the store had this worker’s epoch, however the clock was set since.
+ * - O1 `confirmedAt` is never later than a moment at which the store had this worker's epoch, however the clock was set since.
  * - O2 A query is answered only after a check that began after it ran, of the epoch by which it ran, or with a commit that
  *   carries it.
  * - O3 Partitions that are lost together are told of together: what it takes to drop their entities does not grow with their number.
@@ -17,13 +17,13 @@ interface Owned {
   readonly epoch: Epoch;
   readonly lineage: Lineage;
   proven: Moment;
-  /** Steady time. */
+  /** Monotonic time. */
   readonly cautiousUntil: number;
 }
 
 interface Check {
   readonly partition: Partition;
-  /** By which what waits was decided: that the partition was lost and claimed again since proves nothing. */
+  /** The epoch by which the waiting output was made. If the partition was lost and claimed again since, that proves nothing. */
   readonly epoch: Epoch;
   readonly owned: () => void;
   readonly lost: () => void;
@@ -44,13 +44,13 @@ export class Ownership {
     this.#onLost = onLost;
   }
 
-  /** `at`: when the claim began. `cautiousUntil`: where the owner before did not end in order (`crash-notes.ts`), ms of steady time; 0: it did. */
+  /** `at`: when the claim began. `cautiousUntil`: monotonic time, ms, if the former owner crashed (`crash-notes.ts`); else 0. */
   take(partition: Partition, epoch: Epoch, at: Moment, cautiousUntil = 0): void {
     const lineage = lineageOf(this.#store.id, epoch);
     this.#owned.set(partition, { epoch, lineage, proven: at, cautiousUntil });
   }
 
-  /** The store said that somebody else has it. */
+  /** The store said that another worker owns it. */
   lose(partition: Partition): void {
     this.loseAll([partition]);
   }
@@ -62,7 +62,7 @@ export class Ownership {
     if (lost.size > 0) this.#onLost(lost);
   }
 
-  /** Given away in order: nobody is told. */
+  /** Handed off in order: nobody is notified. */
   release(partition: Partition): void {
     this.#owned.delete(partition);
   }
@@ -79,7 +79,7 @@ export class Ownership {
     return this.#owned.get(partition)?.epoch ?? 0;
   }
 
-  /** That of the present claim. */
+  /** The epoch of the present claim. */
   lineageOf(partition: Partition): Lineage | undefined {
     return this.#owned.get(partition)?.lineage;
   }
@@ -94,32 +94,32 @@ export class Ownership {
     return this.#owned.get(partition)?.cautiousUntil ?? 0;
   }
 
-  /** `at`: when what shows it was begun. */
+  /** `at`: when the call that proves it began. */
   prove(partition: Partition, at: Moment): void {
     const owned = this.#owned.get(partition);
     if (owned !== undefined && owned.proven.steady < at.steady) owned.proven = at;
   }
 
-  /** Ask the store whether the partition is still this worker's. One check serves everyone who waits by then (O2). */
+  /** Checks in the store that the partition is still this worker's. One check serves all that wait by then (O2). */
   check(partition: Partition, owned: () => void, lost: () => void): void {
     this.#waiting.push({ partition, epoch: this.epochOf(partition), owned, lost });
     if (!this.#isUnderWay) this.#start();
   }
 
-  /** Let go of those that the store says somebody else has. */
+  /** Gives up partitions that the store says another worker owns. */
   verify(partitions: readonly Partition[]): void {
     const nothing = () => undefined;
     for (const partition of partitions) this.check(partition, nothing, nothing);
   }
 
-  /** Nothing is asked any more, and nobody who waits is told. */
+  /** Makes no further checks, and calls back nobody who waits. */
   close(): void {
     this.#isClosed = true;
   }
 
   #start(): void {
     this.#isUnderWay = true;
-    // Whoever asks in the same tick shares this check: it starts after all of them.
+    // Requests of the same tick share this check, which starts after all of them.
     this.#environment.soon(() => {
       if (this.#isClosed) return;
       const checks = this.#waiting;

@@ -1,8 +1,8 @@
 /**
- * A set of partners that may say 'perhaps' of one that it does not have, and never 'no' of one that it has.
+ * A set of partners that may have false positives, and never has false negatives.
  *
- * An entity with more partners than stay in memory has the others in the store. This set knows which those are, so that
- * who surely writes for the first time costs no read. Eight to sixteen bytes a partner: a table of hashes, open addressing, at
+ * An entity with more partners than fit in memory has the others in the store. This set knows which, so that a partner that
+ * certainly writes for the first time costs no read. Eight to sixteen bytes per partner: a hash table with open addressing, at
  * most half full.
  */
 import { type Activity, isEmpty } from '../../core/activity.ts';
@@ -11,7 +11,7 @@ import type { EntityRecord } from '../../core/record.ts';
 import { hash } from '../../placement/hash.ts';
 
 const slotCountMin = 64;
-/** Above so many nobody is noted, and each first contact is a read: that is less than the memory. */
+/** Most partners in the set. Beyond it each first contact costs a read, which is cheaper than the memory. */
 export const partnerCountMax = 262_144;
 
 /** The partner leaves memory, and the store has it. */
@@ -27,7 +27,7 @@ export class BloomPartnerFilter {
   #slots = new Uint32Array(slotCountMin);
   #count = 0;
 
-  /** How many hashes it has: partners that share one count once. */
+  /** Number of hashes. Partners with the same hash count once. */
   get count(): number {
     return this.#count;
   }
@@ -49,7 +49,7 @@ export class BloomPartnerFilter {
     this.#count += 1;
   }
 
-  /** Where it is, or would be. At least half is free, so there is an end. */
+  /** The slot of a hash, or the free one for it. At least half is free, so the search ends. */
   #slotOf(hashed: number): number {
     const mask = this.#slots.length - 1;
     let slot = hashed & mask;

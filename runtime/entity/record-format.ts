@@ -1,8 +1,8 @@
 /**
- * The rows of an entity's records: of each kind of part one list of columns, by which it is written and read.
+ * The rows of an entity's records: for each kind of part one list of columns, by which it is written and read.
  *
- * Owns the columns and their order (`docs/protocol.md`), and their version. What kinds there are, and their names, is `core/record.ts`. Activities and heads, which each commit writes, are by hand
- * (docs/decisions/0011-rows-by-hand.md): here as well, what writes each beside what reads it.
+ * Owns the columns, their order (`docs/protocol.md`) and their version. `core/record.ts` owns the kinds and their names. Activities
+ * and heads, which each commit writes, are coded by hand (docs/decisions/0011-rows-by-hand.md), also with the writer beside the reader.
  */
 import type { Activity, Inbound, KeptAnswer, Outbound, SealedSession } from '../../core/activity.ts';
 import { isEmpty, newActivity, newOutbound } from '../../core/activity.ts';
@@ -77,7 +77,7 @@ export function encodePart<Kind extends RowName>({ kind, part }: PartRow<Kind>):
   return packer.end();
 }
 
-/** Throws an error for a row that is none, and `store-format` for one that has more columns: it may be written anew (F5). */
+/** Throws an error for an invalid row, and `store-format` for one with more columns, because it may be rewritten (F5). */
 export function decodePart<Kind extends RowName>(kind: Kind, record: Uint8Array): PartOf<Kind> {
   const row = rowOf(record);
   const part = readRow(row, formats[kind]);
@@ -85,12 +85,12 @@ export function decodePart<Kind extends RowName>(kind: Kind, record: Uint8Array)
   return part;
 }
 
-/** The same for what is only looked at: more columns than are known here do not matter. */
+/** The same for read-only use, where unknown columns do not matter. */
 export function glancePart<Kind extends RowName>(kind: Kind, record: Uint8Array): PartOf<Kind> {
   return readRow(rowOf(record), formats[kind]);
 }
 
-/** What this version would lose when it writes the record anew is not read at all (F5). */
+/** Rejects data that this version would lose in rewriting the record (F5). */
 function checkEnd(row: Row): void {
   if (!row.isAtEnd) throw newer(`${row.left} more columns`);
 }
@@ -101,7 +101,7 @@ export function newer(what: string): SkerryError {
 
 // ---- heads
 
-/** 2: a head may have activities. 3: a stream may have sealed sessions. What 1 and 2 wrote is read. */
+/** 2: a head may have activities. 3: a stream may have sealed sessions. Formats 1 and 2 are read. */
 export const formatVersion = 3;
 
 export interface Head {
@@ -110,7 +110,7 @@ export interface Head {
   readonly snapshotBytes: number;
   readonly patchCount: number;
   readonly patchBytes: number;
-  /** Null: it is in records of its own. */
+  /** Null: the state is in its own records. */
   readonly state: Uint8Array | null;
   readonly forgetAt: number;
   /** All of them (`packActivities`); null: they are records. */
@@ -135,7 +135,7 @@ export function encodeHead(head: Head): Uint8Array {
   return packer.end();
 }
 
-/** Throws an error for what is none, and `store-format` for what a later version wrote. */
+/** Throws an error for an invalid head, and `store-format` for one of a later version. */
 export function decodeHead(address: Address, bytes: Uint8Array): Head {
   const row = rowOf(bytes);
   const format = row.number();
@@ -158,7 +158,7 @@ export function decodeHead(address: Address, bytes: Uint8Array): Head {
   return head;
 }
 
-/** The version of a state; undefined: a newer Skerry wrote it, and nothing of it can be read here. */
+/** The version of a state; undefined: a newer version of Skerry wrote it, and nothing of it can be read here. */
 export function stateVersionOf(head: Uint8Array): number | undefined {
   const row = rowOf(head);
   return row.number() > formatVersion ? undefined : row.number();
@@ -213,7 +213,7 @@ function packInbound({ session, through, keepUntil, closedAt, answers }: Inbound
 }
 
 export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity {
-  // Not a view: the application's state about the partner stays in memory and may hold bytes (P11).
+  // Not a view: the application's state about the partner stays in memory and may contain bytes (P11).
   return readActivity(partner, new Row(decode(bytes)));
 }
 
@@ -269,8 +269,8 @@ function readAnswer(row: Row): KeptAnswer {
 }
 
 /**
- * All activities in one value: [partner, [inbound, outbound, application], ...]. Undefined if they are too much together, the
- * partner if one is so alone.
+ * All activities in one value: [partner, [inbound, outbound, application], ...]. Returns undefined if they are too large together, or
+ * the partner if one alone is.
  */
 export function packActivities(
   { activities }: EntityRecord,
@@ -283,7 +283,7 @@ export function packActivities(
   for (const activity of activities.values()) {
     if (isEmpty(activity)) continue;
     count += 1;
-    // A hot entity keeps thousands of answers: not to be packed in vain.
+    // A hot entity keeps thousands of answers: do not pack them in vain.
     const answerBytes = answerBytesOf(activity);
     if (answerBytes > bytesMax) return activity.partner;
     bytes += answerBytes;
@@ -310,7 +310,7 @@ function answerBytesOf({ inbound }: Activity): number {
   return bytes;
 }
 
-/** What `packActivities` put together. */
+/** The activities encoded by `packActivities`. */
 export function unpackActivities(packed: Uint8Array): Activity[] {
   const row = new Row(decode(packed));
   const activities: Activity[] = [];

@@ -1,6 +1,6 @@
 /**
- * How an entity is read: from what a store loaded, or another worker passed on, back to a record. What is
- * written is `record-writer.ts`'s, in which columns `record-format.ts`'s.
+ * Reads an entity: from what a store loaded, or another worker handed off, back to a record. `record-writer.ts` writes it,
+ * `record-format.ts` defines the columns.
  */
 import type { Activity, OutboxMessage } from '../../core/activity.ts';
 import { isEmpty, newActivity, newOutbound } from '../../core/activity.ts';
@@ -40,7 +40,7 @@ export function freshRecord(
   return record;
 }
 
-/** The record and layout of what was loaded (F1), the state upgraded to the behaviour's version. Throws `store-format`. */
+/** The record and layout of a loaded entity (F1), with the state upgraded to the behaviour's version. Throws `store-format`. */
 export function restore(
   address: Address,
   loaded: Loaded,
@@ -77,9 +77,9 @@ export function restoreStored(
 }
 
 /**
- * Have a record that came from memory be written whole over what the store has of its entity, at whatever version that is: the
- * layout to write it by, and whether the store still has a delayed message that the record has sent or is about to. `rows`: the
- * activities that the store has, as many as were asked for. What was closing is closed anew, with this write (CL1).
+ * Prepares a record from memory to be written whole over the entity in the store, at whatever version that is. Returns the layout to
+ * write it by, and whether the store still has a delayed message that the record has sent or is about to. `rows`: the requested
+ * activities of the store. Streams that were closing are closed anew with this write (CL1).
  */
 export function overwrite(
   record: EntityRecord,
@@ -106,7 +106,7 @@ export function overwrite(
   return { layout: before?.layout ?? newLayout(), hasSent };
 }
 
-/** The store went back to when all partners were in the head (F3): there are these, and those in memory, of which an empty one is gone. */
+/** The store lost commits since all partners were in the head (F3): there are these, and those in memory, of which empty ones are gone. */
 function complete(record: EntityRecord, before: EntityRecord): void {
   for (const [partner, activity] of before.activities) {
     if (record.activities.has(partner)) continue;
@@ -152,7 +152,7 @@ function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviou
   if (stateVersion === behaviour.version) return;
   for (let version = stateVersion; version < behaviour.version; version++) {
     const next: unknown = behaviour.upgrades[version]?.(record.state.value);
-    // It would be written in place of the state, for good.
+    // It would replace the state for good.
     if (next === undefined)
       throw new SkerryError(
         'invalid-definition',
@@ -167,7 +167,7 @@ function upgrade(record: EntityRecord, stateVersion: number, behaviour: Behaviou
   record.changes.isStateChanged = true;
 }
 
-/** What of a contract's state at first a stored one lacks, or has as something else; not below the first level. */
+/** Parts of a contract's initial state that a stored state lacks or has as another type, at the first level only. */
 export function misfitsOf(state: unknown, initial: unknown): string[] {
   if (isOther(state, initial)) return [`it is ${kindOf(state)}, not ${kindOf(initial)}`];
   if (kindOf(initial) !== 'an object') return [];
@@ -179,7 +179,7 @@ export function misfitsOf(state: unknown, initial: unknown): string[] {
   });
 }
 
-/** What may be null or undefined may be anything. */
+/** A value that may be null or undefined may be of any type. */
 function isOther(stored: unknown, initial: unknown): boolean {
   return (
     (stored ?? undefined) !== undefined && (initial ?? undefined) !== undefined && kindOf(stored) !== kindOf(initial)
@@ -202,7 +202,7 @@ function restoreParts(record: EntityRecord, records: Loaded['records']): void {
   }
 }
 
-/** Outbox records come before their activity is read: they wait in it, in order. */
+/** Outbox records come before their activity is read. They wait in it, in order. */
 function restoreOutbox(record: EntityRecord, { partner, message: stored }: OutboxRow): void {
   const message: OutboxMessage = { ...stored, expires: ended(stored.expires, record.now) };
   const activity = activityWith(record, partner);
@@ -216,18 +216,18 @@ function isOfState(name: RecordName): boolean {
   return kind === 'snapshot' || kind === 'patch';
 }
 
-/** Put an activity that was read from the store into the record, with the unacknowledged messages that wait for it. */
+/** Puts an activity from the store into the record, with the unacknowledged messages that wait for it. */
 export function restoreActivity(record: EntityRecord, partner: PartnerId, bytes: Uint8Array | undefined): void {
   if (bytes !== undefined) place(record, decodeActivity(partner, bytes));
   else if ((record.activities.get(partner)?.outbound?.unacked.length ?? 0) > 0) place(record, newActivity(partner));
 }
 
-/** The same with all that `packActivities` put together. */
+/** The same for all activities encoded by `packActivities`. */
 export function restoreActivities(record: EntityRecord, packed: Uint8Array): void {
   for (const activity of unpackActivities(packed)) place(record, activity);
 }
 
-/** Until when something is remembered: what an earlier version let ask for ever has an end, too (A7). */
+/** Until when something is remembered. Records of earlier versions may say for ever, and get an end too (A7). */
 function ended(date: number, now: number): number {
   return date > now + durationMsMax ? now + defaultLimits.lifeMsMax : date;
 }

@@ -1,8 +1,8 @@
 /**
- * How an entity is written: from the record's changes to a commit.
+ * Writes an entity: from the record's changes to a commit.
  *
- * Owns what is written where: in the head, or in which records. Their columns are `record-format.ts`, their names `core/record.ts`;
- * the store knows neither.
+ * Owns the place of each part: in the head, or in which records. `record-format.ts` defines their columns, `core/record.ts` their
+ * names. The store knows neither.
  *
  *     head      [format, state version, now, snapshot bytes, patches, patch bytes, whole state | null, forget date,
  *                all activities | null]
@@ -10,15 +10,15 @@
  *     p<partner> activity, where the head has none;  o<partner>\0<seq> outbox;  t timer;  x hold;  f effect;  d dead letter;  n trial;  h history
  *
  * Invariants:
- * - F1 What `restore` makes of what `drain` wrote equals the record that was drained.
- * - F2 A state is written whole in the head when small, else as a patch when the patches since the last snapshot are
- *   smaller than it, else as a new snapshot: what is written is in proportion to what changed.
- * - F3 Activities that are few and small are in the head, all of them; else each is a record, and the head has none. Of what is
- *   in the head nothing leaves memory before the entity does.
- * - F4 What is written can be read: a number that is none is not written, and one that an earlier version wrote is read as a
- *   date or count that can be.
- * - F5 What this version would lose when it writes an entity anew, since a later one wrote it (a format, a column, a kind of record), makes
- *   the entity unreadable here: it is refused with `store-format`, and the store keeps it as it is.
+ * - F1 `restore` makes from the output of `drain` a record equal to the drained one.
+ * - F2 A small state is written whole in the head. A larger one is written as a patch while the patches since the last snapshot are
+ *   smaller than it, and otherwise as a new snapshot. So the amount written is proportional to the change.
+ * - F3 If activities are few and small, all are in the head. Otherwise each is a record and the head has none. An activity in the
+ *   head leaves memory only with the entity.
+ * - F4 Everything written can be read: an invalid number is not written, and one that an earlier version wrote is read as a valid
+ *   date or count.
+ * - F5 If a later version wrote data (a format, a column, a kind of record) that this version would lose in rewriting the entity, the
+ *   entity is unreadable here: it is rejected with `store-format`, and the store keeps it as it is.
  */
 import { isEmpty } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
@@ -28,23 +28,23 @@ import { wholeBytesMax } from '../../core/turn-drafts.ts';
 import { encode } from '../wire/codec.ts';
 import { encodeActivity, encodeHead, encodePart, type Head, packActivities } from './record-format.ts';
 
-/** Patches that one activation replays at most. */
+/** Most patches that an activation replays. */
 const patchCountMax = 4_096;
 
-/** Activities in a head: how many, and their bytes. They come back into it at half of both, not each time one goes. */
+/** Most activities in a head, and most bytes of them. They return to it at half of both, not each time one is removed. */
 const headPartnersMax = 8;
 const headPartnerBytesMax = 1_024;
 
-/** What the head remembers about how the entity is stored. */
+/** Layout of the stored entity, as the head records it. */
 export interface EntityLayout {
-  /** Bytes of the snapshot record; 0: there is none, the state is in the head. */
+  /** Bytes of the snapshot record; 0: none, the state is in the head. */
   snapshotBytes: number;
   /** Patch records after the snapshot, numbered from 0, and their bytes. */
   patchCount: number;
   patchBytes: number;
-  /** The head has all activities (F3). */
+  /** Whether the head has all activities (F3). */
   hasActivities: boolean;
-  /** Whose activity is too large for that alone; only in memory. */
+  /** A partner whose activity alone is too large for the head; only in memory. */
   large: PartnerId | undefined;
 }
 
@@ -60,21 +60,21 @@ export interface Drained {
 /** A part of an entity by its name, encoded. */
 export type Named = readonly [string, Uint8Array];
 
-/** What is in a worker's memory of an entity, for another worker's. */
+/** An entity in a worker's memory, encoded for another worker. */
 export interface Image {
   readonly head: Uint8Array;
   readonly records: readonly Named[];
-  /** By partner. */
+  /** Activities by partner. */
   readonly activities: readonly Named[];
 }
 
-/** What of the partners is where: `rested` has those of an entity at rest (`packActivities`), `countMax` may be in memory. */
+/** Where the activities are: `rested` has those of an entity at rest (`packActivities`); `countMax` may be in memory. */
 export interface PartnersOf {
   readonly rested?: string | undefined;
   readonly countMax?: number;
 }
 
-/** Take the record's changes as they are now, encoded (R1); afterwards it has none. */
+/** Takes the record's present changes, encoded (R1). It has none afterwards. */
 export function drain(
   record: EntityRecord,
   layout: EntityLayout,
@@ -102,8 +102,8 @@ function headOf(
 }
 
 /**
- * What a store would load of a record that has no changes, made from memory: for a worker that takes the entity over (F1).
- * Its state is one whole; how it is laid out in the store is told as it is.
+ * What a store would load for a record without changes, made from memory for a worker that takes the entity over (F1). Its state
+ * is one whole; the layout in the store is passed on as it is.
  */
 export function imageOf(record: EntityRecord, layout: EntityLayout, behaviour: Behaviour): Image {
   const records = rowsOf(record).map(([name, row]): Named => [name, encodePart(row)]);
@@ -121,7 +121,7 @@ export function imageOf(record: EntityRecord, layout: EntityLayout, behaviour: B
   return { head, records, activities };
 }
 
-/** Where the activities go (F3); returns what of them the head holds. */
+/** Decides the place of the activities (F3). Returns those that the head contains. */
 function writeActivities(
   record: EntityRecord,
   layout: EntityLayout,
@@ -154,7 +154,7 @@ function packForHead(record: EntityRecord, layout: EntityLayout, countMax: numbe
   const part = layout.hasActivities ? 1 : 2;
   if (activities.size > Math.min(countMax, headPartnersMax) / part) return undefined;
   const { large } = layout;
-  // What the application keeps about a partner may be large: not to be encoded with each commit, to find that out again.
+  // An activity may be large: do not encode it with each commit only to find that out again.
   if (large !== undefined && activities.has(large) && !changes.records.has(recordName.activity(large)))
     return undefined;
   const packed = packActivities(record, headPartnersMax, headPartnerBytesMax / part);
@@ -162,7 +162,7 @@ function packForHead(record: EntityRecord, layout: EntityLayout, countMax: numbe
   return typeof packed === 'string' ? undefined : packed;
 }
 
-/** Where the state goes (F2); returns what of it the head holds. */
+/** Decides the place of the state (F2). Returns the part that the head contains. */
 function writeState(
   record: EntityRecord,
   layout: EntityLayout,
@@ -174,7 +174,7 @@ function writeState(
     patch !== undefined &&
     layout.patchCount < patchCountMax &&
     layout.patchBytes + patch.length <= layout.snapshotBytes;
-  // Small patches may have made a large state small: seen at the 8th, the 16th, the 32nd, … so that looking costs little.
+  // Small patches may have made a large state small. Checked at the 8th, 16th, 32nd, … patch, so that it costs little.
   const seen = isWorth && isLookedAt(layout.patchCount) ? encode(record.state.value) : undefined;
   if (seen !== undefined) record.stateBytes = seen.length;
   if (record.stateBytes <= wholeBytesMax) {

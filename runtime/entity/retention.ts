@@ -1,9 +1,8 @@
 /**
- * Forgetting: what of an entity leaves memory, or the store, because nobody can need it any more (P10).
+ * Retention: removes parts of an entity from memory, or from the store, when nobody can need them any more (P10).
  *
- * Owns when activities beyond the bound leave memory, and when records of streams and history leave the store. What an
- * activation at rest gives back is `idle.ts`. That a record may go is `core/activity.ts` (A3); when a stream is closed,
- * `stream-closing.ts`.
+ * Owns when activities beyond the bound leave memory, and when records of streams and history leave the store. `idle.ts` gives back
+ * the memory of activations at rest. `core/activity.ts` says that a record may go (A3); `stream-closing.ts` closes streams.
  */
 import { type Activity, forgetDate, isOver, mayForget } from '../../core/activity.ts';
 import type { Limits } from '../../core/limits.ts';
@@ -19,19 +18,19 @@ export interface RetentionParts {
   readonly store: Store;
   readonly environment: Environment;
   readonly limits: Limits;
-  /** Records of the activation were forgotten: to be committed. */
+  /** Called when records were forgotten, to be committed. */
   readonly forgotten: (activation: Activation) => void;
   /** The activation wants to be woken by then. */
   readonly wakeBy: (activation: Activation, at: number) => void;
 }
 
-/** Activities that one step of the search for forgettable ones reads, and the pause between two searches, ms. */
+/** Activities read by one step of a search, and the pause between two searches, ms. */
 const sweepPageCount = 256;
 const sweepPauseMs = 60_000;
 
-/** A look through all activities that the store has. */
+/** A search through all stored activities. */
 interface Search {
-  /** The name of the last one so far. */
+  /** The name of the last one read. */
   readonly after: string | undefined;
   /** When one of them may be forgotten, ms. */
   readonly soonest: number;
@@ -45,30 +44,30 @@ export class Retention {
     this.#parts = parts;
   }
 
-  /** Nothing that is stored wakes a type that is only in memory. */
+  /** Schedules the searches of a volatile type, which no stored wake starts. */
   released(activation: Activation): void {
     if (activation.behaviour.durability === 'none') this.planVolatile(activation);
   }
 
-  /** After a commit: what of it need not stay. */
+  /** After a commit: drops what need not stay in memory. */
   stored(activation: Activation): void {
     this.trimActivities(activation);
     this.trimHistory(activation);
   }
 
-  /** Activities beyond the bound that the store knows and nothing needs leave memory (P10). */
+  /** Activities beyond the bound leave memory if the store has them and nothing needs them (P10). */
   trimActivities(activation: Activation): void {
     const { entity } = activation;
     const { activityCountMax } = this.#parts.limits;
     let excess = entity.activities.size - activityCountMax;
     if (excess <= 0 || activation.isSearching || activation.behaviour.durability !== 'turn') return;
-    // No record has them (F3).
+    // They have no records (F3).
     if (activation.layout.hasActivities) return;
-    // What a read under way brings may be older than what would leave memory here.
+    // A read in flight may return older data than what would leave memory here.
     if (activation.phase !== 'ready') return;
     for (const [partner, activity] of entity.activities) {
       if (excess <= 0) return;
-      // An open stream stays, to be closed: from the store nobody would see that it is quiet.
+      // An open stream stays, to be closed: in the store nobody would see that it is quiet.
       if (
         activity.outbound !== undefined ||
         activation.ahead?.has(partner) ||
@@ -87,9 +86,9 @@ export class Retention {
   }
 
   /**
-   * Let go of what no copy can come for any more (A3); true if something changed. The caller commits. Activities that
-   * are not in memory are looked through page by page, at most once a minute. `closeAt` is when a stream is next closed;
-   * what rests has none that is open.
+   * Forgets activities of which no copy can arrive any more (A3). Returns true if something changed; the caller commits. Activities
+   * that are not in memory are searched page by page, at most once a minute. `closeAt` is when a stream is next closed. An activation
+   * at rest has no open stream.
    */
   forget(activation: Activation, now: number, closeAt: number): boolean {
     const { entity } = activation;
@@ -102,10 +101,10 @@ export class Retention {
     for (const activity of entity.activities.values()) {
       if (activity.inbound === undefined) continue;
       const name = recordName.activity(activity.partner);
-      // What is not durable yet is not forgotten: what was said about it must be found in the store at least once.
+      // An activity that is not durable yet is not forgotten: its last answer must be found in the store at least once.
       if (mayForget(activity.inbound, now, limits) && !entity.changes.records.has(name)) {
         activity.inbound = undefined;
-        // Where activities are in the store as well, an empty one says that this one is gone, until the store knows it too.
+        // If activities are in the store as well, an empty one marks this one as removed until the store knows it too.
         if (isOver(activity, now, limits) && entity.isComplete) entity.activities.delete(activity.partner);
         entity.changes.records.set(name, 'activity');
         isChanged = true;
@@ -152,7 +151,7 @@ export class Retention {
     const last = page[sweepPageCount - 1];
     if (last !== undefined) return this.#forgetStored(activation, { after: last[0], soonest: next, seen });
     activation.search(false);
-    // None left memory meanwhile, so nothing that the store has now is neither here nor there.
+    // None left memory meanwhile, so every activity that the store has now is in memory or was read.
     entity.stored = seen.count > partnerCountMax ? undefined : seen;
     entity.searchAt = next === Number.POSITIVE_INFINITY ? 0 : Math.max(next, environment.now() + sweepPauseMs);
     entity.forgetAt = sooner(entity.forgetAt, entity.searchAt);
@@ -160,7 +159,7 @@ export class Retention {
     else if (entity.forgetAt > 0) this.#parts.wakeBy(activation, entity.forgetAt);
   }
 
-  /** What a search found: taken into memory if there is something to do about it. Returns when it may be forgotten, ms. */
+  /** Loads an activity found by a search if there is something to do about it. Returns when it may be forgotten, ms. */
   #forgetOne({ entity }: Activation, activity: Activity): number {
     const { environment, limits } = this.#parts;
     const now = environment.now();
@@ -170,13 +169,13 @@ export class Retention {
       activity.inbound = undefined;
       entity.changes.records.set(recordName.activity(partner), 'activity');
     }
-    // One that is empty now keeps the store's from being read again; an open stream is seen to be quiet, and closed.
+    // An empty activity keeps the stored one from being read again. An open stream is seen to be quiet, and closed.
     if (isOld || activity.outbound !== undefined) entity.activities.set(partner, activity);
     if (activity.outbound !== undefined) entity.forgetAt = sooner(entity.forgetAt, now);
     return forgetDate(activity.inbound, limits);
   }
 
-  /** No write ever wakes a type that is only in memory: it has what it remembers looked through now and then (P10). */
+  /** No write ever wakes a volatile type, so its activities are searched at intervals (P10). */
   planVolatile(activation: Activation): void {
     const { entity } = activation;
     const { environment, limits, wakeBy } = this.#parts;
@@ -185,7 +184,7 @@ export class Retention {
     wakeBy(activation, entity.forgetAt);
   }
 
-  /** Let go of history that is older than its type keeps it; looked for now and then, a page at a time. */
+  /** Removes history older than its type keeps it; at intervals, a page at a time. */
   trimHistory(activation: Activation): void {
     const { historyMs } = activation.behaviour;
     const now = this.#parts.environment.now();

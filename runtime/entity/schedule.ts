@@ -1,10 +1,10 @@
 /**
- * One alarm for many dates: a heap of dates over the environment's `after`.
+ * A schedule: one alarm for many dates, as a heap of dates over the environment's `after`.
  *
- * A date is the machine's clock's, which may be set, or stand still while the machine sleeps: it is looked at once a minute at
- * least, so that nothing is late by more than that.
+ * Dates are by the machine's clock, which may be set, or stand still while the machine sleeps. So the clock is checked at least once
+ * a minute, and no date is late by more than that.
  *
- * Owns when a key is due next; a key has one date, the last one set. What happens then is the caller's.
+ * Owns when a key is due next. A key has one date, the last one set. The caller decides what happens then.
  */
 
 import type { Environment } from '../environment.ts';
@@ -14,9 +14,9 @@ interface Entry extends Dated {
   readonly key: string;
 }
 
-/** Replaced entries that are never worth clearing away. */
+/** Most replaced entries that are never worth removing. */
 const spareCount = 1_024;
-/** The clock is looked at so often, ms. */
+/** Maximum interval between checks of the clock, ms. */
 const lookMs = 60_000;
 
 export class Schedule {
@@ -37,7 +37,7 @@ export class Schedule {
     return this.#dates.size;
   }
 
-  /** The key is due at `at` (ms), and not at the date that it had. NaN is no date: it would stop the dates of all others. */
+  /** The key is due at `at` (ms), in place of its earlier date. NaN is not a date: it would stop all others. */
   set(key: string, at: number): void {
     if (Number.isNaN(at)) return this.delete(key);
     const known = this.#dates.get(key);
@@ -83,7 +83,7 @@ export class Schedule {
     const now = this.#environment.now();
     for (let first = this.#heap.first; first !== undefined && first.at <= now; first = this.#heap.first) {
       this.#heap.pop();
-      // An entry that is not its key's present one was replaced or deleted: left in the heap, skipped here.
+      // An entry that is not its key's current one was replaced or deleted: it stays in the heap and is skipped here.
       if (this.#dates.get(first.key) !== first) continue;
       this.#dates.delete(first.key);
       this.#run(first.key);
@@ -92,7 +92,7 @@ export class Schedule {
     if (next !== undefined && next.at < this.#alarmAt) this.#arm(next.at);
   }
 
-  /** Entries that were replaced or deleted would lie there until their dates, which may be far away: let go of them. */
+  /** Removes replaced and deleted entries, which would stay until their dates, possibly for long. */
   #clear(): void {
     this.#heap.clear();
     for (const entry of this.#dates.values()) this.#heap.push(entry);

@@ -1,19 +1,19 @@
 /**
- * Closing: how a stream that has gone quiet ends, so that neither side remembers it for long (P10).
+ * Stream closing: ends a quiet stream, so that neither side remembers it for long (P10).
  *
  *     sender:   quiet ──commit──▶ closing ──close, again and again──▶ told ──closed──▶ forgotten with the next commit
  *     receiver: close ──▶ noted ──next commit──▶ closed
  *
- * Nobody waits for any of it. So what is noted goes with the next commit that the entity has anyway, or after `trimIdleMs`
- * with one of its own: the streams of one conversation end in two or three commits of each side, not in some for each of them.
+ * Nothing waits for it. So changes go with the entity's next commit, or after `trimIdleMs` with their own: the streams of one
+ * conversation end in two or three commits of each side, not in several for each stream.
  *
- * Owns both ends of that; sending it is `delivery.ts`, when records go `retention.ts`, why they may `core/activity.ts`.
+ * Owns both ends of closing. `delivery.ts` sends the close, `retention.ts` removes the records, `core/activity.ts` says why they may go.
  *
  * Invariants:
- * - CL1 A sender says 'close' only when the store has both the close and every acknowledgement of the session (A5), also a sender
- *   that is written only now and then: what the store has in the outbox is sent again after a crash. Where nothing is written, at once.
- * - CL2 A receiver whose turns are durable says 'closed' only when the store knows it: else one that comes after it would
- *   remember the session for a horizon.
+ * - CL1 A sender says 'close' only when the store has both the close and every acknowledgement of the session (A5); also a sender that
+ *   is written at intervals, because the outbox in the store is sent again after a crash. A type that is never written says it at once.
+ * - CL2 A receiver whose turns are durable says 'closed' only when the store has it. Otherwise the next owner would remember the
+ *   session for a horizon.
  */
 import { isEmpty, mayClose } from '../../core/activity.ts';
 import type { Limits } from '../../core/limits.ts';
@@ -40,7 +40,7 @@ export class StreamClosing {
     this.#parts = parts;
   }
 
-  /** Close streams that have been quiet; returns when the next one will have been, ms, or Infinity. The caller commits. */
+  /** Closes quiet streams. Returns when the next one will have been quiet, ms, or Infinity. The caller commits. */
   closeIdle(activation: Activation, now: number): { isChanged: boolean; next: number } {
     const { limits, delivery } = this.#parts;
     let isChanged = false;
@@ -52,12 +52,12 @@ export class StreamClosing {
       if (isClosing && activation.flights?.has(activity.partner) !== true) {
         if (activation.isDurable) delivery.durable(activation, activity, sentOf(outbound));
         else {
-          // With the next commit: an entity that leaves memory after each visit would else never come to it.
+          // With the next commit: an entity that leaves memory after each visit would otherwise never close it.
           activation.batch().addSent(activity);
           isChanged = true;
         }
       }
-      // Its flight tells the partner again and again; the date is for an owner that comes after this one.
+      // Its flight repeats the close. The date is for the next owner.
       if (outbound.isClosing || outbound.unacked.length > 0) next = Math.min(next, now + limits.closeIdleMs);
       else if (mayClose(outbound, now, limits)) {
         outbound.isClosing = true;
@@ -66,14 +66,14 @@ export class StreamClosing {
         isChanged = true;
         next = Math.min(next, now + limits.closeIdleMs);
       } else {
-        // A little later, and all of one conversation are closed at once.
+        // A little later, so that all streams of one conversation are closed at once.
         next = Math.min(next, outbound.activeAt + limits.closeIdleMs + limits.trimIdleMs);
       }
     }
     return { isChanged, next };
   }
 
-  /** The sender will send nothing more of this session: from here its record need only outlive copies under way (A3). */
+  /** The sender will send nothing more in this session. From here on its record need only outlive copies in flight (A3). */
   close(activation: Activation, close: StreamEnvelope): void {
     const { from, session } = close;
     const { environment, limits, delivery, wakeBy } = this.#parts;
@@ -82,7 +82,7 @@ export class StreamClosing {
     const closed: StreamEnvelope = { kind: 'closed', to: from, from: activation.address, session, number: 0 };
     const name = recordName.activity(from);
     if (inbound === undefined || inbound.session !== session) return this.#say(activation, closed, close);
-    // What is noted and not yet durable will be said anyway.
+    // A change that is noted and not yet durable will be sent anyway.
     if (inbound.closedAt > 0)
       return entity.changes.records.has(name) ? undefined : this.#say(activation, closed, close);
     const now = environment.now();
@@ -91,23 +91,23 @@ export class StreamClosing {
     if (entity.forgetAt === 0 || entity.forgetAt > forgetAt) entity.forgetAt = forgetAt;
     entity.changes.records.set(name, 'activity');
     wakeBy(activation, forgetAt);
-    // A crash of such a type loses more than this, and its next write may be far.
+    // A crash of such a type loses more than this, and its next write may be far off.
     if (activation.behaviour.durability !== 'turn') this.#parts.post(closed);
     else activation.owe(closed);
     if (activation.gathering !== undefined) return;
-    // Both end at once, mostly: one of the two waits until it hears that its own is over as well, and writes both.
+    // Usually both sides end at once: one waits until it hears that its own stream is over too, and writes both.
     const isPatient = entity.activities.get(from)?.outbound?.isClosing === true && activation.address < from;
     delivery.wantTrim(activation, now + (isPatient ? limits.trimIdleMs : 0));
   }
 
-  /** Once more, when what was noted of it is durable. */
+  /** Once more, when the noted change is durable. */
   #say(activation: Activation, closed: StreamEnvelope, asked: Asked): void {
     const pending = activation.gathering ?? activation.flying;
     if (pending === undefined) this.#parts.post(closed);
     else pending.addAnswer(closed, asked);
   }
 
-  /** The partner has forgotten the closed session: so does this side. */
+  /** The partner has forgotten the closed session, so this side forgets it too. */
   closed(activation: Activation, { from, session }: StreamEnvelope): void {
     const { entity } = activation;
     const activity = entity.activities.get(from);
@@ -115,7 +115,7 @@ export class StreamClosing {
       return;
     activity.outbound = undefined;
     activation.flights?.delete(from);
-    // Where activities are in the store as well, an empty one says that this one is gone, until the store knows it too.
+    // If activities are in the store as well, an empty one marks this one as removed until the store knows it too.
     if (isEmpty(activity) && entity.isComplete) entity.activities.delete(from);
     entity.changes.records.set(recordName.activity(from), 'activity');
     this.#parts.delivery.wantTrim(activation, this.#parts.environment.now());

@@ -1,20 +1,20 @@
 /**
- * Runs what waits in a mailbox: judges arrivals, performs turns, puts their outputs into the batch that waits for the store.
+ * Turns: runs the items of a mailbox. Judges arrivals, runs turns, and puts their output into the batch that waits for the store.
  *
  *     item ─▶ activity in memory? ─no─▶ read it, then again
  *                 │
- *               judge ─ next ──▶ perform ─▶ batch ─▶ commit queue      (worker/group-commit.ts, worker/release.ts)
- *                     ├ duplicate ─▶ the same answer, waiting with whatever is not durable yet
- *                     ├ ahead ─────▶ held until what comes before it arrives
- *                     └ stale, expired ─▶ said so, or dropped: never processed
+ *               judge ─ next ──▶ run ─▶ batch ─▶ commit queue      (worker/group-commit.ts, worker/release.ts)
+ *                     ├ duplicate ─▶ the same answer, behind everything that is not durable yet
+ *                     ├ ahead ─────▶ buffered until the messages before it arrive
+ *                     └ stale, expired ─▶ reported or dropped; never processed
  *
- * Longer than 400 lines because each of the ways of an arrival through the verdict is here.
+ * Longer than 400 lines because every way of an arrival through the verdict is here.
  *
  * Invariants:
- * - N1 Outputs of a turn go into its batch, never out; what needs no commit goes out only when nothing is pending (P2).
- * - N3 What is held ahead of its turn is bounded; what does not fit is dropped and comes again (P12).
- * - N4 A call under an idempotency key is answered with the answer to its own request only; another one, and one that
- *   cannot be run, are turned away with nothing done and nothing remembered.
+ * - N1 The output of a turn goes into its batch, never out. Output that needs no commit leaves only when nothing is pending (P2).
+ * - N3 The buffer of messages that arrived out of order is bounded. A message that does not fit is dropped and sent again (P12).
+ * - N4 A call under an idempotency key gets only the answer to its own request. Another request, or one that cannot be run, is turned
+ *   away without effect, and nothing is remembered of it.
  */
 import { excess, judge, keepsTooMuch, keptAnswer, known } from '../../core/activity.ts';
 import { isEntityPartner, type PartnerId } from '../../core/message.ts';
@@ -44,7 +44,7 @@ import type { StreamClosing } from './stream-closing.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
 
-/** A store that is faster than this is not what makes a call late, ms. */
+/** A store that is faster than this does not make a call late, ms. */
 const lateMsMin = 50;
 
 export interface TurnParts extends AttemptParts {
@@ -52,24 +52,24 @@ export interface TurnParts extends AttemptParts {
   readonly closing: StreamClosing;
   readonly post: (envelope: Envelope) => void;
   readonly commits: {
-    /** The activation's batch waits for the store (or, for volatile types, may go at once). */
+    /** The activation's batch waits for the store (or, for volatile types, may leave at once). */
     commit(activation: Activation): void;
-    /** How long what is run now will wait for the store, about, ms. */
+    /** Estimated wait for the store of a turn that runs now, ms. */
     readonly waitMs: number;
   };
   readonly dispatcher: {
-    /** Whether there is room to hold one more message ahead of its turn (N3). */
-    mayHold(activation: Activation): boolean;
-    /** A call came to its turn too late. */
+    /** Whether there is room to buffer one more message that arrived out of order (N3). */
+    mayBuffer(activation: Activation): boolean;
+    /** A call was late when its turn came. */
     readonly admission: { late(): void };
   };
-  /** Send what needs a proof of ownership first (P9). */
+  /** Sends an envelope after a proof of ownership (P9). */
   readonly proofs: { prove(activation: Activation, unproven: Unproven): void };
-  /** What was due has been run: the rest of what the entity does by itself. */
+  /** Called when due items have run, for the rest of the entity's own work. */
   readonly housekeeping: { afterWake(activation: Activation): void };
 }
 
-/** What a due date asks with. */
+/** The request of a due date. */
 const wake: Item = { kind: 'wake' };
 const delayed: Item = { kind: 'wake', isDelayed: true };
 
@@ -121,11 +121,11 @@ export class Turns {
     const now = this.#parts.environment.now();
     const inbound = activity && known(activity, now, this.#parts.limits);
     const isAgain = activation.retries?.get(from)?.item === envelope;
-    // It has arrived in time: here, and nowhere else, only its expiry counts from then on.
+    // It arrived in time; from here on only its expiry counts.
     const judged = isAgain ? { ...arrival, sent: arrival.expires } : arrival;
     if (arrival.sent > now + this.#parts.limits.skewMaxMs) this.#clocks.heard(senderOf(envelope), arrival.sent);
     const verdict = judge(inbound, judged, now, this.#parts.limits);
-    // A try again that is not wanted any more has no date any more either.
+    // A retry that is no longer wanted has no date any more either.
     if (verdict !== 'next' && isAgain) activation.retries?.delete(from);
     switch (verdict) {
       case 'next':
@@ -133,7 +133,7 @@ export class Turns {
       case 'duplicate':
         return this.#duplicate(activation, envelope);
       case 'ahead':
-        return this.#hold(activation, envelope);
+        return this.#buffer(activation, envelope);
       case 'stale':
         if (isEntityPartner(from)) this.#stale(activation, envelope, arrival.session, inbound?.session ?? 0);
         return;
@@ -147,7 +147,7 @@ export class Turns {
     }
   }
 
-  /** Who calls is told; of an entity's message its sender hears when it expires there (A7). */
+  /** Tells the caller. The sender of an entity's message learns of it when the message expires there (A7). */
   #refuseExcess(activation: Activation, envelope: MessageEnvelope): void {
     const { environment, limits } = this.#parts;
     const error = excess(envelope.arrival, environment.now(), limits);
@@ -159,7 +159,7 @@ export class Turns {
   #next(activation: Activation, envelope: MessageEnvelope): void {
     const { from, arrival, content } = envelope;
     const retry = activation.retries?.get(from);
-    // Another copy of a message that threw: its own retry is planned already (N2).
+    // Another copy of a message that threw. Its own retry is scheduled already (N2).
     if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
     if (this.#isFull(activation, envelope) || this.#isTooLate(activation, envelope)) return;
     const request: Request = { kind: 'message', partner: from, arrival, content };
@@ -167,7 +167,7 @@ export class Turns {
     if (isDone) this.#runAhead(activation, from);
   }
 
-  /** A client that never lets its floor pass what it was answered is told so, before its answers outgrow the store (P12). */
+  /** Tells a client that never lets its floor pass its answers, before its answers outgrow the store (P12). */
   #isFull(activation: Activation, envelope: MessageEnvelope): boolean {
     if (envelope.replyTo === '') return false;
     const inbound = activation.entity.activities.get(envelope.from)?.inbound;
@@ -178,10 +178,10 @@ export class Turns {
     return true;
   }
 
-  /** What would be durable only after its caller has given up is not run: the store takes no more for it (W8). */
+  /** A turn that would be durable only after its caller has given up is not run. The store commits no more for it (W8). */
   #isTooLate(activation: Activation, envelope: MessageEnvelope): boolean {
     if (envelope.replyTo === '' || activation.behaviour.durability !== 'turn') return false;
-    // Twice, since it varies: who is served at the last moment is mostly served too late.
+    // Twice, because the wait varies: calls served at the last moment are usually served too late.
     const waitMs = 2 * this.#parts.commits.waitMs;
     if (waitMs < lateMsMin || this.#parts.environment.now() + waitMs < envelope.arrival.expires) return false;
     this.#parts.dispatcher.admission.late();
@@ -193,7 +193,7 @@ export class Turns {
     this.#emit(activation, replyOf(call, status, bytes), call);
   }
 
-  /** Run a turn; false if it is to be tried again. */
+  /** Runs a turn. Returns false if it is to be tried again. */
   #attempt(activation: Activation, key: string, item: Item, request: Request): boolean {
     const result = this.#attempts.run(activation, { key, item, request });
     if (result?.kind === 'committed') this.#collect(activation, item, result);
@@ -203,12 +203,12 @@ export class Turns {
     return result !== undefined && result.kind !== 'turned-away';
   }
 
-  /** Its process lives: what was noted of it is over, however the turn ended. */
+  /** The turn returned, however it ended: its crash note is done. */
   #ran(activation: Activation, item: Item, key: string): void {
     if (activation.isCautious) this.#parts.crashNotes.ran(activation, trialKey(item, key));
   }
 
-  /** The outputs of a turn, into the batch (N1). */
+  /** Puts the output of a turn into the batch (N1). */
   #collect(activation: Activation, item: Item, result: Extract<TurnResult, { kind: 'committed' }>): void {
     const batch = activation.batch();
     if (item.kind === 'wake' && item.isDelayed === true) batch.isHeld = true;
@@ -226,11 +226,11 @@ export class Turns {
   }
 
   /**
-   * Processed before: the same answer (P5), or the acknowledgement again. From memory, and so not without proof that the store
-   * still has it (P8, O2): the sender lets go of what it is told of.
+   * A message processed before gets the same answer (P5), or the acknowledgement again. The answer is from memory, so it needs proof
+   * that the store still has it (P8, O2): its sender will forget what it is told.
    */
   #duplicate(activation: Activation, envelope: MessageEnvelope): void {
-    // The answer to its original is on its way to the store, and goes to where this one's would.
+    // The answer to its original is on its way to the store, and goes where this copy's would.
     if (activation.gathering?.hasRequest(envelope) === true || activation.flying?.hasRequest(envelope) === true) return;
     if (envelope.replyTo === '') return this.#emitProven(activation, ackOf(activation, envelope), envelope);
     const kept = keptAnswer(activation.entity.activities.get(envelope.from)?.inbound, envelope.arrival.seq);
@@ -240,29 +240,29 @@ export class Turns {
     this.#emitProven(activation, replyOf(envelope, isOther ? 'not-run' : 'answer', bytes), envelope);
   }
 
-  /** It comes from an earlier session than the one that is known: if that is its sender's live one, history was lost (P8). */
+  /** It belongs to an earlier session than the known one. If that is its sender's live session, history was lost (P8). */
   #stale(activation: Activation, asked: MessageEnvelope | StreamEnvelope, session: number, number: number): void {
     this.#emitProven(activation, { kind: 'stale', to: asked.from, from: activation.address, session, number }, asked);
   }
 
-  #hold(activation: Activation, envelope: MessageEnvelope): void {
+  #buffer(activation: Activation, envelope: MessageEnvelope): void {
     const ahead = activation.makeAhead();
     const hasRoom =
-      ahead.countOf(envelope.from) < this.#parts.limits.aheadCountMax && this.#parts.dispatcher.mayHold(activation);
-    // One that is held already has its place: this copy of it may tell a later floor. Of a true copy the size is the same; what is
-    // larger under the same number would take room that there is not.
+      ahead.countOf(envelope.from) < this.#parts.limits.aheadCountMax && this.#parts.dispatcher.mayBuffer(activation);
+    // A buffered message keeps its place; this copy may carry a later floor. A true copy has the same size. A larger one with the same
+    // number would take room that does not exist.
     const held = ahead.get(envelope);
-    if (hasRoom || (held !== undefined && sizeOf(envelope) <= sizeOf(held))) ahead.hold(envelope);
+    if (hasRoom || (held !== undefined && sizeOf(envelope) <= sizeOf(held))) ahead.put(envelope);
   }
 
-  /** What was held and may be next now goes back to the mailbox, to be judged again. */
+  /** A buffered message that may be next returns to the mailbox, to be judged again. */
   #runAhead(activation: Activation, from: PartnerId): void {
     if (activation.ahead === undefined) return;
     const next = activation.ahead.takeNext(from, activation.entity.activities.get(from)?.inbound?.through ?? 0);
     if (next !== undefined) activation.mailbox.unshift(next);
   }
 
-  /** Out, as soon as everything before it is durable (N1). */
+  /** Sends an envelope when everything before it is durable (N1). */
   #emit(activation: Activation, envelope: Envelope, asked: Asked): void {
     const pending = activation.gathering ?? activation.flying;
     if (pending === undefined) this.#parts.post(envelope);
@@ -272,7 +272,7 @@ export class Turns {
   // ---- queries
 
   #query(activation: Activation, query: QueryEnvelope): void {
-    // Nobody waits for it any more: what is late does not make the others late, too.
+    // Its caller no longer waits. A late query must not make others late too.
     const now = this.#parts.environment.now();
     if (now > query.deadline) return this.#emit(activation, lateReply(query, now), query);
     const bytes = this.#attempts.query(activation, query);
@@ -284,12 +284,12 @@ export class Turns {
     (activation.gathering ?? activation.flying)?.addRequest(query);
   }
 
-  /** Out, as soon as everything before it is durable and this worker is proven to have been the owner after now (O2). */
+  /** Sends an answer when everything before it is durable, and this worker is proven to be the owner after now (O2). */
   #emitProven(activation: Activation, envelope: Envelope, asked: Asked): void {
     if (activation.behaviour.durability === 'none') return this.#emit(activation, envelope, asked);
     const { gathering, flying } = activation;
     const pending = gathering ?? flying;
-    // A commit that starts from now on proves it as well, unless it may leave before that; the one under way may have been accepted before.
+    // A commit that starts from now on proves it too, unless it may leave before that. The one in flight may have been accepted before.
     if (gathering !== undefined && activation.behaviour.durability === 'turn') gathering.addAnswer(envelope, asked);
     else if (pending !== undefined) pending.addUnproven({ envelope, asked });
     else this.#parts.proofs.prove(activation, { envelope, asked });
@@ -321,7 +321,7 @@ export class Turns {
   #probe(activation: Activation, probe: StreamEnvelope): void {
     const { from, session, number } = probe;
     const inbound = activation.entity.activities.get(from)?.inbound;
-    // All of it was settled before the later one was sent, but how is not remembered here.
+    // Everything in it was settled before the later session was sent, but how is not remembered here.
     if (inbound !== undefined && inbound.session > session)
       return this.#stale(activation, probe, session, inbound.session);
     const isProcessed = inbound !== undefined && inbound.session === session && inbound.through >= number;
@@ -335,16 +335,16 @@ export class Turns {
     this.#emitProven(activation, probed, probe);
   }
 
-  // ---- what the entity wants by itself
+  // ---- the entity's own work
 
   #woken(activation: Activation, item: Item): void {
     this.#wake(activation);
     if (this.#isInPhase(activation)) this.#parts.housekeeping.afterWake(activation);
-    // A turn found that it needs an activity from the store: what it left to do is done after the read.
+    // A turn needed an activity from the store. The rest of its work is done after the read.
     else if (activation.phase === 'reading') activation.mailbox.push(item);
   }
 
-  /** Run everything that is due: tries again, timers, holds. */
+  /** Runs everything that is due: retries, timers, holds. */
   #wake(activation: Activation): void {
     if (activation.isCautious) this.#parts.crashNotes.prune(activation);
     const now = this.#parts.environment.now();
@@ -353,7 +353,7 @@ export class Turns {
         this.run(activation, retry.item);
     const { entity } = activation;
     for (const { request } of dueTurns(entity, now)) {
-      // A turn before it may have replaced it: the new one's time may not have come.
+      // An earlier turn may have replaced it: the new one may not be due.
       const isDue = (dateOf(entity, request.part, request.id) ?? Infinity) <= now;
       if (!isDue || !this.#isInPhase(activation)) continue;
       const item = receiverOf(entity, request) === '' ? wake : delayed;
@@ -362,7 +362,7 @@ export class Turns {
     this.#dropRetries(activation, now);
   }
 
-  /** What threw and was cancelled, replaced or resolved: nothing is to be tried again. */
+  /** A request that threw, and was cancelled, replaced or resolved since, needs no retry. */
   #dropRetries({ retries, entity }: Activation, now: number): void {
     for (const [key, { at, item }] of retries ?? []) {
       if (item.kind !== 'wake' || at > now) continue;
@@ -371,12 +371,12 @@ export class Turns {
     }
   }
 
-  /** A turn may have found that it needs an activity from the store: the rest waits for the next wake. */
+  /** A turn may need an activity from the store. The rest waits for the next wake. */
   #isInPhase(activation: Activation): boolean {
     return activation.phase === 'ready';
   }
 
-  /** A turn that the entity itself asks for. */
+  /** A turn that the entity itself requests. */
   #own(activation: Activation, key: string, item: Item, request: Request): void {
     const retry = activation.retries?.get(key);
     if (retry !== undefined && retry.at > this.#parts.environment.now()) return;
@@ -392,12 +392,12 @@ function replyOf(
   return { kind: 'reply', to: replyTo, call, status, bytes };
 }
 
-/** A client whose clock is behind by more than its deadline would else never know why (C5). */
+/** The reply to a client whose clock is behind by more than its deadline. Otherwise it would never know why (C5). */
 function lateReply({ replyTo, call }: MessageEnvelope | QueryEnvelope, now: number): Envelope {
   return { kind: 'reply', to: replyTo, call, status: 'expired', bytes: new TextEncoder().encode(String(now)) };
 }
 
-/** For people. */
+/** For people to read. */
 function senderOf({ from, replyTo, identity }: MessageEnvelope): string {
   return replyTo === '' ? `the worker of ${from}` : `client ${identity || from}`;
 }

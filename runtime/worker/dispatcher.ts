@@ -206,7 +206,7 @@ export class Dispatcher {
   }
 
   /** Whether there is room to hold one more message of an entity ahead of its turn. */
-  mayHold(activation: Activation): boolean {
+  mayBuffer(activation: Activation): boolean {
     const { mailboxCountMax, mailboxBytesMax, workerQueueCountMax, workerQueueBytesMax } = this.#limits;
     const { ahead } = activation;
     return (

@@ -61,7 +61,7 @@ function withInbox(waitMs = 0, run = stock) {
     commits: { commit: () => undefined, waitMs },
     readActivity: () => undefined,
     wakeBy: () => undefined,
-    dispatcher: { mayHold: () => true, admission: { late: () => undefined } },
+    dispatcher: { mayBuffer: () => true, admission: { late: () => undefined } },
     proofs: { prove: (_, one) => void unproven.push(one) },
   });
   const activation = new Activation(near, 0, run);

@@ -451,8 +451,8 @@ test('HD1: what is held ahead is counted exactly, whatever comes and goes', asyn
     const ahead = new Ahead();
     const of = (from: string, seq: number, lifeMs = 1_000) =>
       messageOf(hand, { from, seq, lifeMs, input: 'x'.repeat(seq) });
-    for (const seq of [3, 4, 4, 9]) ahead.hold(of('tally/a', seq));
-    ahead.hold(of('tally/b', 2, 10));
+    for (const seq of [3, 4, 4, 9]) ahead.put(of('tally/a', seq));
+    ahead.put(of('tally/b', 2, 10));
     const bytes = (...messages: MessageEnvelope[]) =>
       messages.reduce((sum, { content }) => sum + envelopeBytes + content.payload.length, 0);
     assert.equal(
