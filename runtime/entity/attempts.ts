@@ -36,7 +36,7 @@ export interface AttemptParts {
   readonly limits: Limits;
   readonly crashNotes: CrashNotes;
   readonly counters: Counters;
-  /** Read an activity from the store; the activation runs nothing meanwhile. */
+  /** Reads an activity from the store. The activation runs nothing meanwhile. */
   readonly readActivity: (activation: Activation, partner: PartnerId) => void;
   readonly wakeBy: (activation: Activation, at: number) => void;
 }

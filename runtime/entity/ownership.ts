@@ -4,10 +4,11 @@
  * Owns the proof of ownership that messages carry as `sent` and that queries wait for (P9). The worker makes the claims.
  *
  * Invariants:
- * - O1 `confirmedAt` is never later than a moment at which the store had this worker's epoch, however the clock was set since.
+ * - O1 `provenAt` is never later than a moment at which the store had this worker's epoch, however the clock was set since.
  * - O2 A query is answered only after a check that began after it ran, of the epoch by which it ran, or with a commit that
  *   carries it.
- * - O3 Partitions that are lost together are told of together: what it takes to drop their entities does not grow with their number.
+ * - O3 Partitions that are lost together are reported together, so that the cost of dropping their entities does not grow with the
+ *   number of partitions.
  */
 import { type Lineage, lineageOf } from '../../core/activity.ts';
 import { dateOf, type Environment, type Moment, momentOf } from '../environment.ts';
@@ -55,7 +56,7 @@ export class Ownership {
     this.loseAll([partition]);
   }
 
-  /** The same of many: whoever hears of it looks through all entities once (O3). */
+  /** The same for many partitions: a listener searches all entities only once (O3). */
   loseAll(partitions: Iterable<Partition>): void {
     const lost = new Set<Partition>();
     for (const partition of partitions) if (this.#owned.delete(partition)) lost.add(partition);

@@ -1,18 +1,18 @@
 /**
- * The entities that are in this worker's memory: how they get there and when they leave.
+ * The entities in this worker's memory: how they are activated, and when they leave.
  *
- * Owns activation (one batch of reads for everything that was asked for in a tick), reading single activities, and the
- * sweep that has entities rest, and passivates what is idle or too much. One clock hand goes over those that were used and
- * do not rest yet. The other goes over the whole table, and only when the first of it is due: what was not used since it
- * last passed goes first: close to least-recently-used, without a list to keep in order.
+ * Owns activation (one batch of reads for all entities requested in a tick), reads of single activities, and the sweep that makes
+ * entities rest and passivates those that are idle or too many. One clock hand passes over entities that were used and do not rest
+ * yet. The other passes over the whole table, and only when its first entity is due: an entity not used since the hand last passed
+ * leaves first. That approximates least-recently-used without an ordered list.
  *
- * Longer than 400 lines because what an activation is made of depends on where it comes from: the store, another worker, an image.
+ * Longer than 400 lines because an activation is built differently from the store, from another worker, and from an image.
  *
  * Invariants:
  * - E1 An address has at most one activation that is not dropped.
  * - E2 Only an activation at rest is passivated: nothing that is not durable is forgotten.
- * - E3 What is read of an entity is of one version: no commit of it is written between the first read and the last.
- * - E4 What rests costs no time until it is due to leave memory.
+ * - E3 The data read of an entity is of one version: no commit of it is written between the first read and the last.
+ * - E4 An activation at rest costs no time until it is due to leave memory.
  */
 import { lineageOfStay, newActivity } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
@@ -53,15 +53,15 @@ export interface ActivationsParts {
   readonly recovery: Recovery;
 }
 
-/** An entity with more partners than are loaded with it has the others looked through after this, ms: a stay may be short. */
+/** Pause before an entity with more partners than are loaded has the others searched, ms: its stay may be short. */
 const firstSearchMs = 60_000;
-/** Messages that wait whose activities are read together with the one that is needed now. */
+/** Most waiting messages whose activities are read together with the one needed now. */
 const readAheadCount = 256;
-/** After this long without a message an activation gives back all but its state, ms. */
+/** An activation without a message for this long gives back all memory but its state, ms. */
 const restMs = 2_000;
-/** Rounds over the whole table begin no more often than this part of `idleMs`: one entity after the other becomes due. */
+/** Minimum interval between rounds over the whole table, as a share of `idleMs`: entities become due one after the other. */
 const roundShare = 1 / 16;
-/** Activities that are read at a time where all are. */
+/** Activities read at a time when all are read. */
 const pageSize = 1_000;
 
 type ActivityRows = readonly (readonly [string, Uint8Array])[];
@@ -71,15 +71,15 @@ export class Activations {
   readonly #activations = new Map<Address, Activation>();
   #toLoad: Activation[] = [];
   readonly #doubted = new Set<Address>();
-  /** States at first, by type, to compare the stored ones with; and the types that some stored one does not fit. */
+  /** Initial states by type, to compare stored ones with; and the types that some stored state does not fit. */
   readonly #initials = new Map<string, unknown>();
   readonly #misfits = new Set<string>();
-  /** Those that do not rest; others too, until a hand passes them. */
+  /** Activations that do not rest; others too, until a hand passes them. */
   readonly #awake = new Set<Activation>();
   #awakeHand: IterableIterator<Activation> | undefined;
-  /** Over all of them, while a round is under way. */
+  /** Iterates over all activations while a round lasts. */
   #hand: IterableIterator<Activation> | undefined;
-  /** When the next round begins, ms of the steady clock: nobody who rests is due before. */
+  /** When the next round begins, monotonic time, ms: no activation at rest is due before. */
   #roundAt = Number.POSITIVE_INFINITY;
   #roundBegunAt = Number.NEGATIVE_INFINITY;
   readonly #passes: Counter;
@@ -121,7 +121,7 @@ export class Activations {
     return this.#activations.values();
   }
 
-  /** The entity's activation, begun if there is none; undefined: no behaviour for its type. */
+  /** The entity's activation, started if there is none; undefined: no behaviour for its type. */
   activate(address: Address, partition: Partition): Activation | undefined {
     const known = this.#activations.get(address);
     if (known !== undefined) return known;
@@ -132,7 +132,7 @@ export class Activations {
     this.wake(activation);
     const carried = behaviour.durability === 'none' ? this.#parts.images.get(address) : undefined;
     if (carried !== undefined) {
-      // Nothing of it is in the store.
+      // The store has nothing of it.
       void this.#restore(activation, carried.loaded, rowsOf(carried));
       return activation;
     }
@@ -141,10 +141,10 @@ export class Activations {
     return activation;
   }
 
-  /** Take over what another worker had in memory, which is what the store has. */
+  /** Takes over what another worker had in memory, which equals the stored entity. */
   adopt({ address, loaded, activities }: WarmEntity, partition: Partition): void {
     const behaviour = this.#parts.behaviours.get(typeOf(address));
-    // A commit of this worker's from an earlier time may have reached the store or not: only a read tells.
+    // An earlier commit of this worker may have reached the store or not. Only a read tells.
     if (behaviour === undefined || this.#activations.has(address) || this.#doubted.has(address)) return;
     const activation = new Activation(address, partition, behaviour);
     this.#activations.set(address, activation);
@@ -153,12 +153,12 @@ export class Activations {
     void this.#restore(activation, loaded, rowsOf({ activities }));
   }
 
-  /** Something is held of it again: it does not rest any more. */
+  /** Something is held for it again, so it does not rest any more. */
   wake(activation: Activation): void {
     this.#awake.add(activation);
   }
 
-  /** From here the activation runs nothing and releases nothing (V2). */
+  /** From here on the activation runs nothing and releases nothing (V2). */
   drop(activation: Activation): void {
     activation.drop();
     this.#parts.dispatcher.forget(activation);
@@ -181,21 +181,21 @@ export class Activations {
     }
   }
 
-  /** A commit of this entity is under way or was lost on its way: nobody knows whether, or when, it is written. */
+  /** A commit of this entity is in flight or was lost on its way, so nobody knows whether, or when, it is written. */
   doubt(address: Address): void {
     this.#doubted.add(address);
   }
 
   /**
-   * What is read of an entity while a lost commit may still be written could be half of before and half of after it. A
-   * commit that changes nothing but the version ends the doubt: from then on the late one is refused (S2, E3).
+   * While a lost commit may still be written, a read of the entity could be half before and half after it. A commit that changes
+   * only the version ends the doubt: from then on the late one is rejected (S2, E3).
    */
   async #fence(activations: readonly Activation[], triesLeft = 3): Promise<void> {
     if (this.#doubted.size === 0) return;
     const doubted = activations.filter(({ address, phase }) => phase === 'loading' && this.#doubted.has(address));
     if (doubted.length === 0) return;
     const loaded = await this.#parts.store.load(doubted);
-    // Dropped meanwhile: the partition may be another's, or the worker stopped.
+    // Dropped meanwhile: another worker may own the partition, or this one has stopped.
     const isStillHere = () => doubted.every(({ phase }) => phase === 'loading');
     const outcomes = await this.#parts.commits.beside(() =>
       isStillHere() ? doubted.map((activation, index) => this.#fencing(activation, loaded[index])) : [],
@@ -248,7 +248,7 @@ export class Activations {
       this.#parts.recovery.notLoaded(activation, error);
       return;
     }
-    // Dropped while its activities were read: it must not come back to life (V2).
+    // Dropped while its activities were read: it must not return to life (V2).
     if (isDropped(activation)) return;
     this.#startVolatile(activation);
     activation.goOn();
@@ -262,9 +262,9 @@ export class Activations {
       throw new Error(`${activation.address} has activities in its head and in records`);
     for (const [name, bytes] of rows) restoreActivity(record, name.slice(1), bytes);
     record.isComplete = rows.length <= this.#parts.limits.activityCountMax;
-    // When what was left in the store may be forgotten is not known any more: soon it is looked through.
+    // It is not known any more when stored activities may be forgotten, so they are searched soon.
     if (!record.isComplete) planSearch(record, sooner(record.forgetAt, this.#parts.environment.now() + firstSearchMs));
-    // Where there are too many, those with something in the outbox are needed now, the others when their partner writes.
+    // If there are too many, those with messages in the outbox are needed now, the others when their partner writes.
     const missing = record.isComplete
       ? []
       : [...record.activities.values()]
@@ -274,7 +274,7 @@ export class Activations {
     activation.load(record, { layout, version: loaded.version, wakeAt: loaded.wakeAt });
   }
 
-  /** A state that no longer fits, with a version that nobody raised, fails somewhere in a turn: said once for each type. */
+  /** A state that no longer fits the type, with an unchanged version, fails somewhere in a turn. Logged once per type. */
   #checkShape({ address, behaviour: { contract, version } }: Activation, { key, state }: EntityRecord): void {
     const { type } = contract;
     if (this.#misfits.has(type)) return;
@@ -288,14 +288,14 @@ export class Activations {
     );
   }
 
-  /** Its image, unless another owner has written since: that it has the entity need not have been heard. */
+  /** Uses its image, unless another owner has written since: this worker need not have heard that another has the entity. */
   #carriedOf({ address, behaviour }: Activation, stored: Loaded | undefined): Carried | undefined {
     const carried = this.#parts.images.get(address);
     const isOld = behaviour.durability !== 'none' && (stored?.version ?? 0) >= (carried?.loaded.version ?? 0);
     return isOld ? undefined : carried;
   }
 
-  /** It was in memory here or elsewhere, and is more than the store has of it (CA1). */
+  /** The entity was in memory here or elsewhere, and its image has more than the store (CA1). */
   async #restoreCarried(
     activation: Activation,
     carried: Carried,
@@ -315,7 +315,7 @@ export class Activations {
       const { layout: written, hasSent } = overwrite(record, stored, rows);
       activation.load(record, { layout: written, version: stored?.version ?? 0, wakeAt: stored?.wakeAt });
       if (hasSent) activation.holdOutbox(record);
-      // Not at once: what is refused for good would be tried without a pause.
+      // After a pause, because a permanent rejection would otherwise be retried in a loop.
       activation.planWrite(this.#parts.environment.now() + Math.min(behaviour.durability.intervalMs, limits.retryMs));
     }
     activation.use(this.#parts.environment.steady());
@@ -332,8 +332,8 @@ export class Activations {
   }
 
   /**
-   * Versions tell the later of two images, and of an image and what is stored (CA2): they begin with the epoch of the claim, as
-   * sessions do. Clocks of workers differ.
+   * Versions decide which of two images is later, and whether an image is later than the stored entity (CA2). They begin with the
+   * epoch of the claim, as sessions do, because the clocks of workers differ.
    */
   #startVolatile({ address, behaviour, entity }: Activation): void {
     if (behaviour.durability === 'turn') return;
@@ -341,7 +341,7 @@ export class Activations {
     this.#parts.images.settled(address);
   }
 
-  /** What was read may be less than was known: of a durable type when its partition was claimed, of the others each time (A6). */
+  /** The data read may be less than was known: of a durable type after a claim, of the others each time (A6). */
   #begin({ behaviour, entity, partition }: Activation): void {
     const lineage = this.#parts.ownership.lineageOf(partition);
     if (lineage !== undefined) entity.lineage = behaviour.durability === 'turn' ? lineage : lineageOfStay(lineage);
@@ -349,16 +349,16 @@ export class Activations {
 
   async #readInto(activation: Activation, record: EntityRecord, partners: readonly PartnerId[]): Promise<void> {
     const found = await this.#parts.store.read(activation, partners.map(recordName.activity));
-    // What is dropped changes no more: somebody may have its image (IM1).
+    // A dropped activation does not change any more, because another worker may have its image (IM1).
     if (activation.phase === 'dropped') return;
     for (const [index, partner] of partners.entries()) {
-      // What came into memory meanwhile, by a search, is newer than what was read; a placeholder is what is read for.
+      // Activities that a search loaded meanwhile are newer than the data read. A placeholder is what the read replaces.
       const known = record.activities.get(partner);
       if (known === undefined || known.outbound?.session === 0) restoreActivity(record, partner, found[index]);
     }
   }
 
-  /** Read an activity that a turn needs, and those that what waits will need; the activation is ready again afterwards. */
+  /** Reads the activity that a turn needs, and those that waiting messages will need. The activation is ready again afterwards. */
   readonly readActivity = (activation: Activation, partner: PartnerId): void => {
     activation.pause();
     const { entity } = activation;
@@ -368,7 +368,7 @@ export class Activations {
     this.#readInto(activation, entity, [...partners]).then(
       () => {
         if (activation.phase === 'dropped') return;
-        // A first contact: an empty activity says that the store has been asked.
+        // A first contact: an empty activity records that the store has been read.
         for (const one of partners) if (!entity.activities.has(one)) entity.activities.set(one, newActivity(one));
         activation.goOn();
         this.#ready(activation);
@@ -386,7 +386,7 @@ export class Activations {
     housekeeping.ready(activation);
   }
 
-  /** Move the hands on: have rest what nobody uses, and passivate what is idle, or beyond the bound. A bounded step. */
+  /** Moves the hands on: unused activations rest, idle ones and those beyond the bound are passivated. A bounded step. */
   sweep(stepCount: number): void {
     const now = this.#parts.environment.steady();
     this.#awakeHand = this.#pass(this.#awakeHand ?? this.#awake.values(), stepCount, now);
@@ -402,7 +402,7 @@ export class Activations {
     return this.count > this.#parts.limits.activationCountMax;
   }
 
-  /** Returns the hand where it stands, or undefined when it has passed the last. */
+  /** Returns the hand at its present position, or undefined when it has passed the last. */
   #pass(hand: IterableIterator<Activation>, stepCount: number, now: number): IterableIterator<Activation> | undefined {
     for (let step = 0; step < stepCount; step++) {
       const { value: activation, done } = hand.next();
@@ -421,7 +421,7 @@ export class Activations {
     const unusedMs = now - activation.usedAt;
     if (unusedMs >= restMs) {
       rest(activation, this.#parts);
-      // What is looked through gives back the rest of it afterwards.
+      // An activation being searched gives back the rest of its memory afterwards.
       if (!activation.isSearching) this.#awake.delete(activation);
     }
     const { idleMs } = this.#parts.limits;
@@ -434,7 +434,7 @@ export class Activations {
     }
   }
 
-  /** What came ahead of its turn goes with its date, and from an entity that nobody calls: it comes again (P12). */
+  /** Buffered messages are dropped at their date, and when the entity is not called any more. Their senders send them again (P12). */
   #dropAhead(activation: Activation, now: number): void {
     const { environment, limits } = this.#parts;
     if (now - activation.usedAt >= restMs) activation.dropAhead();
@@ -448,14 +448,14 @@ function rowsOf({ activities }: Pick<WarmEntity, 'activities'>): ActivityRows {
   return activities.map(([partner, bytes]) => [recordName.activity(partner), bytes] as const);
 }
 
-/** A store that took none along would make every partner a new one (P4). */
+/** A store that returns no activities along with a load would make every partner a new one (P4). */
 function activitiesOf(loaded: Loaded | undefined): ActivityRows {
   if (loaded === undefined) return [];
   if (loaded.along === undefined) throw new Error('the store loaded no records with an entity');
   return loaded.along;
 }
 
-/** For a comparison only: that the application cannot make a new entity is no reason not to read an old one. */
+/** For a comparison only: that the application cannot make a new entity is no reason not to read a stored one. */
 function initialOf(contract: AnyEntity, key: string): unknown {
   try {
     return contract.initial(key);
@@ -464,12 +464,12 @@ function initialOf(contract: AnyEntity, key: string): unknown {
   }
 }
 
-/** With nothing in the store, what it is about to do would be gone too, as if its worker had crashed. */
+/** If the store has nothing, a scheduled output of the entity is gone too, as if its worker had crashed. */
 function isBusy({ behaviour, entity }: Activation): boolean {
   return behaviour.durability === 'none' && (entity.outboxCount > 0 || hasWork(entity));
 }
 
-/** As a function, since the compiler takes a phase that it has seen for one that stays. */
+/** As a function, because the compiler would assume that a phase once seen does not change. */
 function isDropped({ phase }: Activation): boolean {
   return phase === 'dropped';
 }

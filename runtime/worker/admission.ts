@@ -1,21 +1,21 @@
 /**
- * Admission: which calls an overloaded worker takes in, judged when they arrive.
+ * Admission: decides on arrival which calls an overloaded worker accepts.
  *
- * A queue in which calls expire serves nobody: the worker spends its time on calls whose callers have nearly given up, and the
- * rest wait in vain. Once a call has come to its turn too late, the worker is overloaded. It then takes in only those calls that
- * would wait for a small part of their deadline, by the rate at which it answers: the queue stays long enough to keep the worker
- * busy, and short for the calls that are served.
+ * A queue in which calls expire serves nobody: the worker runs calls whose callers have nearly given up, while the others wait in
+ * vain. Once a call is late when its turn comes, the worker is overloaded. It then accepts only calls that would wait for a small
+ * part of their deadline, by the rate at which it answers: the queue stays long enough to keep the worker busy, and short for the
+ * calls that it serves.
  *
- * Owns the rate, and how much of late each client has asked. The bounds on what is held are the pump's.
+ * Owns the rate, and how much each client has called recently. The dispatcher owns the bounds on what is held.
  *
  * Invariants:
- * - AM1 A call is refused by its deadline only if calls were late in the last two seconds, or were refused for that, and only at a
- *   rate that was measured while a queue stood. A cold start refuses nobody, and neither does a burst that is served in time.
- * - AM2 A pause of the store or of the process is no rate, nor is what a worker answers that has nothing to do: the windows
- *   in which nothing was answered for `stallMs` are dropped, and those in which the queue was empty make no rate lower.
- * - AM3 A client that asks for less than half of what clients ask for on average is let in before the others: it has a larger
- *   part of its deadline to wait, and room of its own in the bounds (P12).
- * - AM4 So many clients are remembered, at most; the others count as one.
+ * - AM1 A call is rejected by its deadline only if calls were late in the last two seconds, or were rejected for that, and only at
+ *   a rate measured while a queue stood. A cold start rejects nothing, and neither does a burst that is served in time.
+ * - AM2 A pause of the store or process does not lower the rate, nor does an idle worker. A window without an answer for `stallMs` is
+ *   dropped, and one in which the queue was empty can only raise the rate.
+ * - AM3 A client that calls less than half of the average is preferred: its calls may wait for a larger part of their deadline, and
+ *   have their own room in the bounds (P12).
+ * - AM4 A bounded number of clients is remembered; the others count as one.
  */
 
 import type { Activation } from '../entity/activation.ts';
@@ -25,26 +25,26 @@ import type { MessageEnvelope, QueryEnvelope } from '../wire/envelope.ts';
 
 type Call = MessageEnvelope | QueryEnvelope;
 
-/** With fewer waiting nothing is measured, and nobody is refused by a deadline. */
+/** With fewer waiting messages nothing is measured, and no call is rejected by its deadline. */
 export const busyFrom = 32;
-/** A window has at least this length, ms, and so many answers. */
+/** Minimum length of a window, ms, and minimum answers in it. */
 const windowMs = 250;
 const windowCountMin = 8;
-/** How much a window counts in the rate: it follows within a second. */
+/** Weight of a window in the rate, which adapts within a second. */
 const smoothing = 1 / 4;
-/** Nothing was answered for so long: that is a pause (AM2), ms. */
+/** Without an answer for this long the worker counts as paused (AM2), ms. */
 const stallMs = 1_000;
-/** A worker is overloaded until no call was late, nor refused as one that would be, for so long, ms. */
+/** A worker is overloaded until no call has been late, or rejected as late, for this long, ms. */
 const lateMs = 2_000;
-/** Parts of what is left of a deadline that a call may wait in an overloaded worker. */
+/** Parts of the remaining deadline for which a call may wait in an overloaded worker. */
 const lateShare = { usual: 1 / 8, light: 1 / 2 };
-/** What clients ask for is counted for so long, ms. */
+/** Period over which the calls of clients are counted, ms. */
 const countMs = 1_000;
-/** Clients of which that is known (AM4). */
+/** Most clients that are remembered (AM4). */
 const clientCountMax = 1_024;
 const others = '';
 
-/** What the clients asked for in one period. */
+/** Calls of clients in one period. */
 class Tally extends Map<string, number> {
   count = 0;
 
@@ -61,9 +61,9 @@ class Tally extends Map<string, number> {
 
 export class Admission {
   readonly #environment: Environment;
-  /** Messages that are answered in a millisecond while a queue stands; 0: nobody knows. */
+  /** Messages answered per millisecond while a queue stands; 0: unknown. */
   #perMs = 0;
-  /** The window: since when, the last answer in it, how many there were, and the fewest that waited. */
+  /** The current window: its start, its last answer, its answers, and the shortest queue. */
   #since = 0;
   #answeredAt = 0;
   #count = 0;
@@ -79,12 +79,12 @@ export class Admission {
     this.#environment = environment;
   }
 
-  /** The answers to a batch's messages may leave. */
+  /** The answers of a batch may leave. */
   released(_: Activation, { turnCount }: Batch): void {
     if (this.isMeasuring) this.answered(turnCount);
   }
 
-  /** So many messages were answered. */
+  /** This many messages were answered. */
   answered(count: number): void {
     const now = this.#environment.steady();
     if (now - this.#answeredAt > stallMs) this.#begin(now, this.#least);
@@ -92,22 +92,22 @@ export class Admission {
     this.#count += count;
   }
 
-  /** A call came to its turn too late. */
+  /** A call was late when its turn came. */
   late(): void {
     if (this.isMeasuring) this.#lateUntil = this.#environment.steady() + lateMs;
   }
 
-  /** A call arrived, and few wait. While it is overloaded that may be only because it refused the others. */
+  /** A call arrived while few wait. In an overloaded worker that may be only because it rejected the others. */
   rest(): void {
     this.isMeasuring = this.#environment.steady() < this.#lateUntil;
     if (this.isMeasuring) this.#measure(0);
   }
 
-  /** Whether a call that arrives where so many wait will come to its turn in time, behind so many of them. */
+  /** Whether a call will get its turn in time behind `ahead` of `waiting` messages. */
   isInTime(call: MessageEnvelope, waiting: number, before: number, isLight: boolean): boolean {
     const now = this.#measure(waiting);
     const leftMs = call.arrival.expires - this.#environment.now();
-    // A call that has expired is told so, with the time that it is here (C5).
+    // An expired call is told so, with the time of this clock (C5).
     if (now >= this.#lateUntil || this.#perMs === 0 || leftMs <= 0) return true;
     const share = isLight ? lateShare.light : lateShare.usual;
     if (before / this.#perMs <= leftMs * share) return true;
@@ -133,14 +133,14 @@ export class Admission {
     const ms = now - this.#since;
     if (ms < windowMs || this.#count < windowCountMin) return now;
     const perMs = this.#count / ms;
-    // Where no queue stood more might have been answered: such a window tells of a better rate only.
+    // Without a queue more could have been answered, so such a window can only raise the rate.
     if (this.#least > 0) this.#perMs += this.#perMs === 0 ? perMs : (perMs - this.#perMs) * smoothing;
     else if (this.#perMs > 0) this.#perMs = Math.max(this.#perMs, perMs);
     this.#begin(now, waiting);
     return now;
   }
 
-  /** A call came of a client where much is held. Whether that client asks for little (AM3); undefined: no other asks. */
+  /** Counts a call of a client while much is held. Returns whether the client calls little (AM3); undefined: no other client calls. */
   isLight(call: Call): boolean | undefined {
     const now = this.#environment.steady();
     if (now - this.#countedAt >= countMs) {
@@ -156,7 +156,7 @@ export class Admission {
   }
 }
 
-/** One login is one client, however many it says that it is; who has none is known by where its answers go. */
+/** One identity is one client, whatever client ids it uses. A client without identity is known by the subject of its answers. */
 function clientOf({ identity, replyTo }: Call): string {
   return identity === '' ? `.${replyTo}` : identity;
 }

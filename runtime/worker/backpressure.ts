@@ -1,12 +1,13 @@
 /**
- * Crowds: the partners whose messages found no room at an entity, until they are told that there is some.
+ * Backpressure: remembers the partners whose messages found no room at an entity, and tells them when there is room.
  *
- * A message of an entity that finds no room is dropped, and its sender comes again after pauses that grow to half a minute: of
- * a hundred thousand that write at once nearly all would wait that long for an entity that idles meanwhile.
+ * A message of an entity that finds no room is dropped, and its sender retries after pauses that grow to half a minute. Of a hundred
+ * thousand senders at once nearly all would wait that long for an entity that is idle meanwhile.
  *
  * Invariants:
- * - CR1 Who was turned away is told so, and again when there is room, in that order, and no more at a time than there is room for.
- * - CR2 So many of a worker are remembered, at most; the others come again by themselves (P12).
+ * - CR1 A sender that was turned away is told so, and told again when there is room; in order, and never more senders than there is
+ *   room for.
+ * - CR2 A worker remembers a bounded number of senders; the others retry by themselves (P12).
  */
 import type { Limits } from '../../core/limits.ts';
 import type { PartnerId } from '../../core/message.ts';
@@ -18,22 +19,22 @@ export interface BackpressureParts {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly post: (envelope: Envelope) => void;
-  /** For how many more messages of an entity there is room. */
+  /** For how many more messages an entity has room. */
   readonly roomFor: (activation: Activation) => number;
 }
 
 interface Crowd {
   readonly partners: Set<PartnerId>;
-  /** Messages that were asked for and have not come, and when that was last done, ms. */
+  /** Messages invited that have not arrived, and when the last was invited, ms. */
   asked: number;
   askedAt: number;
 }
 
-/** Part of a mailbox that must be free before further ones are told: each time many of them, not each time one. */
+/** Part of a mailbox that must be free before further senders are told, so that many are told at a time. */
 const roomShare = 1 / 4;
-/** What was asked for and has come neither into the mailbox nor to its door after this is lost, ms. */
+/** An invited message that has not arrived after this is lost, ms. */
 const patienceMs = 5_000;
-/** Room is looked for this often also where no turn is run, ms. */
+/** Interval at which room is checked when no turn runs, ms. */
 const lookMs = 100;
 
 export class Backpressure {
@@ -65,13 +66,13 @@ export class Backpressure {
     this.#parts.post({ kind: 'room', to: partner, from: activation.address, session: 0, number: 0 });
   }
 
-  /** A message of an entity was taken in. */
+  /** A message of an entity was accepted. */
   came(activation: Activation): void {
     const crowd = this.#crowds.get(activation);
     if (crowd !== undefined && crowd.asked > 0) crowd.asked -= 1;
   }
 
-  /** Some have been answered: tell as many partners as there is room for (CR1). */
+  /** Messages have been answered: tells as many partners as there is room for (CR1). */
   tell(activation: Activation): void {
     const crowd = this.#crowds.get(activation);
     if (crowd === undefined) return;
@@ -88,13 +89,13 @@ export class Backpressure {
       this.#count -= 1;
       crowd.asked += 1;
       crowd.askedAt = now;
-      // For one: whoever has more sends twice as many with each that is acknowledged.
+      // Room for one: a sender with more messages doubles its window with each acknowledgement.
       post({ kind: 'room', to: partner, from: activation.address, session: 0, number: 1 });
     }
     if (partners.size === 0) this.#crowds.delete(activation);
   }
 
-  /** What was told may be lost, and the worker may have room again where it had none for anybody. */
+  /** The notices may be lost, and a worker that was full for everybody may have room again. */
   #lookSoon(): void {
     this.#cancelLook?.();
     this.#cancelLook = this.#parts.environment.after(lookMs, () => {
@@ -108,7 +109,7 @@ export class Backpressure {
     this.#crowds.clear();
   }
 
-  /** The entity leaves memory: its partners come again by themselves. */
+  /** The entity leaves memory. Its partners retry by themselves. */
   forget(activation: Activation): void {
     this.#count -= this.#crowds.get(activation)?.partners.size ?? 0;
     this.#crowds.delete(activation);

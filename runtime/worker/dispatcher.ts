@@ -1,21 +1,21 @@
 /**
- * The pump: gives every entity with something in its mailbox its turns, a few at a time.
+ * The dispatcher: runs the turns of entities with items in their mailboxes, a few at a time.
  *
- * Owns the list of those that have, and the bounds on what a worker holds (P12): in mailboxes, beside them, and under way to
- * the store. What running an item means is the caller's.
+ * Owns the list of those entities, and the bounds on what a worker holds (P12): in mailboxes, beside them, and in flight to the
+ * store. Its caller decides how an item is run.
  *
  * Invariants:
- * - W2 What an entity holds, and what all hold together, is bounded in messages and in bytes, from the arrival of each until its
- *   answer has left: what does not fit is not taken (P12).
- * - W5 Queries, and signals of streams, have bounds of their own beside that of messages: an entity that many write to can still
- *   be asked, and one that many talk to written to. Whatever comes is of its kind until its answer has left.
- * - W6 A copy of what is held already is not turned away, and takes no place of its own in a mailbox where many wait.
- * - W7 No turn starts while the answers that wait for the store are past the bound in bytes.
- * - W8 While the store is behind, entities that need it run no turns: what waits can be turned away when it is late, and what
- *   has been run cannot.
- * - W9 A call that arrives is refused where it would come to its turn too late (AM1); a copy of what is held is not (W6), nor is
- *   what is offered again, nor messages of entities and queries.
- * - W10 Where much is held the clients that ask for most leave a part of the bounds to the others (AM3).
+ * - W2 The items of an entity, and of all entities together, are bounded in messages and in bytes, from their arrival until their
+ *   answer has left. An item that does not fit is not accepted (P12).
+ * - W5 Queries and stream envelopes have bounds beside that of messages, so that an entity with many messages can still be queried,
+ *   and one with many stream envelopes can still get messages. An item counts as its kind until its answer has left.
+ * - W6 A copy of a held item is not turned away, and takes no second place in a mailbox where many wait.
+ * - W7 No turn starts while the answers that wait for the store exceed the bound in bytes.
+ * - W8 While the store is behind, entities that need it run no turns: a waiting item can be turned away when it is late, a turn that
+ *   has run cannot.
+ * - W9 An arriving call is rejected if it would get its turn too late (AM1). A copy of a held call is not (W6), nor an item that is
+ *   offered again, a message of an entity, or a query.
+ * - W10 When much is held, the clients that call most leave a part of the bounds to the others (AM3).
  */
 import type { Limits } from '../../core/limits.ts';
 import { isEntityPartner } from '../../core/message.ts';
@@ -32,20 +32,20 @@ import { Admission, busyFrom } from './admission.ts';
 import { Backpressure } from './backpressure.ts';
 import type { GroupCommit } from './group-commit.ts';
 
-/** Turns that one entity runs before others get theirs; where many wait a part of those, or it would fall behind for ever. */
+/** Turns that one entity runs before others get theirs; fewer where many wait, or it would fall behind for ever. */
 const turnsInARow = { least: 64, share: 1 / 32 };
-/** Turns before waiting input and timers get their chance: as many as a group of commits has room for. */
+/** Turns before waiting input and timers are handled: as many as a group commit has room for. */
 const turnsAtOnce = 2_048;
-/** A mailbox that is full to this part knows who waits, and no longer when it is down to half of that. */
+/** A mailbox this full builds an index of its senders, and drops it at half of that. */
 const registerShare = 1 / 16;
-/** Part of the bounds that may be held ahead of its turn: what never comes to its turn must leave room for what does. */
+/** Part of the bounds for buffered messages: those that never become next must leave room for others. */
 const aheadShare = 1 / 4;
-/** Part of the bounds that the clients that ask for most may fill (W10). */
+/** Part of the bounds that the clients that call most may fill (W10). */
 const commonShare = 7 / 8;
-/** Of the bound in bytes so much is held before anybody asks who asks for most. */
+/** Part of the bound in bytes from which on the calls of clients are compared. */
 const muchShare = 1 / 8;
 
-/** `copy`: it is held already, here or as what it is a copy of. */
+/** `copy`: it is held already, as itself or as its original. */
 export type Offered = 'taken' | 'copy' | 'full';
 
 export interface DispatcherParts {
@@ -64,17 +64,17 @@ export class Dispatcher {
   readonly #environment: Environment;
   readonly #limits: Limits;
   #inside!: Inside;
-  /** Those with turns to run that wait until the store is no longer behind (W8). */
+  /** Entities with turns to run that wait until the store has caught up (W8). */
   #behind: Activation[] = [];
   readonly #registerFrom: number;
   readonly #watch: TurnWatch | undefined;
   readonly #backpressure: Backpressure;
-  /** Which calls a busy worker takes in. */
+  /** Decides which calls a busy worker accepts. */
   readonly admission: Admission;
   #list: Activation[] = [];
   #isDispatching = false;
   #isStopped = false;
-  /** Of all entities together. */
+  /** The items of all entities together. */
   readonly held = new Held();
 
   constructor(parts: DispatcherParts) {
@@ -91,12 +91,12 @@ export class Dispatcher {
     this.#inside = inside;
   }
 
-  /** What waits in all mailboxes. */
+  /** Number of items in all mailboxes. */
   get waitingCount(): number {
     return this.held.waiting;
   }
 
-  /** Put an item into a mailbox, if there is room (W2). `isNew`: it has just arrived, and was not taken in before (W9). */
+  /** Puts an item into a mailbox, if there is room (W2). `isNew`: it has just arrived, and was not accepted before (W9). */
   offer(activation: Activation, item: Item, isNew = false): Offered {
     const { mailbox } = activation;
     if (item.kind === 'message') {
@@ -130,7 +130,7 @@ export class Dispatcher {
     return true;
   }
 
-  /** How much comes to its turn before what arrives for an entity now, about: of each other entity no more than it runs in a row. */
+  /** Estimated number of turns before an item that arrives now: of each other entity at most as many as it runs in a row. */
   #before({ waitingCount }: Activation): number {
     const inARow = (this.#list.length + this.#behind.length) * turnsInARow.least;
     return waitingCount + Math.min(this.held.waiting - waitingCount, inARow);
@@ -144,13 +144,13 @@ export class Dispatcher {
   }
 
   #turnAway(activation: Activation, item: Item): 'full' {
-    // A client is told at once, and an entity when there is room again.
+    // A client is told at once, an entity when there is room again.
     if (item.kind === 'message' && item.replyTo === '' && isEntityPartner(item.from))
       this.#backpressure.turnedAway(activation, item.from);
     return 'full';
   }
 
-  /** For how many more messages of an entity there is room. */
+  /** For how many more messages an entity has room. */
   #roomFor({ held }: Activation): number {
     const { mailboxCountMax, mailboxBytesMax, workerQueueCountMax, workerQueueBytesMax } = this.#limits;
     const { messages, bytes } = this.held;
@@ -158,7 +158,7 @@ export class Dispatcher {
     return Math.min(mailboxCountMax - (held?.messages ?? 0), workerQueueCountMax - messages);
   }
 
-  /** `share`: of the bounds, for this one. */
+  /** `share`: the part of the bounds that this item may fill. */
   #hasRoom(held: Held, { kind }: Item, share = 1): boolean {
     const { mailboxCountMax, mailboxBytesMax, workerQueueCountMax, workerQueueBytesMax } = this.#limits;
     const all = this.held;
@@ -181,12 +181,12 @@ export class Dispatcher {
       case 'effect':
         return true;
       default:
-        // Signals of streams: they come again.
+        // Stream envelopes, which are sent again.
         return held.signals <= mailboxCountMax && all.signals <= workerQueueCountMax;
     }
   }
 
-  /** Until it is counted anew. */
+  /** Counts the item until the next full count. */
   #came(held: Held, item: Item): void {
     const bytes = sizeOf(item);
     held.waiting += 1;
@@ -205,7 +205,7 @@ export class Dispatcher {
     }
   }
 
-  /** Whether there is room to hold one more message of an entity ahead of its turn. */
+  /** Whether there is room to buffer one more message that arrived out of order. */
   mayBuffer(activation: Activation): boolean {
     const { mailboxCountMax, mailboxBytesMax, workerQueueCountMax, workerQueueBytesMax } = this.#limits;
     const { ahead } = activation;
@@ -217,12 +217,12 @@ export class Dispatcher {
     );
   }
 
-  /** What waited for the store has left. */
+  /** Output that waited for the store has left. */
   stored(activation: Activation): void {
     this.count(activation);
   }
 
-  /** What is held of an entity has changed: count it anew, and run what may run now. */
+  /** What is held for the entity has changed: counts it again, and runs what may run now. */
   count(activation: Activation): void {
     if (activation.phase === 'dropped') return;
     const held = activation.held ?? this.#hold(activation);
@@ -234,7 +234,7 @@ export class Dispatcher {
     if (!this.#backpressure.isEmpty) this.#backpressure.tell(activation);
   }
 
-  /** The activation is dropped: nothing of it is held here any more. */
+  /** The activation is dropped: nothing is held for it here any more. */
   forget(activation: Activation): void {
     const { held } = activation;
     activation.hold(undefined);
@@ -243,7 +243,7 @@ export class Dispatcher {
     if (this.#list.length > 0) this.#start();
   }
 
-  /** An answer waits for a proof of ownership. What comes back says that it has left. */
+  /** An answer waits for a proof of ownership. Call the returned function when it has left. */
   prove(activation: Activation, { envelope, asked }: Unproven): () => void {
     const held = activation.held ?? this.#hold(activation);
     const bytes = sizeOfOutput(envelope);
@@ -254,7 +254,7 @@ export class Dispatcher {
     };
   }
 
-  /** Items are held outside of any activation, to be tried again. What comes back says that they no longer are. */
+  /** Items are held outside of any activation, to be tried again. Call the returned function when they no longer are. */
   park(items: readonly Item[]): () => void {
     const parked = new Held();
     for (const item of items) this.#came(parked, item);
@@ -287,14 +287,14 @@ export class Dispatcher {
     all.aheadBytes += aheadBytes;
   }
 
-  /** Everything out of a mailbox, whose activation is about to go. */
+  /** Takes all items out of a mailbox whose activation is about to be dropped. */
   takeAll(activation: Activation): Item[] {
     const items = activation.mailbox.takeAll();
     this.count(activation);
     return items;
   }
 
-  /** The activation may have become able to run what waits for it. */
+  /** The activation may have become able to run its items. */
   enlist(activation: Activation): void {
     if (activation.isListed || activation.phase !== 'ready' || activation.waitingCount === 0) return;
     if (this.#isHeldUp(activation)) return;
@@ -303,7 +303,7 @@ export class Dispatcher {
     this.#start();
   }
 
-  /** The store may have caught up: those that waited for it go on (W8). */
+  /** The store may have caught up: the entities that waited for it continue (W8). */
   resume(): void {
     if (this.#behind.length === 0 || this.#inside.commits.isBehind) return;
     this.#list = this.#behind.concat(this.#list);
@@ -317,7 +317,7 @@ export class Dispatcher {
     this.#environment.soon(() => this.#dispatch());
   }
 
-  /** Its answers wait for the store, and are much: what is released lists it again (W7). */
+  /** Its answers wait for the store, and are large. A release lists it again (W7). */
   #isHeldUp({ pendingBytes }: Activation): boolean {
     return pendingBytes >= this.#limits.mailboxBytesMax;
   }
@@ -328,7 +328,7 @@ export class Dispatcher {
     this.#backpressure.close();
   }
 
-  /** Run turns: some of each entity that has any, for a while; then let input and timers in. */
+  /** Runs turns: some of each entity with items, for a while; then lets input and timers in. */
   #dispatch(): void {
     let budget = turnsAtOnce;
     const { workerQueueBytesMax } = this.#limits;
@@ -346,7 +346,7 @@ export class Dispatcher {
     }
     this.#isDispatching = false;
     if (this.#list.length > 0) this.#start();
-    // Input gets its chance: what the turns decided may go to the store meanwhile.
+    // Lets input in. The output of the turns may go to the store meanwhile.
     this.#inside.commits.flush();
   }
 
@@ -378,7 +378,7 @@ function isCall(item: Item): item is MessageEnvelope | QueryEnvelope {
   return item.kind === 'query' || (item.kind === 'message' && item.replyTo !== '');
 }
 
-/** Whether something was taken in before: it waits, is held ahead of its turn, or was processed, and its answer is to come. */
+/** Whether an item was accepted before: it waits, is buffered, or was processed and its answer is due. */
 function isCopy({ mailbox, record, ahead, retries }: Activation, item: Item): boolean {
   if (item.kind !== 'message') return false;
   mailbox.registers(true);

@@ -1,20 +1,20 @@
 /**
- * Commits: the one place that knows 'store first, then release' (P1, P2).
+ * Group commit: the one file that knows 'store first, then release' (P1, P2).
  *
  *     turns ──▶ gathering ──flush──▶ flying ──store accepted──▶ released
- *                                      └──refused or failed──▶ activation dropped, requests tried again
+ *                                      └──rejected or failed──▶ activation dropped, requests tried again
  *       of a volatile type ──▶ released at once, and written when its interval is over
  *
- * Owns which entities wait for the store and the groups that are on their way. While they are under way the next one
- * gathers, so that its size follows the load by itself, without a timer. Two may be under way at once (`groupsAtOnce`):
- * while the store writes one, turns fill and this sends the other.
+ * Owns the entities that wait for the store and the groups in flight. While groups are in flight the next one gathers, so that its
+ * size follows the load without a timer. Two may be in flight at once (`groupsAtOnce`): while the store writes one, turns fill and
+ * this sends the other.
  *
  * Invariants:
- * - G1 A batch of a type that is durable by turn is released only after the store accepted the commit that carries it.
+ * - G1 A batch of a type that is durable by turn is released only after the store has accepted the commit that carries it.
  * - G2 An entity is in one group at a time, and its commits reach the store in the order of its versions.
- * - G3 When a commit is refused or fails, its activation is dropped with every turn after it.
- * - G4 No more than `groupsAtOnce` are under way, whoever asks: what a store that goes back has lost shows by what the answer
- *   before had said (P8), and one that is sent beside another does not know it.
+ * - G3 When a commit is rejected or fails, its activation is dropped with every later turn.
+ * - G4 At most `groupsAtOnce` are in flight, whoever requests them. A loss of commits is detected by comparison with the previous reply
+ *   (P8), which a call sent beside another does not know.
  */
 import type { Durability } from '../../core/behaviour.ts';
 import { isSkerryError } from '../../core/errors.ts';
@@ -32,9 +32,9 @@ import type { Dispatcher } from './dispatcher.ts';
 import type { Recovery } from './recovery.ts';
 import type { Release } from './release.ts';
 
-/** However little the store has taken so far, so many may wait: else a burst would begin one by one. */
+/** Minimum number of entities that may wait, however little the store has committed so far: bursts must not start one by one. */
 const behindCountMin = 256;
-/** Weight of the last group in what the store takes. */
+/** Weight of the last group in the measured rate of the store. */
 const smoothing = 0.3;
 
 export type Failure = Exclude<Outcome, 'committed'> | 'store-refused' | 'store-away' | 'store-unknown';
@@ -51,7 +51,7 @@ export interface GroupCommitParts {
   readonly dispatcher: Dispatcher;
 }
 
-/** Commits that are no activation's. */
+/** Commits that do not belong to an activation. */
 interface Beside {
   readonly make: () => readonly Commit[];
   readonly resolve: (outcomes: Outcome[]) => void;
@@ -75,7 +75,7 @@ export class GroupCommit {
   readonly #beside: Beside[] = [];
   #underWayCount = 0;
   #waitedMs = 0;
-  /** Entities that the store has taken in a millisecond, smoothed; until it has taken some it may take any number. */
+  /** Entities that the store commits per millisecond, smoothed. Until it has committed some, any number may wait. */
   #takenPerMs = Number.POSITIVE_INFINITY;
   #concludedAt = 0;
   #isScheduled = false;
@@ -102,19 +102,19 @@ export class GroupCommit {
     this.commit(activation);
   };
 
-  /** The activation has a batch: it waits for the store, unless its type is volatile. */
+  /** The activation has a batch, which waits for the store unless its type is volatile. */
   commit(activation: Activation): void {
     const { durability } = activation.behaviour;
     if (durability === 'turn' || (durability !== 'none' && activation.isHeld)) this.add(activation);
     else this.#leaveAtOnce(activation, durability);
   }
 
-  /** Of volatile types outputs wait for no store; those of an interval are written when their time has come. */
+  /** The output of volatile types does not wait for a store. Types with an interval are written when it is over. */
   #leaveAtOnce(activation: Activation, durability: Exclude<Durability, 'turn'>): void {
     const { release, dates } = this.#parts;
     const batch = activation.takeVolatile();
     if (batch !== undefined) release.released(activation, batch, activation.entity.version);
-    // A write that waits for the store finds a batch to go with: else a busy entity would never be written.
+    // A write that waits for the store needs a batch to go with. Otherwise a busy entity would never be written.
     if (activation.isQueued) activation.batch();
     else if (activation.gathering !== undefined) this.add(activation);
     if (durability === 'none') forgetChanges(activation.entity.changes);
@@ -126,7 +126,7 @@ export class GroupCommit {
   add(activation: Activation): void {
     if (activation.isQueued) return;
     activation.queue();
-    // What a commit under way does not carry goes when that one has been concluded (G2).
+    // Changes that the commit in flight does not carry go when it has been concluded (G2).
     if (activation.flying === undefined) this.#enqueue(activation);
   }
 
@@ -137,8 +137,8 @@ export class GroupCommit {
   }
 
   /**
-   * Commits that are no activation's: a group of their own when it is their turn, before what waits (G4). They are made then: by
-   * that time the partition may have been given away (HO1), and there are none. Resolves with as many outcomes.
+   * Commits that do not belong to an activation: their own group, before those that wait (G4). They are made when it is sent, because
+   * the partition may have been handed off by then (HO1); then there are none. Resolves with as many outcomes.
    */
   beside(make: () => readonly Commit[]): Promise<Outcome[]> {
     return new Promise((resolve, reject) => {
@@ -147,7 +147,7 @@ export class GroupCommit {
     });
   }
 
-  /** Resolves when the group that is under way, or the next one, has been concluded; soon if nothing waits. */
+  /** Resolves when the group in flight, or the next one, has been concluded; soon if nothing waits. */
   concluded(): Promise<void> {
     return new Promise<void>((resolve) => {
       if (this.isBusy) this.#nextConcluded.push(resolve);
@@ -155,7 +155,7 @@ export class GroupCommit {
     });
   }
 
-  /** Whether the store takes less than turns bring: more waits than it takes in `storeWaitMsMax`, or something for longer. */
+  /** Whether the store is slower than the turns: more entities wait than it commits in `storeWaitMsMax`, or one for longer. */
   get isBehind(): boolean {
     const { length } = this.#waiting;
     if (length === 0) return false;
@@ -164,7 +164,7 @@ export class GroupCommit {
     return since !== undefined && this.#environment.steady() - since > this.#limits.storeWaitMsMax;
   }
 
-  /** How long the last entity that was concluded had waited, ms; 0 if none waits now. */
+  /** How long the last concluded entity had waited, ms; 0 if none waits now. */
   get waitMs(): number {
     return this.isBusy ? this.#waitedMs : 0;
   }
@@ -183,7 +183,7 @@ export class GroupCommit {
     });
   }
 
-  /** Send what waits, unless enough is under way. */
+  /** Sends a group, unless enough are in flight. */
   flush(): void {
     if (this.#underWayCount >= this.#store.groupsAtOnce) return;
     const beside = this.#beside.shift();
@@ -215,7 +215,7 @@ export class GroupCommit {
     this.#schedule();
   }
 
-  /** As many as wait, within the limits of a group: one that is too large would keep everybody else waiting. */
+  /** Takes as many as wait, within the limits of a group: one that is too large would keep all others waiting. */
   #takeGroup(): { flying: Flying[]; commits: Commit[] } {
     const { groupCountMax, groupBytesMax } = this.#limits;
     const flying: Flying[] = [];
@@ -239,7 +239,7 @@ export class GroupCommit {
     return { flying, commits };
   }
 
-  /** Undefined where it cannot be written: that is its entity's failure, and not that of all in its group. */
+  /** Undefined if it cannot be encoded. That fails its entity, and not the others of its group. */
   #written(activation: Activation, version: number, wakeAt: number | undefined): Commit | undefined {
     try {
       return this.#commitOf(activation, version, wakeAt);

@@ -1,15 +1,15 @@
 /**
- * The worker's side of a handoff: partitions come with what another worker had of them in memory, and go the same way.
+ * The worker's side of a handoff: partitions arrive with entities from another worker's memory, and leave in the same way.
  *
  *     take  claimed ─▶ owned ─▶ warm entities restored ─▶ dates of the others read
- *     give  owned ─▶ leaving: no turn starts, what waits is taken out ─▶ commits end ─▶ images made ─▶ dropped
+ *     give  owned ─▶ leaving: no turn starts, waiting items are taken out ─▶ commits end ─▶ images made ─▶ dropped
  *
- * Owns what happens to activations; whether an entity runs here is `hosting.ts`, who hands what to whom, and when, is `cluster/acquisition.ts`.
+ * Owns the activations of these partitions. `hosting.ts` decides whether an entity runs here; `cluster/acquisition.ts` decides which
+ * partitions are handed off, when, and to whom.
  *
  * Invariants:
- * - HO1 A partition is given away only when no commit of it by this claim is under way, and from then on nothing of it
- *   runs here (P3).
- * - HO2 What waited for turns leaves with the partition, in its order (P6).
+ * - HO1 A partition is handed off only when no commit of it by this claim is in flight. From then on nothing of it runs here (P3).
+ * - HO2 Items that waited for turns leave with the partition, in order (P6).
  */
 import type { Limits } from '../../core/limits.ts';
 import type { Address } from '../../core/message.ts';
@@ -35,14 +35,14 @@ import type { Life } from './shutdown.ts';
 import { inSteps } from './steps.ts';
 import { type Heard, nobodyHeard, type VolatileImages } from './volatile-images.ts';
 
-/** What is sent on; answers go to clients and never wait here. */
+/** Envelopes that are forwarded. Answers go to clients and never wait here. */
 export type Forwarded = Exclude<Envelope, { kind: 'reply' }>;
 
-/** A partition that this worker no longer has, as it was. */
+/** A partition that was handed off, as it was. */
 export interface Given {
   readonly partition: Partition;
   readonly epoch: Epoch;
-  /** What the store has of it; undefined: unknown, and then nothing goes along. */
+  /** The store's mark of it; undefined: unknown, and then nothing goes along. */
   readonly mark: Mark | undefined;
   readonly warm: readonly WarmEntity[];
 }
@@ -53,7 +53,7 @@ interface Leaving extends Given {
 }
 
 export interface HandoffParts {
-  /** By which this worker claims. */
+  /** The owner's name in this worker's claims. */
   readonly name: string;
   readonly life: Life;
   readonly environment: Environment;
@@ -71,30 +71,30 @@ export interface HandoffParts {
   readonly effects: Effects;
 }
 
-/** What came along with a partition. */
+/** The memory that arrived with a partition. */
 export interface Arrived {
-  /** What the store has, too. */
+  /** Entities that equal the stored ones. */
   readonly warm: readonly WarmEntity[];
-  /** Images of volatile entities that others have, and who has answered. */
+  /** Images of volatile entities from other workers, and which workers have answered. */
   readonly offers: readonly Offer[];
   readonly heard: Heard;
-  /** By which epoch its last owner handed it over; undefined: nobody did. */
+  /** The epoch by which its last owner handed it off; undefined: it did not. */
   readonly released: Epoch | undefined;
 }
 
 export const nothingArrived: Arrived = { warm: [], offers: [], heard: nobodyHeard, released: undefined };
 
-/** Activations that leave memory with one partition and go along, at most: the others are read from the store. */
+/** Most activations that go along with a partition. The others are read from the store. */
 const warmCountMax = 2_000;
-/** And bytes of them, about: what a partition's next owner gets in one answer. */
+/** Most bytes of them, estimated: the size of one answer to the next owner. */
 const warmBytesMax = 16_777_216;
-/** Entities that were used within this time go along, ms. */
+/** Entities used within this time go along, ms. */
 const warmForMs = 60_000;
 const pageSize = 1_000;
 
 export class Handoff {
   readonly #parts: HandoffParts;
-  /** Partitions that this process has claimed and not given away since. */
+  /** Partitions that this process has claimed and not handed off since. */
   readonly #had = new Set<Partition>();
 
   constructor(parts: HandoffParts) {
@@ -102,15 +102,15 @@ export class Handoff {
   }
 
   /**
-   * The partition is this worker's from now on. `at`: when the claim began (O1). Returns those that do not run by it, though an image
-   * of them has come along.
+   * This worker owns the partition from now on. `at`: when the claim began (O1). Returns the addresses that do not run by it although an
+   * image of them has arrived.
    */
   take(claim: Claim, at: Moment, { warm, offers, heard, released }: Arrived): Address[] {
     const { ownership, activations, hosting, name, environment, limits } = this.#parts;
     const { partition, epoch, previous, before } = claim;
     if (hosting.stay(partition)) this.#forget(partition);
     hosting.claimed(claim);
-    // What this process itself had before it claims it again (a pin, a loss) no end of a process has left.
+    // If this process itself had the partition before (a pin, a loss), no process has ended in between.
     const isOwn = before === name && this.#had.has(partition);
     const isOrderly = isOwn || before === undefined || released === previous;
     this.#had.add(partition);
@@ -120,7 +120,7 @@ export class Handoff {
     return this.#board(claim, offers, heard);
   }
 
-  /** Volatile entities that belong here come into memory by themselves, many a step at a time: nobody knows their dates but they. */
+  /** Activates the volatile entities of the partition, in steps: only they know their dates. */
   #board(claim: Claim, offers: readonly Offer[], heard: Heard): Address[] {
     const { life, activations, images, hosting, ownership, environment } = this.#parts;
     const { partition } = claim;
@@ -131,7 +131,7 @@ export class Handoff {
     const boarded = images.board(claim, here, heard).values();
     inSteps(environment, () => {
       const { value: address, done } = boarded.next();
-      // What is called before its turn is in memory already; what is given away before has its image.
+      // An entity that is called before its step is in memory already. One that is handed off before that still has its image.
       const isStill = ownership.epochOf(partition) === claim.epoch && !hosting.isLeaving(partition);
       if (done || !isStill || life.isStopped) return false;
       if (images.get(address) !== undefined) activations.activate(address, partition);
@@ -140,12 +140,12 @@ export class Handoff {
     return offers.filter((offer) => !isHere(offer)).map(({ carried }) => carried.address);
   }
 
-  /** It was about to leave and comes again: what is left of it ran by the claim before, whose pins may be others (HT1). */
+  /** The partition was leaving and arrives again. What is left of it ran by the earlier claim, whose pins may differ (HT1). */
   #forget(partition: Partition): void {
     const { activations, images } = this.#parts;
     for (const activation of [...activations.all()]) {
       if (activation.partition !== partition) continue;
-      // Its commit is under way by the old epoch: nothing but a fence says whether it was written.
+      // Its commit is in flight by the old epoch. Only a fence shows whether it was written.
       if (!activation.isDurable) activations.doubt(activation.address);
       images.keep(activation);
       activations.drop(activation);
@@ -153,8 +153,8 @@ export class Handoff {
   }
 
   /**
-   * Entities belong to other partitions by a new view, some alone and some with all of their type. Who has claimed those already has
-   * asked nobody for them: of what is volatile somebody else may have more than the store (CA1), so they are claimed anew.
+   * Entities belong to other partitions by a new view, one by one or by type. The owners of those partitions have not requested them. Of
+   * volatile entities another worker may have more than the store (CA1), so those partitions are claimed again.
    */
   askAnew(addresses: readonly Address[], types: readonly string[]): void {
     const { ownership, activations, hosting, store } = this.#parts;
@@ -170,7 +170,7 @@ export class Handoff {
     ownership.loseAll([...ownership.partitions].filter((partition) => groups.has(groupOf(partition))));
   }
 
-  /** Have the entities of a partition woken that have something to do by themselves. */
+  /** Wakes the entities of a partition that have work of their own. */
   async resume(partition: Partition): Promise<void> {
     const { store, hosting, dates } = this.#parts;
     for (let after: Wake | undefined; ; ) {
@@ -183,14 +183,14 @@ export class Handoff {
     }
   }
 
-  /** Drop the entities that belong to another partition by now: whoever has that one reads them, and gets what waited. */
+  /** Drops entities that now belong to another partition. Its owner reads them, and gets the waiting items. */
   regroup(): void {
     const waiting: { address: Address; item: Item }[] = [];
     for (const activation of [...this.#parts.activations.all()]) {
       const { address } = activation;
       if (this.#parts.hosting.partitionOf(address) === activation.partition) continue;
       for (const item of this.#parts.dispatcher.takeAll(activation)) waiting.push({ address, item });
-      // Its commit is by the partition that it belonged to: nothing but a fence keeps it from being written in the middle of a read.
+      // Its commit is by its former partition. Only a fence keeps it from being written in the middle of a read.
       if (!activation.isDurable) this.#parts.activations.doubt(address);
       this.#parts.images.keep(activation);
       this.#parts.activations.drop(activation);
@@ -199,10 +199,9 @@ export class Handoff {
   }
 
   /**
-   * Finish what is under way in these partitions and let them go. What is only in memory is in the carriage when this returns:
-   * it need not wait for the store. Resolves with those that were still this worker's at the
-   * end, and sends on what waited. It takes as long as the store takes for what is under way; while the store
-   * does not answer it does not resolve.
+   * Finishes the commits in flight of these partitions and hands them off. The volatile entities are kept as images when this returns,
+   * without a wait for the store. Resolves with the partitions that this worker still owned at the end, and forwards the waiting items.
+   * It takes as long as the store takes for the commits in flight; while the store does not answer it does not resolve.
    */
   async give(partitions: readonly Partition[]): Promise<Given[]> {
     for (const partition of partitions) this.#had.delete(partition);
@@ -212,12 +211,12 @@ export class Handoff {
       if (hosting.has(partition)) leaving.set(partition, ownership.epochOf(partition));
     for (const [partition, epoch] of leaving) hosting.leave(partition, epoch);
     const activations: Activation[] = [];
-    // Share by share all entities are looked through: no list of them all.
+    // Entities are searched share by share, without a list of all.
     for (const activation of this.#parts.activations.all())
       if (leaving.has(activation.partition)) activations.push(activation);
     for (const activation of activations) this.#empty(activation);
     while (activations.some((activation) => isUnderWay(activation))) await this.#parts.commits.concluded();
-    // Not those that were lost meanwhile, or taken again.
+    // Without partitions that were lost meanwhile, or acquired again.
     const stillLeaving = () => [...leaving].filter(([partition, epoch]) => hosting.isLeavingBy(partition, epoch));
     const given = stillLeaving().map(([partition, epoch]): Leaving => {
       return { partition, epoch, mark: store.markOf(partition, epoch), warm: [], warmBytes: 0 };
@@ -230,7 +229,7 @@ export class Handoff {
     return given.filter(({ partition }) => free.has(partition));
   }
 
-  /** Nothing of these runs any more: what the store has, and what goes along, stays the same however long this takes. */
+  /** Nothing of these runs any more. The stored data, and the memory that goes along, stay the same however long this takes. */
   #leaveAll(activations: readonly Activation[], given: readonly Leaving[]): Promise<void> {
     const byPartition = new Map(given.filter(({ mark }) => mark !== undefined).map((one) => [one.partition, one]));
     const rest = activations.values();
@@ -244,7 +243,7 @@ export class Handoff {
     );
   }
 
-  /** No turn of it starts any more, and nothing comes to wait (mayRun); what must still be written is on its way. */
+  /** No turn of the partition starts any more, and no item is accepted. Changes that must be written are sent to the store. */
   #empty(activation: Activation): void {
     const { intake, dispatcher } = this.#parts;
     for (const message of activation.ahead?.takeAll() ?? []) intake.sendOn(message, activation.partition);
@@ -254,7 +253,7 @@ export class Handoff {
       return this.#parts.activations.drop(activation);
     }
     if (activation.phase === 'ready' && activation.writeAt !== 0) this.#parts.housekeeping.tidy(activation, true);
-    // What is held for the next write has it now (V3): a read that is under way would keep it from being tidied.
+    // What waits for the next write (V3) gets it now. A read in flight would keep it from being tidied up.
     else if (activation.gathering !== undefined) this.#parts.commits.add(activation);
   }
 
@@ -276,7 +275,7 @@ function isForwarded(item: Item): item is Forwarded & Item {
   return item.kind !== 'wake' && item.kind !== 'effect';
 }
 
-/** Whether memory holds exactly what the store has, all of it. */
+/** Whether memory equals the stored entity completely. */
 function isWhole(activation: Activation): boolean {
   return (
     activation.phase === 'ready' &&
@@ -286,7 +285,7 @@ function isWhole(activation: Activation): boolean {
   );
 }
 
-/** Whether the store has everything that memory holds. */
+/** Whether the store has everything that memory has. */
 function isWritten({ storedVersion, record }: Activation): boolean {
   return (
     storedVersion > 0 &&
@@ -296,7 +295,7 @@ function isWritten({ storedVersion, record }: Activation): boolean {
   );
 }
 
-/** It goes along, if it is whole and there is room. */
+/** Adds an entity to those that go along, if it is complete and there is room. */
 function goAlong(activation: Activation, leaving: Leaving): void {
   const isFull = leaving.warm.length >= warmCountMax || leaving.warmBytes + activation.entity.stateBytes > warmBytesMax;
   if (isFull) return;

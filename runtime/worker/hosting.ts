@@ -4,11 +4,11 @@
  *     address ─ the view ─▶ partition ─ claimed, not leaving ─▶ its own by the pins of the claim? ─ yes ─▶ runs here
  *                                                                    └ no: view or claim is old ─▶ dispute ─▶ the store says which
  *
- * Owns the pins by which a partition was claimed, and which partitions are being given away.
+ * Owns the pins by which each partition was claimed, and the set of partitions being handed off.
  *
  * Invariants:
- * - HT1 An entity runs here by the one partition that is its own by the store's pins, not by what the view says of them (P3).
- * - HT2 A claim that is in force with pins that the store no longer has is made anew: nobody else would run the entity (P7).
+ * - HT1 An entity runs here only by the partition that it belongs to by the store's pins, whatever the view says (P3).
+ * - HT2 A claim that is in force with pins that the store no longer has is made again: nobody else would run the entity (P7).
  */
 import type { Limits } from '../../core/limits.ts';
 import type { Address } from '../../core/message.ts';
@@ -26,11 +26,11 @@ export interface HostingParts {
   readonly store: Store;
   readonly ownership: Ownership;
   readonly activations: Activations;
-  /** By the view that holds; without it, what every address hashes to. */
+  /** By the current view; without it, the hash of the address. */
   readonly partitionOf?: ((address: Address) => Partition) | undefined;
 }
 
-/** Entities of which a claim, by its epoch, and the view say different things. */
+/** Entities about which a claim, by its epoch, and the view disagree. */
 interface Dispute {
   readonly epoch: Epoch;
   readonly addresses: Set<Address>;
@@ -38,12 +38,12 @@ interface Dispute {
 
 export class Hosting {
   readonly #parts: HostingParts;
-  /** By which claim they ran. */
+  /** The claim by which they ran. */
   readonly #leaving = new Map<Partition, Epoch>();
-  /** The entities of its home that were pinned when a partition was claimed. A later pin makes the claim stale (S8). */
+  /** The pinned entities of its home when a partition was claimed. A later pin makes the claim stale (S8). */
   readonly #pinned = new Map<Partition, ReadonlySet<Address>>();
   readonly #disputes = new Map<Partition, Dispute>();
-  /** To which partition an entity belongs by the present view. */
+  /** The partition of an entity by the current view. */
   readonly partitionOf: (address: Address) => Partition;
 
   constructor(parts: HostingParts) {
@@ -52,48 +52,48 @@ export class Hosting {
     this.partitionOf = parts.partitionOf ?? ((address) => partitionOf(address, partitions));
   }
 
-  /** Whether the partition is this worker's, and stays so. */
+  /** Whether this worker owns the partition and is not handing it off. */
   has(partition: Partition): boolean {
     return this.#parts.ownership.has(partition) && !this.#leaving.has(partition);
   }
 
-  /** Whether the entity's partition is this worker's. */
+  /** Whether this worker owns the entity's partition. */
   isHere(address: Address): boolean {
     return this.#parts.ownership.has(this.partitionOf(address));
   }
 
-  /** Whether the partition is being given away: what comes for it is kept for who gets it. */
+  /** Whether the partition is being handed off. Envelopes for it are kept for the next owner. */
   isLeaving(partition: Partition): boolean {
     return this.#leaving.has(partition);
   }
 
-  /** From here no turn of the partition starts. */
+  /** From here on no turn of the partition starts. */
   leave(partition: Partition, epoch: Epoch): void {
     this.#leaving.set(partition, epoch);
   }
 
-  /** Whether it still leaves by that claim: it was neither lost meanwhile nor taken again. */
+  /** Whether it is still leaving by that claim: neither lost meanwhile nor acquired again. */
   isLeavingBy(partition: Partition, epoch: Epoch): boolean {
     return this.#leaving.get(partition) === epoch && this.#parts.ownership.epochOf(partition) === epoch;
   }
 
-  /** What left by that claim has left. */
+  /** The handoff by that claim is complete. */
   left(partition: Partition, epoch: Epoch): void {
     if (this.#leaving.get(partition) === epoch) this.#leaving.delete(partition);
   }
 
-  /** Whether the partition was leaving: it does not any more. */
+  /** Whether the partition was leaving. It is not any more. */
   stay(partition: Partition): boolean {
     return this.#leaving.delete(partition);
   }
 
-  /** From here the pins of this claim tell what runs by it. */
+  /** From here on the pins of this claim decide what runs by it. */
   claimed({ partition, pins }: Claim): void {
     if (pins.length > 0) this.#pinned.set(partition, addressesOf(pins));
     else this.#pinned.delete(partition);
   }
 
-  /** Whether an entity may run here by this partition. If the view says so and the claim does not, one of them is old. */
+  /** Whether an entity may run here by this partition. If view and claim disagree, one of them is old. */
   mayRun(address: Address, partition: Partition): boolean {
     if (!this.has(partition)) return false;
     if (!this.isElsewhere(partition, address)) return true;
@@ -102,8 +102,8 @@ export class Hosting {
   }
 
   /**
-   * One of them is old. If it is the claim, its epoch tells, mostly: who pins raises several, one after the other, and may end
-   * between two (HT2).
+   * One of them is old. If it is the claim, its epoch usually tells. But a pin raises several epochs, one after the other, and may be
+   * interrupted between two (HT2).
    */
   #dispute(address: Address, partition: Partition): void {
     const { ownership, environment, limits } = this.#parts;
@@ -113,7 +113,7 @@ export class Hosting {
     const dispute = { epoch, addresses: new Set([address]) };
     this.#disputes.set(partition, dispute);
     ownership.verify([partition]);
-    // Mostly it is the view, which comes to be the claim's meanwhile.
+    // Usually it is the view, which agrees with the claim a moment later.
     environment.after(limits.retryMs, () => void this.#resolve(partition, dispute));
   }
 
@@ -123,7 +123,7 @@ export class Hosting {
     const differing = () =>
       isOver() ? [] : [...dispute.addresses].filter((address) => this.partitionOf(address) === partition);
     if (differing().length > 0) {
-      // Where the store does not say, another claim does no harm.
+      // If the store does not tell, another claim does no harm.
       const pinned = await store.pins().then(addressesOf, () => undefined);
       const isOld = differing().some((address) => pinned?.has(address) !== this.#isPinned(partition, address));
       if (isOld) ownership.lose(partition);
@@ -132,12 +132,12 @@ export class Hosting {
   }
 
   /**
-   * Whether an entity belongs to another partition by the pins of the moment at which this one was claimed, whatever the
-   * view says: else its home and its pin could both have an owner that has a valid epoch (HT1).
+   * Whether an entity belonged to another partition by the pins of the moment of this claim, whatever the view says. Otherwise its home
+   * and its pin could both have an owner with a valid epoch (HT1).
    */
   isElsewhere(partition: Partition, address: Address): boolean {
     const { store, activations } = this.#parts;
-    // A view without any worker for the type leaves it to the home; the next one with a worker, to the group.
+    // A view without any worker for the type assigns it to the home; the next one with a worker, to the group.
     if (partition < store.partitions && activations.requiresLabels(address)) return true;
     return this.#isPinned(partition, address) !== isOfPin(partition, store.partitions);
   }

@@ -1,11 +1,11 @@
 /**
- * Housekeeping: what an entity does by itself between messages, and when it next wants to.
+ * Housekeeping: the work that an entity does by itself between messages, and its next date.
  *
- * Owns the date at which an entity is woken, in memory or not. What is due then is run by `entity/turns.ts`, `entity/delivery.ts` and
- * `entity/retention.ts`.
+ * Owns the date at which an entity is woken, in memory or not. `entity/turns.ts`, `entity/delivery.ts` and `entity/retention.ts` run
+ * what is due then.
  *
  * Invariants:
- * - W3 An entity with something to do by itself is woken for it, in memory or not.
+ * - W3 An entity with work of its own is woken for it, in memory or not.
  */
 import type { Limits } from '../../core/limits.ts';
 import { ownTime, wakeTime } from '../../core/record.ts';
@@ -38,27 +38,27 @@ export class Housekeeping {
     this.#parts = parts;
   }
 
-  /** It can run turns now, or again: what it has to do by itself goes on, and what waits is run. */
+  /** The activation can run turns, for the first time or again: its own work continues, and waiting items are run. */
   readonly ready = (activation: Activation): void => {
-    // Ready again after a read, it may have turns that are not durable: what those send goes with their commit (P2).
+    // After a read it may have turns that are not durable. Their messages go with their commit (P2).
     if (activation.flights === undefined && activation.isDurable) this.#parts.delivery.resume(activation);
     this.startEffects(activation);
     this.plan(activation);
     this.#parts.dispatcher.enlist(activation);
   };
 
-  /** A batch may leave: its entity may have something to do by itself. */
+  /** A batch may leave: its entity may have work of its own. */
   released(activation: Activation): void {
     this.plan(activation);
   }
 
-  /** The date of what the store has just been told, or has told. */
+  /** Sets the wake time that the store has just got, or has returned. */
   plan(activation: Activation): void {
     const next = nextDate(activation);
     if (next < Number.POSITIVE_INFINITY) this.#parts.dates.setEarlier(activation.address, next);
   }
 
-  /** Effects that the store knows and nobody runs: after a start, or a stay outside memory. */
+  /** Starts effects that the store has and nobody runs: after a start, or a stay outside memory. */
   startEffects(activation: Activation): void {
     if (!activation.isDurable) return;
     for (const effect of activation.entity.effects.values()) {
@@ -67,20 +67,20 @@ export class Housekeeping {
     }
   }
 
-  /** After what was due has been run: everything else, and the date of the next wake (W3). */
+  /** After due items have run: does the rest, and sets the date of the next wake (W3). */
   afterWake(activation: Activation): void {
     const { environment, delivery, dates } = this.#parts;
     const now = environment.now();
     const retryAt = delivery.retry(activation, now);
     this.startEffects(activation);
-    // What throws is tried again at its own date, not at the one that it missed.
+    // A turn that throws is tried again at its own date, not at the one that it missed.
     const next = Math.min(retryAt, this.tidy(activation, false), nextDate(activation, now));
     if (next < Number.POSITIVE_INFINITY) dates.setEarlier(activation.address, Math.max(next, now + 1));
   }
 
   /**
-   * Write acknowledgements, close quiet streams, forget what may be forgotten; returns when there is more to do.
-   * `isLast`: the worker is leaving, so what may wait is written now.
+   * Writes acknowledgements, closes quiet streams, forgets what may be forgotten. Returns when there is more to do. `isLast`: the worker
+   * is leaving, so changes that may wait are written now.
    */
   tidy(activation: Activation, isLast: boolean): number {
     const { environment, closing, retention, commits } = this.#parts;
@@ -89,7 +89,7 @@ export class Housekeeping {
     const quiet = closing.closeIdle(activation, now);
     const isForgetting = retention.forget(activation, now, quiet.next);
     const isWriteDue = activation.writeAt !== 0 && (activation.writeAt <= now || isLast);
-    // A date that has passed and that nobody needs would wake the entity again after every start.
+    // A past date that nobody needs would wake the entity again after every start.
     const { storedWakeAt } = activation;
     const isWakeStale =
       activation.isDurable && storedWakeAt !== undefined && storedWakeAt <= now && (wakeTime(entity) ?? now + 1) > now;
@@ -103,11 +103,11 @@ export class Housekeeping {
     return Math.min(quiet.next, activation.writeAt === 0 ? Number.POSITIVE_INFINITY : activation.writeAt);
   }
 
-  /** The activation has left memory: its date stays. */
+  /** The activation has left memory. Its date stays. */
   passivated(activation: Activation): void {
     const { environment, limits, delivery, dates } = this.#parts;
     const next = Math.min(nextDate(activation, environment.now()), delivery.retry(activation, 0));
-    // Proof of ownership for a retransmission may be under way, or an effect: they would be left without a date.
+    // A proof for a retransmission, or an effect, may be in flight. They would be left without a date.
     const { outboxCount, effects } = activation.entity;
     const again = outboxCount > 0 || effects.size > 0 ? environment.now() + limits.retryMs : Number.POSITIVE_INFINITY;
     if (Math.min(next, again) < Number.POSITIVE_INFINITY) dates.setEarlier(activation.address, Math.min(next, again));

@@ -1,11 +1,10 @@
 /**
- * Images: volatile entities as they left memory, and the bytes that they are on their way.
+ * Images: volatile entities as they left memory, and their encoding for other workers.
  *
- * Owns the format of a sending, and that none of it is made before it is needed, nor in one go: of an entity its image, of a
- * sending one slice.
+ * Owns the format of a batch of images. An entity's image, and a slice of a batch, are made only when needed, one at a time.
  *
  * Invariants:
- * - IM1 What an image says is what the entity was when its stay ended: whoever is dropped changes no more (V2).
+ * - IM1 An image is the entity at the end of its stay: a dropped activation does not change any more (V2).
  * - IM2 A slice is the same each time it is made.
  */
 import type { Address } from '../../core/message.ts';
@@ -16,33 +15,33 @@ import type { Claim, Epoch, Partition } from '../store.ts';
 import { decodeBegun, encode, encodedHead, Row } from '../wire/codec.ts';
 import { readTexts, readWarm, type WarmEntity, warmRow } from '../wire/control-messages.ts';
 
-/** A volatile entity as it left memory. What it holds is made when it is first looked at. */
+/** A volatile entity as it left memory. Its content is encoded when it is first read. */
 export interface Carried extends WarmEntity {
-  /** By which it ran. */
+  /** The partition by which it ran. */
   readonly partition: Partition;
-  /** Of the claim by which it ran, or was boarded since. */
+  /** The epoch of the claim by which it ran, or was last taken over. */
   readonly epoch: Epoch;
-  /** Whether all its activities are here: the store may have others of an `interval` type. */
+  /** Whether all its activities are here. Of an `interval` type the store may have others. */
   readonly isComplete: boolean;
 }
 
 /** An image as one worker has it. */
 export interface Offer {
   readonly carried: Carried;
-  /** By which that worker claims. */
+  /** The owner's name in that worker's claims. */
   readonly name: string;
-  /** Ids of others that may have run it since. */
+  /** Ids of other workers that may have run it since. */
   readonly givenTo: readonly string[];
-  /** That worker was taken for dead meanwhile: only the claim of the partition itself says that nobody else ran it (CA2). */
+  /** That worker was presumed dead meanwhile: only the claim of the partition proves that no other worker ran it (CA2). */
   readonly isForsaken: boolean;
 }
 
-/** Commits that change nothing but the version may come between, as many as end a doubt: an image is later than they are. */
+/** Most commits that change only the version, as for ending a doubt. An image is later than those. */
 const fenceCountMax = 16;
 
 type Held = Pick<WarmEntity, 'loaded' | 'activities'>;
 
-/** Holds on to the activation until the image is made, and from then on to the image. */
+/** Keeps the activation until the image is made, and then the image. */
 class LateImage implements Carried {
   readonly address: Address;
   readonly partition: Partition;
@@ -74,7 +73,7 @@ class LateImage implements Carried {
     if (this.#held !== undefined) return this.#held;
     const { entity, layout, behaviour } = this.#activation as Activation;
     const { head, records, activities: known } = imageOf(entity, layout, behaviour);
-    // Where the store may have more of them, an empty one says that this one is gone.
+    // If the store may have more of them, an empty activity marks this one as removed.
     const activities = this.isComplete
       ? known
       : [...entity.activities.values()].map((one) => [one.partner, encodeActivity(one)] as const);
@@ -89,7 +88,7 @@ export function carriedOf(activation: Activation): Carried {
   return new LateImage(activation);
 }
 
-/** The same image, boarded by this claim. */
+/** The same image, taken over by this claim. */
 class BoardedImage implements Carried {
   readonly address: Address;
   readonly partition: Partition;
@@ -118,29 +117,29 @@ export function boardedBy(claim: Claim, carried: Carried): Carried {
   return new BoardedImage(claim, carried);
 }
 
-// ---- as bytes
+// ---- encoding
 
 function bytesOfOffer({ carried, givenTo, isForsaken }: Offer): Uint8Array {
   return encode([warmRow(carried), carried.partition, carried.isComplete, givenTo, isForsaken, carried.epoch]);
 }
 
 /**
- * One list of images, cut into slices that fit into a signal each: one entity may be larger than that, and there may be
- * thousands. Of each it is only known how long it is; the bytes of a slice are made when it goes out.
+ * A list of images, cut into slices that fit into a control message each. An entity may be larger than that, and there may be
+ * thousands. Only the length of each image is known in advance; the bytes of a slice are made when it is sent.
  */
 export class Slices {
   readonly #sliceBytes: number;
   readonly #offers: Offer[] = [];
-  /** Where the image after each ends, from the first on. */
+  /** The end of each image, from the first on. */
   readonly #ends: number[] = [];
-  /** The last that was made: a large one is in many slices. */
+  /** The last image that was encoded: a large one is in many slices. */
   #made: { readonly index: number; readonly bytes: Uint8Array } | undefined;
 
   constructor(sliceBytes: number) {
     this.#sliceBytes = sliceBytes;
   }
 
-  /** One more, unless all together take more than so many bytes then. */
+  /** Adds an image, unless the total would exceed `bytesMax`. */
   add(offer: Offer, bytesMax: number): boolean {
     const { length } = bytesOfOffer(offer);
     if (this.bytes + length > bytesMax) return false;
@@ -149,7 +148,7 @@ export class Slices {
     return true;
   }
 
-  /** Of all images. */
+  /** Bytes of all images. */
   get bytes(): number {
     return this.#ends[this.#ends.length - 1] ?? 0;
   }
@@ -171,7 +170,7 @@ export class Slices {
     const from = index * this.#sliceBytes;
     const until = Math.min(from + this.#sliceBytes, head.length + this.bytes);
     const slice = new Uint8Array(until - from);
-    // Those parts of the whole that lie within the slice.
+    // The parts of the whole that lie within the slice.
     const put = (bytes: Uint8Array, at: number) => {
       const [begin, end] = [Math.max(at, from), Math.min(at + bytes.length, until)];
       if (begin < end) slice.set(bytes.subarray(begin - at, end - at), begin - from);
@@ -185,7 +184,7 @@ export class Slices {
     return slice;
   }
 
-  /** The first image that ends behind it. */
+  /** The first image that ends after a position. */
   #indexAt(position: number): number {
     let [low, high] = [0, this.#ends.length];
     while (low < high) {
@@ -202,7 +201,7 @@ export class Slices {
   }
 }
 
-/** What the worker of this name has sent, one image after the other. Throws an error that says what is wrong with it. */
+/** The images that the worker of this name has sent, one after the other. Throws an error that says what is wrong with the bytes. */
 export class OfferReader {
   readonly offers: Offer[] = [];
   readonly #name: string;
@@ -216,7 +215,7 @@ export class OfferReader {
     this.#next = next;
   }
 
-  /** Read one; false: that was the last. */
+  /** Reads one image. Returns false after the last. */
   read(): boolean {
     if (this.#left > 0) this.offers.push(offerOf(new Row(this.#next()), this.#name));
     this.#left -= 1;
@@ -229,7 +228,7 @@ export class OfferReader {
 function offerOf(row: Row, name: string): Offer {
   const entity = readWarm(new Row(row.any()));
   const [partition, isComplete, givenTo, isForsaken] = [row.count(), row.boolean(), readTexts(row), row.boolean()];
-  // Who does not say it may have run it at any time.
+  // A worker that does not say when may have run it at any time.
   const epoch = row.isAtEnd ? 0 : row.count();
   return { name, carried: { ...entity, partition, epoch, isComplete }, givenTo, isForsaken };
 }

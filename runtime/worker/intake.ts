@@ -1,15 +1,15 @@
 /**
- * Intake: the way into a worker. What arrives, is due or is tried again goes into the mailbox of its entity, or is sent on, or
- * turned away.
+ * The intake: the way into a worker. An item that arrives, is due or is tried again goes into the mailbox of its entity, or is
+ * forwarded or turned away.
  *
  *     arrived ─▶ authorised? ─▶ may it run here? ─▶ entity in memory, or activated ─▶ room in its mailbox? ─▶ its turn
- *                    └ denied       └ sent on            └ no such type                   └ overloaded
+ *                    └ denied       └ forwarded          └ no such type                   └ overloaded
  *     due, tried again ─────────────▲
  *
- * Nothing is run on the spot.
+ * No turn runs inside of it.
  *
  * Invariants:
- * - W1 What comes for a partition that this worker does not own is not run.
+ * - W1 An item for a partition that this worker does not own is not run.
  */
 import type { EffectOutcome } from '../../core/effect.ts';
 import { type Address, typeOf } from '../../core/message.ts';
@@ -30,9 +30,9 @@ export interface IntakeParts {
   readonly refusals: Refusals;
   readonly counters: Counters;
   readonly authorise?: Authorise | undefined;
-  /** What came for a partition that this worker does not have, or no longer; without it, it is dropped (W1). */
+  /** Called for an envelope whose partition this worker does not own. Without it the envelope is dropped (W1). */
   readonly astray?: ((envelope: Forwarded, partition: Partition, hops: number) => void) | undefined;
-  /** Whether a type that this worker does not run is another worker's: two versions of an application run side by side. */
+  /** Whether another worker hosts a type that this one does not: two versions of an application run side by side. */
   readonly isElsewhere?: ((type: string) => boolean) | undefined;
 }
 
@@ -57,7 +57,7 @@ export class Intake {
     this.#inside = inside;
   }
 
-  /** Take an envelope in. */
+  /** Accepts an envelope. */
   receive(envelope: Envelope, hops = 0): void {
     const { life, refusals, authorise } = this.#parts;
     if (life.isStopped || envelope.kind === 'reply') return;
@@ -67,7 +67,7 @@ export class Intake {
     this.deliver(envelope.to, envelope, { hops, isNew: true });
   }
 
-  /** To its entity, wherever that is by now. `isNew`: it was not taken in before. */
+  /** Passes an item to its entity, wherever that is now. `isNew`: it was not accepted before. */
   deliver(address: Address, item: Item, { hops, isNew } = { hops: 0, isNew: false }): void {
     const { life, refusals, isElsewhere } = this.#parts;
     if (life.isStopped || this.#inside === undefined) return;
@@ -89,18 +89,18 @@ export class Intake {
     if (item.kind === 'message' || item.kind === 'query') refusals.reply(item, 'overloaded');
   }
 
-  /** Of what may have been committed here nobody else may say that nothing was done: its sender tries again (C2). */
+  /** If it may have been committed here, no other worker may say that nothing was done. Its sender retries (C2). */
   sendOn(envelope: Forwarded, partition: Partition, hops = 0): void {
     if (!this.#parts.refusals.isDoubtful(envelope)) this.#parts.astray?.(envelope, partition, hops);
   }
 
-  /** A date of an entity has come. */
+  /** A date of an entity is due. */
   readonly wake = (address: Address): void => {
-    // The store has the date too. Timers that set themselves again would keep a worker from ever having finished.
+    // The store has the date too. Timers that set themselves again would keep a worker from ever draining.
     if (!this.#parts.life.isDraining) this.deliver(address, { kind: 'wake' });
   };
 
-  /** An effect of an entity has come to an end. */
+  /** An effect of an entity has settled. */
   readonly settled = (address: Address, id: string, outcome: EffectOutcome<unknown>): void =>
     this.deliver(address, { kind: 'effect', id, outcome });
 }

@@ -1,30 +1,30 @@
 /**
- * What a worker says of lost history (P8): one line for each loss, with the partitions, and how many entities it had of them in
+ * The loss report of a worker: one log line for each loss of history (P8), with its partitions and the number of their entities in
  * memory.
  *
- *     the store tells ─▶ partitions gather for a second ─▶ one line
- *     a partner tells ─▶ the same, unless the store has told of the partition
+ *     the store reports ───▶ partitions gather for a second ─▶ one line
+ *     a partner's evidence ─▶ the same, unless the store has reported the partition
  *
- * Owns when it is said, and that it is said once. What becomes of the memory is `recovery.ts`, of the streams `entity/delivery.ts`.
+ * Owns when a loss is reported, and that it is reported once. `recovery.ts` handles the memory, `entity/delivery.ts` the streams.
  *
  * Invariants:
- * - LR1 A partition's loss is in one line, however many of its entities and their partners notice it.
- * - LR2 Who has claimed a partition says what the store has forgotten of it since its last owner released it, also before anything of it runs.
+ * - LR1 The loss of a partition is in one line, however many entities and partners notice it.
+ * - LR2 The worker that claims a partition reports what the store has lost since the last owner released it, before anything of it runs.
  */
 import type { Sign } from '../entity/delivery.ts';
 import type { Environment } from '../environment.ts';
 import type { Loss, Partition } from '../store.ts';
 
-/** A store that goes back is found out partition by partition, all within moments. */
+/** How long partitions are gathered, ms. A loss is detected partition by partition, all within moments. */
 const gatherMs = 1_000;
-/** Partners that notice a loss within this time notice the one that was said already, ms: a copy lives no longer by default. */
+/** Evidence of partners within this time belongs to the loss already reported, ms: by default a copy lives no longer. */
 const sameLossMs = 86_400_000;
 
 interface Gathering {
   readonly partitions: Set<Partition>;
   commits: number;
   entities: number;
-  /** The first one that a partner knows more of. */
+  /** The first entity that a partner knows more of. */
   readonly sign: Sign | undefined;
 }
 
@@ -40,7 +40,7 @@ export class LossReport {
     this.#worker = worker;
   }
 
-  /** The store has lost commits; so many entities of them were in memory, and are dropped. */
+  /** The store has lost commits. This many entities were in memory, and are dropped. */
   found({ partition, commits }: Loss, entities: number): void {
     if (partition === undefined) {
       this.#environment.log.error(
@@ -71,7 +71,7 @@ export class LossReport {
     this.#saidAt.set(partition, now);
   };
 
-  /** What has gathered is said now. */
+  /** Writes the line. */
   close(): void {
     this.#sayFound();
     this.#sayNoticed();

@@ -1,5 +1,5 @@
 /**
- * The way out of a worker: every envelope that one of its parts sends.
+ * The outlet: the way out of a worker, for every envelope that one of its parts sends.
  *
  * Invariants:
  * - OU1 Nothing leaves a worker that has stopped.
@@ -22,7 +22,7 @@ export class Outlet {
     if (!this.#life.isStopped) this.#post(envelope);
   };
 
-  /** A batch may leave: the answers and acknowledgements in it. */
+  /** A batch may leave, with its answers and acknowledgements. */
   released(_: Activation, { envelopes }: Batch): void {
     for (const envelope of envelopes) this.post(envelope);
   }

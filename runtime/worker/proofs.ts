@@ -1,7 +1,7 @@
 /**
- * Proofs: what an entity says from memory alone waits until the store has said that this worker is still the owner (P9, O2).
+ * Proofs: an answer from memory alone waits until the store has confirmed that this worker is still the owner (P9, O2).
  *
- * Owns what becomes of the answer meanwhile: it counts as held, and leaves, or is refused as another worker's.
+ * Owns the answer meanwhile: it counts as held, and then leaves, or is replaced by 'moved'.
  */
 import type { Activation } from '../entity/activation.ts';
 import type { Batch, Unproven } from '../entity/batch.ts';
@@ -24,12 +24,12 @@ export class Proofs {
     this.#parts = parts;
   }
 
-  /** A batch may leave: of what was decided while it was under way it proves nothing. */
+  /** A batch may leave. It proves nothing for output made while it was in flight. */
   released(activation: Activation, { unproven }: Batch): void {
     if (unproven !== undefined) for (const one of unproven) this.prove(activation, one);
   }
 
-  /** Send it once ownership is proven; whoever called is told if this worker is not the owner any more. */
+  /** Sends the envelope after a proof of ownership. Its caller is told if this worker is not the owner any more. */
   prove(activation: Activation, unproven: Unproven): void {
     const { envelope, asked } = unproven;
     const { ownership, dispatcher, outlet, refusals } = this.#parts;

@@ -1,9 +1,8 @@
 /**
- * Ways to fail: what becomes of an activation, and of what waits for it, when a commit, a read or the ownership of its
- * partition is lost.
+ * Recovery: handles an activation, and the items that wait for it, when a commit, a read or the ownership of its partition is lost.
  *
- * Owns which requests are tried again, by whom, and what may honestly be said of them. That nothing was written, or that
- * nobody knows, is the store's to say.
+ * Owns which requests are tried again, by whom, and what may truthfully be said of them. The store says whether nothing was written,
+ * or whether that is unknown.
  */
 import { errorText, isSkerryError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
@@ -35,12 +34,12 @@ export interface RecoveryParts {
   readonly intake: Intake;
   readonly refusals: Refusals;
   readonly losses: LossReport;
-  /** The store said that the partition is another worker's. */
+  /** Called when the store says that another worker owns the partition. */
   readonly lost?: ((partition: Partition) => void) | undefined;
   readonly isComing?: ((partition: Partition, epoch: Epoch) => boolean) | undefined;
 }
 
-/** What is put in order again. */
+/** The parts that recovery repairs. */
 interface Inside {
   readonly activations: Activations;
   readonly images: VolatileImages;
@@ -55,7 +54,7 @@ export class Recovery {
   readonly #parts: RecoveryParts;
   #inside!: Inside;
   #endLosses: (() => void) | undefined;
-  /** Entities that have something to do and cannot be made. */
+  /** Entities that have work of their own and cannot be activated. */
   readonly #unmade: Unmade;
 
   constructor(parts: RecoveryParts) {
@@ -73,7 +72,7 @@ export class Recovery {
     this.#parts.losses.close();
   }
 
-  /** A commit did not happen, or nobody knows. */
+  /** A commit failed, or its outcome is unknown. */
   failed(activation: Activation, failure: Failure, error: unknown): void {
     if (this.#parts.life.isStopped) return;
     const batches = [activation.flying, activation.gathering];
@@ -82,7 +81,7 @@ export class Recovery {
     const held = activation.ahead?.takeAll() ?? [];
     this.#inside.images.keep(activation);
     this.#inside.activations.drop(activation);
-    // That the store is away it says itself, once for all entities.
+    // An unavailable store is reported once for all entities, by the store itself.
     if (failure !== 'store-away')
       this.#parts.environment.log.warn(
         { entity: activation.address, failure, error: error === undefined ? undefined : String(error) },
@@ -96,7 +95,7 @@ export class Recovery {
       for (const item of [...requests, ...waiting, ...held]) this.#parts.intake.deliver(activation.address, item);
       return;
     }
-    // Of a volatile type the turns stay: they are in what is kept, and asked again it answers from there.
+    // The turns of a volatile type remain: they are in the image, and a repeated request is answered from there.
     const isGone = failure === 'store-refused' && activation.behaviour.durability === 'turn';
     if (isGone)
       for (const request of requests)
@@ -104,7 +103,7 @@ export class Recovery {
     this.#again(activation.address, isGone ? [...waiting, ...held] : [...requests, ...waiting, ...held]);
   }
 
-  /** Run requests again on a fresh activation, after a pause: as their senders would, only sooner. */
+  /** Runs requests again on a new activation after a pause, as their senders would, only sooner. */
   #again(address: Address, items: readonly Item[]): void {
     const pause = Math.ceil(this.#parts.limits.retryMs / 5);
     const unpark = this.#inside.dispatcher.park(items);
@@ -116,7 +115,7 @@ export class Recovery {
     });
   }
 
-  /** An entity could not be read or made, or something of one that is in memory: then the turns before are as after `failed`. */
+  /** An entity could not be read or activated, or a read of one in memory failed. Earlier turns are then handled as by `failed`. */
   notLoaded(activation: Activation, error: unknown): void {
     const waiting = this.#inside.dispatcher.takeAll(activation);
     const run = this.#interrupted(activation);
@@ -128,12 +127,12 @@ export class Recovery {
     const isKnown = this.#unmade.has(activation.address);
     if (!isKnown)
       this.#parts.environment.log.warn({ entity: activation.address, error: message }, 'an entity could not be read');
-    // What the application's code threw (an initial state, an upgrade) is no failure of the store: who calls is told so.
+    // An error of the application's code (an initial state, an upgrade) is not a failure of the store, and its caller gets it.
     const isStore = isSkerryError(error, 'store-failed');
     for (const item of waiting) {
       if (item.kind !== 'message' && item.kind !== 'query') continue;
       if (isStore) this.#parts.refusals.reply(item, 'store-failed', message);
-      // An error that nobody remembers, unlike an answer (P5): a later call may find that it can be made.
+      // Unlike an answer (P5) this error is not remembered: a later call may find that the entity can be activated.
       else this.#parts.refusals.reply(item, 'not-loaded', failedRow(error));
     }
     const isOwed = waiting.some(({ kind }) => kind === 'wake' || kind === 'effect');
@@ -148,7 +147,7 @@ export class Recovery {
       this.#parts.environment.log.info({ entity: address }, 'an entity can be read again');
   }
 
-  /** What asked for turns that no commit has made durable, if a read between them has failed: to be asked again. */
+  /** The requests of turns that no commit has made durable, when a read between them has failed; to be requested again. */
   #interrupted({ address, flying, gathering, behaviour }: Activation): Item[] {
     const isKept = behaviour.durability !== 'turn';
     for (const request of flying?.requests ?? []) this.#parts.refusals.doubt(request);
@@ -157,12 +156,12 @@ export class Recovery {
     return [...(flying?.requests ?? []), ...(gathering?.requests ?? [])];
   }
 
-  /** The store has gone back: what is in memory may be newer, and is dropped before anything more is said of it (P8). */
+  /** The store has lost commits. Memory may be newer, and is dropped before anything more is said of it (P8). */
   #wentBack(loss: Loss): void {
     const { ownership, activations } = this.#inside;
     const { partition, epoch } = loss;
     if (partition === undefined) return this.#parts.losses.found(loss, 0);
-    // What it has given away is for its next owner to say.
+    // A partition that was handed off is its next owner's to report.
     if (!ownership.has(partition) || ownership.epochOf(partition) !== epoch) {
       if (this.#parts.isComing?.(partition, epoch)) this.#parts.losses.found(loss, 0);
       return;
@@ -173,7 +172,7 @@ export class Recovery {
     ownership.lose(partition);
   }
 
-  /** These partitions are other workers'. */
+  /** Other workers own these partitions. */
   readonly lost = (partitions: ReadonlySet<Partition>): void => {
     for (const partition of partitions)
       this.#parts.environment.log.info(
@@ -185,7 +184,7 @@ export class Recovery {
       const waiting = this.#inside.dispatcher.takeAll(activation);
       this.#inside.images.keep(activation);
       this.#inside.activations.drop(activation);
-      // Turns that no commit carries were certainly not written; what is under way may have been: its senders try again.
+      // Turns that no commit carries were certainly not written. Those in flight may have been: their senders retry.
       for (const item of [...(activation.gathering?.requests ?? []), ...waiting])
         this.#parts.intake.deliver(activation.address, item);
     }

@@ -1,11 +1,11 @@
 /**
- * Refusals: what a worker tells a client about a request without any turn of its entity: turned away, denied, elsewhere.
+ * Refusals: replies of a worker to a client without a turn of its entity: turned away, denied, moved.
  *
- * Owns when it is said, and that it is said only if it is true.
+ * Owns when a reply is sent, and that it is sent only if it is true.
  *
  * Invariants:
- * - RF1 Nothing is told inside of the call that asked: a client of this process would ask again in it, and so on, as deep as
- *   it has calls under way.
+ * - RF1 A reply is never sent inside of the call that caused it. A client of this process would call again in it, and so on, as deep
+ *   as it has calls in flight.
  */
 import type { AnswerRow } from '../../core/request.ts';
 import type { Environment } from '../environment.ts';
@@ -20,7 +20,7 @@ export interface RefusalParts {
 
 export class Refusals {
   readonly #parts: RefusalParts;
-  /** Requests of which nobody knows whether they were committed. */
+  /** Requests that may have been committed, which nobody knows. */
   readonly #doubtful = new WeakSet<Envelope>();
   readonly #hookFailed: ReturnType<typeof hookFailures>;
   /** Until they leave. */
@@ -31,7 +31,7 @@ export class Refusals {
     this.#hookFailed = hookFailures(parts.environment);
   }
 
-  /** Nobody knows whether it was committed: only its answer may be told, no 'nothing was done' (C2). */
+  /** It may have been committed: only its answer may be sent, not 'nothing was done' (C2). */
   doubt(request: Envelope): void {
     this.#doubtful.add(request);
   }
@@ -40,7 +40,7 @@ export class Refusals {
     return this.#doubtful.has(request);
   }
 
-  /** Whether the hook denies a request; its sender is told so. */
+  /** Whether the hook denies a request. Its sender is told so. */
   denies(request: MessageEnvelope | QueryEnvelope, authorise: Authorise | undefined): boolean {
     const reason = reasonToDeny(authorise, request, this.#hookFailed);
     if (reason === undefined) return false;

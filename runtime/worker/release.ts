@@ -1,27 +1,27 @@
 /**
- * Release: who hears that a batch may leave, in which order.
+ * Release: tells the sinks that a batch may leave, in a fixed order.
  *
- *     the store accepted it ─▶ released: its outputs leave ─▶ stored: what may be done since the store has it
+ *     the store accepted it ─▶ released: its output leaves ─▶ stored: what may be done since the store has it
  *     of a volatile type ────▶ released, at once
  *
- * Owns the list. A sink hears of either, or of both; one that is not in the list costs nothing. When a batch may leave is
- * `group-commit.ts`'s to say.
+ * Owns the list. A sink gets either event, or both; one that is not in the list costs nothing. `group-commit.ts` decides when a batch
+ * may leave.
  *
  * Invariants:
- * - RE1 Every sink hears of a batch once, in the order of the list, and of the batches of an entity in the order of its versions.
- * - RE2 Once the worker has stopped nobody hears of a batch.
+ * - RE1 Every sink gets each batch once, in the order of the list, and the batches of an entity in the order of its versions.
+ * - RE2 After the worker has stopped no sink gets a batch.
  */
 import type { Activation } from '../entity/activation.ts';
 import type { Batch } from '../entity/batch.ts';
 import type { Life } from './shutdown.ts';
 
-/** `version`: the one that the entity has with the batch; its state may be a later one already. */
+/** `version`: the entity's version with this batch. Its state may be later already. */
 type Hear = (activation: Activation, batch: Batch, version: number) => void;
 
 export interface ReleaseSink {
-  /** What is in the batch may leave. */
+  /** The output of the batch may leave. */
   released?(...heard: Parameters<Hear>): void;
-  /** The store has the batch, and every sink has heard that it may leave. */
+  /** The store has the batch, and every sink knows that it may leave. */
   stored?(...heard: Parameters<Hear>): void;
 }
 
@@ -36,7 +36,7 @@ export class Release {
     this.#life = life;
   }
 
-  /** These hear of batches from now on, in this order. */
+  /** Sinks that get batches from now on, in this order. */
   connect(sinks: readonly ReleaseSink[]): void {
     this.#outputs = sinks.filter((sink): sink is Pick<Hearing, 'released'> => sink.released !== undefined);
     this.#afterwards = sinks.filter((sink): sink is Pick<Hearing, 'stored'> => sink.stored !== undefined);

@@ -1,22 +1,22 @@
 /**
- * Ending: a worker that stops finishes what it has begun, but waits for nobody who does not answer.
+ * Shutdown: a worker that stops finishes what it has begun, but does not wait without end.
  *
- * Owns how long that is. A store that hangs would else keep a process for ever that was told to end.
+ * Owns the length of the wait. Otherwise a store that hangs would keep a process for ever that was told to stop.
  *
  * Invariants:
- * - EN1 Waiting ends when it is over, or when nothing at all has gone on for `stillMs`: however much there is, it is not given up
- *   while it goes on.
+ * - EN1 Waiting ends when the work is done, or when there has been no progress for `stillMs`. Work that makes progress is not given
+ *   up, however much it is.
  */
 import type { Environment } from '../environment.ts';
 
-/** Longer than a store's own time limits, mostly, and than anything in a worker pauses, ms. */
+/** Usually longer than a store's own time limits, and than any pause in a worker, ms. */
 export const stillMs = 10_000;
-/** For what only makes it easier for those who come after, ms. */
+/** Maximum wait for work that only helps the next owner, ms. */
 const briefMs = 2_000;
 
-/** How far a worker is with its life: its parts look at it, the worker alone moves it on. */
+/** The phase of a worker's life. Its parts read it, only the worker changes it. */
 export interface Life {
-  /** It finishes what it has begun, and takes nothing new. */
+  /** It finishes what it has begun, and accepts nothing new. */
   readonly isDraining: boolean;
   /** Nothing is run, released or sent any more. */
   readonly isStopped: boolean;
@@ -24,11 +24,11 @@ export interface Life {
 
 export interface Ending {
   readonly isOver: () => boolean;
-  /** Changes whenever something has gone on. */
+  /** Changes with every progress. */
   readonly progress: () => string;
 }
 
-/** Resolves with whether it came to be over. */
+/** Resolves with whether the work was done. */
 export async function ends(environment: Environment, { isOver, progress }: Ending): Promise<boolean> {
   let last = progress();
   let since = environment.steady();
@@ -44,7 +44,7 @@ export async function ends(environment: Environment, { isOver, progress }: Endin
   return true;
 }
 
-/** Wait for something that the end does not need, for `briefMs` at most. */
+/** Waits at most `briefMs` for work that the end does not need. */
 export function briefly(environment: Environment, promise: Promise<unknown>): Promise<void> {
   return new Promise((resolve) => {
     const cancel = environment.after(briefMs, resolve);

@@ -1,13 +1,13 @@
 /**
- * Entities that could not be made although they have something to do by themselves: their `initial` or an upgrade threw. A client
- * that called is told so and may call again; a timer or an outbox has nobody who would.
+ * Entities that have work of their own but cannot be activated, because their `initial` or an upgrade threw. A client gets the error
+ * and may call again; a timer or an outbox has no caller that would.
  *
- * Owns when each is tried again, and that a series of tries is said once.
+ * Owns when each is tried again, and that a series of tries is logged once.
  *
  * Invariants:
- * - UM1 An entity with something to do is tried again until it can be made, after pauses that double from `retryMs` to
+ * - UM1 An entity with work of its own is tried again until it can be activated, after pauses that double from `retryMs` to
  *   `retryMsMax`.
- * - UM2 So many series are remembered, at most: of the one that was tried longest ago the next try begins a new one (P12).
+ * - UM2 A bounded number of series is remembered. If the one tried longest ago is dropped, its next try begins a new series (P12).
  */
 import type { Limits } from '../../core/limits.ts';
 import type { Address } from '../../core/message.ts';
@@ -16,7 +16,7 @@ const seriesCountMax = 10_000;
 
 export class Unmade {
   readonly #limits: Pick<Limits, 'retryMs' | 'retryMsMax'>;
-  /** The last pause of each, ms; the one that was tried longest ago first. */
+  /** The last pause of each, ms; the one tried longest ago first. */
   readonly #pauses = new Map<Address, number>();
 
   constructor(limits: Pick<Limits, 'retryMs' | 'retryMsMax'>) {
@@ -27,7 +27,7 @@ export class Unmade {
     return this.#pauses.has(address);
   }
 
-  /** After which pause it is tried again, ms. */
+  /** The pause before the next try, ms. */
   failed(address: Address): number {
     const { retryMs, retryMsMax } = this.#limits;
     const last = this.#pauses.get(address);
@@ -39,7 +39,7 @@ export class Unmade {
     return pause;
   }
 
-  /** Whether there was a series of it, which is over. */
+  /** Whether it had a series, which is over now. */
   made(address: Address): boolean {
     return this.#pauses.size > 0 && this.#pauses.delete(address);
   }

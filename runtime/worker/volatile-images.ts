@@ -1,23 +1,24 @@
 /**
- * The carriage: volatile entities between two stays in memory, on one worker or two.
+ * Volatile images: volatile entities between two stays in memory, on one worker or two.
  *
  *     activation ends by a move, a lost claim or a failed write ─▶ kept ─┬─ its partition claimed here ─────────────▶ boarded
  *                                                                       ├─ given to who claimed it ─┬─ boarded there ▶ settled
  *                                                                       │        └─ not boarded ◀────┘
  *                                                                       └─ nobody comes within `carryMs` ──────────▶ gone, and said so
  *
- * What the store has of a type that is not durable by turn is old or nothing: its memory is the entity. So it outlives the stay.
- * Owns what is kept, to whom it was given, and which of several images is the entity. What an image is is `image-format.ts`, who asks for them is `cluster/image-fetching.ts`, who
- * answers `cluster/outgoing.ts`; when a stay ends is `handoff.ts` and `recovery.ts`.
+ * For a type that is not durable by turn, the store has an old state or none: its memory is the entity. So the memory outlives the
+ * stay. Owns the kept images, the claims that they were given to, and the decision which of several images is the entity.
+ * `image-format.ts` defines an image, `cluster/image-fetching.ts` requests them, `cluster/outgoing.ts` answers; `handoff.ts` and
+ * `recovery.ts` end stays.
  *
  * Invariants:
  * - CA1 A planned move takes nothing from a volatile entity: state, activities, answers, outbox, timers, holds, effects and dead
  *   letters go along. Only a crash loses them.
- * - CA2 An image is used only where nobody can have run it since who keeps it, and nobody has begun anew: who it was given to has
- *   answered, and so has who had the partition, as far as the store knows who that was (P8). Of several images, and of an image
- *   and what is stored, that of the latest claim is the entity, and of one claim the latest.
- * - CA3 An image is kept until an owner says that it has it, or `carryMs` have passed since who claimed it last asked. It is given only to who has claimed the
- *   entity's partition.
+ * - CA2 An image is used only where nobody can have run it since its holder, and nobody has started the entity anew: every worker that
+ *   it was given to has answered, and so has the last owner known to the store (P8). Of several images, and of an image and the
+ *   stored entity, the one of the latest claim is the entity, and within a claim the latest.
+ * - CA3 An image is kept until an owner confirms that it has it, or until `carryMs` after the last request of the latest claim. It is
+ *   given only to the worker that has claimed the entity's partition.
  */
 import type { Address } from '../../core/message.ts';
 import type { Activation } from '../entity/activation.ts';
@@ -25,7 +26,7 @@ import type { Environment } from '../environment.ts';
 import type { Claim, Epoch, Partition } from '../store.ts';
 import { boardedBy, type Carried, carriedOf, type Offer } from './image-format.ts';
 
-/** Who was given an image, by which claim, in which sending: until it says what became of that it may run the entity. */
+/** The claim and batch by which an image was given away. Until that claim reports, it may run the entity. */
 export interface Receiver {
   readonly id: string;
   readonly partition: Partition;
@@ -33,11 +34,11 @@ export interface Receiver {
   readonly batch: number;
 }
 
-/** Whom a claim has heard of the images that there are. */
+/** The workers that a claim has heard of the existing images. */
 export interface Heard {
-  /** Ids of those that have answered, and one's own. */
+  /** Ids of the workers that have answered, and its own. */
   readonly ids: ReadonlySet<string>;
-  /** By which those claim. */
+  /** The owner's names in their claims. */
   readonly names: ReadonlySet<string>;
 }
 
@@ -57,15 +58,15 @@ export class VolatileImages {
   readonly #carryMs: number;
   readonly #name: string;
   readonly #kept = new Map<Address, Kept>();
-  /** The same, by the homes of their partitions: whatever partition an entity belongs to, its home stays the same. */
+  /** The same by the homes of their partitions: an entity may change its partition, but never its home. */
   readonly #byHome = new Map<Partition, Map<Address, Kept>>();
   readonly #partitions: number;
-  /** Claims that are over with what they were given, and since when. */
+  /** Claims that have used or refused their images, and since when. */
   readonly #ended = new Map<string, number>();
-  /** When who has claimed a partition last asked for its images: much takes its time. */
+  /** When the latest claim of a partition last requested its images: many images take time. */
   readonly #askedAt = new Map<Partition, number>();
 
-  /** `name`: by which the worker claims; `partitions`: how many homes there are. */
+  /** `name`: the owner's name in this worker's claims; `partitions`: the number of homes. */
   constructor(
     environment: Environment,
     { carryMs }: { readonly carryMs: number },
@@ -81,7 +82,7 @@ export class VolatileImages {
     return this.#kept.size;
   }
 
-  /** The activation of a volatile type is about to be dropped: what it is is kept. Of other types the store has it. */
+  /** The activation of a volatile type is about to be dropped: keeps its image. Other types are in the store. */
   keep(activation: Activation): void {
     const { behaviour, phase } = activation;
     if (behaviour.durability === 'turn' || phase === 'loading' || phase === 'dropped') return;
@@ -116,18 +117,18 @@ export class VolatileImages {
     return this.#kept.get(address)?.carried;
   }
 
-  /** It runs here. */
+  /** The entity runs here. */
   settled(address: Address): void {
     this.#letGo(address);
   }
 
-  /** Whether there is anything of a partition, by what belongs to it now. */
+  /** Whether there is any image of a partition, by its present entities. */
   has(partition: Partition, partitionOf: (address: Address) => Partition): boolean {
     for (const kept of this.#keptAt(partition)) if (isOffered(kept, partition, partitionOf)) return true;
     return false;
   }
 
-  /** What may be the latest images of the entities that belong to a partition now. */
+  /** Images that may be the latest of the entities that belong to a partition now. */
   offers(partition: Partition, partitionOf: (address: Address) => Partition): Offer[] {
     const offers: Offer[] = [];
     for (const kept of this.#keptAt(partition)) {
@@ -139,20 +140,20 @@ export class VolatileImages {
     return offers;
   }
 
-  /** Whether anything that is kept belongs to a partition of which this holds. */
+  /** Whether any kept image belongs to a partition with this property. */
   some(holds: (address: Address) => boolean): boolean {
     for (const address of this.#kept.keys()) if (holds(address)) return true;
     return false;
   }
 
-  // ---- giving
+  // ---- giving away
 
-  /** Its owner is taking in what belongs to this partition. */
+  /** The owner of this partition is fetching its images. */
   asked(partition: Partition): void {
     this.#askedAt.set(partition, this.#environment.steady());
   }
 
-  /** Whether these may be sent to who has claimed their partition: from here on it may run them. */
+  /** Whether these may be sent to the worker that has claimed their partition. From here on it may run them. */
   give(offers: readonly Offer[], receiver: Receiver): boolean {
     if (this.#ended.has(keyOf(receiver))) return false;
     for (const { carried } of offers) {
@@ -168,11 +169,11 @@ export class VolatileImages {
     if (kept !== undefined) kept.receivers = kept.receivers.filter((one) => one.batch !== batch);
   }
 
-  /** A claim is over with what it was given: it runs what came in that sending, but for these, and nothing else (CA3). */
+  /** A claim reports: it runs the images of that batch, except these, and no others (CA3). */
   boarded(receiver: Receiver, except: readonly Address[]): void {
     const key = keyOf(receiver);
     const left = new Set(except);
-    // What asks late, for the same claim, gets nothing.
+    // A late request of the same claim gets nothing.
     this.#ended.set(key, this.#environment.steady());
     for (const kept of this.#keptAt(receiver.partition)) {
       const { address } = kept.carried;
@@ -182,9 +183,9 @@ export class VolatileImages {
     }
   }
 
-  // ---- getting
+  // ---- taking over
 
-  /** A partition was claimed here: of all the images of its entities those that are used. They are this worker's from here on. */
+  /** A partition was claimed here: chooses among all images of its entities. They are this worker's from here on. */
   board(claim: Claim, offers: readonly Offer[], heard: Heard): Address[] {
     const byAddress = new Map<Address, Offer>();
     for (const offer of offers) {
@@ -208,12 +209,12 @@ export class VolatileImages {
     return boarded;
   }
 
-  /** This worker is taken for dead: others begin anew. */
+  /** This worker is presumed dead: others start its entities anew. */
   forsake(): void {
     for (const kept of this.#kept.values()) kept.isForsaken = true;
   }
 
-  /** Let go of what nobody has asked for. What runs here is only waiting for the store. */
+  /** Drops images that were not requested. Images of entities that run here only wait for the store. */
   sweep(partitionOf: (address: Address) => Partition, isHere: (partition: Partition) => boolean): void {
     const until = this.#environment.steady() - this.#carryMs;
     for (const [partition, at] of this.#askedAt) if (at <= until) this.#askedAt.delete(partition);
@@ -247,8 +248,8 @@ function keyOf({ id, partition, epoch }: Omit<Receiver, 'batch'>): string {
 }
 
 /**
- * Of two images of an entity. A version follows the one that it began with, or else the epoch of its claim, so the larger one
- * is later. Of copies of one image that of the latest claim: whoever else was given one since has heard of that.
+ * The later of two images of an entity. A version follows the one that it began with, or the epoch of its claim, so the larger one is
+ * later. Of copies of one image, that of the latest claim: it has heard from every other worker that got one.
  */
 export function laterOf(one: Offer, other: Offer): Offer {
   const [a, b] = [one.carried.loaded.version, other.carried.loaded.version];
@@ -256,16 +257,16 @@ export function laterOf(one: Offer, other: Offer): Offer {
   return one.carried.epoch >= other.carried.epoch ? one : other;
 }
 
-/** Whether the latest image that is known is the latest that there was (CA2). */
+/** Whether the latest known image is the latest that ever existed (CA2). */
 export function isUsable(
   { carried, name, givenTo, isForsaken }: Offer,
   { partition, claimed, before }: Pick<Claim, 'partition' | 'claimed' | 'before'>,
   { ids, names }: Heard,
 ): boolean {
   if (!givenTo.every((id) => ids.has(id))) return false;
-  // Elsewhere it ran until it came to belong here, and who has begun it here since and is there would have answered.
+  // Elsewhere it ran until it came to belong here. A worker that has started it here since, and is alive, would have answered.
   if (carried.partition !== partition || before === name) return true;
   if (isForsaken) return false;
-  // A store that went back names who had it before all this: whoever was given the image since is known all the same (P8).
+  // A store that lost commits names an earlier owner. Workers that got the image since are known all the same (P8).
   return claimed < carried.epoch || (before !== undefined && names.has(before));
 }

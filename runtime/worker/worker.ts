@@ -1,6 +1,6 @@
 /**
- * A worker: hosts entities of the partitions that it owns. The composition root of the parts of a worker and of an entity, and their
- * life. A message does not come by here:
+ * A worker: hosts entities of the partitions that it owns. It composes the parts of a worker and of an entity, and runs their life.
+ * Messages do not pass through it:
  *
  *     intake ─▶ dispatcher, mailbox ─▶ turns ─▶ batch ─▶ group commit ─▶ release ─▶ outlet, delivery, effects, dates
  *        ▲                                                    └─ failed ─▶ recovery: drop, try the requests again
@@ -50,28 +50,28 @@ export interface WorkerOptions {
   /** Of the node that the worker is a part of. */
   readonly counters?: Counters;
   readonly authorise?: Authorise | undefined;
-  /** By the view that holds; without it, what every address hashes to. */
+  /** The partition of an address by the current view; without it, the hash of the address. */
   readonly partitionOf?: (address: Address) => Partition;
-  /** What came for a partition that this worker does not have, or no longer; without it, it is dropped (W1). */
+  /** Called for an envelope whose partition this worker does not own. Without it the envelope is dropped (W1). */
   readonly astray?: (envelope: Forwarded, partition: Partition, hops: number) => void;
-  /** Whether a type that this worker does not run is another worker's: two versions of an application run side by side. */
+  /** Whether another worker hosts a type that this one does not: two versions of an application run side by side. */
   readonly isElsewhere?: (type: string) => boolean;
-  /** The store said that the partition is another worker's. */
+  /** Called when the store says that another worker owns the partition. */
   readonly lost?: (partition: Partition) => void;
-  /** Whether it is claimed here by that epoch, and nothing of it runs yet. */
+  /** Whether this worker has claimed the partition by that epoch, and does not run it yet. */
   readonly isComing?: (partition: Partition, epoch: Epoch) => boolean;
 }
 
 const sweepMs = 1_000;
-/** What is less is no step: clocks are corrected by a little all the time, ms. */
+/** A smaller change of the clock is not a step, ms: clocks are corrected a little all the time. */
 const setBackMsMin = 1_000;
 const sweepSteps = 20_000;
-/** The hand passes every activation at least this often, in sweeps. */
+/** A hand passes every activation at least once in this many sweeps. */
 const sweepsARound = 16;
 
 type Parts = ReturnType<typeof compose>;
 
-/** What stands around entities: the ways in and out, dates, and what a worker has room for. */
+/** The parts around entities: the ways in and out, dates, and bounds. */
 function outerParts(options: WorkerOptions, life: Life) {
   const { name, environment, limits, store, counters = new Counters(environment.meter) } = options;
   const outlet = new Outlet(life, options.post);
@@ -117,7 +117,7 @@ function outerParts(options: WorkerOptions, life: Life) {
 }
 
 /**
- * Each part gets those that it uses when it is made. Four are made before those that they lead to, and are connected at the end:
+ * Each part gets the parts that it uses when it is made. Four are made before those that they lead to, and are connected at the end:
  * intake, dispatcher, release, and recovery, which leads back to the intake.
  */
 function compose(options: WorkerOptions, life: Life) {
@@ -147,12 +147,12 @@ function compose(options: WorkerOptions, life: Life) {
   return parts;
 }
 
-/** A worker in this process: which partitions it has, and what it does. */
+/** A worker in this process: the partitions that it owns, and the entities that it runs. */
 export class Worker {
   readonly name: string;
   readonly #options: WorkerOptions;
   readonly #environment: Environment;
-  /** @internal Which partitions are its own, by which epochs. */
+  /** @internal The partitions that it owns, with their epochs. */
   readonly ownership: Ownership;
   /** @internal Volatile entities between two stays in memory. */
   readonly images: VolatileImages;
@@ -161,7 +161,7 @@ export class Worker {
   /** @internal */
   readonly hosting: Hosting;
   readonly #parts: Parts;
-  /** The clock minus steady time, when it was last looked at. */
+  /** The wall clock minus the monotonic clock, when last checked. */
   #clockAhead = Number.NEGATIVE_INFINITY;
   readonly #life: { -readonly [Part in keyof Life]: Life[Part] } = { isDraining: false, isStopped: false };
   #cancelSweep: (() => void) | undefined;
@@ -183,14 +183,14 @@ export class Worker {
 
   // ---- life
 
-  /** @internal Begin, with these partitions if any, and resume what their entities have to do. Resolves when they are its own. */
+  /** @internal Starts, with these partitions if any, and resumes their entities' own work. Resolves when it owns them. */
   async start(partitions: readonly Partition[]): Promise<void> {
     this.#checkClock();
     this.#cancelSweep = this.#environment.after(sweepMs, () => this.#sweep());
     await this.claim(partitions);
   }
 
-  /** @internal Make these its own and resume what their entities have to do. */
+  /** @internal Claims these and resumes their entities' own work. */
   async claim(partitions: readonly Partition[]): Promise<void> {
     if (partitions.length === 0 || this.#life.isStopped) return;
     const startedAt = momentOf(this.#environment);
@@ -204,14 +204,14 @@ export class Worker {
     this.#parts.losses.found(loss, 0);
   }
 
-  /** @internal A partition that was claimed is this worker's, with what came along; see `Handover.take`. */
+  /** @internal A claimed partition is this worker's, with the memory that arrived; see `Handoff.take`. */
   take(claim: Claim, at: Moment, arrived: Arrived = nothingArrived): Address[] {
     return this.#life.isStopped ? [] : this.#parts.handoff.take(claim, at, arrived);
   }
 
   /**
-   * @internal Somebody has claimed partitions. Where this worker's claim is an earlier one, nothing runs by it any more. Those of which
-   * that holds, or that it had no claim of.
+   * @internal Another worker has claimed partitions. If this worker's claim of one is earlier, nothing runs by it any more. Returns
+   * those of which that is so, or of which this worker had no claim.
    */
   yieldTo(claims: readonly Pick<Claim, 'partition' | 'epoch'>[]): ReadonlySet<Partition> {
     const isEarlier = ({ partition, epoch }: Pick<Claim, 'partition' | 'epoch'>) =>
@@ -220,12 +220,12 @@ export class Worker {
     return new Set(claims.map(({ partition }) => partition).filter((partition) => !this.ownership.has(partition)));
   }
 
-  /** @internal Wake the entities of a partition that have something to do by themselves. */
+  /** @internal Wakes the entities of a partition that have work of their own. */
   resume(partition: Partition): Promise<void> {
     return this.#parts.handoff.resume(partition);
   }
 
-  /** @internal Finish and let go; see `Handover.give`. */
+  /** @internal Finishes and hands off; see `Handoff.give`. */
   give(partitions: readonly Partition[]): Promise<Given[]> {
     return this.#parts.handoff.give(partitions);
   }
@@ -235,7 +235,7 @@ export class Worker {
     return this.hosting.isLeaving(partition);
   }
 
-  /** @internal Entities that have something for partners which are elsewhere now send it again at once. */
+  /** @internal Entities with messages for partners that have moved send them again at once. */
   hasten(isMoved: (address: Address) => boolean): void {
     for (const activation of this.#parts.activations.all()) this.#parts.delivery.hasten(activation, isMoved);
   }
@@ -248,13 +248,13 @@ export class Worker {
     return [...this.ownership.partitions];
   }
 
-  /** @internal Let go of everything at once: this worker is taken for dead. */
+  /** @internal Drops everything at once: this worker is presumed dead. */
   forsake(): void {
     this.ownership.loseAll(this.partitions);
     this.images.forsake();
   }
 
-  /** @internal Entities in memory of which no store knows. */
+  /** @internal Entities in memory that no store has. */
   get unstored(): Address[] {
     return [...this.#parts.activations.all()]
       .filter(({ behaviour }) => behaviour.durability === 'none')
@@ -266,12 +266,12 @@ export class Worker {
     return this.#parts.activations.get(address) !== undefined;
   }
 
-  /** @internal Entities whose partition is another one by the present view leave memory: whoever has that one reads them. */
+  /** @internal Drops entities that belong to another partition by the present view: its owner reads them. */
   regroup(): void {
     this.#parts.handoff.regroup();
   }
 
-  /** @internal Entities, and all those of some types, that belong to other partitions by the view that holds from here on. */
+  /** @internal Entities, and all entities of some types, that belong to other partitions by the current view. */
   askAnew(addresses: readonly Address[], types: readonly string[]): void {
     this.#parts.handoff.askAnew(addresses, types);
   }
@@ -286,19 +286,19 @@ export class Worker {
     return this.images.has(partition, this.hosting.partitionOf);
   }
 
-  /** @internal Whether there are any of a partition of which this holds. */
+  /** @internal Whether there are any of a partition with this property. */
   hasOffers(holds: (partition: Partition) => boolean): boolean {
     return this.images.some((address) => holds(this.hosting.partitionOf(address)));
   }
 
-  /** @internal Whether there is a type here that is not durable by turn. */
+  /** @internal Whether it hosts a type that is not durable by turn. */
   get hostsVolatile(): boolean {
     return this.#parts.activations.hostsVolatile;
   }
 
   /**
-   * @internal Finish what has been started and commit it; nothing new is taken. What entities still have to send is in the store. A store
-   * that does not answer is not waited for (EN1): what it has not written is gone, as after a crash.
+   * @internal Finishes and commits what has started, and accepts nothing new. Messages still to be sent are in the store. A store that
+   * does not answer is not waited for (EN1): what it has not written is lost, as after a crash.
    */
   async drain(): Promise<void> {
     this.#life.isDraining = true;
@@ -321,15 +321,15 @@ export class Worker {
     return ends(this.#environment, { isOver: () => this.#life.isStopped || isOver(), progress });
   }
 
-  /** @internal After `drain`, where nobody takes over: the next owner of what is here shall know that this one ended in order. */
+  /** @internal After `drain`, where no other worker takes over: records for the next owner that this one ended in order. */
   async letGo(): Promise<void> {
     const { partitions } = this;
     if (partitions.length === 0 || this.#life.isStopped) return;
-    // Where the store does not take it, the next one is careful without need.
+    // If the store does not accept it, the next owner is cautious without need.
     await briefly(this.#environment, this.#options.store.claim(partitions, ''));
   }
 
-  /** @internal Stop at once, as a crash would: nothing more is run, released or sent. */
+  /** @internal Stops at once, as a crash would: nothing more is run, released or sent. */
   stop(): void {
     this.#life.isStopped = true;
     this.#parts.recovery.close();
@@ -341,12 +341,12 @@ export class Worker {
     for (const activation of [...this.#parts.activations.all()]) this.#parts.activations.drop(activation);
   }
 
-  /** @internal How much of all entities is held, as it was last counted (P12). */
+  /** @internal The last count of what is held for all entities (P12). */
   get held(): Readonly<Held> {
     return this.#parts.dispatcher.held;
   }
 
-  /** @internal How often the sweep has passed an activation (E4). */
+  /** @internal Number of activations that the sweep has passed (E4). */
   get passCount(): number {
     return this.#parts.counters.sumOf('sweep-passes');
   }
@@ -364,7 +364,7 @@ export class Worker {
     };
   }
 
-  /** A clock that was set back makes no pause longer. */
+  /** After the clock was set back, pauses keep their length. */
   #checkClock(): void {
     const ahead = this.#environment.now() - this.#environment.steady();
     const backMs = this.#clockAhead - ahead;
