@@ -286,8 +286,8 @@ export const deliveryMutants: readonly Mutant[] = [
     name: 'what a search finds to be forgotten stays in the store',
     promise: 'P10',
     file: 'runtime/entity/retention.ts',
-    find: "      entity.changes.records.set(recordName.activity(partner), 'activity');\n    }\n    // One",
-    replace: '    }\n    // One',
+    find: "      entity.changes.records.set(recordName.activity(partner), 'activity');\n    }\n    // An empty",
+    replace: '    }\n    // An empty',
     tests: ['entity/retention'],
   },
   {
