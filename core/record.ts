@@ -142,7 +142,7 @@ const tables: { readonly [Name in TableName]: PartKind<PartTypes[Name]> } = {
 export const parts: { readonly [Name in PartName]: PartKind<PartTypes[Name]> } = {
   ...tables,
   activities: { letter: 'p', idOf: ({ partner }) => partner, isLazy: true },
-  outbox: { letter: 'o', idOf: ({ partner, message }) => outboxId(partner, message.seq) },
+  outbox: { letter: 'o', idOf: ({ partner, message }) => outboxId(partner, message.seq), isWork: true },
   history: { letter: 'h', idOf: ({ version }) => digits(version), isLazy: true },
 };
 

@@ -11,8 +11,11 @@ import {
   type EntityRecord,
   type HeldOperation,
   type HistoryItem,
+  kindIn,
   type OutboxRow,
+  type PartName,
   type PendingEffect,
+  parts,
   recordName,
   type Timer,
 } from '../../core/record.ts';
@@ -83,7 +86,7 @@ export class Inspector {
     const first = await this.#read(entity);
     if (first === undefined) return undefined;
     const areRecords = !first.layout.hasActivities;
-    const rows = areRecords ? await this.#store.scan(entity, 'p', { limit: limit + 1 }) : [];
+    const rows = areRecords ? await this.#store.scan(entity, parts.activities.letter, { limit: limit + 1 }) : [];
     // Meanwhile the activities may have moved into the head, so the head is read again after them.
     const { record, layout, stateVersion } = (areRecords ? await this.#read(entity) : undefined) ?? first;
     const activities = layout.hasActivities
@@ -109,7 +112,7 @@ export class Inspector {
   /** The history of an entity whose type sets `historyMs`, oldest turn first; with `afterVersion`, only later turns. */
   async *history(address: Address, afterVersion?: number): AsyncIterable<HistoryItem> {
     const from = afterVersion === undefined ? undefined : recordName.history(afterVersion);
-    for await (const [, bytes] of this.#records(address, 'h', from)) yield glancePart('history', bytes);
+    for await (const [, bytes] of this.#records(address, 'history', from)) yield glancePart('history', bytes);
   }
 
   /** Addresses of a type, or of all types, in order of their bytes. */
@@ -128,24 +131,25 @@ export class Inspector {
   /** Dead letters of one type, or of all types, with the entities that keep them. */
   async *dead(type?: string): AsyncIterable<{ readonly address: Address; readonly letter: DeadLetter }> {
     for await (const address of this.list(type))
-      for await (const [, bytes] of this.#records(address, 'd')) yield { address, letter: glancePart('dead', bytes) };
+      for await (const [, bytes] of this.#records(address, 'dead'))
+        yield { address, letter: glancePart('dead', bytes) };
   }
 
   /** A summary of an entity, made without decoding its state. Undefined if never committed. */
   async outline(address: Address): Promise<Outline | undefined> {
     const [loaded] = await this.#store.load([this.#entity(address)]);
     if (loaded === undefined) return undefined;
-    const deadCount = loaded.records.filter(([name]) => name.startsWith('d')).length;
+    const deadCount = loaded.records.filter(([name]) => kindIn(name) === 'dead').length;
     return { deadCount, stateVersion: stateVersionOf(loaded.head) };
   }
 
-  /** An entity's records whose names start with `prefix`, in order, after `from`. */
-  async *#records(address: Address, prefix: string, from?: RecordName) {
+  /** An entity's records of a kind, in order, after `from`. */
+  async *#records(address: Address, kind: PartName, from?: RecordName) {
     const entity = this.#entity(address);
     for (let after = from; ; ) {
       const rows = await this.#store.scan(
         entity,
-        prefix,
+        parts[kind].letter,
         after === undefined ? { limit: pageCount } : { after, limit: pageCount },
       );
       yield* rows;

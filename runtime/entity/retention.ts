@@ -6,7 +6,7 @@
  */
 import { type Activity, forgetDate, isOver, mayForget } from '../../core/activity.ts';
 import type { Limits } from '../../core/limits.ts';
-import { planSearch, recordName, sooner } from '../../core/record.ts';
+import { parts, planSearch, recordName, sooner } from '../../core/record.ts';
 import type { Environment } from '../environment.ts';
 import type { Store } from '../store.ts';
 import type { Activation } from './activation.ts';
@@ -129,7 +129,11 @@ export class Retention {
   async #forgetStored(activation: Activation, { after, soonest, seen }: Search): Promise<void> {
     const { store, environment } = this.#parts;
     const page = await store
-      .scan(activation, 'p', after === undefined ? { limit: sweepPageCount } : { after, limit: sweepPageCount })
+      .scan(
+        activation,
+        parts.activities.letter,
+        after === undefined ? { limit: sweepPageCount } : { after, limit: sweepPageCount },
+      )
       .catch(() => undefined);
     if (activation.phase === 'dropped') return;
     const { entity } = activation;
@@ -190,7 +194,7 @@ export class Retention {
     const now = this.#parts.environment.now();
     if (historyMs === undefined || now < activation.historyDueAt) return;
     activation.planHistory(now + Math.max(historyMs / 16, sweepPauseMs));
-    this.#parts.store.scan(activation, 'h', { limit: sweepPageCount }).then(
+    this.#parts.store.scan(activation, parts.history.letter, { limit: sweepPageCount }).then(
       (page) => {
         if (activation.phase === 'dropped') return;
         const old = page.filter(([, bytes]) => glancePart('history', bytes).at < now - historyMs);

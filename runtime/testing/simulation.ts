@@ -19,6 +19,7 @@ import {
   record,
   share,
 } from '../../core/options.ts';
+import { idIn, kindIn, parts } from '../../core/record.ts';
 import { checkPlacementLimits, defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { Placement } from '../../placement/placement.ts';
 import { type ProtocolRange, viewOf } from '../../placement/view.ts';
@@ -439,11 +440,11 @@ class Run {
     const found: string[] = [];
     for (const entity of this.#image.entities.values()) {
       for (const name of entity.records.keys()) {
-        const letter = name[0] ?? '';
-        const isOpen =
-          'oft'.includes(letter) ||
-          (letter === 'x' && this.#image.decoded(entity).holds.get(name.slice(1))?.isLapsed !== true);
-        if (isOpen) found.push(`${entity.address} has ${JSON.stringify(name)}`);
+        const kind = kindIn(name);
+        if (kind === undefined || kind === 'snapshot' || kind === 'patch' || parts[kind].isWork !== true) continue;
+        // It is only remembered, for a late confirm.
+        const isOver = kind === 'holds' && this.#image.decoded(entity).holds.get(idIn(name))?.isLapsed === true;
+        if (!isOver) found.push(`${entity.address} has ${JSON.stringify(name)}`);
         if (found.length >= limit) return found;
       }
     }

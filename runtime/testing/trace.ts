@@ -1,4 +1,5 @@
 /** Describes what happens, in the lines of a trace. Owns neither checks nor state. */
+import { kindIn } from '../../core/record.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import type { Change } from './image.ts';
 
@@ -27,7 +28,7 @@ export function textOfChange({ commit, activities }: Change): string {
     return `${partner}${incoming}${outbound === undefined ? '' : ` out ${outbound.session}.${outbound.next}${outbound.isClosing ? ' closing' : ''}`}`;
   });
   const names = commit.records
-    .filter(([name]) => name[0] !== 'p')
+    .filter(([name]) => kindIn(name) !== 'activities')
     .map(([name, bytes]) => `${bytes === null ? '-' : '+'}${JSON.stringify(name)}`);
   return `${commit.address} ${commit.version} partition ${commit.partition} epoch ${commit.epoch} wakes ${commit.wakeAt}: ${[...changed, ...names].join(', ')}`;
 }

@@ -20,7 +20,7 @@ import type { AnyEntity } from '../../core/entity.ts';
 import { SkerryError } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import { type Address, type PartnerId, typeOf } from '../../core/message.ts';
-import { type EntityRecord, hasWork, planSearch, recordName, sooner } from '../../core/record.ts';
+import { type EntityRecord, hasWork, parts, planSearch, recordName, sooner } from '../../core/record.ts';
 import { Activation } from '../entity/activation.ts';
 import type { CrashNotes } from '../entity/crash-notes.ts';
 import { rest } from '../entity/idle.ts';
@@ -172,7 +172,10 @@ export class Activations {
     const { store, limits } = this.#parts;
     try {
       await this.#fence(activations);
-      const loaded = await store.load(activations, { table: 'p', limit: limits.activityCountMax + 1 });
+      const loaded = await store.load(activations, {
+        table: parts.activities.letter,
+        limit: limits.activityCountMax + 1,
+      });
       for (const [index, activation] of activations.entries())
         await this.#restore(activation, loaded[index], activitiesOf(loaded[index]));
     } catch (error) {
@@ -324,7 +327,10 @@ export class Activations {
   async #allRows(activation: Activation): Promise<ActivityRows> {
     const rows: (readonly [string, Uint8Array])[] = [];
     for (let after: string | undefined; ; ) {
-      const page = await this.#parts.store.scan(activation, 'p', { limit: pageSize, ...(after && { after }) });
+      const page = await this.#parts.store.scan(activation, parts.activities.letter, {
+        limit: pageSize,
+        ...(after && { after }),
+      });
       rows.push(...page);
       after = page[pageSize - 1]?.[0];
       if (after === undefined) return rows;

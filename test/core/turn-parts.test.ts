@@ -1,6 +1,10 @@
 /** Which turns the parts of an entity ask for, and in which order they run. */
+import { behaviour } from '../../core/behaviour.ts';
+import { entity } from '../../core/entity.ts';
+import { command, tentative, unchecked } from '../../core/operation.ts';
 import { dropPart, newRecord, putPart } from '../../core/record.ts';
 import { askedBy, dateOfTurn, dueTurns, receiverOf, turnKey, turnName } from '../../core/turn-parts.ts';
+import { Bench, committed } from '../support/bench.ts';
 import { assert, suite } from '../support/suite.ts';
 
 const test = suite('turn parts');
@@ -55,6 +59,32 @@ test('P7: a part that asks for a turn says what it asks, and whom', () => {
   assert.equal([turnName(second), turnName(early)], ['timer', 'lapse']);
   assert.is(askedBy(record, { ...early, id: 'gone' }), undefined);
   assert.is(askedBy(record, { kind: 'due', part: 'trials', id: 'm' }), undefined);
+});
+
+test('P4: a timer goes with the turn that it asked for, and a hold stays to be remembered', () => {
+  const Desk = entity('a', {
+    initial: () => ({ count: 0 }),
+    operations: { go: command(), keep: tentative(unchecked<undefined>(), { holdMs: 5 }) },
+  });
+  const desk = behaviour(Desk, {
+    go(turn) {
+      turn.state.count += 1;
+    },
+    keep: { tentative: () => undefined, confirm: () => undefined, cancel: () => undefined },
+  });
+  const bench = new Bench(desk);
+  putPart(bench.record, 'timers', { name: 'once', due: 1, order: 0, to: '', content });
+  committed(bench.timer('once'));
+  assert.equal([bench.record.timers.size, bench.record.state.value], [0, { count: 1 }]);
+  assert.is(bench.timer('once').kind, 'void');
+  committed(bench.ask('keep', undefined, { hold: 'h' }));
+  assert.is(bench.lapse('h').kind, 'void', 'its time has not come');
+  bench.now += 5;
+  committed(bench.lapse('h'));
+  assert.is(bench.record.holds.get('h')?.isLapsed, true);
+  bench.now += bench.limits.horizonMs;
+  committed(bench.lapse('h'));
+  assert.is(bench.record.holds.size, 0);
 });
 
 test.run();

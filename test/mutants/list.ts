@@ -195,7 +195,7 @@ export const mutants: readonly Mutant[] = [
     file: 'core/turn-parts.ts',
     find: "    scope.remove('timers', name);\n    scope.timerOperation",
     replace: '    scope.timerOperation',
-    tests: ['core/turn'],
+    tests: ['core/turn-parts'],
   },
   {
     name: 'what is due runs kind by kind, not by date',
