@@ -1,18 +1,18 @@
 /**
- * Activities: what an entity remembers about one partner, so that at-least-once delivery has its effect once (P4, P5, P6).
+ * Activities: an entity's memory of one partner, which makes at-least-once delivery take effect once (P4, P5, P6).
  *
- * Owns the two streams of a pair as seen from one side: the verdict on an arrival, what is kept of it and until when,
- * the sequence numbers of what is sent, and what may be forgotten. Knows nothing of how messages travel or are stored.
+ * Owns the two streams of a pair as seen from one side: the verdict on an arrival, the record kept of it and its end, the
+ * sequence numbers of messages sent, and what may be forgotten. It knows nothing of transport or storage.
  *
  *     inbound:   none ──first──▶ {session, through} ──close──▶ closed ──transit + skew──▶ forgotten
  *     outbound:  none ──send──▶ open ──all acknowledged, idle──▶ closing ──closed──▶ forgotten
  *
  * Invariants:
  * - A1 A message is processed only as 'next': its number is max(through + 1, floor) of its session, or the floor of a new one.
- * - A2 What was processed once is never 'next' again while a copy of it could still be accepted.
+ * - A2 A processed message is never 'next' again while a copy of it could still be accepted.
  * - A3 An inbound record is forgotten only after keepUntil, or transitMax + 2 skewMax after its session was closed.
- * - A4 Sessions of one pair only grow; a smaller one is stale and never processed.
- * - A5 An outbound session is closed only when nothing of it is unacknowledged in the store.
+ * - A4 Sessions of one pair are ascending. A message of a lower session is stale and never processed.
+ * - A5 An outbound session is closed only when the store has no unacknowledged message of it.
  * - A6 A session takes messages only in the lineage that opened it, and what was put into it before goes on under its number:
  *   so no number of a session ever means two messages, also when the sender's store went back. A later session is sent only
  *   when everything of the earlier ones was acknowledged or has become a dead letter (P6).
@@ -27,60 +27,63 @@ import { SkerryError } from './errors.ts';
 import type { Limits } from './limits.ts';
 import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 
-/** An answer that a client may still ask for again. */
+/** An answer that a client may still request again. */
 export interface KeptAnswer {
   readonly seq: number;
   readonly bytes: Uint8Array;
-  /** Its call's deadline, ms: after it nobody asks. */
+  /** The deadline of its call, ms since 1970. After it nobody requests the answer. */
   readonly until: number;
-  /** Under an idempotency key: the fingerprint of the request that was answered. */
+  /** Under an idempotency key: the fingerprint of the answered request. */
   readonly request?: Uint8Array;
 }
 
+/** The stream from a partner to this entity. */
 export interface Inbound {
   session: number;
-  /** The highest number processed, or skipped because the sender had given it up. */
+  /** The highest number processed, or skipped because its sender gave it up. */
   through: number;
-  /** Until when copies of what was processed may arrive, ms. */
+  /** Until when copies of processed messages may arrive, ms since 1970. */
   keepUntil: number;
-  /** When the sender closed the session, ms; 0: open. */
+  /** When the sender closed the session, ms since 1970; 0: open. */
   closedAt: number;
   answers: KeptAnswer[];
 }
 
-/** What an entity asks of a partner, or answers it. */
+/** The content of a message. */
 export interface Content {
   readonly kind: 'operation' | 'confirm' | 'cancel' | 'answer' | 'dead-retry' | 'dead-drop' | 'effect' | 'outbox-drop';
   readonly operation: string;
   readonly payload: Uint8Array;
-  /** Id of the hold that it is about; '' where it is about none. */
+  /** Id of its hold; '' if it has none. */
   readonly hold: string;
   /** Whether the sender has a handler for the answer. */
   readonly wantsAnswer: boolean;
 }
 
+/** A message that is not acknowledged yet. */
 export interface OutboxMessage {
   readonly seq: number;
   readonly expires: number;
   readonly content: Content;
 }
 
-/** Of an earlier lineage: messages with numbers below `end` go on in this session, and no other ever enters it (A6). */
+/** A session of an earlier lineage: messages with numbers below `end` stay in it, and no other ever enters it (A6). */
 export interface SealedSession {
   readonly session: number;
   readonly end: number;
 }
 
+/** The stream from this entity to a partner. */
 export interface Outbound {
   session: number;
-  /** The number of the next message; numbers go on over the sessions of one stream. */
+  /** The number of the next message. Numbers continue over the sessions of one stream. */
   next: number;
-  /** Not yet acknowledged, in order of number. */
+  /** Unacknowledged messages, in order of number. */
   unacked: OutboxMessage[];
-  /** Earlier sessions with something unacknowledged, in order; mostly none. */
+  /** Earlier sessions with unacknowledged messages, in order; usually none. */
   sealed: readonly SealedSession[];
   isClosing: boolean;
-  /** When it last sent or was acknowledged, ms: idle streams are closed. */
+  /** When a message was last sent or acknowledged, ms since 1970. Idle streams are closed. */
   activeAt: number;
 }
 
@@ -99,11 +102,12 @@ export interface Lineage {
   readonly opened: { session: number };
 }
 
+/** An entity's memory of one partner. */
 export interface Activity {
   readonly partner: PartnerId;
   inbound: Inbound | undefined;
   outbound: Outbound | undefined;
-  /** The application's own state about the partner, in a box so that a draft may replace it. */
+  /** The application's state about the partner, in a box so that a draft can replace it. */
   readonly application: { value: unknown };
 }
 

@@ -17,7 +17,7 @@ import type { Address, PartnerId } from './message.ts';
 import { keyOf } from './message.ts';
 import { noParts, Parts, type Table, Weighed } from './small-map.ts';
 
-/** A message to itself at a time; with `to`, one that then goes into the outbox for another entity. */
+/** A message to the entity itself at a time; with `to`, a message that then goes into the outbox for another entity. */
 export interface Timer {
   readonly name: string;
   readonly due: number;
@@ -32,7 +32,7 @@ export function isUnnamed(timer: string): boolean {
   return timer.startsWith('~');
 }
 
-/** A tentative operation that was accepted. Once lapsed it is remembered to answer a late confirm. */
+/** An accepted tentative operation. A lapsed one is kept to answer a late confirm. */
 export interface HeldOperation {
   readonly id: string;
   readonly operation: string;
@@ -41,21 +41,22 @@ export interface HeldOperation {
   readonly isLapsed: boolean;
 }
 
+/** An effect that a turn has performed and that has no outcome yet. */
 export interface PendingEffect {
   readonly id: string;
   readonly name: string;
   readonly payload: Uint8Array;
 }
 
-/** A message that will not be tried again by itself, with the reason (P7). */
+/** A message that is not tried again automatically, with the reason (P7). */
 export interface DeadLetter {
   readonly id: string;
-  /** 'receiver': its turn kept failing here. 'sender': it left this entity's outbox unacknowledged. */
+  /** 'receiver': its turn kept failing in this entity. 'sender': it left this entity's outbox unacknowledged. */
   readonly side: 'receiver' | 'sender';
   readonly partner: PartnerId;
   readonly content: Content;
   readonly reason: string;
-  /** Of what was thrown last, for people; '' where nothing was. */
+  /** The stack of the last error, for people to read; '' if there was none. */
   readonly stack: string;
   readonly at: number;
   readonly attempts: number;
@@ -72,22 +73,23 @@ export interface Trial {
   readonly until: number;
 }
 
-/** One committed turn as `history` keeps it. */
+/** One committed turn of an entity's history. */
 export interface HistoryItem {
   readonly version: number;
   readonly at: number;
   readonly partner: PartnerId;
   readonly kind: string;
   readonly operation: string;
-  /** The input; of an effect its outcome. */
+  /** The encoded input; for an effect, its outcome. */
   readonly payload: Uint8Array;
-  /** Of the answer; of an effect `done` or `failed`, unless its turn was refused. */
+  /** The status of the answer; for an effect `done` or `failed`, unless its turn was refused. */
   readonly status: string;
   readonly sent: readonly { readonly to: PartnerId; readonly kind: string; readonly operation: string }[];
-  /** The state after the turn if the turn changed it and it is small; else empty. */
+  /** The encoded state after the turn, if the turn changed it and it is small; else empty. */
   readonly state: Uint8Array;
 }
 
+/** An unacknowledged message in an entity's outbox. */
 export interface OutboxRow {
   readonly partner: PartnerId;
   readonly message: OutboxMessage;

@@ -1,5 +1,5 @@
 /**
- * What is measured: small entities of the kinds that applications have.
+ * The measured entities: small ones of the kinds that applications have.
  *
  * echo: memory only. counter: the durable increment. wide: a large state with a small change. spreader and listener: one turn,
  * many messages. order and stock: an order reserves from its stocks and confirms. alarm: a timer. ten: ten fields, idle.
@@ -47,7 +47,7 @@ export const counter = behaviour(Counter, {
   count: (view) => view.state.count,
 });
 
-/** Items of a hundred bytes, one of which a turn changes. */
+/** Items of a hundred bytes; a turn changes one of them. */
 export const Wide = entity('perf-wide', {
   initial: () => ({ count: 0, items: [] as { name: string; count: number }[] }),
   operations: {
@@ -84,7 +84,7 @@ export const listener = behaviour(Listener, {
   count: (view) => view.state.count,
 });
 
-/** `heard`: messages that were answered. */
+/** `heard`: number of messages answered. */
 export const Spreader = entity('perf-spreader', {
   initial: () => ({ heard: 0 }),
   operations: {

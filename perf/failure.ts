@@ -1,9 +1,9 @@
 /**
- * What a failure says to whoever measures: of the world around, one line with what to do next; of our own bugs, the stack.
+ * Texts of failures: for problems of the environment, one line with what to do next; for our own bugs, the stack.
  */
 import { errorText, isSkerryError } from '../core/errors.ts';
 
-/** Something around is not as it must be; the message says what to do. */
+/** The environment is not as required. The message says what to do. */
 export class WorldError extends Error {}
 
 /** The text that is printed. */
@@ -17,7 +17,7 @@ export function failureText(error: unknown): string {
 
 const oneLine = (text: string) => text.trim().replaceAll(/\s*\n\s*/g, ' ');
 
-/** Of Skerry, the system or a server. What node itself is displeased with (`ERR_…`) is how we called it. */
+/** Errors of Skerry, the system or a server. Errors of Node's API (`ERR_…`) are our own mistakes. */
 function isOfTheWorld(error: unknown): boolean {
   if (isSkerryError(error)) return true;
   return error instanceof Error && 'code' in error && typeof error.code === 'string' && !error.code.startsWith('ERR_');

@@ -1,4 +1,4 @@
-/** What a floor is: the same thing done bare, as plainly as possible, driven by the same load. */
+/** A floor: the same work without Skerry, as plainly as possible, under the same load. */
 import type { Call } from './load/load.ts';
 import type { Site, Work } from './plan.ts';
 
@@ -13,8 +13,8 @@ export interface FloorGiven {
 export interface Floor {
   readonly name: string;
   readonly summary: string;
-  /** In the generator. */
+  /** The part in the generator. */
   open(given: FloorGiven): Promise<{ readonly call: Call; close(): Promise<void> }>;
-  /** In a process of its own, if the floor has another side; resolves with what ends it. */
+  /** The part in its own process, if the floor has another side. Resolves with the function that ends it. */
   readonly respond?: (site: Site) => Promise<() => Promise<void>>;
 }

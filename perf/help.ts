@@ -1,4 +1,4 @@
-/** What `skerry perf --help` says. */
+/** The text of `skerry perf --help`. */
 import { rowLines } from '../runtime/cli/help.ts';
 import { scenarios } from './scenarios/all.ts';
 

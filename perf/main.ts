@@ -1,4 +1,4 @@
-/** `skerry perf …`: measure, generate load for somebody else, or compare. */
+/** `skerry perf …`: measures, generates load for another measurement, or compares reports. */
 import { closeSync, existsSync, openSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { errorText } from '../core/errors.ts';

@@ -1,4 +1,4 @@
-/** From the words of a command line to a plan. Says of every word that it does not understand what is possible. */
+/** Parses the command line into a plan. For every word that it does not understand, it lists what is possible. */
 import { parseArgs } from 'node:util';
 import type { Fault, NatsChoice, Plan, StoreChoice } from './plan.ts';
 import type { Scenario } from './scenario.ts';
@@ -94,7 +94,7 @@ export function askedOf(words: readonly string[]): Asked {
   return { plan, files, isQuiet: values.quiet ?? false };
 }
 
-/** Where an agent waits for measurements. */
+/** The address at which an agent waits for measurements. */
 export function agentUrlOf(words: readonly string[]): string {
   const { values, positionals } = parsed(words);
   if (values.nats === undefined || positionals.length > 0)
@@ -175,7 +175,7 @@ function check(plan: Plan): void {
   if (concurrency < clients) throw new UsageError('each client has at least one call in flight: raise --concurrency');
 }
 
-/** Where which faults are possible. */
+/** Which faults are possible on which testbed. */
 function checkPlace({ nats, faults, isTogether, storePerS, store, connections }: Plan): void {
   const isOf = (...kinds: Fault['kind'][]) => faults.some(({ kind }) => kinds.includes(kind));
   if (isTogether && isOf('kill', 'move')) throw new UsageError('kill and move are of processes: without --together');
@@ -188,7 +188,7 @@ function checkPlace({ nats, faults, isTogether, storePerS, store, connections }:
     throw new UsageError('embedded there is one client: --connections needs --nats own or nats://…');
 }
 
-/** What would be taken without having an effect. */
+/** Rejects options that would have no effect. */
 function checkGiven({ name }: Scenario, { attach, workers, store, keys }: Partial<Plan>): void {
   if (keys !== undefined && name === 'hot') throw new UsageError('hot calls one entity: counter has --keys');
   if (keys !== undefined && name === 'activate')
@@ -223,7 +223,7 @@ function counted(flag: string, text: string | undefined, least = 0): number | un
   return value;
 }
 
-/** Calls a second, or a part of what a closed loop reaches. */
+/** Calls per second, or a share of what a closed loop reaches. */
 function rateOf(text: string | undefined): { ratePerS?: number | undefined; ratePart?: number } {
   const [, percent] = /^(\d+(?:\.\d+)?)%$/.exec(text ?? '') ?? [];
   if (percent === undefined && !text?.includes('%')) return { ratePerS: counted('rate', text, 1) };

@@ -1,7 +1,7 @@
 /**
- * What is measured and how: the plain values that the coordinator, its workers and its load generators pass each other.
+ * The plan of a measurement, and the plain values that coordinator, workers and load generators exchange.
  *
- * Owns their shapes alone. `options.ts` makes a plan of words, `run.ts` carries it out.
+ * Owns their shapes only. `options.ts` makes a plan from the command line, `run.ts` executes it.
  */
 
 export type StoreChoice =

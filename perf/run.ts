@@ -1,9 +1,9 @@
 /**
- * A run: for each repeat the floors, then the scenario on a fresh cluster, then what its entities hold against what its
- * generators know.
+ * A run: for each repeat the floors, then the scenario on a fresh cluster, then a comparison of the entities' content with the
+ * generators' journals.
  *
- * Owns the order of things and the word to go. A repeat has processes, keys and a store of its own, so that repeats are
- * independent of each other and their spread is that of the measurement.
+ * Owns the order of these steps, and the start signal. Each repeat has its own processes, keys and store, so that repeats are
+ * independent and their spread is that of the measurement.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { floorsOf, hasResponder } from './floors/all.ts';

@@ -1,7 +1,7 @@
 /**
- * What a scenario is: what is called, how it is measured, what is right afterwards, and what it is compared with.
+ * A scenario: its calls, how they are measured, the check afterwards, and the floors that it is compared with.
  *
- * Owns the two ends that its code meets: the stand, in a load generator, and the facts, in the report.
+ * Owns the two interfaces of its code: the stand in a load generator, and the facts in the report.
  */
 import type { AnyEntity, Caller } from '../core/entity.ts';
 import type { Journal } from './load/journal.ts';

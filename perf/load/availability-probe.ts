@@ -1,9 +1,9 @@
 /**
- * Calls of one key each, and how long keys are without an answer while workers come and go.
+ * The availability probe: calls with one key each, and the time for which keys do not answer while workers come and go.
  *
- * After a kill one call each goes at once to a key of every partition that lived at that worker: its answer is the recovery. Of a
- * move the pause of a partition is the longest call to any of its keys that began from one second before its new owner was heard of
- * to three seconds after, in which it is handed over; that of some hundred usual calls included.
+ * After a kill, one call goes at once to a key of every partition of that worker; its answer marks the recovery. For a move, the
+ * pause of a partition is its longest call that began between one second before its new owner was known and three seconds after.
+ * That includes the latency of some hundred normal calls.
  */
 
 import { type Measured, seriesMs } from '../plan.ts';

@@ -1,5 +1,5 @@
 /**
- * A load generator: does what the coordinator asks, one thing after the other, and keeps the journal of its own calls.
+ * A load generator: executes the coordinator's requests one after the other, and keeps the journal of its own calls.
  *
  *     open ─▶ prepare ─▶ run … ─▶ journal ─▶ check ─▶ close          floor: the same load on something bare
  */

@@ -1,5 +1,5 @@
 /**
- * Latencies in µs, kept as HdrHistogram keeps them: 1 µs to 10 minutes in three digits. The only file that imports hdr-histogram-js.
+ * Latency histograms in µs, as HdrHistogram: 1 µs to 10 minutes with three digits. The only file that imports hdr-histogram-js.
  */
 import {
   build,

@@ -1,7 +1,7 @@
 /**
- * What a generator knows of its own calls: by key, how much was acknowledged, and how much may or may not have been done.
+ * A generator's journal of its own calls: by key, how much was acknowledged, and how much has an unknown outcome.
  *
- * What an entity holds afterwards shall be at least what was acknowledged to anybody, and at most that and the unknown.
+ * Afterwards an entity must contain at least what was acknowledged to all generators, and at most that plus the unknown.
  */
 import { isSkerryError } from '../../core/errors.ts';
 import type { Entries, Verdict } from '../plan.ts';

@@ -1,4 +1,4 @@
-/** Which key comes next: every one as often, or by Zipf's law. Same seed, same keys. */
+/** Chooses the next key: uniformly, or by Zipf's law. The same seed gives the same keys. */
 
 /** mulberry32, by Tommy Ettinger. */
 export function chanceOf(seed: number): () => number {

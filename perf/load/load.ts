@@ -1,10 +1,10 @@
 /**
- * A load on something that can be called: closed (so many calls in flight) or open (so many a second), with its latencies.
+ * A load: closed (a number of calls in flight) or open (a number of calls per second), with its latencies.
  *
- * Floors and Skerry are driven by this one loop, so that what it costs is the same in both.
+ * This one loop drives floors and Skerry alike, so that its own cost is the same in both.
  *
- * An open loop has a time at which each call should start, a millisecond's worth of them together, and its latency counts from
- * then: a call that could not start because the others had not ended was waiting, too.
+ * In an open loop each call has a start time, the same for all calls of a millisecond, and its latency counts from then: a call that
+ * could not start because others had not ended was waiting too.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Load, type Measured, seriesMs, slotMsOf } from '../plan.ts';

@@ -1,4 +1,4 @@
-/** A store and a transport that count what is asked of them, and do nothing else. */
+/** Wrappers of a store and a transport that count their calls, and do nothing else. */
 import type { Commit, Store } from '../../runtime/store.ts';
 import type { Transport } from '../../runtime/transport.ts';
 
@@ -84,7 +84,7 @@ function countCommit(group: readonly Commit[], counts: Counts): void {
   }
 }
 
-/** Envelopes have subjects of workers and clients; everything else that is sent are signals. */
+/** Envelopes go to subjects of workers and clients. All other frames are control messages. */
 const isMail = (subject: string) => /^skerry\.[^.]+\.(?:worker|client|call|gate)\./.test(subject);
 
 /** A frame is an array of version, view, hops, and then its envelopes: how many, its first bytes say. */

@@ -1,4 +1,4 @@
-/** Faults, one after the other at their times: what happens to workers, and that generators hear of it. */
+/** Makes faults at their times, one after the other, and tells the generators about them. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Fault } from '../plan.ts';
 import type { Mark, Traffic } from '../report/outcome.ts';

@@ -1,4 +1,4 @@
-/** What processes hold in memory while a load runs: looked at every second, of a long run so seldom that a page can show it all. */
+/** Samples the memory of processes while a load runs: every second, or less often in a long run, so that a page can show all. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Usage } from '../plan.ts';
 import type { MemorySeries } from '../report/outcome.ts';

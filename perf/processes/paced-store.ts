@@ -1,6 +1,6 @@
 /**
- * A store in memory that takes so many commits a second and no more, and stands still when it is told to: what saturates is known,
- * and leaves the generator room.
+ * A store in memory that commits a fixed number of entities per second, and pauses on request. So the saturation point is known, and
+ * the generator has capacity left.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { MemoryStore } from '../../runtime/stores/memory.ts';

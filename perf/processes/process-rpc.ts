@@ -1,7 +1,7 @@
 /**
- * Two sides that ask each other: the coordinator and one of its workers or generators, over whatever carries values between them.
+ * Requests between two processes: the coordinator and one of its workers or generators, over any channel that carries values.
  *
- * Owns questions and their answers. What carries them is a line: the channel of a child process, NATS, or this process.
+ * Owns requests and their answers. The channel is a line: that of a child process, NATS, or this process.
  */
 import type { ChildProcess, Serializable } from 'node:child_process';
 import { type ErrorCode, errorCodes, errorText, SkerryError } from '../../core/errors.ts';

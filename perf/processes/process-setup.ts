@@ -1,5 +1,5 @@
 /**
- * One process's part of the place where a repeat happens: its store, its connection, its workers and its client.
+ * The setup of one process of a repeat: its store, its connection, its workers and its client.
  *
  *     embedded          store ─ workers ─ client                  all in this process
  *     on the move       store ─ members ─ transport ─ client      in this process, and members come and go

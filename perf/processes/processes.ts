@@ -1,7 +1,7 @@
 /**
- * The processes of a measurement: started, asked, killed and ended. Built code runs as node runs it; sources as this process does.
+ * The processes of a measurement: started, called, killed and ended. Built code runs with node, sources run as this process does.
  *
- * Owns which of them are alive. Within one process (short tests) nothing is forked, and a kill is the workers' own affair.
+ * Owns the list of living ones. Within one process (short tests) nothing is forked, and the workers handle a kill themselves.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,9 +1,9 @@
 /**
- * Load generators on other machines: found over NATS, hired by one measurement at a time, asked as a child process is.
+ * Load generators on other machines: found over NATS, hired by one measurement at a time, and called like a child process.
  *
  *     coordinator ──who?──▶ all agents ──here, on such a machine──▶ coordinator ──hire──▶ agent ◀──▶ questions and answers
  *
- * Nothing here compares clocks: an agent starts so long after it heard the word to go, and sends durations.
+ * No clocks are compared: an agent starts a fixed time after the start signal, and sends durations.
  */
 import { availableParallelism, cpus, hostname, totalmem } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';

@@ -1,4 +1,4 @@
-/** What the processes of a measurement do, by what they are. */
+/** The roles of a measurement's processes. */
 import { floorOf } from '../floors/all.ts';
 import { Generator } from '../load/generator.ts';
 import type { Site } from '../plan.ts';

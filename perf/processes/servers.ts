@@ -1,4 +1,4 @@
-/** A nats-server and a redis-server of the measurement's own: on free ports of loopback, in a folder of theirs, ended with it. */
+/** A nats-server and a redis-server of the measurement: on free ports of loopback, in their own folder, ended with it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** Where a run takes place: servers that it starts, folders that it makes, and the site of each repeat. */
+/** The testbed of a run: the servers that it starts, the folders that it makes, and the site of each repeat. */
 import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

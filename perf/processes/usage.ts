@@ -1,4 +1,4 @@
-/** What processes have used: this one, and others of this machine by their pid where the system tells. */
+/** The resources that processes have used: this one, and others of this machine by their pid where the system tells. */
 import { readFileSync } from 'node:fs';
 import type { Usage } from '../plan.ts';
 

@@ -1,4 +1,4 @@
-/** A worker in a process of its own, or all of them in one, of a cluster over NATS. */
+/** One worker in its own process, or all workers in one, of a cluster over NATS. */
 import { machineEnvironment } from '../../runtime/environment.ts';
 import { standardLog } from '../../runtime/log.ts';
 import { type ServedWorker, serve } from '../../runtime/serve.ts';

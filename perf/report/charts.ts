@@ -1,6 +1,6 @@
 /**
- * The pictures of a report: latencies by percentile; throughput over time with its faults, latencies and memory over time; or, of
- * `growth`, what a turn costs by size. Pure.
+ * The charts of a report: latencies by percentile; throughput, faults, latencies and memory over time; or for `growth`, the cost of a
+ * turn by size. Pure.
  */
 
 import { merged, unpacked } from '../load/histogram.ts';

@@ -1,9 +1,9 @@
 /**
- * Two reports: what changed, and whether it is more than the noise.
+ * Compares two reports: the differences, and whether they exceed the noise.
  *
- * Repeats are compared by rank (Mann and Whitney, exact): the chance that repeats of one and the same thing would fall apart as
- * much as these do. It supposes nothing about how they are spread. Few repeats cannot show much: three against three never fall
- * below one in ten, four against four come to one in 35.
+ * Repeats are compared by rank (Mann and Whitney, exact): the probability that repeats of the same program would differ as much. It
+ * assumes nothing about their distribution. Few repeats cannot show much: three against three never go below 1 in 10, four against
+ * four reach 1 in 35.
  */
 
 import { median } from '../scenario.ts';

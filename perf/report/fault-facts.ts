@@ -1,4 +1,4 @@
-/** What faults did: the same facts of every scenario that they were asked for, and which of them did not happen. Pure. */
+/** The effects of faults: the same facts for every scenario with faults, and the faults that did not happen. Pure. */
 
 import { type Fault, seriesMs } from '../plan.ts';
 import { median, percentile } from '../scenario.ts';

@@ -1,4 +1,4 @@
-/** What a turn costs by how much of something there is: the rows of the `growth` scenario, and how far they are from flat. Pure. */
+/** The rows of the `growth` scenario: the cost of a turn by size, and its deviation from constant cost. Pure. */
 import type { Growth } from '../plan.ts';
 import { median, type Step } from '../scenario.ts';
 import type { Figures, FloorFigures, StepFigures } from './report.ts';

@@ -1,4 +1,4 @@
-/** The report as one HTML page that needs nothing else. Pure. */
+/** The report as one self-contained HTML page. Pure. */
 import { picturesOf, spreadOf, svgOf } from './charts.ts';
 import { escaped } from './plot.ts';
 import type { Figures, Report } from './report.ts';

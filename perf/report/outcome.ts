@@ -1,4 +1,4 @@
-/** What came of a run, before it is a report: by repeat and step, with what each process used. */
+/** The outcome of a run before it is a report: by repeat and step, with the resources that each process used. */
 import type { Fault, Measured, Plan, Usage, Verdict } from '../plan.ts';
 
 /** Looks at a process's memory, since the measured time began. */

@@ -1,4 +1,4 @@
-/** What is to be seen while it runs: a line on the terminal that follows the rate; elsewhere a line for each step. */
+/** The progress of a run: on a terminal one line that follows the rate; elsewhere one line per step. */
 import type { Viewer } from '../run.ts';
 
 const bars = '▁▂▃▄▅▆▇█';

@@ -1,9 +1,9 @@
 /**
- * The report: what came of a run, as one plain value. What `--json` writes, what is compared, printed and drawn.
+ * The report: the outcome of a run as one plain value, which `--json` writes and which is compared, printed and drawn.
  *
- * Rates are medians over the repeats; percentiles are of the merged histograms of all generators, their median over the repeats.
- * A ratio is to the floor of the same repeat, and of those the median. A floor is a closed loop that nothing disturbs: there is no
- * ratio of an open loop to it, of a run with faults, or of what is more than one call.
+ * Rates are medians over the repeats. Percentiles are of the merged histograms of all generators, as medians over the repeats. A ratio
+ * is to the floor of the same repeat; the report has the median. A floor is an undisturbed closed loop, so there is no ratio for an
+ * open loop, for a run with faults, or for work of several calls.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** The report for people at a terminal. Pure. */
+/** The report as text for a terminal. Pure. */
 
 import { scenarioOf } from '../scenarios/all.ts';
 import type { MissedFault } from './fault-facts.ts';

@@ -1,8 +1,8 @@
 /**
- * How a repeat went over its time: latencies by slot, memory by process, and whether its end was as its beginning. Pure.
+ * The timeline of a repeat: latencies by slot, memory by process, and whether its end equals its start. Pure.
  *
- * A third is told by the latencies of all its calls and of its middle slot, and by the middle of its looks at memory: one collection
- * of garbage more or less is not what anybody wants to know.
+ * A third is described by the latencies of all its calls and of its middle slot, and by the median of its memory samples, so that one
+ * garbage collection more or less does not matter.
  */
 import { type Histogram, sumOf, unpacked } from '../load/histogram.ts';
 import type { Measured } from '../plan.ts';

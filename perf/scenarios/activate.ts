@@ -1,4 +1,4 @@
-/** First calls: of keys that nobody has called before, and of stored ones after all workers were started anew. */
+/** First calls: of new keys, and of stored entities after a restart of all workers. */
 import { Counter } from '../entities.ts';
 import { drive } from '../load/load.ts';
 import type { Load } from '../plan.ts';

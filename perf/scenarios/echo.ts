@@ -1,4 +1,4 @@
-/** Calls that the store has no part in: of entities in memory, and queries. */
+/** Calls without the store: to entities in memory, and queries. */
 import { Counter, Echo } from '../entities.ts';
 import { driveKeys } from '../load/availability-probe.ts';
 import { judge } from '../load/journal.ts';

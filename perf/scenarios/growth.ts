@@ -1,8 +1,7 @@
 /**
- * What a durable turn costs when there is more of something: of entities, of partners of one entity, of state.
+ * The cost of a durable turn as something grows: the number of entities, the partners of one entity, or the state.
  *
- * A row for each size, on one cluster that grows with them. The calls are the same from row to row and so many in flight; what
- * there is by then differs.
+ * One row per size, on one cluster that grows. The calls and their number in flight are the same in each row.
  *
  *     entities         every one was just called and is in memory; calls are spread over all
  *     fewOfEntities    after a restart: all are in the store, the 1,000 that are called are in memory

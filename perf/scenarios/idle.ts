@@ -1,8 +1,8 @@
 /**
- * What an entity that is in memory and idle costs beyond its state, and what is left of it when it has left memory.
+ * The memory of an idle entity beyond its state, and what remains after it is passivated.
  *
- * Looks into its own process, so that the cluster is in it. The floor is the same states in a plain Map. The store accepts and
- * keeps nothing, since what a real one keeps is not in this heap.
+ * The cluster runs in the measuring process, so that its memory can be measured. The floor is the same states in a plain Map. The
+ * store accepts and keeps nothing, because the content of a real one would not be in this heap.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';

@@ -1,4 +1,4 @@
-/** What entities tell each other: one turn with a hundred messages, and an order that reserves from stocks and confirms. */
+/** Messages between entities: one turn with a hundred messages, and an order that reserves from stocks and confirms. */
 import { Listener, Order, Spreader, Stock } from '../entities.ts';
 import { judge } from '../load/journal.ts';
 import { drive } from '../load/load.ts';

@@ -1,9 +1,9 @@
 /**
- * More calls than the store takes, at a constant rate, while the store stands still for a part of the time: how many are answered in
- * time, how many envelopes each costs, what memory that takes, and how long until all is as before.
+ * Overload: more calls than the store can commit, at a constant rate, with a pause of the store: how many are answered in time, the
+ * envelopes per call, the memory, and the time to recover.
  *
- * The store takes so many commits a second and no more, so that what saturates is known and leaves the generator room. Workers and
- * generator are processes of their own: what each of them needs for it is told apart.
+ * The store commits a fixed number per second, so that the saturation point is known and the generator has capacity left. Workers and
+ * generator are separate processes, so that their costs are told apart.
  */
 import { Counter } from '../entities.ts';
 import { drive } from '../load/load.ts';
