@@ -1,10 +1,8 @@
 /**
- * What an entity is in memory: its state and its parts (activities, timers, holds, effects, dead letters, …), and which of them
- * the store does not know yet.
+ * The record of an entity in memory: its state, its parts (activities, timers, holds, effects, …), and its unsaved changes.
  *
- * Owns what kinds of parts there are (`parts`), and the names under which they are stored. Does not own how they are encoded
- * (`runtime/entity/record-format.ts`) nor when they are committed (`runtime/worker/group-commit.ts`). A new kind is a type and a
- * descriptor here, its columns there, and its use.
+ * Owns the kinds of parts (`parts`) and their names in the store. `runtime/entity/record-format.ts` encodes them,
+ * `runtime/worker/group-commit.ts` commits them. A new kind is a type and a descriptor here, its columns there, and its use.
  *
  * Invariants:
  * - R1 Every change of a part since the last drain is in `changes`, so that one commit can carry it.
