@@ -23,11 +23,11 @@ export interface BackpressureParts {
   readonly roomFor: (activation: Activation) => number;
 }
 
-interface Crowd {
+interface Waiting {
   readonly partners: Set<PartnerId>;
   /** Messages invited that have not arrived, and when the last was invited, ms. */
-  asked: number;
-  askedAt: number;
+  invited: number;
+  invitedAt: number;
 }
 
 /** Part of a mailbox that must be free before further senders are told, so that many are told at a time. */
@@ -39,7 +39,7 @@ const lookMs = 100;
 
 export class Backpressure {
   readonly #parts: BackpressureParts;
-  readonly #crowds = new Map<Activation, Crowd>();
+  readonly #waiting = new Map<Activation, Waiting>();
   #count = 0;
   #cancelLook: (() => void) | undefined;
 
@@ -48,70 +48,70 @@ export class Backpressure {
   }
 
   get isEmpty(): boolean {
-    return this.#crowds.size === 0;
+    return this.#waiting.size === 0;
   }
 
   /** A message of this partner found no room. */
   turnedAway(activation: Activation, partner: PartnerId): void {
-    if (this.#crowds.size === 0) this.#lookSoon();
-    let crowd = this.#crowds.get(activation);
-    if (crowd !== undefined && crowd.asked > 0) crowd.asked -= 1;
-    if (crowd?.partners.has(partner) === true || this.#count >= this.#parts.limits.turnedAwayCountMax) return;
-    if (crowd === undefined) {
-      crowd = { partners: new Set(), asked: 0, askedAt: 0 };
-      this.#crowds.set(activation, crowd);
+    if (this.#waiting.size === 0) this.#lookSoon();
+    let waiting = this.#waiting.get(activation);
+    if (waiting !== undefined && waiting.invited > 0) waiting.invited -= 1;
+    if (waiting?.partners.has(partner) === true || this.#count >= this.#parts.limits.turnedAwayCountMax) return;
+    if (waiting === undefined) {
+      waiting = { partners: new Set(), invited: 0, invitedAt: 0 };
+      this.#waiting.set(activation, waiting);
     }
-    crowd.partners.add(partner);
+    waiting.partners.add(partner);
     this.#count += 1;
     this.#parts.post({ kind: 'room', to: partner, from: activation.address, session: 0, number: 0 });
   }
 
   /** A message of an entity was accepted. */
   came(activation: Activation): void {
-    const crowd = this.#crowds.get(activation);
-    if (crowd !== undefined && crowd.asked > 0) crowd.asked -= 1;
+    const waiting = this.#waiting.get(activation);
+    if (waiting !== undefined && waiting.invited > 0) waiting.invited -= 1;
   }
 
   /** Messages have been answered: tells as many partners as there is room for (CR1). */
   tell(activation: Activation): void {
-    const crowd = this.#crowds.get(activation);
-    if (crowd === undefined) return;
+    const waiting = this.#waiting.get(activation);
+    if (waiting === undefined) return;
     const { environment, limits, post, roomFor } = this.#parts;
     const now = environment.steady();
-    if (now - crowd.askedAt >= patienceMs) crowd.asked = 0;
-    let room = roomFor(activation) - crowd.asked;
-    const { partners } = crowd;
+    if (now - waiting.invitedAt >= patienceMs) waiting.invited = 0;
+    let room = roomFor(activation) - waiting.invited;
+    const { partners } = waiting;
     const most = Math.min(limits.mailboxCountMax, limits.workerQueueCountMax);
     if (room < Math.min(partners.size, Math.ceil(most * roomShare)) || room <= 0) return;
     for (const partner of partners) {
       if (room-- <= 0) break;
       partners.delete(partner);
       this.#count -= 1;
-      crowd.asked += 1;
-      crowd.askedAt = now;
+      waiting.invited += 1;
+      waiting.invitedAt = now;
       // Room for one: a sender with more messages doubles its window with each acknowledgement.
       post({ kind: 'room', to: partner, from: activation.address, session: 0, number: 1 });
     }
-    if (partners.size === 0) this.#crowds.delete(activation);
+    if (partners.size === 0) this.#waiting.delete(activation);
   }
 
   /** The notices may be lost, and a worker that was full for everybody may have room again. */
   #lookSoon(): void {
     this.#cancelLook?.();
     this.#cancelLook = this.#parts.environment.after(lookMs, () => {
-      for (const activation of [...this.#crowds.keys()]) this.tell(activation);
-      if (this.#crowds.size > 0) this.#lookSoon();
+      for (const activation of [...this.#waiting.keys()]) this.tell(activation);
+      if (this.#waiting.size > 0) this.#lookSoon();
     });
   }
 
   close(): void {
     this.#cancelLook?.();
-    this.#crowds.clear();
+    this.#waiting.clear();
   }
 
   /** The entity leaves memory. Its partners retry by themselves. */
   forget(activation: Activation): void {
-    this.#count -= this.#crowds.get(activation)?.partners.size ?? 0;
-    this.#crowds.delete(activation);
+    this.#count -= this.#waiting.get(activation)?.partners.size ?? 0;
+    this.#waiting.delete(activation);
   }
 }

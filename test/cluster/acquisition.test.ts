@@ -30,7 +30,7 @@ import { HandEnvironment } from '../support/hand.ts';
 import { answerTo } from '../support/service-play.ts';
 import { assert, suite } from '../support/suite.ts';
 
-const test = suite('tenancy');
+const test = suite('acquisition');
 const names = ['a', 'b', 'c'];
 const bare = viewOf(1, 8, names, ['stock']);
 const view = { ...bare, workers: bare.workers.map((one) => ({ ...one, protocol: protocolOf(one) })) };
@@ -42,7 +42,7 @@ const warm: WarmEntity = {
   activities: [['order/1', new Uint8Array([3])]],
 };
 
-/** A tenancy of worker `a` with a worker that only notes what it is told. */
+/** The acquisition of worker `a` with a worker that only notes what it is told. */
 function given(limits = defaultLimits) {
   const hand = new HandEnvironment();
   const store = new MemoryStore({ partitions: 8 });

@@ -1,11 +1,11 @@
-/** The courier at its edges: what is sent, when, and what a flight remembers, one step at a time. */
+/** Delivery at its edges: what is sent, when, and what a flight remembers, one step at a time. */
 import { newActivity, newOutbound } from '../../core/activity.ts';
 import { defaultLimits } from '../../core/index.ts';
 import { momentOf } from '../../runtime/environment.ts';
-import { bench, content, near, partner, signal } from '../support/courier-bench.ts';
+import { bench, content, near, partner, signal } from '../support/delivery-bench.ts';
 import { assert, suite } from '../support/suite.ts';
 
-const test = suite('courier-edges');
+const test = suite('delivery-edges');
 const { retryMs, retryMsMax, trimIdleMs, skewMaxMs, doubtMs, transitMaxMs } = defaultLimits;
 
 // ---- released

@@ -1,4 +1,4 @@
-/** What comes to the courier of a worker that is behind: answers and acknowledgements that belong to another history. */
+/** What comes to the delivery of a worker that is behind: answers and acknowledgements that belong to another history. */
 import type { Content } from '../../core/activity.ts';
 import { newActivity, newOutbound } from '../../core/activity.ts';
 import { behaviour, command, defaultLimits, entity, type Limits } from '../../core/index.ts';
@@ -15,7 +15,7 @@ import type { Envelope, MessageEnvelope } from '../../runtime/wire/envelope.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { assert, suite } from '../support/suite.ts';
 
-const test = suite('courier-late');
+const test = suite('delivery-late');
 
 const Stock = entity('stock', { initial: () => ({}), operations: { take: command() } });
 const stock = behaviour(Stock, { take: () => undefined });
@@ -28,7 +28,7 @@ const content: Content = {
   wantsAnswer: false,
 };
 
-/** A courier, and an entity with messages 1 and 2 of session 5 in its outbox, which expire at once, mostly. */
+/** A delivery, and an entity with messages 1 and 2 of session 5 in its outbox, which expire at once, mostly. */
 function withOutbox(lifeMs = 1_000, limits: Partial<Limits> = {}) {
   const environment = new HandEnvironment();
   const posted: Envelope[] = [];

@@ -1,11 +1,11 @@
-/** What partners say to the courier, at its edges: acknowledgements, later sessions, answers to probes. */
+/** What partners say to delivery, at its edges: acknowledgements, later sessions, answers to probes. */
 import { defaultLimits } from '../../core/index.ts';
 import { recordName } from '../../core/record.ts';
 import type { MessageEnvelope } from '../../runtime/wire/envelope.ts';
-import { bench, partner, signal } from '../support/courier-bench.ts';
+import { bench, partner, signal } from '../support/delivery-bench.ts';
 import { assert, suite } from '../support/suite.ts';
 
-const test = suite('courier-told');
+const test = suite('delivery-told');
 const { trimIdleMs, skewMaxMs, doubtMs } = defaultLimits;
 
 // ---- acknowledgements

@@ -10,7 +10,7 @@ import type { HandEnvironment } from '../support/hand.ts';
 import { assert, suite } from '../support/suite.ts';
 import { type Given, type GivenOptions, type Scripts, Tally, watch, withTallies } from '../support/tally.ts';
 
-const test = suite('courier');
+const test = suite('delivery');
 const outboxOf = async ({ cluster }: Given, key: string) => {
   const found = await cluster.inspector.get(`tally/${key}`);
   return (found?.activities ?? []).flatMap(({ outbound }) => outbound?.unacked ?? []);

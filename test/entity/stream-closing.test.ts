@@ -119,14 +119,14 @@ interface Told {
 function withPartner(partner: string, durability: Durability = 'turn') {
   const environment = new HandEnvironment();
   const told: Told = { posted: [], woken: [], trims: [], released: [] };
-  const courier = {
+  const delivery = {
     durable: (_: unknown, __: unknown, sent: unknown) => void told.released.push(sent),
     wantTrim: (_: unknown, at: number) => void told.trims.push(at),
   };
   const closing = new StreamClosing({
     environment,
     limits: defaultLimits,
-    delivery: courier as never,
+    delivery: delivery as never,
     post: (envelope) => void told.posted.push(envelope),
     wakeBy: (_, at) => void told.woken.push(at),
   });

@@ -1,4 +1,4 @@
-/** The post of a node: where envelopes go, in which frames, and what becomes of frames that are none. */
+/** The router of a node: the subject and frame of each envelope, and frames that cannot be read. */
 
 import { Placement } from '../../placement/placement.ts';
 import { Router } from '../../runtime/routing/router.ts';

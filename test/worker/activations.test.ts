@@ -4,7 +4,7 @@ import { Inspector } from '../../runtime/admin/inspector.ts';
 import { assert, suite } from '../support/suite.ts';
 import { type Scripts, Tally, type TallyTurn, watch, withTallies } from '../support/tally.ts';
 
-const test = suite('residents');
+const test = suite('activations');
 
 test('E1: an entity that many ask at once is activated once, and its calls run in order', () =>
   withTallies({}, async ({ hand, gate, cluster, tally }) => {

@@ -17,7 +17,7 @@ import type { Worker } from '../../runtime/worker/worker.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { assert, suite } from '../support/suite.ts';
 
-const test = suite('carriage');
+const test = suite('volatile images');
 
 const home = 0;
 const addresses = ['room/0', 'room/1', 'room/2'];

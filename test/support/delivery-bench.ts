@@ -1,4 +1,4 @@
-/** A bench for the courier: one entity with messages in its outbox, what the courier posts of it, and nothing left to chance. */
+/** A bench for delivery: one entity with messages in its outbox, what delivery posts of it, and nothing left to chance. */
 import { type Content, lineageOf, newActivity, newOutbound, type Outbound } from '../../core/activity.ts';
 import type { BehaviourOptions } from '../../core/behaviour.ts';
 import { behaviour, command, defaultLimits, entity, type Limits } from '../../core/index.ts';
@@ -25,7 +25,7 @@ interface Given {
   readonly count?: number;
 }
 
-/** A courier, and an entity with so many messages of session 5 in its outbox. No chance in its pauses. */
+/** A delivery, and an entity with so many messages of session 5 in its outbox. No chance in its pauses. */
 export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }: Given = {}) {
   const environment = new HandEnvironment();
   environment.random = () => 0.5;
