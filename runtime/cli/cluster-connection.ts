@@ -1,7 +1,7 @@
 /**
  * A live cluster as commands see it: over NATS alone, through any worker that answers.
  *
- * Owns whom to ask: a worker by its name, or one after the other until one answers.
+ * Owns the choice of worker for a request: one by its name, or one after the other until one answers.
  */
 import { isSkerryError } from '../../core/errors.ts';
 import { type Address, parseAddress, typeOf } from '../../core/message.ts';

@@ -1,4 +1,4 @@
-/** What a command is, and what it is given: a plain value that the parser, the help and `main.ts` read. */
+/** A command and its arguments: plain values that the parser, the help and `main.ts` read. */
 import type { Environment } from '../environment.ts';
 import type { Output } from './output.ts';
 

@@ -1,5 +1,5 @@
 /**
- * The control socket of a running app: lets commands of the same user ask it.
+ * The control socket of a running app: answers requests of commands of the same user.
  *
  * Owns bounds and order: few connections, one request at a time on each, requests of bounded length, and no reading
  * while one is answered.

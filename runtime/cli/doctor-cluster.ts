@@ -1,4 +1,4 @@
-/** What `doctor` looks at of a live cluster: the way to it, its workers and their clocks, and who has what. */
+/** The checks of `doctor` on a live cluster: its connection, its workers and their clocks, and the owners of its partitions. */
 import { Placement } from '../../placement/placement.ts';
 import { isOpenToAll, type LiveCluster, type LiveWorker, withCluster } from './cluster-connection.ts';
 import type { Given } from './command.ts';

@@ -1,4 +1,4 @@
-/** What `doctor` finds in what is stored: entities, dead letters, what is overdue and what waits. Reads every entity. */
+/** The checks of `doctor` on stored data: entities, dead letters, overdue and waiting work. They read every entity. */
 import { type Address, typeOf } from '../../core/message.ts';
 import type { Inspection, Outline, Reading } from '../admin/inspector.ts';
 import { everythingDone } from '../environment.ts';

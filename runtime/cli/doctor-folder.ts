@@ -1,5 +1,5 @@
 /**
- * What `doctor` looks at of a data folder and the app on it.
+ * The checks of `doctor` on a data folder and the app that runs on it.
  *
  * Nothing is changed, but for one thing: where nobody has the folder open it is opened for writing for a moment, since
  * only that shows that an app could.

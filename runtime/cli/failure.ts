@@ -1,5 +1,5 @@
 /**
- * What went wrong, as the command line says it: one or two lines for people, an object for machines, an exit code.
+ * Failures on the command line: one or two lines for people, an object for machines, and an exit code.
  *
  * Owns the exit codes. Errors of the runtime keep their codes; the command line adds `usage`, and advice on what to do.
  */

@@ -1,4 +1,4 @@
-/** What `doctor` finds: one finding per check: fine, worth knowing, or wrong. */
+/** The findings of `doctor`, one per check: fine, worth knowing, or wrong. */
 export interface Finding {
   readonly check: string;
   readonly verdict: 'ok' | 'note' | 'wrong';

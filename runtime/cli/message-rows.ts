@@ -1,4 +1,4 @@
-/** Parts of entities that several commands show: payloads of messages, and what a message asks. Pure. */
+/** Rows for messages, shared by several commands: a message's payload, and its operation. Pure. */
 import type { Content } from '../../core/activity.ts';
 import { readRow } from '../../core/perform.ts';
 import type { AnswerRow } from '../../core/request.ts';

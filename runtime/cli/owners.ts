@@ -1,4 +1,4 @@
-/** What follows from the reports of all workers: who has which partition, what is moving, and what state each is in. */
+/** Derived from the reports of all workers: the owner of each partition, the partitions that are moving, and each worker's status. */
 import { defaultLimits } from '../../core/limits.ts';
 import type { Placement } from '../../placement/placement.ts';
 import { viewsPerTerm } from '../../placement/service.ts';

@@ -1,5 +1,5 @@
 /**
- * From the words of a command line to a command and what it is given. The only file that imports cac.
+ * Parses a command line into a command and its arguments. The only file that imports cac.
  *
  * cac turns what looks like a number into one and what starts with a dash into an option: an idempotency key `007` would
  * be `7`, and the input `-5` a flag. So every value is marked before cac sees it, with NUL, which no argument can hold.

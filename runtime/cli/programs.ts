@@ -1,4 +1,4 @@
-/** Programs and ports of this machine, for whoever starts a process: the command line, measurements, tests. */
+/** Programs and ports of this machine, for code that starts processes: the command line, measurements, tests. */
 
 import { once } from 'node:events';
 import { accessSync, constants } from 'node:fs';

@@ -1,6 +1,6 @@
 /** "Did you mean": the known name that is closest to one that is not known. Pure. */
 
-/** A sentence that lists what there is, and names what was probably meant. */
+/** A sentence that lists the possible names, and suggests the one that was probably meant. */
 export function suggestion(given: string, known: readonly string[]): string {
   if (known.length === 0) return '';
   const [best] = known

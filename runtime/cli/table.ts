@@ -1,5 +1,5 @@
 /**
- * Tables: columns as wide as what is in them; on a narrow terminal the flexible ones give way. Pure.
+ * Tables: columns as wide as their content; on a narrow terminal the flexible ones shrink. Pure.
  *
  * The last column is never padded, so that keys of any length stand there without breaking the others.
  */

@@ -1,4 +1,4 @@
-/** What `skerry up` says of its workers: a coloured prefix on each line for people, JSON lines for machines. */
+/** The output of `skerry up` for its workers: a coloured prefix on each line for people, JSON lines for machines. */
 import { authorisationNote, shownPath } from './app.ts';
 import type { Given } from './command.ts';
 import { shellWord, visible } from './escape.ts';
