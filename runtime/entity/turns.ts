@@ -61,7 +61,7 @@ export interface TurnParts extends AttemptParts {
     /** Whether there is room to buffer one more message that arrived out of order (N3). */
     mayBuffer(activation: Activation): boolean;
     /** A call was late when its turn came. */
-    readonly admission: { late(): void };
+    readonly admission: { late(call: MessageEnvelope): void };
   };
   /** Sends an envelope after a proof of ownership (P9). */
   readonly proofs: { prove(activation: Activation, unproven: Unproven): void };
@@ -139,7 +139,7 @@ export class Turns {
         return;
       case 'expired':
         if (envelope.replyTo === '' || isAgain) return;
-        this.#parts.dispatcher.admission.late();
+        this.#parts.dispatcher.admission.late(envelope);
         this.#clocks.heard(senderOf(envelope), arrival.sent);
         return this.#emit(activation, lateReply(envelope, now), envelope);
       case 'excessive':
@@ -184,7 +184,7 @@ export class Turns {
     // Twice, because the wait varies: calls served at the last moment are usually served too late.
     const waitMs = 2 * this.#parts.commits.waitMs;
     if (waitMs < lateMsMin || this.#parts.environment.now() + waitMs < envelope.arrival.expires) return false;
-    this.#parts.dispatcher.admission.late();
+    this.#parts.dispatcher.admission.late(envelope);
     this.#reply(activation, envelope, 'overloaded');
     return true;
   }

@@ -16,8 +16,11 @@
  * - AM3 A client that calls less than half of the average is preferred: its calls may wait for a larger part of their deadline, and
  *   have their own room in the bounds (P12).
  * - AM4 A bounded number of clients is remembered; the others count as one.
+ * - AM5 A call that had expired before it arrived does not make the worker overloaded: it did not wait here.
  */
 
+import { type Arrival, judge } from '../../core/activity.ts';
+import type { Limits } from '../../core/limits.ts';
 import type { Activation } from '../entity/activation.ts';
 import type { Batch } from '../entity/batch.ts';
 import type { Environment } from '../environment.ts';
@@ -69,6 +72,7 @@ export class Admission {
   #count = 0;
   #least = 0;
   #lateUntil = Number.NEGATIVE_INFINITY;
+  readonly #cameLate = new WeakSet<Arrival>();
   #tally = new Tally();
   #lastTally = new Tally();
   #countedAt = Number.NEGATIVE_INFINITY;
@@ -92,9 +96,14 @@ export class Admission {
     this.#count += count;
   }
 
+  /** A message arrived. If it has expired already, that says nothing about the queue here (AM5). */
+  arrived({ arrival }: MessageEnvelope, limits: Limits): void {
+    if (judge(undefined, arrival, this.#environment.now(), limits) === 'expired') this.#cameLate.add(arrival);
+  }
+
   /** A call was late when its turn came. */
-  late(): void {
-    if (this.isMeasuring) this.#lateUntil = this.#environment.steady() + lateMs;
+  late({ arrival }: MessageEnvelope): void {
+    if (this.isMeasuring && !this.#cameLate.has(arrival)) this.#lateUntil = this.#environment.steady() + lateMs;
   }
 
   /** A call arrived while few wait. In an overloaded worker that may be only because it rejected the others. */

@@ -100,6 +100,7 @@ export class Dispatcher {
   offer(activation: Activation, item: Item, isNew = false): Offered {
     const { mailbox } = activation;
     if (item.kind === 'message') {
+      if (isNew && this.admission.isMeasuring) this.admission.arrived(item, this.#limits);
       if (mailbox.count >= this.#registerFrom) mailbox.registers(true);
       if (mailbox.renew(item)) return 'copy';
     }

@@ -6,6 +6,22 @@ const tests = ['worker/admission'];
 
 export const admissionMutants: readonly Mutant[] = [
   {
+    name: 'a call that comes too late makes a worker overloaded',
+    promise: 'P12',
+    file: 'runtime/worker/dispatcher.ts',
+    find: 'if (isNew && this.admission.isMeasuring) this.admission.arrived(item, this.#limits);',
+    replace: '',
+    tests,
+  },
+  {
+    name: 'what an interval type adds to a write that waits has waited since the beginning of time',
+    promise: 'P12',
+    file: 'runtime/worker/group-commit.ts',
+    find: 'activation.batch().since = batch?.since ?? 0;',
+    replace: 'activation.batch();',
+    tests: ['worker/bounds'],
+  },
+  {
     name: 'a call that would wait for longer than its deadline is taken in',
     promise: 'P12',
     file,

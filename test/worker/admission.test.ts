@@ -159,7 +159,7 @@ test('AM1, AM2, AM3: what is refused, and when', () => {
   assert.ok(isIn(1), 'nothing is known');
   work(60);
   assert.ok(isIn(100), 'a hundred are answered in a second, but no call was late');
-  admission.late();
+  admission.late(callOf(hand, 1));
   assert.ok(isIn(0), 'a call that has expired is told so');
   assert.equal([isIn(8_100), isIn(7_900)], [true, false], 'while it is overloaded, a part of the deadline');
   assert.equal([isIn(100, { before: 1 }), isIn(2_300, { before: 300 })], [true, false]);
@@ -168,17 +168,43 @@ test('AM1, AM2, AM3: what is refused, and when', () => {
   assert.not(isIn(7_900), 'it is so for two seconds');
   work(210);
   assert.ok(isIn(100), 'and then no longer');
-  admission.late();
+  admission.late(callOf(hand, 1));
   hand.jump(1_900);
   work(60, { tickMs: 1 });
   assert.equal([isIn(8_100), isIn(7_900)], [true, false], 'a pause is no rate');
-  admission.late();
+  admission.late(callOf(hand, 1));
   work(15, { tickMs: 100, idle: true });
-  admission.late();
+  admission.late(callOf(hand, 1));
   assert.equal([isIn(8_100), isIn(900)], [true, false], 'nor is what is answered where nothing waits');
   work(30, { tickMs: 1_500, idle: true });
   assert.not(admission.isMeasuring, 'a worker at rest counts nothing');
 });
+
+test('AM5: calls that had expired before they came have no other call refused', () =>
+  withSlowStore({}, async (given) => {
+    const { hand, cluster } = given;
+    const [worker] = cluster.workers;
+    const ended: Ended[] = [];
+    await offer(given, ended, { perTick: 3_000, ticks: 1, deadlineMs: 15_000 });
+    await hand.advance(10_000);
+    // One of whoever's clock is behind, one that has been on its way for too long, and copies of both.
+    const lie = (nth: number) => {
+      const { arrival, ...call } = callOf(hand, nth);
+      for (const change of [{ expires: hand.now() - 1 }, { sent: hand.now() - 600_000 }, {}])
+        for (let copy = 0; copy < 2; copy++)
+          worker?.intake.receive({
+            ...call,
+            arrival: { ...arrival, ...change, expires: change.expires ?? arrival.expires },
+          });
+    };
+    const each = (tick: number) => {
+      for (let nth = 0; nth < 10; nth++) lie(tick * 10 + nth);
+    };
+    await offer(given, ended, { perTick: 30, ticks: 20, deadlineMs: 15_000, each });
+    await offer(given, ended, { perTick: 1_000, ticks: 3, deadlineMs: 15_000, each });
+    await hand.advance(15_000);
+    assert.is(count(ended, 'answered'), 6_600);
+  }));
 
 test('W6, W9: an overloaded worker refuses no copy of what it holds, no message of an entity and no query', () =>
   withSlowStore({}, async (given) => {
