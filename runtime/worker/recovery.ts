@@ -135,7 +135,9 @@ export class Recovery {
       // Unlike an answer (P5) this error is not remembered: a later call may find that the entity can be activated.
       else this.#parts.refusals.reply(item, 'not-loaded', failedRow(error));
     }
-    const isOwed = waiting.some(({ kind }) => kind === 'wake' || kind === 'effect');
+    // Of what is only in memory no store has the dates, and nothing else would wake it.
+    const isCarried = this.#inside.images.get(activation.address) !== undefined;
+    const isOwed = isCarried || waiting.some(({ kind }) => kind === 'wake' || kind === 'effect');
     if (this.#parts.life.isStopped || !(isStore || isOwed)) return;
     const pauseMs = isStore ? this.#parts.limits.retryMsMax : this.#unmade.failed(activation.address);
     this.#inside.dates.setEarlier(activation.address, this.#parts.environment.now() + pauseMs);

@@ -1,12 +1,13 @@
 /** Upgrades of stored states, and states that no longer fit their contract. */
-import { type BehaviourOptions, behaviour } from '../../core/behaviour.ts';
+import { type BehaviourOptions, behaviour, type Upgrade } from '../../core/behaviour.ts';
 import { entity } from '../../core/entity.ts';
 import { defaultLimits } from '../../core/limits.ts';
 import { command, query, unchecked } from '../../core/operation.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import { Unmade } from '../../runtime/worker/unmade.ts';
+import { withWorkers } from '../support/served.ts';
 import { assert, rejects, suite } from '../support/suite.ts';
-import { withTallies } from '../support/tally.ts';
+import { tallyWith, withTallies } from '../support/tally.ts';
 
 const test = suite('upgrades');
 
@@ -168,6 +169,25 @@ test('UM1: an entity whose upgrade throws has its timers tried again, after long
     const { made } = failures;
     await hand.advance(300_000);
     assert.is(failures.made, made, 'and no further');
+  });
+});
+
+test('UM1, P7: an entity whose memory came along and cannot be made has its timers tried again, though no store has their dates', () => {
+  const failures = { left: 4, made: 0 };
+  const of = (more: BehaviourOptions) =>
+    tallyWith({ remind: (turn) => turn.timer('later', { afterMs: 5_000 }).add(100) }, { durability: 'none', ...more });
+  const upgrade: Upgrade = (state) => {
+    failures.made += 1;
+    if (failures.left-- > 0) throw new Error('not yet');
+    return state;
+  };
+  return withWorkers({ names: ['a'], behaviours: [of({})] }, async ({ hand, tally, during, workers, join }) => {
+    await during(tally('x').run('remind'));
+    await join('b', { behaviours: [of({ version: 2, upgrades: { 1: upgrade } })] });
+    await during(workers.get('a')?.close() ?? Promise.reject(new Error('no such worker')));
+    await hand.advance(60_000);
+    assert.is(failures.made, 5, 'it was tried until it could be made');
+    assert.is(await during(tally('x').count()), 100);
   });
 });
 

@@ -3,6 +3,14 @@ import type { Mutant } from './list.ts';
 
 export const carriageMutants: readonly Mutant[] = [
   {
+    name: 'an entity whose memory came along and cannot be made is not tried again',
+    promise: 'P7',
+    file: 'runtime/worker/recovery.ts',
+    find: 'const isCarried = this.#inside.images.get(activation.address) !== undefined;',
+    replace: 'const isCarried = false;',
+    tests: ['core/upgrades'],
+  },
+  {
     name: 'who leaves does not wait for what it fetches',
     promise: 'CA1',
     file: 'runtime/cluster/image-fetching.ts',

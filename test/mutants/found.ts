@@ -33,8 +33,8 @@ const found: readonly (Omit<Mutant, 'tests'> & Partial<Mutant>)[] = [
     name: 'a call of an entity that cannot be made has it tried for ever',
     promise: 'P12',
     file: 'runtime/worker/recovery.ts',
-    find: "const isOwed = waiting.some(({ kind }) => kind === 'wake' || kind === 'effect');",
-    replace: 'const isOwed = waiting.length > 0;',
+    find: "const isOwed = isCarried || waiting.some(({ kind }) => kind === 'wake' || kind === 'effect');",
+    replace: 'const isOwed = isCarried || waiting.length > 0;',
     tests: ['core/upgrades'],
   },
   {
