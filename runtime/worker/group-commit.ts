@@ -115,7 +115,7 @@ export class GroupCommit {
     const batch = activation.takeVolatile();
     if (batch !== undefined) release.released(activation, batch, activation.entity.version);
     // A write that waits for the store needs a batch to go with. Otherwise a busy entity would never be written.
-    if (activation.isQueued) activation.batch();
+    if (activation.isQueued) activation.batch().since = batch?.since ?? 0;
     else if (activation.gathering !== undefined) this.add(activation);
     if (durability === 'none') forgetChanges(activation.entity.changes);
     else if (activation.planWrite(this.#environment.now() + durability.intervalMs))

@@ -5,7 +5,7 @@
  * Owns when each is tried again, and that a series of tries is logged once.
  *
  * Invariants:
- * - UM1 An entity with pending work, or with an image, whose dates are in no store, is tried again until it can be loaded, after
+ * - UM1 An entity with work of its own, or with an image, whose dates are in no store, is tried again until it can be activated, after
  *   pauses that double from `retryMs` to `retryMsMax`.
  * - UM2 A bounded number of series is remembered. If the one tried longest ago is dropped, its next try begins a new series (P12).
  */

@@ -3,14 +3,17 @@
  *
  * Longer than 400 lines because each way to fill a worker has its test, and they share their senders.
  */
+import { behaviour } from '../../core/behaviour.ts';
+import { entity } from '../../core/entity.ts';
 import type { SkerryError } from '../../core/errors.ts';
+import { command } from '../../core/operation.ts';
 import { Ahead, Held } from '../../runtime/entity/held.ts';
 import { envelopeBytes } from '../../runtime/entity/mailbox.ts';
 import type { MessageEnvelope, QueryEnvelope } from '../../runtime/wire/envelope.ts';
 import { contentOf } from '../support/bench.ts';
 import type { HandEnvironment } from '../support/hand.ts';
 import { assert, suite } from '../support/suite.ts';
-import { type Given, type Scripts, Tally, watch, withTallies } from '../support/tally.ts';
+import { type Given, type Scripts, Tally, tallyWith, watch, withTallies } from '../support/tally.ts';
 
 const test = suite('bounds');
 const codesOf = (calls: readonly { readonly error: unknown }[]) =>
@@ -253,6 +256,32 @@ test('W8: while the store is behind no turns are run', () =>
     assert.is(await during(tally('c').count()), 1);
     assert.equal(heldOf(given), nothing);
   }));
+
+test('W8: an entity of an interval type that is used while its write waits makes no store be behind', () => {
+  const Room = entity('room', { initial: () => ({ said: [0] }), operations: { say: command() } });
+  const room = behaviour(Room, { say: (turn) => void turn.state.said.push(1) }, { durability: { intervalMs: 300 } });
+  return withTallies({ behaviours: [tallyWith(), room] }, async ({ hand, gate, cluster, tally, during }) => {
+    await hand.advance(5_000);
+    await during(cluster.entity(Room, 'r').say());
+    const turns = cluster.workers[0]?.figures.turns ?? 0;
+    const open = gate.holdCommits();
+    for (const key of ['a', 'b']) {
+      watch(tally(key).add(1));
+      await hand.advance(5);
+    }
+    // Two groups are under way, and the room's write is the first that waits.
+    await hand.advance(350);
+    await during(cluster.entity(Room, 'r').say());
+    watch(tally('c').add(1));
+    await hand.advance(10);
+    assert.is(cluster.workers[0]?.figures.turns, turns + 4);
+    await hand.advance(500);
+    watch(tally('d').add(1));
+    await hand.advance(10);
+    assert.is(cluster.workers[0]?.figures.turns, turns + 4, 'it has waited since it was first to be written');
+    open();
+  });
+});
 
 test('W8: what needs no store is run all the same', () =>
   withTallies({ behaviour: { durability: 'none' } }, async ({ hand, gate, tally }) => {
