@@ -351,7 +351,7 @@ export class TurnScope {
   // ---- its end
 
   /** After the handler returned: everything that can still fail (T2). */
-  settle(): void {
+  validate(): void {
     const { record, environment } = this;
     const { limits } = environment;
     // A handler may have caught what was thrown when it passed a limit or asked for an activity.

@@ -52,7 +52,7 @@ const nothing: readonly PendingEffect[] = [];
 const nobody: ReadonlySet<Activity> = new Set();
 
 /** Run a turn. The caller has judged a message's arrival as 'next' and loaded its sender's activity. */
-export function perform(
+export function runTurn(
   record: EntityRecord,
   behaviour: Behaviour,
   handlers: Readonly<Record<string, unknown>>,
@@ -63,7 +63,7 @@ export function perform(
   try {
     const row = runHandler(scope, handlers, request);
     if (row === undefined) return { kind: 'void' };
-    scope.settle();
+    scope.validate();
     const answer = encodeAnswer(row, environment);
     return conclude(scope, request, row, answer);
   } catch (error) {

@@ -94,7 +94,7 @@ export class PlacementHost {
     if (this.#isOver) return;
     const { environment, store, id } = this.#parts;
     const wasServing = this.isServing;
-    this.#perform(this.#election.resign(environment.steady()));
+    this.#follow(this.#election.resign(environment.steady()));
     this.crash();
     if (!wasServing) return;
     const given = store.lease(leaseName, id, { now: environment.now(), ms: 0 }).catch((error: unknown) => {
@@ -180,7 +180,7 @@ export class PlacementHost {
 
   #with(event: (now: number) => ElectionAction[]): void {
     if (this.#isOver) return;
-    this.#perform(event(this.#parts.environment.steady()));
+    this.#follow(event(this.#parts.environment.steady()));
     this.#plan();
   }
 
@@ -190,7 +190,7 @@ export class PlacementHost {
     this.#plan();
   }
 
-  #perform(actions: readonly ElectionAction[]): void {
+  #follow(actions: readonly ElectionAction[]): void {
     for (const action of actions) {
       if (action.kind === 'try') void this.#try(action.instead);
       else if (action.kind === 'look') void this.#look();
@@ -370,9 +370,9 @@ export class PlacementHost {
     if (this.#isOver) return;
     this.#tickAt = Number.POSITIVE_INFINITY;
     const now = this.#parts.environment.steady();
-    if (now >= this.#election.nextTickAt) this.#perform(this.#election.tick(now));
+    if (now >= this.#election.nextTickAt) this.#follow(this.#election.tick(now));
     if (this.#service !== undefined && now >= this.#service.nextTickAt) this.#act(this.#service.tick(now));
-    if (this.#service?.takeMinority() === true) this.#perform(this.#election.yield(now));
+    if (this.#service?.takeMinority() === true) this.#follow(this.#election.yield(now));
     this.#plan();
   }
 }

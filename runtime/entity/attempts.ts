@@ -19,7 +19,7 @@ import { isSkerryError, SkerryError, stackText } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import { isKeyPartner, type PartnerId } from '../../core/message.ts';
 import type { Request, TurnEnvironment } from '../../core/request.ts';
-import { answerQuery, bury, failedRow, isNotRun, perform, type TurnResult } from '../../core/turn.ts';
+import { answerQuery, bury, failedRow, isNotRun, runTurn, type TurnResult } from '../../core/turn.ts';
 import { askedBy } from '../../core/turn-parts.ts';
 import type { Environment } from '../environment.ts';
 import type { Counter, Counters } from '../meter.ts';
@@ -100,7 +100,7 @@ export class Attempts {
     }
     const environment = this.#turnEnvironment();
     if (entity.now > environment.now + environment.limits.skewMaxMs) this.#noteLead(activation, environment.now);
-    let result: TurnResult | undefined = perform(entity, behaviour, this.handlers(activation), request, environment);
+    let result: TurnResult | undefined = runTurn(entity, behaviour, this.handlers(activation), request, environment);
     this.#turns.add();
     if (result.kind === 'needs') return this.#needs(activation, asking, result.partner);
     if (result.kind === 'threw') {

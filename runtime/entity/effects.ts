@@ -98,7 +98,7 @@ export class Effects {
       return { status: 'failed', message: `The behaviour no longer has an effect '${pending.name}'` };
     const { environment, limits } = this.#parts;
     try {
-      const made = await this.#perform(running);
+      const made = await this.#attempt(running);
       const output = storable(made, `output of effect ${pending.name}`, limits.messageBytesMax);
       const { length } = encode(output);
       if (length > limits.messageBytesMax)
@@ -121,7 +121,7 @@ export class Effects {
   }
 
   /** One try, until it settles or is given up (L3). */
-  async #perform({ address, handler, pending, attempt, controller }: Running): Promise<unknown> {
+  async #attempt({ address, handler, pending, attempt, controller }: Running): Promise<unknown> {
     const { environment, limits } = this.#parts;
     const { signal } = controller;
     const limitMs = handler.effect.options.timeoutMs ?? limits.effectMsMax;

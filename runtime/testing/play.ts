@@ -22,7 +22,7 @@ import type { EntityRecord } from '../../core/record.ts';
 import { References } from '../../core/reference.ts';
 import type { AnswerRow, Request, TurnEnvironment } from '../../core/request.ts';
 import { storable } from '../../core/storable.ts';
-import { answerQuery, perform } from '../../core/turn.ts';
+import { answerQuery, runTurn } from '../../core/turn.ts';
 import { dueTurns } from '../../core/turn-parts.ts';
 import { fingerprintOf } from '../entity/fingerprint.ts';
 import { freshRecord } from '../entity/record-reader.ts';
@@ -308,7 +308,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   #turn(request: Request): AnswerRow {
-    const result = perform(this.#record, this.#behaviour, this.#instance(), request, this.#environment);
+    const result = runTurn(this.#record, this.#behaviour, this.#instance(), request, this.#environment);
     if (result.kind === 'threw') {
       if (this.#behaviour.isClass) this.#handlers = undefined;
       throw result.error;

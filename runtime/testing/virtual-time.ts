@@ -197,7 +197,7 @@ export class VirtualTime {
       if (this.#standing === eventsAtOneTimeMax)
         this.onError(new Error(`time stands still: ${next.node.name} ${next.label}`));
       this.now = next.at;
-      this.#perform(next);
+      this.#run(next);
       await (this.eventCount % eventsAtOnce === 0 ? everythingDone() : promiseJobsDone());
     }
     await everythingDone();
@@ -212,7 +212,7 @@ export class VirtualTime {
     return true;
   }
 
-  #perform(event: Event): void {
+  #run(event: Event): void {
     this.eventCount += 1;
     this.note(`${event.node.name} ${event.label} ${event.at}`);
     try {

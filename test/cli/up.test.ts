@@ -196,7 +196,7 @@ cli(
 async function saysHowToStart(): Promise<void> {
   assert.not.match(await readFile(join(data, 'cluster.json'), 'utf8'), /nats:\/\//);
   const commands = ['get stock/tea', 'log stock/tea', 'dead list', 'call stock/tea available', 'doctor', 'view'];
-  const message = /The cluster of .*app\.ts on .* is stopped\n.*start it with skerry up .*app\.ts --data /;
+  const message = /The cluster of .*app\.ts on .* has stopped\n.*start it with skerry up .*app\.ts --data /;
   for (const ran of await Promise.all(commands.map((words) => run(...words.split(' '))))) failed(ran, 4, message);
 }
 
@@ -234,7 +234,7 @@ cli('a folder of which both run and up have made use is that of the last one', a
   await mkdir(both);
   const note = { skerry: 1, pid: 0, nats: '', tools: '', cluster: 'main', app: appPath, servers: {}, hasData: true };
   await writeFile(join(both, 'cluster.json'), JSON.stringify(note), { mode: 0o600 });
-  failed(await skerry.run('list', '--data', both), 4, /is stopped/);
+  failed(await skerry.run('list', '--data', both), 4, /has stopped/);
   const app = await skerry.start(appPath, both);
   await app.end('SIGTERM');
   assert.is((await skerry.run('list', '--data', both)).code, 0);
@@ -246,7 +246,7 @@ cli('an up that is killed takes its workers along; the next one ends the servers
   await up.end('SIGKILL');
   await Promise.all(workers.map(untilGone));
   assert.ok(servers.every(isAlive));
-  failed(await run('get', 'stock/tea'), 4, /is stopped/);
+  failed(await run('get', 'stock/tea'), 4, /has stopped/);
   up = begin();
   await up.says({ status: 'running' });
   assert.is(servers.some(isAlive), false);

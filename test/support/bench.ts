@@ -1,4 +1,4 @@
-/** One entity on a workbench: turns by `perform`, as the runtime runs them, with a clock and numbers of one's own. */
+/** One entity on a workbench: turns by `runTurn`, as the runtime runs them, with a clock and numbers of one's own. */
 import { type Arrival, type Content, lineageOf } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { EffectOutcome } from '../../core/effect.ts';
@@ -6,7 +6,7 @@ import { defaultLimits, type Limits } from '../../core/limits.ts';
 import { addressOf, type PartnerId } from '../../core/message.ts';
 import type { EntityRecord } from '../../core/record.ts';
 import type { Request, TurnEnvironment } from '../../core/request.ts';
-import { bury, perform, type TurnResult } from '../../core/turn.ts';
+import { bury, runTurn, type TurnResult } from '../../core/turn.ts';
 import { fingerprintOf } from '../../runtime/entity/fingerprint.ts';
 import { freshRecord } from '../../runtime/entity/record-reader.ts';
 import { decode, encode } from '../../runtime/wire/codec.ts';
@@ -54,7 +54,7 @@ export class Bench {
   }
 
   run(request: Request): TurnResult {
-    const result = perform(this.record, this.behaviour, this.#handlers, request, this.environment);
+    const result = runTurn(this.record, this.behaviour, this.#handlers, request, this.environment);
     if (result.kind === 'committed' && request.kind === 'message')
       this.#numbers.set(request.partner, request.arrival.seq);
     return result;
