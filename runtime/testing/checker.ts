@@ -20,9 +20,16 @@ import type { Witness } from './losses.ts';
 import { textOfChange } from './trace.ts';
 import type { SimulatedNode, VirtualTime } from './virtual-time.ts';
 
+/** What a run found. */
 export interface Violation {
+  /**
+   * The broken promise, as P7 (docs/guarantees.md) or one that the scenario names. `scenario`: code of the scenario threw.
+   * `bug`: other code did, outside a turn.
+   */
   readonly promise: string;
+  /** What happened; of an error its stack, on lines of its own. */
   readonly text: string;
+  /** When, virtual ms since the start. */
   readonly atMs: number;
 }
 

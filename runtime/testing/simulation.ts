@@ -7,7 +7,7 @@
  * Longer than 400 lines because the options of a scenario are documented here, where their users look.
  */
 import type { Behaviour } from '../../core/behaviour.ts';
-import { SkerryError } from '../../core/errors.ts';
+import { SkerryError, stackText } from '../../core/errors.ts';
 import { defaultLimits, type Limits } from '../../core/limits.ts';
 import {
   callable,
@@ -147,16 +147,16 @@ export const scenarioOptions: OptionTable<Scenario> = {
 
 const rates = Object.fromEntries(Object.keys(noFaults).map((name) => [name, share]));
 
+const needs = ({ behaviours, workload }: Scenario) => ({ behaviours, workload });
+
 /** Throws `invalid-definition`. A misspelt fault would never happen, and the run would find nothing. */
 function checkSimulation(options: SimulationOptions): void {
   checkOptions('simulate()', options, simulationOptions);
-  checkOptions('the scenario', options.scenario, scenarioOptions);
-  for (const [name, needed] of Object.entries({
-    seed: options.seed,
-    behaviours: options.scenario.behaviours,
-    workload: options.scenario.workload,
-  }))
-    if (needed === undefined) throw new SkerryError('invalid-definition', `simulate() lacks ${name}`);
+  const { seed, scenario } = options;
+  if (scenario !== undefined) checkOptions('the scenario', scenario, scenarioOptions);
+  const needed = scenario === undefined ? { seed, scenario } : { seed, ...needs(scenario) };
+  const lacking = Object.entries(needed).flatMap(([name, value]) => (value === undefined ? [name] : []));
+  if (lacking.length > 0) throw new SkerryError('invalid-definition', `simulate() lacks ${lacking.join(', ')}`);
   checkOptions('faults', options.faults ?? {}, rates);
   checkLimits(options.limits ?? {});
   checkPlacementLimits(options.placementLimits ?? {});
@@ -340,10 +340,7 @@ class Run {
   }
 
   broken(error: unknown): void {
-    this.#checker.violate(
-      'bug',
-      error instanceof Error ? (error.stack ?? error.message).split('\n').slice(0, 4).join(' | ') : String(error),
-    );
+    this.#checker.violate('bug', stackText(error));
   }
 
   get #isBroken(): boolean {
@@ -355,12 +352,12 @@ class Run {
     await this.#time.run(30_000, () => this.#cluster.unsettled === undefined);
     this.#isFaulty = true;
     this.#chaos.begin();
-    const workload = this.#track('the workload', scenario.workload(this.#stage));
+    const workload = this.#track('the workload', scenario.workload);
     await this.#time.run(faultMs, () => this.#isBroken);
     this.#heal();
     await this.#settle(settleMs, [workload]);
     if (scenario.afterwards !== undefined && !this.#isBroken) {
-      await this.#settle(settleMs, [this.#track('what comes afterwards', scenario.afterwards(this.#stage))]);
+      await this.#settle(settleMs, [this.#track('what comes afterwards', scenario.afterwards)]);
       // What is written only every now and then is written by then.
       await this.#time.run(restMs, () => this.#isBroken);
     }
@@ -375,7 +372,7 @@ class Run {
     }
     if (!this.#isBroken) this.#checker.checkLosses();
     if (!this.#isBroken) await this.#checkReleased();
-    if (!this.#isBroken) scenario.finally?.(this.#stage);
+    if (!this.#isBroken && scenario.finally !== undefined) this.#finish(scenario.finally);
   }
 
   async #checkReleased(): Promise<void> {
@@ -393,15 +390,29 @@ class Run {
     this.#checker.healedAt = this.#time.now;
   }
 
-  #track(name: string, promise: Promise<void>): { readonly name: string; isDone: boolean } {
+  #track(name: string, run: (stage: Stage) => Promise<void>): { readonly name: string; isDone: boolean } {
     const tracked = { name, isDone: false };
-    promise.then(
+    const act = async () => run(this.#stage);
+    act().then(
       () => {
         tracked.isDone = true;
       },
-      (error: unknown) => this.broken(error),
+      (error: unknown) => this.#scenarioThrew(name, error),
     );
     return tracked;
+  }
+
+  #finish(check: (stage: Stage) => void): void {
+    try {
+      check(this.#stage);
+    } catch (error) {
+      this.#scenarioThrew('the last check', error);
+    }
+  }
+
+  /** The scenario's own code: not a broken promise of Skerry. */
+  #scenarioThrew(name: string, error: unknown): void {
+    this.#checker.violate('scenario', `${name} threw ${stackText(error)}`);
   }
 
   /** Runs until everything has finished by itself: calls, outboxes, timers, holds, effects (P7). */
