@@ -206,6 +206,8 @@ export type AnyHandler = (turn: any, input: any) => unknown;
 
 /** The answer handlers for one partner type, as `answers` makes them. */
 export interface AnswersFrom {
+  /** The type whose turns the handlers are. */
+  readonly of: string;
   /** The partner's type. */
   readonly type: string;
   readonly handlers: Readonly<Record<string, AnyHandler | undefined>>;
@@ -216,15 +218,21 @@ export interface AnswersFrom {
  * type; messages that an entity sends to itself by `turn.to` are then answered too. Messages of timers have no answers.
  */
 export function answers<Contract extends AnyEntity, From extends AnyEntity>(
-  _contract: Contract,
+  contract: Contract,
   from: From,
   handlers: AnswerHandlers<Contract, From>,
 ): AnswersFrom {
-  return { type: typeIn(from), handlers: handlers as Readonly<Record<string, AnyHandler | undefined>> };
+  return {
+    of: typeIn(contract),
+    type: typeIn(from),
+    handlers: handlers as Readonly<Record<string, AnyHandler | undefined>>,
+  };
 }
 
 /** An effect registered with a behaviour, as `settled` makes it. */
 export interface EffectHandler {
+  /** The type whose turns perform the effect. */
+  readonly of: string;
   // biome-ignore lint/suspicious/noExplicitAny: one table holds the effects of every type
   readonly effect: Effect<any, any>;
   readonly settled: AnyHandler | undefined;
@@ -258,11 +266,11 @@ export function stubEffects<Some extends readonly Behaviour[]>(
 
 /** Register an effect with a behaviour. The handler, if any, runs as a turn of the entity when the effect has an outcome. */
 export function settled<Contract extends AnyEntity, Given, Output>(
-  _contract: Contract,
+  contract: Contract,
   of: Effect<Given, Output>,
   handler?: (turn: Turn<Contract>, outcome: EffectOutcome<Output>) => void | undefined,
 ): EffectHandler {
-  return { effect: of, settled: handler };
+  return { of: typeIn(contract), effect: of, settled: handler };
 }
 
 /**
@@ -342,7 +350,8 @@ export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
  * Define the code that workers run for a contract: a plain object of functions, or an actor class.
  *
  * A class is instantiated once per activation. Its fields are volatile memory and not part of the turn's transaction; a
- * turn that throws discards the instance. Throws `invalid-definition` for a missing handler or a wrong option.
+ * turn that throws discards the instance. Throws `invalid-definition` for a missing handler, for a wrong option, and for
+ * answers or effects of another contract.
  */
 export function behaviour<Contract extends AnyEntity>(
   contract: Contract,
@@ -354,6 +363,8 @@ export function behaviour<Contract extends AnyEntity>(
   const instantiate = isClass ? (key: string) => new handlers(key) : () => handlers;
   checkHandlers(contract, isClass ? handlers.prototype : handlers, isClass);
   checkUpgrades(contract, options);
+  checkOwn(contract, 'answers()', options.answers);
+  checkOwn(contract, 'settled()', options.effects);
   checkEffects(contract, options);
   checkDurations(contract, options);
   return {
@@ -424,6 +435,15 @@ export function isBehaviour(value: unknown): value is Behaviour {
     typeof contract === 'object' &&
     typeof contract?.type === 'string'
   );
+}
+
+/** The handlers of another type would run on the state of this one. */
+function checkOwn({ type }: AnyEntity, maker: string, made: readonly { readonly of: string }[] | undefined): void {
+  for (const { of } of made ?? []) {
+    if (of === type) continue;
+    const found = typeof of === 'string' ? `${maker} of '${of}'` : `an entry that is not from ${maker}`;
+    throw new SkerryError('invalid-definition', `The behaviour of '${type}' has ${found}`);
+  }
 }
 
 /** A recovered effect is found by its name. */

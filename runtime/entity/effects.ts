@@ -161,7 +161,7 @@ export class Effects {
 }
 
 /** In place of an effect that the behaviour no longer has. */
-const noEffect: EffectHandler = { effect: effect('none', async () => undefined), settled: undefined };
+const noEffect: EffectHandler = { of: '', effect: effect('none', async () => undefined), settled: undefined };
 
 /** Errors that another try cannot fix. */
 function isFinal(error: unknown): boolean {

@@ -1,6 +1,8 @@
 /** Answers to messages that an entity sends to itself: as from any partner. */
-import { answers, behaviour } from '../../core/behaviour.ts';
+import { answers, behaviour, settled } from '../../core/behaviour.ts';
+import { effect } from '../../core/effect.ts';
 import { entity } from '../../core/entity.ts';
+import { isSkerryError } from '../../core/errors.ts';
 import { command, query, tentative, unchecked } from '../../core/operation.ts';
 import { play } from '../../runtime/testing/play.ts';
 import { assert, suite } from '../support/suite.ts';
@@ -98,6 +100,31 @@ test('P5, P13: what an entity asks itself is answered as by any partner: done, r
     const { timers, holds, outbox, dead } = (await cluster.inspector.get('purse/p')) ?? {};
     assert.equal([timers, holds, outbox, dead?.length], [[], [], [], 1]);
   }));
+
+test('answers and effects of another type are refused at definition, and both types are named', () => {
+  const Other = entity('other', { initial: () => 0, operations: { go: command() } });
+  const go = () => undefined;
+  const [charge, mailing] = [effect('charge', async () => 1), effect('mailing', async () => 1)];
+  assert.throws(
+    () => behaviour(Other, { go }, { answers: [answers(Purse, Other, { go })] }),
+    /^The behaviour of 'other' has answers\(\) of 'purse'/,
+  );
+  assert.throws(
+    () => behaviour(Other, { go }, { effects: [settled(Other, charge), settled(Purse, mailing)] }),
+    (error: unknown) =>
+      isSkerryError(error, 'invalid-definition') &&
+      error.message.startsWith("The behaviour of 'other' has settled() of 'purse'"),
+  );
+  assert.throws(
+    () => behaviour(Other, { go }, { effects: [charge as never] }),
+    /^The behaviour of 'other' has an entry that is not from settled\(\)/,
+  );
+  const own = {
+    answers: [answers(Other, Purse, {}), answers(Other, Other, { go })],
+    effects: [settled(Other, charge)],
+  };
+  assert.is(behaviour(Other, { go }, own).answers.size, 2);
+});
 
 test('a play answers what an entity asks itself, too', () => {
   const one = play(purse, 'p');

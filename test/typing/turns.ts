@@ -105,6 +105,11 @@ export const orderEffects = [
   settled(Order, charge),
 ];
 
+export function anEffectIsRegisteredBySettled(): void {
+  // @ts-expect-error an effect without settled()
+  behaviour(Customer, { ordered: () => undefined }, { effects: [charge] });
+}
+
 export const orderAnswers = answers(Order, Stock, {
   receive(turn, answer) {
     turn.activity.tentativeUnits = 0;
