@@ -19,7 +19,6 @@ import {
   record,
   share,
 } from '../../core/options.ts';
-import { idIn, kindIn, parts } from '../../core/record.ts';
 import { checkPlacementLimits, defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { Placement } from '../../placement/placement.ts';
 import { type ProtocolRange, viewOf } from '../../placement/view.ts';
@@ -36,6 +35,7 @@ import { type CrashPoint, FaultyStore } from './faulty-store.ts';
 import { Image, type StoredEntity } from './image.ts';
 import { Network } from './network.ts';
 import { SeededRandom } from './random.ts';
+import { isUnfinished, unfinished } from './unfinished.ts';
 import { newNode, type SimulatedNode, VirtualTime } from './virtual-time.ts';
 
 /** The stage of a run, for its workload and checks. */
@@ -111,7 +111,10 @@ export interface SimulationOptions {
   readonly faults?: Partial<FaultRates>;
   /** How long faults happen, virtual ms (default 20,000). */
   readonly faultMs?: number;
-  /** How long everything may take to finish after the faults, virtual ms (default 120,000). */
+  /**
+   * How long everything may take to finish after the faults, virtual ms (default 120,000): calls, outboxes, timers, holds,
+   * effects. Make it longer than the longest timer and hold.
+   */
   readonly settleMs?: number;
   /** How long after that every activity must have been forgotten, virtual ms (default: not checked). */
   readonly forgetMs?: number;
@@ -186,6 +189,8 @@ export interface SimulationReport {
 /** After this long without faults the cluster has converged: every worker is in the view, and every process knows it, virtual ms. */
 const convergeMs = 30_000;
 const restMs = 2_000;
+/** Maximum number of things to do that a violation names. */
+const unfinishedCountMax = 8;
 /** Maximum events per virtual second of an idle cluster. */
 const idleEventsMax = 130;
 
@@ -430,14 +435,14 @@ class Run {
           'PL2',
           `the cluster has not settled ${convergeMs} ms after everything had healed: ${unsettled}`,
         );
-      if (tracked.every(({ isDone }) => isDone) && unsettled === undefined && this.#unfinished(1).length === 0) return;
+      if (tracked.every(({ isDone }) => isDone) && unsettled === undefined && !isUnfinished(this.#image)) return;
     }
     if (this.#isBroken) return;
     const open = tracked.filter(({ isDone }) => !isDone).map(({ name }) => name);
-    this.#checker.violate(
-      'P7',
-      `not finished ${settleMs} ms after everything had healed: ${[...open, ...this.#unfinished(4)].join('; ')}`,
-    );
+    const rest = unfinished(this.#image, this.#time.now);
+    const found = [...open, ...rest.slice(0, unfinishedCountMax).map(({ text }) => text)];
+    if (rest.length > unfinishedCountMax) found.push(`and ${rest.length - unfinishedCountMax} more`);
+    this.#checker.violate('P7', `not finished ${settleMs} ms after everything had healed: ${found.join('; ')}`);
   }
 
   /** Checks that an idle cluster stays settled: a worker that gave up partitions without cause would leave their dates unattended. */
@@ -445,21 +450,6 @@ class Run {
     const { unsettled } = this.#cluster;
     if (unsettled !== undefined)
       this.#checker.violate('PL2', `the cluster has not stayed settled, though nothing happens any more: ${unsettled}`);
-  }
-
-  #unfinished(limit: number): string[] {
-    const found: string[] = [];
-    for (const entity of this.#image.entities.values()) {
-      for (const name of entity.records.keys()) {
-        const kind = kindIn(name);
-        if (kind === undefined || kind === 'snapshot' || kind === 'patch' || parts[kind].isWork !== true) continue;
-        // It is only remembered, for a late confirm.
-        const isOver = kind === 'holds' && this.#image.decoded(entity).holds.get(idIn(name))?.isLapsed === true;
-        if (!isOver) found.push(`${entity.address} has ${JSON.stringify(name)}`);
-        if (found.length >= limit) return found;
-      }
-    }
-    return found;
   }
 
   /**

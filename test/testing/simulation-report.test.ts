@@ -1,7 +1,8 @@
 /** What simulate() tells an author whose own code is wrong. */
-import { behaviour, command, entity, unchecked } from '../../core/index.ts';
+import { stubEffects } from '../../core/behaviour.ts';
+import { behaviour, command, effect, entity, settled, tentative, unchecked } from '../../core/index.ts';
 import { noFaults } from '../../runtime/testing/faults.ts';
-import { type Scenario, type SimulationReport, simulate } from '../../runtime/testing/simulation.ts';
+import { type Scenario, type SimulationReport, type Stage, simulate } from '../../runtime/testing/simulation.ts';
 import { assert, suite } from '../support/suite.ts';
 
 const report = suite('simulation report');
@@ -38,6 +39,61 @@ report('what a scenario throws is a violation of the scenario, with its stack on
     assert.is(lines[0], `${name} threw Error: my own mistake`);
     assert.match(lines[1] ?? '', /^ +at .*simulation-report/);
   }
+});
+
+const Wallet = entity('wallet', {
+  initial: () => ({}),
+  operations: { bid: command(unchecked<string>()), reserve: tentative(unchecked<number>(), { holdMs: 600_000 }) },
+});
+const Auction = entity('auction', {
+  initial: () => ({}),
+  operations: { offer: command(unchecked<string>()), open: command(unchecked<string>()) },
+});
+const ring = effect('ring', async () => undefined);
+
+/** Wallets with offers that an auction never takes, and holds that it never resolves. */
+const auctions = ({ sleep }: Stage) => {
+  const wallet = behaviour(Wallet, {
+    bid: (turn, auction) => turn.to(Auction, auction).offer(turn.key),
+    reserve: { tentative: () => undefined, confirm: () => undefined, cancel: () => undefined },
+  });
+  const auction = behaviour(
+    Auction,
+    {
+      offer() {
+        throw new Error('boom');
+      },
+      open(turn, wallet) {
+        turn.to(Wallet, wallet).reserve(5);
+        turn.to(Wallet, wallet, { afterMs: 400_000 }).bid(turn.key);
+        turn.timer('close', { afterMs: 500_000 }).open(wallet);
+        turn.perform(ring, undefined);
+      },
+    },
+    { effects: [settled(Auction, ring, () => undefined)] },
+  );
+  return [wallet, ...stubEffects([auction], { ring: () => sleep(1_000_000_000) })];
+};
+
+report('P7: what is unfinished is told in the words of the application, with its dates', async () => {
+  const { violations } = await calm({
+    behaviours: auctions,
+    async workload(stage) {
+      const { client } = await stage.connect('tester');
+      await client.entity(Auction, 'a1').open('bob');
+      await client.entity(Wallet, 'ann').bid('a2');
+    },
+  });
+  assert.is(violations.length, 1);
+  const [head, ...told] = (violations[0]?.text ?? '').replace(/\+\d{3} s/g, '+… s').split(/: |; /);
+  assert.is(head, 'not finished 20000 ms after everything had healed');
+  assert.equal(told.sort(), [
+    'auction/a1 has a delayed bid for wallet/bob, due +… s',
+    'auction/a1 has the effect ring, which has no outcome yet',
+    'auction/a1 has the timer "close" (open), due +… s',
+    'wallet/ann has 1 message for auction/a2 not acknowledged',
+    'wallet/bob still holds reserve for auction/a1 until +… s',
+  ]);
 });
 
 report.run();

@@ -1,0 +1,85 @@
+/**
+ * What entities have still to do, from the image alone: messages in outboxes, timers, holds, effects.
+ *
+ * Owns what counts as unfinished (P7), and its words. The names of records are for nobody but the store.
+ */
+import type { Address } from '../../core/message.ts';
+import { type HeldOperation, isUnnamed, kindIn, parts, type Timer } from '../../core/record.ts';
+import { decodePart } from '../entity/record-format.ts';
+import type { Image, Stored } from './image.ts';
+
+/** Something that an entity has still to do. */
+export interface Unfinished {
+  readonly text: string;
+  /** The entity, and whom it waits for. */
+  readonly entities: readonly Address[];
+}
+
+/** Whether any entity has anything still to do. */
+export function isUnfinished(image: Image): boolean {
+  for (const entity of image.entities.values()) for (const _record of workOf(entity)) return true;
+  return false;
+}
+
+/** All that is still to do, in the words of an application. `now`: true time. */
+export function unfinished(image: Image, now: number): Unfinished[] {
+  return [...image.entities.values()].flatMap((entity) => unfinishedOf(entity, now));
+}
+
+function* workOf({ records }: Stored) {
+  for (const [name, bytes] of records) {
+    const kind = kindIn(name);
+    if (kind === undefined || kind === 'snapshot' || kind === 'patch' || parts[kind].isWork !== true) continue;
+    // It is only remembered, for a late confirm.
+    if (kind === 'holds' && decodePart('holds', bytes).isLapsed) continue;
+    yield { kind, bytes, name };
+  }
+}
+
+function unfinishedOf(entity: Stored, now: number): Unfinished[] {
+  const { address } = entity;
+  const found: Unfinished[] = [];
+  const unacked = new Map<string, number>();
+  const add = (text: string, other = '') =>
+    found.push({ text: `${address} ${text}`, entities: other === '' ? [address] : [address, other] });
+  for (const { kind, bytes, name } of workOf(entity)) {
+    if (kind === 'outbox') {
+      const { partner } = decodePart(kind, bytes);
+      unacked.set(partner, (unacked.get(partner) ?? 0) + 1);
+    } else if (kind === 'holds') {
+      const hold = decodePart(kind, bytes);
+      const holder = holderOf(hold.id);
+      add(`still holds ${hold.operation}${holder === '' ? '' : ` for ${holder}`} ${untilText(hold, now)}`, holder);
+    } else if (kind === 'timers') {
+      const timer = decodePart(kind, bytes);
+      add(`has ${timerText(timer)}, due ${fromNow(timer.due, now)}`, timer.to);
+    } else if (kind === 'effects') add(`has the effect ${decodePart(kind, bytes).name}, which has no outcome yet`);
+    else add(`has ${JSON.stringify(name)}`);
+  }
+  for (const [partner, count] of unacked)
+    add(`has ${count === 1 ? '1 message' : `${count} messages`} for ${partner} not acknowledged`, partner);
+  return found;
+}
+
+function timerText({ name, to, content: { kind, operation } }: Timer): string {
+  const what = kind === 'operation' ? operation : `${kind} of ${operation}`;
+  const whom = to === '' ? '' : ` for ${to}`;
+  return isUnnamed(name) ? `a delayed ${what}${whom}` : `the timer ${JSON.stringify(name)} (${what}${whom})`;
+}
+
+/** Beyond any date: its turn is a dead letter. */
+const neverFrom = 8.64e15;
+
+function untilText({ until }: HeldOperation, now: number): string {
+  return until > neverFrom ? 'until somebody retries or drops its dead letter' : `until ${fromNow(until, now)}`;
+}
+
+function fromNow(at: number, now: number): string {
+  const seconds = Math.round((at - now) / 1_000);
+  return `${seconds < 0 ? '' : '+'}${seconds} s`;
+}
+
+/** The entity that asked for a hold, whose id ends with its address; '': a client. */
+function holderOf(id: string): Address {
+  return /^[^./]+\.[^./]+\.[0-9a-z]+\.[0-9a-z]+\.(.+\/.+)$/s.exec(id)?.[1] ?? '';
+}
