@@ -28,6 +28,7 @@ import { fingerprintOf } from '../entity/fingerprint.ts';
 import { freshRecord } from '../entity/record-reader.ts';
 import { checkedIdentity, checkLimits } from '../options.ts';
 import { decode, encode } from '../wire/codec.ts';
+import { Asked } from './asked.ts';
 
 /** A reference to the entity of a play: one method per operation, which runs at once, without a promise. A refusal throws `refused`. */
 export type Player<Operations extends OperationMap> = {
@@ -84,7 +85,10 @@ export interface Play<Contract extends AnyEntity> {
   askAs(identity: string): Player<Contract['operations']>;
   /** Send operations as another entity. */
   askFrom(contract: AnyEntity, key: string): Player<Contract['operations']>;
-  /** Deliver another entity's answer to a message that this entity sent. */
+  /**
+   * Deliver another entity's answer to a message that this entity sent: to the one of the given hold, else to the oldest.
+   * Throws `not-found` if no message waits for such an answer.
+   */
   answer<From extends AnyEntity>(
     from: From,
     key: string,
@@ -109,12 +113,17 @@ export interface Play<Contract extends AnyEntity> {
   advance(ms: number): void;
 }
 
-/** An answer of another entity, as passed to `Play.answer`. */
+/** An answer of another entity, as passed to `Play.answer`. Without `hold` it is that of the message. */
 export type PlayedAnswer =
-  | { readonly status: 'done' | 'accepted'; readonly output?: unknown; readonly hold?: Hold }
-  | { readonly status: 'confirmed' | 'cancelled' | 'lapsed'; readonly hold: Hold }
-  | { readonly status: 'refused'; readonly reason: string; readonly detail?: unknown; readonly hold?: Hold }
-  | { readonly status: 'failed'; readonly code: string; readonly message: string; readonly hold?: Hold };
+  | { readonly status: 'done' | 'accepted'; readonly output?: unknown; readonly hold?: Hold | undefined }
+  | { readonly status: 'confirmed' | 'cancelled' | 'lapsed'; readonly hold?: Hold | undefined }
+  | {
+      readonly status: 'refused';
+      readonly reason: string;
+      readonly detail?: unknown;
+      readonly hold?: Hold | undefined;
+    }
+  | { readonly status: 'failed'; readonly code: string; readonly message: string; readonly hold?: Hold | undefined };
 
 const clientId = 'play';
 
@@ -141,6 +150,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   readonly #references: References<PartnerId>;
   readonly #numbers = new Map<PartnerId, number>();
   #handlers: Readonly<Record<string, unknown>> | undefined;
+  readonly #asked: Asked;
   #sent: SentMessage[] = [];
   #holdCount = 0;
   /** The error that the last operation threw. Its answer has neither stack nor cause. */
@@ -151,6 +161,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     this.#behaviour = behaviour;
     this.#record = freshRecord(addressOf(behaviour.contract.type, key), behaviour, limits);
     this.#record.lineage = lineageOf('play', 1);
+    this.#asked = new Asked(this.#record.address);
     this.#environment = {
       now: options.now ?? 0,
       random: chance(options.seed ?? 1),
@@ -250,17 +261,13 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   answer(from: AnyEntity, key: string, operation: string, answer: PlayedAnswer): void {
-    const row = answerRow(answer);
-    const hold = 'hold' in answer ? (answer.hold?.id ?? '') : '';
-    this.#outputOf(
-      this.#message(addressOf(typeIn(from), key), {
-        kind: 'answer',
-        operation,
-        payload: encode(storable(row, 'answer')),
-        hold,
-        wantsAnswer: false,
-      }),
-    );
+    const partner = addressOf(typeIn(from), key);
+    const message = this.#asked.find(partner, operation, answer);
+    const payload = encode(storable(answerRow(answer), 'answer'));
+    const content = { kind: 'answer', operation, payload, hold: message.hold, wantsAnswer: false } as const;
+    const row = this.#message(partner, content);
+    this.#asked.answered(message, answer);
+    this.#outputOf(row);
   }
 
   settle<Output>(effect: Effect<never, Output>, outcome: EffectOutcome<Output>): void {
@@ -318,8 +325,10 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     if (this.#behaviour.isClass && result.thrown !== undefined) this.#handlers = undefined;
     if (request.kind === 'message') this.#numbers.set(request.partner, request.arrival.seq);
     for (const activity of result.sentTo) {
-      for (const { content } of activity.outbound?.unacked.splice(0) ?? [])
+      for (const { content } of activity.outbound?.unacked.splice(0) ?? []) {
         this.#sent.push(sentMessage(activity.partner, content));
+        this.#asked.add(activity.partner, content);
+      }
     }
     this.#record.outboxCount = 0;
     this.#record.outboxBytes = 0;

@@ -160,6 +160,34 @@ test('what a turn sent is shown once, in order; answers are handed in, and holds
   assert.equal(statuses, ['accepted', 'refused', undefined]);
 });
 
+test('an answer is one to a message that was sent; its hold is that of the message', () => {
+  const seven = play(order, '7');
+  const none = (error: unknown) =>
+    isSkerryError(error, 'not-found') && error.message === 'order/7 has sent no reserve to stock/tea';
+  assert.throws(() => seven.answer(Stock, 'tea', 'reserve', { status: 'accepted' }), none);
+  seven.ask.place(['tea', 'tea']);
+  const [first, second] = seven.takeSent();
+  for (const status of ['accepted', 'accepted', 'confirmed'] as const)
+    seven.answer(Stock, 'tea', 'reserve', { status });
+  assert.equal(
+    seven.takeSent().map(({ kind, hold }) => [kind, hold]),
+    [
+      ['confirm', first?.hold],
+      ['confirm', second?.hold],
+    ],
+  );
+  const again = { status: 'confirmed', hold: first?.hold } as const;
+  assert.throws(() => seven.answer(Stock, 'tea', 'reserve', again), none);
+  for (const status of ['accepted', 'done'] as const)
+    assert.throws(() => seven.answer(Stock, 'tea', 'reserve', { status }), /can be answered with/);
+  seven.answer(Stock, 'tea', 'reserve', { status: 'confirmed', hold: second?.hold });
+  seven.advance(700);
+  assert.is(seven.takeSent()[0]?.operation, 'receive');
+  for (const status of ['accepted', 'lapsed'] as const)
+    assert.throws(() => seven.answer(Stock, 'late', 'receive', { status }), is('not-found'));
+  seven.answer(Stock, 'late', 'receive', { status: 'done' });
+});
+
 test('time moves only when told to; what becomes due runs at its own time', () => {
   const seven = play(order, '7', { now: 10_000 });
   seven.ask.place(['tea']);
