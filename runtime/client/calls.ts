@@ -14,6 +14,8 @@
  * - C3 When a call is given up, the floor passes its number, and the first call behind it is sent again at once. Its floor
  *   tells the entity to run the messages buffered behind the number. One envelope is sent per call given up, however many
  *   calls wait.
+ * - C6 A call asks to be remembered for as long as a copy of any earlier call of its stream may still arrive: the entity would
+ *   take such a copy for a new call once it has forgotten the later one (P4).
  * - C5 The duration of a call follows its deadline, even if a clock is set. A call refused because clocks differ says so.
  */
 import type { Content } from '../../core/activity.ts';
@@ -58,6 +60,8 @@ interface Stream {
   /** Calls in flight, in order of number. The number of the first is the floor. */
   calls: readonly Call[];
   usedAt: number;
+  /** The latest `expires` of all its calls, also of those that were given up: until then a copy may still arrive (C6). */
+  expires: number;
 }
 
 /** The target and content of a call. */
@@ -126,6 +130,8 @@ export class Calls {
   #bytes = 0;
   #startedCount = 0;
   #sessionCount = 0;
+  /** The latest `expires` in a stream that was dropped. */
+  #forgottenExpires = 0;
   #isClosed = false;
   /** When all calls were last scanned, ms. */
   #rangAt = Number.NEGATIVE_INFINITY;
@@ -187,7 +193,10 @@ export class Calls {
       settle,
       fail,
     };
-    if (stream !== undefined) putLast(stream, call);
+    if (stream !== undefined) {
+      putLast(stream, call);
+      stream.expires = Math.max(stream.expires, call.expires);
+    }
     this.#calls.set(call.id, call);
     this.#bytes += inputBytes(call);
     this.#budget.called();
@@ -198,7 +207,7 @@ export class Calls {
     let stream = this.#streams.get(address);
     if (stream === undefined) {
       if (this.#streams.size >= streamCountMax) this.#forgetStreams(now);
-      stream = { session: ++this.#sessionCount, next: 1, calls: none, usedAt: now };
+      stream = { session: ++this.#sessionCount, next: 1, calls: none, usedAt: now, expires: this.#forgottenExpires };
       this.#streams.set(address, stream);
     }
     stream.usedAt = now;
@@ -208,7 +217,10 @@ export class Calls {
   /** Drops idle streams. A dropped stream is later reopened with a higher session, and the entity forgets the earlier one (A4). */
   #forgetStreams(now: number): void {
     for (const [address, stream] of this.#streams)
-      if (stream.calls.length === 0 && now - stream.usedAt >= 0) this.#streams.delete(address);
+      if (stream.calls.length === 0 && now - stream.usedAt >= 0) {
+        this.#forgottenExpires = Math.max(this.#forgottenExpires, stream.expires);
+        this.#streams.delete(address);
+      }
   }
 
   #send(call: Call, now: number): void {
@@ -234,7 +246,9 @@ export class Calls {
         deadline: call.expires,
       };
     }
-    const floor = call.stream === undefined ? 1 : this.#floorOf(call.stream);
+    const { stream, expires } = call;
+    const now = this.#parts.environment.now();
+    const keepMs = stream === undefined || stream.expires <= expires ? call.keepMs : stream.expires - now;
     return {
       kind: 'message',
       to: call.address,
@@ -243,12 +257,12 @@ export class Calls {
       call: call.id,
       identity,
       arrival: {
-        session: call.stream?.session ?? 1,
+        session: stream?.session ?? 1,
         seq: call.seq,
-        floor,
-        expires: call.expires,
-        sent: this.#parts.environment.now(),
-        keepMs: call.keepMs,
+        floor: stream === undefined ? 1 : this.#floorOf(stream),
+        expires,
+        sent: now,
+        keepMs: Math.max(0, keepMs),
       },
       content: call.content as Content,
     };

@@ -56,6 +56,22 @@ test('P4: a call keeps its identity however often it is sent; later calls follow
   assert.ok(messages().every(({ arrival }) => arrival.floor === 1));
 });
 
+test('C6: a call says how long the ones before it may still arrive, given up or not', async () => {
+  const { hand, messages, tally, turnAway } = given();
+  watch(tally.add(1, { deadlineMs: 20_000 }));
+  watch(tally.add(2, { deadlineMs: 200 }));
+  const keeps = () => messages().map(({ arrival: { seq, keepMs } }) => [seq, keepMs]);
+  assert.equal(keeps(), [
+    [1, 0],
+    [2, 20_000],
+  ]);
+  turnAway(messages()[0], 'overloaded');
+  await hand.advance(100);
+  assert.equal(keeps().slice(2), [[2, 20_000]], 'sent again at once');
+  watch(tally.add(3, { deadlineMs: 30_000 }));
+  assert.equal(keeps().slice(-1), [[3, 0]], 'its own date is the later one');
+});
+
 test('C2: a login that is refused ends calls at once; without effect are queries, and what began after the loss', async () => {
   const { hand, client, messages, tally, answer } = given();
   const before = watch(tally.add(1));

@@ -386,4 +386,12 @@ export const deliveryMutants: readonly Mutant[] = [
     replace: 'every(() => true)) released',
     tests: ['testing/released'],
   },
+  {
+    name: 'a call says nothing of an earlier one that may still arrive',
+    promise: 'P4',
+    file: 'runtime/client/calls.ts',
+    find: 'stream === undefined || stream.expires <= expires ?',
+    replace: 'stream === undefined || stream.expires > 0 ?',
+    tests: ['client/client'],
+  },
 ];

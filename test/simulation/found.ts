@@ -44,5 +44,7 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   910260: 'two hints of where a partition is sent everything for it round until it was dropped (P7)',
   5001665: 'a turn of an entity that is written now and then took along a close that was to wait for the write (P4)',
   5001109: 'the check took a signal that had just come, and waited for its entity to be read, for one that stays',
+  9004026:
+    'a late copy of a call that its client had given up ran after the short-lived one behind it was forgotten (P4)',
   5000249: 'copies that waited for a proof of ownership took the room of queries, and had no bound in number (P12)',
 };
