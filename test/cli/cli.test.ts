@@ -177,6 +177,10 @@ cli('log shows the turns of a type that keeps them, and says how to keep them', 
   assert.equal(items[0]?.state, { free: 10, held: 0 });
   assert.match(shown.out, /^version +time +from +asked +answer\n/);
   assert.match(shown.out, /receive \{"units":10\} +done\n/);
+  // A note of versions that are not shown, only where there are any.
+  const versions = items.map(({ version }) => Number(version));
+  const hasGaps = (versions.at(-1) ?? 0) - (versions[0] ?? 0) >= versions.length;
+  assert.is(shown.err, hasGaps ? 'Versions between these are commits without a turn, such as acknowledgements.\n' : '');
   assert.equal(last, items.slice(-1));
   failed(none, 3, /'counter' keeps no history\n.*historyMs/);
 });

@@ -88,7 +88,7 @@ cli('view shows workers, what they have, and who runs the service', async () => 
   for (const { worker, owner, epoch } of partitions) assert.ok(worker === owner && epoch > 0);
   const shown = (await run('view')).out;
   assert.match(shown, /^main · 2 workers · 32 partitions · view 1\.\d+ · service on (?:one|two)\n/);
-  assert.match(shown, /\none +ready +\d+ +0 +0 +\d+ m?s +[+-]?\d+ ms +1\.2\n/);
+  assert.match(shown, /\none +ready +\d+ +0 +0 +\d+ m?s +[+-]?\d+ ms +\d+ +1\.2\n/);
   assert.match(shown, /\ntwo +ready .*eu, gpu, ssd\n/);
 });
 

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import { defaultLimits } from '../../core/limits.ts';
 import { loadApp } from '../../runtime/cli/app.ts';
 import type { Command } from '../../runtime/cli/command.ts';
+import { sayWhyNotReady } from '../../runtime/cli/commands/worker.ts';
 import { contents } from '../../runtime/cli/doctor-contents.ts';
 import { addressArgument, addressText, escapeText, shellWord, unescapeText } from '../../runtime/cli/escape.ts';
 import { CliError } from '../../runtime/cli/failure.ts';
@@ -34,6 +35,36 @@ function failureOf(body: () => unknown): CliError['failure'] {
   }
   throw new Error('nothing was thrown');
 }
+
+units('a worker that starts slowly says why: it is a warning only after 10 s', () => {
+  const said: unknown[] = [];
+  const planned = new Map<number, () => void>();
+  const sayAs = (level: string) => (_: object, text: string) => void said.push([level, text]);
+  const environment = {
+    after: (ms: number, run: () => void) => {
+      planned.set(ms, run);
+      return () => void planned.delete(ms);
+    },
+    log: { info: sayAs('info'), warn: sayAs('warn'), error: sayAs('error') },
+  };
+  const view = { version: 1, workers: [{ name: 'one', id: 'a' }] };
+  const views = { isKnown: true, placement: { view } };
+  const starting = { name: 'one', id: 'a', view, member: { views, acquisition: { coming: [1, 2, 3] } } };
+  const cancel = sayWhyNotReady(environment, starting);
+  planned.get(2_000)?.();
+  planned.get(10_000)?.();
+  views.isKnown = false;
+  planned.get(2_000)?.();
+  planned.get(10_000)?.();
+  assert.equal(said, [
+    ['info', 'not ready: claiming 3 partitions'],
+    ['warn', 'not ready: claiming 3 partitions'],
+    ['info', 'not ready: no view has arrived yet'],
+    ['warn', 'not ready: no view has arrived yet'],
+  ]);
+  cancel();
+  assert.is(planned.size, 0);
+});
 
 units('payloads of any form are shown: fields of any name, answers of no form, bytes that are no data', () => {
   const odd = JSON.parse('{"constructor":1,"toJSON":1,"toString":2,"length":-1}');

@@ -19,6 +19,7 @@ export const log: Command = {
   options: [{ flag: '--last <count>', description: 'only the last ones' }, ...clusterOptions],
   notes: [
     'A type keeps history if its behaviour has historyMs:\n  behaviour(Stock, { … }, { historyMs: 7 * 24 * 3_600_000 })',
+    'Versions that are not shown are commits without a turn, such as acknowledgements.',
     'With --json: one turn per line, with its input, answer status, messages sent, and the new state if the turn changed it and it is small.',
     ...clusterNotes,
   ],
@@ -46,8 +47,11 @@ async function showLog(given: Given): Promise<number> {
       ? await lastItems(sight, { address, version: found.version }, last)
       : sight.inspector.history(address);
     let count = 0;
+    let [first, latest] = [0, 0];
     for await (const lot of lotsOf(items, lotCount)) {
       count += lot.length;
+      if (first === 0) first = lot[0]?.version ?? 0;
+      latest = lot.at(-1)?.version ?? latest;
       if (!output.isJson) showItems(given, lot);
       for (const item of output.isJson ? lot : []) {
         output.json(itemValue(address, item));
@@ -55,7 +59,10 @@ async function showLog(given: Given): Promise<number> {
       }
       await output.room();
     }
-    return count === 0 ? nothingKept(given, sight, address) : 0;
+    if (count === 0) return nothingKept(given, sight, address);
+    if (latest - first >= count)
+      output.note('Versions between these are commits without a turn, such as acknowledgements.');
+    return 0;
   });
 }
 

@@ -33,6 +33,7 @@ export const view: Command = {
   notes: [
     'A worker is joining until it has claimed every partition that the view gives it, leaving while it hands off, and silent if it is listed in the view but does not answer.',
     'A cluster is split if workers reach the store but not each other: check the routes between the NATS servers.',
+    'process is a process id on the worker’s own machine; a narrow terminal leaves it out.',
     'clock is how far a worker’s clock is ahead of the median; two clocks may differ by skewMaxMs.',
     'With --json: one document; with --watch, one per line.',
   ],
@@ -140,6 +141,8 @@ function showWorkers(output: Output, workers: readonly LiveWorker[]): void {
   const hasVersions = workers.some(({ entry }) => entry.version !== '');
   const { aheadMs, skewMaxMs } = clocksOf(workers);
   const count = (value: number | undefined) => (value === undefined ? '?' : value.toLocaleString('en'));
+  // Beside versions or labels there is no room for it on a narrow terminal.
+  const hasProcesses = output.width >= (hasLabels || hasVersions ? 100 : 80);
   const columns: Column[] = [
     { title: 'worker' },
     { title: 'state' },
@@ -148,6 +151,7 @@ function showWorkers(output: Output, workers: readonly LiveWorker[]): void {
     { title: 'queued', isNumber: true },
     { title: 'up' },
     { title: 'clock', isNumber: true },
+    ...(hasProcesses ? [{ title: 'process', isNumber: true }] : []),
     ...(hasVersions ? [{ title: 'version', isFlexible: true }] : []),
     ...(hasLabels ? [{ title: 'labels', isFlexible: true }] : []),
   ];
@@ -164,6 +168,7 @@ function showWorkers(output: Output, workers: readonly LiveWorker[]): void {
       count(report?.figures.queued),
       report === undefined ? '?' : span(report.now - report.startedAt),
       clockText(output, aheadMs.get(entry.id), skewMaxMs),
+      ...(hasProcesses ? [String(report?.pid ?? '?')] : []),
       ...(hasVersions ? [visible(entry.version)] : []),
       ...(hasLabels ? [visible(entry.labels.join(', '))] : []),
     ];

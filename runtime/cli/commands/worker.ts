@@ -144,26 +144,44 @@ async function live(given: Given, { environment, served, app, place, stopping }:
   return 0;
 }
 
-/** Who waits for this long is told why, as far as this worker knows, ms. */
-const whyMs = 2_000;
+/** Who waits for this long is told why, as far as this worker knows; a start that takes longer than the second is not normal, ms. */
+const [whyMs, lateMs] = [2_000, 10_000];
+
+/** What is asked of a worker that is not ready. */
+interface Starting {
+  readonly name: string;
+  readonly id: string;
+  readonly view: { readonly version: unknown };
+  readonly member: {
+    readonly views: {
+      readonly isKnown: boolean;
+      readonly placement: {
+        readonly view: { readonly workers: readonly { readonly name: string; readonly id: string }[] };
+      };
+    };
+    readonly acquisition: { readonly coming: readonly unknown[] };
+  };
+}
 
 /** The function that comes back ends that. */
-function sayWhyNotReady({ after, log }: Environment, { name, id, view, member }: ServedWorker): () => void {
-  return after(whyMs, () => {
+export function sayWhyNotReady({ after, log }: Pick<Environment, 'after' | 'log'>, served: Starting): () => void {
+  const tell = (isLate: boolean) => {
+    const { name, id, view, member } = served;
     const { isKnown } = member.views;
     const namesake = member.views.placement.view.workers.find((one) => one.name === name);
-    if (!isKnown) log.warn({ worker: name }, 'not ready: no view has arrived yet');
+    const count = member.acquisition.coming.length;
+    if (!isKnown) log[isLate ? 'warn' : 'info']({ worker: name }, 'not ready: no view has arrived yet');
     else if (namesake !== undefined && namesake.id !== id)
       log.warn(
         { worker: name, other: namesake.id },
         'not ready: another live worker has this name; it must leave first',
       );
-    else
-      log.warn(
-        { worker: name, view: view.version, coming: member.acquisition.coming.length },
-        'not ready: partitions are still being acquired',
-      );
-  });
+    else log[isLate ? 'warn' : 'info']({ worker: name, view: view.version }, `not ready: claiming ${count} partitions`);
+  };
+  const cancels = [after(whyMs, () => tell(false)), after(lateMs, () => tell(true))];
+  return () => {
+    for (const cancel of cancels) cancel();
+  };
 }
 
 function tellReady({ output }: Given, { served, app, place }: Pick<Living, 'served' | 'app' | 'place'>): void {
