@@ -40,13 +40,28 @@ async function succeed(at: string, ...command: [string, ...string[]]): Promise<s
 }
 
 /** The examples that are whole files, marked by a comment that no reader sees; and where they are. */
-const examples = { quickstart: 'README.md', simulate: 'docs/testing.md' } as const;
+const examples = {
+  quickstart: 'README.md',
+  spanning: 'README.md',
+  tsconfig: 'README.md',
+  simulate: 'docs/testing.md',
+} as const;
+
+async function exampleOf(name: keyof typeof examples): Promise<string> {
+  const text = await readFile(join(root, examples[name]), 'utf8');
+  const [, example] = new RegExp(`<!-- example: ${name} -->\\s*\`\`\`\\w+\\n([\\s\\S]*?)\`\`\``).exec(text) ?? [];
+  assert.ok(example !== undefined, `${examples[name]} has no block after <!-- example: ${name} -->`);
+  return example as string;
+}
 
 async function writeExample(name: keyof typeof examples): Promise<void> {
-  const text = await readFile(join(root, examples[name]), 'utf8');
-  const [, example] = new RegExp(`<!-- example: ${name} -->\\s*\`\`\`ts\\n([\\s\\S]*?)\`\`\``).exec(text) ?? [];
-  assert.ok(example !== undefined, `${examples[name]} has no block after <!-- example: ${name} -->`);
-  await writeFile(join(project, `${name}.ts`), example);
+  await writeFile(join(project, `${name}.ts`), await exampleOf(name));
+}
+
+/** The stock of the first example as a module, which the second imports. */
+async function writeStock(): Promise<void> {
+  const [whole = ''] = (await exampleOf('quickstart')).split('const cluster =');
+  await writeFile(join(project, 'stock.ts'), whole.replaceAll(/^const (?=[Ss]tock)/gm, 'export const '));
 }
 
 /** In the versions that this checkout has: the test is about our package, not about this week's of others. */
@@ -215,6 +230,38 @@ packed(
   },
   { timeoutMs: 200_000 },
 );
+
+packed("README's tsconfig compiles README's examples, and an import of node", async () => {
+  for (const name of ['quickstart', 'spanning'] as const) await writeExample(name);
+  await writeStock();
+  await writeFile(
+    join(project, 'server.ts'),
+    "import { createServer } from 'node:http';\nexport default createServer;\n",
+  );
+  const config = JSON.parse(await exampleOf('tsconfig')) as object;
+  const files = ['quickstart.ts', 'spanning.ts', 'server.ts'];
+  await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ ...config, files }));
+  const tsc = join(project, 'node_modules/typescript/bin/tsc');
+  await succeed(project, process.execPath, tsc, '-p', project, '--pretty', 'false');
+});
+
+packed("README's request that spans two entities is answered with what the stock says", async () => {
+  await writeExample('spanning');
+  await writeStock();
+  await writeFile(
+    join(project, 'spanning-main.ts'),
+    `import { embed } from 'skerry/runtime';
+import { order, post } from './spanning.ts';
+import { Stock, stock } from './stock.ts';
+const cluster = await embed({ behaviours: [stock, order], store: './data-spanning' });
+await cluster.entity(Stock, 'tea').receive({ units: 3 });
+for (const id of ['one', 'one', 'two']) console.log(await post(cluster, id, 2));
+await cluster.close();
+`,
+  );
+  const output = await succeed(project, process.execPath, '--import', 'tsx', 'spanning-main.ts');
+  assert.equal(output.trim().split('\n'), ['confirmed', 'confirmed', 'refused']);
+});
 
 packed("README's example runs", async () => {
   await writeExample('quickstart');
