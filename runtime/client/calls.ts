@@ -60,8 +60,8 @@ interface Stream {
   /** Calls in flight, in order of number. The number of the first is the floor. */
   calls: readonly Call[];
   usedAt: number;
-  /** The latest `expires` of all its calls, also of those that were given up: until then a copy may still arrive (C6). */
-  expires: number;
+  /** The latest deadline of all its calls, also of those that were given up: until then a copy may still arrive (C6). */
+  deadline: number;
 }
 
 /** The target and content of a call. */
@@ -130,8 +130,8 @@ export class Calls {
   #bytes = 0;
   #startedCount = 0;
   #sessionCount = 0;
-  /** The latest `expires` in a stream that was dropped. */
-  #forgottenExpires = 0;
+  /** The latest deadline in a stream that was dropped. */
+  #forgottenDeadline = 0;
   #isClosed = false;
   /** When all calls were last scanned, ms. */
   #rangAt = Number.NEGATIVE_INFINITY;
@@ -195,7 +195,7 @@ export class Calls {
     };
     if (stream !== undefined) {
       putLast(stream, call);
-      stream.expires = Math.max(stream.expires, call.expires);
+      stream.deadline = Math.max(stream.deadline, call.deadline);
     }
     this.#calls.set(call.id, call);
     this.#bytes += inputBytes(call);
@@ -207,7 +207,7 @@ export class Calls {
     let stream = this.#streams.get(address);
     if (stream === undefined) {
       if (this.#streams.size >= streamCountMax) this.#forgetStreams(now);
-      stream = { session: ++this.#sessionCount, next: 1, calls: none, usedAt: now, expires: this.#forgottenExpires };
+      stream = { session: ++this.#sessionCount, next: 1, calls: none, usedAt: now, deadline: this.#forgottenDeadline };
       this.#streams.set(address, stream);
     }
     stream.usedAt = now;
@@ -218,7 +218,7 @@ export class Calls {
   #forgetStreams(now: number): void {
     for (const [address, stream] of this.#streams)
       if (stream.calls.length === 0 && now - stream.usedAt >= 0) {
-        this.#forgottenExpires = Math.max(this.#forgottenExpires, stream.expires);
+        this.#forgottenDeadline = Math.max(this.#forgottenDeadline, stream.deadline);
         this.#streams.delete(address);
       }
   }
@@ -246,9 +246,10 @@ export class Calls {
         deadline: call.expires,
       };
     }
-    const { stream, expires } = call;
-    const now = this.#parts.environment.now();
-    const keepMs = stream === undefined || stream.expires <= expires ? call.keepMs : stream.expires - now;
+    const { stream, deadline } = call;
+    const { environment } = this.#parts;
+    const keepMs =
+      stream === undefined || stream.deadline <= deadline ? call.keepMs : stream.deadline - environment.steady();
     return {
       kind: 'message',
       to: call.address,
@@ -260,8 +261,8 @@ export class Calls {
         session: stream?.session ?? 1,
         seq: call.seq,
         floor: stream === undefined ? 1 : this.#floorOf(stream),
-        expires,
-        sent: now,
+        expires: call.expires,
+        sent: environment.now(),
         keepMs: Math.max(0, keepMs),
       },
       content: call.content as Content,

@@ -390,8 +390,8 @@ export const deliveryMutants: readonly Mutant[] = [
     name: 'a call says nothing of an earlier one that may still arrive',
     promise: 'P4',
     file: 'runtime/client/calls.ts',
-    find: 'stream === undefined || stream.expires <= expires ?',
-    replace: 'stream === undefined || stream.expires > 0 ?',
+    find: 'stream === undefined || stream.deadline <= deadline ?',
+    replace: 'stream === undefined || stream.deadline > 0 ?',
     tests: ['client/client'],
   },
 ];
