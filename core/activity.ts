@@ -19,7 +19,8 @@
  * - A7 Nothing is remembered for longer than lifeMsMax, and what doubt and clocks add, after it was processed.
  *
  * Why forgetting is safe (DESIGN.md section 5): every copy that a record guards against is refused by its own dates once
- * the record goes: (a) past keepUntil it is past `expires`, on every clock within skewMax; (b) a closed session's sender
+ * the record goes: (a) past keepUntil it is past `expires`, on every clock within skewMax, and so is what the sender gave up before it
+ * (a client says for how long in `keepMs`; an entity's is older than sent + transitMax); (b) a closed session's sender
  * can send nothing more of it, and a copy under way is older than sent + transitMax: by two skews, since sender and receiver may
  * differ when it is closed, and the receiver's next two owners when it is forgotten and when the copy comes.
  */
@@ -177,9 +178,12 @@ export function known({ partner, inbound }: Activity, now: number, limits: Limit
 
 /** Remember that an arrival was processed; in the same commit as its turn. */
 export function accept(activity: Activity, arrival: Arrival, now: number, limits: Limits): Inbound {
-  // Only entities ask later what became of a message.
-  const doubtMs = isEntityPartner(activity.partner) ? limits.doubtMs : 0;
-  const keepUntil = Math.max(arrival.expires + doubtMs, now + arrival.keepMs) + limits.skewMaxMs;
+  const { doubtMs, transitMaxMs, skewMaxMs } = limits;
+  // Only entities ask later what became of a message. Of one that they dropped before its date a copy may be under way: clients say
+  // so (`keepMs`), and for entities it is the oldest copy that is accepted.
+  const isAsked = isEntityPartner(activity.partner);
+  const keepMs = Math.max(arrival.keepMs, isAsked ? transitMaxMs + skewMaxMs : 0);
+  const keepUntil = Math.max(arrival.expires + (isAsked ? doubtMs : 0), now + keepMs) + skewMaxMs;
   const before = known(activity, now, limits);
   if (before === undefined || arrival.session > before.session) {
     // Copies of the smaller session are refused as stale only while this record lives, so it takes over their date too.

@@ -1,5 +1,5 @@
 /**
- * An entity's outbox: what goes into it and what leaves it, whoever the receiver is.
+ * An entity's outbox: what goes into it and what leaves it, for every receiver.
  *
  * Owns its count and bytes in the record, and that a message which is never sent again becomes a dead letter. Numbers and sessions
  * are `activity.ts`'s; when messages are sent is `runtime/entity/delivery.ts`.

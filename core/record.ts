@@ -104,7 +104,7 @@ interface PartTypes {
   readonly trials: Trial;
 }
 export type PartName = keyof PartTypes;
-/** Kinds of which all parts are in memory while their entity is: each is a field of its record. */
+/** Kinds whose parts are all in memory while their entity is: each is a field of its record. */
 export type TableName = Exclude<PartName, 'activities' | 'outbox' | 'history'>;
 /** Kinds of parts that are written when they change; an activity is written as it is when its entity is. */
 export type RowName = Exclude<PartName, 'activities'>;

@@ -38,7 +38,7 @@ function finish(hashed: number): number {
   return (value ^ (value >>> 16)) >>> 0;
 }
 
-/** The home partition of an address: where it is stored, whoever owns it. */
+/** The home partition of an address: where it is stored, independent of its owner. */
 export function partitionOf(address: string, partitions: number): number {
   return hash(address) % partitions;
 }

@@ -246,10 +246,8 @@ export class Calls {
         deadline: call.expires,
       };
     }
-    const { stream, deadline } = call;
+    const { stream } = call;
     const { environment } = this.#parts;
-    const keepMs =
-      stream === undefined || stream.deadline <= deadline ? call.keepMs : stream.deadline - environment.steady();
     return {
       kind: 'message',
       to: call.address,
@@ -263,10 +261,19 @@ export class Calls {
         floor: stream === undefined ? 1 : this.#floorOf(stream),
         expires: call.expires,
         sent: environment.now(),
-        keepMs: Math.max(0, keepMs),
+        keepMs: this.#keepMsOf(call),
       },
       content: call.content as Content,
     };
+  }
+
+  /** How long the entity is to remember the call besides its deadline, whole ms (C6). */
+  #keepMsOf({ stream, deadline, keepMs }: Call): number {
+    if (stream === undefined || stream.deadline <= deadline) return keepMs;
+    const { environment, limits } = this.#parts;
+    const leftMs = Math.max(0, Math.ceil(stream.deadline - environment.steady()));
+    // The owner that forgets the call and the one that gets the copy may differ in their clocks, as for `expires` (A3).
+    return Math.min(leftMs + limits.skewMaxMs, limits.lifeMsMax);
   }
 
   /** Sends calls again at once: those to entities that have moved, or all calls after a lost connection. */

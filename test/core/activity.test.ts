@@ -158,6 +158,21 @@ test('A2: processing moves through, and keeps the record until no copy can be ac
   assert.is(client.inbound?.keepUntil, 510, 'a client does not ask later what became of a call');
 });
 
+test('A2, A3: what an operator dropped from an outbox is not accepted after the record of what came behind it is gone', () => {
+  for (const doubtMs of [0, 50, 200]) {
+    const given = { ...limits, doubtMs };
+    const activity = newActivity('order/1');
+    // Number 1 would have been valid for long; it was dropped at 500, and a copy of it is under way, of a clock that is ahead.
+    const copy = arrivalOf({ expires: 5_000, sent: 500 + limits.skewMaxMs });
+    accept(activity, arrivalOf({ seq: 2, floor: 2, expires: 501, sent: 500 }), 500, given);
+    for (let now = 500; now < 1_000; now++) {
+      if (!mayForget(activity.inbound, now, given)) continue;
+      // The owner that gets the copy has a clock that is behind the one of the owner that forgot.
+      assert.is(judge(undefined, copy, now - limits.skewMaxMs, given), 'expired', `${doubtMs}: forgotten at ${now}`);
+    }
+  }
+});
+
 test('A3, A4: a later session takes over the date of the earlier, and is open', () => {
   const activity = newActivity('tally/a');
   activity.inbound = inboundOf({ session: 1, through: 9, keepUntil: 900, closedAt: 5, answers: [] });

@@ -386,12 +386,4 @@ export const deliveryMutants: readonly Mutant[] = [
     replace: 'every(() => true)) released',
     tests: ['testing/released'],
   },
-  {
-    name: 'a call says nothing of an earlier one that may still arrive',
-    promise: 'P4',
-    file: 'runtime/client/calls.ts',
-    find: 'stream === undefined || stream.deadline <= deadline ?',
-    replace: 'stream === undefined || stream.deadline > 0 ?',
-    tests: ['client/client'],
-  },
 ];

@@ -118,8 +118,8 @@ export const storeMutants: readonly Mutant[] = [
     name: 'a key lives as long as its call (simulator)',
     promise: 'P4',
     file: 'core/activity.ts',
-    find: 'Math.max(arrival.expires + doubtMs, now + arrival.keepMs) + limits.skewMaxMs',
-    replace: 'arrival.expires + doubtMs + limits.skewMaxMs',
+    find: 'Math.max(arrival.expires + (isAsked ? doubtMs : 0), now + keepMs) + skewMaxMs',
+    replace: 'arrival.expires + (isAsked ? doubtMs : 0) + skewMaxMs',
     tests: [],
   },
   {
