@@ -14,6 +14,12 @@ import { levelMax } from './msgpack-writer.ts';
 const knownWordMax = 32;
 const knownWordCount = 1_024;
 const knownWords = new Array<string>(knownWordCount).fill('');
+/** Their bytes and their lengths. */
+const knownWordBytes = new DataView(new ArrayBuffer(knownWordCount * knownWordMax));
+const knownWordLengths = new Uint8Array(knownWordCount);
+
+/** Longest text of a column that is recognised, bytes. */
+const lastTextMax = 128;
 
 function isCount(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
@@ -22,6 +28,8 @@ function isCount(value: number): boolean {
 /** The last text of a column. Most texts of a column equal the one before, and then the same string is returned. */
 export class LastText {
   text = '';
+  readonly bytes = new DataView(new ArrayBuffer(lastTextMax));
+  length = 0;
 }
 
 /** Reads rows and plain data (K3). Its errors say what is wrong and never show the content. */
@@ -105,10 +113,12 @@ export class MsgpackReader {
     const length = this.#textLength();
     const start = this.#take(length);
     if (length === 0) return '';
-    if (last !== undefined && this.#isText(last.text, start, length)) return last.text;
-    const text = this.#bytes.toString('utf8', start, start + length);
-    if (last !== undefined) last.text = text;
-    return text;
+    if (last === undefined || length > lastTextMax) return this.#bytes.toString('utf8', start, start + length);
+    if (last.length === length && this.#isSame(last.bytes, 0, start, length)) return last.text;
+    last.text = this.#bytes.toString('utf8', start, start + length);
+    last.length = length;
+    this.#copy(last.bytes, 0, start, length);
+    return last.text;
   }
 
   #textLength(): number {
@@ -118,14 +128,18 @@ export class MsgpackReader {
     throw this.#wrong('a text');
   }
 
-  /** Only ASCII is compared: in other texts, bytes and characters differ. */
-  #isText(text: string, start: number, length: number): boolean {
-    if (text.length !== length) return false;
-    for (let index = 0; index < length; index++) {
-      const byte = this.#bytes[start + index] as number;
-      if (byte > 127 || byte !== text.charCodeAt(index)) return false;
-    }
+  /** Compares four bytes at a time, in half the time that comparing characters takes. */
+  #isSame(known: DataView, at: number, start: number, length: number): boolean {
+    const view = this.#view;
+    const words = length & ~3;
+    let index = 0;
+    for (; index < words; index += 4) if (view.getUint32(start + index) !== known.getUint32(at + index)) return false;
+    for (; index < length; index++) if (view.getUint8(start + index) !== known.getUint8(at + index)) return false;
     return true;
+  }
+
+  #copy(known: DataView, at: number, start: number, length: number): void {
+    for (let index = 0; index < length; index++) known.setUint8(at + index, this.#bytes[start + index] as number);
   }
 
   /** Bytes as a view of the given bytes. */
@@ -240,10 +254,13 @@ export class MsgpackReader {
     const middle = bytes[start + (length >> 1)] as number;
     const last = bytes[start + length - 1] as number;
     const slot = (length * 61 + first * 17 + middle * 5 + last) & (knownWordCount - 1);
-    const known = knownWords[slot] as string;
-    if (this.#isText(known, start, length)) return known;
+    const at = slot * knownWordMax;
+    if (knownWordLengths[slot] === length && this.#isSame(knownWordBytes, at, start, length))
+      return knownWords[slot] as string;
     const word = bytes.toString('utf8', start, start + length);
     knownWords[slot] = word;
+    knownWordLengths[slot] = length;
+    this.#copy(knownWordBytes, at, start, length);
     return word;
   }
 

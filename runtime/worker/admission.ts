@@ -47,19 +47,38 @@ const countMs = 1_000;
 const clientCountMax = 1_024;
 const others = '';
 
+/** The calls of one client in one period. */
+interface Calls {
+  count: number;
+}
+const noCalls: Readonly<Calls> = { count: 0 };
+
 /** Calls of clients in one period. */
-class Tally extends Map<string, number> {
+class Tally extends Map<string, Calls> {
   count = 0;
 
-  add(client: string): void {
+  /** Those of a client that calls now. */
+  entry(client: string): Calls {
     const name = this.size < clientCountMax || this.has(client) ? client : others;
-    this.set(name, (this.get(name) ?? 0) + 1);
-    this.count += 1;
+    let calls = this.get(name);
+    if (calls === undefined) {
+      calls = { count: 0 };
+      this.set(name, calls);
+    }
+    return calls;
   }
 
   of(client: string): number {
-    return this.get(client) ?? this.get(others) ?? 0;
+    return (this.get(client) ?? this.get(others) ?? noCalls).count;
   }
+}
+
+/** The client of the last call, with its calls in this period and the number in the last one. Calls come many at a time. */
+interface Caller {
+  readonly identity: string;
+  readonly replyTo: string;
+  readonly calls: Calls;
+  readonly before: number;
 }
 
 export class Admission {
@@ -75,6 +94,7 @@ export class Admission {
   readonly #cameLate = new WeakSet<Arrival>();
   #tally = new Tally();
   #lastTally = new Tally();
+  #caller: Caller | undefined;
   #countedAt = Number.NEGATIVE_INFINITY;
   /** Whether answers are counted. */
   isMeasuring = false;
@@ -115,9 +135,10 @@ export class Admission {
   /** Whether a call will get its turn in time behind `ahead` of `waiting` messages. */
   isInTime(call: MessageEnvelope, waiting: number, before: number, isLight: boolean): boolean {
     const now = this.#measure(waiting);
+    if (now >= this.#lateUntil || this.#perMs === 0) return true;
     const leftMs = call.arrival.expires - this.#environment.now();
     // An expired call is told so, with the time of this clock (C5).
-    if (now >= this.#lateUntil || this.#perMs === 0 || leftMs <= 0) return true;
+    if (leftMs <= 0) return true;
     const share = isLight ? lateShare.light : lateShare.usual;
     if (before / this.#perMs <= leftMs * share) return true;
     this.#lateUntil = now + lateMs;
@@ -156,16 +177,26 @@ export class Admission {
       this.#lastTally = now - this.#countedAt < 2 * countMs ? this.#tally : new Tally();
       this.#tally = new Tally();
       this.#countedAt = now;
+      this.#caller = undefined;
     }
-    const client = clientOf(call);
-    this.#tally.add(client);
+    const { calls, before } = this.#callerOf(call);
+    calls.count += 1;
+    this.#tally.count += 1;
     const { size, count } = this.#lastTally;
     if (size < 2) return undefined;
-    return 2 * size * Math.max(this.#tally.of(client), this.#lastTally.of(client)) < count;
+    return 2 * size * Math.max(calls.count, before) < count;
+  }
+
+  #callerOf({ identity, replyTo }: Call): Caller {
+    const last = this.#caller;
+    if (last !== undefined && last.identity === identity && last.replyTo === replyTo) return last;
+    const client = clientOf(identity, replyTo);
+    this.#caller = { identity, replyTo, calls: this.#tally.entry(client), before: this.#lastTally.of(client) };
+    return this.#caller;
   }
 }
 
 /** One identity is one client, whatever client ids it uses. A client without identity is known by the subject of its answers. */
-function clientOf({ identity, replyTo }: Call): string {
+function clientOf(identity: string, replyTo: string): string {
   return identity === '' ? `.${replyTo}` : identity;
 }

@@ -65,8 +65,16 @@ export const admissionMutants: readonly Mutant[] = [
     name: 'a call that is over is refused as one too many',
     promise: 'P12',
     file,
-    find: 'this.#perMs === 0 || leftMs <= 0) return true;',
-    replace: 'this.#perMs === 0) return true;',
+    find: '    if (leftMs <= 0) return true;\n',
+    replace: '',
+    tests,
+  },
+  {
+    name: 'calls of another client count as those of the one before',
+    promise: 'P12',
+    file,
+    find: 'last.identity === identity && last.replyTo === replyTo',
+    replace: 'last.identity === identity',
     tests,
   },
   {

@@ -88,9 +88,13 @@ test('a text that is the one before is that one; a text that only looks like it 
   const read = (text: string) => new MsgpackReader(packed((to) => to.text(text))).text(last);
   const twice = ['abc', 'abc', 'abd', 'ab', 'é', 'é', 'Ã©', 'é', '', 'abc', 'x'.repeat(40), 'x'.repeat(40)];
   for (const text of twice) assert.is(read(text), text);
-  // Two bytes that are one character each in Latin-1, and one character together in UTF-8.
-  last.text = 'Ã©';
-  assert.is(read('é'), 'é');
+  // Those that differ in one byte, at each place; and those that are too long to be recognised.
+  for (const length of [1, 3, 4, 5, 8, 11, 127, 128, 129, 300])
+    for (let place = 0; place < length; place++) {
+      const text = 'y'.repeat(length);
+      const other = `${text.slice(0, place)}z${text.slice(place + 1)}`;
+      for (const one of [text, other, other, text]) assert.is(read(one), one);
+    }
 });
 
 test('a row goes over to the next page as a whole, and pages that were handed out stay as they are', () => {
