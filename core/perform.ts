@@ -1,8 +1,8 @@
 /**
- * From the content of a message to the handler that performs it.
+ * Dispatch: from the content of a message to the handler that runs it.
  *
- * Owns the look-up of handlers (own properties of contracts only: inherited names reach nothing), the validation of
- * inputs, and the three steps of a tentative operation. What a step leaves behind is the scope's.
+ * Owns the lookup of handlers (own properties of contracts only, so inherited names reach nothing), the validation of inputs, and the
+ * three steps of a tentative operation. The scope owns what a step decides.
  */
 import { type Content, unackedOf } from './activity.ts';
 import type { View } from './behaviour.ts';
@@ -22,7 +22,7 @@ import { view } from './view.ts';
 
 export type HandlerTable = Readonly<Record<string, unknown>>;
 
-/** Run what a message asks for; the row is its answer. Throws what the handler throws. */
+/** Runs the handler that a message's content asks for and returns the answer row. Throws what the handler throws. */
 export function runContent(scope: TurnScope, handlers: HandlerTable, partner: PartnerId, content: Content): AnswerRow {
   switch (content.kind) {
     case 'operation':
@@ -69,7 +69,7 @@ function decodeInput(
   return validateInput(operation, givenIn(content.payload, where, scope.environment), where);
 }
 
-/** What a payload holds that came from anywhere; what is none is its sender's mistake. */
+/** Decodes a payload from an untrusted sender. A payload that cannot be decoded is the sender's error. */
 function givenIn(payload: Uint8Array, where: string, environment: TurnEnvironment): unknown {
   if (payload.length === 0) return undefined;
   try {
@@ -113,8 +113,8 @@ function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknow
 }
 
 /**
- * A turn is synchronous: a promise as its output is a mistake that must not be stored as `{}`. Of an operation's output only
- * what its contract declares goes on.
+ * A turn is synchronous, so a promise as its output is an error; it would be stored as `{}`. Fields of an output that the contract
+ * does not declare are dropped.
  */
 function outputOf(output: unknown, operation: string, { messageBytesMax }: Limits, declared?: AnyOperation): unknown {
   if (output instanceof Promise) {
@@ -135,7 +135,7 @@ function runResolution(
   step: 'confirm' | 'cancel',
 ): AnswerRow {
   const hold = scope.record.holds.get(content.hold);
-  // The operation is what a caller was authorised for: another one's hold is none of this one.
+  // The caller was authorised for this operation only, so a hold of another operation counts as unknown.
   if (hold === undefined || hold.operation !== content.operation)
     return [
       'failed',
@@ -154,13 +154,13 @@ function runResolution(
   return [step === 'confirm' ? 'confirmed' : 'cancelled'];
 }
 
-/** An answer has come back: to the behaviour's handler for it, if it has one by now. */
+/** Runs the behaviour's handler for an answer, if it has one by now. */
 function runAnswer(scope: TurnScope, sender: PartnerId, content: Content): AnswerRow {
-  // What came by a timer is of the entity itself, as a partner.
+  // An answer that came by a timer is from the entity itself, which is then the partner.
   const partner = sender === '' ? scope.record.address : sender;
   if (sender === '') scope.actAs(partner);
   const handlers = isEntityPartner(partner) ? scope.behaviour.answers.get(typeOf(partner)) : undefined;
-  // Own ones only: the name comes from outside.
+  // Own properties only, because the name comes from outside.
   const handler =
     handlers !== undefined && Object.hasOwn(handlers, content.operation) ? handlers[content.operation] : undefined;
   if (handler === undefined) return ['done'];
@@ -175,7 +175,7 @@ function runAnswer(scope: TurnScope, sender: PartnerId, content: Content): Answe
   return ['done'];
 }
 
-/** Also of an answer that nobody of ours has made: reason, code and message are texts, as everybody takes them to be. */
+/** Checks the row of an answer, which a foreign sender may have made: reason, code and message must be strings. */
 export function readRow(row: unknown): AnswerRow {
   const [status, first, second] = Array.isArray(row) ? (row as unknown[]) : [];
   const isRow =
@@ -192,7 +192,7 @@ function answerBody(status: string, first: unknown, second: unknown): object {
   return { status, output: first };
 }
 
-/** Only a dead letter brings an outcome as a message; from outside it would be a forgery. */
+/** Only the retry of a dead letter brings an outcome as a message. An outcome from any other sender is forged. */
 function runBuriedOutcome(scope: TurnScope, partner: PartnerId, content: Content): AnswerRow {
   if (partner !== '') throw new SkerryError('unknown-operation', 'The outcome of an effect cannot be sent');
   const handler = scope.behaviour.effects.get(content.operation)?.settled;
@@ -211,24 +211,24 @@ export function runEffectOutcome(scope: TurnScope, id: string, outcome: EffectOu
   scope.timerOperation = effect.name;
   const handler = scope.behaviour.effects.get(effect.name)?.settled;
   if (handler !== undefined) {
-    // A copy for each try: what a handler that throws did to it must not be there for the next one (P1).
+    // Each attempt gets a copy: the next one must not see what a handler that threw did to it (P1).
     const own = storable(outcome, `outcome of effect ${effect.name}`);
     outputOf(handler(new TurnHandle(scope), own), effect.name, scope.environment.limits);
   }
   return ['done'];
 }
 
-/** Retry or drop a dead letter; what it asked is run as if it came from its old sender. */
+/** Retries or drops a dead letter. A retry runs its content as if it came from the letter's sender. */
 function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Content): AnswerRow {
   const id = givenIn(content.payload, content.kind, scope.environment);
   if (typeof id !== 'string') throw new SkerryError('invalid-input', 'The id of a dead letter must be a string');
   const letter = scope.record.dead.get(id);
-  // The operation is what a caller was authorised for, as of a hold: another one's letter is none of this one.
+  // The caller was authorised for this operation only, so a letter of another operation counts as not found.
   if (letter === undefined || letter.content.operation !== content.operation)
     throw new SkerryError('not-found', `${scope.record.address} has no dead letter '${id}'`);
   scope.remove('dead', id);
   if (content.kind === 'dead-drop') {
-    // A hold whose lapse was buried was kept for the retry of its cancel, which will not come.
+    // A hold whose lapse was buried stayed for the retry of its cancel, which will not come now.
     if (scope.record.holds.get(letter.content.hold)?.until === Number.MAX_SAFE_INTEGER)
       scope.remove('holds', letter.content.hold);
     return ['done'];
@@ -243,8 +243,8 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
 }
 
 /**
- * A message of the outbox is not sent again, and becomes a dead letter (P7). The session is named as well, since a stream that
- * begins anew counts from 1 (A6); and the operation, as of a dead letter.
+ * Moves a message from the outbox to the dead letters (P7); it is not sent again. The request names its session too, because a new
+ * stream counts from 1 again (A6), and its operation, as for a dead letter.
  */
 function runOutboxDrop(scope: TurnScope, content: Content): AnswerRow {
   const { record, environment } = scope;
@@ -252,7 +252,7 @@ function runOutboxDrop(scope: TurnScope, content: Content): AnswerRow {
   const [partner, session, seq] = Array.isArray(given) ? (given as unknown[]) : [];
   if (typeof partner !== 'string' || typeof session !== 'number' || typeof seq !== 'number')
     throw new SkerryError('invalid-input', 'A message of an outbox is identified by its receiver, session and number');
-  // Where something is unacknowledged the activity is in memory.
+  // An activity with unacknowledged messages is always in memory.
   const activity = record.activities.get(partner);
   const { outbound } = activity ?? {};
   const message = unackedOf(outbound, session, seq);
@@ -262,7 +262,7 @@ function runOutboxDrop(scope: TurnScope, content: Content): AnswerRow {
   return ['done', `${record.version + 1}`];
 }
 
-/** Run a query on what is in memory; the row is its answer. Changes nothing. */
+/** Runs a query on the record in memory and returns the answer row. Changes nothing. */
 export function runQuery(
   record: EntityRecord,
   behaviour: TurnScope['behaviour'],
@@ -288,7 +288,7 @@ export function runQuery(
   }
 }
 
-/** What a query's handler sees; dead once the query has been answered. */
+/** The view that a query's handler sees. It is revoked once the query has been answered. */
 function queryView(
   record: EntityRecord,
   { now, limits }: TurnEnvironment,

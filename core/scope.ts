@@ -1,10 +1,10 @@
 /**
- * One turn's scope: what its handler sees, and everything that it decides, until the turn is concluded.
+ * The scope of one turn: what its handler sees and decides, until the turn is concluded.
  *
- * Owns the buffers of a turn's decisions and their limits; what it changes in place are `turn-drafts.ts`. Does not own the record until
- * `apply` (T2 in turn.ts).
+ * Owns the buffers of a turn's decisions and their limits. The drafts that a handler changes in place are in `turn-drafts.ts`. Does not
+ * change the record before `apply` (T2 in turn.ts).
  *
- * Longer than 400 lines because a handler sees one object, and all that it decides has to fail, or be taken back, together.
+ * Longer than 400 lines because a handler sees one object, and all of its decisions fail or are undone together.
  */
 import type { Activity, Content } from './activity.ts';
 import type { Behaviour, Partner, When } from './behaviour.ts';
@@ -66,7 +66,7 @@ export class TurnScope {
   readonly now: number;
   partner: PartnerId;
   timerOperation: string | undefined;
-  /** What it takes out of an outbox. */
+  /** The message that this turn takes out of an outbox. */
   withdrawn: Withdrawal | undefined;
   /** Activities whose outbox changed. */
   sentTo: Set<Activity> | undefined;
@@ -76,10 +76,10 @@ export class TurnScope {
   #outgoing: Outgoing[] | undefined;
   #removed: { readonly kind: TableName; readonly id: string }[] | undefined;
   #added: PartRow<TableName>[] | undefined;
-  /** Timers and effects among those. */
+  /** Timers and effects among the added parts. */
   #askedCount = 0;
   #timerCount = 0;
-  /** Of what it has decided on. */
+  /** Payload bytes of messages, timers and effects so far. */
   #bytes = 0;
 
   constructor(record: EntityRecord, behaviour: Behaviour, request: Request, environment: TurnEnvironment) {
@@ -91,24 +91,24 @@ export class TurnScope {
     this.partner = request.kind === 'message' ? request.partner : '';
   }
 
-  /** A part goes with this turn. */
+  /** Removes a part when the turn is applied. */
   remove(kind: TableName, id: string): void {
     this.#removed ??= [];
     this.#removed.push({ kind, id });
   }
 
-  /** A part comes with this turn, in place of one of its id. */
+  /** Adds a part when the turn is applied. It replaces a part with the same id. */
   add<Kind extends TableName>(kind: Kind, part: PartOf<Kind>): void {
     this.#added ??= [];
     this.#added.push({ kind, part } as PartRow<TableName>);
   }
 
-  /** Parts that this turn has added so far; undefined: none of any kind. */
+  /** Parts of this kind that the turn has added so far; undefined: none of any kind. */
   added<Kind extends TableName>(kind: Kind): PartOf<Kind>[] | undefined {
     return this.#added?.flatMap((one) => (one.kind === kind ? [one.part as PartOf<Kind>] : []));
   }
 
-  /** The retry of a dead letter is run as from its old sender. */
+  /** Runs the retry of a dead letter as if it came from the letter's sender. */
   actAs(partner: PartnerId): void {
     this.partner = partner;
   }
@@ -123,7 +123,7 @@ export class TurnScope {
 
   // ---- what the handler sees
 
-  /** Throws once the turn is over. */
+  /** Throws if the turn is over. */
   checkOpen(): void {
     if (this.#isEnded)
       throw new SkerryError('failed', `The turn of ${this.record.address} is over: read what you need before it ends`);
@@ -158,7 +158,7 @@ export class TurnScope {
     this.#drafts.setActivityState(partner, value);
   }
 
-  /** Remembered, since a handler that catches what is thrown here must not go on without its message (P7). */
+  /** Remembered, because a handler that catches this error must not commit without its message (P7). */
   #needed: NeedActivity | undefined;
 
   get needed(): NeedActivity | undefined {
@@ -256,8 +256,8 @@ export class TurnScope {
 
   #idCount = 0;
   /**
-   * Unique over all turns of all entities of all stores, also those that were forgotten: the lineage, the version that this
-   * turn makes, a number in it, the address. A provider that has seen an effect's key drops what comes under it again.
+   * Unique over all turns of all entities of all stores, forgotten ones included: lineage, version that this turn makes, number within
+   * the turn, address. A provider ignores a request whose effect key it has seen before, so a key must never recur.
    */
   #newId(): string {
     const { lineage, version, address } = this.record;
@@ -294,7 +294,7 @@ export class TurnScope {
     this.add('timers', { name: name ?? `~${this.#newId()}`, order, ...timer });
   }
 
-  /** At once, beside what the turn may decide: it takes the place of what asked for it. */
+  /** Sends the entity a message that is due now. It takes the place of the timer whose turn this is, so no limit is checked. */
   askItself(content: Content): void {
     this.#addTimer(undefined, { due: this.now, to: '', content });
   }
@@ -304,7 +304,7 @@ export class TurnScope {
     const names = typeof when === 'object' && when !== null ? Object.keys(when) : ['?'];
     if (names.length !== 1 || (names[0] !== 'afterMs' && names[0] !== 'at'))
       throw new SkerryError('invalid-input', 'A time is given by { afterMs } or { at }, and by no other option');
-    // Undefined is absent; null, which says that somebody meant a time and had none, is not.
+    // Undefined means absent. Null is an error: the caller meant a time and had none.
     const at: unknown = 'at' in when ? when.at : undefined;
     const afterMs: unknown = 'afterMs' in when ? when.afterMs : undefined;
     if (afterMs !== undefined && !(typeof afterMs === 'number' && afterMs >= 0))
@@ -325,7 +325,7 @@ export class TurnScope {
     if (this.record.timers.has(name)) this.remove('timers', name);
   }
 
-  /** One more was decided on. Checked at each: what is too much is not gathered first. */
+  /** Counts one more output. Checked at each one, so that a turn over its limits stops at once. */
   #count(bytes: number): void {
     this.#bytes += bytes;
     this.#checkCount();
@@ -350,11 +350,11 @@ export class TurnScope {
 
   // ---- its end
 
-  /** After the handler returned: everything that can still fail (T2). */
+  /** Runs every check that can still fail, after the handler returned (T2). */
   validate(): void {
     const { record, environment } = this;
     const { limits } = environment;
-    // A handler may have caught what was thrown when it passed a limit or asked for an activity.
+    // The handler may have caught the error of a limit or of a missing activity.
     if (this.#needed !== undefined) throw this.#needed;
     this.#checkCount();
     if (this.#outgoing !== undefined && record.outboxCount + this.#outgoing.length > limits.outboxCountMax) {
@@ -385,7 +385,7 @@ export class TurnScope {
     for (const kind of tight) this.#checkRoom(kind);
   }
 
-  /** Whether so many more have room at any rate. */
+  /** Whether this many more parts fit, however many of them replace others. */
   #isRoomy(kind: TableName, count: number, bytes: number): boolean {
     const { room } = parts[kind];
     if (room === undefined) return true;
@@ -394,7 +394,7 @@ export class TurnScope {
     return table.size + count <= limits[room.countMax] && table.bytes + bytes <= limits[room.bytesMax];
   }
 
-  /** What replaces another part, or takes the place of one that this turn consumes, needs no further room. */
+  /** A part that replaces another, or follows one that this turn removes, needs no more room. */
   #checkRoom<Kind extends TableName>(kind: Kind): void {
     const { idOf, room } = parts[kind];
     if (room === undefined) return;
@@ -414,7 +414,7 @@ export class TurnScope {
     this.#drafts.undo();
   }
 
-  /** Drop every decision: the turn goes on only to be remembered as declined. */
+  /** Drops every decision. The turn continues only to be remembered as declined. */
   forget(): void {
     this.#outgoing = undefined;
     this.#bytes = 0;
@@ -423,17 +423,17 @@ export class TurnScope {
     this.withdrawn = undefined;
   }
 
-  /** Drafts and handle are dead from here. */
+  /** Revokes the drafts and closes the handle. */
   end(): void {
     this.#isEnded = true;
     this.#drafts.end();
   }
 
-  /** The record takes over what was decided. Cannot fail. */
+  /** Applies the decisions to the record. Cannot fail. */
   apply(): void {
     const { record } = this;
     this.#drafts.apply();
-    // Most turns decide on none of these, and a list that is not made costs nothing.
+    // Most turns have none of these, so the lists are made on demand.
     if (this.#removed !== undefined) for (const { kind, id } of this.#removed) dropPart(record, kind, id);
     if (this.#added !== undefined) for (const row of this.#added) putRow(record, row);
     if (this.#outgoing !== undefined)
@@ -451,7 +451,7 @@ export class TurnScope {
 
   enqueue(activity: Activity, content: Content): void {
     enqueueMessage(this.record, activity, content, { now: this.now, expires: this.environment.now + this.horizonMs });
-    // The stream that this opens or uses is closed when it has been quiet, also by the next owner and also if nobody calls.
+    // The stream is closed once it has been idle, by the next owner too, and even if nobody calls the entity.
     this.record.forgetAt = sooner(this.record.forgetAt, this.now + this.environment.limits.closeIdleMs);
     if (this.behaviour.historyMs !== undefined) {
       this.sentLog ??= [];

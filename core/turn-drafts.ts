@@ -1,8 +1,8 @@
 /**
- * The drafts of one turn: the state, and the application's states about partners, while the turn may change them.
+ * The drafts of one turn: the entity's state and its application states about partners, while the turn may change them.
  *
- * Owns one recorder for all of them, so that one undo takes everything back (T1), and what of them goes into the record
- * when the turn is concluded. What else a turn decides is `scope.ts`.
+ * Owns one recorder for all drafts, so that one undo reverts them all (T1), and the encoded changes that `apply` writes to the record.
+ * The turn's other decisions are in `scope.ts`.
  */
 import type { Activity } from './activity.ts';
 import type { Behaviour } from './behaviour.ts';
@@ -13,7 +13,7 @@ import { type Holder, Recorder } from './recorder.ts';
 import type { TurnEnvironment } from './request.ts';
 import { storable } from './storable.ts';
 
-/** States up to this many encoded bytes are written whole with each commit; larger ones as patches where smaller. */
+/** A state of at most this many encoded bytes is written whole with each commit; a larger one as a patch if that is smaller. */
 export const wholeBytesMax = 2_048;
 
 export class Drafts {
@@ -24,7 +24,7 @@ export class Drafts {
   #root: unknown;
   #isRootOpen = false;
   #touched: Set<Activity> | undefined;
-  /** Application states as they are at first: kept only if they are changed, so that a look remembers nothing (P10). */
+  /** Initial application states. Kept only if changed, so that reading one remembers nothing (P10). */
   #begun: Map<Activity, Holder> | undefined;
   #patch: Uint8Array | undefined;
   #whole: Uint8Array | undefined;
@@ -55,14 +55,14 @@ export class Drafts {
     return this.#recorder;
   }
 
-  /** Whether the contract declares a state about partners of this one's type. */
+  /** Whether the contract declares an application state for this partner's type. */
   hasActivityState(partner: PartnerId): boolean {
     return (
       partner !== '' && isEntityPartner(partner) && Object.hasOwn(this.#behaviour.contract.activities, typeOf(partner))
     );
   }
 
-  /** The draft of what the application keeps about a partner, whose activity is in memory. */
+  /** The draft of the application state about a partner whose activity is in memory. */
   activityState(partner: PartnerId): unknown {
     const activity = this.#touch(partner);
     if (activity.application.value !== undefined) return this.#recording().open(activity.application);
@@ -88,7 +88,7 @@ export class Drafts {
     return activity;
   }
 
-  /** After the handler returned: everything about them that can still fail (T2). */
+  /** Runs every check of the drafts that can still fail, after the handler returned (T2). */
   settle(): void {
     if (this.#recorder === undefined) return;
     this.#recorder.settle();
@@ -132,7 +132,7 @@ export class Drafts {
       );
   }
 
-  /** As if nothing had been changed. */
+  /** Reverts every change. */
   undo(): void {
     this.#recorder?.undo();
     this.#recorder = undefined;
@@ -142,18 +142,18 @@ export class Drafts {
     this.#begun = undefined;
   }
 
-  /** Activities that were only looked at leave nothing behind. */
+  /** Forgets activities that were only read. */
   #dropUnused(): void {
     if (this.#touched === undefined) return;
     for (const activity of this.#touched) {
       const isEmpty =
         activity.inbound === undefined && activity.outbound === undefined && activity.application.value === undefined;
-      // Where activities are in the store as well, an empty one says that this one is not.
+      // If the store has more activities than memory, an empty one records that the store has none for this partner.
       if (isEmpty && this.#record.isComplete) this.#record.activities.delete(activity.partner);
     }
   }
 
-  /** The record takes the changes over. Cannot fail. */
+  /** Applies the changes to the record. Cannot fail. */
   apply(): void {
     if (this.isStateChanged) this.#applyState();
     if (this.#touched !== undefined) for (const activity of this.#touched) this.#applyActivity(activity);
@@ -183,7 +183,7 @@ export class Drafts {
     }
   }
 
-  /** The drafts are dead from here. */
+  /** Revokes the drafts. */
   end(): void {
     this.#recorder?.keep();
     this.#recorder = undefined;

@@ -1,9 +1,9 @@
 /**
- * What parts of an entity ask of it by themselves: one member for each kind whose dates bring turns.
+ * Turns that parts of an entity request when they are due: one member for each kind of part with such turns.
  *
- * Owns which turn a part asks for when its date has come, what stays of the part when that turn is refused or given up, and the order
- * of what is due: by date, then in the order of this list. The dates are the descriptors' (`record.ts`); who looks for them is
- * `runtime/entity/turns.ts`.
+ * Owns the turn that a part requests at its due date, what stays of the part if that turn is refused or buried, and the order of due
+ * turns: by date, then in the order of this list. The descriptors in `record.ts` own the dates, and `runtime/entity/turns.ts` runs what
+ * is due.
  */
 import type { Content } from './activity.ts';
 import { type HandlerTable, runContent } from './perform.ts';
@@ -12,27 +12,27 @@ import type { AnswerRow, Request } from './request.ts';
 import type { TurnScope } from './scope.ts';
 
 interface TurnPart<Part> {
-  /** What history calls its turns. */
+  /** The kind of its turns in history. */
   readonly name: string;
-  /** What the log calls it. */
+  /** Its name in the log. */
   readonly nameOf: (part: Part) => string;
-  /** Of those with one date, which comes first; else as they came. */
+  /** Orders parts with the same date. Default: in the order of their table. */
   readonly orderOf?: (part: Part) => number;
-  /** What it asks for. */
+  /** The message that its turn runs. */
   readonly contentOf: (part: Part) => Content;
-  /** Whom it asks: '' is the entity itself. */
+  /** The receiver of that message; '' is the entity itself. */
   readonly receiverOf: (part: Part) => string;
-  /** Its date has come: runs its turn. Undefined: there is nothing to run. */
+  /** Runs its turn at its due date. Undefined: there is nothing to run. */
   readonly due: (scope: TurnScope, handlers: HandlerTable, part: Part) => AnswerRow | undefined;
-  /** Its turn was refused, which is an answer to it. Undefined: nobody hears that, so that it counts as an error. */
+  /** Handles the refusal of its turn. Undefined: a refusal has no receiver, so it counts as an error. */
   readonly refused?: (scope: TurnScope, part: Part) => void;
-  /** Its turn has this answer. */
+  /** Handles the answer of its turn. */
   readonly answered?: (scope: TurnScope, part: Part, answer: Uint8Array) => void;
-  /** Its turn kept throwing, and it is a dead letter now. */
+  /** Handles the burial of its turn, which kept throwing and is a dead letter now. */
   readonly buried: (scope: TurnScope, part: Part) => void;
 }
 
-/** A message to itself at a date, or one to another entity that leaves then. It goes with its turn, however that ends. */
+/** A delayed message to the entity itself or to another one. The timer is removed with its turn, whatever the outcome. */
 const timers: TurnPart<PartOf<'timers'>> = {
   name: 'timer',
   nameOf: ({ name }) => `timer ${name}`,
@@ -48,13 +48,13 @@ const timers: TurnPart<PartOf<'timers'>> = {
   },
   refused: (scope, { name }) => scope.remove('timers', name),
   buried: (scope, { name }) => scope.remove('timers', name),
-  // Who handles its own answers gets them as any partner would. What has a name is a date.
+  // A behaviour that handles answers of its own type gets this one, as any partner would. A named timer has no answer.
   answered(scope, { name, to, content }, answer) {
     if (to === '' && content.wantsAnswer && isUnnamed(name)) scope.askItself(answerContent(content, answer));
   },
 };
 
-/** The end of a hold's time: it is cancelled, and remembered for a late confirm; the end of that. */
+/** A hold whose time has ended: it is cancelled and remembered as lapsed for a late confirm, then removed. */
 const holds: TurnPart<PartOf<'holds'>> = {
   name: 'lapse',
   nameOf: () => 'end of a hold',
@@ -70,17 +70,17 @@ const holds: TurnPart<PartOf<'holds'>> = {
     scope.add('holds', { ...hold, isLapsed: true, until: scope.now + scope.horizonMs });
     return row;
   },
-  // It stays, for the dead letter's retry to cancel; only its time never ends again by itself.
+  // The hold stays, so that the retry of the dead letter can cancel it. It does not lapse again.
   buried: (scope, hold) => scope.add('holds', { ...hold, until: Number.MAX_SAFE_INTEGER }),
 };
 
-/** In the order in which they run where they have one date. */
+/** In the order in which they run if they have the same date. */
 const turnParts: { readonly [Kind in TableName]?: TurnPart<PartOf<Kind>> } = { timers, holds };
 const kinds = Object.keys(turnParts) as readonly TableName[];
 
 export type DueRequest = Extract<Request, { kind: 'due' }>;
 
-/** The part that asks for a turn, and what is to be known of its kind; undefined: it has gone meanwhile. */
+/** The part that requests a turn, with the member of its kind; undefined: the part is gone. */
 export function askedBy(
   record: EntityRecord,
   { part: kind, id }: DueRequest,
@@ -90,13 +90,13 @@ export function askedBy(
   return member === undefined || part === undefined ? undefined : { member, part };
 }
 
-/** Whom it asks; '' is the entity itself. */
+/** The receiver of a due part's message; '' is the entity itself. */
 export function receiverOf(record: EntityRecord, request: DueRequest): string {
   const { member, part } = askedBy(record, request) ?? {};
   return member?.receiverOf(part) ?? '';
 }
 
-/** What history calls a turn that no message asked for. */
+/** The kind in history of a turn that no message requested. */
 export function turnName(request: Request): string {
   return request.kind === 'due' ? (turnParts[request.part]?.name ?? request.part) : request.kind;
 }
@@ -105,12 +105,12 @@ export function answerContent({ operation, hold }: Content, answer: Uint8Array):
   return { kind: 'answer', operation, payload: answer, hold, wantsAnswer: false };
 }
 
-/** What names a turn that a part asks for, beside those of other parts. */
+/** The key of a turn that a part requests, unique over all kinds of parts. */
 export function turnKey(kind: TableName, id: string): string {
   return `${parts[kind].letter}:${id}`;
 }
 
-/** When the turn of that name is due; undefined: nothing asks for it any more. */
+/** When the turn with this key is due; undefined: no part requests it any more. */
 export function dateOfTurn(record: EntityRecord, key: string): number | undefined {
   const kind = kinds.find((name) => key.startsWith(turnKey(name, '')));
   return kind === undefined ? undefined : dateOf(record, kind, key.slice(turnKey(kind, '').length));
@@ -122,7 +122,7 @@ export interface DueTurn {
   readonly request: DueRequest;
 }
 
-/** The turns that are due by then, in the order in which they run. */
+/** The turns due by this time, in the order in which they run. */
 export function dueTurns(record: EntityRecord, by: number): DueTurn[] {
   const found: (DueTurn & { readonly rank: number; readonly order: number })[] = [];
   for (const [rank, kind] of kinds.entries())

@@ -1,19 +1,19 @@
 /**
- * One message against one entity → changed record, answer, outputs; the heart.
+ * A turn: runs one request against one entity and returns the changed record, the answer and the outputs.
  *
- *     request ──▶ perform ──▶ handler on a draft ──┬─ returned ──▶ changes, version + 1, outputs   'committed'
- *                                                 ├─ refused ───▶ activity only, version + 1      'committed'
- *                                                 ├─ threw ─────▶ nothing; try again or bury      'threw'
- *                                                 └─ lacks an activity ─▶ nothing; load it, again 'needs'
+ *     request ──▶ handler on a draft ──┬─ returned ──────────▶ changes, version + 1, outputs   'committed'
+ *                                      ├─ refused ───────────▶ activity only, version + 1      'committed'
+ *                                      ├─ threw ─────────────▶ nothing; retry or bury          'threw'
+ *                                      └─ needs an activity ─▶ nothing; load it, run again     'needs'
  *
- * Owns the order of things within a turn and what each way out of it leaves behind. Does not own when the result
- * becomes durable, nor anything that happens after that: it returns values, performs no effect.
+ * Owns the order of steps within a turn and what each outcome leaves behind. Does not own when the result becomes durable, nor
+ * anything after that: a turn returns values and performs no effect.
  *
  * Invariants:
  * - T1 A turn that throws or refuses leaves state, application activities, outbox, timers, holds and effects untouched (P1).
- * - T2 What a turn decides is applied only after its handler returned and every limit held; applying cannot fail.
+ * - T2 A turn's decisions are applied only after its handler returned and every limit was checked. Applying them cannot fail.
  * - T3 A refusal, and a client's failed call, are remembered with the activity like any answer (P5).
- * - T4 Everything that crosses the entity's border is copied or encoded before the turn ends (P11).
+ * - T4 All data that enters or leaves the entity is copied or encoded before the turn ends (P11).
  */
 import type { Activity, Content } from './activity.ts';
 import { accept, keepAnswer } from './activity.ts';
@@ -35,15 +35,15 @@ export type TurnResult =
       readonly answer: Uint8Array;
       /** Activities whose outbox changed. */
       readonly sentTo: ReadonlySet<Activity>;
-      /** What has left an outbox for the dead letters. */
+      /** The message that moved from an outbox to the dead letters. */
       readonly withdrawn: Withdrawal | undefined;
       readonly effects: readonly PendingEffect[];
-      /** The handler threw, and that is the answer: an actor class' instance may be half changed. */
+      /** The handler threw, and its error is the answer. An instance of an actor class may be half changed. */
       readonly thrown?: { readonly error: unknown };
     }
   | { readonly kind: 'threw'; readonly error: unknown }
   | { readonly kind: 'needs'; readonly partner: PartnerId }
-  /** What asked is gone: a timer that was cancelled meanwhile. Nothing changed, nothing is to be committed. */
+  /** The part that requested the turn is gone, such as a timer cancelled meanwhile. There is nothing to commit. */
   | { readonly kind: 'void' };
 
 type Committed = Extract<TurnResult, { kind: 'committed' }>;
@@ -51,7 +51,7 @@ type Committed = Extract<TurnResult, { kind: 'committed' }>;
 const nothing: readonly PendingEffect[] = [];
 const nobody: ReadonlySet<Activity> = new Set();
 
-/** Run a turn. The caller has judged a message's arrival as 'next' and loaded its sender's activity. */
+/** Runs a turn. The caller has found the message's arrival to be 'next' and has loaded its sender's activity. */
 export function runTurn(
   record: EntityRecord,
   behaviour: Behaviour,
@@ -104,7 +104,7 @@ function encodeAnswer(row: AnswerRow, environment: TurnEnvironment): Uint8Array 
   return bytes;
 }
 
-/** The handler returned: everything it decided becomes the record (T2). */
+/** The handler returned: its decisions are applied to the record (T2). */
 function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Uint8Array): Committed {
   const { record } = scope;
   if (request.kind === 'due') answerDue(scope, request, answer);
@@ -117,7 +117,7 @@ function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Ui
   return { kind: 'committed', answer, sentTo, withdrawn, effects: scope.added('effects') ?? nothing };
 }
 
-/** The handler did not return. A refusal, and a client's failed call, are answers (T3); the rest is for the caller. */
+/** The handler did not return. A refusal and a client's failed call are answers (T3). The caller handles all else. */
 function concludeUndone(scope: TurnScope, request: Request, error: unknown): TurnResult {
   const needed = error instanceof NeedActivity ? error : scope.needed;
   if (needed !== undefined) return { kind: 'needs', partner: needed.partner };
@@ -129,7 +129,7 @@ function concludeUndone(scope: TurnScope, request: Request, error: unknown): Tur
   return !(error instanceof Refusal) ? { ...result, thrown: { error } } : result;
 }
 
-/** What stays of who asked for a turn that came to nothing. */
+/** Decides what stays of the part or effect whose turn was refused or buried. */
 function remainder(scope: TurnScope, request: Request, end: 'refused' | 'buried'): void {
   if (request.kind === 'effect') scope.remove('effects', request.id);
   if (request.kind !== 'due') return;
@@ -149,7 +149,7 @@ function declinedRow(
   return isKeyPartner(request.partner) && isNotRun(error) ? undefined : failedRow(error);
 }
 
-/** Whether an operation could not even begin. Under a key that is not remembered: once corrected, the request may use it. */
+/** Whether an operation could not start. Such a failure is not remembered under a key, so a corrected request may use the same key. */
 export function isNotRun(error: unknown): error is SkerryError {
   return isSkerryError(error, 'invalid-input') || isSkerryError(error, 'unknown-operation');
 }
@@ -161,7 +161,7 @@ function boundedRefusal(refusal: Refusal, environment: TurnEnvironment): AnswerR
     : ['refused', refusal.reason.slice(0, 1_000), undefined];
 }
 
-/** The encoded answer to a query on what is in memory. What is larger than a message may be is an error, like a turn's. */
+/** The encoded answer to a query on the record in memory. An answer larger than a message is an error, as it is of a turn. */
 export function answerQuery(
   record: EntityRecord,
   behaviour: Behaviour,
@@ -178,12 +178,12 @@ export function answerQuery(
   }
 }
 
-/** Code and message of an error; never its stack. */
+/** The code and message of an error, but never its stack. */
 export function failedRow(error: unknown): AnswerRow {
   return ['failed', isSkerryError(error) ? error.code : 'failed', errorText(error).slice(0, 2_000)];
 }
 
-/** The sender's side of the turn: number, answer, acknowledgement (one commit with the rest). */
+/** Records the message's number and its answer in the sender's activity, and acknowledges it: one commit with the rest of the turn. */
 function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array): void {
   if (request.kind !== 'message') return;
   const { record, environment } = scope;
@@ -218,7 +218,7 @@ function keepHistory(scope: TurnScope, request: Request, status: string): void {
     kind: content?.kind ?? turnName(request),
     operation: content?.operation ?? scope.timerOperation ?? '',
     payload: content?.payload ?? (outcome === undefined ? new Uint8Array(0) : scope.environment.encode(outcome)),
-    // An effect that failed for good is not done because its entity has taken note of that.
+    // The turn that records a failed effect succeeds, but history shows that the effect failed.
     status: status === 'done' && outcome !== undefined ? outcome.status : status,
     sent: scope.sentLog ?? [],
     state: scope.isStateChanged ? (record.changes.whole ?? new Uint8Array(0)) : new Uint8Array(0),
@@ -227,8 +227,8 @@ function keepHistory(scope: TurnScope, request: Request, status: string): void {
 }
 
 /**
- * Give up on a request whose turn kept throwing: it becomes a dead letter here, in a turn of its own, so that what
- * comes after it can go on (P7). A sender that wants an answer is told.
+ * Gives up on a request whose turn kept throwing. The request becomes a dead letter of this entity in a turn of its own, so that later
+ * messages can proceed (P7). A sender that wants an answer gets the error.
  */
 export function bury(
   record: EntityRecord,
@@ -244,7 +244,7 @@ export function bury(
   const delayedTo = request.kind === 'due' ? receiverOf(record, request) : '';
   const letter: DeadLetter = {
     id: `${record.version + 1}`,
-    // A delayed message that could not even be sent is its sender's: a retry sends it, and does not run it here.
+    // A delayed message that could not be sent is a letter of its sender: a retry sends it and does not run it here.
     side: delayedTo === '' ? 'receiver' : 'sender',
     partner: request.kind === 'message' ? request.partner : delayedTo,
     content,
@@ -253,7 +253,7 @@ export function bury(
     at: scope.now,
     attempts: failure.attempts,
   };
-  // A client that asked hears of it at once, and can ask again.
+  // A client gets the error as its answer and can call again, so it leaves no letter.
   if (request.kind !== 'message' || isEntityPartner(request.partner)) scope.add('dead', letter);
   const result = conclude(scope, request, row, environment.encode(row));
   scope.end();
@@ -270,7 +270,7 @@ function buriedContent(record: EntityRecord, request: Request, environment: Turn
       return member?.contentOf(part) ?? none;
     }
     case 'effect':
-      // The outcome goes with the letter: the effect has run, and its retry must not run it again.
+      // The letter carries the outcome, because the effect has run and a retry must not run it again.
       return {
         ...none,
         kind: 'effect',
