@@ -22,6 +22,8 @@
  * - S9 A lease changes hands in one step, and its term grows each time: no two holders ever have the same term.
  * - S10 If a claim's `previous` is an epoch, and its `mark` equals what `markOf` returned for that epoch, then the partition
  *   holds exactly what was acknowledged to the claim of that epoch. An owner that has it in memory need not read it.
+ * - S11 After a commit that leaves a tombstone the entity is loaded and woken like any other, and `list` does not name it. After
+ *   one that leaves nothing it is as if it had never been committed: it has version 0, and no head, record, wake or address.
  */
 import { SkerryError } from '../core/errors.ts';
 import type { Address } from '../core/message.ts';
@@ -58,6 +60,8 @@ export interface Commit {
   /** The entity's wake time (ms since 1970) before and after this commit; undefined: none. */
   readonly wakeBefore: number | undefined;
   readonly wakeAt: number | undefined;
+  /** What the store has of the entity afterwards, if it was removed (S11). `nothing`: head, records and wake do not matter. */
+  readonly leaves?: 'tombstone' | 'nothing' | undefined;
 }
 
 export type Outcome = 'committed' | 'stale-epoch' | 'stale-version';
@@ -140,7 +144,7 @@ export class StoreAway extends SkerryError {
   }
 }
 
-/** Keeps entities durably. The invariants S1 to S10 in the source say what an implementation guarantees. */
+/** Keeps entities durably. The invariants S1 to S11 in the source say what an implementation guarantees. */
 export interface Store {
   /** A random id, made when the store is created and kept in it. */
   readonly id: string;
@@ -217,7 +221,7 @@ export interface Store {
   /** At most `limit` wakes of a partition's home, soonest first, after the given one. */
   wakes(partition: Partition, options: { after?: Wake; limit: number }): Promise<Wake[]>;
 
-  /** At most `limit` addresses of a type (undefined: all types), in order of their UTF-8 bytes, after the given one. */
+  /** At most `limit` addresses of a type (undefined: all types), in order of their UTF-8 bytes, after the given one; no tombstones. */
   list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]>;
 
   /** Resolves when everything accepted is durable and the store is closed. Idempotent. */

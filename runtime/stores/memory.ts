@@ -34,6 +34,7 @@ interface Entity {
   version: Version;
   head: Uint8Array;
   wakeAt: number | undefined;
+  isListed: boolean;
   /** Records by the first letter of their names, so that a load does not visit lazily loaded tables. */
   readonly tables: Map<string, Table>;
 }
@@ -295,9 +296,14 @@ export class MemoryStore implements Store {
   }
 
   #create(address: Address): Entity {
-    const entity: Entity = { version: 0, head: new Uint8Array(), wakeAt: undefined, tables: new Map() };
+    const entity: Entity = {
+      version: 0,
+      head: new Uint8Array(),
+      wakeAt: undefined,
+      isListed: false,
+      tables: new Map(),
+    };
     this.#entities.set(address, entity);
-    this.#addresses.add(address);
     return entity;
   }
 
@@ -307,7 +313,18 @@ export class MemoryStore implements Store {
     entity.wakeAt = commit.wakeAt;
     for (const [name, value] of commit.records)
       ensure(entity.tables, tableOf(name), () => new Table()).change(name, value);
-    ensure(this.#wakes, this.#homeOf(commit.partition), () => new Wakes()).change(commit.address, commit.wakeAt);
+    const { address, partition, leaves } = commit;
+    const wakeAt = leaves === 'nothing' ? undefined : commit.wakeAt;
+    ensure(this.#wakes, this.#homeOf(partition), () => new Wakes()).change(address, wakeAt);
+    this.#list(address, entity, leaves === undefined);
+    if (leaves === 'nothing') this.#entities.delete(address);
+  }
+
+  #list(address: Address, entity: Entity, isListed: boolean): void {
+    if (isListed === entity.isListed) return;
+    entity.isListed = isListed;
+    if (isListed) this.#addresses.add(address);
+    else this.#addresses.remove(address);
   }
 }
 

@@ -21,6 +21,7 @@ export interface Stored {
   version: number;
   head: Uint8Array;
   wakeAt: number | undefined;
+  leaves: Commit['leaves'];
   readonly records: Map<string, Uint8Array>;
   /** The activities in its head; undefined: they are records. */
   inHead: ReadonlyMap<PartnerId, Activity> | undefined;
@@ -101,7 +102,7 @@ export class Image {
     let entity = this.entities.get(commit.address);
     if (entity === undefined) {
       const { address, partition } = commit;
-      const nothing = { version: 0, head: new Uint8Array(), wakeAt: undefined, inHead: undefined };
+      const nothing = { version: 0, head: new Uint8Array(), wakeAt: undefined, inHead: undefined, leaves: undefined };
       entity = { address, partition, ...nothing, records: new Map() };
       this.entities.set(address, entity);
     }
@@ -135,6 +136,7 @@ export class Image {
     entity.head = commit.head.slice();
     entity.wakeAt = commit.wakeAt;
     entity.inHead = change.inHead;
+    entity.leaves = commit.leaves;
     for (const [name, bytes] of commit.records) {
       if (bytes === null) entity.records.delete(name);
       else {
@@ -143,6 +145,7 @@ export class Image {
       }
     }
     this.#remember(change);
+    if (commit.leaves === 'nothing') this.entities.delete(commit.address);
   }
 
   #decodeChange(commit: Commit, entity: Stored): Change {

@@ -133,10 +133,10 @@ export async function storeOf(
 ): Promise<MemoryStore> {
   const { partitions } = options;
   const store = new MemoryStore({ ...options, epochs: image.epochs });
-  for (const { address, partition, version, head, wakeAt, records } of image.entities.values()) {
+  for (const { address, partition, version, head, wakeAt, records, leaves } of image.entities.values()) {
     const home = partition % partitions;
     const commit = { partition: home, epoch: image.epochs.get(home) ?? 0, address, expected: 0, version, head };
-    await store.commit([{ ...commit, records: [...records], wakeBefore: undefined, wakeAt }]);
+    await store.commit([{ ...commit, records: [...records], wakeBefore: undefined, wakeAt, leaves }]);
   }
   for (const [address, worker] of image.pins) await store.pin(address, pinnedPartition(address, partitions), worker);
   return store;

@@ -247,3 +247,67 @@ rule('S6: claims and commits that race agree on one order', async ({ store, epoc
     outcomes.filter((outcome) => outcome === 'committed').length,
   );
 });
+
+rule(
+  'S11: a tombstone is loaded and woken, and not listed until a commit leaves an entity again',
+  async ({ store, epoch }) => {
+    const address = 'order/1';
+    await store.commit([
+      commitOf({ address, epoch, records: [['p1', bytes('kept')]], wakeAt: 9 }),
+      commitOf({ address: 'order/2', epoch }),
+    ]);
+    const removal = commitOf({
+      address,
+      epoch,
+      expected: 1,
+      version: 5,
+      head: bytes('gone'),
+      wakeBefore: 9,
+      wakeAt: 60,
+      leaves: 'tombstone',
+    });
+    assert.equal(await store.commit([{ ...removal, expected: 0 }]), ['stale-version']);
+    assert.equal(await store.commit([removal]), ['committed']);
+    assert.equal(await loadText(store, address), { version: 5, head: 'gone', wakeAt: 60, records: [] });
+    assert.equal((await store.read({ partition: 0, address }, ['p1'])).map(text), ['kept']);
+    assert.equal(await store.wakes(0, { limit: 9 }), [{ address, wakeAt: 60 }]);
+    assert.equal(
+      [await store.list(undefined, { limit: 9 }), await store.list('order', { limit: 1 })],
+      [['order/2'], ['order/2']],
+    );
+    const wake = { wakeBefore: 60, wakeAt: 70 };
+    assert.equal(await store.commit([{ ...removal, ...wake, expected: 5, version: 6 }]), ['committed']);
+    assert.equal(await store.list('order', { limit: 9 }), ['order/2']);
+    assert.equal(await store.commit([commitOf({ address, epoch, expected: 6, wakeBefore: 70 })]), ['committed']);
+    assert.equal(await store.list('order', { limit: 9 }), [address, 'order/2']);
+  },
+);
+
+rule(
+  'S11: a commit that leaves nothing removes every record, wake and address, also those it does not name',
+  async ({ store, epoch, reopen }) => {
+    const entity = { partition: 0, address: 'order/1' };
+    const near = { address: 'order/1\0', epoch, records: [['s', bytes('near')]] as const };
+    const records = ['s', 'p1', 'h1', 'q'].map((name) => [name, bytes(name)] as const);
+    await store.commit([commitOf({ ...entity, epoch, records, wakeAt: 9 }), commitOf(near)]);
+    const end = commitOf({
+      ...entity,
+      epoch,
+      expected: 1,
+      version: 8,
+      records: [['t', bytes('new')]],
+      wakeAt: 5,
+      leaves: 'nothing',
+    });
+    assert.equal(await store.commit([{ ...end, epoch: epoch + 1 }]), ['stale-epoch']);
+    assert.equal(await store.commit([end]), ['committed']);
+    const again = await reopen();
+    assert.is(await loadText(again, entity.address), undefined);
+    assert.equal(await again.scan(entity, '', { limit: 9 }), []);
+    assert.equal(await again.read(entity, ['s', 'p1', 'h1', 't']), [undefined, undefined, undefined, undefined]);
+    assert.equal([await again.wakes(0, { limit: 9 }), await again.list(undefined, { limit: 9 })], [[], ['order/1\0']]);
+    assert.equal(await again.commit([{ ...end, expected: 8 }]), ['stale-version']);
+    assert.equal(await again.commit([commitOf({ ...entity, epoch, version: 9 })]), ['committed']);
+    assert.equal(await loadText(again, entity.address), { version: 9, head: 'head', wakeAt: undefined, records: [] });
+  },
+);

@@ -26,6 +26,7 @@ const change = fc.record({
     selector: ([name]) => name,
   }),
   wakeAt: fc.option(fc.constantFrom(0, 5, 5.5, 7, 1e13), { nil: undefined }),
+  leaves: fc.constantFrom(undefined, undefined, undefined, 'tombstone' as const, 'nothing' as const),
 });
 
 export const step = fc.oneof(
@@ -180,6 +181,7 @@ async function commitFor(store: Store, model: Store, wanted: Change): Promise<Co
     records: wanted.records.map(([name, value]) => [name, value === null ? null : Buffer.from(value)]),
     wakeBefore: present?.wakeAt,
     wakeAt: wanted.wakeAt,
+    leaves: wanted.leaves,
   };
 }
 

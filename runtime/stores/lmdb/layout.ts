@@ -1,7 +1,8 @@
 /**
  * The layout of the embedded store: its keys and values, byte by byte.
  *
- *   heads     address                              → version, wakeAt, head      one put and one read per small commit
+ *   heads     address                              → version, wakeAt, head      one put and one read per small commit;
+ *                                                                               a negative version: a tombstone
  *   records   length of address, address, name     → bytes                      an entity's records lie side by side
  *   wakes     home, wakeAt, address                → nothing                    soonest first
  *   meta      'format' | 'users' | 'identity' | 'epoch/' number → JSON | JSON | JSON | epoch, owner
@@ -104,10 +105,10 @@ const prefixBytes = 16;
 let values = Buffer.allocUnsafeSlow(65_536);
 
 /** The value in `heads`; overwritten by the next value. */
-export function headValue({ version, wakeAt, head }: Commit): Uint8Array {
+export function headValue({ version, wakeAt, head, leaves }: Commit): Uint8Array {
   const length = prefixBytes + head.length;
   if (length > values.length) values = Buffer.allocUnsafeSlow(length);
-  values.writeDoubleBE(version, 0);
+  values.writeDoubleBE(leaves === 'tombstone' ? -version : version, 0);
   values.writeDoubleBE(wakeAt ?? Number.NaN, 8);
   values.set(head, prefixBytes);
   return values.subarray(0, length);
@@ -129,7 +130,12 @@ export function presentOf(value: Uint8Array | undefined): { version: Version; wa
   if (value === undefined) return { version: 0, wakeAt: undefined };
   const view = new DataView(value.buffer, value.byteOffset, prefixBytes);
   const wakeAt = view.getFloat64(8);
-  return { version: view.getFloat64(0), wakeAt: Number.isNaN(wakeAt) ? undefined : wakeAt };
+  return { version: Math.abs(view.getFloat64(0)), wakeAt: Number.isNaN(wakeAt) ? undefined : wakeAt };
+}
+
+/** Whether the entity was removed, so that it is not listed (S11). */
+export function isTombstone(value: Uint8Array): boolean {
+  return ((value[0] ?? 0) & 0x80) !== 0;
 }
 
 /** A partition that was pinned to and never claimed has an epoch and no owner. */

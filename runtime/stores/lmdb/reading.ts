@@ -5,7 +5,7 @@
  */
 import type { Address } from '../../../core/message.ts';
 import { type Along, type Loaded, lazyTables, type RecordName } from '../../store.ts';
-import { headOf, presentOf, recordKey } from './layout.ts';
+import { headOf, isTombstone, presentOf, recordKey } from './layout.ts';
 
 interface Entry {
   readonly key: string;
@@ -19,13 +19,29 @@ export interface Ordered {
 
 /** Entries whose keys start with `prefix` and sort after `after`. */
 export function page(database: Ordered, prefix: string, after: string | undefined, limit: number): Entry[] {
+  return taken(database, prefix, { after, limit, isWanted: () => true });
+}
+
+/** The same of heads, but for tombstones (S11). */
+export function listed(heads: Ordered, prefix: string, after: string | undefined, limit: number): Address[] {
+  const found = taken(heads, prefix, { after, limit, isWanted: ({ value }) => !isTombstone(value) });
+  return found.map(({ key }) => key);
+}
+
+interface Taking {
+  readonly after: string | undefined;
+  readonly limit: number;
+  readonly isWanted: (entry: Entry) => boolean;
+}
+
+function taken(database: Ordered, prefix: string, { after, limit, isWanted }: Taking): Entry[] {
   const isInside = after?.startsWith(prefix);
   if (limit <= 0 || (after !== undefined && !isInside && isBehind(after, prefix))) return [];
   const found: Entry[] = [];
   // No key sorts between a key and the same key followed by NUL. LMDB does not accept an empty key.
   for (const entry of database.getRange({ start: isInside ? `${after}\0` : prefix || '\0' })) {
     if (!entry.key.startsWith(prefix)) break;
-    found.push(entry);
+    if (isWanted(entry)) found.push(entry);
     if (found.length >= limit) break;
   }
   return found;

@@ -69,7 +69,7 @@ import {
   wakeOf,
 } from './layout.ts';
 import { claimOne, lease, markOf, pin, pinsOf } from './owners.ts';
-import { loadOne, page } from './reading.ts';
+import { listed, loadOne, page } from './reading.ts';
 import { type Identity, identityIn, isPutBack, noteUse, Raises, useAgain } from './witness.ts';
 
 export interface LmdbOptions {
@@ -330,7 +330,7 @@ class LmdbStore implements Store {
 
   list(type: string | undefined, options: { after?: Address; limit: number }): Promise<Address[]> {
     const prefix = type === undefined ? '' : `${type}/`;
-    return this.#look(({ heads }) => page(heads, prefix, options.after, options.limit).map(({ key }) => key));
+    return this.#look(({ heads }) => listed(heads, prefix, options.after, options.limit));
   }
 
   close(): Promise<void> {
@@ -366,12 +366,25 @@ class LmdbStore implements Store {
     const before = presentOf(heads.getBinaryFast(commit.address));
     if (commit.expected !== before.version) return 'stale-version';
     this.#step('checked');
-    heads.putSync(commit.address, headValue(commit));
+    const isGone = commit.leaves === 'nothing';
+    if (isGone) heads.removeSync(commit.address);
+    else heads.putSync(commit.address, headValue(commit));
     this.#step('head-written');
-    this.#writeRecords(records, commit);
-    if (before.wakeAt !== commit.wakeAt) moveWake(wakes, this.#home(commit.partition), commit, before.wakeAt);
+    if (isGone) this.#removeRecords(records, commit.address);
+    else this.#writeRecords(records, commit);
+    const wakeAt = isGone ? undefined : commit.wakeAt;
+    const { address } = commit;
+    if (before.wakeAt !== wakeAt) moveWake(wakes, this.#home(commit.partition), { address, wakeAt }, before.wakeAt);
     this.#step('wake-written');
     return 'committed';
+  }
+
+  /** All of them, by whatever version they were written. */
+  #removeRecords(records: Bytes, address: Address): void {
+    for (const { key } of page(records, recordKey(address, ''), undefined, Number.POSITIVE_INFINITY)) {
+      records.removeSync(key);
+      this.#step('record-written');
+    }
   }
 
   #place(partition: Partition): { partition: Partition; home: Partition; now: number } {
@@ -489,7 +502,12 @@ function openDatabases(path: string, readOnly: boolean): Databases {
   }
 }
 
-function moveWake(wakes: Bytes, home: Partition, { address, wakeAt }: Commit, before: number | undefined): void {
+function moveWake(
+  wakes: Bytes,
+  home: Partition,
+  { address, wakeAt }: Pick<Commit, 'address' | 'wakeAt'>,
+  before: number | undefined,
+): void {
   if (before !== undefined) wakes.removeSync(wakeKey(home, { address, wakeAt: before }));
   if (wakeAt !== undefined) wakes.putSync(wakeKey(home, { address, wakeAt }), nothing);
 }

@@ -7,7 +7,8 @@
  *   prefix:lease:name      hash   h, t, u                     holder, term, until
  *   prefix{home}:o:number  hash   e, c, o                     epoch, commit counter and owner of one partition
  *                                 k, r                        the epoch of its last claim, and that which a pin has raised it to since
- *   prefix{home}:e:address hash   '' → version, wakeAt, head; name → record       what a load reads, and nothing else
+ *   prefix{home}:e:address hash   '' → version, wakeAt, head; name → record       what a load reads, and nothing else;
+ *                                                                               a negative version: a tombstone
  *   prefix{home}:l:address hash   name → record               those of the lazy tables
  *   prefix{home}:n:address zset   names in `l`, all with score 0                   to scan them in their order
  *   prefix{home}:w         zset   address by wakeAt
@@ -155,7 +156,7 @@ export function isLazy(name: RecordName): boolean {
 export function headOf(value: Buffer): { version: Version; wakeAt: number | undefined; head: Uint8Array } {
   const wakeAt = value.readDoubleBE(8);
   return {
-    version: value.readDoubleBE(0),
+    version: Math.abs(value.readDoubleBE(0)),
     wakeAt: Number.isNaN(wakeAt) ? undefined : wakeAt,
     head: Uint8Array.prototype.slice.call(value, headPrefixBytes),
   };

@@ -88,9 +88,9 @@ class Writer {
     this.#end();
   }
 
-  head(version: number, wakeAt: number | undefined, head: Uint8Array): void {
+  head({ version, wakeAt, head, leaves }: Commit): void {
     this.#frame(36, headPrefixBytes + head.length);
-    this.#at = this.#bytes.writeDoubleBE(version, this.#at);
+    this.#at = this.#bytes.writeDoubleBE(leaves === 'tombstone' ? -version : version, this.#at);
     this.#at = this.#bytes.writeDoubleBE(wakeAt ?? Number.NaN, this.#at);
     this.#bytes.set(head, this.#at);
     this.#at += head.length;
@@ -160,7 +160,10 @@ interface Parts {
   readonly lazyRemoved: number;
 }
 
-function partsOf({ records }: Commit): Parts {
+const noRecords: Parts = { eager: 0, removed: 0, lazy: 0, lazyRemoved: 0 };
+
+function partsOf({ records, leaves }: Commit): Parts {
+  if (leaves === 'nothing') return noRecords;
   let [eager, removed, lazy, lazyRemoved] = [0, 0, 0, 0];
   for (const [name, value] of records) {
     if (isLazy(name)) {
@@ -172,10 +175,13 @@ function partsOf({ records }: Commit): Parts {
   return { eager, removed, lazy, lazyRemoved };
 }
 
-const noMore = (parts: Parts): boolean => parts.removed + parts.lazy + parts.lazyRemoved === 0;
+/** Whether a commit touches nothing but the entity's own key, and puts only there. */
+const isOneHash = ({ leaves }: Commit, parts: Parts): boolean =>
+  leaves !== 'nothing' && parts.removed + parts.lazy + parts.lazyRemoved === 0;
 
 /** 0: as before. 1: another time. 2: none any more. A first commit has nothing before it, whatever it says. */
-function wakeFlag({ expected, wakeBefore, wakeAt }: Commit): 0 | 1 | 2 {
+function wakeFlag({ expected, wakeBefore, wakeAt, leaves }: Commit): 0 | 1 | 2 {
+  if (leaves === 'nothing') return 2;
   if (wakeAt !== undefined) return wakeAt === wakeBefore && expected !== 0 ? 0 : 1;
   return wakeBefore === undefined ? 0 : 2;
 }
@@ -193,7 +199,7 @@ export function commitRequest(layout: RedisLayout, group: readonly Commit[], sha
       const commit = group[place] as Commit;
       const its = partsOf(commit);
       parts[place] = its;
-      const isMore = !noMore(its);
+      const isMore = !isOneHash(commit, its);
       if (isMore) keys += 2;
       values += 3 + (wakeFlag(commit) === 1 ? 1 : 0) + (isMore ? 1 : 0);
       values += 2 * (its.eager + its.lazy) + its.removed + its.lazyRemoved;
@@ -226,11 +232,11 @@ function writeKeys(writer: Writer, layout: RedisLayout, { group, shares, parts }
     writer.text(layout.addresses(partition));
     const starts = layout.starts(partition);
     for (const place of places) {
-      const { address } = group[place] as Commit;
-      writer.key(starts.entity, address);
-      if (noMore(parts[place] as Parts)) continue;
-      writer.key(starts.lazyRecords, address);
-      writer.key(starts.lazyNames, address);
+      const commit = group[place] as Commit;
+      writer.key(starts.entity, commit.address);
+      if (isOneHash(commit, parts[place] as Parts)) continue;
+      writer.key(starts.lazyRecords, commit.address);
+      writer.key(starts.lazyNames, commit.address);
     }
   }
 }
@@ -248,14 +254,16 @@ function writeValues(writer: Writer, layout: RedisLayout, { group, shares, parts
 
 function writeCommit(writer: Writer, commit: Commit, parts: Parts): void {
   const wake = wakeFlag(commit);
-  const isMore = !noMore(parts);
-  writer.about(commit.expected, wake | (isMore ? 4 : 0), 2 + 2 * parts.eager);
+  const isMore = !isOneHash(commit, parts);
+  const leaves = commit.leaves === undefined ? 0 : commit.leaves === 'tombstone' ? 8 : 16;
+  writer.about(commit.expected, wake | (isMore ? 4 : 0) | leaves, 2 + 2 * parts.eager);
   writer.text('');
-  writer.head(commit.version, commit.wakeAt, commit.head);
-  writeRecords(writer, commit, false, true);
+  writer.head(commit);
+  if (parts !== noRecords) writeRecords(writer, commit, false, true);
   if (wake === 1) writer.text(String(commit.wakeAt));
   if (!isMore) return;
   writer.counts(parts.removed, parts.lazy, parts.lazyRemoved);
+  if (parts === noRecords) return;
   writeRecords(writer, commit, false, false);
   writeRecords(writer, commit, true, true);
   writeRecords(writer, commit, true, false);

@@ -48,11 +48,13 @@ end
  *   arguments for HSET: '', head, name, record, ...
  *   flag 1: the time of waking. Flag 2: none any more
  *   flag 4: three numbers of 32 bits, and as many: names to remove; lazy names and records; lazy names to remove
+ *   flag 8: it leaves a tombstone, of which the stored version is negative. Flag 16: it leaves nothing
  * Answers what became of each commit, one digit each, or '' if all were written; then for each partition its counter, or
  * its epoch and counter (a string) if the epoch is not the one given, or -1 less the counter if that went back (P8).
  */
 export const commitScript = script(`
 local keys, given, call, sub, byte = KEYS, ARGV, redis.call, string.sub, string.byte
+local char = string.char
 local never = string.rep('\\0', 8)
 local outcomes, count, all, answer, k, a = {}, 0, true, {''}, 1, 2
 
@@ -98,7 +100,8 @@ for p = 1, tonumber(given[1]) do
     local wake, wakeAt = flags % 4, nil
     if wake == 1 then wakeAt = given[a]; a = a + 1 end
     local removed, put, lazyRemoved, more, lazy, names = 0, 0, 0, nil, nil, nil
-    if flags >= 4 then
+    local leaves = flags - flags % 8
+    if flags % 8 >= 4 then
       removed, put, lazyRemoved = struct.unpack('>I4I4I4', given[a])
       more, lazy, names = a + 1, keys[k], keys[k + 1]
       k, a = k + 2, more + removed + 2 * put + lazyRemoved
@@ -106,19 +109,29 @@ for p = 1, tonumber(given[1]) do
     local outcome = verdict
     if not outcome then
       local expected, present = sub(about, 1, 8), call('HGET', key, '')
-      if (present and sub(present, 1, 8) or never) ~= expected then
+      local version, listed = present and sub(present, 1, 8) or never, present and true or false
+      if listed and byte(version) >= 128 then
+        version, listed = char(byte(version) - 128) .. sub(version, 2), false
+      end
+      if version ~= expected then
         outcome = '2'
       else
         outcome = '0'
         accepted = accepted + 1
         if last - first < ${valuesMax} then call('HSET', key, unpack(given, first, last)) else each('HSET', key, first, last) end
-        if not present then call('ZADD', addresses, 0, sub(key, start)) end
+        if listed ~= (leaves == 0) then
+          if listed then call('ZREM', addresses, sub(key, start)) else call('ZADD', addresses, 0, sub(key, start)) end
+        end
         if wake == 1 then
           call('ZADD', wakes, wakeAt, sub(key, start))
         elseif wake == 2 then
           call('ZREM', wakes, sub(key, start))
         end
-        if more then writeMore(key, lazy, names, more, removed, put, lazyRemoved) end
+        if leaves == 16 then
+          call('DEL', key, lazy, names)
+        elseif more then
+          writeMore(key, lazy, names, more, removed, put, lazyRemoved)
+        end
       end
     end
     count = count + 1
@@ -238,6 +251,7 @@ try('HMGET', key, 'f')
 try('HGETALL', key)
 try('HINCRBY', key, 'f', 1)
 try('HDEL', key, 'f')
+try('DEL', key)
 try('ZADD', key, 0, 'm')
 try('ZRANGE', key, 0, 0)
 try('ZRANGEBYLEX', key, '-', '+')
