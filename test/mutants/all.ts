@@ -6,6 +6,7 @@ import { deliveryMutants } from './delivery.ts';
 import { foundMutants } from './found.ts';
 import { imageSendingMutants } from './image-sending.ts';
 import { type Mutant, mutants } from './list.ts';
+import { removalMutants } from './removal.ts';
 import { retentionMutants } from './retention.ts';
 import { storeMutants } from './stores.ts';
 import { trustMutants } from './trust.ts';
@@ -19,6 +20,7 @@ export const allMutants: readonly Mutant[] = [
   ...deliveryMutants,
   ...foundMutants,
   ...imageSendingMutants,
+  ...removalMutants,
   ...retentionMutants,
   ...storeMutants,
   ...trustMutants,
