@@ -13,16 +13,16 @@
  * - A3 An inbound record is forgotten only after keepUntil, or transitMax + 2 skewMax after its session was closed.
  * - A4 Sessions of one pair are ascending. A message of a lower session is stale and never processed.
  * - A5 An outbound session is closed only when the store has no unacknowledged message of it.
- * - A6 A session takes messages only in the lineage that opened it, and what was put into it before goes on under its number:
- *   so no number of a session ever means two messages, also when the sender's store went back. A later session is sent only
- *   when everything of the earlier ones was acknowledged or has become a dead letter (P6).
- * - A7 Nothing is remembered for longer than lifeMsMax, and what doubt and clocks add, after it was processed.
+ * - A6 A session takes messages only in the lineage that opened it, and messages already in it keep their numbers. So no number of a
+ *   session ever means two messages, even if the sender's store was rolled back. A later session is sent only after every message of
+ *   the earlier ones was acknowledged or became a dead letter (P6).
+ * - A7 After it was processed, nothing is remembered for longer than lifeMsMax plus the allowances for doubt and clock skew.
  *
- * Why forgetting is safe (DESIGN.md section 5): every copy that a record guards against is refused by its own dates once
- * the record goes: (a) past keepUntil it is past `expires`, on every clock within skewMax, and so is what the sender gave up before it
- * (a client says for how long in `keepMs`; an entity's is older than sent + transitMax); (b) a closed session's sender
- * can send nothing more of it, and a copy under way is older than sent + transitMax: by two skews, since sender and receiver may
- * differ when it is closed, and the receiver's next two owners when it is forgotten and when the copy comes.
+ * Why forgetting is safe: once a record is forgotten, every copy that it guarded against is rejected by its own dates.
+ * (a) Past keepUntil a copy is past `expires`, on every clock within skewMax. So is a message that the sender gave up before that date:
+ * a client says for how long in `keepMs`, and a copy from an entity is older than sent + transitMax. (b) The sender of a closed session
+ * sends nothing more in it, and a copy in flight is older than sent + transitMax. Two skews are added, because the clocks of sender and
+ * receiver may differ when the session is closed, and those of two owners of the receiver when it is forgotten and when the copy comes.
  */
 import { SkerryError } from './errors.ts';
 import type { Limits } from './limits.ts';
@@ -89,17 +89,17 @@ export interface Outbound {
 }
 
 /**
- * A time through which nothing that an entity knew can have been forgotten: from one claim of its partition to the next, or
- * of a type that is not durable by turn, one stay in memory. It begins with an epoch, which no loss can repeat.
+ * A period in which an entity cannot lose committed turns: from one claim of its partition to the next or, for a type that is not
+ * durable by turn, one stay in memory. Its name contains the claim's epoch, which never recurs, whatever a store loses.
  */
 export interface Lineage {
-  /** Different from that of every other lineage of every store: a part of the ids that are made in it. */
+  /** Unique over all lineages of all stores. Ids made in the lineage contain it. */
   readonly name: string;
-  /** Sessions up to this one are of earlier lineages. */
+  /** Sessions up to this one belong to earlier lineages. */
   readonly start: number;
-  /** Of the claim. */
+  /** The epoch of the claim. */
   readonly epoch: number;
-  /** The last session that was opened: one count for all entities of a claim, so that their stays share it. */
+  /** The last session opened. All entities of a claim, and all of their stays, share one count. */
   readonly opened: { session: number };
 }
 
@@ -119,14 +119,14 @@ export interface Arrival {
   readonly floor: number;
   readonly expires: number;
   readonly sent: number;
-  /** How long beyond that the sender wants its answer kept, ms from processing (idempotency keys); else 0. */
+  /** How long after processing the sender wants the answer kept, whatever `expires` is, ms; 0 if it does not ask. */
   readonly keepMs: number;
 }
 
-/** `excessive`: it asks to be remembered for longer than anybody may ask. */
+/** `excessive`: the sender wants it remembered for longer than `lifeMsMax`. */
 export type Verdict = 'next' | 'duplicate' | 'ahead' | 'stale' | 'expired' | 'excessive';
 
-/** How many sessions fit between two epochs that follow each other; where epochs are milliseconds, far more than are opened. */
+/** Sessions per epoch. Epochs are milliseconds, and far fewer sessions are opened in one. */
 const sessionsAnEpoch = 1_000;
 const noSealed: readonly SealedSession[] = [];
 
@@ -136,7 +136,7 @@ export function lineageOf(store: string, epoch: number): Lineage {
   return { name: `${store}.${epoch.toString(36)}`, start, epoch, opened: { session: start } };
 }
 
-/** The lineage of one stay in memory, after all that the claim has seen. */
+/** The lineage of one stay in memory, later than every lineage of the claim so far. */
 export function lineageOfStay({ name, start, epoch, opened }: Lineage): Lineage {
   opened.session += 1;
   return { name: `${name}-${(opened.session - start).toString(36)}`, start: opened.session, epoch, opened };
@@ -171,48 +171,48 @@ export function excess({ expires, keepMs }: Arrival, now: number, { lifeMsMax }:
   );
 }
 
-/** What counts of the receiver's side: a key whose life is over is free, though nobody has looked since. */
+/** The inbound record that counts. An idempotency key whose time has ended is free, even if its record is still there. */
 export function known({ partner, inbound }: Activity, now: number, limits: Limits): Inbound | undefined {
   return isKeyPartner(partner) && mayForget(inbound, now, limits) ? undefined : inbound;
 }
 
-/** Remember that an arrival was processed; in the same commit as its turn. */
+/** Records that an arrival was processed, in the same commit as its turn. */
 export function accept(activity: Activity, arrival: Arrival, now: number, limits: Limits): Inbound {
   const { doubtMs, transitMaxMs, skewMaxMs } = limits;
-  // Only entities ask later what became of a message. Of one that they dropped before its date a copy may be under way: clients say
-  // so (`keepMs`), and for entities it is the oldest copy that is accepted.
+  // Only entities ask later what became of a message. A sender may drop a message before its date while a copy is in flight. A client
+  // says for how long (`keepMs`); for an entity it is the age of the oldest copy that is accepted.
   const isAsked = isEntityPartner(activity.partner);
   const keepMs = Math.max(arrival.keepMs, isAsked ? transitMaxMs + skewMaxMs : 0);
   const keepUntil = Math.max(arrival.expires + (isAsked ? doubtMs : 0), now + keepMs) + skewMaxMs;
   const before = known(activity, now, limits);
   if (before === undefined || arrival.session > before.session) {
-    // Copies of the smaller session are refused as stale only while this record lives, so it takes over their date too.
+    // Copies of the earlier session are rejected as stale only while this record exists, so it inherits that session's date.
     const keep = Math.max(before?.keepUntil ?? 0, keepUntil);
     activity.inbound = { session: arrival.session, through: arrival.seq, keepUntil: keep, closedAt: 0, answers: [] };
     return activity.inbound;
   }
   before.through = arrival.seq;
   before.keepUntil = Math.max(before.keepUntil, keepUntil);
-  // They are in order of their numbers, mostly of their ends too, and looking at all of them each time is much for a client
-  // with hundreds under way.
+  // Answers are in order of number and mostly of deadline. Checking only the first keeps this cheap for a client with hundreds of calls
+  // in flight.
   const [first] = before.answers;
   if (first !== undefined && (first.seq < arrival.floor || first.until < now)) dropAnswers(before, arrival.floor, now);
   return before;
 }
 
-/** Let go of answers that their client has (below its floor) or can no longer ask for. */
+/** Drops answers that their client has received (below its floor) or can no longer request. */
 function dropAnswers(inbound: Inbound, floor: number, now: number): void {
   inbound.answers = inbound.answers.filter((answer) => answer.seq >= floor && answer.until >= now);
 }
 
-/** Keep an answer until its client has it. */
+/** Keeps an answer until its client has received it. */
 export function keepAnswer(inbound: Inbound, answer: KeptAnswer): void {
-  // A list that is made with one has room for one; nearly all are.
+  // A new list of one element has capacity for one, which nearly always suffices.
   if (inbound.answers.length === 0) inbound.answers = [answer];
   else inbound.answers.push(answer);
 }
 
-/** Whether the answers that a client may still ask for, given the floor of its newest call, take more than so many bytes. */
+/** Whether the answers that a client may still request, given the floor of its newest call, exceed `bytesMax`. */
 export function keepsTooMuch(
   inbound: Inbound | undefined,
   { floor, now, bytesMax }: { floor: number; now: number; bytesMax: number },
@@ -232,7 +232,7 @@ export function keptAnswer(inbound: Inbound | undefined, seq: number): KeptAnswe
   return inbound?.answers.find((answer) => answer.seq === seq);
 }
 
-/** Number a message for a partner (A4, A6). A stream that is closing is left for a new one. */
+/** Numbers a message for a partner (A4, A6). If the stream is closing, a new one is opened. */
 export function send(
   activity: Activity,
   content: Content,
@@ -250,7 +250,7 @@ export function send(
   return message;
 }
 
-/** From here the stream goes on in a later session, once what is unacknowledged has gone in its own. */
+/** Continues the stream in a later session, which is sent after the unacknowledged messages of the earlier one. */
 function renew(outbound: Outbound, session: number): void {
   const { session: before, next, unacked, sealed } = outbound;
   if (unacked.length > 0) outbound.sealed = [...sealed, { session: before, end: next }];
@@ -262,12 +262,12 @@ export function floorOf(outbound: Outbound): number {
   return outbound.unacked[0]?.seq ?? outbound.next;
 }
 
-/** The session that is sent now: what is in a later one waits (A6). */
+/** The session that is sent now. Messages in a later one wait (A6). */
 export function frontOf({ sealed, session }: Outbound): number {
   return sealed.length === 0 ? session : (sealed[0] as SealedSession).session;
 }
 
-/** The number that ends it. */
+/** The number at which that session ends. */
 export function frontEndOf({ sealed, next }: Outbound): number {
   return sealed.length === 0 ? next : (sealed[0] as SealedSession).end;
 }
@@ -277,7 +277,7 @@ export function sessionOf({ sealed, session }: Outbound, seq: number): number {
   return sealed.find(({ end }) => seq < end)?.session ?? session;
 }
 
-/** Messages that an acknowledgement takes out of the outbox; none if it is not of the session that is being sent. */
+/** Removes acknowledged messages from the outbox and returns them; none if the session is not the one being sent. */
 export function acknowledge(
   outbound: Outbound | undefined,
   session: number,
@@ -311,22 +311,23 @@ export function unackedOf(outbound: Outbound | undefined, session: number, seq: 
   return outbound.unacked.find((message) => message.seq === seq);
 }
 
-/** One message leaves the outbox, wherever in it; its number stays used, and those behind it keep theirs (A6). */
+/** Removes one message from anywhere in the outbox. Its number is not reused, and later messages keep theirs (A6). */
 export function withdraw(outbound: Outbound, message: OutboxMessage, now: number): void {
   outbound.unacked = outbound.unacked.filter((one) => one !== message);
   outbound.activeAt = now;
   unseal(outbound);
 }
 
-/** Whether the partner acknowledges more than was ever sent, as far as this side remembers: history was lost (P8). */
+/** Whether the partner acknowledges more than this side remembers having sent, so this side has lost history (P8). */
 export function isBeyond(outbound: Outbound | undefined, session: number, through: number): boolean {
   return outbound !== undefined && frontOf(outbound) === session && through >= frontEndOf(outbound);
 }
 
 /**
- * The partner knows a later session than the one that is sent. That one is sent only when all before it was acknowledged or has
- * become a dead letter, so what is left here of earlier lineages was settled, by an acknowledgement that was forgotten or in a
- * history that is gone (P8): it is taken out and returned. What this lineage has sent itself was refused, each time: it goes on above that session.
+ * The partner knows a later session than the one being sent. A later session is sent only after every earlier message was acknowledged
+ * or became a dead letter. Messages left here from earlier lineages were therefore settled, by a forgotten acknowledgement or in a lost
+ * history (P8): they are removed and returned. Messages of this lineage were rejected as stale each time, so they continue in a session
+ * above the partner's.
  */
 export function overtaken(activity: Activity, known: number, lineage: Lineage, now: number): OutboxMessage[] {
   const { outbound } = activity;
@@ -337,13 +338,13 @@ export function overtaken(activity: Activity, known: number, lineage: Lineage, n
   const isAll = !isOwn && outbound.session < known;
   const settled = takeOut(outbound, isAll ? outbound.next : (last?.end ?? 0), now);
   if (outbound.session >= known) return settled;
-  // Nothing is in it any more, and it is the one to be closed: the partner remembers no other.
+  // The stream is empty and takes the session that the partner remembers, so that this session gets closed.
   if (isAll) outbound.session = known;
   else reopen(activity, outbound, ++lineage.opened.session);
   return settled;
 }
 
-/** Everything unacknowledged goes into a session of its own, as a stream of its own. */
+/** Moves all unacknowledged messages to a new stream with its own session. */
 function reopen(activity: Activity, { unacked, activeAt }: Outbound, session: number): void {
   const outbound = newOutbound(session, activeAt);
   outbound.unacked = unacked.map((message, index) => ({ ...message, seq: index + 1 }));
@@ -351,7 +352,7 @@ function reopen(activity: Activity, { unacked, activeAt }: Outbound, session: nu
   activity.outbound = outbound;
 }
 
-/** Whether the sender should close its stream now (A5 is the caller's: it asks only when the store knows the acknowledgements). */
+/** Whether the sender should close its stream now. The caller ensures A5: it calls this once the acknowledgements are stored. */
 export function mayClose(outbound: Outbound | undefined, now: number, limits: Limits): boolean {
   return (
     outbound !== undefined &&
@@ -361,24 +362,24 @@ export function mayClose(outbound: Outbound | undefined, now: number, limits: Li
   );
 }
 
-/** Whether the receiver's side may go (A3). */
+/** Whether the inbound record may be forgotten (A3). */
 export function mayForget(inbound: Inbound | undefined, now: number, limits: Limits): boolean {
   return inbound === undefined || now >= forgetDate(inbound, limits);
 }
 
-/** From when on the receiver's side may go (A3), ms; Infinity: there is none. */
+/** When the inbound record may be forgotten (A3), ms; Infinity if there is none. */
 export function forgetDate(inbound: Inbound | undefined, { transitMaxMs, skewMaxMs }: Limits): number {
   if (inbound === undefined) return Number.POSITIVE_INFINITY;
   const closed = inbound.closedAt > 0 ? inbound.closedAt + transitMaxMs + 2 * skewMaxMs : Number.POSITIVE_INFINITY;
   return Math.min(closed, inbound.keepUntil) + 1;
 }
 
-/** Whether there is nothing to remember. */
+/** Whether the activity holds nothing. */
 export function isEmpty({ inbound, outbound, application }: Activity): boolean {
   return inbound === undefined && outbound === undefined && application.value === undefined;
 }
 
-/** Whether nothing of the activity is left worth keeping. */
+/** Whether the activity may be forgotten. */
 export function isOver(activity: Activity, now: number, limits: Limits): boolean {
   return (
     activity.outbound === undefined &&

@@ -1,6 +1,6 @@
 /**
- * Branches: the proxy handlers behind drafts, one for each object that a turn touches. Owns the traps and what one write
- * does to one object; what a turn as a whole knows is the recorder's (recorder.ts), which has the invariants.
+ * Branches: the proxy handlers behind drafts, one for each object that a turn touches. Owns the traps and what one write does to one
+ * object. recorder.ts owns the bookkeeping of the whole turn and the invariants.
  */
 import { SkerryError } from './errors.ts';
 import type { BytesPlace } from './lent.ts';
@@ -11,7 +11,7 @@ import type { Draft, Key } from './storable.ts';
 import * as data from './storable.ts';
 import { describe, expired } from './view.ts';
 
-/** What was done, as far as it is needed to undo it and to count references; each knows the step before it. */
+/** One change, as far as undo and the counting of references need it, linked to the step before it. */
 export type Step = { readonly previous: Step | undefined } & (
   | { readonly kind: 'put'; readonly target: Plain; readonly key: Key; readonly old: unknown }
   | { readonly kind: 'add'; readonly target: Plain; readonly key: Key }
@@ -27,7 +27,7 @@ export type Step = { readonly previous: Step | undefined } & (
   | { readonly kind: 'shape'; readonly target: Plain; readonly entries: readonly (readonly [string, unknown])[] }
 );
 
-/** One open holder. */
+/** One open state. */
 export class Tree implements BytesPlace {
   readonly recorder: Recorder;
   readonly holder: Holder;
@@ -60,14 +60,14 @@ export class Branch implements Draft, BytesPlace {
   parent: Branch | undefined = undefined;
   key: Key = '';
   tree: Tree | undefined = undefined;
-  /** Its content goes with an edit made earlier in the turn. */
+  /** An edit made earlier in the turn carries its content. */
   isCarried = false;
   /**
-   * Deleted properties are hidden until the turn is kept. Undo then needs no order of keys, which only a walk over all
-   * of them could tell: 18 ms for 100,000.
+   * Deleted properties are hidden until the turn is kept. Undo therefore need not restore the order of keys, which takes a walk over
+   * all of them: 18 ms for 100,000.
    */
   gone: Set<string> | undefined = undefined;
-  /** A trap only while something is hidden: it makes listing the keys of a wide object slower. */
+  /** Present only while something is hidden, because this trap slows down listing the keys of a wide object. */
   declare ownKeys?: () => string[];
 
   constructor(recorder: Recorder, target: Plain) {
@@ -146,7 +146,7 @@ export class Branch implements Draft, BytesPlace {
     throw this.refusal(undefined, 'is state: it cannot be frozen or sealed');
   }
 
-  /** What a program sees of a value of this object: a draft, or bytes that it is lent (D11). */
+  /** A value of this object as the handler sees it: a draft, or lent bytes (D11). */
   child(value: unknown, key: string): unknown {
     if (typeof value !== 'object' || value === null) return value;
     if (value instanceof Uint8Array) return this.recorder.lend(value, this);
@@ -156,7 +156,7 @@ export class Branch implements Draft, BytesPlace {
     return branch.proxy;
   }
 
-  /** True if the child is where it was last seen, or elsewhere in the same array. */
+  /** Whether the child is where it was last seen, or elsewhere in the same array. */
   holds(child: Branch): boolean {
     if (this.target[child.key] === child.target) return this.gone?.has(child.key as string) !== true;
     const index = Array.isArray(this.target) ? this.target.indexOf(child.target) : -1;
@@ -174,7 +174,7 @@ export class Branch implements Draft, BytesPlace {
     return target[key] as Uint8Array;
   }
 
-  /** Sets a field, or an element that exists. */
+  /** Sets a field or an existing element. */
   put(key: Key, value: unknown): void {
     const { target, recorder } = this;
     const old = target[key];
@@ -214,13 +214,13 @@ export class Branch implements Draft, BytesPlace {
     else this.splice(list.length, 0, this.padding(length - list.length));
   }
 
-  /** Holes would come back from the store as undefined, so they are that from the start. */
+  /** Holes would come back from the store as undefined, so they are undefined from the start. */
   private padding(count: number): undefined[] {
     if (count > defaultLimits.stateBytesMax) throw data.tooLong(this.where(undefined), count);
     return new Array<undefined>(count).fill(undefined);
   }
 
-  /** Replaces a range of this array; returns what was in it. */
+  /** Replaces a range of this array and returns the old elements. */
   splice(start: number, count: number, items: readonly unknown[]): unknown[] {
     const { recorder, list } = this;
     if (count === 0 && items.length === 0) return [];
@@ -238,7 +238,7 @@ export class Branch implements Draft, BytesPlace {
     return old;
   }
 
-  /** Gives this array's elements another order. */
+  /** Reorders the elements of this array. */
   reorder(next: readonly unknown[]): void {
     const { recorder, list } = this;
     if (next.every((item, index) => Object.is(item, list[index]))) return;
@@ -261,7 +261,7 @@ export class Branch implements Draft, BytesPlace {
     recorder.editsOf(tree)?.push([recorder.path(this, key)]);
   }
 
-  /** Deletes what is hidden, keeping for undo what the object was; walks all of it. */
+  /** Deletes hidden properties and records the object's entries for undo. Walks the whole object. */
   bare(): void {
     const { recorder, target } = this;
     recorder.last = { previous: recorder.last, kind: 'shape', target, entries: Object.entries(target) };
@@ -273,7 +273,7 @@ export class Branch implements Draft, BytesPlace {
     this.gone = undefined;
   }
 
-  /** The path to here or to one of the properties, for messages. */
+  /** The path to this object or to one of its properties, for messages. */
   where(key: Key | undefined): string {
     const tree = this.recorder.locate(this);
     return data.pathText(tree?.name ?? 'draft', this.recorder.path(this, key));
@@ -302,7 +302,7 @@ export function undoStep(step: Step): void {
       return;
     case 'shape':
       for (const key of Object.keys(step.target)) delete step.target[key];
-      // Not by assignment: a state decoded from elsewhere could have an own `__proto__`.
+      // Defined rather than assigned, because a decoded state could have a property named `__proto__`.
       for (const [key, value] of step.entries) {
         Object.defineProperty(step.target, key, { value, writable: true, enumerable: true, configurable: true });
       }
@@ -313,7 +313,7 @@ function refill(list: unknown[], next: readonly unknown[]): void {
   for (let index = 0; index < next.length; index++) list[index] = next[index];
 }
 
-/** An assignment to an object that has a draft as its prototype: that object's business. */
+/** An assignment to an object whose prototype is a draft: the property belongs to that object. */
 function setInherited(object: object, key: string | symbol, value: unknown): boolean {
   return Reflect.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
 }
@@ -321,8 +321,8 @@ function setInherited(object: object, key: string | symbol, value: unknown): boo
 type ArrayChange = (branch: Branch, list: unknown[], given: readonly unknown[]) => unknown;
 
 /**
- * Array methods that move elements, as one step on the live array. The built-in ones would move each through the proxy:
- * a `shift` would cost, and a patch would hold, every element of the queue.
+ * Array methods that move elements, as one step on the live array. The built-in methods would move each element through the proxy: a
+ * `shift` would touch, and its patch would hold, every element of a queue.
  */
 const arrayMethods: ReadonlyMap<string, unknown> = new Map([
   arrayMethod('push', (branch, list, given) => {

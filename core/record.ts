@@ -25,7 +25,7 @@ export interface Timer {
   readonly content: Content;
 }
 
-/** Whether it is a message rather than a timer that the application has named. */
+/** Whether it is a delayed message rather than a timer named by the application. */
 export function isUnnamed(timer: string): boolean {
   return timer.startsWith('~');
 }
@@ -60,14 +60,14 @@ export interface DeadLetter {
   readonly attempts: number;
 }
 
-/** A note that something is about to be run: should the process end, its tries are counted (`runtime/entity/crash-notes.ts`). */
+/** A note that a turn or effect is about to run, so that runs which end the process are counted (`runtime/entity/crash-notes.ts`). */
 export interface Trial {
   readonly key: string;
-  /** Unclean ends of a worker while it was under way. */
+  /** Unclean ends of a worker while it ran. */
   readonly ends: number;
-  /** Of the claim by which it was noted. */
+  /** The epoch of the claim under which it was noted. */
   readonly epoch: number;
-  /** From then on nobody asks for it again, ms: the note goes. */
+  /** When it can no longer be requested and the note is removed, ms. */
   readonly until: number;
 }
 
@@ -104,26 +104,26 @@ interface PartTypes {
   readonly trials: Trial;
 }
 export type PartName = keyof PartTypes;
-/** Kinds whose parts are all in memory while their entity is: each is a field of its record. */
+/** Kinds whose parts are all in memory while the entity is. Each is a field of its record. */
 export type TableName = Exclude<PartName, 'activities' | 'outbox' | 'history'>;
-/** Kinds of parts that are written when they change; an activity is written as it is when its entity is. */
+/** Kinds whose parts are written as they were when they changed. An activity is written as it is at the commit. */
 export type RowName = Exclude<PartName, 'activities'>;
 /** A part of some kind. */
 export type PartOf<Kind extends PartName> = PartTypes[Kind];
 
-/** What is to be known of a kind of parts, whatever they are for. */
+/** The descriptor of a kind of parts. */
 export interface PartKind<Part> {
-  /** What the names of its records begin with; it orders them in the store. */
+  /** The first letter of its records' names, which orders them in the store. */
   readonly letter: string;
-  /** The rest of that name, which no other part of its kind has. Any Unicode. */
+  /** The rest of that name, unique within the kind. Any Unicode. */
   readonly idOf: (part: Part) => string;
-  /** Its records stay in the store until they are needed: others are loaded with the entity. */
+  /** Its records stay in the store until they are needed. Other kinds are loaded with the entity. */
   readonly isLazy?: true;
-  /** When its entity is to be awake for it, ms. */
+  /** When the entity has to be awake for it, ms. */
   readonly dueOf?: (part: Part) => number;
-  /** The entity is about to do something: with no store behind it, it stays in memory. */
+  /** Pending work: an entity without a store stays in memory while it has some. */
   readonly isWork?: true;
-  /** How many an entity may have, and how many bytes they may carry. */
+  /** The limits on the number of parts and on the bytes that they carry. */
   readonly room?: { readonly countMax: keyof Limits; readonly bytesMax: keyof Limits };
 }
 
@@ -146,17 +146,17 @@ export const parts: { readonly [Name in PartName]: PartKind<PartTypes[Name]> } =
   history: { letter: 'h', idOf: ({ version }) => digits(version), isLazy: true },
 };
 
-/** A large state, and the patches after it: records of no part. */
+/** A large state and the patches after it. These records belong to no part. */
 const stateLetters = { snapshot: 's', patch: 'u' } as const;
 
 export const partNames = Object.keys(parts) as readonly PartName[];
 const tableNames = Object.keys(tables) as readonly TableName[];
 const datedNames = tableNames.filter((name) => tables[name].dueOf !== undefined);
 
-/** Names of an entity's records in the store: a letter that says what it is, and its id. */
+/** The name of an entity's record in the store: the letter of its kind, then its id. */
 export type RecordName = string;
 
-/** Names of records that are asked for by what they are about. */
+/** Names of the records that are read or written by their subject. */
 export const recordName = {
   activity: (partner: PartnerId): RecordName => parts.activities.letter + partner,
   outbox: (partner: PartnerId, seq: number): RecordName => parts.outbox.letter + outboxId(partner, seq),
@@ -167,7 +167,7 @@ export const recordName = {
 
 const byLetter: ReadonlyMap<string, PartName> = new Map(partNames.map((name) => [parts[name].letter, name]));
 
-/** What a record of this name is; undefined: of no kind that is known here. */
+/** The kind of the record with this name; undefined: an unknown kind. */
 export function kindIn(name: RecordName): PartName | keyof typeof stateLetters | undefined {
   const letter = name.charAt(0);
   if (letter === stateLetters.snapshot) return 'snapshot';
@@ -175,52 +175,52 @@ export function kindIn(name: RecordName): PartName | keyof typeof stateLetters |
   return byLetter.get(letter);
 }
 
-/** The id in the name of a record: what follows its letter. */
+/** The id in the name of a record: all after its letter. */
 export function idIn(name: RecordName): string {
   return name.slice(1);
 }
 
-/** A part as the store is to have it. */
+/** A part as it is to be stored. */
 export type PartRow<Kind extends RowName = RowName> = {
   [Name in Kind]: { readonly kind: Name; readonly part: PartTypes[Name] };
 }[Kind];
 
-/** What one drain takes to the store: name → its new content, null for gone, 'activity' for 'as it is then'. */
+/** A change that a drain takes to the store: a new part, null if removed, 'activity' for the activity as it is then. */
 export type RecordChange = null | 'activity' | PartRow;
 
-/** Partners, or a few more: what it says no of, it does not have. */
+/** A set of partners with false positives: `has` may be wrong when it says yes, never when it says no. */
 export interface PartnerFilter {
   readonly count: number;
   add(partner: PartnerId): void;
   has(partner: PartnerId): boolean;
 }
 
-/** Added to by `addPart` alone. */
+/** Only `addPart` adds to them. */
 export type Tables = { [Name in TableName]: Table<PartTypes[Name]> };
 
 export interface EntityRecord extends Tables {
   readonly address: Address;
   readonly key: string;
-  /** What sessions and ids of its turns begin with. */
+  /** Sessions and ids made by its turns begin with this lineage. */
   lineage: Lineage;
   version: number;
   readonly state: { value: unknown };
-  /** Size of the encoded state, bytes: exact when small, at most a little too large when written as patches. */
+  /** Size of the encoded state, bytes. Exact if the state is small; slightly too large if it is written as patches. */
   stateBytes: number;
   /** Time of the last turn, ms. */
   now: number;
   readonly activities: Parts<PartnerId, Activity>;
-  /** Whether every activity that the store has is in `activities`. */
+  /** Whether `activities` holds every activity that the store has. */
   isComplete: boolean;
-  /** Where not: partners of which the store may have one beyond those. Undefined: any partner. */
+  /** If not: partners that the store may have further activities with. Undefined: any partner. */
   stored: PartnerFilter | undefined;
-  /** When a quiet stream is next to be closed or a record forgotten, ms; 0: nothing waits for that. */
+  /** When an idle stream is next to be closed or an activity forgotten, ms; 0: never. */
   forgetAt: number;
-  /** When the activities that are not in memory are next looked through, ms; 0: not at all. `forgetAt` is no later. */
+  /** When activities that are not in memory are next searched, ms; 0: never. `forgetAt` is no later. */
   searchAt: number;
-  /** Activities that may be in the store and not in memory, at least. */
+  /** A lower bound of the activities that may be in the store but not in memory. */
   unseenCount: number;
-  /** Messages not yet acknowledged, over all activities, and the bytes of what they carry. */
+  /** Unacknowledged messages over all activities, and their payload bytes. */
   outboxCount: number;
   outboxBytes: number;
   readonly changes: Changes;
@@ -228,14 +228,14 @@ export interface EntityRecord extends Tables {
 
 export interface Changes {
   isStateChanged: boolean;
-  /** The state encoded as it is after the last turn, where it is small enough to be written whole each time. */
+  /** The encoded state after the last turn, if it is small enough to be written whole each time. */
   whole: Uint8Array | undefined;
-  /** Encoded patches of the turns since the last drain, or undefined: the state must be written whole. */
+  /** Encoded patches of the turns since the last drain; undefined: the state must be written whole. */
   patches: readonly Uint8Array[] | undefined;
   readonly records: Parts<RecordName, RecordChange>;
 }
 
-/** Nobody is to write these any more: they have been, or never will be (volatile types). */
+/** Clears the changes: they have been written or, for a volatile type, never will be. */
 export function forgetChanges(changes: Changes): void {
   changes.records.clear();
   changes.isStateChanged = false;
@@ -245,7 +245,7 @@ export function forgetChanges(changes: Changes): void {
 
 const noPatches: readonly Uint8Array[] = [];
 
-/** Of records that nobody sends from. */
+/** For records whose entity sends nothing. */
 const noLineage = lineageOf('', 0);
 
 export function newRecord(address: Address, state: unknown, lineage = noLineage): EntityRecord {
@@ -274,13 +274,13 @@ export function newRecord(address: Address, state: unknown, lineage = noLineage)
   };
 }
 
-/** Whether the store may have an activity with this partner that is not in memory: it must be read before it is used. */
+/** Whether the store may have an activity with this partner that is not in memory and must be read before it is used. */
 export function isUnread(record: EntityRecord, partner: PartnerId): boolean {
   const { isComplete, activities, stored } = record;
   return !isComplete && !activities.has(partner) && stored?.has(partner) !== false;
 }
 
-/** Put a part into one of the tables, which most entities have nothing in. */
+/** Adds a part to a table. Most tables of most entities are empty and shared. */
 export function addPart<Name extends TableName>(
   record: EntityRecord,
   name: Name,
@@ -292,12 +292,12 @@ export function addPart<Name extends TableName>(
   tables[name].set(id, part);
 }
 
-/** The entity has this part from here on, in place of one of its id (R1). */
+/** Adds a part in place of one with the same id, and records the change (R1). */
 export function putPart<Name extends TableName>(record: EntityRecord, name: Name, part: PartTypes[Name]): void {
   putRow(record, { kind: name, part } as PartRow<Name>);
 }
 
-/** The same with what goes to the store. */
+/** The same for a row. */
 export function putRow<Name extends TableName>(record: EntityRecord, row: PartRow<Name>): void {
   const { kind, part }: { readonly kind: Name; readonly part: PartTypes[Name] } = row;
   const { letter, idOf } = tables[kind];
@@ -306,19 +306,19 @@ export function putRow<Name extends TableName>(record: EntityRecord, row: PartRo
   record.changes.records.set(letter + id, row as RecordChange);
 }
 
-/** The store is to have it as it is now (R1). */
+/** Records that the part is to be stored as it is now (R1). */
 export function notePart<Kind extends RowName>(record: EntityRecord, kind: Kind, part: PartTypes[Kind]): void {
   const name = parts[kind].letter + parts[kind].idOf(part);
   record.changes.records.set(name, { kind, part } as RecordChange);
 }
 
-/** A part is gone (R1). */
+/** Removes a part and records the change (R1). */
 export function dropPart(record: EntityRecord, name: TableName, id: string): void {
   record[name].delete(id);
   record.changes.records.set(tables[name].letter + id, null);
 }
 
-/** All that a store has as records of their own of an entity that it knows, but for its activities. */
+/** Every row that a store has of an entity, except activities. */
 export function rowsOf(record: EntityRecord): [RecordName, PartRow][] {
   const rows: ReturnType<typeof rowsOf> = [];
   for (const { partner, outbound } of record.activities.values())
@@ -329,31 +329,31 @@ export function rowsOf(record: EntityRecord): [RecordName, PartRow][] {
   return rows;
 }
 
-/** Whether there is anything that the entity is about to do, beside its outbox. */
+/** Whether the entity has pending work apart from its outbox. */
 export function hasWork(record: EntityRecord): boolean {
   return tableNames.some((name) => tables[name].isWork === true && record[name].size > 0);
 }
 
 /**
- * The entity's time, ms: it does not go back with a clock that does (another worker's, a corrected one), but follows none that
- * was further ahead than the clocks of workers may be: one turn under a wrong clock would make all later dates as wrong.
+ * The entity's time, ms. It does not go back with a clock that does, such as another worker's or a corrected one. A last turn further
+ * ahead than skewMaxMs does not count: otherwise one turn under a wrong clock would falsify all later dates.
  */
 export function timeOf({ now }: EntityRecord, clock: number, skewMaxMs: number): number {
   return now > clock && now <= clock + skewMaxMs ? now : clock;
 }
 
-/** The sooner of two dates, of which 0 is none. */
+/** The sooner of two dates; 0 means no date. */
 export function sooner(one: number, other: number): number {
   if (one === 0 || other === 0) return one + other;
   return Math.min(one, other);
 }
 
-/** When the entity next wants to be woken though nobody calls, ms; 0: at once; undefined: not at all. */
+/** When the entity must next be awake even if nobody calls it, ms; 0: at once; undefined: never. */
 export function wakeTime(record: EntityRecord): number | undefined {
   return record.outboxCount > 0 || record.effects.size > 0 ? 0 : ownTime(record);
 }
 
-/** The same without what is under way already: messages and effects. `after`: dates until then have had their wake. */
+/** The same without messages and effects, which are in progress already. Dates up to `after` have been handled. */
 export function ownTime(record: EntityRecord, after = Number.NEGATIVE_INFINITY): number | undefined {
   const { forgetAt } = record;
   let soonest = forgetAt > 0 && forgetAt > after ? forgetAt : undefined;
@@ -361,7 +361,7 @@ export function ownTime(record: EntityRecord, after = Number.NEGATIVE_INFINITY):
   return soonest;
 }
 
-/** When the entity is to be awake for a part; undefined: not at all, or it has gone. */
+/** When the entity must be awake for a part; undefined: never, or the part is gone. */
 export function dateOf<Name extends TableName>(record: Tables, name: Name, id: string): number | undefined {
   const { [name]: table } = record;
   const part = table.get(id);
@@ -382,7 +382,7 @@ function soonestOf<Name extends TableName>(
   return first;
 }
 
-/** The activity with a partner, begun if there is none. */
+/** The activity with a partner. It is created if there is none. */
 export function activityWith(record: EntityRecord, partner: PartnerId): Activity {
   let activity = record.activities.get(partner);
   if (activity === undefined) {
@@ -392,7 +392,7 @@ export function activityWith(record: EntityRecord, partner: PartnerId): Activity
   return activity;
 }
 
-/** Have the activities that are not in memory looked through by then. */
+/** Plans a search of the activities that are not in memory, at this time at the latest. */
 export function planSearch(record: EntityRecord, at: number): void {
   record.searchAt = sooner(record.searchAt, at);
   record.forgetAt = sooner(record.forgetAt, record.searchAt);

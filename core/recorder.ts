@@ -1,27 +1,28 @@
 /**
- * Drafts: the state that a turn changes in place, with a record from which the change is undone or written as a patch.
+ * Drafts: the state that a turn changes in place, and a log of the changes for undo and for patches.
  *
- * A turn is one uninterrupted step, so nobody else sees the state half changed, and no copy is needed: the draft is a
- * thin proxy over the live objects. Longer than 400 lines because what one turn knows is one class: each rule needs
- * several of its fields. Opening costs nothing per field; reads and writes cost what they touch
- * (docs/decisions/0001). Owns drafts and undo; their handlers are in branch.ts, patches in patch.ts, views in view.ts. Does not encode, and does not know when a turn commits.
+ * A turn is one uninterrupted step, so no other code sees a half-changed state and no copy is needed: a draft is a thin proxy over the
+ * live objects. Opening one costs nothing per field; reads and writes cost what they touch (docs/decisions/0001). Owns drafts and undo;
+ * the proxy handlers are in branch.ts, patches in patch.ts, views in view.ts. Does not encode, and does not know when a turn commits.
+ *
+ * Longer than 400 lines because the bookkeeping of one turn is one class: each rule needs several of its fields.
  *
  *   new Recorder ── open, replace, use of drafts ──▶ settle ──▶ isChanged, patch, whole ──▶ keep
  *                                  └── a turn that throws, or a patch too large ──────────▶ undo
  *
  * D4: Undo restores the same objects with the same content in the same key order.
  * D5: `applyPatch(before, patch)` equals the state after.
- * D6: Stored state is a tree. An object may be moved; one that ends up at two places is copied at the later one.
- *     What that takes is bounded like what is assigned, by the state's limit (`too-large`).
- * D7: What is assigned is copied (D2): a caller's later change to its own object does not reach the state.
+ * D6: Stored state is a tree. An object may be moved. An object that ends up in two places is copied at the later one.
+ *     Such copies are bounded like assigned values, by the state's limit (`too-large`).
+ * D7: An assigned value is copied (D2), so a caller's later change to its own object does not reach the state.
  * D8: After `keep` or `undo` every draft and view throws, so a leaked one neither reads nor changes the live state.
  * D10: Nothing in the state is nested deeper than depthMax, however many turns it took to nest it.
- * D11: Bytes that a turn reads are a copy, the same one each time; what it changes in them is stored like an assignment.
+ * D11: Bytes that a turn reads are a copy, the same one each time. Changes to that copy are stored like an assignment.
  *
- * Why patches may skip writes: once an edit carries an object (a new one, or an existing one that moved), its value is
- * read when the turn has settled, so writes inside a carried object need none. And why no tree is walked to find
- * doubles (D6): the state was a tree, each step says what it put and what it removed, so counting the references to the
- * objects that moved is enough; only when one has two is the tree walked, and the change written whole.
+ * Why patches may skip writes: once an edit carries an object (a new one, or an existing one that moved), the object's value is read
+ * after the turn has settled, so writes inside it need no edit of their own. Why no tree is walked to find duplicates (D6): the state
+ * was a tree, and each step records what it put and removed, so it is enough to count references to the objects that moved. Only if one
+ * has two is the tree walked, and the state written whole.
  */
 import { Branch, type Step, Tree, undoStep } from './branch.ts';
 import { assert } from './errors.ts';
@@ -32,19 +33,19 @@ import type { Draft, Keeper, Key } from './storable.ts';
 import * as data from './storable.ts';
 import { expired } from './view.ts';
 
-/** The box in which live state lies, so that the root can be replaced. */
+/** A box around live state, so that its root can be replaced. */
 export interface Holder {
   value: unknown;
 }
 
-/** An existing object that was assigned somewhere: the last place, and how many times. */
+/** An existing object that the turn assigned: its last place, and how often it was assigned. */
 interface Carried {
   readonly parent: object;
   readonly key: Key;
   readonly times: number;
 }
 
-/** What one turn does to the states that it opened. One for each turn; ended by `keep` or `undo`. */
+/** Records what one turn does to the states that it opened. One per turn; ended by `keep` or `undo`. */
 export class Recorder implements Keeper {
   /** After `keep` or `undo`. */
   isOver = false;
@@ -60,14 +61,14 @@ export class Recorder implements Keeper {
   /** Branches with hidden properties. */
   private hidden: Branch[] | undefined = undefined;
   private carried: Map<unknown, Carried> | undefined = undefined;
-  /** Objects whose content goes with an edit, and that had no branch yet. */
+  /** Objects whose content an edit carries and that have no branch yet. */
   private fresh: Set<object> | undefined = undefined;
-  /** Paths cannot be relied on: every open state counts as changed and is written whole. */
+  /** Paths are unreliable, so every open state counts as changed and is written whole. */
   private isWhole = false;
-  /** An object was put into one of whose place, and so depth, nothing is known. */
+  /** An object was put into one whose place, and therefore depth, is unknown. */
   private isUnsure = false;
   private isSettled = false;
-  // What `locate` found out about the object that is about to change.
+  // The findings of `locate` about the object that is about to change.
   private level = 0;
   private isSilent = false;
   private isLoose = false;
@@ -81,7 +82,7 @@ export class Recorder implements Keeper {
     this.bytesLeft = bytesMax;
   }
 
-  /** A draft of what the holder holds; the same draft while the holder holds the same. `name` appears in messages. */
+  /** A draft of the holder's value; the same draft for the same value. `name` appears in error messages. */
   open(holder: Holder, name = 'state'): unknown {
     if (this.isOver) throw expired();
     const tree = this.treeOf(holder) ?? this.plant(holder, name);
@@ -92,7 +93,7 @@ export class Recorder implements Keeper {
     return tree.root?.proxy;
   }
 
-  /** Puts a value in the place of all that the holder holds. Throws `unstorable`. */
+  /** Replaces the holder's value. Throws `unstorable`. */
   replace(holder: Holder, value: unknown, name = 'state'): void {
     if (this.isOver) throw expired();
     const tree = this.treeOf(holder) ?? this.plant(holder, name);
@@ -106,7 +107,7 @@ export class Recorder implements Keeper {
     this.removed(old, holder, 'value');
     tree.isChanged = true;
     tree.isWhole = true;
-    this.index(); // the old root is a branch as before: an object has one draft, and one set of hidden properties
+    this.index(); // The old root keeps its branch: an object has one draft and one set of hidden properties.
     tree.root = undefined;
   }
 
@@ -135,7 +136,7 @@ export class Recorder implements Keeper {
     }
   }
 
-  /** What the turn changed, as copies; no edits if nothing was. After `settle`. */
+  /** The turn's changes as copies; no edits if nothing changed. Call it after `settle`. */
   patch(holder: Holder): Patch {
     assert(this.isSettled, 'a patch is asked for after settle');
     const tree = this.treeOf(holder);
@@ -144,7 +145,7 @@ export class Recorder implements Keeper {
     return (tree.edits ?? []).map(copyEdit);
   }
 
-  /** All that the holder holds, to be encoded before the next turn. After `settle`; also where a patch is too large. */
+  /** The holder's whole value, to be encoded before the next turn. Call it after `settle`, also if a patch is too large. */
   whole(holder: Holder): unknown {
     assert(this.isSettled, 'the whole is asked for after settle');
     const tree = this.treeOf(holder);
@@ -159,13 +160,13 @@ export class Recorder implements Keeper {
     this.end();
   }
 
-  /** Ends the turn as if it had not been (D4); also after `settle`, and after an error in it. */
+  /** Ends the turn and reverts its changes (D4). Allowed after `settle` too, and after an error in it. */
   undo(): void {
     for (let step = this.last; step !== undefined; step = step.previous) undoStep(step);
     this.end();
   }
 
-  /** A draft that leaked holds on to this recorder: the state must not hang on that. */
+  /** A leaked draft keeps this recorder alive, so the recorder drops its references to the state. */
   private end(): void {
     assert(!this.isOver, 'a recorder is ended once');
     this.isOver = true;
@@ -178,14 +179,14 @@ export class Recorder implements Keeper {
     this.lent = undefined;
   }
 
-  // From here on: what branches ask of their recorder.
+  // ---- for branches
 
   lend(original: Uint8Array, place: BytesPlace): Uint8Array {
     this.lent ??= new LentBytes();
     return this.lent.lend(original, place);
   }
 
-  /** What was changed in bytes that were lent is put into the state; before it is read past the drafts (D11). */
+  /** Stores changes to lent bytes. Needed before the state is read other than through drafts (D11). */
   takeBackBytes(): void {
     if (!this.isSettled) this.lent?.takeBack();
   }
@@ -209,19 +210,19 @@ export class Recorder implements Keeper {
     return branch;
   }
 
-  /** What a program gets of something that left its place. */
+  /** The draft of a value that was removed from its place. */
   draft(value: unknown): unknown {
     if (typeof value !== 'object' || value === null) return value;
     if (value instanceof Uint8Array) return this.lent?.lentOf(value) ?? new Uint8Array(value);
     return this.branch(value as Plain).proxy;
   }
 
-  /** The object behind one of our own drafts; every other value as it is. */
+  /** The object behind a draft of this recorder; any other value unchanged. */
   plainOf(value: unknown): unknown {
     return this.branchOf(value)?.target ?? value;
   }
 
-  /** The open state in which the object lies, by its last known place; undefined where it lies in none. */
+  /** The open state that contains the object, by its last known place; undefined if none does. */
   locate(branch: Branch): Tree | undefined {
     this.isSilent = false;
     this.isLoose = false;
@@ -246,7 +247,7 @@ export class Recorder implements Keeper {
     return path.reverse();
   }
 
-  /** What is stored for a value assigned to a property of the branch that was just located. */
+  /** The value to store for an assignment to a property of the branch that was just located. */
   admit(branch: Branch, key: Key, value: unknown): unknown {
     if (typeof value === 'object' && value !== null) {
       return this.take(branch, branch.target, key, value, () => branch.where(key));
@@ -268,7 +269,7 @@ export class Recorder implements Keeper {
     return stored;
   }
 
-  /** For storable.ts: takes a draft of ours as the object that it is. */
+  /** For storable.ts: keeps the object behind a draft of this recorder instead of a copy. */
   adopt(draft: Draft, parent: object, key: Key, level: number): object | undefined {
     if (!(draft instanceof Branch) || draft.recorder !== this) return undefined;
     const { target } = draft;
@@ -282,7 +283,7 @@ export class Recorder implements Keeper {
     return target;
   }
 
-  /** Something left a place. If it was the place of an edit that carries it, paths to it say nothing any more. */
+  /** A value was removed from a place. If an edit carried it there, later paths to it are unreliable. */
   removed(old: unknown, parent: object, key: Key): void {
     if (this.carried === undefined || typeof old !== 'object' || old === null) return;
     const place = this.carried.get(old);
@@ -301,7 +302,7 @@ export class Recorder implements Keeper {
     return undefined;
   }
 
-  /** From now on the object's content goes with the edit that was just made. */
+  /** From now on the last edit carries the object's content. */
   carry(stored: unknown): void {
     if (typeof stored !== 'object' || stored === null || stored instanceof Uint8Array) return;
     const branch = this.find(stored);
@@ -326,7 +327,7 @@ export class Recorder implements Keeper {
     return this.trees;
   }
 
-  /** All branches by object; not made for a turn that touches nothing but the root's own fields. */
+  /** All branches by object. Not made for a turn that touches only fields of the root. */
   private index(): Map<object, Branch> {
     if (this.branches !== undefined) return this.branches;
     this.branches = new Map();
@@ -343,7 +344,7 @@ export class Recorder implements Keeper {
     return tree?.root;
   }
 
-  /** Levels of nesting in an object, counted no further than the limit; what is hidden could lead in a circle. */
+  /** Levels of nesting in an object, counted up to the limit. Hidden properties are skipped, because they could form a cycle. */
   private height(value: object, level: number): number {
     if (data.isTooDeep(level) || value instanceof Uint8Array) return level;
     data.spend(this, 1, 'state');
@@ -365,7 +366,7 @@ export class Recorder implements Keeper {
     return branch;
   }
 
-  /** Really deletes what is hidden where a patch will not say so. */
+  /** Deletes hidden properties that no patch mentions. */
   private bareUnseen(): void {
     if (this.hidden === undefined) return;
     for (const branch of this.hidden) {
@@ -376,7 +377,7 @@ export class Recorder implements Keeper {
     }
   }
 
-  /** Counts what refers to the objects that moved: one place each at first, plus what was put, minus what was removed. */
+  /** Counts references to the objects that moved: one at first, plus those put, minus those removed. */
   private hasTwoPlaces(carried: ReadonlyMap<unknown, Carried>): boolean {
     const references = new Map<unknown, number>();
     for (const [target, { times }] of carried) references.set(target, times + 1);
@@ -388,7 +389,7 @@ export class Recorder implements Keeper {
     return false;
   }
 
-  /** A reference to this object is gone; if it was the only one, so are the object's own references. */
+  /** A reference to this object is gone. If it was the only one, the object's own references are gone too. */
   private release(old: unknown, references: Map<unknown, number>, carried: ReadonlyMap<unknown, Carried>): void {
     if (typeof old !== 'object' || old === null || old instanceof Uint8Array) return;
     const count = references.get(old);
@@ -403,7 +404,7 @@ export class Recorder implements Keeper {
     }
   }
 
-  /** Walks a whole state: what was seen before is replaced by a copy. */
+  /** Walks a whole state and replaces objects seen before by copies. */
   private separate(target: Plain, level: number, above: Set<unknown>, seen: Set<unknown>): void {
     if (data.isTooDeep(level)) throw data.unstorable('state', data.tooDeep);
     above.add(target);

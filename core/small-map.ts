@@ -1,8 +1,8 @@
 /**
- * A map that costs nothing while it is empty, and next to nothing while it holds one part: an idle entity has half a dozen
- * of them, a worker a million entities, and most talk with one partner at a time.
+ * Small maps: they take no memory while empty and very little with one part. An idle entity has half a dozen of them, a worker has up
+ * to a million entities, and most entities talk to one partner at a time.
  *
- * Like `Map` in everything that it has; what became empty gives its memory back. A table is one that knows what its parts carry.
+ * The methods behave as those of `Map`. A map that becomes empty frees its memory. A table also counts the bytes that its parts carry.
  */
 import type { Content } from './activity.ts';
 
@@ -39,7 +39,7 @@ export class Parts<Key, Part> {
     this.#several().set(key, part);
   }
 
-  /** From here on a map. */
+  /** Turns the single part into a map. */
   #several(): Map<Key, Part> {
     if (this.#only === undefined) return this.#held as Map<Key, Part>;
     const map = new Map<Key, Part>([[this.#only, this.#held as Part]]);
@@ -77,7 +77,7 @@ export class Parts<Key, Part> {
   }
 }
 
-/** A table that knows how many bytes its parts carry. */
+/** A map that counts the bytes of its parts' payloads. */
 export type Table<Part> = Parts<string, Part> & { readonly bytes: number };
 
 export class Weighed<Part extends object> extends Parts<string, Part> {
@@ -101,7 +101,7 @@ export class Weighed<Part extends object> extends Parts<string, Part> {
   }
 }
 
-/** What something that a turn has decided on carries. */
+/** Payload bytes of a part or message. */
 export function bytesOf(part: { readonly content?: Content; readonly payload?: Uint8Array } | undefined): number {
   return (part?.content?.payload ?? part?.payload)?.length ?? 0;
 }
@@ -110,9 +110,9 @@ class NoParts extends Parts<never, never> {
   readonly bytes = 0;
 
   override set(): never {
-    throw new Error("Skerry bug, please report: these parts are everybody's");
+    throw new Error('Skerry bug, please report: the shared empty table was written to');
   }
 }
 
-/** Of all that have none, which are most. */
+/** Shared by all entities that have no parts of a kind, which are most. */
 export const noParts: Table<never> & Parts<never, never> = new NoParts();

@@ -1,26 +1,26 @@
 /**
- * What may be stored or sent, checked and copied in one pass: entities are islands, so nothing that crosses is shared (P11).
+ * Plain data: checks and copies a value to be stored or sent in one pass. Entities are islands and share no objects (P11).
  *
- * Owns the rule of what is data and the copy that parts it from its maker. Knows of drafts only that a value may be one,
- * asked for by the symbol `draftOf`; what a draft is, recorder.ts decides. How data becomes bytes is the codec's.
+ * Owns the definition of plain data, and the copy. It knows only that a value may be a draft, which the symbol `draftOf` tells;
+ * recorder.ts owns drafts. The codec owns the encoding.
  *
- * D1: What passes comes back equal from the store: msgpack has no -0 (kept as 0), no lone surrogates and no bigints
- *     beyond 64 bits (both refused), no holes and no named properties of arrays (kept as undefined, not copied).
- * D2: The copy shares no object with the value, and is a tree: what the value holds twice, the copy holds as two.
- *     The work is linear in what the copy takes, and ends as soon as that is over the limit (`too-large`): an object that holds
- *     the one before it twice, forty levels deep, is small only where it is shared.
- * D3: Nothing is dropped that a program could have meant: functions, class instances, accessors, symbol keys are refused,
- *     with the path to them. Getters are never run.
+ * D1: Accepted data comes back equal from the store. msgpack has no -0 (stored as 0), no lone surrogates and no bigints
+ *     beyond 64 bits (both rejected), no holes (stored as undefined) and no named properties of arrays (not copied).
+ * D2: The copy shares no object with the value and is a tree: an object that the value holds twice becomes two.
+ *     The work is linear in the size of the copy and stops once that is over the limit (`too-large`). An object that holds the previous
+ *     one twice, forty levels deep, is small only as long as it shares.
+ * D3: Nothing that a program could have meant is dropped: functions, class instances, accessors and symbol keys are rejected with the
+ *     path to them. Getters are never run.
  */
 import { SkerryError } from './errors.ts';
 import { defaultLimits } from './limits.ts';
 
 export type Key = string | number;
 
-/** Where a value was found, for messages: text, or a function that makes the text when it is needed. */
+/** Where a value was found, for messages: a text, or a function that makes the text on demand. */
 export type Where = string | (() => string);
 
-/** Drafts and views answer this symbol with their handler. */
+/** Drafts and views return their handler for this symbol. */
 export const draftOf: unique symbol = Symbol('skerry.draft');
 
 export interface Draft {
@@ -28,13 +28,13 @@ export interface Draft {
   readonly plain: object | undefined;
 }
 
-/** What copies may take, bytes: counted at least as much too low as encoding adds. */
+/** A limit on the size of copies, bytes. The count is a lower bound of the encoded size. */
 export interface Budget {
   readonly bytesMax: number;
   bytesLeft: number;
 }
 
-/** Takes drafts into a copy as the objects that they are, instead of copying them; see recorder.ts. */
+/** Puts the objects behind drafts into a copy as they are instead of copying them; see recorder.ts. */
 export interface Keeper extends Budget {
   adopt(draft: Draft, parent: object, key: Key, level: number): object | undefined;
 }
@@ -46,8 +46,8 @@ const bigintMax = 2n ** 64n - 1n;
 const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u;
 
 /**
- * A copy of the value that shares nothing with it. Throws `unstorable`, naming the path to what cannot be stored, and
- * `too-large` for what certainly takes more than `bytesMax` when encoded.
+ * A copy of the value that shares no object with it. Throws `unstorable` with the path to a part that cannot be stored, and `too-large`
+ * if the value certainly takes more than `bytesMax` when encoded.
  */
 export function storable(value: unknown, where: string, bytesMax: number = defaultLimits.stateBytesMax): unknown {
   if (typeof value === 'object' && value !== null) return new Copying(where, undefined, bytesMax).copy(value, 1);
@@ -55,8 +55,8 @@ export function storable(value: unknown, where: string, bytesMax: number = defau
 }
 
 /**
- * The same for a value that will lie at `level` of a tree, where a `keeper` may take drafts as they are. Bounded by the
- * keeper's budget: what is copied without one is a tree that was bounded before.
+ * The same for a value at `level` of a tree, where a `keeper` may take drafts as they are. Bounded by the keeper's budget. A copy
+ * without a keeper is of a tree that was bounded before.
  */
 export function copyStorable(value: unknown, where: Where, level: number, keeper?: Keeper): unknown {
   if (typeof value === 'object' && value !== null)
@@ -70,7 +70,7 @@ function leaf(value: unknown, where: Where): unknown {
   return value === 0 ? 0 : value;
 }
 
-/** Take what a part of a copy needs at least. Throws `too-large` when nothing is left. */
+/** Subtracts bytes from a budget. Throws `too-large` when nothing is left. */
 export function spend(budget: Budget, bytes: number, where: Where): void {
   budget.bytesLeft -= bytes;
   if (budget.bytesLeft < 0) throw tooMuch(where, budget.bytesMax);
@@ -87,9 +87,9 @@ export function unstorable(where: Where, problem: string): SkerryError {
   return new SkerryError('unstorable', `${typeof where === 'string' ? where : where()} ${problem}`);
 }
 
-/** Steps of a path that are shown, from its start and from its end: a value that contains itself has as many as may be nested. */
+/** Steps of a path shown at its start and at its end. The path into a value that contains itself has depthMax steps. */
 const shownSteps = { first: 8, last: 4 };
-/** Characters of a name in it. */
+/** Characters shown of a name in a path. */
 const nameLengthMax = 64;
 
 /** `order`, `['lines', 3, 'when']` → `order.lines[3].when`. */
@@ -106,14 +106,14 @@ function stepText(key: Key): string {
   return identifier.test(key) ? `.${name}` : `[${JSON.stringify(name)}]`;
 }
 
-/** True where the level is one too many; how deep a value may be is one of the limits. */
+/** Whether a level of nesting is beyond depthMax. */
 export function isTooDeep(level: number): boolean {
   return level > defaultLimits.depthMax;
 }
 
 export const tooDeep = `is nested deeper than ${defaultLimits.depthMax} levels, or contains itself`;
 
-/** One copy under way: remembers the way to where it is, so that a refusal can name it. */
+/** One copy in progress. It keeps the path to the current part for the error message. */
 class Copying implements Budget {
   readonly bytesMax: number;
   bytesLeft: number;
@@ -191,22 +191,22 @@ class Copying implements Budget {
 }
 
 /**
- * Whether a field's name is an index far beyond the number of fields before it. The engine would reserve all places up to
- * it: 12 KB for a field of 7 bytes. Then the object is scattered first.
+ * Whether a field's name is an index far beyond the number of fields before it. The engine would reserve all elements up to it, 12 KB
+ * for a field of 7 bytes, so the object is scattered first.
  */
 export function isFarIndex(key: string, fieldCount: number): boolean {
   const first = key.charCodeAt(0);
   return first >= 49 && first <= 57 && Number(key) > 4 * fieldCount + 16;
 }
 
-/** Have an object keep its numbered fields one by one, in a table. */
+/** Makes the engine keep an object's numbered fields in a hash table. */
 export function scatter(fields: Record<string, unknown>): void {
   const farthest = '4294967294';
   fields[farthest] = undefined;
   delete fields[farthest];
 }
 
-/** Of plain objects, also those of another realm (a vm context, a frame): no class in between, and nothing above. */
+/** The prototype of plain objects, also of another realm (a vm context, a frame): no class between, nothing above. */
 function isPlainPrototype(prototype: unknown): boolean {
   if (prototype === null) return true;
   return (
@@ -216,7 +216,7 @@ function isPlainPrototype(prototype: unknown): boolean {
   );
 }
 
-/** The prototype of arrays is an array itself, in every realm; that of a class which extends them is none. */
+/** The prototype of arrays is itself an array in every realm. The prototype of a class that extends Array is not. */
 function isArrayPrototype(prototype: unknown): boolean {
   return (
     prototype === Array.prototype || (Array.isArray(prototype) && isPlainPrototype(Object.getPrototypeOf(prototype)))
@@ -237,7 +237,7 @@ export function draftIn(value: object): Draft | undefined {
   return (value as { readonly [draftOf]?: Draft })[draftOf];
 }
 
-/** An array's length is bounded before it is walked: `new Array(4e9)` is one statement. */
+/** The error for an array that is too long. Its length is checked before it is walked: `new Array(4e9)` is one statement. */
 export function tooLong(where: string, length: number): SkerryError {
   const limit = defaultLimits.stateBytesMax;
   return new SkerryError('too-large', `${where} has ${length} elements: more than fit into stateBytesMax (${limit})`);
@@ -253,7 +253,7 @@ export function keyProblem(key: string | symbol): string | undefined {
 export const accessorProblem = 'is a getter or setter: store its value instead';
 const symbolProblem = 'has a symbol as a property name: use a string';
 
-/** Why a value that is no object cannot be stored. */
+/** Why a value that is not an object cannot be stored. */
 export function leafProblem(value: unknown): string | undefined {
   switch (typeof value) {
     case 'string':
@@ -292,7 +292,7 @@ function objectProblem(value: object): string {
   return `is an instance of ${name}: store a plain object instead`;
 }
 
-/** A copy of bytes that keeps nothing else alive: encoders cut theirs from larger buffers. */
+/** A copy of bytes that keeps no larger buffer alive: encoders return slices of large ones. */
 export function retained(bytes: Uint8Array): Uint8Array {
   return Uint8Array.prototype.slice.call(bytes);
 }
