@@ -24,10 +24,10 @@ import type { SimulatedNode, VirtualTime } from './virtual-time.ts';
 export interface Violation {
   /**
    * The broken promise, as P7 (docs/guarantees.md) or one that the scenario names. `scenario`: code of the scenario threw.
-   * `bug`: other code did, outside a turn.
+   * `bug`: other code threw, outside a turn.
    */
   readonly promise: string;
-  /** What happened; of an error its stack, on lines of its own. */
+  /** What happened. An error has its details, and the stack frames outside of Skerry, on lines of their own. */
   readonly text: string;
   /** When, virtual ms since the start. */
   readonly atMs: number;

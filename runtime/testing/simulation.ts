@@ -35,6 +35,7 @@ import { type CrashPoint, FaultyStore } from './faulty-store.ts';
 import { Image, type StoredEntity } from './image.ts';
 import { Network } from './network.ts';
 import { SeededRandom } from './random.ts';
+import { thrownText } from './thrown.ts';
 import { isUnfinished, unfinished } from './unfinished.ts';
 import { newNode, type SimulatedNode, VirtualTime } from './virtual-time.ts';
 
@@ -417,7 +418,7 @@ class Run {
 
   /** The scenario's own code: not a broken promise of Skerry. */
   #scenarioThrew(name: string, error: unknown): void {
-    this.#checker.violate('scenario', `${name} threw ${stackText(error)}`);
+    this.#checker.violate('scenario', `${name} threw ${thrownText(error)}`);
   }
 
   /** Runs until everything has finished by itself: calls, outboxes, timers, holds, effects (P7). */

@@ -20,7 +20,7 @@ function calm(scenario: Partial<Scenario>, settleMs = 20_000): Promise<Simulatio
   return simulate({ seed: 1, faults, faultMs: 1_000, settleMs, scenario: whole });
 }
 
-report('what a scenario throws is a violation of the scenario, with its stack on lines of its own', async () => {
+report('an error of a scenario is a violation of the scenario, with the stack frames of its own code', async () => {
   const fail = (): never => {
     throw new Error('my own mistake');
   };
@@ -38,8 +38,56 @@ report('what a scenario throws is a violation of the scenario, with its stack on
     const lines = violations[0]?.text.split('\n') ?? [];
     assert.is(lines[0], `${name} threw Error: my own mistake`);
     assert.match(lines[1] ?? '', /^ +at .*simulation-report/);
+    assert.equal(
+      lines.filter((line) => /runtime\/|node:/.test(line)),
+      [],
+    );
   }
 });
+
+const Door = entity('door', { initial: () => ({}), operations: { open: command(), slam: command() } });
+const door = behaviour(Door, {
+  open: (turn) => turn.refuse('locked', { by: 'ann' }),
+  slam() {
+    throw new RangeError('off its hinges');
+  },
+});
+
+report(
+  'an error of a scenario shows code, detail, cause and both sides of an assertion, whatever is thrown',
+  async () => {
+    const thrown = async (act: (stage: Stage) => unknown) => {
+      const { violations } = await calm({
+        behaviours: () => [door],
+        workload: async (stage) => void (await act(stage)),
+      });
+      assert.is(violations.length, 1);
+      return violations[0]?.text.replaceAll(/\n +at .*/g, '');
+    };
+    const doorOf = async (stage: Stage) => (await stage.connect('tester')).client.entity(Door, 'd1');
+    const raise = (value: unknown) => () => {
+      throw value;
+    };
+    assert.equal(
+      [
+        await thrown(async (stage) => (await doorOf(stage)).open()),
+        await thrown(async (stage) => (await doorOf(stage)).slam()),
+        await thrown(() => assert.equal({ sold: 1 }, { sold: 2 })),
+        await thrown(raise(new Error('outer', { cause: new TypeError('inner') }))),
+        await thrown(raise({ code: 7 })),
+        await thrown(raise('a text')),
+      ],
+      [
+        "the workload threw SkerryError 'refused': locked, detail { by: 'ann' }",
+        "the workload threw SkerryError 'failed': door/d1 slam: off its hinges",
+        'the workload threw Assertion: Expected values to be deeply equal:\n  actual: { sold: 1 }\n  expected: { sold: 2 }',
+        'the workload threw Error: outer\ncaused by TypeError: inner',
+        'the workload threw { code: 7 }',
+        "the workload threw 'a text'",
+      ],
+    );
+  },
+);
 
 const Wallet = entity('wallet', {
   initial: () => ({}),
