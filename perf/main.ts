@@ -19,7 +19,7 @@ import { type Report, reportOf } from './report/report.ts';
 import { textOf } from './report/text-report.ts';
 import { type RunOptions, run } from './run.ts';
 
-/** For what an agent still has to say when it is ended. */
+/** Time for the last messages of an agent that is ended. */
 const farewellMs = 1_000;
 
 async function main(words: readonly string[]): Promise<number> {
@@ -47,10 +47,10 @@ async function measuring(words: readonly string[]): Promise<number> {
   const interrupted = (code: number): never => {
     const count = soFar?.repeats.length ?? 0;
     const { repeats } = asked.plan;
-    const what = count === 0 ? 'nothing is reported' : `the report is of ${count} of ${repeats} repeats`;
+    const what = count === 0 ? 'there is no report' : `the report covers ${count} of ${repeats} repeats`;
     process.stderr.write(`\ninterrupted: ${what}\n`);
     if (soFar !== undefined) tell(soFar, asked);
-    // Servers, processes and folders are taken down by what happens at the exit.
+    // Handlers of the exit event end servers and processes and remove folders.
     process.exit(code);
   };
   process.once('SIGINT', () => interrupted(130)).once('SIGTERM', () => interrupted(143));
@@ -63,14 +63,14 @@ async function measuring(words: readonly string[]): Promise<number> {
 
 function tell(outcome: Outcome, asked: Asked): Report {
   const report = reportOf(outcome);
-  // Where the report itself goes to standard output, nothing else does.
+  // If the JSON report goes to standard output, the text goes to standard error.
   const reading = asked.files.json === '-' ? process.stderr : process.stdout;
   if (!asked.isQuiet) reading.write(`${textOf(report)}\n`);
   write(report, asked.files);
   return report;
 }
 
-/** By generators of its own, or by those that were started elsewhere. */
+/** Measures with its own generators, or with agents on other machines. */
 async function measured(plan: Plan, watching: Pick<RunOptions, 'viewer' | 'kept'>): Promise<Outcome> {
   const { nats, attach, cluster, agents } = plan;
   if (nats.kind !== 'at' || !(attach || agents > 0)) return run(plan, { ...watching, isForking: true });
@@ -93,7 +93,7 @@ async function serving(words: readonly string[]): Promise<never> {
   const { host, cores } = serveAgent(transport, say);
   say(`agent on ${host} with ${cores} cores waits for measurements`);
   await signalled();
-  // What a measurement left open may wait for a NATS that is gone; nobody waits for it.
+  // An unfinished measurement may wait for a NATS server that is gone, so closing has a time limit.
   await Promise.race([transport.close(), pause(farewellMs)]);
   process.exit(0);
 }
@@ -111,7 +111,7 @@ function signalled(): Promise<void> {
   });
 }
 
-/** Before anything is measured: what cannot be written afterwards is lost. */
+/** Checks before the measurement that its files can be written. Otherwise the results would be lost. */
 function checkFiles(files: Asked['files']): void {
   for (const path of Object.values(files)) {
     if (path === '-') continue;
@@ -140,7 +140,7 @@ function comparing(files: readonly string[]): number {
   if (before === undefined || after === undefined || files.length !== 2)
     throw new UsageError('compare takes two reports: skerry perf compare before.json after.json');
   if (before.scenario !== after.scenario)
-    throw new UsageError(`these are two scenarios: ${before.scenario} and ${after.scenario}`);
+    throw new UsageError(`the reports are of different scenarios: ${before.scenario} and ${after.scenario}`);
   process.stdout.write(`${compareText(before, after)}\n`);
   return 0;
 }
@@ -153,11 +153,11 @@ function reportIn(path: string): Report {
     throw new UsageError(`${path} cannot be read as a report: ${errorText(error)}`);
   }
   if (report.format !== 1 || report.steps === undefined)
-    throw new UsageError(`${path} is no report of this version of skerry perf`);
+    throw new UsageError(`${path} is not a report of this version of skerry perf`);
   return report as Report;
 }
 
-// Whoever reads may go at any moment; servers and processes are taken down by what happens at the exit.
+// The reader of a pipe may close it at any time. Handlers of the exit event end servers and processes.
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', ({ code }: NodeJS.ErrnoException) => process.exit(code === 'EPIPE' ? 0 : 1));
 process.exitCode = await main(process.argv.slice(2));

@@ -1,4 +1,4 @@
-/** Parses the command line into a plan. For every word that it does not understand, it lists what is possible. */
+/** Parses the command line into a plan. The error for an unknown word or value lists the possible ones. */
 import { parseArgs } from 'node:util';
 import type { Fault, NatsChoice, Plan, StoreChoice } from './plan.ts';
 import type { Scenario } from './scenario.ts';
@@ -73,10 +73,10 @@ export function askedOf(words: readonly string[]): Asked {
   const scenario = scenarios.find((one) => one.name === name);
   if (scenario === undefined || positionals.length > 1)
     throw new UsageError(
-      `there is no scenario '${positionals.join(' ')}': ${scenarios.map((one) => one.name).join(', ')}`,
+      `there is no scenario '${positionals.join(' ')}'; there are ${scenarios.map((one) => one.name).join(', ')}`,
     );
   const given = givenBy(values);
-  // A store that several processes share needs something that joins them.
+  // With a store that several processes share, the default is to connect them over NATS.
   const nats: Partial<Plan> = given.store?.kind === 'redis' ? { nats: { kind: 'own' } } : {};
   const cluster = given.attach === true ? { cluster: 'main' } : {};
   const made = withTimes({ ...basis, scenario: name, ...nats, ...cluster, ...scenario.defaults, ...given }, given);
@@ -98,9 +98,11 @@ export function askedOf(words: readonly string[]): Asked {
 export function agentUrlOf(words: readonly string[]): string {
   const { values, positionals } = parsed(words);
   if (values.nats === undefined || positionals.length > 0)
-    throw new UsageError('an agent needs to know where measurements are: skerry perf agent --nats nats://host:4222');
+    throw new UsageError(
+      'an agent needs the NATS server of the measurement: skerry perf agent --nats nats://host:4222',
+    );
   const nats = natsOf(values.nats);
-  if (nats.kind !== 'at') throw new UsageError('an agent is found over NATS: --nats nats://host:4222');
+  if (nats.kind !== 'at') throw new UsageError('an agent needs the address of a NATS server: --nats nats://host:4222');
   return nats.url;
 }
 
@@ -143,11 +145,11 @@ function onlyGiven(values: { [Name in keyof Plan]?: Plan[Name] | undefined }): P
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Partial<Plan>;
 }
 
-/** Who asks for a short run and says nothing else wants neither warm-up nor floors to be longer. */
+/** A run shorter than the default limits the default warm-up and floors to its own duration. */
 function withTimes(plan: Plan, given: Partial<Plan>): Plan {
   const atMost = (name: 'floorMs' | 'warmupMs') =>
     given[name] !== undefined || given.durationMs === undefined ? plan[name] : Math.min(plan[name], given.durationMs);
-  // Faults of the scenario's own are those that fit; none of them would make it another measurement.
+  // The scenario's own faults are cut to those that fit. If none fits they all stay, and `check` rejects the plan.
   const own = plan.faults.filter(({ atMs }) => atMs < plan.durationMs);
   const faults = given.faults !== undefined || own.length === 0 ? plan.faults : own;
   return { ...plan, faults, floorMs: atMost('floorMs'), warmupMs: atMost('warmupMs') };
@@ -157,62 +159,73 @@ function check(plan: Plan): void {
   const { nats, store, workers, attach, agents, faults, durationMs, scenario, concurrency, clients, isTogether } = plan;
   if (nats.kind !== 'embedded' && store.kind !== 'redis' && workers > 1 && !attach && !isTogether)
     throw new UsageError(
-      `several worker processes cannot share the store '${store.kind}': --store redis, or --together`,
+      `several worker processes cannot share the store '${store.kind}': use --store redis, or --together`,
     );
-  if (attach && nats.kind !== 'at') throw new UsageError('--attach needs to know where: --nats nats://host:4222');
-  if (agents > 0 && nats.kind !== 'at') throw new UsageError('agents are found over NATS: --nats nats://host:4222');
-  if (attach && faults.length > 0) throw new UsageError('workers that were not started here are not killed from here');
+  if (attach && nats.kind !== 'at')
+    throw new UsageError('--attach needs the address of a NATS server: --nats nats://host:4222');
+  if (agents > 0 && nats.kind !== 'at')
+    throw new UsageError('--agents needs the address of a NATS server: --nats nats://host:4222');
+  if (attach && faults.length > 0)
+    throw new UsageError('--faults works only on workers that this run started: leave out --attach');
   if (faults.some(({ kind }) => kind !== 'stall') && workers < 2)
-    throw new UsageError('faults need somebody who is left over: --workers 2');
+    throw new UsageError('a fault needs a second worker that takes over: --workers 2');
   checkPlace(plan);
   const late = faults.find(({ atMs }) => atMs >= durationMs);
   if (late !== undefined)
     throw new UsageError(
-      `${late.kind}@${late.atMs / 1_000}s comes when all is over: a --duration above that, or earlier --faults`,
+      `${late.kind}@${late.atMs / 1_000}s comes after the end of the run: use a longer --duration or earlier --faults`,
     );
   if (scenario === 'idle' && nats.kind !== 'embedded')
-    throw new UsageError('idle looks into its own process: --nats embedded');
-  if (concurrency < clients) throw new UsageError('each client has at least one call in flight: raise --concurrency');
+    throw new UsageError('idle measures the memory of its own process: use --nats embedded');
+  if (concurrency < clients)
+    throw new UsageError('each client has at least one call in flight: --concurrency must not be below --clients');
 }
 
 /** Which faults are possible on which testbed. */
 function checkPlace({ nats, faults, isTogether, storePerS, store, connections }: Plan): void {
   const isOf = (...kinds: Fault['kind'][]) => faults.some(({ kind }) => kinds.includes(kind));
-  if (isTogether && isOf('kill', 'move')) throw new UsageError('kill and move are of processes: without --together');
+  if (isTogether && isOf('kill', 'move'))
+    throw new UsageError('kill and move need a process for each worker: leave out --together');
   if (nats.kind !== 'embedded' && !isTogether && isOf('drain'))
-    throw new UsageError('drain is of workers that share a process: --together');
-  if (isOf('stall') && storePerS === undefined) throw new UsageError('stall is of overload, whose store has a pace');
+    throw new UsageError('drain needs workers that share a process: use --together');
+  if (isOf('stall') && storePerS === undefined)
+    throw new UsageError('stall is a fault of the scenario overload, whose store has a limited rate');
   if (storePerS !== undefined && store.kind !== 'memory')
-    throw new UsageError('the store of overload has a pace of its own: without --store');
+    throw new UsageError('overload uses a store of its own, with a limited rate: leave out --store');
   if (connections > 1 && nats.kind === 'embedded')
-    throw new UsageError('embedded there is one client: --connections needs --nats own or nats://…');
+    throw new UsageError('an embedded cluster has one client: --connections needs --nats own or nats://…');
 }
 
 /** Rejects options that would have no effect. */
 function checkGiven({ name }: Scenario, { attach, workers, store, keys }: Partial<Plan>): void {
-  if (keys !== undefined && name === 'hot') throw new UsageError('hot calls one entity: counter has --keys');
+  if (keys !== undefined && name === 'hot')
+    throw new UsageError('hot calls a single entity: for --keys use the scenario counter');
   if (keys !== undefined && name === 'activate')
-    throw new UsageError('activate calls each entity once: --duration says how many');
+    throw new UsageError('activate calls each entity once: --duration decides their number, not --keys');
   if (attach !== true) return;
-  if (workers !== undefined) throw new UsageError('--attach measures the workers that are there: leave out --workers');
+  if (workers !== undefined)
+    throw new UsageError('--attach measures the workers of the running cluster: leave out --workers');
   if (store !== undefined && !('url' in store && store.url !== undefined))
-    throw new UsageError('--attach measures the store that is there; for its floors: --store redis://…');
+    throw new UsageError(
+      '--attach measures the store of the running cluster; only its floors need --store, as redis://…',
+    );
 }
 
 function checkFor({ name, isOnce }: Scenario, plan: Plan): void {
   const { ratePart, ratePerS, partners, keys, stateBytes, attach } = plan;
   if (ratePart !== undefined && isOnce === true)
-    throw new UsageError(`no run before ${name} can find a maximum: --rate takes a number of calls a second`);
+    throw new UsageError(`${name} has no measurable maximum: --rate must be a number of calls per second`);
   if (stateBytes > 0 && !['counter', 'hot', 'growth'].includes(name))
     throw new UsageError(
-      `--state-bytes is for counter, hot and growth: entities of ${name} have the state that they have`,
+      `--state-bytes is an option of counter, hot and growth: the states of ${name} have a fixed size`,
     );
-  if (partners > 0 && name !== 'growth') throw new UsageError('--partners is for growth');
+  if (partners > 0 && name !== 'growth') throw new UsageError('--partners is an option of growth');
   if (name !== 'growth') return;
-  if (attach) throw new UsageError('growth starts its workers anew, and those of --attach are not its own');
+  if (attach) throw new UsageError('growth restarts its workers, so it cannot measure those of --attach');
   if (ratePerS !== undefined)
-    throw new UsageError('growth measures what a turn costs: --concurrency instead of --rate');
-  if (Math.min(partners, keys, stateBytes) < 1) throw new UsageError('growth is up to something: at least 1 of each');
+    throw new UsageError('growth measures the cost of a turn: use --concurrency instead of --rate');
+  if (Math.min(partners, keys, stateBytes) < 1)
+    throw new UsageError('growth needs --partners, --keys and --state-bytes of at least 1');
 }
 
 function counted(flag: string, text: string | undefined, least = 0): number | undefined {
@@ -223,13 +236,13 @@ function counted(flag: string, text: string | undefined, least = 0): number | un
   return value;
 }
 
-/** Calls per second, or a share of what a closed loop reaches. */
+/** Calls per second, or a share of the maximum that a closed loop reaches. */
 function rateOf(text: string | undefined): { ratePerS?: number | undefined; ratePart?: number } {
   const [, percent] = /^(\d+(?:\.\d+)?)%$/.exec(text ?? '') ?? [];
   if (percent === undefined && !text?.includes('%')) return { ratePerS: counted('rate', text, 1) };
   if (percent === undefined || Number(percent) === 0)
     throw new UsageError(
-      `--rate takes a whole number of calls a second, or a part of the maximum such as 70%, not '${text}'`,
+      `--rate takes a whole number of calls per second, or a share of the maximum such as 70%, not '${text}'`,
     );
   return { ratePart: Number(percent) / 100 };
 }
@@ -238,7 +251,7 @@ const units: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 };
 
 function span(flag: string, text: string | undefined, leastMs = 0): number | undefined {
   const ms = text === undefined ? undefined : spanOf(flag, text);
-  if (ms !== undefined && ms < leastMs) throw new UsageError(`--${flag} takes a time above zero, not '${text}'`);
+  if (ms !== undefined && ms < leastMs) throw new UsageError(`--${flag} takes a positive time, not '${text}'`);
   return ms;
 }
 

@@ -9,7 +9,7 @@ export type StoreChoice =
   | { readonly kind: 'lmdb'; readonly folder?: string }
   | { readonly kind: 'redis'; readonly url?: string };
 
-/** What joins workers and clients. Embedded: they share one process, and nothing is between them. */
+/** How workers and clients are connected. Embedded: they share one process, without a network. */
 export type NatsChoice =
   | { readonly kind: 'embedded' }
   | { readonly kind: 'own' }
@@ -17,28 +17,28 @@ export type NatsChoice =
 
 export interface Fault {
   /**
-   * `kill`: SIGKILL, and a successor after a second. `move`: a worker leaves in order, and comes back. `drain`: half of the
-   * workers leave in order, all at once, for good. `stall`: the store stands still for a while.
+   * `kill`: SIGKILL, with a successor after a second. `move`: a worker leaves gracefully and returns. `drain`: half of the workers leave
+   * gracefully, at once and for good. `stall`: the store stalls for a while.
    */
   readonly kind: 'kill' | 'move' | 'drain' | 'stall';
-  /** Since the measurement began. */
+  /** Time since the start of the measurement. */
   readonly atMs: number;
 }
 
 export interface Plan {
   readonly scenario: string;
   readonly workers: number;
-  /** All workers in one process, on one store: more of them than a machine has room for processes. */
+  /** All workers share one process and one store, so that there can be more workers than a machine has room for processes. */
   readonly isTogether: boolean;
   /** Load generators; embedded: clients in the one process. */
   readonly clients: number;
-  /** Of each load generator: so many clients in it, each with a connection of its own. */
+  /** Clients in each load generator, each with its own connection. */
   readonly connections: number;
-  /** Calls in flight over all clients; of an open loop the most there may be. */
+  /** Calls in flight over all clients; the maximum for an open loop. */
   readonly concurrency: number;
-  /** Calls per second over all clients, of an open loop; none: a closed loop. */
+  /** Calls per second over all clients of an open loop; none: a closed loop. */
   readonly ratePerS?: number;
-  /** Instead: this part of what a closed loop reaches just before. */
+  /** Instead: a share of the maximum that a closed loop reaches just before. */
   readonly ratePart?: number;
   readonly warmupMs: number;
   readonly durationMs: number;
@@ -46,28 +46,28 @@ export interface Plan {
   readonly floorMs: number;
   readonly repeats: number;
   readonly keys: number;
-  /** Exponent of Zipf's law; 0: every key as often as the others. */
+  /** Exponent of Zipf's law; 0: uniform. */
   readonly skew: number;
   readonly store: StoreChoice;
-  /** So many commits a second the store takes, and no more; none: as many as it can. */
+  /** The most commits per second that the store takes; none: no limit. */
   readonly storePerS?: number;
   readonly nats: NatsChoice;
   readonly faults: readonly Fault[];
   readonly floors: 'all' | 'main' | 'none';
-  /** Runs on a cluster that is there already, of this name. */
+  /** Measures a running cluster of this name. */
   readonly attach: boolean;
   readonly cluster: string;
-  /** Load generators on other machines to wait for; 0: whoever answers within a second. */
+  /** Load generators on other machines to wait for; 0: all that answer within a second. */
   readonly agents: number;
-  /** `counter` and `hot`: how large each state is; 0: two numbers. */
+  /** `counter` and `hot`: size of each state; 0: two numbers. `growth`: size of the largest. */
   readonly stateBytes: number;
-  /** Of `growth`: the most partners of one entity. */
+  /** `growth`: the largest number of partners of one entity. */
   readonly partners: number;
-  /** Where V8 leaves a profile of each process. */
+  /** The folder to which V8 writes a CPU profile of each process. */
   readonly profileFolder?: string;
 }
 
-/** Where a repeat takes place: what a process needs to know to take part in it. */
+/** The site of a repeat: all that a process needs to take part in it. */
 export interface Site {
   readonly cluster: string;
   readonly workers: number;
@@ -78,11 +78,11 @@ export interface Site {
     | { readonly kind: 'memory' }
     | { readonly kind: 'lmdb'; readonly folder: string }
     | { readonly kind: 'redis'; readonly url: string; readonly prefix: string };
-  /** None: everything in one process. */
+  /** None: all in one process. */
   readonly natsUrl?: string;
-  /** Whether workers come and go: then they are members of a cluster in one process, too. */
+  /** Whether workers join and leave. Embedded ones are then members of a cluster too. */
   readonly isMoving: boolean;
-  /** For how long a stall of the store lasts. */
+  /** Duration of a stall of the store. */
   readonly stallMs: number;
   readonly idleMs?: number;
 }
@@ -94,65 +94,65 @@ export interface Load {
   readonly of: number;
   readonly lanes: number;
   readonly ratePerS?: number;
-  /** From the moment at which the word to go arrives. */
+  /** From the arrival of the start signal. */
   readonly delayMs: number;
   readonly warmupMs: number;
   readonly durationMs: number;
-  /** No more calls than this, all of them measured; none: as many as there is time for. */
+  /** The most calls, all of them measured; none: as many as there is time for. */
   readonly callsMax?: number;
 }
 
-/** What a step of `growth` has made large, and how large. */
+/** The dimension in which a step of `growth` is large, and its size. */
 export interface Growth {
   readonly axis: 'entities' | 'fewOfEntities' | 'partners' | 'firstContacts' | 'state';
   readonly size: number;
 }
 
-/** What the calls of a scenario need to know. */
+/** The parameters of a scenario's calls. */
 export interface Work {
   readonly scenario: string;
   readonly step: string;
-  /** Makes this repeat's keys its own. */
+  /** Part of every key, so that repeats have different keys. */
   readonly run: string;
   readonly keys: number;
   readonly skew: number;
   readonly stateBytes: number;
   readonly growth?: Growth;
-  /** Workers come and go meanwhile. */
+  /** Whether workers join and leave meanwhile. */
   readonly isDisturbed?: boolean;
 }
 
-/** What one generator measured. */
+/** The measurements of one generator. */
 export interface Measured {
   readonly calls: number;
-  /** What the scenario counts: calls, messages, orders. */
+  /** Units that the scenario counts: calls, messages, orders. */
   readonly things: number;
   readonly elapsedMs: number;
   /** Calls that failed, by code. */
   readonly errors: Readonly<Record<string, number>>;
-  /** Of latencies in µs; compressed, as HdrHistogram writes it. */
+  /** Latencies in µs, in HdrHistogram's compressed format. */
   readonly histogram: string;
-  /** The same for each `slotMs` of the time. */
+  /** The same for each `slotMs`. */
   readonly slotMs: number;
   readonly slots: readonly string[];
-  /** Things in each `seriesMs`. */
+  /** Units counted in each `seriesMs`. */
   readonly series: readonly number[];
-  /** Longest latency of what ended in each `seriesMs`, µs. */
+  /** The longest latency of calls that ended in each `seriesMs`, µs. */
   readonly worstUs: readonly number[];
-  /** Numbers of the scenario's own, to be put together with the other generators'. */
+  /** The scenario's own numbers, joined with those of the other generators. */
   readonly extra: Readonly<Record<string, readonly number[]>>;
 }
 
 export const seriesMs = 100;
 
-/** How long a store stands still that is to: long, and not for most of the time that is measured. */
+/** Duration of a stall of the store: 5 s, but at most a quarter of the measured time. */
 export const stallMsOf = (durationMs: number): number => Math.min(5_000, durationMs / 4);
 
-/** Latencies over time: a slot a second, and as many as a page can show of a long run. */
+/** Latencies over time: one slot per second, or fewer in a long run, as many as a page can show. */
 const slotCountMax = 60;
 export const slotMsOf = (durationMs: number): number => Math.max(1_000, Math.ceil(durationMs / slotCountMax));
 
-/** What a process has used and done so far. */
+/** The resources that a process has used so far, and its counters. */
 export interface Usage {
   readonly name: string;
   readonly pid: number;
@@ -164,7 +164,7 @@ export interface Usage {
   readonly counts: Readonly<Record<string, number>>;
 }
 
-/** What calls did to keys according to those who made them: by key, how much was acknowledged, and how much is unknown. */
+/** The callers' account of their calls: by key, how many were acknowledged and how many have an unknown outcome. */
 export type Entries = readonly (readonly [key: string, acked: number, unknown: number])[];
 
 export interface Verdict {

@@ -28,7 +28,7 @@ import {
 import type { Scenario, Step } from './scenario.ts';
 import { scenarioOf } from './scenarios/all.ts';
 
-/** Whoever watches: told of what begins, and how far it has come. */
+/** Receives the progress of a run. */
 export interface Viewer {
   begins(what: string, load: { readonly warmupMs: number; readonly durationMs: number; readonly unit: string }): void;
   progress(things: number): void;
@@ -37,21 +37,21 @@ export interface Viewer {
 
 export interface RunOptions {
   readonly viewer: Viewer;
-  /** False: everything in this process, for short tests. */
+  /** False: all in this process, for short tests. */
   readonly isForking: boolean;
   /** Load generators on other machines. */
   readonly remotes?: readonly Hand[];
   readonly machines?: readonly object[];
-  /** Told after each repeat what there is so far: a run of hours that is broken off was not for nothing. */
+  /** Called after each repeat with the outcome so far, so that an interrupted run of hours still has a report. */
   readonly kept?: (outcome: Outcome) => void;
 }
 
-/** All generators have heard the word to go by then. */
+/** All generators have the start signal after this time. */
 const delayMs = 100;
 const lookMs = 500;
-/** How long a closed loop looks for the maximum that a rate is to be a part of. */
+/** Duration of the closed loop that finds the maximum of which a rate is a share. */
 const maximumMs = 10_000;
-/** A step of so many calls is broken off after this. */
+/** A step with a fixed number of calls is stopped after this. */
 const mostMs = 120_000;
 
 export async function run(plan: Plan, options: RunOptions): Promise<Outcome> {
@@ -76,17 +76,17 @@ export async function run(plan: Plan, options: RunOptions): Promise<Outcome> {
   }
 }
 
-/** Says which repeat it is. */
+/** Adds the number of the repeat. */
 function numbered(viewer: Viewer, number: string): Viewer {
   return { ...viewer, begins: (what, load) => viewer.begins(`${number}: ${what}`, load) };
 }
 
-/** All its calls are measured. */
+/** For a step whose calls are all measured. */
 const whole = { warmupMs: 0, durationMs: mostMs };
 const shareOf = (ratePerS: number | undefined, of: number) =>
   ratePerS === undefined ? {} : { ratePerS: ratePerS / of };
 
-/** Nothing waits for the rest of a time that nobody needs. */
+/** Waits unless aborted. */
 const passed = (ms: number, signal: AbortSignal) => pause(ms, undefined, { signal }).catch(() => undefined);
 
 class Repeat {
@@ -131,7 +131,7 @@ class Repeat {
     return outcomes;
   }
 
-  /** With as many entities in its store, which is one of its own. */
+  /** Measures a floor on a store of its own, with as many entities in it as the step has. */
   async #grownFloor(floor: string, step: Step): Promise<FloorOutcome> {
     const outcome = await this.#floor(floor, step, siteWithin(this.#site, String(step.growth?.size)));
     return { ...outcome, floor: `${floor}, ${step.name}`, step: step.name };
@@ -165,7 +165,7 @@ class Repeat {
 
   // ---- the scenario
 
-  /** Workers first, then whoever calls them. */
+  /** Starts the workers, then the generators. */
   async #open(): Promise<readonly Hand[]> {
     const { attach, workers, clients, isTogether } = this.#plan;
     const isEmbedded = this.#site.natsUrl === undefined;
@@ -272,7 +272,7 @@ class Repeat {
     return { maximumPerS: Math.round(maximumPerS), ratePerS };
   }
 
-  /** Close what hosts the entities and start it again: what was in memory is read from the store. */
+  /** Restarts the hosts of the entities, so that entities are read from the store. */
   async #restart(generators: readonly Hand[]): Promise<void> {
     const workers = this.#crew.hands.filter(({ kind }) => kind === 'worker');
     if (this.#site.natsUrl === undefined) for (const { peer } of generators) await peer.ask('reopen');

@@ -10,7 +10,7 @@ import { type Axis, type Line, linearAxis, type Plot, plotOf, plotSize } from '.
 import type { RepeatFigures, Report, StepFigures } from './report.ts';
 import { timeText } from './text-report.ts';
 
-/** Places of percentiles: as far from 100 % as 1 of so many. */
+/** Positions of percentiles on the axis: the reciprocal of their distance from 100 %. */
 const places = [
   { at: 1, label: '0 %' },
   { at: 2, label: '50 %' },
@@ -31,7 +31,7 @@ function latencyLine({ step, repeats }: StepFigures): Line {
   return { name: step, points };
 }
 
-/** Of latencies. */
+/** A logarithmic axis of latencies. */
 function timeAxis(lines: readonly Line[]): Axis {
   const values = lines.flatMap(({ points }) => points.map(([, us]) => Math.max(1, us)));
   const from = 10 ** Math.floor(Math.log10(Math.min(...values)));
@@ -47,13 +47,13 @@ function latencyPlot(report: Report): Plot {
   return { title: `${report.scenario}: latencies`, lines, x, y: timeAxis(lines) };
 }
 
-/** The repeat whose throughput is in the middle, so that faults stand where they were. */
+/** The repeat with the median throughput. One repeat rather than a mean shows faults at their own time. */
 function middleOf({ repeats, throughputPerS }: StepFigures): RepeatFigures | undefined {
   const distance = (one: RepeatFigures) => Math.abs(one.throughputPerS - throughputPerS);
   return [...repeats].sort((one, other) => distance(one) - distance(other))[0];
 }
 
-/** As many points as the picture has room for: each the mean of its neighbours. */
+/** As many points as the picture has room for, each the mean of its neighbours. */
 function thinned(values: readonly number[]): { readonly every: number; readonly values: readonly number[] } {
   const every = Math.max(1, Math.ceil(values.length / pointCountMax));
   const means = Array.from({ length: Math.ceil(values.length / every) }, (_, index) => {
@@ -78,11 +78,11 @@ function throughputPlot(report: Report): Plot | undefined {
     label: `${kind} ${worker}`,
   }));
   const x = secondsAxis(Math.max(...lengths));
-  const y = linearAxis(`${report.unit} a second`, most);
+  const y = linearAxis(`${report.unit} per second`, most);
   return { title: `${report.scenario}: throughput over time`, lines, x, y, marks };
 }
 
-/** Of the first step. */
+/** The latencies of the first step over time. */
 function latencyCoursePlot(report: Report): Plot | undefined {
   const series = report.steps[0] === undefined ? undefined : middleOf(report.steps[0])?.latencySeries;
   if (series === undefined || series.p99Us.length < 3) return undefined;
@@ -123,16 +123,16 @@ function growthPlot(report: Report, growth: GrowthByAxis): Plot {
   const lines = axes.flatMap(([axis, { rows }]): Line[] => {
     const own: Line = { name: axisTexts[axis], points: rows.map(({ size, usPerTurn }) => [size, usPerTurn]) };
     const floor = rows.flatMap(({ size, floorUsPerTurn: us }) => (us === undefined ? [] : [[size, us] as const]));
-    return floor.length === 0 ? [own] : [own, { name: 'entities, the bare store', points: floor }];
+    return floor.length === 0 ? [own] : [own, { name: 'entities, store alone', points: floor }];
   });
   const points = lines.flatMap((line) => line.points);
   const to = Math.max(10, ...points.map(([size]) => size));
   const ticks = [];
   for (let at = 1; at <= to; at *= 10) ticks.push({ at, label: at.toLocaleString('en') });
-  const x: Axis = { label: 'so many', from: 1, to, ticks, isLogarithmic: true };
-  // The names stand above the lines, which are at their highest where the names are.
-  const y = linearAxis('µs a turn', 1.5 * Math.max(...points.map(([, us]) => us)));
-  return { title: `${report.scenario}: what a turn costs`, lines, x, y };
+  const x: Axis = { label: 'size', from: 1, to, ticks, isLogarithmic: true };
+  // The room at the top is for the names of the lines, which stand where the lines are highest.
+  const y = linearAxis('µs per turn', 1.5 * Math.max(...points.map(([, us]) => us)));
+  return { title: `${report.scenario}: cost of a turn`, lines, x, y };
 }
 
 export function picturesOf(report: Report): readonly string[] {
@@ -143,7 +143,7 @@ export function picturesOf(report: Report): readonly string[] {
   return plots.filter((plot) => plot !== undefined).map(plotOf);
 }
 
-/** One picture under the other. */
+/** Pictures stacked in one SVG. */
 export function svgOf(pictures: readonly string[]): string {
   const { width, height } = plotSize;
   const parts = pictures.map((picture, index) => `<g transform="translate(0 ${index * height})">${picture}</g>`);
@@ -151,7 +151,7 @@ export function svgOf(pictures: readonly string[]): string {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${tall}" width="${width}" height="${tall}">\n${parts.join('\n')}\n</svg>\n`;
 }
 
-/** All histograms of a report, ready for the tools that read them. */
+/** All histograms of a report in the form that tools read. */
 export function intervalsOf(report: Report) {
   const startMs = Date.parse(report.startedAt);
   return report.steps.flatMap(({ step, repeats }) =>
@@ -164,7 +164,7 @@ export function intervalsOf(report: Report) {
   );
 }
 
-/** How far a repeat is from the others: for the page. */
+/** The range of the repeats, for the page. */
 export function spreadOf(values: readonly number[]): string {
   const middle = median(values);
   if (values.length < 2 || middle === 0) return '';

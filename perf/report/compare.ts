@@ -10,7 +10,7 @@ import { median } from '../scenario.ts';
 import type { Figures, RepeatFigures, Report, StepFigures } from './report.ts';
 import { table, timeText } from './text-report.ts';
 
-/** Below this chance it is no longer taken for noise. */
+/** A difference is not taken for noise up to this chance. */
 const chanceMax = 0.05;
 
 export type Change = 'noise' | 'better' | 'worse' | 'unclear';
@@ -23,7 +23,7 @@ export interface Row {
   readonly beforeRange: readonly [number, number];
   readonly afterRange: readonly [number, number];
   readonly changePercent: number;
-  /** Of as much difference between repeats of the same thing. */
+  /** Probability that repeats of the same program differ as much. */
   readonly chance: number;
   readonly change: Change;
 }
@@ -76,13 +76,13 @@ function changeOf(row: { readonly chance: number; readonly isApart: boolean; rea
   return row.isApart ? 'unclear' : 'noise';
 }
 
-/** Of rank sums at least as far from the middle as this one, among all ways to deal the same values to two sides. */
+/** The share of rank sums at least as far from the mean as this one, among all ways to split the values into two sides. */
 export function chanceOf(ones: readonly number[], others: readonly number[]): number {
   const ranks = ranksOf([...ones, ...others]);
   const total = ranks.reduce((sum, rank) => sum + rank, 0);
   const middle = (total * ones.length) / ranks.length;
   const distance = Math.abs(ranks.slice(0, ones.length).reduce((sum, rank) => sum + rank, 0) - middle);
-  // By how many picked so far and their sum: how many ways lead there. Ranks may be halves, so sums are kept doubled.
+  // The number of ways to pick so many ranks with this sum. Ranks may be halves, so sums are doubled.
   let ways = new Map<string, { readonly picked: number; readonly doubled: number; readonly count: number }>();
   ways.set('0 0', { picked: 0, doubled: 0, count: 1 });
   for (const rank of ranks) {
@@ -100,7 +100,7 @@ export function chanceOf(ones: readonly number[], others: readonly number[]): nu
   return count(whole.filter(({ doubled }) => Math.abs(doubled / 2 - middle) >= distance - 1e-9)) / count(whole);
 }
 
-/** From 1; equal values share the mean of their places. */
+/** Ranks from 1. Equal values share the mean of their ranks. */
 function ranksOf(values: readonly number[]): number[] {
   const sorted = [...values].sort((one, other) => one - other);
   return values.map((value) => (sorted.indexOf(value) + sorted.lastIndexOf(value)) / 2 + 1);
@@ -109,7 +109,7 @@ function ranksOf(values: readonly number[]): number[] {
 export function compareText(before: Report, after: Report): string {
   const rows = compare(before, after);
   return [
-    `${before.scenario}: ${before.commit} (${before.startedAt}) against ${after.commit} (${after.startedAt})`,
+    `${before.scenario}: commit ${before.commit} (${before.startedAt}) compared with ${after.commit} (${after.startedAt})`,
     ...differences(before, after),
     '',
     ...table([
@@ -131,7 +131,7 @@ const verdicts: Readonly<Record<Change, string>> = {
   noise: 'within the noise',
   better: 'better, outside the noise',
   worse: 'worse, outside the noise',
-  unclear: 'the ranges are apart, but there are too few repeats to tell',
+  unclear: 'the ranges do not overlap, but there are too few repeats to tell',
 };
 
 function shown(what: string, value: number, [least, most]: readonly [number, number]): string {
@@ -139,17 +139,17 @@ function shown(what: string, value: number, [least, most]: readonly [number, num
   return `${text(value)} (${text(least)} … ${text(most)})`;
 }
 
-/** What is not the same in both, so that nobody takes another machine for another program. */
+/** Differences in the conditions of the two runs, so that another machine is not mistaken for another program. */
 function differences(before: Report, after: Report): string[] {
   const sides = {
-    machine: 'another machine',
-    versions: 'other versions',
-    durability: 'another durability',
-    plan: 'another plan',
+    machine: 'machines',
+    versions: 'versions',
+    durability: 'durability',
+    plan: 'plans',
   } as const;
   return (Object.keys(sides) as (keyof typeof sides)[]).flatMap((side) => {
     const changes = changesOf(before[side], after[side]);
-    return changes.length === 0 ? [] : [`warning: the two have ${sides[side]}: ${changes.join(', ')}`];
+    return changes.length === 0 ? [] : [`warning: the reports differ in their ${sides[side]}: ${changes.join(', ')}`];
   });
 }
 

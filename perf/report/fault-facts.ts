@@ -4,7 +4,7 @@ import { type Fault, seriesMs } from '../plan.ts';
 import { median, percentile } from '../scenario.ts';
 import type { Mark, Traffic } from './outcome.ts';
 
-/** Null: there was nothing that could be measured. */
+/** Null: nothing could be measured. */
 export type Facts = Readonly<Record<string, number | null>>;
 
 /** The course of one repeat. */
@@ -14,13 +14,13 @@ interface Course {
 }
 
 export interface MissedFault extends Fault {
-  /** In so many of so many repeats. */
+  /** Missed in `times` of `of` repeats. */
   readonly times: number;
   readonly of: number;
   readonly why: string;
 }
 
-/** From the numbers that watched calls left in `extra`. */
+/** Facts from the numbers that probing calls left in `extra`. */
 export function faultFacts(
   asked: readonly Fault[],
   { recoveryMs = [], pauseMs }: Readonly<Record<string, readonly number[]>>,
@@ -41,7 +41,7 @@ function killFacts(kills: number, recoveryMs: readonly number[]): Facts {
   return { kills, recoveryP50Ms: percentileOf(known, 50), recoveryP99Ms: percentileOf(known, 99) };
 }
 
-/** No pauses: calls were not watched. */
+/** `pauseMs` undefined: no calls probed the moved partitions. */
 function moveFacts(pauseMs: readonly number[] | undefined, repeats: readonly Course[]): Facts {
   const disturbed =
     pauseMs?.length === 0 ? [] : repeats.filter(({ marks }) => marks.some(({ kind }) => kind === 'move'));
@@ -53,7 +53,7 @@ function moveFacts(pauseMs: readonly number[] | undefined, repeats: readonly Cou
   };
 }
 
-/** How long it took, and what it put on the wire beside what the load does by itself. Medians of those that happened. */
+/** The duration of drains and the traffic that they add to that of the load. Medians over the drains that happened. */
 function drainFacts(pauseMs: readonly number[] | undefined, repeats: readonly Course[]): Facts {
   const marks = repeats.flatMap((repeat) => repeat.marks.filter(({ kind }) => kind === 'drain'));
   const of = (value: (mark: Mark) => number | undefined) => {
@@ -78,12 +78,12 @@ function drainFacts(pauseMs: readonly number[] | undefined, repeats: readonly Co
 const percentileOf = (values: readonly number[], percent: number) =>
   values.length === 0 ? null : Math.round(percentile(values, percent) * 10) / 10;
 
-/** Below this part of the usual throughput it is a dip. */
+/** Throughput below this share of the usual one is a dip. */
 const dipPart = 0.7;
-/** What a fault leaves behind, say caches to fill, is over after this, ms. */
+/** After-effects of a fault, such as cold caches, end after this, ms. */
 const afterMs = 1_000;
 
-/** By how much the worst second of a repeat is below what is usual there, and for how long half seconds are below 70 % of it. */
+/** How far the worst second of a repeat is below its usual throughput, and how long half seconds stay below 70 % of that. */
 function dips(courses: readonly Course[]): Facts {
   if (courses.length === 0) return { dipPercent: null, dipMs: null };
   const each = courses.map((course) => {
@@ -100,7 +100,7 @@ function dips(courses: readonly Course[]): Facts {
   };
 }
 
-/** The median of the time in which nothing happened; of all if something always did. */
+/** The median over the time without faults; over all time if there always was one. */
 function usualPerS({ seriesPerS, marks }: Course): number {
   const isQuiet = (_: number, slot: number) =>
     !marks.some(({ atMs, overMs }) => (slot + 1) * seriesMs > atMs && slot * seriesMs < overMs + afterMs);
@@ -108,7 +108,7 @@ function usualPerS({ seriesPerS, marks }: Course): number {
   return quiet > 0 ? quiet : median(seriesPerS);
 }
 
-/** Of each span of so many ms the mean. */
+/** The mean of each span of `spanMs`. */
 function means(perS: readonly number[], spanMs: number): number[] {
   const slots = spanMs / seriesMs;
   return perS.slice(slots - 1).map((_, from) => mean(perS.slice(from, from + slots)));
@@ -126,7 +126,7 @@ function longest(series: readonly number[], below: number): number {
   return most;
 }
 
-/** They are made one after the other, so that what is missing are the last ones. */
+/** Faults that did not happen. Faults are made one after the other, so the missing ones are the last. */
 export function missedFaults(asked: readonly Fault[], repeats: readonly Pick<Course, 'marks'>[]): MissedFault[] {
   return asked.flatMap((fault, number) => {
     const times = repeats.filter(({ marks }) => marks.length <= number).length;

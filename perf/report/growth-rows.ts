@@ -6,28 +6,28 @@ import type { Figures, FloorFigures, StepFigures } from './report.ts';
 export interface GrowthRow {
   readonly size: number;
   readonly turnsPerS: number;
-  /** Time for each turn, with the calls in flight that there were. */
+  /** Time per turn at the run's concurrency. */
   readonly usPerTurn: number;
-  /** Of all processes. */
+  /** CPU time per turn over all processes. */
   readonly cpuUsPerTurn: number;
-  /** Of the bare store with as many entities in it; where it was measured. */
+  /** Time per commit of the store alone with as many entities in it, if measured. */
   readonly floorUsPerTurn?: number;
 }
 
 export interface GrowthFigures {
   readonly rows: readonly GrowthRow[];
-  /** Of the cost at the largest size to that at the smallest. */
+  /** The cost at the largest size, relative to the smallest. */
   readonly ratio: number;
   readonly cpuRatio: number;
   readonly floorRatio?: number;
 }
 
 export const axisTexts: Readonly<Record<Growth['axis'], string>> = {
-  entities: 'entities, in memory, all called',
-  fewOfEntities: 'entities, in the store, 1,000 called',
+  entities: 'entities in memory, all called',
+  fewOfEntities: 'entities in the store, 1,000 called',
   partners: 'partners of one entity, one calls',
   firstContacts: 'partners of one entity, new ones call',
-  state: 'bytes of state, a little changes',
+  state: 'bytes of state, few of them changed',
 };
 
 export type GrowthByAxis = Readonly<Partial<Record<Growth['axis'], GrowthFigures>>>;

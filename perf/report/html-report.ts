@@ -12,20 +12,20 @@ type Cells = readonly string[];
 
 export function pageOf(report: Report): string {
   const { scenario, throughputPerS, unit, lost, doubled, floor, startedAt, commit } = report;
-  const ratio = floor === null || floor.ratio === null ? '' : `, ${floor.ratio} of ${floor.name}`;
+  const ratio = floor === null || floor.ratio === null ? '' : `, ${floor.ratio} of the floor ${floor.name}`;
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>${escaped(scenario)}</title><style>${style}</style></head><body>
 <h1>${escaped(scenario)}</h1>
-<p>${Math.round(throughputPerS).toLocaleString('en')} ${escaped(unit)} a second${escaped(ratio)}; lost ${lost}, doubled ${doubled}. ${escaped(startedAt)}, commit ${escaped(commit)}.</p>
+<p>${Math.round(throughputPerS).toLocaleString('en')} ${escaped(unit)} per second${escaped(ratio)}; lost ${lost}, doubled ${doubled}. ${escaped(startedAt)}, commit ${escaped(commit)}.</p>
 ${svgOf(picturesOf(report))}
 ${report.growth === undefined ? '' : `<h2>Growth</h2>\n${tableOf(growthRows(report.growth))}`}
 <h2>Figures</h2>
 ${tableOf(figureRows(report))}
 <h2>Repeats</h2>
 ${tableOf(repeatRows(report))}
-<h2>Everything</h2>
+<h2>Full report</h2>
 <pre>${escaped(textOf(report))}</pre>
-<h2>Where and how</h2>
+<h2>Environment and plan</h2>
 ${tableOf(Object.entries({ durability: report.durability, ...report.versions, ...report.machine }).map(([name, value]) => [name, String(value)]))}
 <pre>${escaped(JSON.stringify(report.plan, null, 2))}</pre>
 </body></html>
@@ -53,7 +53,7 @@ function repeatRows({ steps }: Report): Cells[] {
     ...repeats.map((repeat, index) => [`${step} ${index + 1}`, ...cells(repeat)]),
     [`${step}: range`, spreadOf(repeats.map(({ throughputPerS }) => throughputPerS))],
   ]);
-  return [['', 'a second', 'p50', 'p90', 'p99', 'p99.9', 'max'], ...rows];
+  return [['', 'per second', 'p50', 'p90', 'p99', 'p99.9', 'max'], ...rows];
 }
 
 const cells = ({ throughputPerS, p50Us, p90Us, p99Us, p999Us, maxUs }: Figures): Cells => [

@@ -1,19 +1,19 @@
 /** The outcome of a run before it is a report: by repeat and step, with the resources that each process used. */
 import type { Fault, Measured, Plan, Usage, Verdict } from '../plan.ts';
 
-/** Looks at a process's memory, since the measured time began. */
+/** Samples of a process's memory, timed from the start of the measurement. */
 export interface MemorySeries {
   readonly atMs: readonly number[];
   readonly rssBytes: readonly number[];
-  /** Zeros where only the system was asked. */
+  /** Zeros if only the system reports the process. */
   readonly heapBytes: readonly number[];
 }
 
-/** What a process used and did during the measured time. */
+/** The resources that a process used during the measured time, and its counters. */
 export interface ProcessUse {
   readonly name: string;
   readonly pid: number;
-  /** Of one core. */
+  /** As a share of one core. */
   readonly cpu: number;
   readonly rssBytes: number;
   readonly heapBytes: number;
@@ -22,7 +22,7 @@ export interface ProcessUse {
   readonly memory: MemorySeries;
 }
 
-/** The rate of an open loop that was to be a part of the most that a closed one reached just before. */
+/** The rate of an open loop that is a share of the maximum that a closed loop reached just before. */
 export interface Paced {
   readonly maximumPerS: number;
   readonly ratePerS: number;
@@ -30,18 +30,18 @@ export interface Paced {
 
 export interface Mark {
   readonly kind: Fault['kind'];
-  /** To whom it happened. */
+  /** The worker that it happened to. */
   readonly worker: string;
   readonly atMs: number;
-  /** When everything was as before. */
+  /** When the cluster had recovered. */
   readonly overMs: number;
-  /** What went through the nats-server meanwhile, where it is the measurement's own; and in each second before. */
+  /** Traffic of the nats-server meanwhile, and per second before, if this run started that server. */
   readonly traffic?: { readonly during: Traffic; readonly usualPerS: Traffic };
 }
 
-/** As a nats-server counts it. */
+/** Counters of a nats-server. */
 export interface Traffic {
-  /** To the server, and from it. */
+  /** In: to the server. Out: from it. */
   readonly messagesIn: number;
   readonly messagesOut: number;
   readonly bytesIn: number;
@@ -55,7 +55,7 @@ export interface StepOutcome {
   readonly processes: readonly ProcessUse[];
   readonly marks: readonly Mark[];
   readonly paced?: Paced;
-  /** Numbers that who hosts the entities took meanwhile, to be put together with those of the generators. */
+  /** Numbers that the hosts of the entities measured, joined with those of the generators. */
   readonly extra: Measured['extra'];
 }
 
@@ -77,7 +77,7 @@ export interface Outcome {
   readonly startedAt: number;
   readonly repeats: readonly RepeatOutcome[];
   readonly serverVersions: Readonly<Record<string, string>>;
-  /** What the acknowledged survives. */
+  /** The failures that acknowledged turns survive. */
   readonly durability: string;
   /** Machines of load generators elsewhere. */
   readonly machines: readonly object[];
@@ -106,7 +106,7 @@ export function useBetween(
   });
 }
 
-/** Numbers of the same names put together. */
+/** Joins the numbers of the same name. */
 export function joined(parts: readonly Measured['extra'][]): Record<string, number[]> {
   const all: Record<string, number[]> = {};
   for (const part of parts)

@@ -30,7 +30,7 @@ export function terminalViewer(out: NodeJS.WriteStream): Viewer {
       last = { at: now, things };
       rates = [...rates, rate].slice(-barCount);
       const passed = (now - beganAt) / 1_000;
-      // Of the warm-up nothing is counted.
+      // Nothing is counted during the warm-up.
       if (passed < 0) return void rewrite(`  ${what} · warming up`);
       const time = `${passed.toFixed(0)} of ${(plannedMs / 1_000).toFixed(0)} s`;
       rewrite(`  ${what} · ${time} · ${Math.round(rate).toLocaleString('en')} ${unit}/s ${spark(rates)}`);

@@ -30,7 +30,7 @@ export interface FloorFigures extends Figures {
   readonly name: string;
   /** The step that it is compared with; none: the first. */
   readonly step?: string;
-  /** Of the scenario's throughput to this one's, and of its p50. Null where they are not of the same thing. */
+  /** The scenario's throughput, and its p50, relative to the floor's. Null if they measure different units. */
   readonly ratio: number | null;
   readonly p50Ratio: number | null;
 }
@@ -42,7 +42,7 @@ export interface RepeatFigures extends Figures {
   readonly seriesPerS: readonly number[];
   readonly latencySeries: LatencySeries;
   readonly memoryThirds: readonly MemoryThirds[];
-  /** Where the rate was to be a part of the maximum. */
+  /** Present if the rate was a share of the maximum. */
   readonly paced?: Paced;
   readonly marks: readonly Mark[];
   readonly processes: readonly ProcessUse[];
@@ -63,14 +63,14 @@ export interface Report extends Figures {
   readonly doubled: number;
   readonly checked: number;
   readonly errors: Readonly<Record<string, number>>;
-  /** Null where none was measured. */
+  /** Null if none was measured. */
   readonly floor: FloorFigures | null;
   readonly ratio: number | null;
   readonly floors: readonly FloorFigures[];
   readonly steps: readonly StepFigures[];
-  /** Faults that were asked for and did not happen. */
+  /** Planned faults that did not happen. */
   readonly faultsMissed: readonly MissedFault[];
-  /** Of the scenario of that name. */
+  /** Present for the scenario `growth`. */
   readonly growth?: GrowthByAxis;
   readonly plan: Plan;
   readonly durability: string;
@@ -80,7 +80,7 @@ export interface Report extends Figures {
   readonly machine: Readonly<Record<string, string | number>>;
   readonly machines: readonly object[];
   readonly seriesMs: number;
-  /** The scenario's own: kills, recoveryP50Ms … */
+  /** The scenario's own facts: kills, recoveryP50Ms … */
   readonly [fact: string]: unknown;
 }
 
@@ -123,7 +123,7 @@ export function reportOf(outcome: Outcome): Report {
   };
 }
 
-/** Reports are passed on. */
+/** Without credentials, because reports are shared. */
 function withoutLogins(plan: Plan): Plan {
   const { nats, store } = plan;
   const bare = (url: string) => url.replaceAll(/(\/\/|,)[^/,]*@/g, '$1');
@@ -163,7 +163,7 @@ function repeatFigures({ measured, marks, processes, paced }: StepOutcome): Repe
   };
 }
 
-/** By code. */
+/** Failed calls by code. */
 function countsOf(parts: readonly { readonly errors: Readonly<Record<string, number>> }[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { errors } of parts)
@@ -226,7 +226,7 @@ function floorOnce(measured: Measured): Figures {
   return { throughputPerS: throughputOf([measured]), ...percentilesOf(merged([measured.histogram])) };
 }
 
-/** With one call in flight its way is one round trip to the worker and one from there to the store: the floor is their sum. */
+/** With one call in flight, a call takes a round trip to the worker and one from there to the store. The floor is their sum. */
 function withRoundTrips(figures: ReadonlyMap<string, Figures>): ReadonlyMap<string, Figures> {
   const [wire, store] = [figures.get('nats-echo'), figures.get('redis-commit')];
   if (wire === undefined || store === undefined) return figures;
@@ -254,20 +254,20 @@ function machineOf(): Record<string, string | number> {
   };
 }
 
-/** Of the checkout that this was built from; an installed package has none. */
+/** The commit of the checkout; an installed package has none. */
 function commitOf(): string {
   try {
     const git = (...words: string[]) =>
       execFileSync('git', words, { cwd: import.meta.dirname, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-    return `${git('rev-parse', '--short', 'HEAD').trim()}${git('status', '--porcelain').trim() === '' ? '' : ' and changes'}`;
+    return `${git('rev-parse', '--short', 'HEAD').trim()}${git('status', '--porcelain').trim() === '' ? '' : ' with changes'}`;
   } catch {
     return 'none';
   }
 }
 
-/** The package lies one folder up in its sources, two where it is built. */
+/** The package's folder is two levels up in the sources and three in the build. */
 function ownVersion(): string {
-  for (const path of ['../../package.json', '../../package.json']) {
+  for (const path of ['../../package.json', '../../../package.json']) {
     const url = new URL(path, import.meta.url);
     if (!existsSync(url)) continue;
     const { name, version } = JSON.parse(readFileSync(url, 'utf8')) as { name?: string; version?: string };

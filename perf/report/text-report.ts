@@ -30,10 +30,10 @@ export function textOf(report: Report): string {
   ].join('\n');
 }
 
-/** How many repeats it is of, and whether more were asked for. */
+/** The number of repeats, and whether the run was interrupted. */
 function repeatsText({ plan, steps }: Report): string {
   const count = steps[0]?.repeats.length ?? 0;
-  const asked = count < plan.repeats ? ` (interrupted: ${plan.repeats} were asked for)` : '';
+  const asked = count < plan.repeats ? ` (interrupted, ${plan.repeats} were planned)` : '';
   return `medians of ${count} × ${plan.durationMs / 1_000} s${asked}`;
 }
 
@@ -65,7 +65,7 @@ export function timeText(us: number): string {
   return us < 1_000_000 ? `${Number((us / 1_000).toPrecision(3))} ms` : `${Number((us / 1_000_000).toPrecision(3))} s`;
 }
 
-/** A row for each step where there are several with the same facts, and what each process took of a core. */
+/** One row per step, if several steps have the same facts, with the share of a core that each process used. */
 function factTable(steps: readonly StepFigures[]): string[] {
   const names = Object.keys(steps[0]?.facts ?? {});
   const isAlike = steps.every(({ facts }) => Object.keys(facts).join() === names.join());
@@ -107,9 +107,12 @@ function factLines({ step, facts }: StepFigures): string[] {
 }
 
 /** A zero would look like a perfect result. */
-const noneTexts: Readonly<Record<string, string>> = { 'kills 0': 'no worker was killed', 'moved 0': 'nothing moved' };
+const noneTexts: Readonly<Record<string, string>> = {
+  'kills 0': 'no worker was killed',
+  'moved 0': 'no partition moved',
+};
 
-/** When each happened, and when everything was as before. */
+/** When each fault happened, and when the cluster had recovered. */
 function faultLines({ step, repeats }: StepFigures): string[] {
   const second = (ms: number) => `${(ms / 1_000).toFixed(1)} s`;
   return repeats.flatMap(({ marks }, index) => {
@@ -134,11 +137,11 @@ function growthLines({ growth }: Report): string[] {
   return growth === undefined ? [] : [...table(growthRows(growth)), ''];
 }
 
-/** A row for each size, with how often the cost of the smallest it is. */
+/** One row per size. The last one has the ratio to the cost at the smallest size. */
 export function growthRows(growth: GrowthByAxis): readonly (readonly string[])[] {
   const axes = Object.entries(growth) as [keyof typeof axisTexts, GrowthFigures][];
   return [
-    ['with so many', '', 'turns/s', 'µs a turn', 'CPU µs', 'floor µs', 'of the smallest', 'CPU', 'floor'],
+    ['growth of', 'size', 'turns/s', 'µs per turn', 'CPU µs', 'floor µs', '× smallest', 'CPU ×', 'floor ×'],
     ...axes.flatMap(([axis, { rows, ratio, cpuRatio, floorRatio }]) =>
       rows.map(({ size, turnsPerS, usPerTurn, cpuUsPerTurn, floorUsPerTurn }, index) => [
         index === 0 ? axisTexts[axis] : '',
@@ -155,7 +158,7 @@ export function growthRows(growth: GrowthByAxis): readonly (readonly string[])[]
   ];
 }
 
-/** Whether the end was as the beginning, of the last repeat of the first step. */
+/** Whether the end equals the start, in the last repeat of the first step. */
 function courseLines({ steps, growth }: Report): string[] {
   const repeat = steps[0]?.repeats.at(-1);
   if (repeat === undefined || growth !== undefined) return [];
@@ -169,7 +172,7 @@ function courseLines({ steps, growth }: Report): string[] {
   if (p50Thirds !== undefined && p99Thirds !== undefined)
     lines.push(
       `first third → last third: p50 ${change(p50Thirds, timeText)}, p99 ${change(p99Thirds, timeText)}` +
-        (p99Middles === undefined ? '' : `, p99 of its middle ${slotMs / 1_000} s ${change(p99Middles, timeText)}`),
+        (p99Middles === undefined ? '' : `, p99 of the middle ${slotMs / 1_000} s ${change(p99Middles, timeText)}`),
     );
   if (memoryThirds.length > 0) {
     const each = memoryThirds.map(({ process, rssBytes, heapBytes }) => {
@@ -184,7 +187,7 @@ function courseLines({ steps, growth }: Report): string[] {
 const change = ({ first, last }: Thirds, text: (value: number) => string) => `${text(first)} → ${text(last)}`;
 const mb = (bytes: number) => Math.round(bytes / 1_048_576).toLocaleString('en');
 
-/** Of the last repeat of the first step. */
+/** The processes in the last repeat of the first step. */
 function processTable({ steps }: Report): string[] {
   const processes = steps[0]?.repeats.at(-1)?.processes ?? [];
   return table([
@@ -219,7 +222,7 @@ function quotient(count: number | undefined, of: number | undefined): string {
   return count === undefined || of === undefined || of === 0 ? '' : (count / of).toFixed(1);
 }
 
-/** Right-aligned but for the first column. */
+/** Right-aligned, except the first column. */
 export function table(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   return rows.map((row) =>

@@ -18,17 +18,17 @@ export interface LatencySeries {
   readonly slotMs: number;
   readonly p50Us: readonly number[];
   readonly p99Us: readonly number[];
-  /** None where there are fewer than three slots. */
+  /** Absent with fewer than three slots. */
   readonly p50Thirds?: Thirds;
   readonly p99Thirds?: Thirds;
-  /** Of the middle one of each third's slots: what a single disturbance from outside does not move. */
+  /** The median slot of each third, which a single disturbance from outside does not change. */
   readonly p99Middles?: Thirds;
 }
 
 export interface MemoryThirds {
   readonly process: string;
   readonly rssBytes: Thirds;
-  /** None where only the system was asked. */
+  /** Absent if only the system reports the process. */
   readonly heapBytes?: Thirds;
 }
 
@@ -55,7 +55,7 @@ function both(first: readonly Histogram[], last: readonly Histogram[], percent: 
   return { first: of(first), last: of(last) };
 }
 
-/** Of processes that were there from the beginning to the end. */
+/** The memory of processes that ran from start to end. */
 export function memoryThirdsOf(processes: readonly ProcessUse[]): MemoryThirds[] {
   const most = Math.max(0, ...processes.map(({ memory }) => memory.atMs.length));
   return processes.flatMap(({ name, memory }) => {
@@ -73,7 +73,7 @@ function middles(values: readonly number[]): Thirds | undefined {
   return first === undefined || last === undefined ? undefined : { first: median(first), last: median(last) };
 }
 
-/** Nothing where there are fewer than three. */
+/** Empty with fewer than three values. */
 function thirdsOf<Value>(values: readonly Value[]): [] | [readonly Value[], readonly Value[]] {
   const third = Math.floor(values.length / 3);
   return third === 0 ? [] : [values.slice(0, third), values.slice(-third)];

@@ -303,6 +303,7 @@ packed('npx skerry perf measures where only the package is installed', async () 
   const report = JSON.parse(output.split('\n').find((line) => line.startsWith('{')) ?? '') as Record<string, unknown>;
   assert.is(report.scenario, 'counter');
   assert.equal([report.lost, report.doubled], [0, 0]);
+  assert.match((report.versions as { skerry: string }).skerry, /^\d+\.\d+\.\d+/);
 });
 
 packed.run();

@@ -124,7 +124,7 @@ perfAttach('a measurement that is interrupted reports the repeats that are done'
   await measuring.says('  4 of 1000: echo\n');
   measuring.child.kill('SIGINT');
   assert.is(await measuring.ended, 130);
-  const said = /interrupted: the report is of (\d+) of 1000 repeats/.exec(measuring.text());
+  const said = /interrupted: the report covers (\d+) of 1000 repeats/.exec(measuring.text());
   const report = JSON.parse(await readFile(json, 'utf8'));
   const { length } = report.steps[0].repeats;
   assert.equal([report.plan.repeats, length], [1_000, Number(said?.[1])]);
@@ -143,7 +143,7 @@ perfAttach('a measurement that is interrupted says so, and takes its servers and
   assert.ok(pids.length >= 3, `${pids}`);
   measuring.child.kill('SIGINT');
   assert.is(await measuring.ended, 130);
-  assert.match(measuring.text(), /\ninterrupted: nothing is reported\n$/);
+  assert.match(measuring.text(), /\ninterrupted: there is no report\n$/);
   const isThere = (pid: number) => existsSync(`/proc/${pid}`);
   for (let tries = 0; pids.some(isThere) && tries < 50; tries++) await pause(100);
   assert.equal(pids.filter(isThere), []);

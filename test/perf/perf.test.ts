@@ -175,7 +175,7 @@ perf('growth has a row for each size of each axis, and its costs are those of it
     [40, 40, 40],
   );
   const page = pageOf(reports.get('growth') as Report);
-  assert.ok(page.includes('<h2>Growth</h2>') && page.includes('what a turn costs') && page.includes('<td>5,000</td>'));
+  assert.ok(page.includes('<h2>Growth</h2>') && page.includes('cost of a turn') && page.includes('<td>5,000</td>'));
 });
 
 perf('a part of the maximum is found in the same run, and its course is told', async () => {

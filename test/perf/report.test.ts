@@ -47,7 +47,7 @@ said('there is a ratio to a floor only of what is like it: a closed loop, undist
     const report = reportOf(outcomeOf(words));
     assert.equal([report.ratio, report.floor?.ratio, report.floor?.p50Ratio], [0.5, 0.5, 1], words);
     assert.match(textOf(report), /p50 ratio\n(?:.*\n){1,2}floor .* 0\.50 +1\.00\n/);
-    assert.match(pageOf(report), /, 0\.5 of in-process; .*p50 ratio/s);
+    assert.match(pageOf(report), /, 0\.5 of the floor in-process; .*p50 ratio/s);
   }
   const unlike = ['counter --rate 100', 'counter --rate 70%', 'counter --workers 2 --faults move@1s'];
   for (const words of [
@@ -78,10 +78,10 @@ said('two reports are warned of by what differs, and by nothing else', () => {
       .split('\n')
       .filter((line) => line.startsWith('warning'));
   assert.equal(warnings(one, other), [
-    'warning: the two have other versions: node: 22 → 24',
-    'warning: the two have another plan: keys: 100 → 200, store: {"kind":"redis"} → {"kind":"lmdb"}, ratePerS: 5 → none',
+    'warning: the reports differ in their versions: node: 22 → 24',
+    'warning: the reports differ in their plans: keys: 100 → 200, store: {"kind":"redis"} → {"kind":"lmdb"}, ratePerS: 5 → none',
   ]);
-  assert.equal(warnings(one, { ...one, durability: 'all' }), ['warning: the two have another durability: none → all']);
+  assert.equal(warnings(one, { ...one, durability: 'all' }), ['warning: the reports differ in their durability: none → all']);
   assert.equal(warnings(one, { ...one, plan: { ...one.plan } }), []);
 });
 
@@ -120,7 +120,7 @@ said(
     const text = textOf(moved);
     assert.match(
       text,
-      /move: nothing moved\nmove@2s did not happen: the run ended before\nmove@2500ms did not happen: /,
+      /move: no partition moved\nmove@2s did not happen: the run ended before\nmove@2500ms did not happen: /,
     );
     assert.not.match(text, /pauseP|dip/);
     assert.not.match(pageOf(moved), /pauseP50Ms<\/td><td>0/);
@@ -139,7 +139,7 @@ said('what faults did is told of those that happened', () => {
   );
   assert.match(
     textOf(report),
-    /kills 1, recoveryP50Ms 10, recoveryP99Ms 30, nothing moved\n.*\nmove@2s did not happen/,
+    /kills 1, recoveryP50Ms 10, recoveryP99Ms 30, no partition moved\n.*\nmove@2s did not happen/,
   );
   const moved = reportOf(outcomeOf('move --workers 2 --faults move@1s', { ...happened, marks: [mark('move', 1_000)] }));
   assert.equal([moved.moved, moved.pauseP50Ms, moved.dipPercent, moved.faultsMissed], [1, 5, 0, []]);

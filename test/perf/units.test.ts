@@ -353,14 +353,14 @@ units(
   () => {
     const faultsOf = (words: string) => askedOf(words.split(' ')).plan.faults.map(({ atMs }) => atMs);
     assert.equal(faultsOf('failover --duration 40s'), [3_000, 8_000, 13_000, 18_000, 23_000, 28_000, 33_000, 38_000]);
-    assert.throws(() => askedOf('failover --duration 2s'.split(' ')), /kill@3s comes when all is over/);
+    assert.throws(() => askedOf('failover --duration 2s'.split(' ')), /kill@3s comes after the end of the run/);
     assert.throws(() => askedOf('failover --faults kill@50s --duration 40s'.split(' ')), /kill@50s/);
   },
 );
 
-units('what cannot be measured, or would be taken without having an effect, is refused in words', () => {
+units('a plan that cannot be measured, or an option without effect, is refused with the reason', () => {
   const refused: readonly (readonly [words: string, why: RegExp])[] = [
-    ['nothing', /there is no scenario 'nothing': echo, /],
+    ['nothing', /there is no scenario 'nothing'; there are echo, /],
     ['counter --duration 5h', /--duration takes a time such as/],
     ['counter --store mysql', /--store takes memory, lmdb/],
     ['counter --nats own --workers 2', /cannot share the store 'memory'/],
@@ -369,22 +369,22 @@ units('what cannot be measured, or would be taken without having an effect, is r
     ['counter --agents 2', /--nats/],
     ['counter --speed 9', /--speed/],
     ['counter --keys x', /whole number/],
-    ['counter --rate 7x%', /--rate takes a whole number of calls a second, or a part of the maximum such as 70%/],
-    ['counter --rate 0%', /--rate takes a whole number of calls a second, or a part/],
-    ['activate --rate 70%', /no run before activate/],
+    ['counter --rate 7x%', /--rate takes a whole number of calls per second, or a share of the maximum such as 70%/],
+    ['counter --rate 0%', /--rate takes a whole number of calls per second, or a share/],
+    ['activate --rate 70%', /activate has no measurable maximum/],
     ['counter --repeats 0', /--repeats takes a whole number of at least 1/],
-    ['counter --duration 0s', /above zero/],
-    ['echo --state-bytes 500', /--state-bytes is for/],
-    ['echo --partners 5', /--partners is for growth/],
+    ['counter --duration 0s', /takes a positive time/],
+    ['echo --state-bytes 500', /--state-bytes is an option of/],
+    ['echo --partners 5', /--partners is an option of growth/],
     ['growth --rate 100', /--concurrency/],
     ['growth --partners 0', /at least 1/],
-    ['growth --attach --nats nats://x:1', /starts its workers anew/],
+    ['growth --attach --nats nats://x:1', /growth restarts its workers/],
     ['counter --attach --nats nats://x:1 --workers 2', /leave out --workers/],
-    ['counter --attach --nats nats://x:1 --store redis', /--store redis:/],
-    ['hot --keys 5', /counter has --keys/],
-    ['activate --keys 5', /--duration says how many/],
-    ['move --duration 3s', /move@5s comes when all is over/],
-    ['counter --workers 2 --faults kill@1s,move@5s --duration 5s', /move@5s comes when all is over/],
+    ['counter --attach --nats nats://x:1 --store redis', /--store, as redis:/],
+    ['hot --keys 5', /for --keys use the scenario counter/],
+    ['activate --keys 5', /--duration decides their number/],
+    ['move --duration 3s', /move@5s comes after the end of the run/],
+    ['counter --workers 2 --faults kill@1s,move@5s --duration 5s', /move@5s comes after the end of the run/],
   ];
   for (const [words, why] of refused) assert.throws(() => askedOf(words.split(' ')), why);
 });
