@@ -28,7 +28,7 @@ function isCount(value: number): boolean {
 /** The last text of a column. Most texts of a column equal the one before, and then the same string is returned. */
 export class LastText {
   text = '';
-  readonly bytes = new DataView(new ArrayBuffer(lastTextMax));
+  readonly bytes: DataView = new DataView(new ArrayBuffer(lastTextMax));
   length = 0;
 }
 
