@@ -81,7 +81,9 @@ said('two reports are warned of by what differs, and by nothing else', () => {
     'warning: the reports differ in their versions: node: 22 → 24',
     'warning: the reports differ in their plans: keys: 100 → 200, store: {"kind":"redis"} → {"kind":"lmdb"}, ratePerS: 5 → none',
   ]);
-  assert.equal(warnings(one, { ...one, durability: 'all' }), ['warning: the reports differ in their durability: none → all']);
+  assert.equal(warnings(one, { ...one, durability: 'all' }), [
+    'warning: the reports differ in their durability: none → all',
+  ]);
   assert.equal(warnings(one, { ...one, plan: { ...one.plan } }), []);
 });
 
