@@ -52,7 +52,17 @@ export interface Inbound {
 
 /** The content of a message. */
 export interface Content {
-  readonly kind: 'operation' | 'confirm' | 'cancel' | 'answer' | 'dead-retry' | 'dead-drop' | 'effect' | 'outbox-drop';
+  readonly kind:
+    | 'operation'
+    | 'confirm'
+    | 'cancel'
+    | 'answer'
+    | 'dead-retry'
+    | 'dead-drop'
+    | 'effect'
+    | 'outbox-drop'
+    /** Another entity answers a later answer of the receiver, whose id is in `hold`. */
+    | 'later-answer';
   readonly operation: string;
   readonly payload: Uint8Array;
   /** Id of its hold; '' if it has none. */

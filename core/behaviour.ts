@@ -11,11 +11,13 @@ import {
   type AnyActivityOf,
   type AnyEntity,
   type Hold,
+  type InputArguments,
   type Sender,
   type StateOf,
   typeIn,
 } from './entity.ts';
 import { SkerryError } from './errors.ts';
+import type { Later } from './later.ts';
 import { durationProblem } from './limits.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from './operation.ts';
 import {
@@ -84,6 +86,13 @@ interface TurnWithoutActivity<Contract extends AnyEntity> {
    * `return` makes it do so.
    */
   refuse(reason: string, detail?: unknown): never;
+  /** Refuse a command that was put off, with this turn's commit. The turn goes on. */
+  refuse(later: Later<unknown>, reason: string, detail?: unknown): void;
+  /**
+   * Answer a command that was put off (`turn.later`), once, with this turn's commit. Its client gets the output, or the entity that
+   * asked has its answer handler run. After `later.until` it does nothing. Throws `invalid-input` for one that was answered already.
+   */
+  answer<Output>(later: Later<Output>, ...output: InputArguments<NoInfer<Output>>): void;
   /**
    * An entity to send messages to; it may be this one. Messages leave after the commit. Each takes effect once, and messages
    * to one entity arrive in the order sent. With `when`, the message leaves at that time instead.
@@ -112,6 +121,15 @@ export interface Turn<Contract extends AnyEntity> extends TurnWithoutActivity<Co
    */
   get activity(): AnyActivityOf<Contract> | undefined;
   set activity(value: AnyActivityOf<Contract> | undefined);
+}
+
+/** The turn of a command: it alone can put its answer off. */
+export interface CommandTurn<Contract extends AnyEntity, Output> extends Turn<Contract> {
+  /**
+   * Put the answer off: keep the value, return it in place of an output, and let a later turn answer or refuse it. The caller waits
+   * until then, for as long as its deadline allows. A turn that takes one and returns another thing fails.
+   */
+  later(): Later<Output>;
 }
 
 /** A turn that processes an answer: the type of its sender is known. */
@@ -146,7 +164,7 @@ export interface TentativeHandlers<Contract extends AnyEntity, Input, Output> {
 
 type Handler<Contract extends AnyEntity, Operation extends AnyOperation> =
   Operation extends Command<infer _G, infer Input, infer Output>
-    ? (turn: Turn<Contract>, input: Input) => SynchronousOutput<Output>
+    ? (turn: CommandTurn<Contract, Output>, input: Input) => SynchronousOutput<Output | Later<Output>>
     : Operation extends Query<infer _G, infer Input, infer Output>
       ? (view: View<Contract>, input: Input) => DeepReadonly<Output>
       : Operation extends Tentative<infer _G, infer Input, infer Output>

@@ -10,6 +10,7 @@ export {
   type Behaviour,
   type BehaviourOptions,
   behaviour,
+  type CommandTurn,
   type Declined,
   type DeepReadonly,
   type Durability,
@@ -51,6 +52,7 @@ export {
   type Storable,
 } from './entity.ts';
 export { type CallEffect, type ErrorCode, errorCodes, isSkerryError, SkerryError } from './errors.ts';
+export type { Later } from './later.ts';
 export { defaultLimits, type Limits } from './limits.ts';
 export { type Address, addressOf, parseAddress } from './message.ts';
 export {

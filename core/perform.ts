@@ -5,19 +5,19 @@
  * three steps of a tentative operation. The scope owns what a step decides.
  */
 import { type Content, unackedOf } from './activity.ts';
+import { isPutOff, receiveLaterAnswer, runLaterAnswer } from './answering.ts';
 import type { View } from './behaviour.ts';
 import type { EffectOutcome } from './effect.ts';
 import { type AnyEntity, type Hold, holdIdBytesMax } from './entity.ts';
 import { SkerryError } from './errors.ts';
-import type { Limits } from './limits.ts';
 import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.ts';
-import { type AnyOperation, declaredOutput, type Query, type Tentative, validateInput } from './operation.ts';
+import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
 import type { EntityRecord, HeldOperation } from './record.ts';
 import { timeOf } from './record.ts';
-import { type AnswerRow, refusalOf, type TurnEnvironment } from './request.ts';
+import { type AnswerRow, outputOf, refusalOf, type TurnEnvironment } from './request.ts';
 import type { TurnScope } from './scope.ts';
 import { retained, storable } from './storable.ts';
-import { TurnHandle } from './turn-handle.ts';
+import { CommandTurnHandle, TurnHandle } from './turn-handle.ts';
 import { view } from './view.ts';
 
 export type HandlerTable = Readonly<Record<string, unknown>>;
@@ -39,6 +39,8 @@ export function runContent(scope: TurnScope, handlers: HandlerTable, partner: Pa
       return runOutboxDrop(scope, content);
     case 'effect':
       return runBuriedOutcome(scope, partner, content);
+    case 'later-answer':
+      return receiveLaterAnswer(scope, content);
   }
 }
 
@@ -87,11 +89,13 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
       `'${content.operation}' of '${scope.behaviour.contract.type}' is a query but was called as a command; to call it by name, pass { kind: 'query' }`,
     );
   const input = decodeInput(scope, operation, content);
-  const turn = new TurnHandle(scope);
   const { limits } = scope.environment;
   const { operation: name } = content;
-  if (operation.kind === 'command')
-    return ['done', outputOf(functionOf(handlers, name)(turn, input), name, limits, operation)];
+  if (operation.kind === 'command') {
+    const output = functionOf(handlers, name)(new CommandTurnHandle(scope, content), input);
+    return isPutOff(scope, output, name) ? ['later'] : ['done', outputOf(output, name, limits, operation)];
+  }
+  const turn = new TurnHandle(scope);
   const hold = newHold(scope, operation, content);
   const output = outputOf(functionOf(handlers, name, 'tentative')(turn, input), name, limits, operation);
   scope.add('holds', hold);
@@ -110,22 +114,6 @@ function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknow
   if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} already exists`);
   const until = Math.ceil(scope.now + (operation.holdMs ?? scope.environment.limits.holdMs));
   return { id, operation: content.operation, payload: retained(content.payload), until, isLapsed: false };
-}
-
-/**
- * A turn is synchronous, so a promise as its output is an error; it would be stored as `{}`. Fields of an output that the contract
- * does not declare are dropped.
- */
-function outputOf(output: unknown, operation: string, { messageBytesMax }: Limits, declared?: AnyOperation): unknown {
-  if (output instanceof Promise) {
-    output.catch(() => undefined);
-    throw new SkerryError(
-      'invalid-definition',
-      `'${operation}' returned a promise: a turn is synchronous; use an effect for asynchronous work`,
-    );
-  }
-  const cut = declared === undefined ? output : declaredOutput(declared, output, operation);
-  return cut === undefined ? undefined : storable(cut, 'output', messageBytesMax);
 }
 
 function runResolution(
@@ -164,14 +152,10 @@ function runAnswer(scope: TurnScope, sender: PartnerId, content: Content): Answe
   const handler =
     handlers !== undefined && Object.hasOwn(handlers, content.operation) ? handlers[content.operation] : undefined;
   if (handler === undefined) return ['done'];
-  const [status, first, second] = readRow(scope.environment.decode(content.payload));
+  const row = readRow(scope.environment.decode(content.payload));
   const hold: Hold | undefined =
     content.hold === '' ? undefined : { entity: partner, operation: content.operation, id: content.hold };
-  outputOf(
-    handler(new TurnHandle(scope), { ...answerBody(status, first, second), hold }),
-    content.operation,
-    scope.environment.limits,
-  );
+  outputOf(handler(new TurnHandle(scope), { ...answerBody(row), hold }), content.operation, scope.environment.limits);
   return ['done'];
 }
 
@@ -186,7 +170,8 @@ export function readRow(row: unknown): AnswerRow {
   return [status, first, second];
 }
 
-function answerBody(status: string, first: unknown, second: unknown): object {
+/** An answer as its handler sees it. */
+export function answerBody([status, first, second]: AnswerRow): object {
   if (status === 'refused') return { status, reason: first, detail: second };
   if (status === 'failed') return { status, code: first, message: second };
   return { status, output: first };
@@ -238,7 +223,10 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
     return ['done'];
   }
   scope.actAs(letter.partner);
-  runContent(scope, handlers, letter.partner, letter.content);
+  // Its sender was told that it failed. So nobody hears an answer, now or later.
+  const again = { ...letter.content, wantsAnswer: false };
+  if (again.kind === 'later-answer') runLaterAnswer(scope, again);
+  else runContent(scope, handlers, letter.partner, again);
   return ['done'];
 }
 

@@ -4,12 +4,15 @@
  * Owns the kinds of parts (`parts`) and their names in the store. `runtime/entity/record-format.ts` encodes them,
  * `runtime/worker/group-commit.ts` commits them. A new kind is a type and a descriptor here, its columns there, and its use.
  *
+ * Longer than 400 lines because a kind of part is its type, its descriptor and its table in the record.
+ *
  * Invariants:
  * - R1 Every change of a part since the last drain is in `changes`, so that one commit can carry it.
  * - R2 `version` grows by one with each change that is to be committed as a whole, and with nothing else.
  */
 import type { Activity, Content, Lineage, OutboxMessage } from './activity.ts';
 import { lineageOf, newActivity } from './activity.ts';
+import type { LaterAnswer } from './later.ts';
 import type { Limits } from './limits.ts';
 import type { Address, PartnerId } from './message.ts';
 import { keyOf } from './message.ts';
@@ -102,6 +105,7 @@ interface PartTypes {
   readonly effects: PendingEffect;
   readonly dead: DeadLetter;
   readonly trials: Trial;
+  readonly later: LaterAnswer;
 }
 export type PartName = keyof PartTypes;
 /** Kinds whose parts are all in memory while the entity is. Each is a field of its record. */
@@ -137,6 +141,7 @@ const tables: { readonly [Name in TableName]: PartKind<PartTypes[Name]> } = {
   effects: { letter: 'f', idOf: ({ id }) => id, ...work },
   dead: { letter: 'd', idOf: ({ id }) => id },
   trials: { letter: 'n', idOf: ({ key }) => key, dueOf: ({ until }) => until },
+  later: { letter: 'l', idOf: ({ id }) => id, dueOf: ({ until }) => until, ...work },
 };
 
 export const parts: { readonly [Name in PartName]: PartKind<PartTypes[Name]> } = {
@@ -265,6 +270,7 @@ export function newRecord(address: Address, state: unknown, lineage = noLineage)
     effects: noParts,
     dead: noParts,
     trials: noParts,
+    later: noParts,
     forgetAt: 0,
     searchAt: 0,
     unseenCount: 0,

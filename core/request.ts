@@ -4,8 +4,10 @@
  */
 import type { Arrival, Content } from './activity.ts';
 import type { EffectOutcome } from './effect.ts';
+import { SkerryError } from './errors.ts';
 import type { Limits } from './limits.ts';
 import type { PartnerId } from './message.ts';
+import { type AnyOperation, declaredOutput } from './operation.ts';
 import type { TableName } from './record.ts';
 import { storable } from './storable.ts';
 
@@ -55,4 +57,38 @@ export class NeedActivity {
   constructor(partner: PartnerId) {
     this.partner = partner;
   }
+}
+
+/** The message that brings an answer back to the entity that asked. */
+export function answerContent({ operation, hold }: Pick<Content, 'operation' | 'hold'>, answer: Uint8Array): Content {
+  return { kind: 'answer', operation, payload: answer, hold, wantsAnswer: false };
+}
+
+/**
+ * A turn is synchronous: a promise as its output is a mistake that must not be stored as `{}`. Of an operation's output only
+ * what its contract declares goes on.
+ */
+export function outputOf(
+  output: unknown,
+  operation: string,
+  { messageBytesMax }: Limits,
+  declared?: AnyOperation,
+): unknown {
+  if (output instanceof Promise) {
+    output.catch(() => undefined);
+    throw new SkerryError(
+      'invalid-definition',
+      `'${operation}' returned a promise: a turn is synchronous; use an effect for asynchronous work`,
+    );
+  }
+  const cut = declared === undefined ? output : declaredOutput(declared, output, operation);
+  return cut === undefined ? undefined : storable(cut, 'output', messageBytesMax);
+}
+
+/** Throws `too-large` for an answer that no message can carry. */
+export function encodeAnswer(row: AnswerRow, { encode, limits: { messageBytesMax } }: TurnEnvironment): Uint8Array {
+  const bytes = encode(row);
+  if (bytes.length > messageBytesMax)
+    throw new SkerryError('too-large', `The answer takes ${bytes.length} bytes; messageBytesMax is ${messageBytesMax}`);
+  return bytes;
 }

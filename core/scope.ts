@@ -6,11 +6,12 @@
  *
  * Longer than 400 lines because a handler sees one object, and all of its decisions fail or are undone together.
  */
-import type { Activity, Content } from './activity.ts';
+import { type Activity, type Content, keepAnswer } from './activity.ts';
 import type { Behaviour, Partner, When } from './behaviour.ts';
 import type { Effect } from './effect.ts';
 import { type AnyEntity, checkedHold, type Hold, typeIn } from './entity.ts';
 import { SkerryError } from './errors.ts';
+import type { LaterAnswer } from './later.ts';
 import { dateMsMax } from './limits.ts';
 import type { PartnerId } from './message.ts';
 import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.ts';
@@ -28,6 +29,7 @@ import {
   type PartRow,
   parts,
   putRow,
+  recordName,
   sooner,
   type TableName,
   type Tables,
@@ -54,6 +56,12 @@ const recipients = new References<Target>(
 
 const droppedInDoubt = 'dropped by an operator, in doubt: its receiver may have processed it, or may still do so';
 
+/** The answer to a client's call that was put off. */
+export interface AnsweredCall {
+  readonly later: LaterAnswer;
+  readonly bytes: Uint8Array;
+}
+
 interface Outgoing {
   readonly to: PartnerId;
   readonly content: Content;
@@ -64,8 +72,15 @@ export class TurnScope {
   readonly behaviour: Behaviour;
   readonly environment: TurnEnvironment;
   readonly now: number;
+  readonly request: Request;
   partner: PartnerId;
   timerOperation: string | undefined;
+  /** The right to answer its own command, taken by its handler. */
+  taken: LaterAnswer | undefined;
+  /** Ids of those that it has answered: once. */
+  spent: Set<string> | undefined;
+  /** Calls that it answers, beside its own. */
+  answered: AnsweredCall[] | undefined;
   /** The message that this turn takes out of an outbox. */
   withdrawn: Withdrawal | undefined;
   /** Activities whose outbox changed. */
@@ -88,6 +103,7 @@ export class TurnScope {
     this.environment = environment;
     this.#drafts = new Drafts(record, behaviour, environment);
     this.now = timeOf(record, environment.now, environment.limits.skewMaxMs);
+    this.request = request;
     this.partner = request.kind === 'message' ? request.partner : '';
   }
 
@@ -210,7 +226,7 @@ export class TurnScope {
         'invalid-definition',
         `'${name}' of ${to} is a query: a turn cannot send it, because a turn never waits; send it from an effect`,
       );
-    const hold = operation.kind === 'tentative' ? { entity: to, operation: name, id: this.#newId() } : undefined;
+    const hold = operation.kind === 'tentative' ? { entity: to, operation: name, id: this.newId() } : undefined;
     const content: Content = {
       kind: 'operation',
       operation: name,
@@ -243,7 +259,7 @@ export class TurnScope {
       );
     }
     const payload = this.encodeMessage(input, `effect ${effect.name}`);
-    this.add('effects', { id: this.#newId(), name: effect.name, payload });
+    this.add('effects', { id: this.newId(), name: effect.name, payload });
     this.#askedCount += 1;
     this.#count(payload.length);
   }
@@ -259,7 +275,7 @@ export class TurnScope {
    * Unique over all turns of all entities of all stores, forgotten ones included: lineage, version that this turn makes, number within
    * the turn, address. A provider ignores a request whose effect key it has seen before, so a key must never recur.
    */
-  #newId(): string {
+  newId(): string {
     const { lineage, version, address } = this.record;
     return `${lineage.name}.${(version + 1).toString(36)}.${(this.#idCount++).toString(36)}.${address}`;
   }
@@ -283,6 +299,29 @@ export class TurnScope {
     this.#count(content.payload.length);
   }
 
+  /** The answer to an earlier call is kept for its client (P5). */
+  keepAnswer(answered: AnsweredCall): void {
+    this.#require(answered.later.partner);
+    this.answered ??= [];
+    this.answered.push(answered);
+    this.#count(answered.bytes.length);
+  }
+
+  /** A message that this turn processes, and that cannot be used (P7). */
+  bury(content: Content, reason: string): void {
+    const id = `${this.record.version + 1}`;
+    this.add('dead', {
+      id,
+      side: 'receiver',
+      partner: this.partner,
+      content,
+      reason,
+      stack: '',
+      at: this.now,
+      attempts: 1,
+    });
+  }
+
   #setTimer(to: PartnerId, options: { timer: string | undefined; when: When | undefined }, content: Content): void {
     this.#addTimer(options.timer, { due: this.#dueTime(options.when), to, content });
     this.#count(content.payload.length);
@@ -291,7 +330,7 @@ export class TurnScope {
   #addTimer(name: string | undefined, timer: Pick<Timer, 'due' | 'to' | 'content'>): void {
     const order = (this.record.version + 1) * 16_384 + this.#timerCount++;
     this.#askedCount += 1;
-    this.add('timers', { name: name ?? `~${this.#newId()}`, order, ...timer });
+    this.add('timers', { name: name ?? `~${this.newId()}`, order, ...timer });
   }
 
   /** Sends the entity a message that is due now. It takes the place of the timer whose turn this is, so no limit is checked. */
@@ -332,7 +371,7 @@ export class TurnScope {
   }
 
   #checkCount(): void {
-    const count = (this.#outgoing?.length ?? 0) + this.#askedCount;
+    const count = (this.#outgoing?.length ?? 0) + (this.answered?.length ?? 0) + this.#askedCount;
     const { turnOutputCountMax, outboxBytesMax } = this.environment.limits;
     if (this.#bytes > outboxBytesMax) {
       throw new SkerryError(
@@ -421,6 +460,9 @@ export class TurnScope {
     this.#removed = undefined;
     this.#added = undefined;
     this.withdrawn = undefined;
+    this.taken = undefined;
+    this.spent = undefined;
+    this.answered = undefined;
   }
 
   /** Revokes the drafts and closes the handle. */
@@ -440,6 +482,17 @@ export class TurnScope {
       for (const { to, content } of this.#outgoing) this.enqueue(activityWith(record, to), content);
     this.#outgoing = undefined;
     if (this.withdrawn !== undefined) this.#withdraw(this.withdrawn);
+    if (this.answered !== undefined) this.answered = this.answered.filter((one) => this.#keep(one));
+  }
+
+  /** False: its client has begun anew, and waits no more. */
+  #keep({ later, bytes }: AnsweredCall): boolean {
+    const { partner, session, seq, until, request } = later;
+    const inbound = this.record.activities.get(partner)?.inbound;
+    if (inbound?.session !== session) return false;
+    keepAnswer(inbound, request.length === 0 ? { seq, bytes, until } : { seq, bytes, until, request });
+    this.record.changes.records.set(recordName.activity(partner), 'activity');
+    return true;
   }
 
   #withdraw(withdrawn: Withdrawal): void {

@@ -1,9 +1,12 @@
 /**
- * The turn as a handler sees it: the public `Turn` over one scope, and nothing else of the scope.
+ * The turn as a handler sees it: the public `Turn` over one scope, and nothing else of the scope. A command's can put its answer off.
  */
+import type { Content } from './activity.ts';
+import { answerLater, takeLater } from './answering.ts';
 import type { Partner, When } from './behaviour.ts';
 import type { Effect } from './effect.ts';
 import type { AnyEntity, Hold } from './entity.ts';
+import type { Later } from './later.ts';
 import { refusalOf } from './request.ts';
 import type { TurnScope } from './scope.ts';
 
@@ -52,8 +55,16 @@ export class TurnHandle {
     return this.#open.environment.random();
   }
 
-  refuse(reason: string, detail?: unknown): never {
-    throw refusalOf(reason, detail, this.#open.environment.limits);
+  /** Refuses this turn's operation, or one that was put off: then the turn goes on. */
+  refuse(what: string | Later<unknown>, ...given: readonly unknown[]): void {
+    const { limits } = this.#open.environment;
+    if (typeof what !== 'object' || what === null) throw refusalOf(what, given[0], limits);
+    const { reason, detail } = refusalOf(given[0] as string, given[1], limits);
+    answerLater(this.#open, what, ['refused', reason, detail]);
+  }
+
+  answer(later: Later<unknown>, output?: unknown): void {
+    answerLater(this.#open, later, ['done', output]);
   }
 
   to(contract: AnyEntity, key: string, when?: When): object {
@@ -78,5 +89,20 @@ export class TurnHandle {
 
   perform(effect: Effect<unknown, unknown>, input: unknown): void {
     this.#open.perform(effect, input);
+  }
+}
+
+export class CommandTurnHandle extends TurnHandle {
+  readonly #scope: TurnScope;
+  readonly #content: Content;
+
+  constructor(scope: TurnScope, content: Content) {
+    super(scope);
+    this.#scope = scope;
+    this.#content = content;
+  }
+
+  later(): Later<unknown> {
+    return takeLater(this.#scope, this.#content);
   }
 }

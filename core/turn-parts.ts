@@ -6,9 +6,10 @@
  * is due.
  */
 import type { Content } from './activity.ts';
+import { endLater } from './answering.ts';
 import { type HandlerTable, runContent } from './perform.ts';
 import { dateOf, type EntityRecord, isUnnamed, type PartOf, parts, type TableName } from './record.ts';
-import type { AnswerRow, Request } from './request.ts';
+import { type AnswerRow, answerContent, type Request } from './request.ts';
 import type { TurnScope } from './scope.ts';
 
 interface TurnPart<Part> {
@@ -42,17 +43,22 @@ const timers: TurnPart<PartOf<'timers'>> = {
   due(scope, handlers, { name, to, content }) {
     scope.remove('timers', name);
     scope.timerOperation = content.operation;
-    if (to === '') return runContent(scope, handlers, '', content);
+    if (to === '') return runContent(scope, handlers, '', heardContent(name, content));
     scope.sendContent(to, content);
     return ['done'];
   },
   refused: (scope, { name }) => scope.remove('timers', name),
   buried: (scope, { name }) => scope.remove('timers', name),
-  // A behaviour that handles answers of its own type gets this one, as any partner would. A named timer has no answer.
+  // A behaviour that handles answers of its own type gets this one, as any partner would.
   answered(scope, { name, to, content }, answer) {
-    if (to === '' && content.wantsAnswer && isUnnamed(name)) scope.askItself(answerContent(content, answer));
+    if (to === '' && heardContent(name, content).wantsAnswer) scope.askItself(answerContent(content, answer));
   },
 };
+
+/** A timer that has a name is a date: nobody hears an answer to it. */
+function heardContent(timer: string, content: Content): Content {
+  return isUnnamed(timer) ? content : { ...content, wantsAnswer: false };
+}
 
 /** A hold whose time has ended: it is cancelled and remembered as lapsed for a late confirm, then removed. */
 const holds: TurnPart<PartOf<'holds'>> = {
@@ -74,8 +80,27 @@ const holds: TurnPart<PartOf<'holds'>> = {
   buried: (scope, hold) => scope.add('holds', { ...hold, until: Number.MAX_SAFE_INTEGER }),
 };
 
+/** The end of the time in which a later answer may come. */
+const later: TurnPart<PartOf<'later'>> = {
+  name: 'unanswered',
+  nameOf: ({ operation }) => `end of the time to answer ${operation}`,
+  contentOf: ({ operation }) => ({
+    kind: 'operation',
+    operation,
+    payload: new Uint8Array(0),
+    hold: '',
+    wantsAnswer: false,
+  }),
+  receiverOf: () => '',
+  due(scope, _handlers, { operation }) {
+    scope.timerOperation = operation;
+    return endLater(scope);
+  },
+  buried: (scope, { id }) => scope.remove('later', id),
+};
+
 /** In the order in which they run if they have the same date. */
-const turnParts: { readonly [Kind in TableName]?: TurnPart<PartOf<Kind>> } = { timers, holds };
+const turnParts: { readonly [Kind in TableName]?: TurnPart<PartOf<Kind>> } = { timers, holds, later };
 const kinds = Object.keys(turnParts) as readonly TableName[];
 
 export type DueRequest = Extract<Request, { kind: 'due' }>;
@@ -99,10 +124,6 @@ export function receiverOf(record: EntityRecord, request: DueRequest): string {
 /** The kind in history of a turn that no message requested. */
 export function turnName(request: Request): string {
   return request.kind === 'due' ? (turnParts[request.part]?.name ?? request.part) : request.kind;
-}
-
-export function answerContent({ operation, hold }: Content, answer: Uint8Array): Content {
-  return { kind: 'answer', operation, payload: answer, hold, wantsAnswer: false };
 }
 
 /** The key of a turn that a part requests, unique over all kinds of parts. */

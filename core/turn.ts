@@ -18,15 +18,24 @@
 import type { Activity, Content } from './activity.ts';
 import { accept, keepAnswer } from './activity.ts';
 import type { Behaviour } from './behaviour.ts';
-import { errorText, isSkerryError, lookedAt, SkerryError, stackText } from './errors.ts';
+import { errorText, isSkerryError, lookedAt, type SkerryError, stackText } from './errors.ts';
+import type { LaterAnswer } from './later.ts';
 import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 import type { Withdrawal } from './outbox.ts';
 import { runContent, runEffectOutcome, runQuery } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
 import { activityWith, notePart, recordName } from './record.ts';
-import { type AnswerRow, NeedActivity, Refusal, type Request, type TurnEnvironment } from './request.ts';
-import { TurnScope } from './scope.ts';
-import { answerContent, askedBy, type DueRequest, receiverOf, turnName } from './turn-parts.ts';
+import {
+  type AnswerRow,
+  answerContent,
+  encodeAnswer,
+  NeedActivity,
+  Refusal,
+  type Request,
+  type TurnEnvironment,
+} from './request.ts';
+import { type AnsweredCall, TurnScope } from './scope.ts';
+import { askedBy, type DueRequest, receiverOf, turnName } from './turn-parts.ts';
 
 export type TurnResult =
   | {
@@ -38,6 +47,10 @@ export type TurnResult =
       /** The message that moved from an outbox to the dead letters. */
       readonly withdrawn: Withdrawal | undefined;
       readonly effects: readonly PendingEffect[];
+      /** Its command is answered later: by then nobody hears of it. */
+      readonly putOff: LaterAnswer | undefined;
+      /** Calls of earlier turns that it answers. */
+      readonly answered: readonly AnsweredCall[] | undefined;
       /** The handler threw, and its error is the answer. An instance of an actor class may be half changed. */
       readonly thrown?: { readonly error: unknown };
     }
@@ -93,28 +106,18 @@ function runHandler(
   }
 }
 
-function encodeAnswer(row: AnswerRow, environment: TurnEnvironment): Uint8Array {
-  const bytes = environment.encode(row);
-  if (bytes.length > environment.limits.messageBytesMax) {
-    throw new SkerryError(
-      'too-large',
-      `The answer takes ${bytes.length} bytes; messageBytesMax is ${environment.limits.messageBytesMax}`,
-    );
-  }
-  return bytes;
-}
-
 /** The handler returned: its decisions are applied to the record (T2). */
 function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Uint8Array): Committed {
   const { record } = scope;
-  if (request.kind === 'due') answerDue(scope, request, answer);
+  if (request.kind === 'due' && scope.taken === undefined) answerDue(scope, request, answer);
   record.version += 1;
   record.now = scope.now;
   scope.apply();
   acceptMessage(scope, request, answer);
   keepHistory(scope, request, String(row[0]));
-  const { sentTo = nobody, withdrawn } = scope;
-  return { kind: 'committed', answer, sentTo, withdrawn, effects: scope.added('effects') ?? nothing };
+  const { sentTo = nobody, withdrawn, taken, answered } = scope;
+  const effects = scope.added('effects') ?? nothing;
+  return { kind: 'committed', answer, sentTo, withdrawn, effects, putOff: taken, answered };
 }
 
 /** The handler did not return. A refusal and a client's failed call are answers (T3). The caller handles all else. */
@@ -190,6 +193,7 @@ function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array): 
   const activity = activityWith(record, request.partner);
   const inbound = accept(activity, request.arrival, environment.now, environment.limits);
   record.changes.records.set(recordName.activity(request.partner), 'activity');
+  if (scope.taken !== undefined) return;
   const { content } = request;
   if (!isEntityPartner(request.partner)) {
     const until = Math.max(request.arrival.expires, environment.now + request.arrival.keepMs);

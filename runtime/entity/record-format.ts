@@ -52,6 +52,17 @@ const formats: { readonly [Kind in RowName]: RowFormat<PartOf<Kind>> } = {
     epoch: to.count(epoch),
     until: to.date(until),
   }),
+  later: (to, { id, partner, operation, session, seq, since, until, wantsAnswer, request }) => ({
+    id: to.text(id),
+    partner: to.text(partner),
+    operation: to.text(operation),
+    session: to.count(session),
+    seq: to.count(seq),
+    since: to.date(since),
+    until: to.date(until),
+    wantsAnswer: to.boolean(wantsAnswer),
+    request: to.bytes(request),
+  }),
   history: (to, { version, at, partner, kind, operation, payload, status, sent, state }) => ({
     version: to.count(version),
     at: to.date(at),
