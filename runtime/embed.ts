@@ -22,6 +22,7 @@ import { checkedStore, type Partition, type Store } from './store.ts';
 import { MemoryStore } from './stores/memory.ts';
 import type { Transport } from './transport.ts';
 import { MemoryTransport } from './transports/memory.ts';
+import { protocol } from './wire/codec.ts';
 import { checkFrames } from './wire/frame-limits.ts';
 import { Subjects } from './wire/subjects.ts';
 import type { Authorise } from './worker/authorise.ts';
@@ -110,7 +111,8 @@ async function compose(options: EmbedOptions, composition: Composition): Promise
   const { environment, limits, store } = composition;
   const names = Array.from({ length: options.workers ?? 1 }, (_, index) => `worker-${index + 1}`);
   if (names.length === 0) throw new SkerryError('invalid-definition', 'A cluster needs at least one worker');
-  const placement = new Placement(viewOf(1, store.partitions, names, hostedTypes(options.behaviours)));
+  const view = viewOf(1, store.partitions, names, hostedTypes(options.behaviours));
+  const placement = new Placement({ ...view, workers: view.workers.map((worker) => ({ ...worker, protocol })) });
   const subjects = new Subjects('embedded');
   const transport = options.transport ?? new MemoryTransport(environment);
   checkFrames(limits, transport);

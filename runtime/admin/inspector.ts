@@ -4,6 +4,7 @@
  */
 import { type Activity, sessionOf } from '../../core/activity.ts';
 import { SkerryError } from '../../core/errors.ts';
+import type { LaterAnswer } from '../../core/later.ts';
 import { type Address, type PartnerId, parseAddress, typeOf } from '../../core/message.ts';
 import { checkOptions, count } from '../../core/options.ts';
 import {
@@ -45,6 +46,8 @@ export interface Inspection {
   readonly timers: readonly Timer[];
   readonly holds: readonly HeldOperation[];
   readonly effects: readonly PendingEffect[];
+  /** Commands that were accepted and have no answer yet. */
+  readonly later: readonly LaterAnswer[];
   readonly dead: readonly DeadLetter[];
 }
 
@@ -105,6 +108,7 @@ export class Inspector {
       timers: [...record.timers.values()],
       holds: [...record.holds.values()],
       effects: [...record.effects.values()],
+      later: [...record.later.values()],
       dead: [...record.dead.values()],
     };
   }

@@ -115,7 +115,7 @@ function deadLetters(dead: Counts): Finding {
  */
 async function unfinished({ environment }: Given, sight: Sight, isRunning: boolean): Promise<Finding[]> {
   const now = environment.now();
-  const late = { timers: 0, holds: 0, entities: 0, ms: 0 };
+  const late = { timers: 0, holds: 0, later: 0, entities: 0, ms: 0 };
   const waiting = { messages: 0, effects: 0, entities: 0, ms: 0 };
   for await (const lot of lotsOf(dueWakes(sight.store, now), lotCount)) {
     const all = await Promise.all(lot.map((address) => sight.inspector.get(address, { activityCountMax: 0 })));
@@ -135,6 +135,7 @@ async function unfinished({ environment }: Given, sight: Sight, isRunning: boole
   const lateKinds = [
     ...(late.timers > 0 ? [plural(late.timers, 'timer', 'timers')] : []),
     ...(late.holds > 0 ? [plural(late.holds, 'hold', 'holds')] : []),
+    ...(late.later > 0 ? [plural(late.later, 'later answer', 'later answers')] : []),
   ];
   const lateText = `${lateKinds.join(' and ')} of ${plural(late.entities, 'entity', 'entities')}, due for up to ${span(late.ms)}${rest}`;
   const kinds = [
@@ -150,17 +151,19 @@ async function unfinished({ environment }: Given, sight: Sight, isRunning: boole
 }
 
 function noteLate(
-  late: { timers: number; holds: number; entities: number; ms: number },
-  { timers, holds }: Inspection,
+  late: { timers: number; holds: number; later: number; entities: number; ms: number },
+  { timers, holds, later }: Inspection,
   now: number,
 ): void {
   const due = timers.filter((timer) => timer.due <= now).map((timer) => timer.due);
   const over = holds.filter(({ isLapsed, until }) => !isLapsed && until <= now).map(({ until }) => until);
-  if (due.length + over.length === 0) return;
+  const ended = later.filter(({ until }) => until <= now).map(({ until }) => until);
+  if (due.length + over.length + ended.length === 0) return;
   late.timers += due.length;
   late.holds += over.length;
+  late.later += ended.length;
   late.entities += 1;
-  for (const at of [...due, ...over]) late.ms = Math.max(late.ms, now - at);
+  for (const at of [...due, ...over, ...ended]) late.ms = Math.max(late.ms, now - at);
 }
 
 async function* dueWakes(store: Reading, now: number): AsyncIterable<string> {

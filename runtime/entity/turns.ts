@@ -4,7 +4,7 @@
  *     item ─▶ activity in memory? ─no─▶ read it, then again
  *                 │
  *               judge ─ next ──▶ run ─▶ batch ─▶ commit queue      (worker/group-commit.ts, worker/release.ts)
- *                     ├ duplicate ─▶ the same answer, behind everything that is not durable yet
+ *                     ├ duplicate ─▶ the same answer, behind everything that is not durable yet; of what is put off none
  *                     ├ ahead ─────▶ buffered until the messages before it arrive
  *                     └ stale, expired ─▶ reported or dropped; never processed
  *
@@ -20,6 +20,7 @@ import { excess, judge, keepsTooMuch, keptAnswer, known } from '../../core/activ
 import { isEntityPartner, type PartnerId } from '../../core/message.ts';
 import { dateOf, isUnread } from '../../core/record.ts';
 import type { Request } from '../../core/request.ts';
+import type { AnsweredCall } from '../../core/scope.ts';
 import { failedRow, type TurnResult } from '../../core/turn.ts';
 import { dateOfTurn, dueTurns, receiverOf, turnKey } from '../../core/turn-parts.ts';
 import { Clocks } from '../clocks.ts';
@@ -43,6 +44,8 @@ import { type Item, sizeOf } from './mailbox.ts';
 import type { StreamClosing } from './stream-closing.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
+
+type Committed = Extract<TurnResult, { kind: 'committed' }>;
 
 /** A store that is faster than this does not make a call late, ms. */
 const lateMsMin = 50;
@@ -209,20 +212,28 @@ export class Turns {
   }
 
   /** Puts the output of a turn into the batch (N1). */
-  #collect(activation: Activation, item: Item, result: Extract<TurnResult, { kind: 'committed' }>): void {
+  #collect(activation: Activation, item: Item, result: Committed): void {
     const batch = activation.batch();
     if (item.kind === 'wake' && item.isDelayed === true) batch.isHeld = true;
-    if (item.kind === 'message') this.#answer(activation, batch, item, result.answer);
+    if (item.kind === 'message') this.#answer(activation, batch, item, result);
+    if (result.answered !== undefined) this.#answerEarlier(activation, batch, result.answered);
     if (result.withdrawn !== undefined) this.#parts.delivery.withdrew(activation, result.withdrawn);
     for (const activity of result.sentTo) batch.addSent(activity);
     if (result.effects.length > 0) batch.effects = [...(batch.effects ?? []), ...result.effects];
     this.#parts.commits.commit(activation);
   }
 
-  #answer(activation: Activation, batch: Batch, envelope: MessageEnvelope, answer: Uint8Array): void {
+  #answer(activation: Activation, batch: Batch, envelope: MessageEnvelope, { answer, putOff }: Committed): void {
     batch.addRequest(envelope);
     const isCall = envelope.replyTo !== '';
+    if (isCall && putOff !== undefined) return activation.makeWaiting().putOff(putOff, envelope);
     batch.addAnswer(isCall ? replyOf(envelope, 'answer', answer) : ackOf(activation, envelope), envelope);
+  }
+
+  /** Answers to calls that earlier turns put off, for those callers that are known here (WT1). */
+  #answerEarlier({ waiting }: Activation, batch: Batch, answered: readonly AnsweredCall[]): void {
+    for (const { later, bytes } of answered)
+      for (const caller of waiting?.take(later) ?? []) batch.addEnvelope(replyOf(caller, 'answer', bytes));
   }
 
   /**
@@ -234,10 +245,25 @@ export class Turns {
     if (activation.gathering?.hasRequest(envelope) === true || activation.flying?.hasRequest(envelope) === true) return;
     if (envelope.replyTo === '') return this.#emitProven(activation, ackOf(activation, envelope), envelope);
     const kept = keptAnswer(activation.entity.activities.get(envelope.from)?.inbound, envelope.arrival.seq);
-    if (kept === undefined) return;
+    if (kept === undefined) return this.#waits(activation, envelope);
     const isOther = kept.request !== undefined && !isRequest(kept.request, envelope.content);
     const bytes = isOther ? encode(failedRow(otherRequest(envelope))) : kept.bytes;
     this.#emitProven(activation, replyOf(envelope, isOther ? 'not-run' : 'answer', bytes), envelope);
+  }
+
+  /** A copy of a call that was put off waits too, for its own request (N4); else it is one that nobody asks for any more. */
+  #waits(activation: Activation, envelope: MessageEnvelope): void {
+    if (activation.entity.later.size === 0) return;
+    const now = this.#parts.environment.now();
+    const waiting = activation.makeWaiting();
+    const open = waiting.openOf(envelope, now);
+    if (open === undefined) return;
+    if (open.request.length > 0 && !isRequest(open.request, envelope.content)) {
+      const bytes = encode(failedRow(otherRequest(envelope)));
+      return this.#emitProven(activation, replyOf(envelope, 'not-run', bytes), envelope);
+    }
+    const countMax = this.#parts.limits.mailboxCountMax;
+    if (!waiting.await(open, envelope, { now, countMax })) this.#reply(activation, envelope, 'overloaded');
   }
 
   /** It belongs to an earlier session than the known one. If that is its sender's live session, history was lost (P8). */
@@ -385,7 +411,7 @@ export class Turns {
 }
 
 function replyOf(
-  { replyTo, call }: MessageEnvelope,
+  { replyTo, call }: Pick<MessageEnvelope, 'replyTo' | 'call'>,
   status: ReplyEnvelope['status'],
   bytes: Uint8Array,
 ): ReplyEnvelope {

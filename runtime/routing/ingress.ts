@@ -22,7 +22,7 @@ import { identityIn, lastWordOf, type Party, type Subjects } from '../wire/subje
 const callKinds: ReadonlySet<Content['kind']> = new Set(['operation', 'confirm', 'cancel']);
 const toolKinds: ReadonlySet<Content['kind']> = new Set([...callKinds, 'dead-retry', 'dead-drop', 'outbox-drop']);
 /** Kinds of content that entities send each other. */
-const entityKinds: ReadonlySet<Content['kind']> = new Set([...callKinds, 'answer']);
+const entityKinds: ReadonlySet<Content['kind']> = new Set([...callKinds, 'answer', 'later-answer']);
 
 /** The sender at a door, as its subject identifies it. */
 export class Visitor {

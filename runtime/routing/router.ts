@@ -19,7 +19,8 @@
  * - M7 Clients, gateways and tools are heard at doors only (`ingress.ts`), and cannot forward.
  * - M8 An envelope too large for a frame, as after NATS came back with a smaller `max_payload`, ends in an error: the caller
  *   gets it, or the entity that sent the message.
- * - M9 A worker that does not announce that it reads extensions gets envelopes without them.
+ * - M9 A worker that does not announce that it reads extensions gets envelopes without them, and none that has a kind of content
+ *   that it cannot read: its sender tries again, until the receiver is on another worker.
  */
 
 import { SkerryError } from '../../core/errors.ts';
@@ -41,6 +42,7 @@ import {
   type Frame,
   type LocationHint,
   protocol,
+  versionOf,
 } from '../wire/codec.ts';
 import type { Envelope, MessageEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
 import { type Party, parties, type Subjects } from '../wire/subjects.ts';
@@ -101,8 +103,8 @@ export class Router {
   #soundPartner: string | undefined;
   #soundClient: string | undefined;
   readonly #visitorAt: ReturnType<typeof visitorBook>;
-  /** Subjects of workers that read extensions (M9). */
-  #extensible: ReadonlySet<string> = new Set();
+  /** Frame versions that workers read, by subject (M9). */
+  #versions: ReadonlyMap<string, number>;
   readonly counters: Counters;
   readonly #refused: Counter;
   readonly #skipped: Counter;
@@ -115,6 +117,7 @@ export class Router {
     this.#skipped = this.counters.of('envelopes-skipped');
     this.#forwarded = this.counters.of('forwarded');
     this.#placement = placement;
+    this.#versions = this.#versionsIn(placement);
     this.#visitorAt = visitorBook(parts.subjects);
     this.#hints = new Hints(() => parts.environment.steady());
     this.#closers.add(parts.transport.onAbsent((subject) => this.#hints.forget(subject)));
@@ -130,10 +133,13 @@ export class Router {
     const hinted = this.#hints.clear();
     this.#placement = placement;
     this.#subjectOf = new Map();
-    const { to } = this.#parts.protocol ?? protocol;
-    const readers = placement.view.workers.filter((worker) => Math.min(to, protocolOf(worker).to) >= extensionVersion);
-    this.#extensible = new Set(readers.map(({ id }) => this.#subjectFor(id)));
+    this.#versions = this.#versionsIn(placement);
     return (address) => isElsewhere(address, before, placement) || hinted.has(before.partitionOf(address));
+  }
+
+  #versionsIn({ view }: Placement): ReadonlyMap<string, number> {
+    const { to } = this.#parts.protocol ?? protocol;
+    return new Map(view.workers.map((worker) => [this.#subjectFor(worker.id), Math.min(to, protocolOf(worker).to)]));
   }
 
   /** Subscribes to a subject. Returns a function that ends the subscription. */
@@ -204,6 +210,8 @@ export class Router {
   }
 
   #enqueue(key: string, subject: string, envelope: Envelope, hops: number): void {
+    const version = versionOf(envelope);
+    if (version > extensionVersion && version > (this.#versions.get(subject) ?? 0)) return;
     let outgoing = this.#outgoing.get(key);
     if (outgoing === undefined) {
       outgoing = { subject, hops, envelopes: [], bytes: 0 };
@@ -220,7 +228,10 @@ export class Router {
 
   /** The envelope in a form that the recipient can read (M9). A reply has an extension only if its call had one. */
   #readable(envelope: Envelope, subject: string): Envelope {
-    const isReadable = envelope.extension === undefined || envelope.kind === 'reply' || this.#extensible.has(subject);
+    const isReadable =
+      envelope.extension === undefined ||
+      envelope.kind === 'reply' ||
+      (this.#versions.get(subject) ?? 0) >= extensionVersion;
     return isReadable ? envelope : { ...envelope, extension: undefined };
   }
 

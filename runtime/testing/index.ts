@@ -13,6 +13,7 @@ export {
   type PerformedEffect,
   type Play,
   type PlayedAnswer,
+  type PlayedCall,
   type PlayedHold,
   type Player,
   type PlayOptions,

@@ -7,17 +7,20 @@
  *
  * Owns a record, a clock that only `advance` moves, and a seeded random number generator. Turns are the real ones
  * (`core/turn.ts`). Nothing is stored or sent; `takeSent` returns the messages.
+ *
+ * Longer than 400 lines because one object plays an entity: who calls it, its time, and what it sends and answers.
  */
 import { lineageOf } from '../../core/activity.ts';
-import { type Behaviour, isBehaviour } from '../../core/behaviour.ts';
+import { type Answer, type Behaviour, isBehaviour } from '../../core/behaviour.ts';
 import type { Effect, EffectOutcome } from '../../core/effect.ts';
 import { type AnyEntity, type Hold, type InputArguments, type StateOf, typeIn } from '../../core/entity.ts';
 import { codeOf, isSkerryError, SkerryError, textOf } from '../../core/errors.ts';
+import type { LaterAnswer } from '../../core/later.ts';
 import { defaultLimits, durationProblem, type GivenLimits, limitsOf } from '../../core/limits.ts';
 import { addressOf, clientPartner, type PartnerId } from '../../core/message.ts';
 import type { AnyOperation, Command, OperationMap, Query, Tentative } from '../../core/operation.ts';
 import { checkOptions, finite, type OptionTable, record } from '../../core/options.ts';
-import { readRow } from '../../core/perform.ts';
+import { answerBody, readRow } from '../../core/perform.ts';
 import type { EntityRecord } from '../../core/record.ts';
 import { References } from '../../core/reference.ts';
 import type { AnswerRow, Request, TurnEnvironment } from '../../core/request.ts';
@@ -40,6 +43,18 @@ export type Player<Operations extends OperationMap> = {
         ? (...input: InputArguments<Given>) => PlayedHold<Output>
         : never;
 };
+
+/** The same for commands whose answer may come in a later turn (`turn.later`). */
+export type LaterPlayer<Operations extends OperationMap> = {
+  readonly [Name in keyof Operations]: Operations[Name] extends Command<infer Given, infer _I, infer _O>
+    ? (...input: InputArguments<Given>) => PlayedCall<Operations[Name]>
+    : never;
+};
+
+/** A call of a command. `answer` is `undefined` until a turn has answered it, and `failed` with the code `deadline` when its time is over. */
+export interface PlayedCall<Operation> {
+  readonly answer: Answer<Operation> | undefined;
+}
 
 /** A tentative operation that the entity has accepted. */
 export interface PlayedHold<Output> {
@@ -81,6 +96,8 @@ export const playOptions: OptionTable<PlayOptions> = { now: finite, seed: finite
 export interface Play<Contract extends AnyEntity> {
   /** Call operations as a client without an identity. */
   readonly ask: Player<Contract['operations']>;
+  /** Call commands as a client that waits: what each call was answered is in what it returns. */
+  readonly askLater: LaterPlayer<Contract['operations']>;
   /** Call operations as a client with this identity (`turn.from.identity`). */
   askAs(identity: string): Player<Contract['operations']>;
   /** Send operations as another entity. */
@@ -148,6 +165,11 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   readonly #record: EntityRecord;
   readonly #environment: { -readonly [Name in keyof TurnEnvironment]: TurnEnvironment[Name] };
   readonly #references: References<PartnerId>;
+  readonly #waiting: References<PartnerId>;
+  /** What commands that were put off were answered, by the id of their later answer. */
+  readonly #answers = new Map<string, AnswerRow>();
+  /** The one that the last turn has put off. */
+  #putOff: LaterAnswer | undefined;
   readonly #numbers = new Map<PartnerId, number>();
   #handlers: Readonly<Record<string, unknown>> | undefined;
   readonly #asked: Asked;
@@ -177,6 +199,15 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       (partner, name, operation, given) => this.#invoke(partner, name, operation, given[0]),
       () => true,
     );
+    this.#waiting = new References<PartnerId>(
+      (partner, name, _operation, given) => this.#await(partner, name, given[0]),
+      (operation) => operation.kind === 'command',
+    );
+  }
+
+  get askLater(): LaterPlayer<Contract['operations']> {
+    const partner = clientPartner('', clientId);
+    return this.#waiting.make(this.#behaviour.contract, partner) as LaterPlayer<Contract['operations']>;
   }
 
   get ask(): Player<Contract['operations']> {
@@ -220,10 +251,7 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
   }
 
   #invoke(partner: PartnerId, name: string, operation: AnyOperation, input: unknown): unknown {
-    const payload =
-      input === undefined
-        ? new Uint8Array(0)
-        : encode(storable(input, `input of ${name}`, defaultLimits.messageBytesMax));
+    const payload = payloadOf(name, input);
     if (operation.kind === 'query') return this.#query(name, payload);
     const hold: Hold | undefined =
       operation.kind === 'tentative'
@@ -232,6 +260,8 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
     const output = this.#outputOf(
       this.#message(partner, { kind: 'operation', operation: name, payload, hold: hold?.id ?? '', wantsAnswer: false }),
     );
+    if (this.#putOff !== undefined)
+      throw new SkerryError('failed', `'${name}' is answered later: call it through askLater`);
     if (hold === undefined) return output;
     return {
       hold,
@@ -239,6 +269,25 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       confirm: () => this.#resolve(partner, hold, 'confirm'),
       cancel: () => this.#resolve(partner, hold, 'cancel'),
     };
+  }
+
+  #await(partner: PartnerId, name: string, input: unknown): PlayedCall<Command<unknown, unknown, unknown>> {
+    const payload = payloadOf(name, input);
+    const row = this.#message(partner, { kind: 'operation', operation: name, payload, hold: '', wantsAnswer: false });
+    const id = this.#putOff?.id;
+    const rowNow = () => (id === undefined ? row : (this.#answers.get(id) ?? this.#openRow(id, name)));
+    return {
+      get answer() {
+        const answer = rowNow();
+        return answer && (answerBody(answer) as Answer<Command<unknown, unknown, unknown>>);
+      },
+    };
+  }
+
+  /** Undefined while it may still be answered. */
+  #openRow(id: string, name: string): AnswerRow | undefined {
+    if (this.#record.later.has(id)) return undefined;
+    return ['failed', 'deadline', `${this.#record.address} did not answer ${name} in time`];
   }
 
   #resolve(partner: PartnerId, hold: Hold, kind: 'confirm' | 'cancel'): void {
@@ -321,6 +370,8 @@ class Stage<Contract extends AnyEntity> implements Play<Contract> {
       throw result.error;
     }
     if (result.kind !== 'committed') return ['done'];
+    this.#putOff = result.putOff;
+    for (const { later, bytes } of result.answered ?? []) this.#answers.set(later.id, readRow(decode(bytes)));
     this.#thrown = result.thrown?.error;
     if (this.#behaviour.isClass && result.thrown !== undefined) this.#handlers = undefined;
     if (request.kind === 'message') this.#numbers.set(request.partner, request.arrival.seq);
@@ -348,6 +399,11 @@ function sentMessage(
     input: inputOf(payload),
     hold: hold === '' ? undefined : { entity: to, operation, id: hold },
   };
+}
+
+function payloadOf(name: string, input: unknown): Uint8Array {
+  if (input === undefined) return new Uint8Array(0);
+  return encode(storable(input, `input of ${name}`, defaultLimits.messageBytesMax));
 }
 
 function inputOf(payload: Uint8Array): unknown {

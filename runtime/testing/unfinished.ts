@@ -1,9 +1,9 @@
 /**
- * What entities have still to do, from the image alone: messages in outboxes, timers, holds, effects.
+ * What entities have still to do, from the image alone: messages in outboxes, timers, holds, effects, later answers.
  *
  * Owns what counts as unfinished (P7), and its words. The names of records are for nobody but the store.
  */
-import type { Address } from '../../core/message.ts';
+import { type Address, isAddress } from '../../core/message.ts';
 import { type HeldOperation, isUnnamed, kindIn, parts, type Timer } from '../../core/record.ts';
 import { decodePart } from '../entity/record-format.ts';
 import type { Image, Stored } from './image.ts';
@@ -54,7 +54,11 @@ function unfinishedOf(entity: Stored, now: number): Unfinished[] {
       const timer = decodePart(kind, bytes);
       add(`has ${timerText(timer)}, due ${fromNow(timer.due, now)}`, timer.to);
     } else if (kind === 'effects') add(`has the effect ${decodePart(kind, bytes).name}, which has no outcome yet`);
-    else add(`has ${JSON.stringify(name)}`);
+    else if (kind === 'later') {
+      const { operation, partner, until } = decodePart(kind, bytes);
+      const whom = isAddress(partner) ? partner : '';
+      add(`has not answered ${operation}${whom === '' ? '' : ` of ${whom}`}, open until ${fromNow(until, now)}`, whom);
+    } else add(`has ${JSON.stringify(name)}`);
   }
   for (const [partner, count] of unacked)
     add(`has ${count === 1 ? '1 message' : `${count} messages`} for ${partner} not acknowledged`, partner);

@@ -7,7 +7,8 @@
  * - K1 A frame that does not decode, or is of an unknown version, is rejected as a whole with an error, never half read.
  * - K6 An envelope with an unknown kind, kind of content or status is skipped, if its number could be of a later version. The
  *   other envelopes of its frame are read.
- * - K7 A frame has the lowest version that can encode it: 2 if an envelope has an extension, else 1.
+ * - K7 A frame has the lowest version that can encode it: 3 if an envelope has a kind of content that came with it, 2 if one has an
+ *   extension, else 1.
  */
 import type { Content } from '../../core/activity.ts';
 import type { ProtocolRange } from '../../placement/view.ts';
@@ -17,9 +18,12 @@ import { LastText, MsgpackReader } from './msgpack-reader.ts';
 import { MsgpackWriter } from './msgpack-writer.ts';
 
 /** Frame versions that this code reads and writes. */
-export const protocol: ProtocolRange = { from: 1, to: 2 };
+export const protocol: ProtocolRange = { from: 1, to: 3 };
 /** The first version with extensions (K7). */
 export const extensionVersion = 2;
+/** The first version with the kinds of content below: what has one is not sent to a worker that reads no such version (K7). */
+const laterVersion = 3;
+const laterKinds: ReadonlySet<Content['kind']> = new Set(['later-answer']);
 
 export const contentKinds: readonly Content['kind'][] = [
   'operation',
@@ -30,6 +34,7 @@ export const contentKinds: readonly Content['kind'][] = [
   'dead-drop',
   'effect',
   'outbox-drop',
+  'later-answer',
 ];
 export const streamKinds: readonly StreamEnvelope['kind'][] = [
   'ack',
@@ -133,9 +138,15 @@ export function encodeLocationHint({ id, partitions }: LocationHint, viewVersion
   return packer.end();
 }
 
+/** The lowest version of a frame that can have it. */
+export function versionOf(envelope: Envelope): number {
+  if (envelope.kind === 'message' && laterKinds.has(envelope.content.kind)) return laterVersion;
+  return envelope.extension === undefined ? protocol.from : extensionVersion;
+}
+
 export function encodeFrame(envelopes: readonly Envelope[], { viewVersion, hops }: FrameHead): Uint8Array {
   let version = protocol.from;
-  for (const { extension } of envelopes) if (extension !== undefined) version = extensionVersion;
+  for (const envelope of envelopes) version = Math.max(version, versionOf(envelope));
   packer.begin();
   packer.array(3 + envelopes.length);
   packer.number(version);

@@ -30,8 +30,8 @@ export const wireMutants: readonly Mutant[] = [
     ...post,
     name: 'extensions go to whoever cannot read them (units)',
     promise: 'M9',
-    find: "envelope.kind === 'reply' || this.#extensible.has(subject)",
-    replace: 'true',
+    find: '(this.#versions.get(subject) ?? 0) >= extensionVersion;',
+    replace: 'true;',
   },
   {
     ...post,

@@ -1,4 +1,8 @@
-/** The router of a node: the subject and frame of each envelope, and frames that cannot be read. */
+/**
+ * The router of a node: the subject and frame of each envelope, and frames that cannot be read.
+ *
+ * Longer than 400 lines because every invariant of the router is tested on one pair of routers.
+ */
 
 import { Placement } from '../../placement/placement.ts';
 import { Router } from '../../runtime/routing/router.ts';
@@ -338,6 +342,42 @@ test('what comes by a detour to who has it makes that worker tell each sender wh
   const others = [query(at('else'), 'c'), { ...between, from: at('near') }, { ...between, from: '@c' }];
   assert.equal(await come(others, 1), []);
   assert.is(count, 1_011);
+});
+
+test('M9, K7: a kind of content that came with a version goes only to workers that read it, and no other waits for it', async () => {
+  const { hand, router, frames } = given();
+  const { version, ...view } = placement.view;
+  const speaking = (to: number): Placement =>
+    new Placement({
+      ...view,
+      version: version + to,
+      workers: view.workers.map((entry) => ({ ...entry, protocol: { from: 1, to } })),
+    });
+  const sender = { ...message(at('far'), 3), from: 'order/1', replyTo: '', call: 0 };
+  const later = { ...sender, content: { ...sender.content, kind: 'later-answer' as const } };
+  const heard = async () => {
+    router.post(later);
+    router.post(ack(at('far')));
+    router.forward(later, 0);
+    await hand.idle();
+    return frames
+      .splice(0)
+      .map((frame) => [
+        frame[1],
+        decodeFrame(frame)
+          .envelopes.map(({ kind }) => kind)
+          .join(),
+      ])
+      .sort();
+  };
+  assert.equal(await heard(), [[1, 'ack']], 'a worker that announces nothing');
+  router.follow(speaking(2));
+  assert.equal(await heard(), [[1, 'ack']]);
+  router.follow(speaking(3));
+  assert.equal(await heard(), [
+    [3, 'message'],
+    [3, 'message,ack'],
+  ]);
 });
 
 test('who has stopped listening gets nothing more; close ends everything, after what was posted has left', async () => {

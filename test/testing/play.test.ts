@@ -3,6 +3,7 @@ import { answers, behaviour, settled, type Turn } from '../../core/behaviour.ts'
 import { effect } from '../../core/effect.ts';
 import { entity, type Hold } from '../../core/entity.ts';
 import { isSkerryError } from '../../core/errors.ts';
+import type { Later } from '../../core/later.ts';
 import { command, query, tentative, unchecked } from '../../core/operation.ts';
 import { play } from '../../runtime/testing/play.ts';
 import { assert, suite } from '../support/suite.ts';
@@ -281,6 +282,48 @@ test('P11: what is handed in and what comes out is shared with nobody', () => {
   given.push(3);
   output.push(4);
   assert.equal(one.state.list, [1, 2]);
+});
+
+test('a call that is answered later shows its answer once a turn has given it; or that its time is over', () => {
+  const Desk = entity('desk', {
+    initial: () => ({ open: [] as Later<number>[] }),
+    operations: {
+      ask: command(unchecked<string>(), unchecked<number>()),
+      give: command(unchecked<number>()),
+      no: command(),
+    },
+  });
+  const desk = behaviour(Desk, {
+    ask(turn, how) {
+      if (how === 'now') return 1;
+      if (how === 'refuse') return turn.refuse('as told');
+      const later = turn.later();
+      turn.state.open.push(later);
+      return later;
+    },
+    give(turn, number) {
+      const later = turn.state.open.shift();
+      if (later !== undefined) turn.answer(later, number);
+    },
+    no(turn) {
+      const later = turn.state.open.shift();
+      if (later !== undefined) turn.refuse(later, 'closed', { hours: 8 });
+    },
+  });
+  const one = play(desk, 'one', { limits: { horizonMs: 5_000 } });
+  const [first, second, third] = [one.askLater.ask('wait'), one.askLater.ask('wait'), one.askLater.ask('wait')];
+  assert.is(first.answer, undefined);
+  one.ask.give(7);
+  one.ask.no();
+  assert.equal(first.answer, { status: 'done', output: 7 });
+  assert.equal(second.answer, { status: 'refused', reason: 'closed', detail: { hours: 8 } });
+  assert.is(third.answer, undefined);
+  one.advance(5_000);
+  assert.is(third.answer?.status === 'failed' && third.answer.code, 'deadline');
+  assert.equal(one.askLater.ask('now').answer, { status: 'done', output: 1 });
+  assert.is(one.askLater.ask('refuse').answer?.status, 'refused');
+  assert.throws(() => one.ask.ask('wait'), /'ask' is answered later: call it through askLater/);
+  assert.is(one.ask.ask('now'), 1);
 });
 
 test.run();

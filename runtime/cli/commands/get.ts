@@ -16,7 +16,7 @@ import { relative, timeText } from '../time.ts';
 export const get: Command = {
   name: 'get',
   parameters: '<type/key>',
-  summary: 'show an entity: state, activities, outbox, timers, holds, effects, dead letters',
+  summary: 'show an entity: state, activities, outbox, timers, holds, effects, later answers, dead letters',
   options: clusterOptions,
   notes: [
     'Reads committed data, even while an app runs. Shows at most 1,000 activities. With --json, all parts are in one document, and times are in ms since 1970.',
@@ -67,6 +67,13 @@ function inspectionValue(found: Inspection): object {
     })),
     holds: found.holds.map(({ payload, ...hold }) => ({ ...hold, input: payloadValue(payload) })),
     effects: found.effects.map(({ payload, ...effect }) => ({ ...effect, input: payloadValue(payload) })),
+    later: found.later.map(({ id, partner, operation, since, until }) => ({
+      id,
+      operation,
+      from: partner === '' ? undefined : partner,
+      since,
+      until,
+    })),
     dead: found.dead.map(({ content, ...letter }) => ({ ...letter, ...contentValue(content) })),
   };
 }
@@ -151,7 +158,7 @@ interface Part {
   readonly rows: readonly (readonly string[])[];
 }
 
-function partsOf({ outbox, timers, holds, effects, dead }: Inspection, now: number): Part[] {
+function partsOf({ outbox, timers, holds, effects, later, dead }: Inspection, now: number): Part[] {
   const asked: Column = { title: 'asked', isFlexible: true };
   return [
     {
@@ -187,6 +194,16 @@ function partsOf({ outbox, timers, holds, effects, dead }: Inspection, now: numb
       title: 'Effects',
       columns: [asked, { title: 'id' }],
       rows: effects.map(({ id, name, payload }) => [`${name} ${payloadText(payload, '')}`.trim(), escapeText(id)]),
+    },
+    {
+      title: 'Later answers',
+      columns: [asked, { title: 'since' }, { title: 'until' }, { title: 'from' }],
+      rows: later.map(({ operation, since, until, partner }) => [
+        operation,
+        relative(since, now),
+        relative(until, now),
+        partner === '' ? 'itself' : partnerText(partner),
+      ]),
     },
     deadPart(dead, now),
   ];
