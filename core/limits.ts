@@ -28,9 +28,9 @@ export interface Limits {
   readonly outboxCountMax: number;
   /** Bytes of the unacknowledged messages of one entity. A turn whose own output alone exceeds it fails with `too-large`. */
   readonly outboxBytesMax: number;
-  /** Timers of one entity at a time. The same limit applies to its holds, and to its effects. */
+  /** Timers of one entity at a time. The same limit applies to its holds, to its effects, and to its later answers. */
   readonly timerCountMax: number;
-  /** Bytes of the timers of one entity; likewise of its holds and effects. A turn that would exceed it fails with `overloaded` (P12). */
+  /** Bytes of the timers of one entity; likewise of its holds, effects and later answers. A turn that would exceed it fails with `overloaded` (P12). */
   readonly timerBytesMax: number;
   /** Messages that one entity has accepted and not answered (P12). The same limit applies to its queries. */
   readonly mailboxCountMax: number;
