@@ -119,7 +119,7 @@ export interface Turn<Contract extends AnyEntity> extends TurnWithoutActivity<Co
    * The application's state about the sender. Assign `undefined` to remove it. It exists only for senders whose type is
    * listed in the contract's `activities`; not for clients and not for the entity itself.
    */
-  get activity(): AnyActivityOf<Contract> | undefined;
+  get activity(): AnyActivityOf<Contract>;
   set activity(value: AnyActivityOf<Contract> | undefined);
 }
 
@@ -148,7 +148,7 @@ export type Recipient<Contract extends AnyEntity, To extends AnyEntity> = Sender
   set activity(value: ActivityOf<Contract, To['type']> | undefined);
 };
 
-/** A `void` that an async function does not satisfy, because a turn never waits. The compiler quotes this name in its error. */
+/** An output that an async function does not satisfy, because a turn never waits. The compiler quotes this name in its error. */
 type SynchronousOutput<Output> = Output | (0 extends 1 & Output ? never : [Output] extends [void] ? undefined : never);
 
 /**
@@ -216,7 +216,7 @@ type AnswerHandlers<Contract extends AnyEntity, From extends AnyEntity> = {
   [Name in keyof From['operations'] as From['operations'][Name] extends { kind: 'query' } ? never : Name]?: (
     turn: AnswerTurn<Contract, From['type']>,
     answer: Answer<From['operations'][Name]>,
-  ) => void | undefined;
+  ) => SynchronousOutput<void>;
 };
 
 // biome-ignore lint/suspicious/noExplicitAny: one table holds the handlers of every type; turn.ts calls them with validated values
@@ -286,7 +286,7 @@ export function stubEffects<Some extends readonly Behaviour[]>(
 export function settled<Contract extends AnyEntity, Given, Output>(
   contract: Contract,
   of: Effect<Given, Output>,
-  handler?: (turn: Turn<Contract>, outcome: EffectOutcome<Output>) => void | undefined,
+  handler?: (turn: Turn<Contract>, outcome: EffectOutcome<Output>) => SynchronousOutput<void>,
 ): EffectHandler {
   return { of: typeIn(contract), effect: of, settled: handler };
 }

@@ -27,15 +27,23 @@ export type AnyEntity = Entity<string, any, OperationMap, ActivityMap>;
 /** The type of a contract's state. */
 export type StateOf<Contract extends AnyEntity> = ReturnType<Contract['initial']>;
 
-/** The type of the application's state about a partner of one type; `undefined` if the contract declares none. */
+/**
+ * Stands in place of the application's state about a partner whose type the contract's `activities` do not list. The value is always
+ * `undefined`. The compiler quotes this name.
+ */
+export interface ActivityIsNotInTheContract {
+  readonly 'list this type of partner in activities of the contract': never;
+}
+
+/** The type of the application's state about a partner of one type. */
 export type ActivityOf<Contract extends AnyEntity, Type extends string> = Type extends keyof Contract['activities']
   ? ReturnType<Contract['activities'][Type]>
-  : undefined;
+  : ActivityIsNotInTheContract;
 
-/** The type of the application's state about a partner of any declared type; `undefined` if the contract declares none. */
+/** The type of the application's state about a sender of any type; `undefined` for senders of types that are not listed. */
 export type AnyActivityOf<Contract extends AnyEntity> = [keyof Contract['activities']] extends [never]
-  ? undefined
-  : ReturnType<Contract['activities'][keyof Contract['activities']]>;
+  ? ActivityIsNotInTheContract
+  : ReturnType<Contract['activities'][keyof Contract['activities']]> | undefined;
 
 /** Parameters of an operation: `(input)` if it has an input, else `()`. `any` counts as an input, although it extends `void`. */
 export type InputArguments<Given> = 0 extends 1 & Given

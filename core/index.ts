@@ -35,6 +35,7 @@ export {
 } from './effect.ts';
 export {
   type AcceptedHold,
+  type ActivityIsNotInTheContract,
   type ActivityMap,
   type ActivityOf,
   type AnyActivityOf,

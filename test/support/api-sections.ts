@@ -11,7 +11,17 @@ export const sections: readonly Section[] = [
     title: 'Contracts',
     intro:
       'A contract declares the name, the initial state and the operations of an entity type. It contains no code, so callers can import it.',
-    names: ['entity', 'Entity', 'AnyEntity', 'StateOf', 'Storable', 'ActivityMap', 'ActivityOf', 'AnyActivityOf'],
+    names: [
+      'entity',
+      'Entity',
+      'AnyEntity',
+      'StateOf',
+      'Storable',
+      'ActivityMap',
+      'ActivityOf',
+      'AnyActivityOf',
+      'ActivityIsNotInTheContract',
+    ],
   },
   {
     title: 'Operations',

@@ -3,6 +3,7 @@
 import { behaviour, type DeepReadonly } from '../../core/behaviour.ts';
 import type {
   AcceptedHold,
+  ActivityIsNotInTheContract,
   ActivityOf,
   Caller,
   CallOptions,
@@ -25,8 +26,8 @@ export function infersStateAndActivities(): void {
   same<StateOf<typeof Stock>, { free: number; held: number; tags: string[] }>();
   same<StateOf<typeof Order>, { id: string; lines: Record<string, number>; isOpen: boolean }>();
   same<ActivityOf<typeof Order, 'stock'>, { tentativeUnits: number }>();
-  same<ActivityOf<typeof Order, 'nobody'>, undefined>();
-  same<ActivityOf<typeof Customer, 'stock'>, undefined>();
+  same<ActivityOf<typeof Order, 'nobody'>, ActivityIsNotInTheContract>();
+  same<ActivityOf<typeof Customer, 'stock'>, ActivityIsNotInTheContract>();
   same<(typeof Stock)['type'], 'stock'>();
   // @ts-expect-error a wrong claim must not compile, or `same` proves nothing
   same<StateOf<typeof Stock>, { free: number }>();
