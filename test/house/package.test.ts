@@ -43,6 +43,7 @@ async function succeed(at: string, ...command: [string, ...string[]]): Promise<s
 const examples = {
   quickstart: 'README.md',
   spanning: 'README.md',
+  timer: 'README.md',
   tsconfig: 'README.md',
   simulate: 'docs/testing.md',
 } as const;
@@ -232,14 +233,14 @@ packed(
 );
 
 packed("README's tsconfig compiles README's examples, and an import of node", async () => {
-  for (const name of ['quickstart', 'spanning'] as const) await writeExample(name);
+  for (const name of ['quickstart', 'spanning', 'timer'] as const) await writeExample(name);
   await writeStock();
   await writeFile(
     join(project, 'server.ts'),
     "import { createServer } from 'node:http';\nexport default createServer;\n",
   );
   const config = JSON.parse(await exampleOf('tsconfig')) as object;
-  const files = ['quickstart.ts', 'spanning.ts', 'server.ts'];
+  const files = ['quickstart.ts', 'spanning.ts', 'timer.ts', 'server.ts'];
   await writeFile(join(project, 'tsconfig.json'), JSON.stringify({ ...config, files }));
   const tsc = join(project, 'node_modules/typescript/bin/tsc');
   await succeed(project, process.execPath, tsc, '-p', project, '--pretty', 'false');
@@ -261,6 +262,34 @@ await cluster.close();
   );
   const output = await succeed(project, process.execPath, '--import', 'tsx', 'spanning-main.ts');
   assert.equal(output.trim().split('\n'), ['confirmed', 'confirmed', 'refused']);
+});
+
+packed("README's operation that only a timer may call refuses everybody else", async () => {
+  await writeExample('timer');
+  await writeFile(
+    join(project, 'timer-main.ts'),
+    `import { isSkerryError } from 'skerry';
+import { play } from 'skerry/testing';
+import { offer } from './timer.ts';
+const begin = () => play(offer, 'tea');
+const asked = (one: ReturnType<typeof begin>) => {
+  try {
+    one.ask.expire();
+    return 'done';
+  } catch (error) {
+    return isSkerryError(error, 'refused') ? error.message : String(error);
+  }
+};
+const [one, other] = [begin(), begin()];
+for (const each of [one, other]) each.ask.renew();
+console.log(asked(one), one.ask.status());
+other.ask.accept();
+for (const each of [one, other]) each.advance(60_000);
+console.log(one.ask.status(), other.ask.status());
+`,
+  );
+  const output = await succeed(project, process.execPath, '--import', 'tsx', 'timer-main.ts');
+  assert.equal(output.trim().split('\n'), ['only the timer may do that open', 'expired accepted']);
 });
 
 packed("README's example runs", async () => {
