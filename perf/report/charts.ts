@@ -26,7 +26,7 @@ function latencyLine({ step, repeats }: StepFigures): Line {
   const histogram = merged(repeats.map((repeat) => repeat.histogram));
   const points = Array.from({ length: 4 * pointsPerTen + 1 }, (_, index): readonly [number, number] => {
     const place = 10 ** (index / pointsPerTen);
-    return [place, histogram.percentile(100 - 100 / place)];
+    return [place, histogram.getValueAtPercentile(100 - 100 / place)];
   });
   return { name: step, points };
 }

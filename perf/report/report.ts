@@ -181,7 +181,7 @@ function seriesOf(measured: readonly Measured[]): number[] {
 }
 
 function percentilesOf(histogram: Histogram): Omit<Figures, 'throughputPerS'> {
-  const at = (percent: number) => histogram.percentile(percent);
+  const at = (percent: number) => histogram.getValueAtPercentile(percent);
   return { p50Us: at(50), p90Us: at(90), p99Us: at(99), p999Us: at(99.9), maxUs: histogram.maxValue };
 }
 

@@ -37,7 +37,7 @@ export function latencySeriesOf(measured: readonly Measured[]): LatencySeries {
   const slots = Array.from({ length }, (_, slot) =>
     sumOf(measured.flatMap(({ slots: packed }) => (packed[slot] === undefined ? [] : [unpacked(packed[slot])]))),
   );
-  const at = (percent: number) => slots.map((slot) => slot.percentile(percent));
+  const at = (percent: number) => slots.map((slot) => slot.getValueAtPercentile(percent));
   const series = { slotMs: measured[0]?.slotMs ?? 1_000, p50Us: at(50), p99Us: at(99) };
   const [first, last] = thirdsOf(slots);
   if (first === undefined || last === undefined) return series;
@@ -51,7 +51,7 @@ export function latencySeriesOf(measured: readonly Measured[]): LatencySeries {
 }
 
 function both(first: readonly Histogram[], last: readonly Histogram[], percent: number): Thirds {
-  const of = (slots: readonly Histogram[]) => sumOf(slots).percentile(percent);
+  const of = (slots: readonly Histogram[]) => sumOf(slots).getValueAtPercentile(percent);
   return { first: of(first), last: of(last) };
 }
 
