@@ -67,6 +67,38 @@ export interface View<Contract extends AnyEntity> {
 /** When a message is due: after a delay (ms), or at a time (ms since 1970). `undefined` means at once. */
 export type When = { readonly afterMs: number | undefined } | { readonly at: number | undefined };
 
+/** What becomes of dates of a periodic timer at which nobody could run it: no worker was there, or its entity was busy. */
+export interface MissedDates {
+  /**
+   * - `'once'` (default): one turn for all of them, at once, for the latest.
+   * - `'each'`: one turn for each of them, in order, for the `upTo` latest.
+   * - `'skip'`: no turn for a date that is more than `graceMs` ago when it could run.
+   */
+  readonly missed?: 'once' | 'skip' | 'each' | undefined;
+  /** With `'each'`: how many missed dates are made up for at most, 1 to 10,000 (default 100). */
+  readonly upTo?: number | undefined;
+  /** With `'skip'`: how late a turn may be, ms (default 60,000). */
+  readonly graceMs?: number | undefined;
+}
+
+/** A timer that is due every so many ms from now, a whole number from 10. The dates do not drift. */
+export interface Every extends MissedDates {
+  readonly everyMs: number;
+}
+
+/**
+ * A timer that is due at the times which five fields name: minute, hour, day of month, month, day of week.
+ *
+ * With hours that are named, each time is due once: a time that is skipped when clocks are set forward is due at the first instant
+ * after, and one that is repeated when they are set back is due at its first pass. With every hour (`*` or `*` with a step) every
+ * instant is due at which the zone's clock shows such a time.
+ */
+export interface Cron extends MissedDates {
+  readonly cron: string;
+  /** IANA name of a time zone, such as `Europe/Berlin` (default `UTC`). */
+  readonly zone?: string | undefined;
+}
+
 interface TurnWithoutActivity<Contract extends AnyEntity> {
   readonly key: string;
   /** A draft of the state: change it in place. Assigned values are copied. Returning commits the draft, throwing discards it. */
@@ -105,10 +137,18 @@ interface TurnWithoutActivity<Contract extends AnyEntity> {
   /**
    * Set a timer: a message from the entity to itself. It fires at or after its time and takes effect once. It replaces a
    * timer of the same name.
+   *
+   * With `{ everyMs }` or `{ cron, zone }` it is periodic: it fires at each date until it is cancelled or replaced. Each date has at
+   * most one turn that takes effect. A turn of it that throws is retried; it never ends the series. Throws `invalid-input` for a
+   * period that is wrong or never due.
    */
-  timer(name: string, when: When): Sender<Contract['operations']>;
-  /** Cancel a timer. Does nothing if no timer of that name is set. */
+  timer(name: string, when: When | Every | Cron): Sender<Contract['operations']>;
+  /** Cancel a timer, periodic or not. Does nothing if no timer of that name is set. */
   cancelTimer(name: string): void;
+  /** In the turn of a timer: the date that it is for, ms since 1970. Undefined in all others. */
+  readonly scheduledFor: number | undefined;
+  /** In the turn of a periodic timer: how many of its dates before this one, since its last turn, have no turn. Else 0. */
+  readonly missedCount: number;
   /** Run an effect after the commit. Its outcome arrives as a later turn of this entity (`settled`). */
   perform<Given, Output>(effect: Effect<Given, Output>, input: Given): void;
 }

@@ -17,21 +17,7 @@ import type { Limits } from './limits.ts';
 import type { Address, PartnerId } from './message.ts';
 import { keyOf } from './message.ts';
 import { noParts, Parts, type Table, Weighed } from './small-map.ts';
-
-/** A message to the entity itself at a time; with `to`, a message that then goes into the outbox for another entity. */
-export interface Timer {
-  readonly name: string;
-  readonly due: number;
-  /** Orders timers that are due at the same time. */
-  readonly order: number;
-  readonly to: PartnerId;
-  readonly content: Content;
-}
-
-/** Whether it is a delayed message rather than a timer named by the application. */
-export function isUnnamed(timer: string): boolean {
-  return timer.startsWith('~');
-}
+import type { Timer } from './timer.ts';
 
 /** An accepted tentative operation. A lapsed one is kept to answer a late confirm. */
 export interface HeldOperation {

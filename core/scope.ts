@@ -7,7 +7,7 @@
  * Longer than 400 lines because a handler sees one object, and all of its decisions fail or are undone together.
  */
 import { type Activity, type Content, keepAnswer } from './activity.ts';
-import type { Behaviour, Partner, When } from './behaviour.ts';
+import type { Behaviour, Cron, Every, Partner, When } from './behaviour.ts';
 import type { Effect } from './effect.ts';
 import { type AnyEntity, checkedHold, type Hold, typeIn } from './entity.ts';
 import { SkerryError } from './errors.ts';
@@ -18,39 +18,45 @@ import { addressOf, clientOf, isEntityPartner, keyOf, typeOf } from './message.t
 import type { AnyOperation } from './operation.ts';
 import { described } from './options.ts';
 import { enqueueMessage, type Withdrawal, withdrawMessage } from './outbox.ts';
+import { firstDate, isPeriodic, periodOf } from './periods.ts';
 import {
   activityWith,
   dropPart,
   type EntityRecord,
   type HistoryItem,
-  isUnnamed,
   isUnread,
   type PartOf,
   type PartRow,
   parts,
+  putPart,
   putRow,
   recordName,
   sooner,
   type TableName,
   type Tables,
-  type Timer,
   timeOf,
 } from './record.ts';
 import { References } from './reference.ts';
 import { NeedActivity, type Request, type TurnEnvironment } from './request.ts';
 import { bytesOf } from './small-map.ts';
 import { retained, storable } from './storable.ts';
+import { isUnnamed, type Period, type Timer } from './timer.ts';
 import { Drafts } from './turn-drafts.ts';
 
-interface Target {
+interface Target extends Schedule {
   readonly scope: TurnScope;
   readonly to: PartnerId;
+}
+
+/** When a message is to leave. */
+interface Schedule {
   readonly timer: string | undefined;
   readonly when: When | undefined;
+  readonly period?: Period | undefined;
 }
 
 const recipients = new References<Target>(
-  ({ scope, to, timer, when }, name, operation, given) => scope.ask(to, { timer, when }, name, operation, given[0]),
+  (target, name, operation, given) => target.scope.ask(target.to, target, name, operation, given[0]),
   () => true,
 );
 
@@ -81,6 +87,10 @@ export class TurnScope {
   spent: Set<string> | undefined;
   /** Calls that it answers, beside its own. */
   answered: AnsweredCall[] | undefined;
+  /** In the turn of a timer: its date. */
+  scheduledFor: number | undefined;
+  /** In the turn of a periodic timer: the dates before this one without a turn. */
+  missedCount = 0;
   /** The message that this turn takes out of an outbox. */
   withdrawn: Withdrawal | undefined;
   /** Activities whose outbox changed. */
@@ -91,6 +101,8 @@ export class TurnScope {
   #outgoing: Outgoing[] | undefined;
   #removed: { readonly kind: TableName; readonly id: string }[] | undefined;
   #added: PartRow<TableName>[] | undefined;
+  /** The periodic timer of this turn, with its next date. */
+  #series: Timer | undefined;
   /** Timers and effects among the added parts. */
   #askedCount = 0;
   #timerCount = 0;
@@ -197,7 +209,7 @@ export class TurnScope {
     return reference;
   }
 
-  timer(name: string, when: When): object {
+  timer(name: string, when: When | Every | Cron): object {
     if (
       typeof name !== 'string' ||
       name.length === 0 ||
@@ -210,21 +222,22 @@ export class TurnScope {
         `'${String(name)}' cannot name a timer: 1 to ${this.environment.limits.nameLengthMax} characters of well-formed Unicode, not starting with '~'`,
       );
     }
-    return recipients.make(this.behaviour.contract, { scope: this, to: this.record.address, timer: name, when });
+    const target = { scope: this, to: this.record.address, timer: name };
+    const schedule = isPeriodic(when) ? { when: undefined, period: periodOf(when) } : { when };
+    return recipients.make(this.behaviour.contract, { ...target, ...schedule });
   }
 
-  ask(
-    to: PartnerId,
-    options: { timer: string | undefined; when: When | undefined },
-    name: string,
-    operation: AnyOperation,
-    given: unknown,
-  ): Hold | undefined {
+  ask(to: PartnerId, options: Schedule, name: string, operation: AnyOperation, given: unknown): Hold | undefined {
     this.checkOpen();
     if (operation.kind === 'query')
       throw new SkerryError(
         'invalid-definition',
         `'${name}' of ${to} is a query: a turn cannot send it, because a turn never waits; send it from an effect`,
+      );
+    if (operation.kind === 'tentative' && options.period !== undefined)
+      throw new SkerryError(
+        'invalid-definition',
+        `'${name}' of ${to} is tentative: a periodic timer can only ask for commands`,
       );
     const hold = operation.kind === 'tentative' ? { entity: to, operation: name, id: this.newId() } : undefined;
     const content: Content = {
@@ -322,12 +335,19 @@ export class TurnScope {
     });
   }
 
-  #setTimer(to: PartnerId, options: { timer: string | undefined; when: When | undefined }, content: Content): void {
-    this.#addTimer(options.timer, { due: this.#dueTime(options.when), to, content });
+  #setTimer(to: PartnerId, { timer, when, period }: Schedule, content: Content): void {
+    if (period === undefined) this.#addTimer(timer, { due: this.#dueTime(when), to, content });
+    else this.#addTimer(timer, { due: firstDate(period, this.now), to, content, period });
     this.#count(content.payload.length);
   }
 
-  #addTimer(name: string | undefined, timer: Pick<Timer, 'due' | 'to' | 'content'>): void {
+  /** The series of a timer whose turn this is goes on with its next date; undefined: it has none. */
+  goOn(name: string, next: Timer | undefined): void {
+    this.#series = next;
+    if (next === undefined) this.remove('timers', name);
+  }
+
+  #addTimer(name: string | undefined, timer: Omit<Timer, 'name' | 'order'>): void {
     const order = (this.record.version + 1) * 16_384 + this.#timerCount++;
     this.#askedCount += 1;
     this.add('timers', { name: name ?? `~${this.newId()}`, order, ...timer });
@@ -340,6 +360,11 @@ export class TurnScope {
 
   #dueTime(when: When | undefined): number {
     if (when === undefined) return this.now;
+    if (isPeriodic(when))
+      throw new SkerryError(
+        'invalid-input',
+        'Only timers are periodic: set one by turn.timer, whose turn sends the message',
+      );
     const names = typeof when === 'object' && when !== null ? Object.keys(when) : ['?'];
     if (names.length !== 1 || (names[0] !== 'afterMs' && names[0] !== 'at'))
       throw new SkerryError('invalid-input', 'A time is given by { afterMs } or { at }, and by no other option');
@@ -361,6 +386,7 @@ export class TurnScope {
     const before = this.#added?.length ?? 0;
     this.#added = this.#added?.filter(({ kind, part }) => kind !== 'timers' || part.name !== name);
     this.#askedCount -= before - (this.#added?.length ?? 0);
+    if (this.#series?.name === name) this.#series = undefined;
     if (this.record.timers.has(name)) this.remove('timers', name);
   }
 
@@ -459,6 +485,7 @@ export class TurnScope {
     this.#bytes = 0;
     this.#removed = undefined;
     this.#added = undefined;
+    this.#series = undefined;
     this.withdrawn = undefined;
     this.taken = undefined;
     this.spent = undefined;
@@ -477,6 +504,7 @@ export class TurnScope {
     this.#drafts.apply();
     // Most turns have none of these, so the lists are made on demand.
     if (this.#removed !== undefined) for (const { kind, id } of this.#removed) dropPart(record, kind, id);
+    if (this.#series !== undefined) putPart(record, 'timers', this.#series);
     if (this.#added !== undefined) for (const row of this.#added) putRow(record, row);
     if (this.#outgoing !== undefined)
       for (const { to, content } of this.#outgoing) this.enqueue(activityWith(record, to), content);

@@ -3,7 +3,7 @@
  */
 import type { Content } from './activity.ts';
 import { answerLater, takeLater } from './answering.ts';
-import type { Partner, When } from './behaviour.ts';
+import type { Cron, Every, Partner, When } from './behaviour.ts';
 import type { Effect } from './effect.ts';
 import type { AnyEntity, Hold } from './entity.ts';
 import type { Later } from './later.ts';
@@ -33,6 +33,14 @@ export class TurnHandle {
 
   get from(): Partner {
     return this.#open.from;
+  }
+
+  get scheduledFor(): number | undefined {
+    return this.#open.scheduledFor;
+  }
+
+  get missedCount(): number {
+    return this.#open.missedCount;
   }
 
   get state(): unknown {
@@ -79,7 +87,7 @@ export class TurnHandle {
     this.#open.resolve(hold, 'cancel');
   }
 
-  timer(name: string, when: When): object {
+  timer(name: string, when: When | Every | Cron): object {
     return this.#open.timer(name, when);
   }
 

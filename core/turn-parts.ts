@@ -8,9 +8,11 @@
 import type { Content } from './activity.ts';
 import { endLater } from './answering.ts';
 import { type HandlerTable, runContent } from './perform.ts';
-import { dateOf, type EntityRecord, isUnnamed, type PartOf, parts, type TableName } from './record.ts';
+import { firingOf, seriesAfter } from './periods.ts';
+import { dateOf, type EntityRecord, type PartOf, parts, type TableName } from './record.ts';
 import { type AnswerRow, answerContent, type Request } from './request.ts';
 import type { TurnScope } from './scope.ts';
+import { isUnnamed, type Timer } from './timer.ts';
 
 interface TurnPart<Part> {
   /** The kind of its turns in history. */
@@ -31,24 +33,48 @@ interface TurnPart<Part> {
   readonly answered?: (scope: TurnScope, part: Part, answer: Uint8Array) => void;
   /** Handles the burial of its turn, which kept throwing and is a dead letter now. */
   readonly buried: (scope: TurnScope, part: Part) => void;
+  /** The id of that dead letter, which replaces an earlier one with the same id. Undefined: it has an id of its own. */
+  readonly letterOf?: (part: Part) => string | undefined;
 }
 
-/** A delayed message to the entity itself or to another one. The timer is removed with its turn, whatever the outcome. */
+/** The turn of a periodic timer. False: all of its dates were missed and are to be skipped. */
+function fire(scope: TurnScope, timer: Timer): boolean {
+  if (timer.period === undefined) return true;
+  const { date, missedCount, next } = firingOf(timer, timer.period, scope.now);
+  scope.goOn(timer.name, next);
+  scope.scheduledFor = date;
+  scope.missedCount = missedCount;
+  return date !== undefined;
+}
+
+/** Removes a timer whose turn was refused or given up; a periodic one continues with its next date. */
+function withoutTurn(scope: TurnScope, timer: Timer): void {
+  scope.goOn(timer.name, timer.period === undefined ? undefined : seriesAfter(timer, timer.period, scope.now));
+}
+
+/**
+ * A delayed message to the entity itself or to another one. The timer is removed with its turn, whatever the outcome; a periodic one
+ * continues with its next date instead (PT2).
+ */
 const timers: TurnPart<PartOf<'timers'>> = {
   name: 'timer',
   nameOf: ({ name }) => `timer ${name}`,
   orderOf: ({ order }) => order,
   contentOf: ({ content }) => content,
   receiverOf: ({ to }) => to,
-  due(scope, handlers, { name, to, content }) {
-    scope.remove('timers', name);
+  due(scope, handlers, timer) {
+    const { name, to, content } = timer;
     scope.timerOperation = content.operation;
+    scope.scheduledFor = timer.due;
+    if (timer.period === undefined) scope.remove('timers', name);
+    else if (!fire(scope, timer)) return ['skipped'];
     if (to === '') return runContent(scope, handlers, '', heardContent(name, content));
     scope.sendContent(to, content);
     return ['done'];
   },
-  refused: (scope, { name }) => scope.remove('timers', name),
-  buried: (scope, { name }) => scope.remove('timers', name),
+  refused: withoutTurn,
+  buried: withoutTurn,
+  letterOf: ({ name, period }) => (period === undefined || period.missed === 'each' ? undefined : `timer:${name}`),
   // A behaviour that handles answers of its own type gets this one, as any partner would.
   answered(scope, { name, to, content }, answer) {
     if (to === '' && heardContent(name, content).wantsAnswer) scope.askItself(answerContent(content, answer));

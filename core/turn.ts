@@ -247,7 +247,7 @@ export function bury(
   remainder(scope, request, 'buried');
   const delayedTo = request.kind === 'due' ? receiverOf(record, request) : '';
   const letter: DeadLetter = {
-    id: `${record.version + 1}`,
+    id: letterId(record, request) ?? `${record.version + 1}`,
     // A delayed message that could not be sent is a letter of its sender: a retry sends it and does not run it here.
     side: delayedTo === '' ? 'receiver' : 'sender',
     partner: request.kind === 'message' ? request.partner : delayedTo,
@@ -262,6 +262,13 @@ export function bury(
   const result = conclude(scope, request, row, environment.encode(row));
   scope.end();
   return result;
+}
+
+/** A series that keeps failing has one letter, its latest: it would have thousands. */
+function letterId(record: EntityRecord, request: Request): string | undefined {
+  if (request.kind !== 'due') return undefined;
+  const { member, part } = askedBy(record, request) ?? {};
+  return member?.letterOf?.(part);
 }
 
 function buriedContent(record: EntityRecord, request: Request, environment: TurnEnvironment): Content {

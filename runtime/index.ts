@@ -2,7 +2,8 @@
  * The public entry of the runtime: start a cluster, talk to it, look inside.
  */
 export type { Activity } from '../core/activity.ts';
-export type { DeadLetter, HeldOperation, HistoryItem, OutboxRow, PendingEffect, Timer } from '../core/record.ts';
+export type { DeadLetter, HeldOperation, HistoryItem, OutboxRow, PendingEffect } from '../core/record.ts';
+export type { Period, Timer } from '../core/timer.ts';
 export type { View as PlacementView, WorkerEntry } from '../placement/view.ts';
 export { type Inspection, Inspector } from './admin/inspector.ts';
 export type { Client, NamedCallOptions } from './client/client.ts';

@@ -18,8 +18,8 @@ import {
   type PendingEffect,
   parts,
   recordName,
-  type Timer,
 } from '../../core/record.ts';
+import type { Timer } from '../../core/timer.ts';
 import { partitionOf } from '../../placement/hash.ts';
 import type { OutboxEntry } from '../client/client.ts';
 import { decodeActivity, glancePart, stateVersionOf } from '../entity/record-format.ts';

@@ -26,6 +26,8 @@ export interface Columns {
   oneOf<Name extends string>(names: readonly Name[], value: Name): Name;
   /** What a message asks: several columns. */
   content(value: Content): Content;
+  /** Read: whether the row has more columns, which not all rows of its kind have. */
+  readonly hasMore: boolean;
   /** Rows in one column. */
   rows<Part>(format: RowFormat<Part>, parts: readonly Part[]): readonly Part[];
 }
@@ -43,6 +45,7 @@ export function readRow<Part>(row: Row, format: RowFormat<Part>): Part {
 }
 
 class Writing implements Columns {
+  readonly hasMore = false;
   readonly #to: MsgpackWriter;
 
   constructor(to: MsgpackWriter) {
@@ -103,6 +106,10 @@ class Reading implements Columns {
     this.#row = row;
   }
 
+  get hasMore(): boolean {
+    return !this.#row.isAtEnd;
+  }
+
   text(): string {
     return this.#row.string();
   }
@@ -144,6 +151,7 @@ class Reading implements Columns {
 /** Counts them; what it is given back is of no use. */
 class Counting implements Columns {
   width = 0;
+  readonly hasMore = false;
 
   #more<Value>(value: Value, count = 1): Value {
     this.width += count;

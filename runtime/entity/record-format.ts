@@ -10,24 +10,46 @@ import { SkerryError } from '../../core/errors.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import type { EntityRecord, HistoryItem, PartOf, PartRow, RowName } from '../../core/record.ts';
 import { retained } from '../../core/storable.ts';
+import type { Period, Timer } from '../../core/timer.ts';
 import { decode, Row, rowOf } from '../wire/codec.ts';
 import { MsgpackWriter } from '../wire/msgpack-writer.ts';
 import { type RowFormat, readRow, unread, writeRow } from './columns.ts';
 
 const packer = new MsgpackWriter();
 
+const onceTimer: RowFormat<Timer> = (to, { name, due, order, to: partner, content }) => ({
+  name: to.text(name),
+  due: to.date(due),
+  order: to.count(order),
+  to: to.text(partner),
+  content: to.content(content),
+});
+
+const period: RowFormat<Period> = (to, { everyMs, cron, zone, missed, upTo, graceMs, missedCount }) => ({
+  everyMs: to.count(everyMs),
+  cron: to.text(cron),
+  zone: to.text(zone),
+  missed: to.oneOf(['once', 'skip', 'each'], missed),
+  upTo: to.count(upTo),
+  graceMs: to.count(graceMs),
+  missedCount: to.count(missedCount),
+});
+
+/** Added columns: earlier versions refuse the row (F5), and read those of other timers. */
+const periodicTimer: RowFormat<Timer> = (to, part) => ({
+  ...onceTimer(to, part),
+  period: period(to, part.period ?? unread),
+});
+
 const formats: { readonly [Kind in RowName]: RowFormat<PartOf<Kind>> } = {
   outbox: (to, { partner, message: { seq, expires, content } = unread }) => ({
     partner: to.text(partner),
     message: { seq: to.count(seq), expires: to.date(expires), content: to.content(content) },
   }),
-  timers: (to, { name, due, order, to: partner, content }) => ({
-    name: to.text(name),
-    due: to.date(due),
-    order: to.count(order),
-    to: to.text(partner),
-    content: to.content(content),
-  }),
+  timers: (to, part) => {
+    const timer = onceTimer(to, part);
+    return to.hasMore ? { ...timer, period: period(to, unread) } : timer;
+  },
   holds: (to, { id, operation, payload, until, isLapsed }) => ({
     id: to.text(id),
     operation: to.text(operation),
@@ -84,7 +106,9 @@ const sentMessage: RowFormat<HistoryItem['sent'][number]> = (columns, { to, kind
 
 export function encodePart<Kind extends RowName>({ kind, part }: PartRow<Kind>): Uint8Array {
   packer.begin();
-  writeRow(packer, formats[kind], part);
+  const timer = kind === 'timers' ? (part as unknown as Timer) : undefined;
+  if (timer?.period !== undefined) writeRow(packer, periodicTimer, timer);
+  else writeRow(packer, formats[kind], part);
   return packer.end();
 }
 

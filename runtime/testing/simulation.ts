@@ -436,7 +436,12 @@ class Run {
           'PL2',
           `the cluster has not settled ${convergeMs} ms after everything had healed: ${unsettled}`,
         );
-      if (tracked.every(({ isDone }) => isDone) && unsettled === undefined && !isUnfinished(this.#image)) return;
+      if (
+        tracked.every(({ isDone }) => isDone) &&
+        unsettled === undefined &&
+        !isUnfinished(this.#image, this.#time.now)
+      )
+        return;
     }
     if (this.#isBroken) return;
     const open = tracked.filter(({ isDone }) => !isDone).map(({ name }) => name);

@@ -4,7 +4,8 @@
  * Owns what counts as unfinished (P7), and its words. The names of records are for nobody but the store.
  */
 import { type Address, isAddress } from '../../core/message.ts';
-import { type HeldOperation, isUnnamed, kindIn, parts, type Timer } from '../../core/record.ts';
+import { type HeldOperation, kindIn, parts } from '../../core/record.ts';
+import { isUnnamed, type Timer } from '../../core/timer.ts';
 import { decodePart } from '../entity/record-format.ts';
 import type { Image, Stored } from './image.ts';
 
@@ -15,9 +16,12 @@ export interface Unfinished {
   readonly entities: readonly Address[];
 }
 
-/** Whether any entity has anything still to do. */
-export function isUnfinished(image: Image): boolean {
-  for (const entity of image.entities.values()) for (const _record of workOf(entity)) return true;
+/** A series never ends: it has something to do when it is this much late, ms. */
+const seriesLateMs = 60_000;
+
+/** Whether any entity has anything still to do. `now`: true time. */
+export function isUnfinished(image: Image, now: number): boolean {
+  for (const entity of image.entities.values()) for (const _record of workOf(entity, now)) return true;
   return false;
 }
 
@@ -26,12 +30,16 @@ export function unfinished(image: Image, now: number): Unfinished[] {
   return [...image.entities.values()].flatMap((entity) => unfinishedOf(entity, now));
 }
 
-function* workOf({ records }: Stored) {
+function* workOf({ records }: Stored, now: number) {
   for (const [name, bytes] of records) {
     const kind = kindIn(name);
     if (kind === undefined || kind === 'snapshot' || kind === 'patch' || parts[kind].isWork !== true) continue;
     // It is only remembered, for a late confirm.
     if (kind === 'holds' && decodePart('holds', bytes).isLapsed) continue;
+    if (kind === 'timers') {
+      const { period, due } = decodePart('timers', bytes);
+      if (period !== undefined && due > now - seriesLateMs) continue;
+    }
     yield { kind, bytes, name };
   }
 }
@@ -42,7 +50,7 @@ function unfinishedOf(entity: Stored, now: number): Unfinished[] {
   const unacked = new Map<string, number>();
   const add = (text: string, other = '') =>
     found.push({ text: `${address} ${text}`, entities: other === '' ? [address] : [address, other] });
-  for (const { kind, bytes, name } of workOf(entity)) {
+  for (const { kind, bytes, name } of workOf(entity, now)) {
     if (kind === 'outbox') {
       const { partner } = decodePart(kind, bytes);
       unacked.set(partner, (unacked.get(partner) ?? 0) + 1);

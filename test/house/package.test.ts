@@ -46,6 +46,7 @@ const examples = {
   timer: 'README.md',
   tsconfig: 'README.md',
   simulate: 'docs/testing.md',
+  timers: 'docs/timers.md',
 } as const;
 
 async function exampleOf(name: keyof typeof examples): Promise<string> {
@@ -190,7 +191,7 @@ packed('every entry can be imported by plain node', async () => {
 });
 
 packed('the examples compile against the packed declarations, libraries checked as well', async () => {
-  for (const name of ['quickstart', 'simulate'] as const) await writeExample(name);
+  for (const name of ['quickstart', 'simulate', 'timers'] as const) await writeExample(name);
   for (const module of ['nodenext', 'preserve']) {
     const compilerOptions = {
       target: 'es2023',
@@ -202,7 +203,7 @@ packed('the examples compile against the packed declarations, libraries checked 
     };
     await writeFile(
       join(project, 'tsconfig.json'),
-      JSON.stringify({ compilerOptions, files: ['quickstart.ts', 'simulate.ts'] }),
+      JSON.stringify({ compilerOptions, files: ['quickstart.ts', 'simulate.ts', 'timers.ts'] }),
     );
     // Two packages have a command of that name.
     const tsc = join(project, 'node_modules/typescript/bin/tsc');
@@ -296,6 +297,12 @@ packed("README's example runs", async () => {
   await writeExample('quickstart');
   const output = await succeed(project, process.execPath, '--import', 'tsx', 'quickstart.ts');
   assert.ok(output.trim() !== '', 'it prints something');
+});
+
+packed('the example of periodic timers runs', async () => {
+  await writeExample('timers');
+  const output = await succeed(project, process.execPath, '--import', 'tsx', 'timers.ts');
+  assert.is(output.trim(), '2026-03-27 2026-03-28 2026-03-30');
 });
 
 packed(

@@ -6,6 +6,7 @@ import { deliveryMutants } from './delivery.ts';
 import { foundMutants } from './found.ts';
 import { imageSendingMutants } from './image-sending.ts';
 import { type Mutant, mutants } from './list.ts';
+import { periodMutants } from './periods.ts';
 import { removalMutants } from './removal.ts';
 import { retentionMutants } from './retention.ts';
 import { storeMutants } from './stores.ts';
@@ -21,6 +22,7 @@ export const allMutants: readonly Mutant[] = [
   ...foundMutants,
   ...imageSendingMutants,
   ...removalMutants,
+  ...periodMutants,
   ...retentionMutants,
   ...storeMutants,
   ...trustMutants,

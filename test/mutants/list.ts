@@ -193,8 +193,8 @@ export const mutants: readonly Mutant[] = [
     name: 'a timer is not removed by the turn that it asked for',
     promise: 'P4',
     file: 'core/turn-parts.ts',
-    find: "    scope.remove('timers', name);\n    scope.timerOperation",
-    replace: '    scope.timerOperation',
+    find: "if (timer.period === undefined) scope.remove('timers', name);",
+    replace: 'if (timer.period === undefined) void name;',
     tests: ['core/turn-parts'],
   },
   {

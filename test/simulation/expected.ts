@@ -48,10 +48,12 @@ const faults: readonly string[] = [
 
 const mechanisms: readonly string[] = [
   'a call that is denied',
+  'a date of a series',
   'a deep stream of a client',
   'a frame between two protocols',
   'a key that was used anew',
   'a later release’s frame',
+  'a missed date of a series',
   'ack sent',
   'acknowledgement committed',
   'activity committed',

@@ -17,6 +17,7 @@ import { Exchange, exchange } from './exchange.ts';
 import { appliedBy, Ledger, ledger, ledgerInvariant, surge, useBriefKey, useLedger } from './ledger.ts';
 import { mailer, mailerInvariant, useMailer } from './mailer.ts';
 import { account, accountInvariant, checkHolds, checkMoney, transfer, transferInvariant, useMoney } from './money.ts';
+import { calmPulses, pulse, pulseInvariant, usePulse } from './pulse.ts';
 import { checkRings, modeOf, Ring, ring, ringInvariant, ringKeys, useRing } from './ring.ts';
 import { checkHistory, maySeal, sealer, sheet, sheetInvariant, useSheet } from './sheet.ts';
 
@@ -26,7 +27,7 @@ const smallFrameBytes = 12_000;
 const ledgers = ['a', 'b', 'c'];
 const accounts = ['x', 'y', 'z'];
 const mailers = ['m', 'n'];
-const logged = new Set(['ledger', 'ring', 'account', 'mailer', 'transfer', 'annex', 'teller', 'sheet']);
+const logged = new Set(['ledger', 'ring', 'account', 'mailer', 'transfer', 'annex', 'teller', 'sheet', 'pulse']);
 
 /** Small, so that every path is taken within one seed: closing, forgetting, expiring, probing, passivating, overflowing. */
 export function limitsOf(seed: number): Limits {
@@ -95,6 +96,7 @@ function act({ stage, calls, exchange, rings }: Crowd, client: SimulatedClient, 
   if (which < 0.75) return useAnnex(client, calls, number);
   if (which < 0.82) return useMailer(client, calls, mailers, number);
   if (which < 0.91) return useSheet(stage, client, calls, number);
+  if (which >= 0.97) return usePulse(stage, client, calls, number);
   return exchange.use(client, number);
 }
 
@@ -178,7 +180,7 @@ function scenario(): Scenario {
   let isClearing = false;
   return {
     behaviours: (stage) => {
-      common = [ledger, ring, account, transfer, mailer(stage), ...exchange()];
+      common = [ledger, ring, account, transfer, mailer(stage), pulse, ...exchange()];
       return [...common, sheet(1)];
     },
     upgraded: () => [...common, sheet(2)],
@@ -191,6 +193,7 @@ function scenario(): Scenario {
       transfer: transferInvariant,
       mailer: mailerInvariant(() => isClearing),
       sheet: sheetInvariant,
+      pulse: pulseInvariant,
     },
     workload: async (stage) => {
       calls = new Calls(stage);
@@ -209,6 +212,7 @@ function scenario(): Scenario {
       talk.check(stage.entities());
       await burst(stage, late, calls);
       isClearing = true;
+      await calmPulses(stage, late, calls);
       await clearDead(stage, late, calls);
       for (const key of ledgers) await calls.look(`ledger/${key}`, () => late.client.entity(Ledger, key).look());
     },

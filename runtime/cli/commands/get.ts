@@ -1,6 +1,7 @@
 /** `skerry get`: everything that is stored of one entity. */
 import type { Activity } from '../../../core/activity.ts';
 import { isEntityPartner } from '../../../core/message.ts';
+import type { Period } from '../../../core/timer.ts';
 import type { Inspection } from '../../admin/inspector.ts';
 import type { Command, Given } from '../command.ts';
 import { bytesText } from '../doctor-folder.ts';
@@ -59,9 +60,10 @@ function inspectionValue(found: Inspection): object {
       ...contentValue(content),
     })),
     outboxBytes: found.outboxBytes,
-    timers: found.timers.map(({ name, due, to, content }) => ({
+    timers: found.timers.map(({ name, due, to, content, period }) => ({
       name,
       due,
+      period,
       to: to === '' ? undefined : to,
       ...contentValue(content),
     })),
@@ -174,10 +176,10 @@ function partsOf({ outbox, timers, holds, effects, later, dead }: Inspection, no
     {
       title: 'Timers',
       columns: [{ title: 'due' }, { title: '' }, asked, { title: 'name' }],
-      rows: timers.map(({ name, due, to, content }) => [
+      rows: timers.map(({ name, due, to, content, period }) => [
         timeText(due),
         relative(due, now),
-        `${contentText(content)}${to === '' ? '' : ` to ${partnerText(to)}`}`,
+        `${contentText(content)}${to === '' ? '' : ` to ${partnerText(to)}`}${period === undefined ? '' : ` ${periodText(period)}`}`,
         escapeText(name),
       ]),
     },
@@ -207,6 +209,11 @@ function partsOf({ outbox, timers, holds, effects, later, dead }: Inspection, no
     },
     deadPart(dead, now),
   ];
+}
+
+function periodText({ everyMs, cron, zone, missedCount }: Period): string {
+  const missed = missedCount === 0 ? '' : `, ${missedCount} missed`;
+  return `${cron === '' ? `every ${everyMs} ms` : `at ${cron} ${zone}`}${missed}`;
 }
 
 function deadPart(dead: Inspection['dead'], now: number): Part {
