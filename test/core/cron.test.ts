@@ -12,8 +12,12 @@ const leadMinutes = 1_440;
 function datesBetween(text: string, zone: string, from: number, to: number): number[] {
   const cron = parseCron(text);
   const dates: number[] = [];
-  for (let at = nextCron(cron, zone, from - 1); at !== undefined && at < to; at = nextCron(cron, zone, at))
+  let last = from - 1;
+  for (let at = nextCron(cron, zone, last); at !== undefined && at < to; at = nextCron(cron, zone, last)) {
+    assert.ok(at > last, `${at} comes after ${last}`);
     dates.push(at);
+    last = at;
+  }
   return dates;
 }
 
