@@ -9,7 +9,7 @@ const mostMs = 120_000;
 
 function run(stand: Stand) {
   const { work, journal, post } = stand;
-  // What this generator called in the step before, each once.
+  // The entities that this generator called in the step before, each once.
   const stored = work.step === 'stored' ? journal.entries.map(([key]) => key) : undefined;
   const load: Load =
     stored === undefined ? stand.load : { ...stand.load, warmupMs: 0, durationMs: mostMs, callsMax: stored.length };
@@ -32,7 +32,7 @@ function run(stand: Stand) {
 
 export const activate: Scenario = {
   name: 'activate',
-  summary: 'the first call of an entity: never called before, and read from the store',
+  summary: 'the first call of an entity: one never called before, and one read from the store',
   unit: 'entities',
   isDurable: true,
   defaults: {},

@@ -41,7 +41,7 @@ export const counter: Scenario = {
 export const hot: Scenario = {
   ...counter,
   name: 'hot',
-  summary: 'a durable increment of the one entity',
+  summary: 'a durable increment of a single entity',
   defaults: { keys: 1 },
   steps: () => [{ name: 'hot' }],
 };

@@ -5,15 +5,15 @@ import { counter } from './counter.ts';
 export const drain: Scenario = {
   ...counter,
   name: 'drain',
-  summary: 'durable increments by 1,000 clients while 10 of 20 workers leave in order, all at once, for good',
+  summary: 'durable increments by 1,000 clients while 10 of 20 workers leave cleanly, all at once and for good',
   defaults: {
     workers: 20,
     isTogether: true,
     connections: 1_000,
     nats: { kind: 'own' },
-    // A call a second of each client: what is measured is the drain, not the machine's limit.
+    // One call per second and client, so that the drain is measured and not the machine's limit.
     ratePerS: 1_000,
-    // No call waits for another one to end.
+    // No call waits for the end of another.
     concurrency: 40_000,
     durationMs: 20_000,
     repeats: 1,

@@ -4,7 +4,7 @@ import { driveKeys } from '../load/availability-probe.ts';
 import { judge } from '../load/journal.ts';
 import { callers, inGroups, keyName, type Scenario } from '../scenario.ts';
 
-/** With its envelope about a hundred bytes. */
+/** About a hundred bytes with its envelope. */
 const text = 'x'.repeat(32);
 
 export const echo: Scenario = {

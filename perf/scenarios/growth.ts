@@ -19,10 +19,10 @@ import { inGroups, keyName, type Scenario, type Stand, type Step, type Steps } f
 
 const fewCount = 1_000;
 const wideCount = 100;
-/** Every partner is remembered for longer than anybody measures. */
+/** Every partner is remembered for longer than a run takes. */
 const keyLifeMs = 86_400_000;
 
-/** By tens or hundreds, and the largest itself. */
+/** Sizes in steps of ten or a hundred, and the largest itself. */
 const sizesUpTo = (most: number, usual: readonly number[]) => [...usual.filter((size) => size < most), most];
 const entitySizes = (keys: number) => sizesUpTo(keys, [1_000, 10_000, 100_000]);
 
@@ -51,7 +51,7 @@ const growthOf = ({ work }: Stand): Growth => {
   return work.growth;
 };
 
-/** The same ones in each generator. */
+/** The same keys in each generator. */
 function few(size: number): readonly number[] {
   const chance = chanceOf(size);
   const keys = new Set<number>();
@@ -73,7 +73,7 @@ const newPartner = ({ work, load }: Stand, count: number): CallOptions => ({
 function prepare(stand: Stand): Promise<void> {
   const { axis, size } = growthOf(stand);
   switch (axis) {
-    // Not in the journal: a million entries of what is known without one.
+    // Not in the journal: its million entries are known without it.
     case 'entities':
       return mine(stand, size, (key) => stand.post.entity(Counter, entityName(stand, key)).add({ by: 1 }));
     case 'fewOfEntities': {
@@ -84,7 +84,7 @@ function prepare(stand: Stand): Promise<void> {
       const name = partnersName(stand, size);
       return mine(stand, size, (nth) => noted(stand, name, newPartner(stand, nth)));
     }
-    // Its calls are all measured and soon over: as many of another entity make the code for them warm.
+    // Its calls are all measured and soon over, so as many calls of another entity warm up the code.
     case 'firstContacts': {
       const name = keyName(stand.work, `warm-${size}-${stand.load.index}`);
       return inGroups(stand.load.callsMax ?? 0, (nth) => noted(stand, name, newPartner(stand, -1 - nth)));
@@ -127,7 +127,7 @@ function callsOf(stand: Stand): Calls {
   const any = (count: number) => Math.floor(chance() * count);
   const entities = (pick: () => number): Calls => {
     const nameOf = (key: number) => entityName(stand, key);
-    // A reference made for each call costs the same at every size; a million kept ones would be memory of the instrument's.
+    // A reference is made for each call, which costs the same at every size. A million references would be memory of the instrument.
     return { nameOf, call: (lane) => post.entity(Counter, nameOf(picked(lane, pick()))).add({ by: 1 }) };
   };
   const one = partnersName(stand, size);
@@ -186,7 +186,7 @@ function check(stand: Stand, entries: Entries): Promise<Verdict> {
 
 export const growth: Scenario = {
   name: 'growth',
-  summary: 'a durable increment where there are more and more entities, partners of one, bytes of state',
+  summary: 'durable increments with ever more entities, partners of one entity, or bytes of state',
   unit: 'turns',
   isDurable: true,
   defaults: {

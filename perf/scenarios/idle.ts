@@ -17,9 +17,9 @@ import type { Measured } from '../plan.ts';
 import { median, type Scenario, type Stand } from '../scenario.ts';
 
 const idleMs = 3_600_000;
-/** The worker looks at everything in memory in this time. */
+/** The worker's sweep passes over all entities in memory in this time. */
 const aroundMs = (count: number) => 1_500 + Math.min(16_000, count / 20);
-/** What has rested for so long gives back all but its state. */
+/** An entity that is idle for this long frees all memory but its state. */
 const restMs = 2_000;
 
 class StoreOutside extends MemoryStore {
@@ -37,7 +37,7 @@ async function run({ work, load }: Stand): Promise<Measured> {
   const cluster = await embed({
     behaviours: [ten],
     store: new StoreOutside(),
-    // Its clock can be put forward: nobody waits an hour for what is idle to leave.
+    // The clock is set forward, so that the run need not wait for an hour until idle entities are passivated.
     environment: { ...machine, now: () => machine.now() + passedMs, steady: () => machine.steady() + passedMs },
     limits: { activationCountMax: count + 1, idleMs },
   });
@@ -52,7 +52,7 @@ async function run({ work, load }: Stand): Promise<Measured> {
   await pause(restMs + aroundMs(count));
   const entityBytes = (usedBytes(collect) - before) / count;
   passedMs = 2 * idleMs;
-  // The fewer are left the fewer it looks at in a second.
+  // The sweep passes over fewer entities per second when fewer are left.
   await pause(3 * aroundMs(count));
   const passivatedBytes = (usedBytes(collect) - before) / count;
   await cluster.close();
@@ -82,7 +82,7 @@ function plainBytes(count: number, collect: () => void): number {
 
 export const idle: Scenario = {
   name: 'idle',
-  summary: 'entities of ten fields, each called once and then left alone; what they cost in memory',
+  summary: 'entities of ten fields, each called once and left idle: their cost in memory',
   unit: 'entities',
   hasOtherUnit: true,
   isDurable: false,

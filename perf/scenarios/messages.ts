@@ -8,7 +8,7 @@ import { Pace } from './pace.ts';
 const messagesATurn = 100;
 const text = 'x'.repeat(32);
 
-/** Different ones, unless there are too few. */
+/** Different stocks, unless there are too few. */
 function picked({ pick, work }: Stand, count: number): number[] {
   const numbers = new Set<number>();
   while (numbers.size < Math.min(count, work.keys)) numbers.add(pick());
@@ -91,11 +91,11 @@ export const reserve: Scenario = {
   unit: 'orders',
   hasOtherUnit: true,
   isDurable: true,
-  // An order costs what it leaves behind as well: its streams are closed after ten seconds.
+  // The cost of an order includes the end of its streams, which are closed after ten seconds.
   defaults: { keys: 1_000, concurrency: 256, warmupMs: 20_000 },
   steps: () => [{ name: 'reserve' }],
   prepare: async (stand) => {
-    // What stocks hold at first is in their contract; asked once, they are in memory as in a shop that is open.
+    // The initial content of stocks is in their contract. One query puts them in memory, as in an open shop.
     const of = callers(stand, Stock);
     await Promise.all(Array.from({ length: stand.work.keys }, (_, key) => of(key).sold()));
   },

@@ -5,9 +5,9 @@ import { counter } from './counter.ts';
 export const move: Scenario = {
   ...counter,
   name: 'move',
-  summary: 'durable increments while workers leave in order and come back',
+  summary: 'durable increments while workers leave cleanly and come back',
   defaults: {
-    // With two on two cores one alone would make a third less, and the dip would be that.
+    // Of two workers on two cores, one alone would reach a third less, and the dip would show that.
     workers: 3,
     concurrency: 256,
     durationMs: 20_000,
@@ -23,7 +23,7 @@ export const move: Scenario = {
 export const failover: Scenario = {
   ...counter,
   name: 'failover',
-  summary: 'durable increments while workers are killed and started again',
+  summary: 'durable increments while workers are killed and restarted',
   defaults: {
     workers: 3,
     concurrency: 256,

@@ -11,12 +11,12 @@ import { type Measured, seriesMs, stallMsOf } from '../plan.ts';
 import { callers, keyName, median, percentile, type Scenario, type Stand, type Steps } from '../scenario.ts';
 import { checkCounts } from './counter.ts';
 
-/** What the store takes, commits a second. */
+/** The capacity of the store, commits per second. */
 const capacityPerS = 500;
 const deadlineMs = 5_000;
-/** Parts of `capacityPerS` that are offered. */
+/** Offered loads, as multiples of `capacityPerS`. */
 const offered = [0.5, 1, 2, 3, 5] as const;
-/** Goodput is back when a second has this part of what it was before the store stood still. */
+/** Goodput has recovered when one second reaches this share of the goodput before the stall. */
 const backPart = 0.9;
 
 const stallAtOf = (durationMs: number) => Math.round((durationMs - stallMsOf(durationMs)) / 2);
@@ -29,7 +29,7 @@ async function run(stand: Stand): Promise<Measured> {
   const [stallAtMs, stallMs] = [stallAtOf(load.durationMs), stallMsOf(load.durationMs)];
   const before = post.counts.messagesOut;
   let made = 0;
-  // No call waits for another one to end: as many as may be under way, and more.
+  // No call waits for the end of another: there are more lanes than calls in flight.
   const lanes = Math.ceil((2 * ratePerS * deadlineMs) / 1_000);
   const measured = await drive(
     (lane) => {
@@ -56,13 +56,13 @@ async function run(stand: Stand): Promise<Measured> {
 
 function perS(series: readonly number[], fromMs: number, toMs: number): number {
   const [from, to] = [Math.ceil(fromMs / seriesMs), Math.floor(toMs / seriesMs)];
-  // Where nothing was answered at the end the series is shorter.
+  // The series is shorter if nothing was answered at the end.
   return to <= from
     ? 0
     : (series.slice(from, to).reduce((sum, one) => sum + one, 0) * 1_000) / ((to - from) * seriesMs);
 }
 
-/** From the end of the stall until a second of answers is as good as before; as long as was measured if none is. */
+/** Time from the end of the stall to a second with the earlier goodput; the whole rest of the run if there is none. */
 function recoveryMs(series: readonly number[], stallAtMs: number, endMs: number): number {
   const wanted = perS(series, 0, stallAtMs) * backPart;
   for (let at = endMs; at + 1_000 <= series.length * seriesMs; at += seriesMs)
@@ -75,7 +75,7 @@ const sum = (values: readonly number[] = []) => Math.round(values.reduce((all, o
 
 export const overload: Scenario = {
   name: 'overload',
-  summary: `calls at 0.5 to 5 times what a store takes (${capacityPerS} commits a second), which stands still for 5 s`,
+  summary: `calls at 0.5 to 5 times the capacity of a store (${capacityPerS} commits per second), which hangs for 5 s`,
   unit: 'calls',
   hasOtherUnit: true,
   ownLoad: `${offered[0]} to ${offered.at(-1)} times ${capacityPerS}/s`,

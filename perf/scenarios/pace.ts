@@ -1,9 +1,9 @@
 /**
- * Waiting for what happens by itself after a call was answered: messages that are delivered, an order that is confirmed.
+ * Polling for completion after a call was answered: messages that are delivered, an order that is confirmed.
  *
- * Asked too often, the questions would be the load; too seldom, the time until the answer is a guess. So the first question comes
- * when it usually is nearly done, and each further one after a tenth of the time that has passed: what is measured is late by
- * a twentieth on average. Who finds it done at the first question came too late, perhaps by far, and comes sooner the next time.
+ * Polls that are too frequent would be the load; with polls that are too rare, the measured time would be a guess. So the first poll
+ * comes shortly before the usual time, and each further one after another tenth of the time passed. Measured times are late by a
+ * twentieth on average. If the first poll finds the work done, it came too late, perhaps by far, and comes sooner the next time.
  */
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -11,7 +11,7 @@ const firstGuessMs = 10;
 const weight = 0.1;
 const sooner = 0.95;
 
-/** What a pace knows of time, ms. */
+/** The clock of a pace, ms. */
 export interface PaceTime {
   now(): number;
   pause(ms: number): Promise<unknown>;

@@ -1,4 +1,4 @@
-/** Very many timers that fall due in the same second: by how much they are late, and that each fires once. */
+/** Very many timers that fall due in the same second: how late they are, and that each fires once. */
 import { setTimeout as pause } from 'node:timers/promises';
 import { Alarm } from '../entities.ts';
 import { newHistogram, packed, record } from '../load/histogram.ts';
@@ -7,7 +7,7 @@ import { type Measured, slotMsOf } from '../plan.ts';
 import { callers, inGroups, keyName, percentile, type Scenario, type Stand } from '../scenario.ts';
 
 const spreadMs = 1_000;
-/** How many a second are surely set: so long before they fall due the setting begins. */
+/** Timers that are set per second at least, which decides how long before their due time the setting begins. */
 const setPerS = 5_000;
 const patienceMs = 60_000;
 
@@ -47,7 +47,7 @@ async function run(stand: Stand): Promise<Measured> {
   };
 }
 
-/** Asks each until it has fired. */
+/** Polls each entity until its timer has fired. */
 async function lateness(count: number, report: (nth: number) => Promise<number>): Promise<number[]> {
   const late: number[] = [];
   const until = performance.now() + patienceMs;
@@ -64,7 +64,7 @@ async function lateness(count: number, report: (nth: number) => Promise<number>)
 
 export const timers: Scenario = {
   name: 'timers',
-  summary: 'timers that fall due within one second; latencies are by how much they fire late',
+  summary: 'timers that fall due within one second; a latency is the delay of a timer',
   unit: 'timers',
   hasOtherUnit: true,
   isDurable: true,
