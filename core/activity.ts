@@ -7,6 +7,8 @@
  *     inbound:   none ──first──▶ {session, through} ──close──▶ closed ──transit + skew──▶ forgotten
  *     outbound:  none ──send──▶ open ──all acknowledged, idle──▶ closing ──closed──▶ forgotten
  *
+ * Longer than 400 lines because the two sides of a stream are one argument.
+ *
  * Invariants:
  * - A1 A message is processed only as 'next': its number is max(through + 1, floor) of its session, or the floor of a new one.
  * - A2 A processed message is never 'next' again while a copy of it could still be accepted.
@@ -48,6 +50,8 @@ export interface Inbound {
   /** When the sender closed the session, ms since 1970; 0: open. */
   closedAt: number;
   answers: KeptAnswer[];
+  /** Numbers from `from` on are not acknowledged while number `until` to the partner is not (`word.ts`). */
+  withheld?: { readonly from: number; readonly until: number };
 }
 
 /** The content of a message. */

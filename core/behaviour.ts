@@ -5,6 +5,8 @@
  * Longer than 400 lines because the types of handlers, turns and answers refer to each other, and are documented here.
  */
 
+import type { AgreedWith } from './agreed.ts';
+import type { Agreement, Invited, OpenAgreement, PartyMap } from './agreement.ts';
 import type { Effect, EffectOutcome, EffectStub } from './effect.ts';
 import {
   type ActivityOf,
@@ -132,8 +134,18 @@ interface TurnWithoutActivity<Contract extends AnyEntity> {
   to<To extends AnyEntity>(contract: To, key: string, when?: When): Recipient<Contract, To>;
   /** Confirm a tentative operation that this entity sent, which gives up the right to cancel it. */
   confirm(hold: Hold): void;
-  /** Cancel a tentative operation that this entity sent. */
-  cancel(hold: Hold): void;
+  /** Cancel a tentative operation that this entity sent, or an agreement that is not decided. */
+  cancel(what: Hold | OpenAgreement): void;
+  /**
+   * Open an agreement: its parties are asked after the commit, and all hear one decision, to confirm or to cancel. `agreed` says
+   * what the entity does when it is decided. Throws `invalid-input` for a party named twice, no party, or the entity itself.
+   */
+  agree<Name extends string, Roles extends PartyMap>(
+    agreement: Agreement<Name, Roles>,
+    parties: Invited<Roles>,
+  ): OpenAgreement<Name>;
+  /** What is broken of an agreement so far is dealt with: it no longer shows, and ends when every party has heard. */
+  resolve(open: OpenAgreement): void;
   /**
    * Set a timer: a message from the entity to itself. It fires at or after its time and takes effect once. It replaces a
    * timer of the same name.
@@ -354,6 +366,8 @@ export interface BehaviourOptions {
   readonly answers?: readonly AnswersFrom[] | undefined;
   /** The effects that turns of this type may perform. */
   readonly effects?: readonly EffectHandler[] | undefined;
+  /** The agreements that turns of this type may open, with what they do when one is decided. They need durability `'turn'`. */
+  readonly agreements?: readonly AgreedWith[] | undefined;
   /** Version of the state's shape, a whole number from 1 (default 1). A version above 1 needs `upgrades`. */
   readonly version?: number | undefined;
   /** `upgrades[n]` turns a state of version n into one of version n + 1. Required for each n from 1 to `version` - 1. */
@@ -377,6 +391,7 @@ const behaviourOptions: OptionTable<BehaviourOptions> = {
   durability,
   answers: list,
   effects: list,
+  agreements: list,
   version: count(1),
   upgrades: record,
   horizonMs: duration,
@@ -394,6 +409,7 @@ export interface Behaviour<Contract extends AnyEntity = AnyEntity> {
   readonly operations: OperationMap;
   readonly answers: ReadonlyMap<string, AnswersFrom['handlers']>;
   readonly effects: ReadonlyMap<string, EffectHandler>;
+  readonly agreements: ReadonlyMap<string, AgreedWith>;
   readonly durability: Durability;
   readonly version: number;
   readonly upgrades: Readonly<Record<number, Upgrade>>;
@@ -423,7 +439,9 @@ export function behaviour<Contract extends AnyEntity>(
   checkUpgrades(contract, options);
   checkOwn(contract, 'answers()', options.answers);
   checkOwn(contract, 'settled()', options.effects);
+  checkOwn(contract, 'agreed()', options.agreements);
   checkEffects(contract, options);
+  checkAgreements(contract, options);
   checkDurations(contract, options);
   return {
     contract,
@@ -432,6 +450,7 @@ export function behaviour<Contract extends AnyEntity>(
     operations: contract.operations,
     answers: new Map(options.answers?.map((from) => [from.type, from.handlers])),
     effects: new Map(options.effects?.map((handler) => [handler.effect.name, handler])),
+    agreements: new Map(options.agreements?.map((one) => [one.agreement.name, one])),
     durability: options.durability ?? 'turn',
     version: options.version ?? 1,
     upgrades: options.upgrades ?? {},
@@ -510,6 +529,16 @@ function checkEffects(contract: AnyEntity, options: BehaviourOptions): void {
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined)
     throw new SkerryError('invalid-definition', `Two effects of '${contract.type}' have the name '${twice}'`);
+}
+
+/** A recovered agreement is found by its name. One that a crash forgets would leave its parties without a word (P13). */
+function checkAgreements({ type }: AnyEntity, { agreements, durability = 'turn' }: BehaviourOptions): void {
+  const names = agreements?.map(({ agreement }) => agreement.name) ?? [];
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined)
+    throw new SkerryError('invalid-definition', `Two agreements of '${type}' have the name '${twice}'`);
+  if (names.length > 0 && durability !== 'turn')
+    throw new SkerryError('invalid-definition', `'${type}' has agreements, which need the durability 'turn'`);
 }
 
 function checkUpgrades(contract: AnyEntity, options: BehaviourOptions): void {

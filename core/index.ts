@@ -1,6 +1,27 @@
 /**
  * The public programming model: all that an application needs to define entities. Everything here is pure.
  */
+export { type AgreedWith, type AgreementHandlers, agreed } from './agreed.ts';
+export {
+  type Accepted,
+  type Agreement,
+  type Asked,
+  agreement,
+  type Because,
+  type Breach,
+  type Invited,
+  many,
+  type OpenAgreement,
+  type Outcome,
+  one,
+  type Parties,
+  type Party,
+  type PartyAnswer,
+  type PartyMap,
+  type Rule,
+  some,
+  type Tally,
+} from './agreement.ts';
 export {
   type Answer,
   type AnswerOf,

@@ -83,6 +83,12 @@ export interface Limits {
   readonly deadlineMs: number;
   /** Duration of a hold whose contract sets none, ms. */
   readonly holdMs: number;
+  /** Time that a hold must have left, beyond `skewMaxMs`, when its agreement decides to confirm it, ms: the word is on its way for so long. */
+  readonly wordMs: number;
+  /** Parties of one agreement. */
+  readonly agreementPartyCountMax: number;
+  /** Bytes of the answers of one agreement's parties. An accepted party whose output is too much is cancelled. */
+  readonly agreementBytesMax: number;
   /** A stream without unacknowledged messages is closed after being idle for this long, ms. */
   readonly closeIdleMs: number;
   /** Acknowledgements that no commit of a turn has written by then are written after this, ms. */
@@ -147,6 +153,9 @@ export const defaultLimits: Limits = {
   lifeMsMax: 2_678_400_000,
   deadlineMs: 30_000,
   holdMs: 60_000,
+  wordMs: 5_000,
+  agreementPartyCountMax: 256,
+  agreementBytesMax: 1_048_576,
   closeIdleMs: 10_000,
   trimIdleMs: 1_000,
   retryMs: 500,

@@ -6,7 +6,7 @@
  */
 import type { StandardSchemaV1 } from '@standard-schema/spec';
 import { SkerryError } from './errors.ts';
-import { checkOptions, duration, record } from './options.ts';
+import { type Check, checkOptions, duration, record } from './options.ts';
 
 /** A schema of any Standard Schema library whose validation is synchronous. */
 export type Schema<Given = unknown, Input = Given> = StandardSchemaV1<Given, Input>;
@@ -83,7 +83,7 @@ export function query(...schemas: Schema[]): unknown {
  * Declare an operation that is accepted first and later confirmed or cancelled.
  * @param input schema of the input; without it the operation takes no input
  * @param options `holdMs`: the entity cancels the operation itself if neither has arrived after this long, ms (default: the
- *   limit `holdMs`); `output`: schema of the output
+ *   limit `holdMs`; `Infinity`: never); `output`: schema of the output
  */
 export function tentative(): Tentative<void, void, void>;
 /** A type argument alone is not a schema: write `tentative(unchecked<Input>())`. */
@@ -102,9 +102,12 @@ export function tentative<Given, Input, Output>(
   options: { holdMs?: number | undefined; output: Schema<unknown, Output> },
 ): Tentative<Given, Input, Output>;
 export function tentative(input?: Schema, options: { holdMs?: number | undefined; output?: Schema } = {}): unknown {
-  checkOptions('tentative()', options, { holdMs: duration, output: record });
+  checkOptions('tentative()', options, { holdMs: hold, output: record });
   return { kind: 'tentative', input, output: options.output, holdMs: options.holdMs };
 }
+
+/** A hold without end lapses never: its entity waits for a confirm or a cancel for as long as it takes. */
+const hold: Check = (value) => (value === Number.POSITIVE_INFINITY ? undefined : duration(value));
 
 /** A schema that accepts every value: types without validation, for trusted callers and hot paths. */
 export function unchecked<Value>(): Schema<Value, Value> {

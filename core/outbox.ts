@@ -8,6 +8,7 @@ import { type Activity, type Content, type Outbound, type OutboxMessage, send, w
 import type { PartnerId } from './message.ts';
 import { type DeadLetter, type EntityRecord, notePart, putPart, recordName } from './record.ts';
 import { bytesOf } from './small-map.ts';
+import { undelivered } from './word.ts';
 
 /** It is in an outbox of the entity. */
 export function joinOutbox(record: EntityRecord, message: OutboxMessage): void {
@@ -46,6 +47,7 @@ export function buryUnsent(
   const id = record.dead.has(`${version}`) ? `${version}-${seq}` : `${version}`;
   const letter: DeadLetter = { id, side: 'sender', stack: '', partner, content, reason, at, attempts: 0 };
   putPart(record, 'dead', letter);
+  undelivered(record, content, at);
   return letter;
 }
 

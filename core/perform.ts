@@ -5,16 +5,19 @@
  * three steps of a tentative operation. The scope owns what a step decides.
  */
 import { type Content, unackedOf } from './activity.ts';
+import { isMadeBy, isOfAgreement, placeIn } from './agreement-part.ts';
 import { isPutOff, receiveLaterAnswer, runLaterAnswer } from './answering.ts';
 import type { View } from './behaviour.ts';
 import type { EffectOutcome } from './effect.ts';
 import { type AnyEntity, type Hold, holdIdBytesMax } from './entity.ts';
 import { SkerryError } from './errors.ts';
+import { dropTelling, hearParty, noteBreach, retellAgreement } from './hub.ts';
+import { dateMsMax } from './limits.ts';
 import { isEntityPartner, type PartnerId, typeOf, utf8Length } from './message.ts';
 import { type AnyOperation, type Query, type Tentative, validateInput } from './operation.ts';
-import type { EntityRecord, HeldOperation } from './record.ts';
+import type { DeadLetter, EntityRecord, HeldOperation } from './record.ts';
 import { timeOf } from './record.ts';
-import { type AnswerRow, outputOf, refusalOf, type TurnEnvironment } from './request.ts';
+import { type AnswerRow, outputOf, Refusal, refusalOf, type TurnEnvironment } from './request.ts';
 import type { TurnScope } from './scope.ts';
 import { retained, storable } from './storable.ts';
 import { CommandTurnHandle, TurnHandle } from './turn-handle.ts';
@@ -29,7 +32,7 @@ export function runContent(scope: TurnScope, handlers: HandlerTable, partner: Pa
       return runOperation(scope, handlers, content);
     case 'confirm':
     case 'cancel':
-      return runResolution(scope, handlers, content, content.kind);
+      return runResolution(scope, handlers, partner, content);
     case 'answer':
       return runAnswer(scope, partner, content);
     case 'dead-retry':
@@ -97,9 +100,11 @@ function runOperation(scope: TurnScope, handlers: HandlerTable, content: Content
   }
   const turn = new TurnHandle(scope);
   const hold = newHold(scope, operation, content);
+  scope.isTentative = true;
   const output = outputOf(functionOf(handlers, name, 'tentative')(turn, input), name, limits, operation);
   scope.add('holds', hold);
-  return ['accepted', output];
+  // A hub decides to confirm only what holds for long enough.
+  return isOfAgreement(hold.id) ? ['accepted', output, hold.until] : ['accepted', output];
 }
 
 function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknown>, content: Content): HeldOperation {
@@ -112,17 +117,15 @@ function newHold(scope: TurnScope, operation: Tentative<unknown, unknown, unknow
       `'${content.operation}' of '${scope.behaviour.contract.type}' is tentative but was called as a command; to call it by name, pass { kind: 'tentative' }`,
     );
   if (scope.record.holds.has(id)) throw new SkerryError('invalid-input', `The hold ${id} already exists`);
-  const until = Math.ceil(scope.now + (operation.holdMs ?? scope.environment.limits.holdMs));
+  const until = Math.min(Math.ceil(scope.now + (operation.holdMs ?? scope.environment.limits.holdMs)), dateMsMax);
   return { id, operation: content.operation, payload: retained(content.payload), until, isLapsed: false };
 }
 
-function runResolution(
-  scope: TurnScope,
-  handlers: HandlerTable,
-  content: Content,
-  step: 'confirm' | 'cancel',
-): AnswerRow {
-  const hold = scope.record.holds.get(content.hold);
+function runResolution(scope: TurnScope, handlers: HandlerTable, sender: PartnerId, content: Content): AnswerRow {
+  const step = content.kind === 'confirm' ? 'confirm' : 'cancel';
+  // What an agreement holds is settled by its hub's word, or by its own end, and by nobody else (P13).
+  const isAllowed = sender === '' || !isOfAgreement(content.hold) || isMadeBy(content.hold, sender);
+  const hold = isAllowed ? scope.record.holds.get(content.hold) : undefined;
   // The caller was authorised for this operation only, so a hold of another operation counts as unknown.
   if (hold === undefined || hold.operation !== content.operation)
     return [
@@ -144,6 +147,7 @@ function runResolution(
 
 /** Runs the behaviour's handler for an answer, if it has one by now. */
 function runAnswer(scope: TurnScope, sender: PartnerId, content: Content): AnswerRow {
+  if (isOfAgreement(content.hold)) return runPartyAnswer(scope, sender, content);
   // An answer that came by a timer is from the entity itself, which is then the partner.
   const partner = sender === '' ? scope.record.address : sender;
   if (sender === '') scope.actAs(partner);
@@ -157,6 +161,39 @@ function runAnswer(scope: TurnScope, sender: PartnerId, content: Content): Answe
     content.hold === '' ? undefined : { entity: partner, operation: content.operation, id: content.hold };
   outputOf(handler(new TurnHandle(scope), { ...answerBody(row), hold }), content.operation, scope.environment.limits);
   return ['done'];
+}
+
+/** A party of an agreement has answered; or, of the entity itself, a dead letter of the agreement is retried. */
+function runPartyAnswer(scope: TurnScope, sender: PartnerId, { hold, payload }: Content): AnswerRow {
+  const { agreement, index } = placeIn(hold);
+  const part = scope.partNow('agreements', agreement);
+  if (part === undefined) return ['done'];
+  if (index < 0 && sender === '') retellAgreement(scope, part);
+  if (part.parties[index]?.address !== sender) return ['done'];
+  hearParty(scope, part, index, { row: readRow(scope.environment.decode(payload)), payload });
+  return ['done'];
+}
+
+/** An answer whose turn kept throwing is a dead letter. That the agreement is broken shows until its retry tells it (AG6). */
+export function buryAnswer(scope: TurnScope, sender: PartnerId, { kind, hold, payload }: Content): void {
+  if (kind !== 'answer' || !isOfAgreement(hold)) return;
+  const { agreement, index } = placeIn(hold);
+  const part = scope.record.agreements.get(agreement);
+  if (part?.parties[index]?.address !== sender) return;
+  noteBreach(scope, part, index, readRow(scope.environment.decode(payload))[0]);
+}
+
+/** Handlers of agreements hear their news, also what those before them have brought about. A refusal would undo a decision unheard. */
+export function runTellings(scope: TurnScope): void {
+  for (const { handler, news } of scope.tellings ?? []) {
+    try {
+      outputOf(handler(new TurnHandle(scope), news), 'the handler of an agreement', scope.environment.limits);
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const text = `A handler of an agreement of ${scope.record.address} refused ('${error.reason}'): what is decided cannot be refused`;
+      throw new SkerryError('failed', text);
+    }
+  }
 }
 
 /** Checks the row of an answer, which a foreign sender may have made: reason, code and message must be strings. */
@@ -216,8 +253,10 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
     // A hold whose lapse was buried stayed for the retry of its cancel, which will not come now.
     if (scope.record.holds.get(letter.content.hold)?.until === Number.MAX_SAFE_INTEGER)
       scope.remove('holds', letter.content.hold);
+    dropAgreementLetter(scope, letter.content);
     return ['done'];
   }
+  checkAsked(scope, letter);
   if (letter.side === 'sender') {
     scope.sendContent(letter.partner, letter.content);
     return ['done'];
@@ -228,6 +267,24 @@ function runDeadLetter(scope: TurnScope, handlers: HandlerTable, content: Conten
   if (again.kind === 'later-answer') runLaterAnswer(scope, again);
   else runContent(scope, handlers, letter.partner, again);
   return ['done'];
+}
+
+function dropAgreementLetter(scope: TurnScope, { kind, hold }: Content): void {
+  if (kind !== 'answer' || !isOfAgreement(hold) || placeIn(hold).index >= 0) return;
+  const part = scope.partNow('agreements', placeIn(hold).agreement);
+  if (part !== undefined) dropTelling(scope, part);
+}
+
+/** What an agreement has asked is asked again only while it is open: later nobody would confirm or cancel what is held. */
+function checkAsked({ record }: TurnScope, { side, content: { kind, hold } }: DeadLetter): void {
+  if (kind !== 'operation' || !isOfAgreement(hold)) return;
+  const { agreement, index } = placeIn(hold);
+  const part = record.agreements.get(agreement);
+  if (side === 'sender' && part?.decision === 'none' && part.parties[index]?.status === 'open') return;
+  throw new SkerryError(
+    'failed',
+    'An agreement asked this, and was told that it failed: nobody would confirm or cancel it now; drop the letter',
+  );
 }
 
 /**

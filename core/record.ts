@@ -12,6 +12,7 @@
  */
 import type { Activity, Content, Lineage, OutboxMessage } from './activity.ts';
 import { lineageOf, newActivity } from './activity.ts';
+import type { AgreementPart } from './agreement-part.ts';
 import type { LaterAnswer } from './later.ts';
 import type { Limits } from './limits.ts';
 import type { Address, PartnerId } from './message.ts';
@@ -92,6 +93,7 @@ interface PartTypes {
   readonly dead: DeadLetter;
   readonly trials: Trial;
   readonly later: LaterAnswer;
+  readonly agreements: AgreementPart;
 }
 export type PartName = keyof PartTypes;
 /** Kinds whose parts are all in memory while the entity is. Each is a field of its record. */
@@ -110,7 +112,7 @@ export interface PartKind<Part> {
   /** Its records stay in the store until they are needed. Other kinds are loaded with the entity. */
   readonly isLazy?: true;
   /** When the entity has to be awake for it, ms. */
-  readonly dueOf?: (part: Part) => number;
+  readonly dueOf?: (part: Part) => number | undefined;
   /** Pending work: an entity without a store stays in memory while it has some. */
   readonly isWork?: true;
   /** The limits on the number of parts and on the bytes that they carry. */
@@ -128,6 +130,7 @@ const tables: { readonly [Name in TableName]: PartKind<PartTypes[Name]> } = {
   dead: { letter: 'd', idOf: ({ id }) => id },
   trials: { letter: 'n', idOf: ({ key }) => key, dueOf: ({ until }) => until },
   later: { letter: 'l', idOf: ({ id }) => id, dueOf: ({ until }) => until, ...work },
+  agreements: { letter: 'g', idOf: ({ id }) => id, dueOf: ({ due }) => due || undefined, ...work },
 };
 
 export const parts: { readonly [Name in PartName]: PartKind<PartTypes[Name]> } = {
@@ -257,6 +260,7 @@ export function newRecord(address: Address, state: unknown, lineage = noLineage)
     dead: noParts,
     trials: noParts,
     later: noParts,
+    agreements: noParts,
     forgetAt: 0,
     searchAt: 0,
     unseenCount: 0,

@@ -7,7 +7,8 @@
  * Longer than 400 lines because a handler sees one object, and all of its decisions fail or are undone together.
  */
 import { type Activity, type Content, keepAnswer } from './activity.ts';
-import type { Behaviour, Cron, Every, Partner, When } from './behaviour.ts';
+import { isOfAgreement } from './agreement-part.ts';
+import type { AnyHandler, Behaviour, Cron, Every, Partner, When } from './behaviour.ts';
 import type { Effect } from './effect.ts';
 import { type AnyEntity, checkedHold, type Hold, typeIn } from './entity.ts';
 import { SkerryError } from './errors.ts';
@@ -91,6 +92,10 @@ export class TurnScope {
   scheduledFor: number | undefined;
   /** In the turn of a periodic timer: the dates before this one without a turn. */
   missedCount = 0;
+  /** Its handler is that of a tentative operation. */
+  isTentative = false;
+  /** What handlers of agreements are to hear at its end, in this order. */
+  tellings: { readonly handler: AnyHandler; readonly news: unknown }[] | undefined;
   /** The message that this turn takes out of an outbox. */
   withdrawn: Withdrawal | undefined;
   /** Activities whose outbox changed. */
@@ -134,6 +139,37 @@ export class TurnScope {
   /** Parts of this kind that the turn has added so far; undefined: none of any kind. */
   added<Kind extends TableName>(kind: Kind): PartOf<Kind>[] | undefined {
     return this.#added?.flatMap((one) => (one.kind === kind ? [one.part as PartOf<Kind>] : []));
+  }
+
+  /** The same, also in place of one that this turn has added already. */
+  put<Kind extends TableName>(kind: Kind, part: PartOf<Kind>): void {
+    this.#withdrawAdded(kind, parts[kind].idOf(part));
+    this.add(kind, part);
+  }
+
+  /** Removes a part of the record, or one that this turn has added. */
+  discard(kind: TableName, id: string): void {
+    this.#withdrawAdded(kind, id);
+    if (this.record[kind].has(id)) this.remove(kind, id);
+  }
+
+  #withdrawAdded<Kind extends TableName>(kind: Kind, id: string): void {
+    this.#added = this.#added?.filter((one) => one.kind !== kind || parts[kind].idOf(one.part as PartOf<Kind>) !== id);
+  }
+
+  /** A part as this turn has left it so far. */
+  partNow<Kind extends TableName>(kind: Kind, id: string): PartOf<Kind> | undefined {
+    const added = this.added(kind)?.find((part) => parts[kind].idOf(part) === id);
+    if (added !== undefined) return added;
+    if (this.#removed?.some((one) => one.kind === kind && one.id === id)) return undefined;
+    const { [kind]: table }: Tables = this.record;
+    return table.get(id);
+  }
+
+  /** A handler of an agreement runs when the turn's own has returned. */
+  tell(handler: AnyHandler, news: unknown): void {
+    this.tellings ??= [];
+    this.tellings.push({ handler, news });
   }
 
   /** Runs the retry of a dead letter as if it came from the letter's sender. */
@@ -255,6 +291,11 @@ export class TurnScope {
 
   resolve(hold: Hold, kind: 'confirm' | 'cancel'): void {
     const { entity, operation, id } = checkedHold(hold);
+    if (isOfAgreement(id))
+      throw new SkerryError(
+        'invalid-input',
+        `The hold ${id} is of an agreement, which alone confirms or cancels it: cancel the agreement, by what turn.agree() returned`,
+      );
     this.sendContent(entity, {
       kind,
       operation,
@@ -486,6 +527,7 @@ export class TurnScope {
     this.#removed = undefined;
     this.#added = undefined;
     this.#series = undefined;
+    this.tellings = undefined;
     this.withdrawn = undefined;
     this.taken = undefined;
     this.spent = undefined;

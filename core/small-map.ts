@@ -102,7 +102,16 @@ export class Weighed<Part extends object> extends Parts<string, Part> {
 }
 
 /** Payload bytes of a part or message. */
-export function bytesOf(part: { readonly content?: Content; readonly payload?: Uint8Array } | undefined): number {
+export function bytesOf(
+  part:
+    | {
+        readonly content?: Content;
+        readonly payload?: Uint8Array;
+        readonly parties?: readonly { readonly answer: Uint8Array }[];
+      }
+    | undefined,
+): number {
+  if (part?.parties !== undefined) return part.parties.reduce((sum, { answer }) => sum + answer.length, 0);
   return (part?.content?.payload ?? part?.payload)?.length ?? 0;
 }
 

@@ -2,10 +2,12 @@
  * The turn as a handler sees it: the public `Turn` over one scope, and nothing else of the scope. A command's can put its answer off.
  */
 import type { Content } from './activity.ts';
+import type { AnyAgreement, OpenAgreement } from './agreement.ts';
 import { answerLater, takeLater } from './answering.ts';
 import type { Cron, Every, Partner, When } from './behaviour.ts';
 import type { Effect } from './effect.ts';
 import type { AnyEntity, Hold } from './entity.ts';
+import { cancelAgreement, openAgreement, resolveAgreement } from './hub.ts';
 import type { Later } from './later.ts';
 import { refusalOf } from './request.ts';
 import type { TurnScope } from './scope.ts';
@@ -83,8 +85,17 @@ export class TurnHandle {
     this.#open.resolve(hold, 'confirm');
   }
 
-  cancel(hold: Hold): void {
-    this.#open.resolve(hold, 'cancel');
+  cancel(what: Hold | OpenAgreement): void {
+    if (typeof what === 'object' && what !== null && 'agreement' in what) cancelAgreement(this.#open, what);
+    else this.#open.resolve(what, 'cancel');
+  }
+
+  agree(agreement: AnyAgreement, invited: unknown): OpenAgreement {
+    return openAgreement(this.#open, agreement, invited);
+  }
+
+  resolve(open: OpenAgreement): void {
+    resolveAgreement(this.#open, open);
   }
 
   timer(name: string, when: When | Every | Cron): object {

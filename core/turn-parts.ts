@@ -6,7 +6,9 @@
  * is due.
  */
 import type { Content } from './activity.ts';
+import { ownHoldOf } from './agreement-part.ts';
 import { endLater } from './answering.ts';
+import { agreementBuried, agreementDue } from './hub.ts';
 import { type HandlerTable, runContent } from './perform.ts';
 import { firingOf, seriesAfter } from './periods.ts';
 import { dateOf, type EntityRecord, type PartOf, parts, type TableName } from './record.ts';
@@ -125,8 +127,29 @@ const later: TurnPart<PartOf<'later'>> = {
   buried: (scope, { id }) => scope.remove('later', id),
 };
 
+/** An agreement is to be decided by its deadline, or has been heard by every party. */
+const agreements: TurnPart<PartOf<'agreements'>> = {
+  name: 'agreement',
+  nameOf: ({ name }) => `agreement ${name}`,
+  contentOf: ({ id, name }) => ({
+    kind: 'answer',
+    operation: name,
+    payload: new Uint8Array(0),
+    hold: ownHoldOf(id),
+    wantsAnswer: false,
+  }),
+  receiverOf: () => '',
+  due(scope, _handlers, part) {
+    if (part.due === 0 || part.due > scope.now) return undefined;
+    scope.timerOperation = part.name;
+    agreementDue(scope, part);
+    return ['done'];
+  },
+  buried: agreementBuried,
+};
+
 /** In the order in which they run if they have the same date. */
-const turnParts: { readonly [Kind in TableName]?: TurnPart<PartOf<Kind>> } = { timers, holds, later };
+const turnParts: { readonly [Kind in TableName]?: TurnPart<PartOf<Kind>> } = { timers, holds, later, agreements };
 const kinds = Object.keys(turnParts) as readonly TableName[];
 
 export type DueRequest = Extract<Request, { kind: 'due' }>;

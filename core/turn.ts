@@ -17,12 +17,13 @@
  */
 import type { Activity, Content } from './activity.ts';
 import { accept, keepAnswer } from './activity.ts';
+import { isOfAgreement } from './agreement-part.ts';
 import type { Behaviour } from './behaviour.ts';
 import { errorText, isSkerryError, lookedAt, type SkerryError, stackText } from './errors.ts';
 import type { LaterAnswer } from './later.ts';
 import { isEntityPartner, isKeyPartner, type PartnerId } from './message.ts';
 import type { Withdrawal } from './outbox.ts';
-import { runContent, runEffectOutcome, runQuery } from './perform.ts';
+import { buryAnswer, runContent, runEffectOutcome, runQuery, runTellings } from './perform.ts';
 import type { DeadLetter, EntityRecord, HistoryItem, PendingEffect } from './record.ts';
 import { activityWith, notePart, recordName } from './record.ts';
 import {
@@ -36,6 +37,7 @@ import {
 } from './request.ts';
 import { type AnsweredCall, TurnScope } from './scope.ts';
 import { askedBy, type DueRequest, receiverOf, turnName } from './turn-parts.ts';
+import { isNews, withhold } from './word.ts';
 
 export type TurnResult =
   | {
@@ -76,6 +78,7 @@ export function runTurn(
   try {
     const row = runHandler(scope, handlers, request);
     if (row === undefined) return { kind: 'void' };
+    if (scope.tellings !== undefined) runTellings(scope);
     scope.validate();
     const answer = encodeAnswer(row, environment);
     return conclude(scope, request, row, answer);
@@ -113,7 +116,7 @@ function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Ui
   record.version += 1;
   record.now = scope.now;
   scope.apply();
-  acceptMessage(scope, request, answer);
+  acceptMessage(scope, request, String(row[0]), answer);
   keepHistory(scope, request, String(row[0]));
   const { sentTo = nobody, withdrawn, taken, answered } = scope;
   const effects = scope.added('effects') ?? nothing;
@@ -187,7 +190,7 @@ export function failedRow(error: unknown): AnswerRow {
 }
 
 /** Records the message's number and its answer in the sender's activity, and acknowledges it: one commit with the rest of the turn. */
-function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array): void {
+function acceptMessage(scope: TurnScope, request: Request, status: string, answer: Uint8Array): void {
   if (request.kind !== 'message') return;
   const { record, environment } = scope;
   const activity = activityWith(record, request.partner);
@@ -200,8 +203,9 @@ function acceptMessage(scope: TurnScope, request: Request, answer: Uint8Array): 
     const kept = { seq: request.arrival.seq, bytes: answer, until };
     const isKey = isKeyPartner(request.partner);
     keepAnswer(inbound, isKey ? { ...kept, request: environment.fingerprint(content) } : kept);
-  } else if (content.wantsAnswer && content.kind !== 'answer') {
+  } else if (content.wantsAnswer && content.kind !== 'answer' && isNews(content, status)) {
     scope.enqueue(activity, answerContent(content, answer));
+    if (content.kind === 'confirm' && isOfAgreement(content.hold)) withhold(activity, request.arrival.seq);
   }
 }
 
@@ -245,6 +249,7 @@ export function bury(
   const content = buriedContent(record, request, environment);
   const row = failedRow(failure.error);
   remainder(scope, request, 'buried');
+  if (request.kind === 'message') buryAnswer(scope, request.partner, request.content);
   const delayedTo = request.kind === 'due' ? receiverOf(record, request) : '';
   const letter: DeadLetter = {
     id: letterId(record, request) ?? `${record.version + 1}`,

@@ -3,6 +3,7 @@
  *
  * They throw `invalid-definition` with one line that says what is wrong and what would be right.
  */
+import { checkHolds } from '../core/agreed.ts';
 import { type Behaviour, isBehaviour } from '../core/behaviour.ts';
 import { SkerryError } from '../core/errors.ts';
 import { defaultLimits, type GivenLimits, limitsOf } from '../core/limits.ts';
@@ -74,6 +75,7 @@ export function checkBehaviours(behaviours: readonly Behaviour[], limits: GivenL
         'invalid-definition',
         `horizonMs of the behaviour of '${contract.type}' (${horizonMs}) exceeds lifeMsMax (${lifeMsMax})`,
       );
+  for (const one of behaviours) checkHolds(one, limitsOf(limits));
   const types = behaviours.map((behaviour) => behaviour.contract.type);
   const twice = types.find((type, index) => types.indexOf(type) !== index);
   if (twice !== undefined) throw new SkerryError('invalid-definition', `Two behaviours are registered for '${twice}'`);

@@ -18,6 +18,7 @@ import type { Limits } from '../../core/limits.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import { buryUnsent, leaveOutbox, type Withdrawal } from '../../core/outbox.ts';
 import { notePart, recordName } from '../../core/record.ts';
+import { heard } from '../../core/word.ts';
 import type { Environment } from '../environment.ts';
 import type { Partition } from '../store.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from '../wire/envelope.ts';
@@ -316,7 +317,18 @@ export class Delivery {
       entity.changes.records.set(recordName.outbox(partner, message.seq), null);
     }
     entity.changes.records.set(recordName.activity(partner), 'activity');
+    if (entity.agreements.size > 0) this.#heard(activation, removed);
     this.wantTrim(activation, this.#parts.environment.now());
+  }
+
+  /** A party has acknowledged what its agreement decided (AG8). */
+  #heard(activation: Activation, removed: readonly OutboxMessage[]): void {
+    const { entity, behaviour } = activation;
+    const now = this.#parts.environment.now();
+    for (const { content } of removed) {
+      const due = heard(entity, content, now, behaviour.agreements);
+      if (due > 0) this.#parts.wakeBy(activation, Math.max(due, now));
+    }
   }
 
   /** Changes are committed by then, unless a turn commits them earlier. */

@@ -6,6 +6,7 @@
  */
 import type { Activity, Inbound, KeptAnswer, Outbound, SealedSession } from '../../core/activity.ts';
 import { isEmpty, newActivity, newOutbound } from '../../core/activity.ts';
+import type { PartyPart } from '../../core/agreement-part.ts';
 import { SkerryError } from '../../core/errors.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import type { EntityRecord, HistoryItem, PartOf, PartRow, RowName } from '../../core/record.ts';
@@ -85,6 +86,19 @@ const formats: { readonly [Kind in RowName]: RowFormat<PartOf<Kind>> } = {
     wantsAnswer: to.boolean(wantsAnswer),
     request: to.bytes(request),
   }),
+  agreements: (to, { id, name, at, decideBy, due, decision, because, decidedAt, isUntold, isResolved, parties }) => ({
+    id: to.text(id),
+    name: to.text(name),
+    at: to.date(at),
+    decideBy: to.date(decideBy),
+    due: to.date(due),
+    decision: to.oneOf(['none', 'confirm', 'cancel'], decision),
+    because: to.oneOf(['none', 'declined', 'rule', 'cancelled', 'deadline', 'lapsing'], because),
+    decidedAt: to.date(decidedAt),
+    isUntold: to.boolean(isUntold),
+    isResolved: to.boolean(isResolved),
+    parties: to.rows(partyPart, parties),
+  }),
   history: (to, { version, at, partner, kind, operation, payload, status, sent, state }) => ({
     version: to.count(version),
     at: to.date(at),
@@ -97,6 +111,23 @@ const formats: { readonly [Kind in RowName]: RowFormat<PartOf<Kind>> } = {
     state: to.bytes(state),
   }),
 };
+
+const partyPart: RowFormat<PartyPart> = (
+  to,
+  { role, address, operation, status, until, answer, word, isHeard, isWordy, breach, isTold },
+) => ({
+  role: to.text(role),
+  address: to.text(address),
+  operation: to.text(operation),
+  status: to.oneOf(['open', 'accepted', 'declined'], status),
+  until: to.date(until),
+  answer: to.bytes(answer),
+  word: to.oneOf(['none', 'confirm', 'cancel'], word),
+  isHeard: to.boolean(isHeard),
+  isWordy: to.boolean(isWordy),
+  breach: to.oneOf(['none', 'lapsed', 'failed', 'undelivered'], breach),
+  isTold: to.boolean(isTold),
+});
 
 const sentMessage: RowFormat<HistoryItem['sent'][number]> = (columns, { to, kind, operation }) => ({
   to: columns.text(to),
@@ -231,8 +262,8 @@ function packOutbound({ session, next, isClosing, activeAt, sealed }: Outbound):
   }
 }
 
-function packInbound({ session, through, keepUntil, closedAt, answers }: Inbound): void {
-  packer.array(5);
+function packInbound({ session, through, keepUntil, closedAt, answers, withheld }: Inbound): void {
+  packer.array(withheld === undefined ? 5 : 6);
   packer.number(session);
   packer.number(through);
   packer.number(keepUntil);
@@ -245,6 +276,10 @@ function packInbound({ session, through, keepUntil, closedAt, answers }: Inbound
     packer.number(until);
     if (request !== undefined) packer.bytes(request);
   }
+  if (withheld === undefined) return;
+  packer.array(2);
+  packer.number(withheld.from);
+  packer.number(withheld.until);
 }
 
 export function decodeActivity(partner: PartnerId, bytes: Uint8Array): Activity {
@@ -284,15 +319,25 @@ function readSealed(row: Row): SealedSession {
 }
 
 function readInbound(row: Row): Inbound {
-  const inbound = {
+  const inbound: Inbound = {
     session: row.storedCount(),
     through: row.storedCount(),
     keepUntil: row.storedDate(),
     closedAt: row.storedDate(),
     answers: row.rows().map(readAnswer),
   };
+  // Only while a confirm of an agreement is not acknowledged. Earlier versions have no such columns.
+  if (!row.isAtEnd) inbound.withheld = readWithheld(row.any());
   checkEnd(row);
   return inbound;
+}
+
+function readWithheld(column: unknown): NonNullable<Inbound['withheld']> {
+  if (!Array.isArray(column)) throw newer('1 more columns');
+  const row = new Row(column);
+  const withheld = { from: row.storedCount(), until: row.storedCount() };
+  checkEnd(row);
+  return withheld;
 }
 
 function readAnswer(row: Row): KeptAnswer {

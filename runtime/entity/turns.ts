@@ -23,6 +23,7 @@ import type { Request } from '../../core/request.ts';
 import type { AnsweredCall } from '../../core/scope.ts';
 import { failedRow, type TurnResult } from '../../core/turn.ts';
 import { dateOfTurn, dueTurns, receiverOf, turnKey } from '../../core/turn-parts.ts';
+import { acknowledged } from '../../core/word.ts';
 import { Clocks } from '../clocks.ts';
 import { encode } from '../wire/codec.ts';
 import type {
@@ -429,6 +430,6 @@ function senderOf({ from, replyTo, identity }: MessageEnvelope): string {
 }
 
 function ackOf(activation: Activation, { from, arrival }: MessageEnvelope): StreamEnvelope {
-  const through = activation.entity.activities.get(from)?.inbound?.through ?? arrival.seq;
+  const through = acknowledged(activation.entity.activities.get(from)) ?? arrival.seq;
   return { kind: 'ack', to: from, from: activation.address, session: arrival.session, number: through };
 }

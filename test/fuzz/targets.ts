@@ -93,6 +93,12 @@ function writtenEntity(turns: number): { head: Uint8Array; records: (readonly [s
   bench.ask('hold', undefined, { hold: 'h1' });
   const trial = { key: 'm@client', ends: 1, epoch: 3, until: 1_000 };
   putPart(bench.record, 'trials', trial);
+  const asked = { role: 'all', address: 'vault/two', operation: 'reserve', status: 'accepted', until: 9 } as const;
+  const word = { word: 'confirm', isHeard: true, isWordy: false, breach: 'lapsed', isTold: true } as const;
+  const party = { ...asked, ...word, answer: new Uint8Array([1]) };
+  const dates = { at: 1, decideBy: 2, due: 3, decidedAt: 4, isUntold: false, isResolved: true };
+  const decision = { decision: 'confirm', because: 'declined' } as const;
+  putPart(bench.record, 'agreements', { id: 'one', name: 'all', ...dates, ...decision, parties: [party, party] });
   bench.bury(bench.request('peer/one', contentOf('fail')), new Error('never'));
   commit();
   return { head, records: [...records] };

@@ -1,5 +1,6 @@
 /** Every mutant, by what it is about. */
 import { admissionMutants } from './admission.ts';
+import { agreementMutants } from './agreements.ts';
 import { carriageMutants } from './carriage.ts';
 import { clusterMutants } from './cluster.ts';
 import { deliveryMutants } from './delivery.ts';
@@ -16,6 +17,7 @@ import { wireMutants } from './wire.ts';
 export const allMutants: readonly Mutant[] = [
   ...mutants,
   ...admissionMutants,
+  ...agreementMutants,
   ...carriageMutants,
   ...clusterMutants,
   ...deliveryMutants,
