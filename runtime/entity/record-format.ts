@@ -3,6 +3,8 @@
  *
  * Owns the columns, their order (`docs/protocol.md`) and their version. `core/record.ts` owns the kinds and their names. Activities
  * and heads, which each commit writes, are coded by hand (docs/decisions/0011-rows-by-hand.md), also with the writer beside the reader.
+ *
+ * Longer than 400 lines because each kind of row is written and read by one list, and all lists are here.
  */
 import type { Activity, Inbound, KeptAnswer, Outbound, SealedSession } from '../../core/activity.ts';
 import { isEmpty, newActivity, newOutbound } from '../../core/activity.ts';
