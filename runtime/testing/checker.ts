@@ -15,7 +15,7 @@ import type { Pin } from '../../placement/view.ts';
 import type { Claim, Commit, Epoch, Outcome, Partition } from '../store.ts';
 import type { ControlMessage } from '../wire/control-messages.ts';
 import type { Envelope, MessageEnvelope, ReplyEnvelope, StreamEnvelope } from '../wire/envelope.ts';
-import type { Change, Image, StoredEntity } from './image.ts';
+import { type Change, hasPutOff, type Image, type StoredEntity } from './image.ts';
 import type { Witness } from './losses.ts';
 import { textOfChange } from './trace.ts';
 import type { SimulatedNode, VirtualTime } from './virtual-time.ts';
@@ -162,7 +162,9 @@ export class Checker {
     // The entity does not keep an answer for a client that has given up, so only its turn must be there.
     const stored = image.answers.get(image.messageKey(message.from, message.to, session, seq));
     const text = `${message.to} answers ${message.from} ${session}.${seq} (${message.content.operation})`;
-    if (!image.isProcessed(message.to, message.from, session, seq))
+    if (stored === undefined && image.isPutOff(message.to, message.from, message.arrival))
+      this.violate('P2', `${text} while it is open in the store`);
+    else if (!image.isProcessed(message.to, message.from, session, seq))
       this.violate('P2', `${text} before its turn is durable`);
     else if (stored !== undefined && !isEqual(stored, bytes))
       this.violate('P5', `${text} otherwise than the first time`);
@@ -399,11 +401,16 @@ export class Checker {
   }
 
   /** Numbers of a pair are ascending, even if they were forgotten in between. */
-  #checkInbound({ commit: { address } }: Change, partner: PartnerId, { session, through, answers }: Inbound): void {
+  #checkInbound(
+    { commit: { address, records } }: Change,
+    partner: PartnerId,
+    { session, through, answers }: Inbound,
+  ): void {
     const { image } = this.#parts;
     const before = image.activity(address, partner)?.inbound;
     if (before?.session === session && before.through === through) return;
-    if (!isEntityPartner(partner) && !answers.some(({ seq }) => seq === through))
+    const isKept = answers.some(({ seq }) => seq === through);
+    if (!isEntityPartner(partner) && !isKept && !hasPutOff(records, partner, { session, seq: through }))
       this.violate('P5', `${address} does not keep the answer to ${session}.${through} of ${partner}`);
     // A key may be used again when its life is over.
     if (partner[0] === '#') return;

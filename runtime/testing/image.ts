@@ -4,7 +4,7 @@
  * Owns the mirror of every accepted commit, and the facts that stay true for ever: which messages were processed, which were in
  * an outbox, which answers were stored. The checks compare the workers' output with it.
  */
-import { type Activity, type OutboxMessage, sessionOf } from '../../core/activity.ts';
+import { type Activity, type Arrival, type OutboxMessage, sessionOf } from '../../core/activity.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import { isEntityPartner } from '../../core/message.ts';
 import { type DeadLetter, type EntityRecord, idIn, kindIn, recordName, rowsOf } from '../../core/record.ts';
@@ -82,6 +82,11 @@ export class Image {
   isProcessed(receiver: Address, sender: PartnerId, session: number, seq: number): boolean {
     const known = this.processed.get(this.pairKey(receiver, sender));
     return known !== undefined && (known.session > session || (known.session === session && known.through >= seq));
+  }
+
+  /** Whether the store has the command of this call as one that is answered later. */
+  isPutOff(receiver: Address, sender: PartnerId, { session, seq }: Pick<Arrival, 'session' | 'seq'>): boolean {
+    return hasPutOff(this.entities.get(receiver)?.records ?? [], sender, { session, seq });
   }
 
   /** Whether this message was ever processed. */
@@ -273,4 +278,18 @@ function timeOf(head: Uint8Array): number {
   row.number();
   row.number();
   return row.storedDate();
+}
+
+/** Whether one of these records is the open command of a call. */
+export function hasPutOff(
+  records: Iterable<readonly [string, Uint8Array | null]>,
+  sender: PartnerId,
+  { session, seq }: Pick<Arrival, 'session' | 'seq'>,
+): boolean {
+  for (const [name, bytes] of records) {
+    if (bytes === null || kindIn(name) !== 'later') continue;
+    const open = glancePart('later', bytes);
+    if (open.partner === sender && open.session === session && open.seq === seq) return true;
+  }
+  return false;
 }

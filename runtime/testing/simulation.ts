@@ -252,7 +252,8 @@ class Run {
     this.#checker = this.#newWatch([...behaviours, ...later], partitions);
     this.#store = this.#newStore(partitions);
     const upgraded = scenario.upgraded?.(this.#stage);
-    const [first, next] = protocolsOf(new SeededRandom(seed, 'protocols'));
+    // Without an upgrade all are of one release, and a message that it can send can be read.
+    const [first, next] = upgraded === undefined ? [protocol, protocol] : protocolsOf(seed);
     this.#cluster = this.#newCluster(
       kindsOf(behaviours, later, first),
       upgraded === undefined ? undefined : kindsOf(upgraded, later, next),
@@ -502,7 +503,8 @@ class Run {
 type KindOf = (number: number) => WorkerKind;
 
 /** Protocol versions of workers before and after a deployment: usually all of them; else an upgrade from, or a rollback to, the release before. */
-function protocolsOf(chance: SeededRandom): readonly [ProtocolRange, ProtocolRange] {
+export function protocolsOf(seed: number): readonly [ProtocolRange, ProtocolRange] {
+  const chance = new SeededRandom(seed, 'protocols');
   const before: ProtocolRange = { from: protocol.from, to: protocol.from };
   return chance.pick([[protocol, protocol] as const, [before, protocol] as const, [protocol, before] as const]);
 }

@@ -6,6 +6,7 @@ import { clusterMutants } from './cluster.ts';
 import { deliveryMutants } from './delivery.ts';
 import { foundMutants } from './found.ts';
 import { imageSendingMutants } from './image-sending.ts';
+import { laterMutants } from './later.ts';
 import { type Mutant, mutants } from './list.ts';
 import { periodMutants } from './periods.ts';
 import { removalMutants } from './removal.ts';
@@ -23,6 +24,7 @@ export const allMutants: readonly Mutant[] = [
   ...deliveryMutants,
   ...foundMutants,
   ...imageSendingMutants,
+  ...laterMutants,
   ...removalMutants,
   ...periodMutants,
   ...retentionMutants,

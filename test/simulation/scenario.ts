@@ -11,8 +11,11 @@ import {
   type StoredEntity,
   simulate,
 } from '../../runtime/testing/index.ts';
+import { protocolsOf } from '../../runtime/testing/simulation.ts';
+import { protocol } from '../../runtime/wire/codec.ts';
 import { annex, useAnnex } from './annex.ts';
 import { Calls } from './calls.ts';
+import { Desks, desk } from './desk.ts';
 import { Exchange, exchange } from './exchange.ts';
 import { appliedBy, Ledger, ledger, ledgerInvariant, surge, useBriefKey, useLedger } from './ledger.ts';
 import { mailer, mailerInvariant, useMailer } from './mailer.ts';
@@ -82,10 +85,11 @@ interface Crowd {
   readonly stage: Stage;
   readonly calls: Calls;
   readonly exchange: Exchange;
+  readonly desks: Desks;
   readonly rings: readonly string[];
 }
 
-function act({ stage, calls, exchange, rings }: Crowd, client: SimulatedClient, number: number): Promise<void> {
+function act({ stage, calls, exchange, desks, rings }: Crowd, client: SimulatedClient, number: number): Promise<void> {
   const { chance } = client;
   const which = chance.next();
   if (which < 0.02) return surge(stage, client, calls, number);
@@ -97,7 +101,8 @@ function act({ stage, calls, exchange, rings }: Crowd, client: SimulatedClient, 
   if (which < 0.82) return useMailer(client, calls, mailers, number);
   if (which < 0.91) return useSheet(stage, client, calls, number);
   if (which >= 0.97) return usePulse(stage, client, calls, number);
-  return exchange.use(client, number);
+  if (which < 0.94) return exchange.use(client, number);
+  return desks.use(client, number);
 }
 
 async function drive(stage: Stage, client: SimulatedClient, act: (number: number) => Promise<void>): Promise<void> {
@@ -128,7 +133,11 @@ async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): P
       while ((await calls.make(address, id, defuse)).outcome !== 'done') await client.sleep(100);
     for (const letter of dead.values()) {
       // What a sender gave up on was numbered long ago: sent now it would be out of order.
-      const isRetried = letter.side === 'receiver' && !address.startsWith('mailer/') && modeOf(letter) !== 'throw';
+      const isRetried =
+        letter.side === 'receiver' &&
+        letter.content.kind !== 'later-answer' &&
+        !address.startsWith('mailer/') &&
+        modeOf(letter) !== 'throw';
       const kind = isRetried && client.chance.hits(0.6) ? 'dead-retry' : 'dead-drop';
       await untilTaken(client, () => client.client.resolveDead(address, letter, kind)).catch((error: unknown) => {
         if (!isSkerryError(error)) throw error;
@@ -172,15 +181,16 @@ async function burst(stage: Stage, client: SimulatedClient, calls: Calls): Promi
     stage.violate('P12', `${count} calls at once all went into a mailbox of ${stage.limits.mailboxCountMax}`);
 }
 
-function scenario(): Scenario {
+function scenario(seed: number): Scenario {
   let calls: Calls;
   let talk: Exchange;
+  let desks: Desks;
   let common: readonly Behaviour[];
   let late: SimulatedClient;
   let isClearing = false;
   return {
     behaviours: (stage) => {
-      common = [ledger, ring, account, transfer, mailer(stage), pulse, ...exchange()];
+      common = [ledger, ring, account, transfer, desk, mailer(stage), pulse, ...exchange()];
       return [...common, sheet(1)];
     },
     upgraded: () => [...common, sheet(2)],
@@ -198,10 +208,15 @@ function scenario(): Scenario {
     workload: async (stage) => {
       calls = new Calls(stage);
       talk = new Exchange(stage, calls);
+      desks = new Desks(
+        stage,
+        calls,
+        protocolsOf(seed).every(({ to }) => to === protocol.to),
+      );
       const clients = await Promise.all(
         [sealer, '', ''].map((identity, index) => stage.connect(`c${index + 1}`, identity, 'client')),
       );
-      const crowd = { stage, calls, exchange: talk, rings: ringKeys(stage.chance('rings').pick([3, 6, 10])) };
+      const crowd = { stage, calls, exchange: talk, desks, rings: ringKeys(stage.chance('rings').pick([3, 6, 10])) };
       await Promise.all(clients.map((client) => drive(stage, client, (number) => act(crowd, client, number))));
     },
     afterwards: async (stage) => {
@@ -210,6 +225,7 @@ function scenario(): Scenario {
       await talk.again(late);
       // Before their dead letters are dropped.
       talk.check(stage.entities());
+      await desks.check(stage.entities());
       await burst(stage, late, calls);
       isClearing = true;
       await calmPulses(stage, late, calls);
@@ -234,25 +250,30 @@ function scenario(): Scenario {
 function lossyScenario(): Scenario {
   let calls: Calls;
   let talk: Exchange;
+  let desks: Desks;
   return {
-    behaviours: () => [ledger, ...exchange()],
+    behaviours: () => [ledger, desk, ...exchange()],
     invariants: { ledger: ledgerInvariant },
     workload: async (stage) => {
       calls = new Calls(stage);
       talk = new Exchange(stage, calls);
+      desks = new Desks(stage, calls, true);
       const clients = await Promise.all(
         [sealer, '', ''].map((identity, index) => stage.connect(`c${index + 1}`, identity, 'client')),
       );
       const use = (client: SimulatedClient, number: number) =>
-        client.chance.hits(0.6)
+        client.chance.hits(0.5)
           ? talk.use(client, number)
-          : useLedger(client, calls, client.chance.pick(ledgers), number);
+          : client.chance.hits(0.2)
+            ? desks.use(client, number)
+            : useLedger(client, calls, client.chance.pick(ledgers), number);
       await Promise.all(clients.map((client) => drive(stage, client, (number) => use(client, number))));
     },
     afterwards: async (stage) => {
       const late = await stage.connect('late');
       for (const key of ledgers) await calls.look(`ledger/${key}`, () => late.client.entity(Ledger, key).look());
       await talk.again(late);
+      await desks.check(stage.entities());
     },
     finally: (stage) => {
       const entities = stage.entities();
@@ -290,7 +311,7 @@ export function runSeed(
   const streams = isLossy && shape.hits(0.7) ? { closeIdleMs: 60_000, horizonMs: 600_000 } : {};
   const options = {
     seed,
-    scenario: isLossy ? lossyScenario() : scenario(),
+    scenario: isLossy ? lossyScenario() : scenario(seed),
     ...(isLossy ? { faults: { rollback: 0.15 } } : {}),
     workers: shape.pick([1, 2, 3, 3, 4]),
     partitions: shape.pick([8, 8, 16]),
