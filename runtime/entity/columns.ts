@@ -148,6 +148,32 @@ class Reading implements Columns {
   }
 }
 
+/** Gives back what it is given, with its dates moved. */
+class Moving implements Columns {
+  readonly hasMore = false;
+  readonly date: (value: number) => number;
+
+  constructor(move: (date: number) => number) {
+    this.date = move;
+  }
+
+  text = (value: string) => value;
+  addedText = (value: string) => value;
+  count = (value: number) => value;
+  boolean = (value: boolean) => value;
+  bytes = (value: Uint8Array) => value;
+  oneOf = <Name extends string>(_names: readonly Name[], value: Name) => value;
+  content = (value: Content) => value;
+  rows = <Part>(format: RowFormat<Part>, parts: readonly Part[]): readonly Part[] =>
+    parts.map((part) => format(this, part));
+}
+
+/** The same part with each of its dates moved. */
+export function movedRow<Part>(format: RowFormat<Part>, part: Part, move: (date: number) => number): Part {
+  // A column that not all rows have is kept as it is.
+  return { ...part, ...format(new Moving(move), part) };
+}
+
 /** Counts them; what it is given back is of no use. */
 class Counting implements Columns {
   width = 0;

@@ -16,7 +16,7 @@ import { retained } from '../../core/storable.ts';
 import type { Period, Timer } from '../../core/timer.ts';
 import { decode, Row, rowOf } from '../wire/codec.ts';
 import { MsgpackWriter } from '../wire/msgpack-writer.ts';
-import { type RowFormat, readRow, unread, writeRow } from './columns.ts';
+import { movedRow, type RowFormat, readRow, unread, writeRow } from './columns.ts';
 
 const packer = new MsgpackWriter();
 
@@ -156,6 +156,15 @@ export function decodePart<Kind extends RowName>(kind: Kind, record: Uint8Array)
 /** The same for read-only use, where unknown columns do not matter. */
 export function glancePart<Kind extends RowName>(kind: Kind, record: Uint8Array): PartOf<Kind> {
   return readRow(rowOf(record), formats[kind]);
+}
+
+/** The same part at another time: each of its dates moved. */
+export function movedPart<Kind extends RowName>(
+  kind: Kind,
+  part: PartOf<Kind>,
+  move: (date: number) => number,
+): PartOf<Kind> {
+  return movedRow(formats[kind], part, move);
 }
 
 /** Rejects data that this version would lose in rewriting the record (F5). */

@@ -1,12 +1,21 @@
 /**
- * The public entry for tests of applications: single entities without a cluster (`play`), and simulated clusters (`simulate`).
+ * The public entry for tests of applications: single entities without a cluster (`play`), every interleaving of a few (`enumerate`), and
+ * simulated clusters (`simulate`).
  */
 
 export { stubEffects } from '../../core/behaviour.ts';
 export type { EffectStub } from '../../core/effect.ts';
 export { decode } from '../wire/codec.ts';
 export type { Invariant, Violation } from './checker.ts';
+export type { Ask, AskedHold, Asker } from './client-script.ts';
 export type { SimulatedClient } from './cluster.ts';
+export {
+  type Counterexample,
+  type EnumeratedFaults,
+  type EnumerateOptions,
+  type EnumerationReport,
+  enumerate,
+} from './enumerate.ts';
 export { type FaultRates, noFaults } from './faults.ts';
 export type { StoredEntity } from './image.ts';
 export {
@@ -28,3 +37,4 @@ export {
   type Stage,
   simulate,
 } from './simulation.ts';
+export type { World, WorldCall, WorldHold } from './world.ts';

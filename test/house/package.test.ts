@@ -47,6 +47,7 @@ const examples = {
   tsconfig: 'README.md',
   simulate: 'docs/testing.md',
   timers: 'docs/timers.md',
+  enumerate: 'docs/testing.md',
 } as const;
 
 async function exampleOf(name: keyof typeof examples): Promise<string> {
@@ -191,7 +192,7 @@ packed('every entry can be imported by plain node', async () => {
 });
 
 packed('the examples compile against the packed declarations, libraries checked as well', async () => {
-  for (const name of ['quickstart', 'simulate', 'timers'] as const) await writeExample(name);
+  for (const name of ['quickstart', 'enumerate', 'simulate', 'timers'] as const) await writeExample(name);
   for (const module of ['nodenext', 'preserve']) {
     const compilerOptions = {
       target: 'es2023',
@@ -203,7 +204,7 @@ packed('the examples compile against the packed declarations, libraries checked 
     };
     await writeFile(
       join(project, 'tsconfig.json'),
-      JSON.stringify({ compilerOptions, files: ['quickstart.ts', 'simulate.ts', 'timers.ts'] }),
+      JSON.stringify({ compilerOptions, files: ['quickstart.ts', 'enumerate.ts', 'simulate.ts', 'timers.ts'] }),
     );
     // Two packages have a command of that name.
     const tsc = join(project, 'node_modules/typescript/bin/tsc');
@@ -303,6 +304,12 @@ packed('the example of periodic timers runs', async () => {
   await writeExample('timers');
   const output = await succeed(project, process.execPath, '--import', 'tsx', 'timers.ts');
   assert.is(output.trim(), '2026-03-27 2026-03-28 2026-03-30');
+});
+
+packed('the example of enumerate() runs, and finds four ends', async () => {
+  await writeExample('enumerate');
+  const output = await succeed(project, process.execPath, '--import', 'tsx', join(project, 'enumerate.ts'));
+  assert.match(output, /^ends: booked \d+, not booked: failed \d+/m);
 });
 
 packed(

@@ -4,6 +4,7 @@ import { agreementMutants } from './agreements.ts';
 import { carriageMutants } from './carriage.ts';
 import { clusterMutants } from './cluster.ts';
 import { deliveryMutants } from './delivery.ts';
+import { enumerateMutants } from './enumerate.ts';
 import { foundMutants } from './found.ts';
 import { imageSendingMutants } from './image-sending.ts';
 import { laterMutants } from './later.ts';
@@ -22,6 +23,7 @@ export const allMutants: readonly Mutant[] = [
   ...carriageMutants,
   ...clusterMutants,
   ...deliveryMutants,
+  ...enumerateMutants,
   ...foundMutants,
   ...imageSendingMutants,
   ...laterMutants,

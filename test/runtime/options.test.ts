@@ -14,6 +14,7 @@ import { serve } from '../../runtime/serve.ts';
 import { openLmdb } from '../../runtime/stores/lmdb/store.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import { openRedis } from '../../runtime/stores/redis/store.ts';
+import { enumeratedFaults, enumerateOptions } from '../../runtime/testing/enumerate.ts';
 import { noFaults } from '../../runtime/testing/faults.ts';
 import { play, playOptions } from '../../runtime/testing/play.ts';
 import { scenarioOptions, simulate, simulationOptions } from '../../runtime/testing/simulation.ts';
@@ -241,9 +242,16 @@ test('C24: a value of a wrong type is refused by its name, and no text is shown 
     assert.match(await refusalOf(act), message);
 });
 
-test('C24: docs/testing.md lists every option of play(), simulate(), its scenarios and its faults', async () => {
+test('C24: docs/testing.md lists every option of play(), enumerate(), simulate(), its scenarios and its faults', async () => {
   const page = await readFile(join(root, 'docs/testing.md'), 'utf8');
-  const tables = { ...playOptions, ...simulationOptions, ...scenarioOptions, ...noFaults };
+  const tables = {
+    ...playOptions,
+    ...enumerateOptions,
+    ...enumeratedFaults,
+    ...simulationOptions,
+    ...scenarioOptions,
+    ...noFaults,
+  };
   assert.equal(
     Object.keys(tables).filter((name) => !page.includes(`\`${name}\``)),
     [],

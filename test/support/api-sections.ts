@@ -214,6 +214,23 @@ export const sections: readonly Section[] = [
     ],
   },
   {
+    title: 'Every interleaving',
+    intro: 'Enumeration of all that can happen to a few entities. See [testing](testing.md).',
+    names: [
+      'enumerate',
+      'EnumerateOptions',
+      'EnumeratedFaults',
+      'EnumerationReport',
+      'Counterexample',
+      'World',
+      'WorldHold',
+      'WorldCall',
+      'Ask',
+      'Asker',
+      'AskedHold',
+    ],
+  },
+  {
     title: 'Simulated clusters',
     intro: 'Simulation of whole clusters in virtual time, with faults, from one seed.',
     names: [
