@@ -5,6 +5,8 @@
  * are the real ones (`core/turn.ts`), each on a record read from what a store would have, as after a crash. What happens when is
  * `steps.ts`'s.
  *
+ * Longer than 400 lines because what is merged and what is run from it have to agree: each turn begins and ends in a merged state.
+ *
  * Invariants:
  * - EI1 A state is what the store would have of an entity, without what only counts: versions that are part of no id, sessions and
  *   numbers of streams, the record of what was processed, dead letters, history. No handler can see any of it.
@@ -98,7 +100,7 @@ export interface EntityStatesParts {
   readonly isExact: boolean;
 }
 
-export const refusalReason = 'refused by enumerate()';
+const refusalReason = 'refused by enumerate()';
 
 export class EntityStates {
   readonly #parts: EntityStatesParts;
