@@ -22,7 +22,7 @@ import type { Partition } from '../store.ts';
 import type { Envelope } from '../wire/envelope.ts';
 import { added, Batch, type Flight } from './batch.ts';
 import { Ahead, type Held, Retries } from './held.ts';
-import { Mailbox } from './mailbox.ts';
+import { type Item, Mailbox } from './mailbox.ts';
 import type { EntityLayout } from './record-writer.ts';
 import { newLayout } from './record-writer.ts';
 import { Waiting } from './waiting.ts';
@@ -101,6 +101,14 @@ export class Activation {
   get mailbox(): Mailbox {
     this.#mailbox ??= new Mailbox();
     return this.#mailbox;
+  }
+
+  /**
+   * Puts back an item that cannot be run yet. One that is tried again stays where it is: the wake by which it ran comes again, and it
+   * would be held twice (HD1).
+   */
+  putBack(item: Item, key: string): void {
+    if (this.retries?.get(key)?.item !== item) this.mailbox.unshift(item);
   }
 
   get waitingCount(): number {

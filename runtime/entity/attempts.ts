@@ -95,7 +95,7 @@ export class Attempts {
     const { key, item, request } = asking;
     if (activation.isCautious) {
       const fate = this.#parts.crashNotes.ask(activation, item, key);
-      if (fate === 'wait') return void activation.mailbox.unshift(item);
+      if (fate === 'wait') return void activation.putBack(item, key);
       if (fate === 'fatal') return this.#buryFatal(activation, asking);
     }
     const environment = this.#turnEnvironment();
@@ -130,7 +130,7 @@ export class Attempts {
   #needs(activation: Activation, asking: Asking, partner: PartnerId): Concluded | TurnedAway | undefined {
     activation.forgetInstance();
     if (recall(activation)) return this.run(activation, asking);
-    activation.mailbox.unshift(asking.item);
+    activation.putBack(asking.item, asking.key);
     this.#parts.readActivity(activation, partner);
     return undefined;
   }

@@ -111,7 +111,7 @@ export class Turns {
 
   #isUnread(activation: Activation, partner: PartnerId, item: Item): boolean {
     if (!isUnread(activation.entity, partner)) return false;
-    activation.mailbox.unshift(item);
+    activation.putBack(item, partner);
     this.#parts.readActivity(activation, partner);
     return true;
   }

@@ -163,8 +163,9 @@ export class Recovery {
     const { ownership, activations } = this.#inside;
     const { partition, epoch } = loss;
     if (partition === undefined) return this.#parts.losses.found(loss, 0);
-    // A partition that was handed off is its next owner's to report.
-    if (!ownership.has(partition) || ownership.epochOf(partition) !== epoch) {
+    // A partition that was handed off is its next owner's to report. What is in memory may be of an earlier epoch than that of the loss,
+    // if this worker has claimed the partition again and does not run it yet: the store may have that epoch again.
+    if (!ownership.has(partition) || ownership.epochOf(partition) > epoch) {
       if (this.#parts.isComing?.(partition, epoch)) this.#parts.losses.found(loss, 0);
       return;
     }

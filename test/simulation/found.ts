@@ -47,4 +47,6 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   9004026:
     'a late copy of a call that its client had given up ran after the short-lived one behind it was forgotten (P4)',
   5000249: 'copies that waited for a proof of ownership took the room of queries, and had no bound in number (P12)',
+  12008656:
+    'the store went back to the epoch of a claim before the last, by which the worker still ran: it spoke of what was lost (P8)',
 };

@@ -96,6 +96,17 @@ test('RC1: answers that are looked at in another order than they were given in a
   assert.not(counters.isLost(3, 11));
 });
 
+test('RC1: the epochs before a lost one are lost with it, also where the server has one of them again', () => {
+  const counters = new RedisCounters();
+  counters.claimed(3, 10, 5);
+  counters.claimed(3, 12, 9);
+  assert.not(counters.isLost(3, 10));
+  assert.equal(seen(counters, 3, 10, 7), { partition: 3, epoch: 12, commits: 2 });
+  for (const epoch of [10, 11, 12]) assert.ok(counters.isLost(3, epoch), `${epoch}`);
+  counters.claimed(3, 13, 7);
+  for (const epoch of [10, 12, 13]) assert.not(counters.isLost(3, epoch), `${epoch}`);
+});
+
 test('RC2: a loss is told once', () => {
   const counters = new RedisCounters();
   counters.claimed(3, 10, 5);

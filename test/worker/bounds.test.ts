@@ -357,6 +357,49 @@ test('N2, HD1, P12: messages whose turns throw count while they are to be tried 
   });
 });
 
+test('N2, HD1, P12: a message that is tried again counts once, also while what its turn needs is read', () => {
+  let tries = 0;
+  const scripts: Scripts = {
+    late: (turn) => {
+      tries += 1;
+      if (tries === 1) throw new Error('not yet');
+      turn.to(Tally, 's3').activity.count += 1;
+    },
+  };
+  return withTallies({ limits: { activityCountMax: 1, retryMs: 100 }, scripts }, async (given) => {
+    const { hand, gate, cluster, during, tally } = given;
+    await during(tally('a').add(1));
+    for (let sender = 0; sender < 8; sender++) {
+      cluster.workers[0]?.intake.receive(messageOf(hand, { from: `tally/s${sender}`, seq: 1 }));
+      await hand.advance(50);
+    }
+    const read = gate.read.bind(gate);
+    let open: () => void = () => undefined;
+    const opened = new Promise<void>((resolve) => {
+      open = resolve;
+    });
+    let reads = 0;
+    gate.read = async (...asked) => {
+      reads += 1;
+      await opened;
+      return read(...asked);
+    };
+    const message = messageOf(hand, { from: 'tally/s9', seq: 1 });
+    cluster.workers[0]?.intake.receive({ ...message, content: contentOf('run', 'late') });
+    const counts: (number | undefined)[] = [];
+    for (let step = 0; step < 40; step++) {
+      await hand.advance(20);
+      counts.push(heldOf(given).messages);
+    }
+    assert.equal([tries > 1, reads], [true, 1]);
+    assert.equal([...new Set(counts)], [1]);
+    open();
+    await hand.advance(5_000);
+    assert.is(heldOf(given).messages, 0);
+    assert.is(tries, 3);
+  });
+});
+
 test('HD1, P12: timers of an entity that are tried again take no room from what others send', () => {
   const scripts: Scripts = {
     set: (turn) => {

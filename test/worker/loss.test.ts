@@ -1,4 +1,8 @@
-/** Lost history, as a worker deals with it: what is dropped, what is said of it, and what no loss can repeat. */
+/**
+ * Lost history, as a worker deals with it: what is dropped, what is said of it, and what no loss can repeat.
+ *
+ * Longer than 400 lines because each way in which history is lost is here, with the stores that lose it.
+ */
 import { existsSync } from 'node:fs';
 import { cp, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -45,6 +49,18 @@ test('P8: a loss of an earlier claim says nothing of the present one', () =>
     await hand.advance(5_000);
     assert.ok(worker?.isActive('tally/a'));
     assert.not.ok(hand.logged.some(({ message }) => message.includes('(P8)')));
+  }));
+
+test('P8: a loss of a later claim, which does not run yet, is one of the memory of the claim before', () =>
+  withTallies({}, async ({ gate, cluster, tally, during }) => {
+    await during(tally('a').add(1));
+    const [worker] = cluster.workers;
+    assert.ok(worker);
+    const partition = partitionOf('tally/a', gate.partitions);
+    const epoch = worker.ownership.epochOf(partition) + 1;
+    for (const tell of [...gate.tells]) tell({ partition, epoch, commits: 2 });
+    assert.not.ok(worker.isActive('tally/a'), 'what the store has again of that epoch proves nothing');
+    assert.is(await during(tally('a').add(1)), 2);
   }));
 
 /** One that takes one group at a time, as those do that may go back. */

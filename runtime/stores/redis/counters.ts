@@ -7,7 +7,8 @@
  * the server's replies.
  *
  * Invariants:
- * - RC1 A partition with a loss is lost to this process: its epoch is stale here until the partition is claimed again.
+ * - RC1 A partition with a loss is lost to this process: its epoch, and each one before, is stale here until the partition is claimed
+ *   again. A server that went back may have an earlier epoch of this process again.
  * - RC2 Each loss is reported once.
  * - RC3 A mark is the counter of a server that has everything accepted by an epoch. A server can only have commits of an epoch
  *   that its owner sent; if each of those was answered, a server with the same count has the same commits (S10).
@@ -53,7 +54,7 @@ export class RedisCounters {
   }
 
   isLost(partition: Partition, epoch: Epoch): boolean {
-    return this.#lost.get(partition) === epoch;
+    return epoch <= (this.#lost.get(partition) ?? -1);
   }
 
   /** The lowest valid counter for a commit with this epoch. */
