@@ -26,8 +26,8 @@ export interface Columns {
   oneOf<Name extends string>(names: readonly Name[], value: Name): Name;
   /** What a message asks: several columns. */
   content(value: Content): Content;
-  /** Read: whether the row has more columns, which not all rows of its kind have. */
-  readonly hasMore: boolean;
+  /** Read: how many more columns the row has, since not all rows of its kind have all. */
+  readonly left: number;
   /** Rows in one column. */
   rows<Part>(format: RowFormat<Part>, parts: readonly Part[]): readonly Part[];
 }
@@ -40,12 +40,15 @@ export function writeRow<Part>(to: MsgpackWriter, format: RowFormat<Part>, part:
   format(new Writing(to), part);
 }
 
-export function readRow<Part>(row: Row, format: RowFormat<Part>): Part {
-  return format(new Reading(row), unread);
+/** `checkEnd`: told of each row in it when its columns are read; it rejects those that have more. */
+export function readRow<Part>(row: Row, format: RowFormat<Part>, checkEnd?: (row: Row) => void): Part {
+  const part = format(new Reading(row, checkEnd), unread);
+  checkEnd?.(row);
+  return part;
 }
 
 class Writing implements Columns {
-  readonly hasMore = false;
+  readonly left = 0;
   readonly #to: MsgpackWriter;
 
   constructor(to: MsgpackWriter) {
@@ -101,13 +104,15 @@ class Writing implements Columns {
 /** Bytes stay in memory without the page that they were read from. */
 class Reading implements Columns {
   readonly #row: Row;
+  readonly #checkEnd: ((row: Row) => void) | undefined;
 
-  constructor(row: Row) {
+  constructor(row: Row, checkEnd: ((row: Row) => void) | undefined) {
     this.#row = row;
+    this.#checkEnd = checkEnd;
   }
 
-  get hasMore(): boolean {
-    return !this.#row.isAtEnd;
+  get left(): number {
+    return this.#row.left;
   }
 
   text(): string {
@@ -144,13 +149,13 @@ class Reading implements Columns {
   }
 
   rows<Part>(format: RowFormat<Part>): readonly Part[] {
-    return this.#row.rows().map((row) => readRow(row, format));
+    return this.#row.rows().map((row) => readRow(row, format, this.#checkEnd));
   }
 }
 
 /** Gives back what it is given, with its dates moved. */
 class Moving implements Columns {
-  readonly hasMore = false;
+  readonly left = 0;
   readonly date: (value: number) => number;
 
   constructor(move: (date: number) => number) {
@@ -177,7 +182,7 @@ export function movedRow<Part>(format: RowFormat<Part>, part: Part, move: (date:
 /** Counts them; what it is given back is of no use. */
 class Counting implements Columns {
   width = 0;
-  readonly hasMore = false;
+  readonly left = 0;
 
   #more<Value>(value: Value, count = 1): Value {
     this.width += count;

@@ -38,6 +38,8 @@ const period: RowFormat<Period> = (to, { everyMs, cron, zone, missed, upTo, grac
   missedCount: to.count(missedCount),
 });
 
+const periodColumnCount = 7;
+
 /** Added columns: earlier versions refuse the row (F5), and read those of other timers. */
 const periodicTimer: RowFormat<Timer> = (to, part) => ({
   ...onceTimer(to, part),
@@ -51,7 +53,7 @@ const formats: { readonly [Kind in RowName]: RowFormat<PartOf<Kind>> } = {
   }),
   timers: (to, part) => {
     const timer = onceTimer(to, part);
-    return to.hasMore ? { ...timer, period: period(to, unread) } : timer;
+    return to.left >= periodColumnCount ? { ...timer, period: period(to, unread) } : timer;
   },
   holds: (to, { id, operation, payload, until, isLapsed }) => ({
     id: to.text(id),
@@ -147,10 +149,7 @@ export function encodePart<Kind extends RowName>({ kind, part }: PartRow<Kind>):
 
 /** Throws an error for an invalid row, and `store-format` for one with more columns, because it may be rewritten (F5). */
 export function decodePart<Kind extends RowName>(kind: Kind, record: Uint8Array): PartOf<Kind> {
-  const row = rowOf(record);
-  const part = readRow(row, formats[kind]);
-  checkEnd(row);
-  return part;
+  return readRow(rowOf(record), formats[kind], checkEnd);
 }
 
 /** The same for read-only use, where unknown columns do not matter. */

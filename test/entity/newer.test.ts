@@ -10,6 +10,12 @@ import { assert, suite } from '../support/suite.ts';
 const test = suite('newer');
 
 const longer = (bytes: Uint8Array) => encode([...(decode(bytes) as unknown[]), 'more']);
+/** The same with one column more in each row in its last column. */
+const longerWithin = (bytes: Uint8Array) => {
+  const columns = decode(bytes) as unknown[];
+  const rows = columns.at(-1) as readonly unknown[][];
+  return encode([...columns.slice(0, -1), rows.map((row) => [...row, 'more'])]);
+};
 const read = (head: Uint8Array, records: readonly (readonly [string, Uint8Array])[]) =>
   restoreStored('vault/one', { version: 1, head, wakeAt: undefined, records });
 const isRefusal = (error: unknown) => isSkerryError(error, 'store-format') && /newer Skerry/.test(error.message);
@@ -33,6 +39,9 @@ test('F5: an entity with a column, or a kind of record, of a later release is re
     );
   }
   assert.equal([...tried].sort(), ['d', 'f', 'g', 'n', 'o', 't', 'x']);
+  const [party] = loadedRecords.filter(([name]) => name[0] === 'g');
+  const others = loadedRecords.filter((one) => one !== party);
+  assert.throws(() => read(large.head, [...others, [party?.[0] ?? '', longerWithin(party?.[1] as never)]]), isRefusal);
 });
 
 test('F5: so is an activity with more in any of its parts', () => {

@@ -56,7 +56,9 @@ test('a duration that is none is refused where it is declared: contracts, behavi
   for (const ms of notDurations) {
     const what = String(ms === null ? 'null' : typeof ms === 'object' ? 'object' : ms);
     const given = ms as number;
-    refused('invalid-definition', () => tentative(undefined, { holdMs: given }), `holdMs ${what}`);
+    // A hold may be one without end.
+    if (ms !== Number.POSITIVE_INFINITY)
+      refused('invalid-definition', () => tentative(undefined, { holdMs: given }), `holdMs ${what}`);
     refused('invalid-definition', () => behaviour(Hold, handlers, { horizonMs: given }), `horizonMs ${what}`);
     refused('invalid-definition', () => behaviour(Hold, handlers, { historyMs: given }), `historyMs ${what}`);
     refused(
@@ -249,6 +251,8 @@ const content = fc.record({
   hold: text,
   wantsAnswer: fc.boolean(),
 });
+/** Mostly sound: for rows of many. */
+const likelyNumber = fc.oneof({ weight: 12, arbitrary: fc.nat() }, { weight: 1, arbitrary: anyNumber });
 const rows: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   outbox: fc.record({ partner: text, message: fc.record({ seq: anyNumber, expires: anyNumber, content }) }),
   timers: fc.record({ name: text, due: anyNumber, order: anyNumber, to: text, content }),
@@ -263,6 +267,45 @@ const rows: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
     attempts: anyNumber,
     content,
     stack: text,
+  }),
+  later: fc.record({
+    id: text,
+    partner: text,
+    operation: text,
+    session: likelyNumber,
+    seq: likelyNumber,
+    since: likelyNumber,
+    until: likelyNumber,
+    wantsAnswer: fc.boolean(),
+    request: bytes,
+  }),
+  agreements: fc.record({
+    id: text,
+    name: text,
+    at: likelyNumber,
+    decideBy: likelyNumber,
+    due: likelyNumber,
+    decision: fc.constantFrom('none', 'confirm', 'cancel'),
+    because: fc.constantFrom('none', 'declined', 'rule', 'cancelled', 'deadline', 'lapsing'),
+    decidedAt: likelyNumber,
+    isUntold: fc.boolean(),
+    isResolved: fc.boolean(),
+    parties: fc.array(
+      fc.record({
+        role: text,
+        address: text,
+        operation: text,
+        status: fc.constantFrom('open', 'accepted', 'declined'),
+        until: likelyNumber,
+        answer: bytes,
+        word: fc.constantFrom('none', 'confirm', 'cancel'),
+        isHeard: fc.boolean(),
+        isWordy: fc.boolean(),
+        breach: fc.constantFrom('none', 'lapsed', 'failed', 'undelivered'),
+        isTold: fc.boolean(),
+      }),
+      { maxLength: 3 },
+    ),
   }),
   trials: fc.record({ key: text, ends: anyNumber, epoch: anyNumber, until: anyNumber }),
   history: fc.record({
