@@ -344,18 +344,21 @@ export class Calls {
     this.#giveUp(call, this.#turnedAway(call, envelope));
   }
 
-  /** The call was late by the worker's clock. Either a copy was slow, or the clocks differ and no retry can help (C5). */
+  /**
+   * The call was late by the worker's clock. Either a copy was slow, or that clock is ahead of this one and no retry can help (C5). A
+   * clock that seems to be behind makes no call late: its reply was slow, and another copy may be waiting for its answer.
+   */
   #expired(call: Call, { bytes }: ReplyEnvelope): void {
     const theirs = Number(new TextDecoder().decode(bytes.subarray(0, reasonBytesMax)));
-    const apartMs = Number.isFinite(theirs) ? this.#clocks.apart(theirs) : 0;
-    if (apartMs === 0) return;
+    const aheadMs = Number.isFinite(theirs) ? this.#clocks.apart(theirs) : 0;
+    if (aheadMs === 0) return;
     this.#clocks.heard(`a worker (of ${call.address})`, theirs);
-    const [seconds, side] = [(Math.abs(apartMs) / 1_000).toFixed(1), apartMs > 0 ? 'ahead of' : 'behind'];
+    if (aheadMs < 0) return;
     this.#giveUp(
       call,
       new SkerryError(
         'deadline',
-        `${call.address} refused ${call.name} as too late: its worker's clock is ${seconds} s ${side} this one; set both by the same time servers`,
+        `${call.address} refused ${call.name} as too late: its worker's clock is ${(aheadMs / 1_000).toFixed(1)} s ahead of this one; set both by the same time servers`,
         { effect: call.attempts === 1 ? 'none' : 'unknown' },
       ),
     );

@@ -56,6 +56,28 @@ test('P4: a call keeps its identity however often it is sent; later calls follow
   assert.ok(messages().every(({ arrival }) => arrival.floor === 1));
 });
 
+test('C5: a late word that a copy came too late ends no call: an answer may be on its way', async () => {
+  const { hand, client, messages, answer, tally } = given();
+  const call = watch(tally.add(1, { deadlineMs: 60_000 }));
+  await hand.advance(2_000);
+  const expired = (atMs: number) =>
+    client.receive({
+      kind: 'reply',
+      to: 's',
+      call: messages()[0]?.call ?? 0,
+      status: 'expired',
+      bytes: new TextEncoder().encode(String(hand.now() + atMs)),
+    });
+  // It took longer than clocks may differ, or the clock that made it is behind: neither makes a call late.
+  expired(-defaultLimits.skewMaxMs - 1_000);
+  expired(0);
+  await hand.advance(10);
+  assert.not.ok(call.isSettled);
+  answer(messages()[0], 7);
+  await hand.advance(10);
+  assert.is(call.value, 7);
+});
+
 test('C6: a call says how long the ones before it may still arrive, given up or not', async () => {
   const { hand, messages, tally, turnAway } = given();
   // Durations are steady, and steady time has fractions.

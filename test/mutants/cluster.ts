@@ -284,6 +284,14 @@ export const clusterMutants: readonly Mutant[] = [
     tests: ['worker/bounds'],
   },
   {
+    name: 'a slow word that a copy was late ends a call whose answer is on its way',
+    promise: 'P7',
+    file: 'runtime/client/calls.ts',
+    find: '    if (aheadMs < 0) return;\n',
+    replace: '',
+    tests: ['client/client'],
+  },
+  {
     name: 'an epoch before a lost one is not lost with it',
     promise: 'P8',
     file: 'runtime/stores/redis/counters.ts',

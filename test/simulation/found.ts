@@ -47,6 +47,7 @@ export const foundSeeds: Readonly<Record<number, string>> = {
   9004026:
     'a late copy of a call that its client had given up ran after the short-lived one behind it was forgotten (P4)',
   5000249: 'copies that waited for a proof of ownership took the room of queries, and had no bound in number (P12)',
+  13000136: 'a slow word that a copy came too late ended a call whose answer was still to come (P7)',
   12008656:
     'the store went back to the epoch of a claim before the last, by which the worker still ran: it spoke of what was lost (P8)',
 };
