@@ -73,6 +73,9 @@ function ask(turn: CommandTurn<Contract, Told>, asked: Ask): Told | Later<Told> 
   turn.state.runs[id] = (turn.state.runs[id] ?? 0) + 1;
   if (how === 'now') return { id, token: '' };
   const later = turn.later();
+  // Its asker has lost what it knew, and asks again: nothing else would answer what it asked at first.
+  const { [id]: before } = turn.state.open;
+  if (before !== undefined && before.until > turn.now) turn.refuse(before, 'asked again');
   if (how === 'passed' || how === 'raced') turn.to(Desk, other, { afterMs }).take({ ...asked, later });
   if (how === 'timer' || how === 'raced') turn.timer(id, { afterMs }).answer(asked);
   if (how !== 'passed') turn.state.open[id] = later;
