@@ -77,7 +77,7 @@ export interface MissedDates {
    * - `'skip'`: no turn for a date that is more than `graceMs` ago when it could run.
    */
   readonly missed?: 'once' | 'skip' | 'each' | undefined;
-  /** With `'each'`: how many missed dates are made up for at most, 1 to 10,000 (default 100). */
+  /** With `'each'`: how many missed dates are made up for at most, 1 to 1,000 (default 100). */
   readonly upTo?: number | undefined;
   /** With `'skip'`: how late a turn may be, ms (default 60,000). */
   readonly graceMs?: number | undefined;

@@ -22,7 +22,8 @@ const everyMsMin = 10;
 const cronLengthMax = 256;
 /** An IANA zone by name. Offsets such as +01:00 are read by some releases of Node only. */
 const zoneForm = /^[A-Za-z][A-Za-z0-9_+/-]{0,63}$/;
-const upToMax = 10_000;
+/** Each turn of a series looks through the dates that are left: of a cron, 2 ms for so many. */
+const upToMax = 1_000;
 /** Dates that are counted one by one, of a cron expression. */
 const countMax = 10_000;
 const graceMs = 60_000;

@@ -104,10 +104,10 @@ test('missed dates of cron are counted up to 10,000, and the latest have their t
     dates,
     ['20', '30', '40', '50'].map((minute) => `2069-01-01T23:${minute}:00.000Z`),
   );
-  const dense = bench({ cron: '* * * * *', missed: 'each', upTo: 10_000 });
+  const dense = bench({ cron: '* * * * *', missed: 'each', upTo: 1_000 });
   dense.now = year;
   committed(dense.timer('t'));
-  assert.equal(ticksOf(dense), [[year - 9_999 * 60_000, 0]]);
+  assert.equal(ticksOf(dense), [[year - 999 * 60_000, 9_000]]);
 });
 
 test('PT2: a turn that refuses, or is given up, does not end the series; one that throws leaves it as it was', () => {
