@@ -1,5 +1,5 @@
 /**
- * agreement(): what a hub asks of several parties, of which it confirms either enough or none (P13).
+ * agreement(): the declaration of an agreement between a hub and its parties. The hub confirms enough of them, or none (P13).
  *
  * Owns the declaration and its types. What a hub keeps of an open one is `agreement-part.ts`, what its turns do with it `hub.ts`;
  * handlers are registered with a behaviour by `agreed()` (`agreed.ts`).
@@ -72,8 +72,8 @@ export function many<Of extends AnyEntity>(contract: Of): Parties<Of['operations
 }
 
 /**
- * A list of parties of which some must accept: `enough` of them, or as many as a pure rule says. Of more than enough, the first in
- * the list are confirmed; a rule's are all confirmed. The others are cancelled.
+ * A list of parties, some of which must accept: `enough` of them, or as many as a pure rule requires. If more than `enough` accept, the
+ * first in the list are confirmed and the others cancelled. With a rule, every party that accepted is confirmed.
  */
 export function some<Of extends AnyEntity>(contract: Of, enough: number | Rule): Parties<Of['operations'], 'some'> {
   if (typeof enough !== 'function' && !(Number.isSafeInteger(enough) && enough >= 1))

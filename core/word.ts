@@ -5,7 +5,8 @@
  * that it could not keep before its hub has the news: the hub would take the agreement for settled and forget it.
  *
  * Invariants:
- * - AG7 An acknowledgement of a confirm says that it was kept, or that the hub has processed the news that it was not.
+ * - AG7 An acknowledgement of a confirm, or the answer to a probe of it, says that it was kept, or that the hub has processed the news
+ *   that it was not; or that this news is a dead letter of the party (P7).
  * - AG8 An agreement is settled only when each party has acknowledged its word.
  */
 

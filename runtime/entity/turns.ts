@@ -347,17 +347,21 @@ export class Turns {
 
   #probe(activation: Activation, probe: StreamEnvelope): void {
     const { from, session, number } = probe;
-    const inbound = activation.entity.activities.get(from)?.inbound;
+    const activity = activation.entity.activities.get(from);
+    const inbound = activity?.inbound;
     // Everything in it was settled before the later session was sent, but how is not remembered here.
     if (inbound !== undefined && inbound.session > session)
       return this.#stale(activation, probe, session, inbound.session);
     const isProcessed = inbound !== undefined && inbound.session === session && inbound.through >= number;
+    const through = isProcessed ? (acknowledged(activity) ?? inbound.through) : 0;
+    // The hub of an agreement is not told yet: it asks again, and has the news by then (AG7).
+    if (isProcessed && through < number) return;
     const probed: StreamEnvelope = {
       kind: 'probed',
       to: from,
       from: activation.address,
       session,
-      number: isProcessed ? inbound.through : -number,
+      number: isProcessed ? through : -number,
     };
     this.#emitProven(activation, probed, probe);
   }

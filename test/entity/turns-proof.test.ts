@@ -1,5 +1,5 @@
 /** What a worker may only say while it is the owner, and which proof of that the answer waits for. */
-import { type Content, newActivity } from '../../core/activity.ts';
+import { type Content, newActivity, newOutbound } from '../../core/activity.ts';
 import { behaviour, defaultLimits, entity, query, unchecked } from '../../core/index.ts';
 import { newRecord } from '../../core/record.ts';
 import { Activation } from '../../runtime/entity/activation.ts';
@@ -84,6 +84,28 @@ test('Q3, P7, P8: what became of a message is said only by who is proven to be t
     unproven,
     said.map((envelope, index) => ({ envelope, asked: asked[index] })),
   );
+});
+
+test('AG7: a probe is not answered while a confirm that could not be kept is not acknowledged', () => {
+  const { turns, activation, unproven } = withInbox();
+  const activity = activation.entity.activities.get(partner);
+  assert.ok(activity?.inbound);
+  // Message 2 of the hub was a confirm, and number 1 to the hub is the news that it was not kept.
+  activity.inbound.withheld = { from: 2, until: 1 };
+  activity.outbound = { ...newOutbound(8, 0), next: 2 };
+  activity.outbound.unacked.push({
+    seq: 1,
+    expires: 0,
+    content: { kind: 'answer', operation: '', payload: nothing, hold: '', wantsAnswer: false },
+  });
+  for (const number of [1, 2, 3]) turns.run(activation, probe(5, number));
+  assert.equal(
+    unproven.map(({ envelope }) => envelope),
+    [probed(5, 1)],
+  );
+  activity.outbound.unacked.pop();
+  turns.run(activation, probe(5, 2));
+  assert.equal(unproven.at(-1)?.envelope, probed(5, 3));
 });
 
 test('W8: a call that could not be durable in time is turned away, with nothing done; a message of an entity is not', () => {

@@ -5,6 +5,14 @@ const core = { promise: 'P13', tests: ['core/agreement'] } as const;
 
 export const agreementMutants: readonly Mutant[] = [
   {
+    promise: 'P13',
+    tests: ['entity/turns-proof'],
+    name: 'a hub that asks what became of its confirm is told so before it has the news',
+    file: 'runtime/entity/turns.ts',
+    find: '    if (isProcessed && through < number) return;\n',
+    replace: '',
+  },
+  {
     ...core,
     name: 'an agreement confirms a hold that may end before the word arrives',
     file: 'core/hub.ts',
