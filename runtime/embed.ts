@@ -15,11 +15,10 @@ import { type Cluster, Handle } from './cluster-handle.ts';
 import { type Environment, machineEnvironment } from './environment.ts';
 import { standardLog } from './log.ts';
 import { Counters } from './meter.ts';
-import { openLmdb } from './open.ts';
+import { openStore } from './open.ts';
 import { checkBehaviours, checkLimits, clock, hostedTypes, openedTransport } from './options.ts';
 import { Router } from './routing/router.ts';
-import { checkedStore, type Partition, type Store } from './store.ts';
-import { MemoryStore } from './stores/memory.ts';
+import type { Partition, Store } from './store.ts';
 import type { Transport } from './transport.ts';
 import { MemoryTransport } from './transports/memory.ts';
 import { protocol } from './wire/codec.ts';
@@ -73,32 +72,20 @@ export async function embed(options: EmbedOptions): Promise<EmbeddedCluster> {
   checkBehaviours(options.behaviours, options.limits);
   const environment = options.environment ?? machineEnvironment(standardLog());
   const limits: Limits = limitsOf(options.limits);
-  const isOwnStore = typeof options.store === 'string';
-  const store = await openStore(options.store, environment);
+  const store = await openStore(options.store, { shared: false, environment });
   try {
-    return await compose(options, { environment, limits, store, isOwnStore });
+    return await compose(options, { environment, limits, store: store.what, closeStore: store.close });
   } catch (error) {
-    if (isOwnStore) await store.close();
+    await store.close();
     throw error;
   }
-}
-
-async function openStore(given: string | Store, environment: Environment): Promise<Store> {
-  const store = checkedStore(given);
-  if (typeof store !== 'string') return store;
-  if (/^rediss?(-cluster)?:/i.test(store))
-    throw new SkerryError(
-      'invalid-definition',
-      'store is the URL of a Redis: pass the store that openRedis({ url }) opens to embed(); only serve() takes the URL',
-    );
-  return store === 'memory' ? new MemoryStore({ id: environment.newId() }) : openLmdb(store);
 }
 
 interface Composition {
   readonly environment: Environment;
   readonly limits: Limits;
   readonly store: Store;
-  readonly isOwnStore: boolean;
+  readonly closeStore: () => Promise<void>;
 }
 
 interface Node {
@@ -215,6 +202,6 @@ class Embedding implements EmbeddedCluster {
       router.close();
     }
     await this.#transport.close();
-    if (this.#composition.isOwnStore) await this.#composition.store.close();
+    await this.#composition.closeStore();
   }
 }

@@ -115,10 +115,6 @@ export async function openTransport(
   return { what: opened, close: () => opened.close() };
 }
 
-export function isRedis(text: string): boolean {
-  return /^rediss?(-cluster)?:\/\//i.test(text);
-}
-
 /**
  * The options in a Redis URL. `redis-cluster://` means a Redis Cluster and may name several servers (`host:port,host:port`),
  * one of which must be reachable. `?prefix=` sets the prefix of all keys.
@@ -149,18 +145,75 @@ export function redisOf(text: string): Pick<RedisOptions, 'url' | 'cluster' | 'p
   };
 }
 
-/** Opens a store by URL or folder, or wraps an open one. Rejects with `store-failed`, `store-format`, `store-in-use` or `invalid-definition`. */
-export async function openStore(
-  store: string | Store,
-  { owner, environment }: { owner: string; environment: Environment },
-): Promise<Opened<Store>> {
-  checkedStore(store);
-  if (typeof store !== 'string') return { what: store, close: async () => undefined };
-  const { log } = environment;
-  const opened = isRedis(store)
-    ? await openRedis({ ...redisOf(store), log })
-    : await openLmdb(store, { shared: true, owner });
-  return { what: opened, close: () => opened.close() };
+/** What a store is opened for. */
+export interface StoreUse {
+  /** Whether other processes open it too, as the workers of one cluster do. */
+  readonly shared: boolean;
+  /** Name of the process, shown to another that finds a folder in use. */
+  readonly owner?: string;
+  readonly environment: Environment;
+  readonly partitions?: number | undefined;
+  readonly tls?: object | undefined;
+}
+
+interface StoreKind {
+  /** Whether a text means a store of this kind. */
+  readonly is: (text: string) => boolean;
+  /** Why a store of this kind cannot be shared, or cannot be opened for one process alone. */
+  readonly refusal?: { readonly shared?: string; readonly alone?: string };
+  open(text: string, use: StoreUse): Promise<Store>;
+}
+
+/** The stores that a text can mean; the first that fits. A new store is one entry here. */
+const storeKinds: readonly StoreKind[] = [
+  {
+    is: (text) => text === 'memory',
+    refusal: {
+      shared:
+        "'memory' is a store of one process: name redis://host:6379, or a folder that the workers of one machine share (./memory for a folder of that name)",
+    },
+    open: async (_, { environment }) => {
+      const { MemoryStore } = await import('./stores/memory.ts');
+      return new MemoryStore({ id: environment.newId() });
+    },
+  },
+  {
+    is: (text) => /^rediss?(-cluster)?:/i.test(text),
+    refusal: {
+      alone:
+        'store is the URL of a Redis: pass the store that openRedis({ url }) opens to embed(); only serve() takes the URL',
+    },
+    open: (text, { environment: { log }, partitions, tls }) => openRedis({ ...redisOf(text), log, partitions, tls }),
+  },
+  {
+    // Two letters at least: one is a drive of Windows.
+    is: (text) => !/^[a-z][a-z0-9+-]+:/i.test(text),
+    open: (text, { shared, owner, partitions }) => openLmdb(text, { shared, owner, partitions }),
+  },
+];
+
+/**
+ * Opens a store by URL or folder, or wraps an open one. Rejects with `store-failed`, `store-format`, `store-in-use` or
+ * `invalid-definition`.
+ */
+export async function openStore(store: string | Store, use: StoreUse): Promise<Opened<Store>> {
+  const given = checkedStore(store);
+  if (typeof given !== 'string') return { what: given, close: async () => undefined };
+  const kind = storeKinds.find(({ is }) => is(given));
+  if (kind === undefined)
+    throw new SkerryError(
+      'invalid-definition',
+      `'${withoutLogin(given)}' is not a store: name redis://host:6379, rediss:// with TLS, redis-cluster://, or a folder`,
+    );
+  const refusal = kind.refusal?.[use.shared ? 'shared' : 'alone'];
+  if (refusal !== undefined) throw new SkerryError('invalid-definition', refusal);
+  const what = await kind.open(given, use);
+  return { what, close: () => what.close() };
+}
+
+/** URLs as they may be shown: without what stands before the @. */
+export function withoutLogin(urls: string): string {
+  return urls.replace(/(^|,|\/\/)[^,/@]*@/g, '$1');
 }
 
 // ---- each store and transport, loaded when it is first opened

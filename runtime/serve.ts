@@ -110,7 +110,10 @@ export async function serve(options: ServeOptions): Promise<ServedWorker> {
   try {
     const limits = limitsOver(transport.what, options.limits, environment);
     await admittedAsWorker(transport.what, cluster, entry);
-    const opened = await whenThere(() => openStore(options.store, { owner: entry.name, environment }), environment);
+    const opened = await whenThere(
+      () => openStore(options.store, { shared: true, owner: entry.name, environment }),
+      environment,
+    );
     store = opened;
     await whenThere(() => enterCluster(opened.what, cluster, environment), environment);
     const served = new Served(options, { environment, limits, entry, transport, store });

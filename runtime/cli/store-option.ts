@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs';
 import { errorText, isSkerryError } from '../../core/errors.ts';
 import { partitionsMax } from '../../placement/placement.ts';
 import type { Environment } from '../environment.ts';
-import { isRedis, openLmdb, openRedis, redisOf } from '../open.ts';
+import { openStore } from '../open.ts';
 import type { Store } from '../store.ts';
 import type { Given, Option } from './command.ts';
 import { CliError } from './failure.ts';
-import { setting, withoutLogin } from './target.ts';
+import { setting } from './target.ts';
 
 export const storeOptions: readonly Option[] = [
   {
@@ -17,7 +17,7 @@ export const storeOptions: readonly Option[] = [
   { flag: '--store-ca <file>', description: 'TLS to Redis, with this CA file' },
   {
     flag: '--partitions <n>',
-    description: 'number of partitions number of partitions of a new store (default: 256); fixed for its life',
+    description: 'number of partitions of a new store (default: 256); fixed for its life',
   },
 ];
 
@@ -42,30 +42,22 @@ export async function openClusterStore(
         'name it with --store or SKERRY_STORE: redis://host:6379, or a folder that all workers of one machine share',
     });
   const partitions = partitionsOf(given);
-  const sizes = partitions === undefined ? {} : { partitions };
+  const tls = tlsOf(given);
   try {
-    if (isRedis(text)) return await openRedis({ ...redisOf(text), ...tlsOf(given), ...sizes, log: environment.log });
-    if (/^[a-z][a-z0-9+-]+:/i.test(text)) throw noStore(text);
-    return await openLmdb(text, { ...sizes, shared: true, owner });
+    return (await openStore(text, { shared: true, owner, environment, partitions, tls })).what;
   } catch (error) {
     throw advised(error);
   }
 }
 
-function tlsOf(given: Given): { tls?: { ca: string } } {
+function tlsOf(given: Given): { ca: string } | undefined {
   const file = setting(given, 'storeCa');
-  if (file === undefined) return {};
+  if (file === undefined) return undefined;
   try {
-    return { tls: { ca: readFileSync(file, 'utf8') } };
+    return { ca: readFileSync(file, 'utf8') };
   } catch (error) {
     throw new CliError('not-found', `The CA file of the store cannot be read: ${errorText(error)}`);
   }
-}
-
-function noStore(text: string): CliError {
-  return new CliError('usage', `'${withoutLogin(text)}' is not a store`, {
-    advice: 'name redis://host:6379, rediss:// with TLS, redis-cluster://, or a folder',
-  });
 }
 
 function advised(error: unknown): unknown {

@@ -5,6 +5,7 @@
  * names its cluster itself.
  */
 import { readFileSync } from 'node:fs';
+import { withoutLogin } from '../open.ts';
 import type { NatsOptions } from '../transports/nats/transport.ts';
 import { shownPath } from './app.ts';
 import { type ClusterNote, clusterNote, lastClusterNote } from './cluster-note.ts';
@@ -135,9 +136,4 @@ function wordsOf(given: Given): string {
       return typeof value === 'string' && !value.includes('@') ? ` ${flag} ${shellWord(value)}` : '';
     })
     .join('');
-}
-
-/** Addresses as they may be shown: without what stands before the @. */
-export function withoutLogin(urls: string): string {
-  return urls.replace(/(^|,|\/\/)[^,/@]*@/g, '$1');
 }

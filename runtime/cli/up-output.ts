@@ -1,10 +1,10 @@
 /** The output of `skerry up` for its workers: a coloured prefix on each line for people, JSON lines for machines. */
+import { withoutLogin } from '../open.ts';
 import { authorisationNote, shownPath } from './app.ts';
 import type { Given } from './command.ts';
 import { shellWord, visible } from './escape.ts';
 import { logText, type Output, type Style } from './output.ts';
 import type { SupervisorEvent } from './supervisor.ts';
-import { withoutLogin } from './target.ts';
 
 const prefixStyles: readonly Style[] = ['cyan', 'green', 'magenta', 'yellow', 'blue'];
 

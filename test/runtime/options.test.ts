@@ -49,11 +49,15 @@ test('a store that cannot be one is refused where it is given, with what it must
     ['', /store is an empty string/],
     [new URL('redis://x:1'), /store is a URL object: pass its string, redis:\/\//],
     [{ host: 'x' }, /store is a value of the type object/],
+    // A folder of that name would be made otherwise.
+    ['postgres://me:secret@db/x', /'postgres:\/\/db\/x' is not a store: name redis:\/\//],
   ] as const) {
     assert.match(await reasonOf(embed({ behaviours, store: wrong(store) })), message);
     assert.match(await reasonOf(serve({ behaviours, transport, environment: hand, store: wrong(store) })), message);
   }
   assert.match(await reasonOf(embed({ behaviours, store: 'redis://x:1' })), /openRedis\(\{ url \}\).*serve\(\)/);
+  const shared = serve({ behaviours, transport, environment: hand, store: 'memory' });
+  assert.match(await reasonOf(shared), /'memory' is a store of one process/);
 });
 
 test('durability, version and reads of a behaviour are what they may be', () => {
