@@ -62,7 +62,7 @@ export interface Limits {
   readonly effectMsMax: number;
   /** A turn that runs for longer than this is reported in the log while it runs, ms. 0 turns the report off. */
   readonly turnMsMax: number;
-  /** Crashes of worker processes while one message was running, before the message is no longer run. */
+  /** Crashes of worker processes while one message was running alone, before the message is no longer run. */
   readonly fatalEndsMax: number;
   /** How long the next owner of a partition records each message before running it, after a crash of the last owner, ms. */
   readonly cautionMs: number;

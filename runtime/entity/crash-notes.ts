@@ -12,7 +12,7 @@
  * - CN1 In a partition claimed after a crash, no durable message runs within `cautionMs` of the claim before its note by this claim
  *   is durable. A message with a note runs only by a note of this claim, whenever it comes.
  * - CN2 A note counts one crash more only if it is from an earlier claim that ended in a crash. A message with a crash runs alone in
- *   its worker, so that no other message is blamed. After `fatalEndsMax` crashes it becomes a dead letter.
+ *   its worker, so that no other message is blamed. After `fatalEndsMax` crashes in which it ran alone it becomes a dead letter.
  * - CN3 A note is removed when its turn can no longer be requested. However many notes there are, no message runs without one for
  *   want of room.
  */
@@ -88,7 +88,8 @@ export class CrashNotes {
       return 'run';
     }
     const ends = known === undefined ? 0 : known.ends + (ownership.cautiousUntil(partition) > 0 ? 1 : 0);
-    if (ends >= limits.fatalEndsMax) return 'fatal';
+    // The first counted crash made it a suspect, beside all that ran with it. It has run alone in each one after that.
+    if (ends > limits.fatalEndsMax) return 'fatal';
     if (ends > 0 && this.#isTaken(activation)) return this.#queue(activation);
     if (known === undefined) this.#makeRoom(activation, epoch);
     this.#note(activation, { key, ends, epoch, until: this.#untilOf(item) });
