@@ -1,4 +1,4 @@
-/** The floors by their names, and which belong to a plan. */
+/** All floors by name, and the floors of each plan. */
 import type { Floor } from '../floor.ts';
 import type { Plan } from '../plan.ts';
 import type { Scenario } from '../scenario.ts';
@@ -28,10 +28,10 @@ export function floorOf(name: string): Floor {
 
 export const hasResponder = (name: string): boolean => floorOf(name).respond !== undefined;
 
-/** What a scenario is compared with, the one that its ratio is of first. */
+/** The floors of a scenario. Its ratio is to the first one. */
 export function floorsOf(plan: Plan, { isDurable }: Scenario): readonly string[] {
   if (plan.floors === 'none') return [];
-  // What the store of somebody else's cluster is, nobody has said.
+  // The store of a running cluster is unknown.
   if (plan.attach && isDurable && plan.store.kind === 'memory') return [];
   const isOverNats = plan.nats.kind !== 'embedded';
   const wire = isOverNats ? [natsFrames, natsEcho, natsRequest] : [inProcess];

@@ -1,6 +1,6 @@
 /**
- * By hand: a durable counter as one would write it without Skerry. Requests over a NATS queue group; one Lua script for each
- * looks up its idempotency key, increments, and keeps the reply. Called by `request()`, and with an inbox of our own.
+ * By hand: a durable counter written without Skerry. Requests over a NATS queue group; one Lua script per request
+ * looks up the idempotency key, increments, and keeps the reply. Called by `request()`, and with one inbox for all requests.
  */
 
 import type { Floor } from '../floor.ts';

@@ -1,4 +1,4 @@
-/** By hand, within one process: the request is copied in, a counter in a Map goes up, the answer is copied out. */
+/** By hand, within one process: copies the request, increments a counter in a Map, copies the answer. */
 import { decode, encode } from '../../runtime/wire/codec.ts';
 import type { Floor } from '../floor.ts';
 
@@ -16,7 +16,7 @@ export const inProcess: Floor = {
       return decode(encode({ text, count: held.count }));
     };
     return {
-      // As an application would be called: in a later tick, with everything else that is called in this one.
+      // In a later tick, together with all other calls of this one, as an application is called.
       call: (lane) => {
         const bytes = encode({ key: `key-${pick()}`, text });
         setImmediate(() => void answered(bytes).then(lane.done, lane.failed));

@@ -1,6 +1,6 @@
 /**
- * Bare LMDB: check the partition's epoch and the entity's version, put one value of the bytes that Skerry puts, flushed before the
- * answer, everything that waits in one transaction.
+ * Bare LMDB: checks the partition's epoch and the entity's version and puts one value as large as Skerry's, flushed before the
+ * answer. Everything that waits goes into one transaction.
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { type Database, open, type RootDatabase } from 'lmdb';
 import type { Floor } from '../floor.ts';
 import type { Lane } from '../load/load.ts';
 
-/** Bytes of a counter's head with its version and its one client, read off a stored entity. */
+/** Bytes of a counter's head with its version and one client, as measured on a stored entity. */
 const valueBytes = 133;
 const partitions = 256;
 

@@ -1,6 +1,6 @@
 /**
- * Bare NATS, to a process that sends back what it gets and again: by `request()`; with one inbox of our own; and in frames of up
- * to 32 envelopes both ways. Connected and logged in as the cluster's transport is, and bare from there on.
+ * Bare NATS, to a process that echoes what it receives: by `request()`; with one inbox for all requests; and in frames of up
+ * to 32 envelopes both ways. It connects and logs in like the cluster's transport.
  */
 import { SkerryError } from '../../core/errors.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
@@ -12,11 +12,11 @@ import type { Floor, FloorGiven } from '../floor.ts';
 import type { Lane } from '../load/load.ts';
 import type { Site } from '../plan.ts';
 
-/** What an envelope of a small call is. */
+/** Size of the envelope of a small call. */
 const envelopeBytes = 100;
 const framedMax = 32;
 
-/** To the first server of the address that lets us in. */
+/** Connects to the first server in the URL that accepts the login. */
 export async function natsOf({ natsUrl }: Pick<Site, 'natsUrl'>): Promise<NatsConnection> {
   if (natsUrl === undefined) throw new Error('this floor needs NATS');
   const plan = planOf({ servers: natsUrl, name: 'skerry-perf-floor' });
@@ -25,7 +25,7 @@ export async function natsOf({ natsUrl }: Pick<Site, 'natsUrl'>): Promise<NatsCo
   let failure: unknown = new SkerryError('transport-failed', 'no server of NATS is named');
   for (let tries = ring.size; tries > 0; tries--)
     try {
-      // As the library comes: with traces of each request, which few leave out.
+      // The library's default, with a stack trace per request, which few applications turn off.
       return await dial(plan, ring, environment, { noAsyncTraces: false });
     } catch (error) {
       failure = error;
@@ -35,7 +35,7 @@ export async function natsOf({ natsUrl }: Pick<Site, 'natsUrl'>): Promise<NatsCo
 
 const subjectOf = ({ cluster }: Site, name: string) => `floor.${cluster}.${name}`;
 
-/** An envelope says which lane waits for it. */
+/** An envelope names the lane that waits for it. */
 function envelopeOf(lane: number): Buffer {
   const envelope = Buffer.alloc(envelopeBytes);
   envelope.writeUInt32LE(lane);
@@ -67,7 +67,7 @@ export const natsRequest: Floor = {
   },
 };
 
-/** An inbox, and the lanes that wait for what comes to it. */
+/** An inbox, and the lanes that wait for its messages. */
 async function inboxOf({ site }: FloorGiven, name: string, receive: (data: Uint8Array) => void) {
   const nats = await natsOf(site);
   const inbox = `${subjectOf(site, name)}.inbox`;
@@ -124,7 +124,7 @@ export const natsFrames: Floor = {
   },
 };
 
-/** Envelope by envelope, since each call has an answer of its own. */
+/** Answers each envelope separately, since each call has its own answer. */
 function answered(frame: Uint8Array): Uint8Array {
   const answers: Uint8Array[] = [];
   for (let at = 0; at < frame.length; at += envelopeBytes) answers.push(frame.subarray(at, at + envelopeBytes));

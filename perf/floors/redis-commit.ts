@@ -1,6 +1,6 @@
 /**
- * Bare Redis: check the partition's epoch and the entity's version, write three fields of the bytes that Skerry writes; all that
- * starts in a tick is one pipeline. One entity a call, or 16. The only file of perf that imports ioredis.
+ * Bare Redis: checks the partition's epoch and the entity's version and writes three fields as large as Skerry's. Everything that
+ * starts in one tick is one pipeline. One entity per call, or 16. The only file of perf that imports ioredis.
  */
 import { Redis } from 'ioredis';
 import type { Floor, FloorGiven } from '../floor.ts';
@@ -11,7 +11,7 @@ const record = Buffer.alloc(45, 'r');
 const partitions = 256;
 const entitiesACall = 16;
 
-/** KEYS: epoch, entity … ARGV: epoch, head, record, and for each entity the version that it has and the one that it gets. */
+/** KEYS: epoch, entity … ARGV: epoch, head, record, and for each entity its present and its next version. */
 const script = `
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 'stale-epoch' end
 for index = 2, #KEYS do
@@ -69,7 +69,7 @@ class Bare {
     void pipeline.exec();
   }
 
-  /** One connection keeps the order, so versions can be counted here. An entity that occurs twice is written once. */
+  /** One connection keeps the order, so versions are counted here. An entity that occurs twice is written once. */
   #wordsOf(group: readonly Lane[]): { keys: string[]; values: (string | Buffer)[] } {
     const keys = [`${this.#prefix}:epoch:${(group[0]?.key ?? 0) % partitions}`];
     const values: (string | Buffer)[] = ['1', head, record];

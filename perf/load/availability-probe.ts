@@ -1,5 +1,5 @@
 /**
- * The availability probe: calls with one key each, and the time for which keys do not answer while workers come and go.
+ * The availability probe: a stream of calls, one per key, that measures for how long keys are unavailable while workers come and go.
  *
  * After a kill, one call goes at once to a key of every partition of that worker; its answer marks the recovery. For a move, the
  * pause of a partition is its longest call that began between one second before its new owner was known and three seconds after.
@@ -12,10 +12,10 @@ import type { NumberedJournal } from './journal.ts';
 import { drive, type Lane } from './load.ts';
 
 export interface KeyCalls {
-  /** Of the entities that are called. */
+  /** Type of the entities that are called. */
   readonly type: string;
   readonly call: (key: number) => Promise<unknown>;
-  /** Of calls that change something. */
+  /** Idempotency keys of calls that change state. */
   readonly journal?: NumberedJournal;
 }
 
@@ -36,7 +36,7 @@ export class Watchman {
   readonly #sample = new Map<number, number>();
   /** Longest call by partition and slot, ms. */
   readonly #worst = new Map<number, number[]>();
-  /** The last that was heard of. */
+  /** Owner of each partition in the newest view received. */
   readonly #owners: Map<number, string | undefined>;
   #viewVersion: number;
   readonly #moved: Moved[] = [];
@@ -67,7 +67,7 @@ export class Watchman {
   }
 
   ended({ key, startedAt }: Lane, now: number): void {
-    // By its beginning: a call that hangs for longer than the move is seen, too.
+    // Filed under its start time, so that a call that hangs for longer than the move is counted too.
     const slot = this.#slotOf(startedAt);
     const partition = this.#partitionOf[key] ?? 0;
     const slots = this.#worst.get(partition) ?? [];
@@ -124,7 +124,7 @@ export class Watchman {
   }
 }
 
-/** The load of a generator on keys that are picked at random; watched if there are to be faults. */
+/** A generator's load on random keys; probed for availability if the plan has faults. */
 export async function driveKeys(stand: Stand, calls: KeyCalls): Promise<Measured> {
   const { pick, load, work } = stand;
   const { call, journal } = calls;

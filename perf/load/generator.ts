@@ -1,7 +1,7 @@
 /**
- * A load generator: executes the coordinator's requests one after the other, and keeps the journal of its own calls.
+ * A load generator: executes the coordinator's requests one at a time, and keeps a journal of its own calls.
  *
- *     open ─▶ prepare ─▶ run … ─▶ journal ─▶ check ─▶ close          floor: the same load on something bare
+ *     open ─▶ prepare ─▶ run … ─▶ journal ─▶ check ─▶ close          floor: the same load without Skerry
  */
 import { floorOf } from '../floors/all.ts';
 import type { Entries, Fault, Load, Measured, Site, Work } from '../plan.ts';
@@ -26,7 +26,7 @@ export interface FloorPart {
   readonly load: Load;
 }
 
-/** What a floor has in its store before it is measured is there by then. */
+/** Resolves when the floor has stored what it needs before it is measured. */
 const fillMs = 300_000;
 
 const idleLoad: Load = { index: 0, of: 1, lanes: 1, delayMs: 0, warmupMs: 0, durationMs: 0 };

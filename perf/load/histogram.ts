@@ -1,5 +1,5 @@
 /**
- * Latency histograms in µs, as HdrHistogram: 1 µs to 10 minutes with three digits. The only file that imports hdr-histogram-js.
+ * Latency histograms (HdrHistogram) in µs: 1 µs to 10 minutes, three significant digits. The only file that imports hdr-histogram-js.
  */
 import {
   build,
@@ -44,7 +44,7 @@ export interface Interval {
   readonly histogram: Histogram;
 }
 
-/** The format that the tools of HdrHistogram read: one line for each histogram; times in s, values in µs. */
+/** The log format of HdrHistogram's tools: one line per histogram, times in s, values in µs. */
 export function histogramLog(intervals: readonly Interval[], comment: string): string {
   const lines: string[] = [];
   const writer = new HistogramLogWriter((text) => void lines.push(text));

@@ -1,7 +1,7 @@
 /**
- * A generator's journal of its own calls: by key, how much was acknowledged, and how much has an unknown outcome.
+ * A generator's journal of its own calls: the acknowledged and the unknown amount for each key.
  *
- * Afterwards an entity must contain at least what was acknowledged to all generators, and at most that plus the unknown.
+ * After the run an entity must hold at least what all generators had acknowledged, and at most that plus what is unknown.
  */
 import { isSkerryError } from '../../core/errors.ts';
 import type { Entries, Verdict } from '../plan.ts';
@@ -14,12 +14,12 @@ export class Journal {
     this.#entry(key).acked += by;
   }
 
-  /** A call that certainly did nothing leaves no trace. */
+  /** Forgets a call that certainly had no effect. */
   failed(key: string, error: unknown, by = 1): void {
     if (mayBeDone(error)) this.#entry(key).unknown += by;
   }
 
-  /** The same for keys that are numbers: a call costs the generator no look-up. */
+  /** The same for numeric keys, without a look-up per call. */
   numbered(nameOf: (key: number) => string): NumberedJournal {
     const made = new NumberedJournal(nameOf);
     this.#numbered.push(made);
@@ -45,7 +45,7 @@ const mayBeDone = (error: unknown) => !isSkerryError(error) || error.effect === 
 
 export class NumberedJournal {
   readonly #nameOf: (key: number) => string;
-  /** By key; an array with a few far-off places would be slower with every one of them. */
+  /** By key. A map, since a sparse array is slow. */
   #acked = new Uint32Array(1_024);
   readonly #unknown = new Map<number, number>();
 
@@ -74,7 +74,7 @@ export class NumberedJournal {
   }
 }
 
-/** One journal of several generators'. */
+/** Merges the journals of several generators. */
 export function together(journals: readonly Entries[]): Entries {
   const sums = new Map<string, [acked: number, unknown: number]>();
   for (const journal of journals)
@@ -87,7 +87,7 @@ export function together(journals: readonly Entries[]): Entries {
 
 const readsAtOnce = 512;
 
-/** Compares what entities hold with what was acknowledged. */
+/** Compares what entities hold with the journal. */
 export async function judge(entries: Entries, read: (key: string) => Promise<number>): Promise<Verdict> {
   let lost = 0;
   let doubled = 0;

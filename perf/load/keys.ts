@@ -1,4 +1,4 @@
-/** Chooses the next key: uniformly, or by Zipf's law. The same seed gives the same keys. */
+/** Chooses keys, uniformly or by Zipf's law. The same seed gives the same keys. */
 
 /** mulberry32, by Tommy Ettinger. */
 export function chanceOf(seed: number): () => number {

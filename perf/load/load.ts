@@ -1,22 +1,22 @@
 /**
- * A load: closed (a number of calls in flight) or open (a number of calls per second), with its latencies.
+ * A load and its latencies: closed (a fixed number of calls in flight) or open (a fixed number of calls per second).
  *
- * This one loop drives floors and Skerry alike, so that its own cost is the same in both.
+ * The same loop drives floors and Skerry, so its own cost is equal in both.
  *
- * In an open loop each call has a start time, the same for all calls of a millisecond, and its latency counts from then: a call that
- * could not start because others had not ended was waiting too.
+ * In an open loop each call has a scheduled start time, to the millisecond, and its latency counts from then: a call that
+ * could not start because others had not ended has been waiting too (no coordinated omission).
  */
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Load, type Measured, seriesMs, slotMsOf } from '../plan.ts';
 import { type Histogram, newHistogram, packed, record, sumOf } from './histogram.ts';
 
 /**
- * Start the lane's next call. What comes back ends it; or, if nothing does, `lane.done()` or `lane.failed(error)`, but not
+ * Starts the lane's next call. The call ends with the returned promise or, without one, by `lane.done()` or `lane.failed(error)`, but not
  * before this returns.
  */
 export type Call = (lane: Lane) => PromiseLike<unknown> | undefined;
 
-/** Is told of each call that ended well. */
+/** Receives each call that succeeded. */
 export type Watch = (lane: Lane, endedAt: number) => void;
 
 export interface DriveOptions {
@@ -26,14 +26,14 @@ export interface DriveOptions {
   readonly begun?: () => void;
 }
 
-/** One of the calls in flight after the other. */
+/** One place among the calls in flight; it makes one call at a time. */
 export class Lane {
   readonly index: number;
-  /** What the call was about; the scenario's own. */
+  /** The scenario's data about the call. */
   key = 0;
-  /** How many things the call does. */
+  /** Number of operations in the call. */
   weight = 1;
-  /** Or, in an open loop, should have. */
+  /** When the call started; in an open loop, when it should have. */
   startedAt = 0;
   readonly #drive: Drive;
 
@@ -51,7 +51,7 @@ class Drive {
   readonly #load: Load;
   readonly #options: DriveOptions;
   readonly #slotMs: number;
-  /** Latencies of each slot; the whole is their sum, so that a call is recorded once. */
+  /** Latencies of each slot. The total is their sum, so a call is recorded once. */
   readonly #slots: Histogram[] = [];
   readonly #series: number[] = [];
   readonly #worst: number[] = [];
@@ -65,7 +65,7 @@ class Drive {
   #things = 0;
   #lastAt = 0;
   #isOver = false;
-  /** Open loop: how many should have been started, and how many were. */
+  /** Open loop: number of calls that should have started, and that did. */
   #due = 0;
   #taken = 0;
   #finish: () => void = () => undefined;
@@ -174,7 +174,7 @@ class Drive {
     this.#openLoop = { from, ratePerS };
     const lane = this.#resting.pop();
     if (lane === undefined) return;
-    // The call belongs to the millisecond in which it falls due.
+    // A call belongs to the millisecond in which it is due.
     lane.startedAt = from + Math.ceil((this.#taken * 1_000) / ratePerS);
     this.#taken += 1;
     this.#inFlight += 1;
@@ -214,7 +214,7 @@ function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : String(error).slice(0, 80);
 }
 
-/** How far the load under way has come; for whoever watches. */
+/** Progress of the running load, for display. */
 let underWay: Drive | undefined;
 export const thingsSoFar = (): number => underWay?.things ?? 0;
 

@@ -1,4 +1,4 @@
-/** Wrappers of a store and a transport that count their calls, and do nothing else. */
+/** Wrappers that count the calls of a store and a transport. */
 import type { Commit, Store } from '../../runtime/store.ts';
 import type { Transport } from '../../runtime/transport.ts';
 
@@ -6,7 +6,7 @@ export interface Counts {
   storeCalls: number;
   commitCalls: number;
   committedEntities: number;
-  /** Heads and records of commits, without keys. */
+  /** Bytes of the heads and records in commits, without their keys. */
   committedBytes: number;
   epochCalls: number;
   loadCalls: number;
@@ -84,10 +84,10 @@ function countCommit(group: readonly Commit[], counts: Counts): void {
   }
 }
 
-/** Envelopes go to subjects of workers and clients. All other frames are control messages. */
+/** Envelopes go to subjects of workers and clients. Frames to all other subjects are control messages. */
 const isMail = (subject: string) => /^skerry\.[^.]+\.(?:worker|client|call|gate)\./.test(subject);
 
-/** A frame is an array of version, view, hops, and then its envelopes: how many, its first bytes say. */
+/** Number of envelopes in a frame: it is an array of version, view and hops, followed by its envelopes. */
 function envelopesIn(frame: Uint8Array): number {
   const [first = 0, second = 0, third = 0, fourth = 0, fifth = 0] = frame;
   if (first >>> 4 === 0x9) return (first & 0x0f) - 3;

@@ -1,4 +1,4 @@
-/** Makes faults at their times, one after the other, and tells the generators about them. */
+/** Injects faults at their times, one at a time, and tells the generators about them. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Fault } from '../plan.ts';
 import type { Mark, Traffic } from '../report/outcome.ts';
@@ -20,7 +20,7 @@ export class FaultMaker {
     this.#parts = parts;
   }
 
-  /** What is due after the load has ended is left out. */
+  /** Faults due after the end of the load are skipped. */
   async make(faults: readonly Fault[], beganAt: number, ended: Promise<void>): Promise<Mark[]> {
     const marks: Mark[] = [];
     const { traffic } = this.#parts;
@@ -76,7 +76,7 @@ export class FaultMaker {
     return name;
   }
 
-  /** What happens in the one process of all workers. */
+  /** Faults when all workers run in one process. */
   async #all(kind: 'drain' | 'stall'): Promise<string> {
     const [workers] = this.#parts.crew.hands.filter((hand) => hand.kind === 'worker');
     if (workers === undefined) throw new Error('there are no workers to which something could happen');

@@ -1,4 +1,4 @@
-/** Samples the memory of processes while a load runs: every second, or less often in a long run, so that a page can show all. */
+/** Samples the memory of processes during a load: every second, or less often in a long run, so that all samples fit on a page. */
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Usage } from '../plan.ts';
 import type { MemorySeries } from '../report/outcome.ts';
@@ -39,5 +39,5 @@ export class MemoryWatch {
   }
 }
 
-/** A worker that was killed has a successor of its name, whose memory is its own. */
+/** A worker that was killed is followed by one of the same name, which is sampled separately. */
 const idOf = ({ name, pid }: Pick<Usage, 'name' | 'pid'>) => `${name} ${pid}`;

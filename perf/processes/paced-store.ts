@@ -1,5 +1,5 @@
 /**
- * A store in memory that commits a fixed number of entities per second, and pauses on request. So the saturation point is known, and
+ * A store in memory that commits a fixed number of entities per second, and pauses on request. The saturation point is therefore known, and
  * the generator has capacity left.
  */
 import { setTimeout as pause } from 'node:timers/promises';
@@ -14,7 +14,7 @@ export class PacedStore extends MemoryStore {
     this.#perS = perS;
   }
 
-  /** Nothing is taken for so long. */
+  /** Accepts no commit for this time, ms. */
   stall(ms: number): void {
     this.#freeAt = Math.max(this.#freeAt, performance.now() + ms);
   }

@@ -1,7 +1,7 @@
 /**
- * Requests between two processes: the coordinator and one of its workers or generators, over any channel that carries values.
+ * Requests between two processes, the coordinator and a worker or generator, over any channel that carries values.
  *
- * Owns requests and their answers. The channel is a line: that of a child process, NATS, or this process.
+ * Owns requests and their answers. A channel (`Line`) is a child process's IPC, NATS, or a pair within this process.
  */
 import type { ChildProcess, Serializable } from 'node:child_process';
 import { type ErrorCode, errorCodes, errorText, SkerryError } from '../../core/errors.ts';
@@ -9,15 +9,15 @@ import { WorldError } from '../failure.ts';
 
 export interface Line {
   send(message: unknown): void;
-  /** Called once, with what takes each message. */
+  /** Called once, with the receiver of messages. */
   hear(receive: (message: unknown) => void): void;
-  /** Why the other side is gone, when it is. */
+  /** Resolves with the reason when the other side has gone. */
   readonly gone: Promise<Error>;
 }
 
 export type Duties = Readonly<Record<string, (given: never) => unknown>>;
 
-/** An error on its way. */
+/** An error as it is sent. */
 interface Thrown {
   readonly message: string;
   readonly stack: string;
@@ -56,7 +56,7 @@ export class Peer {
     });
   }
 
-  /** Without an answer. */
+  /** Sends without expecting an answer. */
   tell(name: string, given: unknown = null): void {
     if (this.#gone === undefined) this.#line.send({ kind: 'tell', name, given } satisfies Message);
   }
@@ -90,7 +90,7 @@ function thrownOf(error: unknown): Thrown {
   return { message, stack: error.stack ?? message, ...code };
 }
 
-/** As it was on the other side: told apart by its code, and with the stack of where it was thrown. */
+/** Restores an error of the other side, with its code and its stack. */
 function errorOf({ message, stack, code }: Thrown): Error {
   if (code !== undefined && Object.hasOwn(errorCodes, code))
     return Object.assign(new SkerryError(code as ErrorCode, message), { stack });
@@ -109,7 +109,7 @@ export function childLine(child: ChildProcess, name: string): Line {
   };
 }
 
-/** The child's end; the process ends when the coordinator has gone. */
+/** The child's end. The process exits when the coordinator has gone. */
 export function parentLine(): Line {
   return {
     send: (message) => void process.send?.(message, undefined, undefined, () => undefined),

@@ -1,8 +1,8 @@
 /**
- * The setup of one process of a repeat: its store, its connection, its workers and its client.
+ * Sets up one process of a repeat: its store, connection, workers and client.
  *
  *     embedded          store ─ workers ─ client                  all in this process
- *     on the move       store ─ members ─ transport ─ client      in this process, and members come and go
+ *     on the move       store ─ members ─ transport ─ client      in this process; members come and go
  *     over NATS         worker: store ─ member ─ NATS             client: NATS
  */
 import { setTimeout as pause } from 'node:timers/promises';
@@ -31,9 +31,9 @@ import { type Counts, countingStore, countingTransport, newCounts } from './coun
 import { PacedStore } from './paced-store.ts';
 
 const environment = machineEnvironment(standardLog('error'));
-/** A call that outlives a fault is to be counted as slow, not as failed. */
+/** Longer than a fault, so that a call that waits for its end counts as slow, not as failed. */
 const limits = { deadlineMs: 30_000, clientCallCountMax: 1_000_000 };
-/** A process that was killed is started again after this, as a supervisor would. */
+/** Delay before a killed process is started again, as by a supervisor, ms. */
 export const restartMs = 1_000;
 
 export async function openStore(site: Site): Promise<Store> {
@@ -52,7 +52,7 @@ export async function openTransport(url: string): Promise<Transport> {
   return openNats({ servers: url, name: 'skerry-perf' }, environment);
 }
 
-/** Rejects unless the cluster that others started hosts what is measured. `identity`: of the login that the transport has. */
+/** Rejects unless the running cluster hosts the measured types. `identity`: that of the transport's login. */
 export async function checkAttached(
   transport: Transport,
   cluster: string,
@@ -74,29 +74,29 @@ async function hostedBy(options: ConnectOptions): Promise<ReadonlySet<string>> {
     await remote.close();
     return new Set(workers.flatMap(({ types, isLeaving }) => (isLeaving ? [] : types.map(({ type }) => type))));
   } catch (error) {
-    // The transport is open: it is a view that did not come.
+    // The transport is open, so it is the view that did not arrive.
     if (isSkerryError(error, 'transport-failed')) return new Set();
     throw error;
   }
 }
 
-/** What the calls of a load go through. */
+/** The clients and entities of a load. */
 export interface Reach {
   readonly entity: <Contract extends AnyEntity>(contract: Contract, key: string) => Caller<Contract['operations']>;
-  /** The worker's name and the partition; none where nothing moves. */
+  /** Worker and partition of a key; the worker is undefined if nothing moves. */
   where(type: string, key: string): { readonly partition: number; readonly worker: string | undefined };
   readonly view: View | undefined;
 }
 
-/** Everything that a generator opened. */
+/** What a generator has opened. */
 export interface Post extends Reach {
   readonly counts: Counts;
   readonly turns: () => number;
-  /** Embedded: what the workers hold, each time that somebody looked. */
+  /** Embedded: samples of what the workers hold in memory. */
   readonly holding: Holding | undefined;
-  /** Embedded: close the workers and start them again on the same store. */
+  /** Embedded: closes the workers and starts them again on the same store. */
   reopen(): Promise<void>;
-  /** Embedded and on the move: what happens to a worker; `began` hears its name at once, and it resolves when all is as before. */
+  /** Embedded and on the move: injects a fault into a worker. Calls `began` with its name at once; resolves when all workers are back. */
   fault(kind: Fault['kind'], number: number, began: (name: string) => void): Promise<void>;
   close(): Promise<void>;
 }
@@ -109,7 +109,7 @@ export async function openPost(site: Site): Promise<Post> {
 const nowhere = () => ({ partition: 0, worker: undefined });
 const cannot = () => Promise.reject(new Error('this is done by the workers'));
 
-/** Clients that connect at once. */
+/** Number of clients that connect at the same time. */
 const dialsAtOnce = 32;
 
 async function connected(site: Site, url: string): Promise<Post> {
@@ -137,7 +137,7 @@ async function connected(site: Site, url: string): Promise<Post> {
     const more = Math.min(dialsAtOnce, site.connections - remotes.length);
     remotes.push(...(await Promise.all(Array.from({ length: more }, open))));
   }
-  // Each calls its own entities: one key is one client's.
+  // Each client has its own entities.
   const callerOf = (key: string) => remotes[hash(key) % remotes.length] ?? first;
   return {
     entity: (contract, key) => callerOf(key).entity(contract, key),
@@ -157,12 +157,12 @@ async function connected(site: Site, url: string): Promise<Post> {
 }
 
 export interface Holding {
-  /** Of messages and their answers, and of the whole heap. */
+  /** Bytes of held messages and answers, and of the heap. */
   readonly heldBytes: number[];
   readonly heapBytes: number[];
 }
 
-/** Looks at what workers hold, until it is stopped. */
+/** Samples what workers hold, until it is stopped. */
 export function watchHolding(workers: () => readonly ServedWorker[]): { readonly holding: Holding; stop(): void } {
   const holding: Holding = { heldBytes: [], heapBytes: [] };
   const timer = setInterval(() => {
@@ -172,7 +172,7 @@ export function watchHolding(workers: () => readonly ServedWorker[]): { readonly
   return { holding, stop: () => clearInterval(timer) };
 }
 
-/** What was seen since it was asked last. */
+/** The samples since the last request. */
 export function takeHolding(holding: Holding | undefined): Measured['extra'] {
   if (holding === undefined) return {};
   return { heldBytes: holding.heldBytes.splice(0), heapBytes: holding.heapBytes.splice(0) };
@@ -257,14 +257,14 @@ async function members(site: Site): Promise<Post> {
   };
 }
 
-/** Half of them leave in order, all at once. Resolves when they have. */
+/** Half of the members leave cleanly, all at once. Resolves when they have left. */
 export async function drain(workers: ServedWorker[], began: (names: string) => void): Promise<void> {
   const leaving = workers.splice(0, Math.floor(workers.length / 2));
   began(`${leaving.length} of ${leaving.length + workers.length} workers`);
   await Promise.all(leaving.map((worker) => worker.close()));
 }
 
-/** Resolves when the store goes on. */
+/** Resolves when the store accepts commits again. */
 export async function stall(store: Store, ms: number): Promise<void> {
   if (!(store instanceof PacedStore))
     throw new Error('only a store of the measurement’s own pace stands still when told');
@@ -272,7 +272,7 @@ export async function stall(store: Store, ms: number): Promise<void> {
   await pause(ms);
 }
 
-/** A name that nobody else has. */
+/** A unique name. */
 export const ownId = (): string => environment.newId();
 
 export const workerName = (number: number): string => `worker-${number}`;

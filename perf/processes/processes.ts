@@ -1,7 +1,7 @@
 /**
- * The processes of a measurement: started, called, killed and ended. Built code runs with node, sources run as this process does.
+ * Starts, calls, kills and ends the processes of a measurement. Built code runs with node, sources as this process does.
  *
- * Owns the list of living ones. Within one process (short tests) nothing is forked, and the workers handle a kill themselves.
+ * Owns the list of live processes. Within one process (short tests) nothing is forked, and the workers simulate a kill.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -44,7 +44,7 @@ export class Crew {
     return hand;
   }
 
-  /** A hand that somebody else started. */
+  /** A generator that was started elsewhere. */
   add(hand: Hand): void {
     this.#hands.add(hand);
   }
@@ -84,7 +84,7 @@ export class Crew {
 const fileOf = (kind: Kind, name: string) =>
   `${kind}-${name}-${process.pid}-${Math.round(performance.now())}.cpuprofile`;
 
-/** A process whose coordinator has gone ends by itself, and leaves its profile if it makes one. */
+/** A process whose coordinator has gone exits by itself, after it has written its profile, if any. */
 async function disconnected(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const exit = once(child, 'exit');
@@ -98,6 +98,6 @@ function innerHand(kind: Kind, name: string): Hand {
   const [mine, theirs] = innerLines();
   new Peer(theirs, newDuties(kind, name));
   const peer = new Peer(mine, {});
-  // No process ends here and takes what is open with it.
+  // No process exits here, so everything open is closed explicitly.
   return { name, kind, peer, kill: () => undefined, end: () => peer.ask<void>('close') };
 }

@@ -1,9 +1,9 @@
 /**
- * Load generators on other machines: found over NATS, hired by one measurement at a time, and called like a child process.
+ * Load generators on other machines (agents): found over NATS, hired by one measurement at a time, called like a child process.
  *
- *     coordinator ──who?──▶ all agents ──here, on such a machine──▶ coordinator ──hire──▶ agent ◀──▶ questions and answers
+ *     coordinator ──who?──▶ all agents ──name, machine──▶ coordinator ──hire──▶ agent ◀──▶ requests and answers
  *
- * No clocks are compared: an agent starts a fixed time after the start signal, and sends durations.
+ * Clocks are not compared: an agent starts a fixed time after the start signal, and sends durations.
  */
 import { availableParallelism, cpus, hostname, totalmem } from 'node:os';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -19,16 +19,16 @@ import type { Hand } from './processes.ts';
 
 const agentsSubject = 'skerry-perf.agents';
 const subjectOf = (id: string) => `skerry-perf.${id}`;
-/** Of a message that is sent in parts; below what any server allows. */
+/** Size of one part of a message, bytes; smaller than the limit of any server. */
 const partBytes = 262_144;
-/** Who hired an agent and was not heard of for so long has gone. */
+/** A coordinator that was silent for this time has gone, ms. */
 const goneMs = 60_000;
 const lookMs = 1_000;
 
 export interface Agent {
   readonly id: string;
   readonly host: string;
-  /** Its process: several may run on one machine. */
+  /** Its process id; several agents may run on one machine. */
   readonly pid: number;
   readonly cores: number;
   readonly cpu: string;
@@ -40,7 +40,7 @@ const nameOf = ({ host, pid }: Agent) => `agent-${host}-${pid}`;
 type Call = { readonly kind: 'who' | 'hire' | 'bye'; readonly replyTo: string };
 type Part = readonly [message: number, index: number, count: number, bytes: Uint8Array];
 
-/** Sends values in parts that fit into frames. */
+/** Sends values, split into parts that fit into frames. */
 function sender(transport: Transport, subject: string): (message: unknown) => void {
   let sent = 0;
   return (message) => {
@@ -54,10 +54,10 @@ function sender(transport: Transport, subject: string): (message: unknown) => vo
   };
 }
 
-/** What is undefined is not there. */
+/** Leaves out fields that are undefined. */
 const plain = (message: unknown): unknown => JSON.parse(JSON.stringify(message));
 
-/** Puts the parts of each message together again; they come in order. */
+/** Joins the parts of each message; they arrive in order. */
 function assembler(receive: (message: unknown) => void): (bytes: Uint8Array) => void {
   let parts: Uint8Array[] = [];
   return (bytes) => {
@@ -70,7 +70,7 @@ function assembler(receive: (message: unknown) => void): (bytes: Uint8Array) => 
 
 // ---- the agent
 
-/** Serves measurements, one after the other, until the process is ended. */
+/** Serves measurements, one at a time, until the process ends. */
 export function serveAgent(transport: Transport, said: (text: string) => void): Agent {
   const [processor] = cpus();
   const agent: Agent = {
@@ -107,7 +107,7 @@ export function serveAgent(transport: Transport, said: (text: string) => void): 
   return agent;
 }
 
-/** A generator of its own for each employer: what the last one left open is nobody's any more. */
+/** A new generator for each measurement. Whatever the last one left open is closed. */
 function employed(transport: Transport, agent: Agent, replyTo: string): (bytes: Uint8Array) => void {
   let receive: (message: unknown) => void = () => undefined;
   const line: Line = {
@@ -129,7 +129,7 @@ export interface Hired {
   release(): Promise<void>;
 }
 
-/** Whoever answers within a second; or so many, if they are waited for. */
+/** The agents that answer within a second; or, if `count` is given, waits for that many. */
 export async function hireAgents(
   transport: Transport,
   count: number,

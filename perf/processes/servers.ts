@@ -1,4 +1,4 @@
-/** A nats-server and a redis-server of the measurement: on free ports of loopback, in their own folder, ended with it. */
+/** A nats-server and a redis-server for the measurement: on free loopback ports, in a folder of their own, ended with it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync } from 'node:fs';
@@ -13,7 +13,7 @@ export interface Server {
   readonly url: string;
   readonly pid: number;
   readonly version: string;
-  /** Of a nats-server: what went through it so far. */
+  /** nats-server only: its traffic so far. */
   readonly traffic?: () => Promise<Traffic>;
   close(): Promise<void>;
 }
@@ -40,7 +40,7 @@ async function trafficAt(port: number): Promise<Traffic> {
   };
 }
 
-/** Persistent as Redis is by default once AOF is on: written at once, flushed every second. */
+/** Persistence as Redis has it by default with AOF: written at once, flushed every second. */
 export async function startRedis(folder: string): Promise<Server> {
   const port = await freePort();
   const data = join(folder, 'redis');

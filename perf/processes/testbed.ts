@@ -1,4 +1,4 @@
-/** The testbed of a run: the servers that it starts, the folders that it makes, and the site of each repeat. */
+/** The testbed of a run: its servers, its folders, and the site of each repeat. */
 import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { usageOf } from './usage.ts';
 
 const tmpfs = 0x01021994;
 
-/** The same place, and a store in it that nothing else uses. */
+/** The same site, with a store that nothing else uses. */
 export function siteWithin(site: Site, name: string): Site {
   const { store } = site;
   if (store.kind === 'lmdb') return { ...site, store: { ...store, folder: join(store.folder, name) } };
@@ -28,7 +28,7 @@ export class Place {
     const base = plan.store.kind === 'lmdb' ? plan.store.folder : undefined;
     if (base !== undefined) mkdirSync(base, { recursive: true });
     this.#folder = mkdtempSync(join(base ?? tmpdir(), 'skerry-perf-'));
-    // A run that is broken off leaves nothing behind.
+    // An interrupted run leaves nothing behind.
     process.once('exit', this.#remove);
   }
 
@@ -47,7 +47,7 @@ export class Place {
     return server.url;
   }
 
-  /** A place of its own for each repeat: no key, folder or cluster of another. */
+  /** A site for each repeat, which shares no key, folder or cluster with another. */
   siteOf(run: string, isMoving: boolean): Site {
     const { plan, natsUrl } = { plan: this.#plan, natsUrl: this.#natsUrl };
     const folder = join(this.#folder, run);
@@ -78,7 +78,7 @@ export class Place {
     return this.#servers.map(({ name, pid }) => usageOf(name, pid)).filter((usage) => usage !== undefined);
   }
 
-  /** Undefined where no nats-server of its own is part of it. */
+  /** Undefined if the run has no nats-server of its own. */
   async traffic(): Promise<Traffic | undefined> {
     return this.#servers.find(({ traffic }) => traffic !== undefined)?.traffic?.();
   }

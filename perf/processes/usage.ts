@@ -1,8 +1,8 @@
-/** The resources that processes have used: this one, and others of this machine by their pid where the system tells. */
+/** Resources used by processes: this one, and others of this machine by pid where /proc exists. */
 import { readFileSync } from 'node:fs';
 import type { Usage } from '../plan.ts';
 
-/** Of Linux, by its documentation always 100. */
+/** Clock ticks per second in /proc; always 100 on Linux. */
 const ticksPerS = 100;
 const pageBytes = 4_096;
 
@@ -20,11 +20,11 @@ export function ownUsage(name: string, counts: object): Usage {
   };
 }
 
-/** Undefined where there is no /proc, or no such process. */
+/** Undefined if there is no /proc or no such process. */
 export function usageOf(name: string, pid: number): Usage | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // The name in the second field may hold anything; what follows it is separated by blanks.
+    // The second field is a name that may contain anything; the fields after it are separated by blanks.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const ticks = Number(fields[11]) + Number(fields[12]);
     const cpuMs = (ticks * 1_000) / ticksPerS;
@@ -35,7 +35,7 @@ export function usageOf(name: string, pid: number): Usage | undefined {
   }
 }
 
-/** Bytes that it caused to be sent to a disk. */
+/** Bytes that the process caused to be written to storage. */
 function writtenBytesOf(pid: number): number {
   try {
     return Number(/^write_bytes: (\d+)$/m.exec(readFileSync(`/proc/${pid}/io`, 'latin1'))?.[1] ?? 0);

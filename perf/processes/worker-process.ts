@@ -74,7 +74,7 @@ export class WorkerProcess {
     await Promise.all(this.#workers.map((worker) => worker.ready()));
   }
 
-  /** In good order: what it hosts goes to the others first. */
+  /** Leaves cleanly: its entities are handed off first. */
   async #close(): Promise<void> {
     const [workers, transports, store] = [this.#workers.splice(0), this.#transports.splice(0), this.#store];
     this.#store = undefined;
