@@ -1,4 +1,4 @@
-/** Two entities on two workers, and a thief between them. */
+/** Two entities on two workers, with a transport between them that loses chosen frames. */
 import { HandEnvironment } from './hand.ts';
 import { LossyTransport } from './lossy.ts';
 import { keyAt, placed } from './placed.ts';
@@ -7,7 +7,7 @@ import { type Given, type GivenOptions, type Scripts, Tally, withTallies } from 
 export const placement = placed(16, ['worker-1', 'worker-2'], ['tally']);
 export const [near, far] = [keyAt(placement, 'tally', 'worker-1'), keyAt(placement, 'tally', 'worker-2')];
 
-/** Two workers with a thief between them; `tell` sends a number to the far one. */
+/** Two workers and a lossy transport; `tell` sends a number to the remote entity. */
 export function across(
   options: GivenOptions,
   body: (given: Given & { thief: LossyTransport }) => Promise<void>,

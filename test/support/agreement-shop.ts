@@ -1,4 +1,4 @@
-/** The example of docs/agreements.md, which quotes it from the mark on. */
+/** The example of docs/agreements.md, which quotes everything below the mark. */
 import {
   agreed,
   agreement,

@@ -1,4 +1,4 @@
-/** The order of docs/api.md, and what it says before each part. */
+/** The sections of docs/api.md in order, with their introductions. */
 
 export interface Section {
   readonly title: string;

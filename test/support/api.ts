@@ -1,9 +1,9 @@
 /**
- * docs/api.md: every name that the package exports, as it is declared, with what its docstring says.
+ * docs/api.md: every exported name, with its declaration and docstring.
  *
- *     npm run api      writes the page anew; `api.test.ts` compares it
+ *     npm run api      rewrites the page; `api.test.ts` compares it
  *
- * Owns the order and the titles of the page; all else is what the compiler declares.
+ * Owns the order and the titles of the page. Everything else comes from the compiler's declarations.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -19,7 +19,7 @@ interface Declared {
   readonly code: string;
 }
 
-/** What is imported where: the entry's path in package.json, and its file. */
+/** The entries of the package: path in package.json, and file. */
 const entries: readonly (readonly [path: string, file: string])[] = [
   ['skerry', 'core/index.d.ts'],
   ['skerry/client', 'runtime/client-index.d.ts'],
@@ -29,7 +29,7 @@ const entries: readonly (readonly [path: string, file: string])[] = [
 
 const bin = (name: string) => join(root, 'node_modules', '.bin', name);
 
-/** The page as it is to be. Throws if a name that is exported has no place in it, or one has a place that is not exported. */
+/** The page as it should be. Throws if an exported name is in no section, or a section lists a name that is not exported. */
 export function apiPage(): string {
   const folder = mkdtempSync(join(tmpdir(), 'skerry-api-'));
   try {
@@ -43,7 +43,7 @@ export function apiPage(): string {
 class Page {
   readonly #folder: string;
   readonly #files = new Map<string, readonly Declared[]>();
-  /** By the name under which it is exported. */
+  /** Declarations by exported name. */
   readonly #exported = new Map<string, { readonly from: string; readonly declared: Declared }>();
   readonly #shown = new Set<string>();
 
@@ -103,7 +103,7 @@ class Page {
     return [`### \`${name}\``, ...doc, `From ${from}.`, `\`\`\`ts\n${code.join('\n\n')}\n\`\`\``].join('\n\n');
   }
 
-  /** A declaration with every type under the name by which it is exported. */
+  /** A declaration in which each type has its exported name. */
   #codeOf({ code, file, name }: Declared): string {
     const source = this.#read(file);
     const lines = code.split('\n').filter((line) => line.trim() !== '#private;');
@@ -119,7 +119,7 @@ class Page {
     return other === undefined ? file : join(dirname(file), other);
   }
 
-  /** Types that a declaration is made of and that nobody can import: shown where they are first needed. */
+  /** Types that declarations use but the package does not export: shown where they are first needed. */
   #needed(declared: Declared): Declared[] {
     const found: Declared[] = [];
     const source = this.#read(declared.file);
@@ -148,7 +148,7 @@ function keyOf({ name, file }: Pick<Declared, 'name' | 'file'>): string {
 /** The statements at the top level of a file of declarations, with the comment before each. */
 function declarationsIn(text: string, file: string): Declared[] {
   const found: Declared[] = [];
-  // The head of a file is followed by its imports, and is nobody's.
+  // The head of a file is followed by its imports and belongs to no declaration.
   const statements =
     /(?:^(?<doc>\/\*\*(?:(?!\*\/)[\s\S])*\*\/)\n)?^(?<statement>(?:export|declare|type|interface)\b[\s\S]*?(?=^\S(?<!\})|$(?![\s\S])))/gm;
   for (const { groups } of text.matchAll(statements)) {
@@ -189,7 +189,7 @@ function importedFrom(text: string, name: string): string | undefined {
   return undefined;
 }
 
-/** A comment as text: what is indented in it is code. */
+/** A comment as Markdown: indented lines are code. */
 function proseOf(doc: string): string {
   const lines = doc
     .replace(/^\/\*\*|\*\/$/g, '')
@@ -202,12 +202,12 @@ function proseOf(doc: string): string {
     .replace(/(?<!\n)\n(- `)/, '\n\n$1');
 }
 
-/** The page with its code as the rest of the code is formatted: all of it at once. */
+/** The page with its code formatted like the sources, in one call. */
 function formatted(page: string): string {
   const block = /^```ts\n([\s\S]*?)^```$/gm;
   const rule = '// ----';
   const input = [...page.matchAll(block)].map(([, code]) => code).join(`${rule}\n`);
-  // A function without a body is a declaration only in such a file.
+  // Only a declaration file may contain a function without a body.
   const command = ['format', '--stdin-file-path=api.d.ts'];
   const blocks = execFileSync(bin('biome'), command, { cwd: root, input, encoding: 'utf8' }).split(rule);
   return page.replace(block, () => `\`\`\`ts\n${blocks.shift()?.trim()}\n\`\`\``);

@@ -1,4 +1,4 @@
-/** The next version of `app.ts`: a counter can be doubled, and knows when it was. */
+/** The next version of `app.ts`: a counter can be doubled, and remembers when. */
 import * as v from 'valibot';
 import { behaviour, command, entity, query } from '../../core/index.ts';
 

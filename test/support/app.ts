@@ -19,7 +19,7 @@ const Counter = entity('counter', {
   },
 });
 
-/** Nobody hosts it: what is sent to one waits. */
+/** A type that no worker hosts: messages to it wait. */
 const Ghost = entity('ghost', { initial: () => ({}), operations: { add: command(v.number()) } });
 
 const Sender = entity('sender', {
@@ -89,5 +89,5 @@ const sender = behaviour(Sender, {
 
 export default [counter, sender];
 
-/** Dead letters after one retry: the tests wait for them. */
+/** Dead letters after one retry, since tests wait for them. */
 export const limits = { attemptsMax: 2 };

@@ -1,4 +1,4 @@
-/** One entity on a workbench: turns by `runTurn`, as the runtime runs them, with a clock and numbers of one's own. */
+/** One entity on a bench: turns run by `runTurn` as in the runtime, with the test's own clock and random numbers. */
 import { type Arrival, type Content, lineageOf } from '../../core/activity.ts';
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { EffectOutcome } from '../../core/effect.ts';
@@ -37,7 +37,7 @@ export class Bench {
     this.#handlers = behaviour.instantiate(key);
   }
 
-  /** The same entity as another worker has it, from a record that was read; numbers and clock go on. */
+  /** The same entity loaded by another worker from its record; numbers and clock continue. */
   with(record: EntityRecord): this {
     this.record = record;
     return this;
@@ -64,7 +64,7 @@ export class Bench {
     return this.run(this.request(from, content));
   }
 
-  /** Asked as a client: a turn that throws is an answer too. */
+  /** A call by a client. A turn that throws is an answer too. */
   ask(operation: string, input?: unknown, change: Partial<Content> = {}): TurnResult {
     return this.send('@client', contentOf(operation, input, change));
   }
@@ -85,12 +85,12 @@ export class Bench {
     return bury(this.record, this.behaviour, request, { error, attempts: 16 }, this.environment);
   }
 
-  /** What the outbox holds for a partner. */
+  /** The outbox's messages for a partner. */
   outbox(partner: PartnerId): readonly Content[] {
     return (this.record.activities.get(partner)?.outbound?.unacked ?? []).map(({ content }) => content);
   }
 
-  /** Everything of the record that a turn could have changed, as plain data; what it remembers of senders apart. */
+  /** Everything in the record that a turn can change, except inbound activities, as plain data. */
   get picture(): unknown {
     const { state, timers, holds, effects, dead, outboxCount, outboxBytes, activities } = this.record;
     const applications = [...activities].flatMap(([partner, { application }]) =>
@@ -110,7 +110,7 @@ export function committed(result: TurnResult): Committed {
   return result as Committed;
 }
 
-/** Status and what follows it. */
+/** The status of a reply and what follows it. */
 export function rowOf(result: TurnResult): unknown[] {
   return [...(decode(committed(result).answer) as unknown[])];
 }

@@ -1,4 +1,4 @@
-/** One candidate of the election, by transcripts. */
+/** Runs one candidate of the election by a transcript. */
 import { Election, type ElectionAction } from '../../placement/election.ts';
 import { defaultPlacementLimits } from '../../placement/limits.ts';
 import { viewsPerTerm } from '../../placement/service.ts';
@@ -13,7 +13,7 @@ function textOf(action: ElectionAction): string {
   return `try instead ${action.instead.term} ${action.instead.until}`;
 }
 
-/** What one candidate, 'me', does about what it hears; it pauses for half of pauseMs. */
+/** What one candidate, 'me', does on each event; it pauses for half of pauseMs. */
 class Candidate {
   readonly election = new Election({ id: 'me', limits, random: () => 0.5, now: 0 });
   readonly lines: string[] = [];
@@ -74,7 +74,7 @@ class Candidate {
   }
 }
 
-/** What it does is what the transcript says: lines with `at` are what it hears, the others what it does about that, with when. */
+/** Compares a transcript: lines with `at` are events, the others the candidate's actions with their times. */
 export function holds(transcript: string): void {
   const lines = transcript.split('\n').filter((line) => line.trim() !== '');
   const candidate = new Candidate();

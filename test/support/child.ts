@@ -1,4 +1,4 @@
-/** A child process that talks in lines: started, listened to, and ended by its own pid. */
+/** A child process that prints lines: started, read, and ended by its pid. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface, type Interface } from 'node:readline';
@@ -11,13 +11,13 @@ export class Child {
   readonly #reader: Interface;
   readonly #ended: Promise<unknown>;
 
-  /** `command` is put before node's own: a shell that sets limits, for instance. */
+  /** `command` is put before node's command line, such as a shell that sets limits. */
   constructor(script: string, args: readonly string[], command: readonly string[] = []) {
     const path = fileURLToPath(new URL(script, import.meta.url));
     const [program = process.execPath, ...rest] = [...command, process.execPath, '--import', 'tsx', path, ...args];
     this.#process = spawn(program, rest, { stdio: ['pipe', 'pipe', 'ignore'] });
     this.#ended = once(this.#process, 'close');
-    // Writing to one that has died is no error of the test's: what it did not say is.
+    // Writing to a dead child is no failure by itself; the line that it did not print is.
     this.#process.stdin.on('error', () => {});
     this.#reader = createInterface({ input: this.#process.stdout });
     this.#lines = this.#reader[Symbol.asyncIterator]();
@@ -43,7 +43,7 @@ export class Child {
     this.#process.stdin.write(`${line}\n`);
   }
 
-  /** Ends stdin and waits for the process to end by itself; answers what it still said. */
+  /** Ends stdin and waits for the process to exit. Resolves with its remaining output. */
   async finish(): Promise<string[]> {
     this.#process.stdin.end();
     const lines = await this.rest();
@@ -51,7 +51,7 @@ export class Child {
     return lines;
   }
 
-  /** SIGKILL; answers what it had still said. */
+  /** SIGKILL. Resolves with the output until then. */
   async kill(): Promise<string[]> {
     this.#process.kill('SIGKILL');
     const lines = await this.rest();

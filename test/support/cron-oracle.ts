@@ -1,12 +1,12 @@
 /**
- * The dates of a cron expression, found the slow way: every minute is asked of `Intl.DateTimeFormat`.
+ * The dates of a cron expression, found slowly: by `Intl.DateTimeFormat` for every minute.
  *
- * It follows the words of docs/decisions/0032-periodic-timers.md, not the code: walks from instant to instant, and remembers the latest
+ * It follows docs/decisions/0032-periodic-timers.md, not the code: it walks from minute to minute and remembers the latest
  * wall time that was shown.
  */
 const minuteMs = 60_000;
 
-/** The fields by an own reading of plain expressions: numbers, lists, ranges, steps. */
+/** An independent parser of simple expressions: numbers, lists, ranges, steps. */
 function matcher(text: string, min: number, max: number): (value: number) => boolean {
   const allowed = new Set<number>();
   for (const part of text.split(',')) {
@@ -20,7 +20,7 @@ function matcher(text: string, min: number, max: number): (value: number) => boo
 }
 
 export interface Oracle {
-  /** Whether the fields name a wall time, as ms of a UTC clock that shows it. */
+  /** Whether the fields match a wall time, given as the ms of a UTC clock that shows it. */
   readonly names: (wall: number) => boolean;
   readonly isEveryHour: boolean;
 }
@@ -42,7 +42,7 @@ export function oracleOf(cron: string): Oracle {
   return { names, isEveryHour: hour.startsWith('*') };
 }
 
-/** What the clock of a zone shows at every minute of a span: the one thing that takes long, done once for all expressions. */
+/** The wall time of a zone at every minute of a span. It is the slow part, so it is computed once for all expressions. */
 export function shownOver(zone: string, from: number, to: number): readonly number[] {
   const format = new Intl.DateTimeFormat('en-GB', {
     timeZone: zone,
@@ -61,7 +61,7 @@ export function shownOver(zone: string, from: number, to: number): readonly numb
   return shown;
 }
 
-/** The dates within a span, whose first minutes are only looked at for what the clock has shown already. */
+/** The dates within a span. Its first minutes only serve to know which wall times have been shown already. */
 export function datesOver(
   { names, isEveryHour }: Oracle,
   from: number,

@@ -1,4 +1,4 @@
-/** A bench for delivery: one entity with messages in its outbox, what delivery posts of it, and nothing left to chance. */
+/** A bench for delivery: one entity with messages in its outbox, and the envelopes that delivery posts. Deterministic. */
 import { type Content, lineageOf, newActivity, newOutbound, type Outbound } from '../../core/activity.ts';
 import type { BehaviourOptions } from '../../core/behaviour.ts';
 import { behaviour, command, defaultLimits, entity, type Limits } from '../../core/index.ts';
@@ -25,7 +25,7 @@ interface Given {
   readonly count?: number;
 }
 
-/** A delivery, and an entity with so many messages of session 5 in its outbox. No chance in its pauses. */
+/** A delivery, and an entity with a number of messages of session 5 in its outbox. Pauses have no jitter. */
 export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }: Given = {}) {
   const environment = new HandEnvironment();
   environment.random = () => 0.5;
@@ -46,7 +46,7 @@ export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }:
   });
   const activation = new Activation(near, 0, behaviour(Stock, { take: () => undefined }, options));
   activation.load(freshRecord(near, activation.behaviour));
-  // Its own: sessions that it opens are no other test's.
+  // Its own, so that tests share no sessions.
   activation.entity.lineage = lineageOf('edges', 0);
   activation.goOn();
   const expires = environment.now() + lifeMs;
@@ -56,7 +56,7 @@ export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }:
   activation.entity.activities.set(partner, activity);
   activation.entity.outboxCount = count;
   const flight = () => activation.flights?.get(partner) as Flight;
-  /** Numbers of the messages that were posted since it was asked last, each with the floor that it tells. */
+  /** Numbers of the messages posted since the last call, each with the floor that it carries. */
   const sent = () =>
     posted.splice(0).map((one) => (one.kind === 'message' ? `${one.arrival.seq}>${one.arrival.floor}` : one.kind));
   const own = async () => {

@@ -1,6 +1,6 @@
 /**
- * A store behind a gate: a real one whose calls a test holds back, refuses, or loses the answer of. Faults are taken in
- * the order in which they were ordered, one per call; without any, everything passes.
+ * A store behind a gate: a test can hold back its calls, refuse them, or lose their answers. Faults apply in the order in
+ * which they were queued, one per call. Without any, every call passes.
  */
 import { SkerryError } from '../../core/errors.ts';
 import type { Pin } from '../../placement/view.ts';
@@ -22,8 +22,8 @@ import {
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 
 /**
- * refused: nothing written, and said so. lost before, lost after: not written, or written, and nobody knows which. late:
- * nobody knows, and it is written (if it still may) in the middle of the next reading of activities.
+ * refused: nothing is written, and the caller is told. lost before, lost after: not written, or written, with an unknown outcome.
+ * late: the outcome is unknown, and the commit is written (if it is still valid) during the next read of activities.
  */
 export type Fault = 'refused' | 'lost before' | 'lost after' | 'late';
 
@@ -46,12 +46,12 @@ export class GateStore implements Store {
   readonly partitions: number;
   readonly valueBytesMax: number;
   readonly groupsAtOnce: number;
-  /** What was passed to `commit`, call by call. */
+  /** The arguments of each call of `commit`. */
   readonly commits: (readonly Commit[])[] = [];
   readonly faults: { commit: Fault[]; load: number; epochs: number } = { commit: [], load: 0, epochs: 0 };
-  /** While it is, nothing is begun. */
+  /** While true, no call starts. */
   isAway = false;
-  /** Commits of each partition that a claim finds missing, as after the store went back. */
+  /** Number of commits of each partition that the next claim finds missing, as after the store went back. */
   lostCount = 0;
   loadCount = 0;
   epochCount = 0;
@@ -69,7 +69,7 @@ export class GateStore implements Store {
     this.groupsAtOnce = inner.groupsAtOnce;
   }
 
-  /** From here commits wait, unwritten, until the function that comes back is called. */
+  /** From now on commits wait, unwritten, until the returned function is called. */
   holdCommits(): () => void {
     const held = gate();
     this.#commitGate = held;
@@ -79,7 +79,7 @@ export class GateStore implements Store {
     };
   }
 
-  /** From here commits are written, and nobody hears of it until the function that comes back is called. */
+  /** From now on commits are written but not answered until the returned function is called. */
   holdOutcomes(): () => void {
     const held = gate();
     this.#outcomeGate = held;
@@ -98,7 +98,7 @@ export class GateStore implements Store {
     };
   }
 
-  /** Who is told of losses. */
+  /** Listeners of losses. */
   readonly tells = new Set<(loss: Loss) => void>();
 
   onLoss(tell: (loss: Loss) => void): () => void {
@@ -135,7 +135,7 @@ export class GateStore implements Store {
     return this.inner.load(...asked);
   }
 
-  /** Whether a late commit is still to land. */
+  /** Whether a late commit has yet to be written. */
   get isLate(): boolean {
     return this.#late !== undefined;
   }

@@ -1,6 +1,5 @@
 /**
- * An environment by hand: time stands still until it is moved, and nothing runs until it is let. Promises settle in
- * between, as they do in a process.
+ * A manual environment: time moves and work runs only when a test says so. Promises settle in between, as in a process.
  */
 import type { Environment } from '../../runtime/environment.ts';
 import type { Log } from '../../runtime/log.ts';
@@ -11,12 +10,12 @@ interface Alarm {
   readonly run: () => void;
 }
 
-/** Lets everything settle that only waits for promises. */
+/** Settles everything that waits for nothing but promises. */
 const promises = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 export class HandEnvironment implements Environment {
   #now = 1_000_000;
-  /** The clock minus steady time, ms. */
+  /** Clock minus steady time, ms. */
   #offset = 0;
   #order = 0;
   #ids = 0;
@@ -40,7 +39,7 @@ export class HandEnvironment implements Environment {
     return this.#now;
   }
 
-  /** Set the clock on, or (negative) back. */
+  /** Sets the clock forward, or (negative) back. */
   setClock(ms: number): void {
     this.#offset += ms;
   }
@@ -57,7 +56,7 @@ export class HandEnvironment implements Environment {
     this.#soon.push(run);
   }
 
-  /** The same numbers every time (a linear congruence is enough for jitter). */
+  /** The same numbers in every run. A linear congruential generator is good enough for jitter. */
   random(): number {
     this.#chance = (this.#chance * 48_271) % 2_147_483_647;
     return this.#chance / 2_147_483_647;
@@ -71,12 +70,12 @@ export class HandEnvironment implements Environment {
     return this.#alarms.length;
   }
 
-  /** Move the clock without running what has become due: as a process that was paused. */
+  /** Moves the clock without running what has become due, as in a process that was paused. */
   jump(ms: number): void {
     this.#now += ms;
   }
 
-  /** Run everything that can run at this moment. */
+  /** Runs everything that can run now. */
   async idle(): Promise<void> {
     for (;;) {
       await promises();
@@ -89,14 +88,14 @@ export class HandEnvironment implements Environment {
     }
   }
 
-  /** Run one thing that was to run soon; false: there is none. */
+  /** Runs one task scheduled by `soon`; false: there is none. */
   step(): boolean {
     const run = this.#soon.shift();
     run?.();
     return run !== undefined;
   }
 
-  /** Move the clock on; what becomes due runs at its own time, all of one moment together, as timers of a process do. */
+  /** Moves the clock forward. Timers run at their own times, those of one moment together, as in a process. */
   async advance(ms: number): Promise<void> {
     const until = this.#now + ms;
     for (;;) {
@@ -121,7 +120,7 @@ export class HandEnvironment implements Environment {
     return next;
   }
 
-  /** Wait for a promise while time moves as fast as it can; fails after `limitMs` of that time. */
+  /** Waits for a promise while time moves as fast as it can. Fails after `limitMs` of that time. */
   async during<Value>(promise: Promise<Value>, limitMs = 600_000): Promise<Value> {
     let isSettled = false;
     const settle = () => {

@@ -1,4 +1,4 @@
-/** A hub with its parties on one workbench: messages go by hand, so that a test chooses what arrives, when, and what does not. */
+/** A hub with its parties on one workbench: a test delivers each message, or does not. */
 import { acknowledge, type Content, frontOf } from '../../core/activity.ts';
 import type { AgreementPart } from '../../core/agreement-part.ts';
 import {
@@ -96,7 +96,7 @@ type Turned = {
   refuse: (reason: string) => never;
 };
 
-/** What it heard, in words: its tests read them. */
+/** What the hub heard, as text for its tests. */
 const news = {
   decided(turn: Turned, outcome: Outcome<string, { readonly [role: string]: never }>) {
     if (turn.state.failing === 'decided') throw new Error('decided fails');
@@ -198,7 +198,7 @@ export class HubBench {
     return this.hub.send(`stock/${key}`, content as Content);
   }
 
-  /** Asked and answered. */
+  /** Delivers a request and its answer. */
   settle(...keys: readonly string[]): void {
     for (const key of keys) {
       committed(this.ask(key));
@@ -206,12 +206,12 @@ export class HubBench {
     }
   }
 
-  /** What waits for a party, without sending it. */
+  /** The messages that wait for a party, without sending them. */
   waiting(key: string): string[] {
     return this.hub.outbox(`stock/${key}`).map(({ kind }) => kind);
   }
 
-  /** The hub's word arrives, and what the party makes of it is acknowledged as far as it says so. */
+  /** Delivers the hub's word. The hub gets the acknowledgement that the party gives. */
   word(key: string): TurnResult {
     const { outbound } = this.hub.record.activities.get(`stock/${key}`) ?? {};
     const message = outbound?.unacked[0];
@@ -221,13 +221,13 @@ export class HubBench {
     return result;
   }
 
-  /** The hub gets the party's acknowledgement of what it has processed. */
+  /** Delivers the party's acknowledgement to the hub. */
   acknowledge(key: string): void {
     const { record } = this.hub;
     const partner = `stock/${key}`;
     const { outbound } = record.activities.get(partner) ?? {};
     const through = acknowledged(this.party(key).record.activities.get('order/one')) ?? 0;
-    // Numbers of benches are per pair and from 1, as those of streams.
+    // Each pair has its own numbers from 1, as streams have.
     const removed = acknowledge(outbound, outbound === undefined ? 0 : frontOf(outbound), through, this.now);
     for (const message of removed) {
       leaveOutbox(record, message);
@@ -248,7 +248,7 @@ export class HubBench {
     return [...this.hub.record.agreements.values()][0];
   }
 
-  /** The agreement's own turn. */
+  /** The turn of the agreement's own deadline. */
   due(): TurnResult {
     return this.hub.run({ kind: 'due', part: 'agreements', id: this.part?.id ?? '' });
   }

@@ -1,7 +1,7 @@
 /**
- * One process from its start to its end, whichever way that comes: by itself, over its time, or done but still open.
+ * One process from its start to its end: by itself, by its time limit, or when it is done but does not exit.
  *
- * Each leads a process group of its own, so that what its tests started ends with it.
+ * Each leads a process group, so that processes started by its tests end with it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { afterPatience } from './patience.ts';
@@ -11,14 +11,14 @@ export interface Command {
   readonly command: readonly [string, ...string[]];
   readonly folder: string;
   readonly limitMs: number;
-  /** True of the end of an output after which nothing more is to come; the process then has `closeMs` of patient time to end. */
+  /** Whether the end of the output shows that the tests are done. The process then has `closeMs` of patient time to exit. */
   readonly isComplete?: (outputEnd: string) => boolean;
   readonly closeMs: number;
 }
 
 const running = new Set<ChildProcess>();
 
-/** End every process that is under way, with all that it started. */
+/** Ends every running process and the processes that it started. */
 export function endAll(): void {
   for (const child of running) endGroup(child);
 }
@@ -28,7 +28,7 @@ function endGroup(child: ChildProcess): void {
   try {
     process.kill(-child.pid, 'SIGKILL');
   } catch {
-    // The whole group has ended already.
+    // The group has ended already.
   }
 }
 
@@ -50,7 +50,7 @@ export async function run(job: Command): Promise<Ended> {
   }
 }
 
-/** As from a terminal without colours: what `npm test` tells its scripts would send an npm below it to this folder. */
+/** The environment of a terminal without colours, and without npm's variables, which would send an npm in it to this folder. */
 function environment(): NodeJS.ProcessEnv {
   const ours =
     /^(?:FORCE_COLOR|INIT_CWD|npm_(?:package|lifecycle)_.*|npm_(?:command|execpath)|npm_config_local_prefix)$/;
@@ -80,7 +80,7 @@ function follow(child: ChildProcess, job: Command): Promise<Ended> {
       end('by itself', null);
     });
     child.on('close', (exitCode) => end('by itself', exitCode));
-    // A process that a test left behind holds the pipes open, and 'close' does not come.
+    // A process left behind by a test keeps the pipes open, and 'close' is not emitted.
     child.on('exit', (exitCode) => setTimeout(end, 1_000, 'by itself', exitCode).unref());
   });
 }

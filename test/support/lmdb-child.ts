@@ -1,7 +1,7 @@
 /**
- * A process of its own for the tests of the embedded store: it is killed, competes for a folder, or meets a full disk.
+ * A process for tests of the embedded store: it is killed, competes for a folder, or fills a disk.
  *
- * Arguments: what to do, the folder, and the epoch of partition 0 where that is another's. Answers are lines on stdout.
+ * Arguments: what to do, the folder, and the epoch of partition 0 if another process has claimed it. Output: lines on stdout.
  */
 import { once } from 'node:events';
 import { writeSync } from 'node:fs';
@@ -13,12 +13,12 @@ import { openLmdb } from '../../runtime/stores/lmdb/store.ts';
 const [what = '', folder = '', epochText = '0'] = process.argv.slice(2);
 const entityCount = 8;
 
-/** At once and in full, so that what was said before a SIGKILL was said. */
+/** Writes synchronously, so that a line precedes a later SIGKILL. */
 function say(line: string): void {
   writeSync(1, `${line}\n`);
 }
 
-/** Every part of the commit says its version, so that a torn one shows. */
+/** Every part of the commit contains its version, which reveals a torn one. */
 function commitOf(address: string, epoch: Epoch, expected: number, filler = 0): Commit {
   const version = expected + 1;
   const bytes = Buffer.from(String(version).padEnd(filler, ' '));
@@ -49,7 +49,7 @@ async function claimed(store: Store): Promise<Epoch> {
   return claim?.epoch ?? 0;
 }
 
-/** Groups of commits over a few entities for ever, two groups at a time; each is said when it was acknowledged. */
+/** Commits groups over a few entities forever, two groups at a time. Prints each group when it is acknowledged. */
 async function commitForEver(): Promise<void> {
   const store = await openLmdb(folder);
   const epoch = await claimed(store);
@@ -64,7 +64,7 @@ async function commitForEver(): Promise<void> {
   await Promise.all([worker(0), worker(1)]);
 }
 
-/** Raises the version of shared entities, by commits that another process' may make stale; says how many were accepted. */
+/** Raises the version of shared entities by commits that another process may make stale. Prints how many were accepted. */
 async function increment(): Promise<void> {
   const store = await openLmdb(folder, { shared: true });
   let accepted = 0;
@@ -85,7 +85,7 @@ async function claimOnce(): Promise<void> {
   await store.close();
 }
 
-/** Has the folder open until stdin ends. */
+/** Keeps the folder open until stdin ends. */
 async function hold(): Promise<void> {
   const store = await openLmdb(folder, { owner: 'holder' });
   const epoch = await claimed(store);
@@ -97,7 +97,7 @@ async function hold(): Promise<void> {
   say('closed');
 }
 
-/** Commits until the disk is full, says how that was; then, when stdin speaks, once more. */
+/** Commits until the disk is full and prints the error; commits once more at the next line of stdin. */
 async function fill(): Promise<void> {
   const store = await openLmdb(folder);
   const epoch = await claimed(store);
@@ -122,7 +122,7 @@ async function fill(): Promise<void> {
   process.stdin.destroy();
 }
 
-/** Two calls at once, of which one also grows the folder with records that stay. */
+/** Two calls at once, one of which also grows the folder with records that stay. */
 async function commitBoth(store: Store, epoch: Epoch, version: number): Promise<void> {
   const grown = commitOf('order/a', epoch, version, 20_000);
   const more = [`p-${version}`, Buffer.alloc(200_000, version & 255)] as const;
@@ -134,7 +134,7 @@ async function commitBoth(store: Store, epoch: Epoch, version: number): Promise<
   if (failed !== undefined) throw failed.reason;
 }
 
-/** Ends, if not idle, while LMDB's thread has a transaction open, and waits for this thread to say what is to be written. */
+/** Exits (unless idle) while LMDB's thread has a transaction open and waits for this thread's writes. */
 async function endInCommit(): Promise<void> {
   const store = await openLmdb(folder);
   const epoch = await claimed(store);
@@ -153,7 +153,7 @@ async function endInCommit(): Promise<void> {
 }
 
 /**
- * Commits when stdin says so, by a clock that stdin sets: 'commit', or 'at <ms>'. Says what it has done.
+ * Commits on the line 'commit', and sets its clock on the line 'at <ms>'. Prints what it has done.
  */
 async function obey(): Promise<void> {
   let now = 0;

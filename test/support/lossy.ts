@@ -1,4 +1,4 @@
-/** The memory transport with a thief on it: a test says which frames it takes. */
+/** The memory transport, which loses the frames that a test chooses. */
 
 import type { Environment } from '../../runtime/environment.ts';
 import type { Transport } from '../../runtime/transport.ts';
@@ -9,9 +9,9 @@ import type { Envelope } from '../../runtime/wire/envelope.ts';
 export class LossyTransport implements Transport {
   readonly #inner: MemoryTransport;
   readonly frameBytesMax: number;
-  /** Every envelope that was sent, taken or not. */
+  /** Every envelope sent, lost or not. */
   readonly sent: Envelope[] = [];
-  /** Frames with an envelope of which this says true are lost. */
+  /** Frames with an envelope for which this returns true are lost. */
   takes: (envelope: Envelope) => boolean = () => false;
 
   constructor(environment: Environment) {

@@ -1,4 +1,4 @@
-/** Keys, credentials and certificates as a NATS server and its clients want them. */
+/** Keys, credentials and certificates for a NATS server and its clients. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ interface KeyPair {
   sign(bytes: Uint8Array): Uint8Array;
 }
 
-/** As the client library has it, which does not say of what types. */
+/** The client library's function, which it exports without types. */
 const keys: Readonly<Record<'createOperator' | 'createAccount' | 'createUser', () => KeyPair>> = nkeys;
 
 export function newNkey(): { readonly publicKey: string; readonly seed: string } {
@@ -20,7 +20,7 @@ export function newNkey(): { readonly publicKey: string; readonly seed: string }
   return { publicKey: pair.getPublicKey(), seed: new TextDecoder().decode(pair.getSeed()) };
 }
 
-/** An operator with one account and one user: what the server is configured with, and the user's file. */
+/** An operator with one account and one user: the server's configuration and the user's credentials file. */
 export function newCredentials(): { readonly configuration: string; readonly creds: string } {
   const [operator, account, user] = [keys.createOperator(), keys.createAccount(), keys.createUser()];
   const limits = { subs: -1, data: -1, payload: -1 };
@@ -49,7 +49,7 @@ export interface Certificates {
   readonly keyFile: string;
 }
 
-/** An authority of its own, and a certificate by it for these names (`DNS:localhost`, `IP:127.0.0.1`). */
+/** A certificate authority, and a certificate from it for these names (`DNS:localhost`, `IP:127.0.0.1`). */
 export function newCertificates(folder: string, label: string, names: string): Certificates {
   const file = (end: string) => join(folder, `${label}${end}`);
   const openssl = (...parameters: string[]) => execFileSync(pathOf('openssl'), parameters, { stdio: 'pipe' });

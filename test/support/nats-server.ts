@@ -1,4 +1,4 @@
-/** A nats-server of the test's own. */
+/** A nats-server for one test. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../../runtime/cli/programs.ts';
@@ -20,7 +20,7 @@ export class NatsServer extends OwnServer {
     return server;
   }
 
-  /** What holds from the next start on. */
+  /** Takes effect at the next start. */
   configure(configuration: string): void {
     writeFileSync(join(this.folder, 'nats.conf'), `listen: "127.0.0.1:${this.port}"\n${configuration}\n`);
   }

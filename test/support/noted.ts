@@ -1,4 +1,4 @@
-/** The machine's environment, with what is logged kept for the test, and patience for what real servers do in their own time. */
+/** The machine's environment with a recorded log, and waits for what real servers do in their own time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Environment, machineEnvironment } from '../../runtime/environment.ts';
 import { afterPatience } from './patience.ts';
@@ -12,10 +12,10 @@ interface Line {
 export class Noted {
   readonly lines: Line[] = [];
   readonly environment: Environment;
-  /** How long each wait that was asked for was to be, ms. */
+  /** The delay of each timer that was set, ms. */
   readonly waits: number[] = [];
 
-  /** `speed` 10: whatever waits for a time waits a tenth of it. */
+  /** `speed` 10: each timer waits for a tenth of its delay. */
   constructor(speed = 1) {
     const at = (level: string) => (details: object, message: string) =>
       void this.lines.push({ level, message, details });
@@ -29,7 +29,7 @@ export class Noted {
     };
   }
 
-  /** Everything that was logged, as one text. */
+  /** The whole log as one text. */
   get text(): string {
     return this.lines.map(({ level, message, details }) => `${level} ${message} ${JSON.stringify(details)}`).join('\n');
   }
@@ -39,7 +39,7 @@ export class Noted {
   }
 }
 
-/** Looks again and again until it is so; what it is, for the error if it never is. */
+/** Polls until `is` returns true; `what` names it in the error if it never does. */
 export async function comesTrue(what: string, isSo: () => boolean, limitMs = 15_000): Promise<void> {
   let isLate = false;
   const cancel = afterPatience(limitMs, () => {

@@ -1,4 +1,4 @@
-/** A server of the test's own: on a free port of loopback, in a folder of its own, ended by its pid. */
+/** A server for one test: on a free loopback port, in a temporary folder, ended by its pid. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -14,7 +14,7 @@ const readyMs = 15_000;
 
 export abstract class OwnServer {
   readonly port: number;
-  /** Its data, and what belongs to it. Goes with it. */
+  /** Its data and configuration; deleted with the server. */
   readonly folder: string;
   #process: ChildProcess | undefined;
   #output = '';
@@ -28,7 +28,7 @@ export abstract class OwnServer {
     this.#program = program;
     this.port = port;
     this.folder = mkdtempSync(join(tmpdir(), `skerry-${program}-`));
-    // A test that fails before its end leaves no server behind.
+    // A test that fails early leaves no server behind.
     process.once('exit', this.#end);
   }
 
@@ -40,17 +40,17 @@ export abstract class OwnServer {
     return this.#output;
   }
 
-  /** What it is started with. */
+  /** Its command line. */
   protected abstract readonly words: readonly string[];
-  /** What it says when it is there. */
+  /** The line that it prints when it is ready. */
   protected abstract readonly greeting: string;
 
-  /** Starts it on the same port, with the data that it has. */
+  /** Starts it again on the same port with its data. */
   async restart(): Promise<void> {
     const child = spawn(pathOf(this.#program), this.words, { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'] });
     this.#process = child;
     this.#output = '';
-    // It ends with this process, which does not wait for it.
+    // It ends with this process, which it does not keep alive.
     child.unref();
     for (const stream of [child.stdout, child.stderr]) {
       if (stream instanceof Socket) stream.unref();
@@ -73,13 +73,13 @@ export abstract class OwnServer {
     }
   }
 
-  /** SIGKILL: no farewell to anybody, and nothing more is written. */
+  /** SIGKILL: clients are not told, and nothing more is written. */
   async kill(): Promise<void> {
     const child = this.#process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
-    // Somebody waits for it now, and may have nothing else to wait for.
+    // The caller now waits for its end, perhaps with nothing else that keeps the process alive.
     child.ref();
     await ended;
   }
@@ -92,7 +92,7 @@ export abstract class OwnServer {
     this.#process?.kill('SIGCONT');
   }
 
-  /** Tells it something by a signal: to nats-server SIGHUP is to read its configuration again, SIGUSR2 the lame duck mode. */
+  /** Sends a signal: SIGHUP makes a nats-server reload its configuration, SIGUSR2 starts its lame duck mode. */
   signal(name: NodeJS.Signals): void {
     this.#process?.kill(name);
   }

@@ -1,29 +1,28 @@
 /**
- * Time as the machine gave it: limits of tests count it, so that a busy machine is no failure and a test that hangs is one.
+ * Patient time: the time that the machine gave to a test. Time limits count it, so a busy machine fails no test and a hang does.
  *
- * What the processes of a test wait for a processor, while they could run, does not count. One that waits for anything else,
- * or runs on for ever, is counted as on a machine of its own. Where the kernel tells no such times (other than Linux),
- * time is the clock's.
+ * Time that the test's processes spend runnable but without a processor does not count. Waiting for anything else, and running,
+ * count as on an idle machine. Where the kernel does not report such times (anything but Linux), patient time is clock time.
  *
- *     schedstat of each thread: time on a processor, time in line for one
+ *     schedstat of each thread: time on a processor, time on a run queue
  *
  * Invariants:
- * - PA1 Between two looks patient time goes on by no more than the clock, and by at least the share of it in which what could run ran.
+ * - PA1 Between two samples patient time advances by at most the clock, and by at least the share of it in which runnable threads ran.
  * - PA2 A limit of n ms ends within `slowestMax` · n ms.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** What a machine that is this much slower than it should be does in time is not waited for any more. */
+/** Slowest machine that is waited for, as a multiple of the clock. */
 const slowestMax = 30;
 const lookMs = 500;
 
 interface Look {
   readonly at: number;
-  /** By thread, ms: on a processor, and in line for one. */
+  /** By thread, ms: on a processor, and on a run queue. */
   readonly threads: ReadonlyMap<string, readonly [ran: number, waited: number]>;
 }
 
-/** How far patient time goes on between two looks, ms (PA1). */
+/** Advance of patient time between two samples, ms (PA1). */
 export function patientMs(before: Look, after: Look): number {
   const ms = after.at - before.at;
   let [ran, waited] = [0, 0];
@@ -36,7 +35,7 @@ export function patientMs(before: Look, after: Look): number {
   return Math.max(ms - waited, (ms * ran) / (ran + waited));
 }
 
-/** The patient time of a process and all that it has started. */
+/** The patient time of a process and its descendants. */
 export class Patience {
   readonly #pid: number;
   #last: Look;
@@ -47,7 +46,7 @@ export class Patience {
     this.#last = lookAt(pid);
   }
 
-  /** Since it was made, ms. */
+  /** Patient time since this object was made, ms. */
   passedMs(): number {
     const now = lookAt(this.#pid);
     this.#passedMs += patientMs(this.#last, now);
@@ -56,7 +55,7 @@ export class Patience {
   }
 }
 
-/** Runs once when so much patient time has passed (PA2); the function that comes back cancels it. */
+/** Runs once after this much patient time (PA2). The returned function cancels it. */
 export function afterPatience(ms: number, run: () => void, pid?: number): () => void {
   const patience = new Patience(pid);
   const startedAt = performance.now();
@@ -80,7 +79,7 @@ function lookAt(pid: number): Look {
   return { at: performance.now(), threads };
 }
 
-/** A process and all below it that are there now. */
+/** A process and its present descendants. */
 function treeOf(pid: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of namesIn('/proc')) {
@@ -94,7 +93,7 @@ function treeOf(pid: number): number[] {
   return found;
 }
 
-/** Empty where there is nothing, or not any more. */
+/** Empty if the file does not exist (any more). */
 function namesIn(folder: string): string[] {
   try {
     return readdirSync(folder);

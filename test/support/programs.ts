@@ -1,4 +1,4 @@
-/** Where the servers are that tests start. */
+/** Paths of the servers that tests start. */
 import * as programs from '../../runtime/cli/programs.ts';
 
 export function pathOf(program: string): string {

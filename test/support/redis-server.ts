@@ -1,4 +1,4 @@
-/** A redis-server of the test's own, and a cluster of three. */
+/** A redis-server for one test, and a Redis Cluster of three. */
 import { once } from 'node:events';
 import { cpSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
@@ -18,7 +18,7 @@ export class RedisServer extends OwnServer {
     return `redis://127.0.0.1:${this.port}`;
   }
 
-  /** Starts one; `configuration` is lines of its file, by default such that every answer is on disk. */
+  /** Starts one. `configuration`: lines of its file; by default every answer is flushed to disk first. */
   static async start(configuration = 'appendonly yes\nappendfsync always'): Promise<RedisServer> {
     const server = new RedisServer('redis-server', await freePort());
     server.configure(configuration);
@@ -26,13 +26,13 @@ export class RedisServer extends OwnServer {
     return server;
   }
 
-  /** What holds from the next start on. */
+  /** Takes effect at the next start. */
   configure(configuration: string): void {
     const own = `bind 127.0.0.1\nport ${this.port}\ndir ${this.folder}\nsave ""\nenable-debug-command yes\n`;
     writeFileSync(join(this.folder, 'redis.conf'), `${own}${configuration}\n`);
   }
 
-  /** A command by hand; answers what came back within a moment, raw. */
+  /** Sends a raw command. Resolves with the raw reply of the next moment. */
   async tell(...words: readonly string[]): Promise<string> {
     const socket = createConnection({ host: '127.0.0.1', port: this.port });
     try {
@@ -46,7 +46,7 @@ export class RedisServer extends OwnServer {
     }
   }
 
-  /** Copies its data as it is now; the function that comes back puts it there again, while the server is down. */
+  /** Copies its present data. The returned function restores the copy while the server is down. */
   keep(): () => void {
     const kept = join(this.folder, 'kept');
     rmSync(kept, { recursive: true, force: true });
@@ -58,7 +58,7 @@ export class RedisServer extends OwnServer {
   }
 }
 
-/** Three servers that share the slots; `more` is further lines of their configuration. */
+/** Three servers that share the slots. `more`: further lines of their configuration. */
 export async function startCluster(more = ''): Promise<RedisServer[]> {
   const configuration = `appendonly yes\nappendfsync no\ncluster-enabled yes\ncluster-node-timeout 2000\n${more}`;
   const servers = await Promise.all([0, 1, 2].map(() => RedisServer.start(configuration)));

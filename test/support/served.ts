@@ -1,4 +1,4 @@
-/** Workers of one cluster by hand: they share a store behind a gate, a transport, and a clock that stands still. */
+/** Workers of one cluster, driven by hand: they share a store behind a gate, a transport, and a manual clock. */
 import type { Behaviour } from '../../core/behaviour.ts';
 import type { Limits } from '../../core/limits.ts';
 import type { PlacementLimits } from '../../placement/limits.ts';
@@ -14,15 +14,15 @@ export interface ServedGiven {
   readonly hand: HandEnvironment;
   readonly gate: GateStore;
   readonly transport: MemoryTransport;
-  /** A client from outside; of no use in a cluster that starts without workers. */
+  /** A client outside the workers; unusable in a cluster that starts without workers. */
   readonly remote: RemoteCluster;
-  /** Another one. */
+  /** One client more. */
   remoteOf(): Promise<RemoteCluster>;
   readonly workers: Map<string, ServedWorker>;
-  /** Start a worker and have it become ready. */
+  /** Starts a worker and waits until it is ready. */
   join(name: string, options?: Partial<ServeOptions>): Promise<ServedWorker>;
   tally(key: string): ReturnType<typeof callerOf>;
-  /** A key whose tally belongs to this worker by the present view. */
+  /** A key whose tally belongs to this worker in the present view. */
   keyAt(worker: string): string;
   during<Value>(promise: Promise<Value>): Promise<Value>;
 }
@@ -34,13 +34,13 @@ export interface ServedOptions {
   readonly behaviours?: readonly Behaviour[];
   readonly limits?: Partial<Limits>;
   readonly placementLimits?: Partial<PlacementLimits>;
-  /** Epochs are at least the date, as those of stores that may go back. */
+  /** Epochs are at least the date, as in stores that may go back. */
   readonly isDated?: boolean;
 }
 
 const noRemote = undefined as unknown as RemoteCluster;
 
-/** Starts workers one after the other, lets the test have them, and stops what is left however the test ends. */
+/** Starts workers one by one, runs the test, and stops the workers however it ends. */
 export async function withWorkers(options: ServedOptions, body: (given: ServedGiven) => Promise<void>): Promise<void> {
   const hand = new HandEnvironment();
   const dated = { now: () => hand.now() };

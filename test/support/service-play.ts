@@ -1,9 +1,9 @@
 /**
- * A play of the placement service: workers that announce themselves and answer pings, and what the service does about it,
- * as text. Used by transcripts and by properties.
+ * Plays the placement service: workers announce themselves and answer pings; the service's actions become text.
+ * Used by transcripts and by properties.
  *
  *     at 100 start a-1        a worker 'a', its process 'a-1': announces every announceMs, answers pings
- *     at 900 crash a-1        its subject has no listener any more     hang, wake, leave, gone, report, pong, announce
+ *     at 900 crash a-1        its subject has no listener left     hang, wake, leave, gone, report, pong, announce
  */
 import { defaultPlacementLimits, type PlacementLimits } from '../../placement/limits.ts';
 import { PlacementService, type ServiceAction, viewsPerTerm } from '../../placement/service.ts';
@@ -46,12 +46,12 @@ export class ServicePlay {
     return new PlacementService({ term, partitions: 16, view, pins, limits, now });
   }
 
-  /** Another worker's service goes on with the view known. */
+  /** Another worker's service continues from the known view. */
   takeover(term: number): void {
     this.service = this.#serviceOf(term, this.view?.pins ?? []);
   }
 
-  /** Let time pass: workers announce themselves, the service ticks. */
+  /** Lets time pass: workers announce themselves, the service ticks. */
   until(end: number): void {
     for (;;) {
       const announcers = [...this.actors.values()].filter(({ health }) => health === 'alive');
@@ -71,14 +71,14 @@ export class ServicePlay {
     this.act(this.service.announced(actor.entry, this.now, this.now));
   }
 
-  /** One that is there announces itself once. */
+  /** A live worker announces itself once. */
   say(entry: WorkerEntry, now: number): void {
     this.now = Math.max(this.now, now);
     this.actors.set(entry.id, { entry, health: 'alive', announceAt: Number.POSITIVE_INFINITY });
     this.act(this.service.announced(entry, now, now));
   }
 
-  /** Answers to pings come after everything that was decided with them. */
+  /** Answers to pings come after everything that was decided in the same step. */
   act(actions: readonly ServiceAction[]): void {
     for (const action of actions) if (action.kind === 'publish') this.#publish(action.view);
     for (const action of actions) if (action.kind === 'ping') this.#ping(action);
@@ -121,7 +121,7 @@ export class ServicePlay {
     this.until(this.now);
   }
 
-  /** The service's own process does not run, and its clock goes on. */
+  /** The service's process is paused while its clock continues. */
   #sleep(ms: number): void {
     this.now += ms;
     for (const actor of this.actors.values()) actor.announceAt = Math.max(actor.announceAt, this.now + 1);
@@ -142,14 +142,14 @@ export class ServicePlay {
   }
 }
 
-/** Perform the events of a transcript, its lines that begin with 'at', and write it anew with what the service did. */
+/** Performs the events of a transcript (lines that begin with 'at') and rewrites it with the service's actions. */
 export function perform(transcript: string, options: ConstructorParameters<typeof ServicePlay>[0] = {}): string {
   const play = new ServicePlay(options);
   for (const line of transcript.split('\n')) if (/^\s*at /.test(line)) play.perform(line);
   return play.lines.join('\n');
 }
 
-/** What workers that are there do about what a host of the service tells them. */
+/** How live workers react to what the service's host tells them. */
 export function answerTo(host: PlacementHost, id: string, environment: Environment, message: ControlMessage): void {
   if (message.kind === 'echo') host.echoed(message.number);
   if (message.kind === 'ping') host.receive({ kind: 'pong', id, mark: message.mark, sent: environment.now() });

@@ -1,7 +1,7 @@
 /**
- * The command line as a user starts it: built, a process per command, with a temporary folder of its own.
+ * The command line as users start it: built, one process per command, in a temporary folder.
  *
- * Built, since that starts in a third of the time, and since it then has to find tsx for the app by itself.
+ * It is built because that starts in a third of the time, and because the build has to find tsx for the app by itself.
  */
 import { type ChildProcessByStdio, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +23,7 @@ export interface Ran {
 
 type Running = ChildProcessByStdio<null, Readable, Readable>;
 
-/** Starts commands, and ends those that are left. */
+/** Starts commands, and ends those still running. */
 export class Skerry {
   readonly #main: string;
   readonly #environment: NodeJS.ProcessEnv;
@@ -44,7 +44,7 @@ export class Skerry {
     return child;
   }
 
-  /** Run a command to its end. */
+  /** Runs a command to its end. */
   async run(...words: string[]): Promise<Ran> {
     const child = this.#spawn(words);
     const [out, err] = [collected(child.stdout), collected(child.stderr)];
@@ -52,7 +52,7 @@ export class Skerry {
     return { code, out: out(), err: err() };
   }
 
-  /** The same in a process that has so little memory for objects, MB. */
+  /** The same in a process with a small heap, MB. */
   async runWithin(megabytes: number, ...words: string[]): Promise<Ran> {
     const before = this.#environment.NODE_OPTIONS;
     this.#environment.NODE_OPTIONS = `--max-old-space-size=${megabytes}`;
@@ -75,7 +75,7 @@ export class Skerry {
     return out.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as unknown]));
   }
 
-  /** Start the app; resolves when it runs. */
+  /** Starts the app. Resolves when it runs. */
   async start(app: string, data: string, ...words: string[]): Promise<App> {
     const child = this.#spawn(['run', app, '--data', data, '--json', ...words]);
     const [out, err] = [collected(child.stdout), collected(child.stderr)];
@@ -91,12 +91,12 @@ export class Skerry {
     };
   }
 
-  /** Start a command that goes on; it says what it does in JSON lines. */
+  /** Starts a long-running command with JSON lines as output. */
   begin(...words: string[]): Going {
     return new Going(this.#spawn([...words, '--json']));
   }
 
-  /** The same, as npx does: by a shell that waits for it, and that `end` ends. */
+  /** The same, as npx does: through a shell that waits for it. `end` ends the shell. */
   beginByNpx(...words: string[]): Going {
     const script = '"$@" & wait';
     const child = spawn('sh', ['-c', script, 'sh', process.execPath, this.#main, ...words, '--json'], {
@@ -115,7 +115,7 @@ export class Skerry {
 
 type Said = Readonly<Record<string, unknown>>;
 
-/** A command that goes on, and its JSON lines. */
+/** A long-running command and its JSON lines. */
 export class Going {
   readonly #child: Running;
   readonly #out: () => string;
@@ -133,12 +133,12 @@ export class Going {
     return this.#child.pid ?? 0;
   }
 
-  /** Nobody reads what it says any more. */
+  /** Closes the reading end of its output. */
   stopReading(): void {
     this.#child.stdout.destroy();
   }
 
-  /** The next line that says this; fails if the command ends without it. */
+  /** The next line with this message. Fails if the command ends without it. */
   async says(expected: Said): Promise<Said> {
     let isOver = false;
     void this.#ended.then(() => {
@@ -156,7 +156,7 @@ export class Going {
     }
   }
 
-  /** What it says on standard error, sooner or later. */
+  /** Waits for a text on standard error. */
   async hears(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.#err())) await once(this.#child.stderr, 'data');
   }
@@ -172,10 +172,10 @@ export interface App {
   end(signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<Ran>;
 }
 
-/** Builds into a folder that looks like an installed package; answers the command's path. */
+/** Builds into a folder laid out like an installed package. Resolves with the command's path. */
 function build(folder: string): string {
   const tsc = join(root, 'node_modules', '.bin', 'tsc');
-  // Types are checked elsewhere: what is emitted in spite of a wrong one will do.
+  // Types are checked elsewhere; code emitted in spite of a type error will do.
   spawnSync(tsc, ['-p', 'tsconfig.build.json', '--outDir', join(folder, 'dist')], { cwd: root });
   copyFileSync(join(root, 'package.json'), join(folder, 'package.json'));
   symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));

@@ -1,11 +1,11 @@
 /**
- * Reading our own sources: which text is code, what it imports, where its functions begin and end.
+ * Scans our own sources: which text is code, its imports, and where its functions begin and end.
  *
- * TypeScript 7 has no compiler API for tools, so this is a scanner, not a parser: good for code that Biome has formatted
- * (a method starts its line, braces balance), and tried on samples in `tidy.test.ts`.
+ * TypeScript 7 has no compiler API for tools, so this is a scanner, not a parser. It relies on Biome's format
+ * (a method starts its line, braces balance) and is tested on samples in `source.test.ts`.
  */
 
-/** The same source twice, with blanks where something was taken out: lines and columns stay what they were. */
+/** Two versions of a source, with blanks in place of what was removed. Lines and columns stay the same. */
 export interface Masked {
   /** Without comments. */
   readonly text: string;
@@ -34,7 +34,7 @@ class Scanner {
     return { text: this.#text, code: this.#code };
   }
 
-  /** Up to the end, or up to the brace that closes a template's `${`. */
+  /** Scans to the end, or to the brace that closes a template's `${`. */
   #scanCode(isInTemplate: boolean): void {
     let depth = 0;
     while (this.#at < this.#source.length) {
@@ -77,7 +77,7 @@ class Scanner {
 
   #take(pattern: RegExp, kind: 'code' | 'comment' | 'string' | 'inside'): void {
     pattern.lastIndex = this.#at;
-    // What does not match (an unclosed string) is taken as it is: the compiler complains about it, not this file.
+    // What does not match (an unclosed string) is skipped; the compiler reports it.
     const taken = pattern.exec(this.#source)?.[0] ?? (this.#source[this.#at] as string);
     const blank = taken.replace(/[^\n]/g, ' ');
     this.#at += taken.length;
@@ -128,7 +128,7 @@ const notMethods = new Set([
   'new',
 ]);
 
-/** Every function with a block, in order of their starts; those inside others included. */
+/** Every function with a block, nested ones included, in order of their starts. */
 export function functionsOf({ code }: Masked): FunctionSpan[] {
   const found: FunctionSpan[] = [];
   for (const match of code.matchAll(functionHead)) {
@@ -144,7 +144,7 @@ export function functionsOf({ code }: Masked): FunctionSpan[] {
   return found;
 }
 
-/** Where the block of a function starts whose parameters open at `open`; undefined: it has none, or it is a call. */
+/** Where the block of the function starts whose parameters open at `open`; undefined: it has no block, or is a call. */
 function bodyStart(code: string, open: number): number | undefined {
   let at = closing(code, open) + 1;
   const next = /\s*(.)/y;
@@ -182,13 +182,13 @@ function lineAt(code: string, at: number): number {
   return code.slice(0, at).split('\n').length;
 }
 
-/** What an arrow function is assigned to or passed to, for the reader of a message. */
+/** What an arrow function is assigned or passed to, for messages. */
 function nameOnLine(code: string, at: number): string {
   const line = code.slice(code.lastIndexOf('\n', at) + 1, at);
   return /(?:const|let) ([\w$]+)/.exec(line)?.[1] ?? /([\w$.#]+)\s*[(:=]/.exec(line)?.[1] ?? 'arrow function';
 }
 
-/** Lines of a function, and those that are its own: without the functions of several lines that it holds. */
+/** Lines of a function, and its own lines: those outside of nested functions of several lines. */
 export function sizesOf(
   functions: readonly FunctionSpan[],
 ): { readonly span: FunctionSpan; readonly lines: number; readonly ownLines: number }[] {

@@ -1,6 +1,6 @@
 /**
- * A process of its own whose turn spins until a file exists (none: not at all); says on standard output when it has ended, and
- * closes when the log has said the same.
+ * A process whose turn spins until a file exists (no file given: not at all). It prints when the turn has ended, and
+ * closes when the log has reported the same.
  */
 import { existsSync } from 'node:fs';
 import { behaviour } from '../../core/behaviour.ts';

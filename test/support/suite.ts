@@ -1,11 +1,11 @@
 /**
- * uvu with a time limit per test, and the assertion on promises that it lacks.
+ * uvu with a time limit per test, and with the assertion on promises that it lacks.
  *
  *     const queue = suite('queue');
  *     queue('Q1: first in, first out', async () => { … }, { timeoutMs: 60_000 });
  *     queue.run();
  *
- * What only shows from outside a file (no run(), an .only, an open handle) is the runner's: `test/run.ts`.
+ * The runner (`test/run.ts`) finds what only shows from outside a file: no run(), an .only, an open handle.
  */
 import { suite as uvuSuite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -20,7 +20,7 @@ export interface Suite {
   (name: string, body: Body, options?: { timeoutMs?: number }): void;
   before: Hook;
   after: Hook;
-  /** Skips count as failures unless each has its reason. */
+  /** A skip without a reason counts as a failure. */
   skip(name: string, because: string): void;
   run(): void;
 }
@@ -54,8 +54,8 @@ function hook(inner: { (body: Body): void; each(body: Body): void }): Hook {
 }
 
 /**
- * The timer is not unref'd: a test that waits for nothing would otherwise end the process before the timer could
- * name it. It is cleared with the test, so it never keeps a finished file alive.
+ * The timer is not unref'd: otherwise a test that waits for nothing would end the process before the timer could
+ * report it. It is cleared with the test, so it never keeps a finished file alive.
  */
 async function within(timeoutMs: number, name: string, body: Body): Promise<void> {
   let cancel: () => void = () => undefined;
@@ -69,7 +69,7 @@ async function within(timeoutMs: number, name: string, body: Body): Promise<void
   }
 }
 
-/** The error that a promise is rejected with, which must be Skerry's, of this code, and say what the pattern wants. */
+/** The error of a rejected promise, which must be a SkerryError with this code and a message that matches the pattern. */
 export async function rejects(promise: Promise<unknown>, code: ErrorCode, pattern?: RegExp): Promise<SkerryError> {
   let value: unknown;
   try {

@@ -1,4 +1,4 @@
-/** Small entities whose turns tests write themselves, and a cluster of them by hand. */
+/** Small entities whose turns are written by tests, and a cluster of them on a manual clock. */
 import { answers, type Behaviour, type BehaviourOptions, behaviour, type Turn } from '../../core/behaviour.ts';
 import { entity } from '../../core/entity.ts';
 import type { Limits } from '../../core/limits.ts';
@@ -23,7 +23,7 @@ export const Tally = entity('tally', {
 });
 export type TallyTurn = Turn<typeof Tally>;
 
-/** What `run` and `look` do, by name. */
+/** The scripts of `run` and `look` by name. */
 export type Scripts = Record<string, (turn: TallyTurn) => unknown>;
 
 const take = {
@@ -60,11 +60,11 @@ export interface Given {
   readonly hand: HandEnvironment;
   readonly gate: GateStore;
   readonly cluster: EmbeddedCluster;
-  /** The tally of this key, for the cluster's own client. */
+  /** The tally of this key, through the cluster's own client. */
   tally(key: string): ReturnType<EmbeddedCluster['entity']> & TallyCaller;
-  /** The value of a promise, while time moves. */
+  /** Waits for a promise while time moves. */
   during<Value>(promise: Promise<Value>): Promise<Value>;
-  /** What the store has of a tally. */
+  /** The stored tally. */
   stored(key: string): Promise<{ count: number; seen: unknown[] } | undefined>;
 }
 type TallyCaller = ReturnType<typeof callerOf>;
@@ -78,7 +78,7 @@ export interface GivenOptions extends Partial<Omit<EmbedOptions, 'limits'>> {
   readonly hand?: HandEnvironment;
 }
 
-/** Starts a cluster by hand, lets the test have it, and closes it however the test ends. */
+/** Starts a cluster on a manual clock, runs the test, and closes the cluster however it ends. */
 export async function withTallies(options: GivenOptions, body: (given: Given) => Promise<void>): Promise<void> {
   const {
     scripts,
@@ -102,7 +102,7 @@ export async function withTallies(options: GivenOptions, body: (given: Given) =>
   }
 }
 
-/** How a promise stands, without waiting for it. */
+/** The present outcome of a promise, without waiting for it. */
 export function watch<Value>(promise: Promise<Value>): {
   value: Value | undefined;
   error: unknown;

@@ -1,4 +1,4 @@
-/** A cable that a test can cut or hold: a TCP proxy on loopback. */
+/** A TCP proxy on loopback: a connection that a test can cut or freeze. */
 import { once } from 'node:events';
 import { createConnection, createServer, type Server, type Socket } from 'node:net';
 
@@ -18,7 +18,7 @@ export class TcpProxy {
     this.#target = target;
   }
 
-  /** One that leads to a port of loopback. */
+  /** A proxy to a loopback port. */
   static async to(target: number): Promise<TcpProxy> {
     const proxy = new TcpProxy(target);
     await proxy.#listen();
@@ -35,7 +35,7 @@ export class TcpProxy {
     this.#server = undefined;
     server?.close();
     for (const { near, far } of this.#pairs) {
-      // Not reset: Node 20 does not come to its end after resetting a socket that is paused.
+      // Not reset: Node 20 does not exit after a paused socket was reset.
       near.destroy();
       far.destroy();
     }
@@ -43,7 +43,7 @@ export class TcpProxy {
     if (server !== undefined) await once(server, 'close');
   }
 
-  /** Says nothing and passes nothing on, as a cable that is pulled; connections stay, new ones too. */
+  /** Passes nothing on, like a pulled cable. Connections stay open, and new ones are accepted. */
   freeze(): void {
     this.#isFrozen = true;
     for (const { near, far } of this.#pairs) {
@@ -52,12 +52,12 @@ export class TcpProxy {
     }
   }
 
-  /** Passes on what is sent, and no answer. */
+  /** Passes on requests and no answers. */
   holdAnswers(): void {
     for (const { far } of this.#pairs) far.pause();
   }
 
-  /** As before the cut or the freeze; what was held passes now. */
+  /** Ends a cut or freeze. What was held is passed on now. */
   async heal(): Promise<void> {
     this.#isFrozen = false;
     for (const { near, far } of this.#pairs) {
@@ -72,7 +72,7 @@ export class TcpProxy {
   }
 
   async #listen(): Promise<void> {
-    // Paused from the start: what a frozen connection sends is not read, so it does not get lost.
+    // Paused from the start: what a frozen connection sends stays unread, so it is not lost.
     const server = createServer({ pauseOnConnect: true }, (near) => this.#join(near));
     server.listen(this.port, '127.0.0.1');
     await once(server, 'listening');

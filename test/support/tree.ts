@@ -1,24 +1,24 @@
-/** The files of this checkout, as tests about the tree see them: what would be committed. */
+/** The files of this checkout that would be committed, for tests about the tree. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 
 export const root = join(import.meta.dirname, '..', '..');
 
-/** As in .gitignore; the tree may be a copy without a repository. In a second work tree of one, `.git` is a file. */
+/** As in .gitignore, since the tree may be a copy without a repository. In a second work tree, `.git` is a file. */
 const ignored = new Set(['node_modules', 'dist', '.git', '.data', '.build']);
 
-/** A path that only one machine has. Built from parts, so that it does not find itself. */
+/** Paths that exist on one machine only. Built from parts, so that it does not match itself. */
 export const machinePath = new RegExp(
   `(?<![\\w.})~*-])/(?:${['home', 'root', 'Users', 'work', 'tmp', 'var/tmp', 'private'].join('|')})/[\\w.@-]`,
 );
 
 export interface SourceFile {
-  /** From the root, with slashes. */
+  /** Relative to the root, with slashes. */
   readonly path: string;
   readonly text: string;
 }
 
-/** Paths of all files, from the root, in order. */
+/** Sorted paths of all files, relative to the root. */
 export function allPaths(folder: string = root): string[] {
   const entries = readdirSync(folder, { withFileTypes: true }).sort((left, right) => (left.name < right.name ? -1 : 1));
   return entries.flatMap((entry) => {

@@ -1,12 +1,11 @@
 /**
- * What the runner makes of a test file and of its run. Pure: `test/run.ts` starts the processes.
+ * The runner's verdict on a test file and its run. Pure: `test/run.ts` starts the processes.
  *
- * It is here because uvu alone lets four things pass: a file that forgets `run()`, one that keeps an `.only`, one whose
- * tests were skipped and forgotten, and one that never ends.
+ * uvu alone lets four things pass: a file that forgets `run()`, a forgotten `.only`, forgotten skips, and a file that never ends.
  */
 import { stripVTControlCharacters } from 'node:util';
 
-/** How a process that ran one file or tool came to its end. */
+/** How the process of one file or tool ended. */
 export interface Ended {
   readonly how: 'by itself' | 'over its time' | 'still open';
   readonly exitCode: number | null;
@@ -17,7 +16,7 @@ export interface Verdict {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  /** What is wrong beyond single failed tests; each counts as one failure. */
+  /** Problems beyond failed tests; each counts as one failure. */
   readonly problems: readonly string[];
 }
 
@@ -29,13 +28,13 @@ interface Totals {
 
 const limitSecondsDefault = 120;
 
-/** A file that needs longer says so in its head: `Time limit: 600 s`. Also the order of the run: slow ones first. */
+/** The time limit that a file's head states: `Time limit: 600 s`. It also orders the run: slow files first. */
 export function limitSecondsOf(source: string): number {
   const declared = /^[ /*]*Time limit: (\d+) s\b/m.exec(source)?.[1];
   return declared === undefined ? limitSecondsDefault : Number(declared);
 }
 
-/** uvu prints its totals when everything has run; a file with two separate runs prints them twice. */
+/** uvu prints its totals when everything has run. A file with two runs prints them twice. */
 export function totalsOf(output: string): Totals | undefined {
   const text = stripVTControlCharacters(output);
   const sum = (label: string) =>
@@ -46,12 +45,12 @@ export function totalsOf(output: string): Totals | undefined {
   return { total: add(total), passed: add(passed), skipped: add(skipped) };
 }
 
-/** The last line that uvu prints: what is still open after it keeps the process alive. */
+/** The last line that uvu prints. Whatever is open after it keeps the process alive. */
 export function isComplete(output: string): boolean {
   return /^ {2}Duration: +\S+$/m.test(stripVTControlCharacters(output));
 }
 
-/** What the text of a test file already shows. */
+/** Problems that the text of a test file shows. */
 export function sourceProblems(source: string): string[] {
   const problems: string[] = [];
   if (/^\s*\w+\.only\(/m.test(source)) problems.push('an .only is left in it: the other tests did not run');
@@ -89,7 +88,7 @@ function reasonsIn(text: string): number {
   return text.match(/skipped because \S/g)?.length ?? 0;
 }
 
-/** The verdict on a tool that says by its exit code whether all is well: one test. */
+/** The verdict on a tool that reports by its exit code: one test. */
 export function judgeTool(ended: Ended): Verdict {
   if (ended.how === 'by itself' && ended.exitCode === 0) return { passed: 1, failed: 0, skipped: 0, problems: [] };
   const problem = ended.how === 'by itself' ? `exit code ${ended.exitCode}` : 'it was stopped: over its time limit';
