@@ -16,7 +16,7 @@ export interface AgreementHandlers<Contract extends AnyEntity, Name extends stri
    */
   readonly decided: (turn: Turn<Contract>, outcome: Outcome<Name, Roles>) => void | undefined;
   /** Runs for each party that was to be confirmed and is not. The agreement shows as broken until `turn.resolve`. */
-  readonly broken: (turn: Turn<Contract>, breach: Breach<Name, keyof Roles & string>) => void | undefined;
+  readonly broken: (turn: Turn<Contract>, breach: Breach<Name, Roles>) => void | undefined;
   /** Runs when every party has heard the decision, and nothing is broken. */
   readonly settled?: (turn: Turn<Contract>, of: OpenAgreement<Name>) => void | undefined;
 }

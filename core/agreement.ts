@@ -213,9 +213,13 @@ export type Outcome<Name extends string, Roles extends PartyMap> =
  * A party that was to be confirmed, and is not: its hold had ended, its confirm failed or is unknown there, or the word is a dead
  * letter of the hub.
  */
-export interface Breach<Name extends string, Role> {
-  readonly of: OpenAgreement<Name>;
-  readonly role: Role;
-  readonly key: string;
-  readonly why: 'lapsed' | 'failed' | 'undelivered';
-}
+export type Breach<Name extends string, Roles extends PartyMap> = {
+  [Role in keyof Roles & string]: {
+    readonly of: OpenAgreement<Name>;
+    readonly role: Role;
+    readonly key: string;
+    /** What it answered when it accepted. */
+    readonly output: Roles[Role] extends Party<infer _C, infer _G, infer Output> ? Output : never;
+    readonly why: 'lapsed' | 'failed' | 'undelivered';
+  };
+}[keyof Roles & string];

@@ -307,7 +307,8 @@ function tellBreaches(scope: TurnScope, part: AgreementPart): void {
   const told = (party: PartyPart): PartyPart => {
     if (party.breach === 'none' || party.isTold) return party;
     const { role, address, breach: why } = party;
-    scope.tell(agreedOf(scope, part).handlers.broken, { of: nameOf(part), role, key: keyOf(address), why });
+    const [, output] = scope.environment.decode(party.answer) as [string, unknown];
+    scope.tell(agreedOf(scope, part).handlers.broken, { of: nameOf(part), role, key: keyOf(address), output, why });
     return { ...party, isTold: true };
   };
   keep(scope, { ...part, parties: part.parties.map(told) });

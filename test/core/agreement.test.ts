@@ -188,6 +188,8 @@ test('AG7: a confirm that finds its hold ended is not acknowledged before its hu
   assert.equal([it.waiting('a'), it.part?.due], [['confirm'], 0]);
   committed(it.answer('a'));
   assert.is(it.heard[1], 'broken goods a lapsed');
+  // What it had answered is told with it: the hub need not keep that.
+  assert.is((it.hub.record.state.value as { lost: string }).lost, 'shelf a');
   it.acknowledge('a');
   assert.equal([it.waiting('a'), it.part?.due, it.heard.length], [[], 0, 2]);
 });

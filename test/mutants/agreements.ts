@@ -43,6 +43,13 @@ export const agreementMutants: readonly Mutant[] = [
   },
   {
     ...core,
+    name: 'a breach is told without what its party had accepted',
+    file: 'core/hub.ts',
+    find: 'const [, output] = scope.environment.decode(party.answer)',
+    replace: 'const [output] = scope.environment.decode(party.answer)',
+  },
+  {
+    ...core,
     name: 'an agreement is settled before every party has heard',
     file: 'core/agreement-part.ts',
     find: "return part.decision !== 'none' && !part.isUntold && !isBroken(part) && isAllHeard(part);",

@@ -69,6 +69,7 @@ export const Order = entity('order', {
     open: undefined as OpenAgreement | undefined,
     cash: 5,
     failing: '' as string,
+    lost: '',
   }),
   operations: {
     all: command(unchecked<readonly Line[]>()),
@@ -92,7 +93,7 @@ const Lone = agreement('lone', { parties: { payer: one(Stock).reserve }, decideW
 const Stray = agreement('stray', { parties: { payer: one(Stock).reserve }, decideWithinMs: 10_000 });
 
 type Turned = {
-  state: { heard: unknown[]; failing: string; cash: number; open: OpenAgreement | undefined };
+  state: { heard: unknown[]; failing: string; cash: number; lost: string; open: OpenAgreement | undefined };
   refuse: (reason: string) => never;
 };
 
@@ -104,9 +105,10 @@ const news = {
     if (outcome.decision === 'confirm') turn.state.cash -= 1;
     turn.state.heard.push({ ...outcome, of: outcome.of.agreement });
   },
-  broken(turn: Turned, { role, key, why }: { role: string; key: string; why: string }) {
+  broken(turn: Turned, { role, key, output, why }: { role: string; key: string; output: string; why: string }) {
     if (turn.state.failing === 'broken') throw new Error('broken fails');
     turn.state.heard.push(`broken ${role} ${key} ${why}`);
+    turn.state.lost = output;
   },
   settled(turn: Turned, of: OpenAgreement) {
     if (turn.state.failing === 'settled') throw new Error('settled fails');

@@ -66,8 +66,10 @@ export const order = behaviour(
           else if (outcome.parties.payment.status === 'refused') turn.state.status = outcome.parties.payment.reason;
           else turn.state.status = outcome.because;
         },
-        broken(turn, { role, why }) {
+        broken(turn, breach) {
+          const { role, why } = breach;
           role satisfies 'stock' | 'payment';
+          if (breach.role === 'stock') breach.output.shelf satisfies string;
           why satisfies 'lapsed' | 'failed' | 'undelivered';
           if (turn.state.open !== undefined) turn.resolve(turn.state.open);
         },
