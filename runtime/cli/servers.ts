@@ -47,7 +47,8 @@ export class OwnServer {
   #child: ChildProcess | undefined;
   #isStopping = false;
 
-  private constructor(name: ServerName, port: number, { folder, cluster, environment, restarted }: OwnServerParts) {
+  private constructor(name: ServerName, port: number, parts: OwnServerParts) {
+    const { folder, cluster, environment, restarted, fsync = 'everysec' } = parts;
     this.name = name;
     this.#port = port;
     this.#environment = environment;
@@ -57,7 +58,7 @@ export class OwnServer {
     this.#logins = name === 'nats' ? loginsOf(folder, environment) : [];
     this.url = name === 'nats' ? this.urlOf('worker') : `redis://:${this.#secret}@127.0.0.1:${port}`;
     const users = authorizationText(this.#logins, cluster);
-    const text = configurationOf(name, { port, secret: this.#secret, folder, users });
+    const text = configurationOf(name, { port, secret: this.#secret, folder, users, fsync });
     writeFileSync(this.#configuration, text, { mode: 0o600 });
   }
 
@@ -137,7 +138,11 @@ export interface OwnServerParts {
   readonly environment: Environment;
   /** It had ended, and runs again as another process; the text is for people. */
   readonly restarted: (text: string) => void;
+  /** When Redis flushes its log: before each answer, or every second (default). */
+  readonly fsync?: Fsync;
 }
+
+export type Fsync = 'everysec' | 'always';
 
 /** That of the last `up` on this folder, so that what was told where it is finds it again; undefined if it is taken. */
 async function lastPort(folder: string, name: ServerName): Promise<number | undefined> {
@@ -153,7 +158,7 @@ function configurationPath(folder: string, name: ServerName): string {
 
 function configurationOf(
   name: ServerName,
-  { port, secret, folder, users }: { port: number; secret: string; folder: string; users: string },
+  { port, secret, folder, users, fsync }: { port: number; secret: string; folder: string; users: string; fsync: Fsync },
 ): string {
   if (name === 'nats')
     return [
@@ -172,7 +177,7 @@ function configurationOf(
     `dir ${JSON.stringify(data)}`,
     `logfile ${JSON.stringify(join(resolve(folder), 'redis.log'))}`,
     'appendonly yes',
-    'appendfsync everysec',
+    `appendfsync ${fsync}`,
     'save ""',
     '',
   ].join('\n');

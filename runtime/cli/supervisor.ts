@@ -32,11 +32,15 @@ export type SupervisorEvent =
 export interface SupervisorParts {
   readonly environment: Environment;
   readonly names: readonly string[];
+  /** The program of the command line; default: that of this process. */
+  readonly program?: string;
   /** Words of the command line that a worker is started with. */
   readonly words: readonly string[];
   /** Of a worker, beside what this process has. */
   readonly variables: Readonly<Record<string, string>>;
   readonly tell: (event: SupervisorEvent) => void;
+  /** Pause before a crashed worker is started again, at most, ms; default: 10,000. */
+  readonly pauseMsMax?: number;
 }
 
 /** Pause before a crashed worker is started again, at first and at most, ms. */
@@ -84,10 +88,9 @@ export class Supervisor {
   }
 
   #start(worker: Worker): void {
-    const { words, variables, tell } = this.#parts;
+    const { program = process.argv[1] ?? '', words, variables, tell } = this.#parts;
     const { name } = worker;
-    const [main = ''] = process.argv.slice(1);
-    const child = spawn(process.execPath, [...nodeOptions(), ...process.execArgv, main, ...words], {
+    const child = spawn(process.execPath, [...nodeOptions(), ...process.execArgv, program, ...words], {
       env: { ...process.env, ...variables, SKERRY_NAME: name, SKERRY_SUPERVISED: '1' },
       // Of a group of its own: Ctrl-C is for the supervisor, which drains.
       detached: true,
@@ -115,7 +118,7 @@ export class Supervisor {
   }
 
   #closed(worker: Worker, code: number | null, signal: NodeJS.Signals | null): void {
-    const { environment, tell } = this.#parts;
+    const { environment, tell, pauseMsMax = pauseMs.most } = this.#parts;
     const { name, readyAt } = worker;
     worker.child = undefined;
     if (this.#isStopping || code === 0) {
@@ -125,7 +128,7 @@ export class Supervisor {
     }
     if (!this.#hasBeenReady && hopelessCodes.has(code)) return this.#end(code ?? 1);
     if (readyAt !== undefined && environment.now() - readyAt >= wellMs) worker.crashCount = 0;
-    const againMs = Math.min(pauseMs.most, pauseMs.first * 2 ** worker.crashCount);
+    const againMs = Math.min(pauseMsMax, pauseMs.first * 2 ** worker.crashCount);
     worker.crashCount += 1;
     worker.state = 'waiting';
     tell({ kind: 'crashed', worker: name, code, signal, againMs });
