@@ -126,7 +126,7 @@ packed('holds what is needed and nothing else', async () => {
   const foreign = files.filter(
     (file) =>
       !wanted.includes(file) &&
-      !/^(?:dist\/(?:core|placement|runtime|perf)\/.*\.(?:js|d\.ts)|docs\/.*|examples\/.*\.ts)$/.test(file),
+      !/^(?:dist\/(?:core|placement|runtime|perf)\/.*\.(?:js|d\.ts)|docs\/.*|examples\/.*\.(?:ts|md))$/.test(file),
   );
   assert.equal(foreign, []);
   const texts = await Promise.all(
