@@ -53,6 +53,15 @@ export interface AgreementPart {
   readonly parties: readonly PartyPart[];
 }
 
+/** What a turn did to an agreement, for history and metrics. */
+export interface AgreementNews {
+  readonly name: string;
+  readonly id: string;
+  readonly event: 'opened' | 'confirmed' | 'cancelled' | 'broken' | 'resolved' | 'settled';
+  /** Of a cancelled one why, of a broken one the party and why; else ''. */
+  readonly detail: string;
+}
+
 // ---- ids of holds
 
 const mark = '&';
@@ -171,6 +180,23 @@ function isAllHeard({ parties }: AgreementPart): boolean {
 /** A party is not confirmed though it was to be, and the application has not said that this is dealt with. */
 export function isBroken({ parties, isResolved }: AgreementPart): boolean {
   return parties.some(({ breach, isTold }) => breach !== 'none' && !(isResolved && isTold));
+}
+
+/** How an agreement stands, as people are told. `confirmed` and `cancelled`: decided, and not all parties have heard. */
+export type Standing = 'broken' | 'open' | 'confirmed' | 'cancelled';
+
+export function standingOf(part: AgreementPart): Standing {
+  if (isBroken(part)) return 'broken';
+  if (part.decision === 'none') return 'open';
+  return part.decision === 'confirm' ? 'confirmed' : 'cancelled';
+}
+
+/** The parties that it waits for: those that have not answered, have not heard, or have not kept what was agreed. */
+export function blockersOf(part: AgreementPart): readonly PartyPart[] {
+  const { parties, isResolved, decision } = part;
+  if (isBroken(part)) return parties.filter(({ breach, isTold }) => breach !== 'none' && !(isResolved && isTold));
+  if (decision === 'none') return parties.filter(({ status }) => status === 'open');
+  return parties.filter(({ word, isHeard }) => word !== 'none' && !isHeard);
 }
 
 /** Whether there is nothing more that it waits for. */

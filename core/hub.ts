@@ -14,6 +14,7 @@
 import type { AgreedWith } from './agreed.ts';
 import type { AnyAgreement, Because, OpenAgreement } from './agreement.ts';
 import {
+  type AgreementNews,
   type AgreementPart,
   holdOf,
   isBroken,
@@ -56,7 +57,9 @@ export function openAgreement(scope: TurnScope, agreement: AnyAgreement, invited
     parties.push({ role, address, operation, ...unasked });
   }
   const decideBy = Math.ceil(scope.now + agreement.decideWithinMs);
-  scope.put('agreements', { id, name: agreement.name, at: scope.now, decideBy, due: decideBy, ...undecided, parties });
+  const { name } = agreement;
+  scope.put('agreements', { id, name, at: scope.now, decideBy, due: decideBy, ...undecided, parties });
+  note(scope, { id, name }, 'opened');
   return { agreement: agreement.name, id };
 }
 
@@ -146,6 +149,7 @@ export function resolveAgreement(scope: TurnScope, open: OpenAgreement): void {
   const part = partOf(scope, open);
   if (!isBroken(part))
     throw new SkerryError('failed', `The agreement '${part.name}' is not broken: nothing is to be resolved`);
+  note(scope, part, 'resolved');
   keep(scope, { ...part, isResolved: true, parties: part.parties.map((party) => ({ ...party, isTold: true })) });
 }
 
@@ -242,7 +246,7 @@ export function retellAgreement(scope: TurnScope, part: AgreementPart): void {
 /** It is dropped: nobody will tell the application. */
 export function dropTelling(scope: TurnScope, part: AgreementPart): void {
   const known = { ...part, isUntold: false };
-  if (isOver(known)) scope.discard('agreements', part.id);
+  if (isOver(known)) end(scope, part);
   else scope.put('agreements', known);
 }
 
@@ -279,6 +283,8 @@ function decide(scope: TurnScope, part: AgreementPart, decision: 'confirm' | 'ca
     return { ...party, word };
   });
   const decided: AgreementPart = { ...part, decision, because, decidedAt: scope.now, due: 0, parties };
+  if (decision === 'confirm') note(scope, part, 'confirmed');
+  else note(scope, part, 'cancelled', because);
   if (!part.isUntold) tellDecided(scope, decided);
   keep(scope, decided);
 }
@@ -292,12 +298,27 @@ function sendWord(scope: TurnScope, { id, parties }: AgreementPart, index: numbe
   scope.sendContent(address, { kind, operation, payload: nothing, hold, wantsAnswer: kind === 'confirm' });
 }
 
-// ---- what the application hears
+// ---- what the application hears, and history
+
+function note(
+  scope: TurnScope,
+  { name, id }: Pick<AgreementPart, 'name' | 'id'>,
+  event: AgreementNews['event'],
+  detail = '',
+): void {
+  scope.agreementNews ??= [];
+  scope.agreementNews.push({ name, id, event, detail });
+}
+
+function end(scope: TurnScope, part: AgreementPart): void {
+  scope.discard('agreements', part.id);
+  note(scope, part, 'settled');
+}
 
 /** The part goes when nothing is left to wait for; the application hears that, too. */
 function keep(scope: TurnScope, part: AgreementPart): void {
   if (!isOver(part)) return scope.put('agreements', part);
-  scope.discard('agreements', part.id);
+  end(scope, part);
   const settled = scope.behaviour.agreements.get(part.name)?.handlers.settled;
   if (settled !== undefined) scope.tell(settled, nameOf(part));
 }
@@ -309,6 +330,7 @@ function tellBreaches(scope: TurnScope, part: AgreementPart): void {
     const { role, address, breach: why } = party;
     const [, output] = scope.environment.decode(party.answer) as [string, unknown];
     scope.tell(agreedOf(scope, part).handlers.broken, { of: nameOf(part), role, key: keyOf(address), output, why });
+    note(scope, part, 'broken', `${address} ${why}`);
     return { ...party, isTold: true };
   };
   keep(scope, { ...part, parties: part.parties.map(told) });

@@ -12,7 +12,7 @@
  */
 import type { Activity, Content, Lineage, OutboxMessage } from './activity.ts';
 import { lineageOf, newActivity } from './activity.ts';
-import type { AgreementPart } from './agreement-part.ts';
+import type { AgreementNews, AgreementPart } from './agreement-part.ts';
 import type { LaterAnswer } from './later.ts';
 import type { Limits } from './limits.ts';
 import type { Address, PartnerId } from './message.ts';
@@ -75,6 +75,8 @@ export interface HistoryItem {
   readonly sent: readonly { readonly to: PartnerId; readonly kind: string; readonly operation: string }[];
   /** The encoded state after the turn, if the turn changed it and it is small; else empty. */
   readonly state: Uint8Array;
+  /** What the turn did to agreements; absent: nothing. */
+  readonly agreements?: readonly AgreementNews[];
 }
 
 /** An unacknowledged message in an entity's outbox. */

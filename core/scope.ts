@@ -7,7 +7,7 @@
  * Longer than 400 lines because a handler sees one object, and all of its decisions fail or are undone together.
  */
 import { type Activity, type Content, keepAnswer } from './activity.ts';
-import { isOfAgreement } from './agreement-part.ts';
+import { type AgreementNews, isOfAgreement } from './agreement-part.ts';
 import type { AnyHandler, Behaviour, Cron, Every, Partner, When } from './behaviour.ts';
 import type { Effect } from './effect.ts';
 import { type AnyEntity, checkedHold, type Hold, typeIn } from './entity.ts';
@@ -94,6 +94,8 @@ export class TurnScope {
   missedCount = 0;
   /** Its handler is that of a tentative operation. */
   isTentative = false;
+  /** What it does to agreements. */
+  agreementNews: AgreementNews[] | undefined;
   /** What handlers of agreements are to hear at its end, in this order. */
   tellings: { readonly handler: AnyHandler; readonly news: unknown }[] | undefined;
   /** The message that this turn takes out of an outbox. */
@@ -528,6 +530,7 @@ export class TurnScope {
     this.#added = undefined;
     this.#series = undefined;
     this.tellings = undefined;
+    this.agreementNews = undefined;
     this.withdrawn = undefined;
     this.taken = undefined;
     this.spent = undefined;

@@ -17,7 +17,7 @@
  */
 import type { Activity, Content } from './activity.ts';
 import { accept, keepAnswer } from './activity.ts';
-import { isOfAgreement } from './agreement-part.ts';
+import { type AgreementNews, isOfAgreement } from './agreement-part.ts';
 import type { Behaviour } from './behaviour.ts';
 import { errorText, isSkerryError, lookedAt, type SkerryError, stackText } from './errors.ts';
 import type { LaterAnswer } from './later.ts';
@@ -53,6 +53,8 @@ export type TurnResult =
       readonly putOff: LaterAnswer | undefined;
       /** Calls of earlier turns that it answers. */
       readonly answered: readonly AnsweredCall[] | undefined;
+      /** What it did to agreements. */
+      readonly agreementNews: readonly AgreementNews[] | undefined;
       /** The handler threw, and its error is the answer. An instance of an actor class may be half changed. */
       readonly thrown?: { readonly error: unknown };
     }
@@ -118,9 +120,9 @@ function conclude(scope: TurnScope, request: Request, row: AnswerRow, answer: Ui
   scope.apply();
   acceptMessage(scope, request, String(row[0]), answer);
   keepHistory(scope, request, String(row[0]));
-  const { sentTo = nobody, withdrawn, taken, answered } = scope;
+  const { sentTo = nobody, withdrawn, taken, answered, agreementNews } = scope;
   const effects = scope.added('effects') ?? nothing;
-  return { kind: 'committed', answer, sentTo, withdrawn, effects, putOff: taken, answered };
+  return { kind: 'committed', answer, sentTo, withdrawn, effects, putOff: taken, answered, agreementNews };
 }
 
 /** The handler did not return. A refusal and a client's failed call are answers (T3). The caller handles all else. */
@@ -231,7 +233,8 @@ function keepHistory(scope: TurnScope, request: Request, status: string): void {
     sent: scope.sentLog ?? [],
     state: scope.isStateChanged ? (record.changes.whole ?? new Uint8Array(0)) : new Uint8Array(0),
   };
-  notePart(record, 'history', item);
+  const { agreementNews: agreements } = scope;
+  notePart(record, 'history', agreements === undefined ? item : { ...item, agreements });
 }
 
 /**

@@ -18,6 +18,15 @@ export const counterNames = {
   'frames-refused': 'Frames, and envelopes in them, that are not well formed or come from the wrong place.',
   'requests-refused': 'Requests of tools that are not well formed, or ask for an answer at the wrong place.',
   'sweep-passes': 'Activations that a sweep has looked at.',
+  'agreements-opened': 'Agreements that were opened, each by its hub.',
+  'agreements-confirmed': 'Agreements that were decided to confirm.',
+  'agreements-cancelled-declined': 'Agreements that were cancelled because too many parties refused or failed.',
+  'agreements-cancelled-rule': 'Agreements that were cancelled by a rule.',
+  'agreements-cancelled-cancelled': 'Agreements that were cancelled by the application.',
+  'agreements-cancelled-deadline': 'Agreements that were cancelled at their deadline.',
+  'agreements-cancelled-lapsing': 'Agreements that were cancelled because a hold would have ended too early.',
+  'agreements-broken': 'Parties that were to be confirmed and were not, when the application heard of it.',
+  'agreements-settled': 'Agreements of which every party had heard.',
 } as const;
 
 export type CounterName = keyof typeof counterNames;

@@ -3,6 +3,7 @@
  * anything. Turns that are not yet committed do not show.
  */
 import { type Activity, sessionOf } from '../../core/activity.ts';
+import { type AgreementPart, isBroken } from '../../core/agreement-part.ts';
 import { SkerryError } from '../../core/errors.ts';
 import type { LaterAnswer } from '../../core/later.ts';
 import { type Address, type PartnerId, parseAddress, typeOf } from '../../core/message.ts';
@@ -48,12 +49,18 @@ export interface Inspection {
   readonly effects: readonly PendingEffect[];
   /** Commands that were accepted and have no answer yet. */
   readonly later: readonly LaterAnswer[];
+  /** Those that it has opened, until every party has heard the decision. */
+  readonly agreements: readonly AgreementPart[];
   readonly dead: readonly DeadLetter[];
 }
 
 /** A summary of a stored entity, made without decoding its state. */
 export interface Outline {
   readonly deadCount: number;
+  /** Agreements with a party that was to be confirmed and is not. */
+  readonly brokenCount: number;
+  /** Of each agreement that is not decided: by when it is to be. */
+  readonly undecidedBy: readonly number[];
   /** Undefined if a newer version of Skerry wrote it. */
   readonly stateVersion: number | undefined;
 }
@@ -109,6 +116,7 @@ export class Inspector {
       holds: [...record.holds.values()],
       effects: [...record.effects.values()],
       later: [...record.later.values()],
+      agreements: [...record.agreements.values()],
       dead: [...record.dead.values()],
     };
   }
@@ -139,12 +147,26 @@ export class Inspector {
         yield { address, letter: glancePart('dead', bytes) };
   }
 
+  /** Agreements of one hub, or with the type of hub, or of all, while they are stored. */
+  async *agreements(
+    of: { readonly hub?: Address; readonly type?: string } = {},
+  ): AsyncIterable<{ readonly address: Address; readonly agreement: AgreementPart }> {
+    for await (const address of of.hub === undefined ? this.list(of.type) : [of.hub])
+      for await (const [, bytes] of this.#records(address, 'agreements'))
+        yield { address, agreement: glancePart('agreements', bytes) };
+  }
+
   /** A summary of an entity, made without decoding its state. Undefined if never committed. */
   async outline(address: Address): Promise<Outline | undefined> {
     const [loaded] = await this.#store.load([this.#entity(address)]);
     if (loaded === undefined) return undefined;
     const deadCount = loaded.records.filter(([name]) => kindIn(name) === 'dead').length;
-    return { deadCount, stateVersion: stateVersionOf(loaded.head) };
+    const agreements = loaded.records.flatMap(([name, bytes]) =>
+      kindIn(name) === 'agreements' ? [glancePart('agreements', bytes)] : [],
+    );
+    const brokenCount = agreements.filter(isBroken).length;
+    const undecidedBy = agreements.flatMap(({ decision, decideBy }) => (decision === 'none' ? [decideBy] : []));
+    return { deadCount, brokenCount, undecidedBy, stateVersion: stateVersionOf(loaded.head) };
   }
 
   /** An entity's records of a kind, in order, after `from`. */

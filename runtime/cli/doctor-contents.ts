@@ -23,8 +23,8 @@ export async function contents(
   { isRunning, versionOf }: { readonly isRunning: boolean; readonly versionOf: VersionOf },
 ): Promise<Finding[]> {
   const found = [ok('format', `readable, ${sight.store.partitions} partitions`)];
-  const { counts, dead, tooNew } = await census(given, sight, versionOf);
-  found.push(entityCounts(counts), tooNewStates(tooNew), deadLetters(dead));
+  const { counts, dead, tooNew, agreed } = await census(given, sight, versionOf);
+  found.push(entityCounts(counts), tooNewStates(tooNew), deadLetters(dead), agreements(agreed, isRunning));
   found.push(...(await unfinished(given, sight, isRunning)));
   return found;
 }
@@ -43,13 +43,28 @@ interface Census {
   readonly counts: Counts;
   readonly dead: Counts;
   readonly tooNew: readonly TooNew[];
+  readonly agreed: Agreed;
+}
+
+/** What is wrong with agreements: in how many, and of which hubs the first ones. */
+interface Agreed {
+  readonly broken: Troubled;
+  /** Not decided by `lateMs` after their deadline. */
+  readonly late: Troubled & { ms: number };
+}
+
+interface Troubled {
+  count: number;
+  readonly hubs: Address[];
 }
 
 /** Entities and dead letters by type, and what is too new for its app: reads every entity. */
-async function census({ output }: Given, { inspector }: Sight, versionOf: VersionOf): Promise<Census> {
+async function census({ output, environment }: Given, { inspector }: Sight, versionOf: VersionOf): Promise<Census> {
   const counts = new Map<string, number>();
   const dead = new Map<string, number>();
   const tooNew: TooNew[] = [];
+  const agreed: Agreed = { broken: { count: 0, hubs: [] }, late: { count: 0, hubs: [], ms: 0 } };
+  const now = environment.now();
   let seen = 0;
   for await (const addresses of lotsOf(inspector.list(), lotCount)) {
     const found = await Promise.all(addresses.map((address) => inspector.outline(address)));
@@ -60,6 +75,7 @@ async function census({ output }: Given, { inspector }: Sight, versionOf: Versio
       if (outline === undefined) continue;
       if (outline.deadCount > 0) dead.set(type, (dead.get(type) ?? 0) + outline.deadCount);
       tooNew.push(...tooNewOf(address, outline, versionOf(address)));
+      noteAgreements(agreed, address, outline, now);
     }
     seen += addresses.length;
     if (seen % 10_000 >= lotCount) continue;
@@ -67,7 +83,24 @@ async function census({ output }: Given, { inspector }: Sight, versionOf: Versio
     await everythingDone();
   }
   output.progress('');
-  return { counts, dead, tooNew };
+  return { counts, dead, tooNew, agreed };
+}
+
+function noteAgreements(
+  { broken, late }: Agreed,
+  address: Address,
+  { brokenCount, undecidedBy }: Outline,
+  now: number,
+): void {
+  const over = undecidedBy.filter((by) => by + lateMs < now);
+  noteTrouble(broken, address, brokenCount);
+  noteTrouble(late, address, over.length);
+  for (const by of over) late.ms = Math.max(late.ms, now - by);
+}
+
+function noteTrouble(trouble: Troubled, address: Address, count: number): void {
+  trouble.count += count;
+  if (count > 0 && trouble.hubs.length <= namedCount) trouble.hubs.push(address);
 }
 
 function tooNewOf(address: Address, { stateVersion }: Outline, reads: number | undefined): TooNew[] {
@@ -107,6 +140,30 @@ function deadLetters(dead: Counts): Finding {
     `${totalOf(dead).toLocaleString('en')} (${countsText(dead)}): skerry dead list shows them`,
     Object.fromEntries(dead),
   );
+}
+
+function agreements({ broken, late }: Agreed, isRunning: boolean): Finding {
+  const figures = { broken: broken.count, undecided: late.count };
+  const texts = [
+    ...(broken.count === 0
+      ? []
+      : [
+          `${broken.count.toLocaleString('en')} broken (${hubsText(broken)}): a party was to be confirmed and is not. skerry agreements shows which; do what is left to do, then call turn.resolve in a turn of the hub`,
+        ]),
+    ...(late.count === 0
+      ? []
+      : [
+          `${late.count.toLocaleString('en')} undecided up to ${span(late.ms)} after their deadline (${hubsText(late)})${isRunning ? ': see the log for what their hubs throw, and skerry doctor for their workers' : ': decided when the app runs'}`,
+        ]),
+  ];
+  if (texts.length === 0) return ok('agreements', 'none broken or overdue', figures);
+  return broken.count > 0 || isRunning
+    ? wrong('agreements', texts.join('. '), figures)
+    : note('agreements', texts.join('. '), figures);
+}
+
+function hubsText({ hubs }: Troubled): string {
+  return `${hubs.slice(0, namedCount).map(addressText).join(', ')}${hubs.length > namedCount ? ', …' : ''}`;
 }
 
 /**

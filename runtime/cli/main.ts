@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { machineEnvironment } from '../environment.ts';
 import { silentLog } from '../log.ts';
 import type { Command } from './command.ts';
+import { agreements } from './commands/agreements.ts';
 import { call } from './commands/call.ts';
 import { compact } from './commands/compact.ts';
 import { dead } from './commands/dead.ts';
@@ -40,6 +41,7 @@ const commands: readonly Command[] = [
   log,
   list,
   dead,
+  agreements,
   outbox,
   view,
   where,

@@ -22,7 +22,13 @@ export function payloadText(payload: Uint8Array, kind: string): string {
   const row = kind === 'answer' ? rowIn(value) : undefined;
   if (row === undefined) return jsonText(value);
   const [status, ...rest] = row;
-  return [status, ...rest.filter((part) => part !== undefined && part !== null).map(jsonText)].join(' ');
+  // What comes second of an acceptance is the end of its hold.
+  return [
+    status,
+    ...(status === 'accepted' ? rest.slice(0, 1) : rest)
+      .filter((part) => part !== undefined && part !== null)
+      .map(jsonText),
+  ].join(' ');
 }
 
 /** A dead letter may be one because its answer is of no form that is known. */

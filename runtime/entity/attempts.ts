@@ -15,6 +15,8 @@
  * - N5 An error thrown by a turn is logged once per message, with its stack, and is in the dead letter; the sender never gets the
  *   stack.
  */
+import type { Because } from '../../core/agreement.ts';
+import type { AgreementNews } from '../../core/agreement-part.ts';
 import { isSkerryError, SkerryError, stackText } from '../../core/errors.ts';
 import type { Limits } from '../../core/limits.ts';
 import { isKeyPartner, type PartnerId } from '../../core/message.ts';
@@ -112,11 +114,18 @@ export class Attempts {
       if (result === undefined) return undefined;
     }
     activation.retries?.delete(key);
+    if (result.kind === 'committed' && result.agreementNews !== undefined) this.#count(result.agreementNews);
     if (result.kind === 'committed' && result.thrown !== undefined) {
       activation.forgetInstance();
       this.#log(activation, request, result.thrown.error, 1);
     }
     return result;
+  }
+
+  #count(news: readonly AgreementNews[]): void {
+    for (const { event, detail } of news)
+      if (event === 'cancelled') this.#parts.counters.of(`agreements-cancelled-${detail as Because}`).add();
+      else if (event !== 'resolved') this.#parts.counters.of(`agreements-${event}`).add();
   }
 
   /** An earlier turn ran under a wrong clock. From this turn on the entity's time is right again. */

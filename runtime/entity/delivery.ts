@@ -20,6 +20,7 @@ import { buryUnsent, leaveOutbox, type Withdrawal } from '../../core/outbox.ts';
 import { notePart, recordName } from '../../core/record.ts';
 import { heard } from '../../core/word.ts';
 import type { Environment } from '../environment.ts';
+import type { Counter, Counters } from '../meter.ts';
 import type { Partition } from '../store.ts';
 import type { Envelope, MessageEnvelope, StreamEnvelope } from '../wire/envelope.ts';
 import type { Activation } from './activation.ts';
@@ -53,13 +54,16 @@ export interface DeliveryParts {
   readonly noticed: (sign: Sign) => void;
   /** The record changed without a turn: commit it. */
   readonly commit: (activation: Activation) => void;
+  readonly counters: Counters;
 }
 
 export class Delivery {
   readonly #parts: DeliveryParts;
+  readonly #settled: Counter;
 
   constructor(parts: DeliveryParts) {
     this.#parts = parts;
+    this.#settled = parts.counters.of('agreements-settled');
   }
 
   /** A batch may leave, with the streams and dead letters that it makes durable. */
@@ -325,10 +329,13 @@ export class Delivery {
   #heard(activation: Activation, removed: readonly OutboxMessage[]): void {
     const { entity, behaviour } = activation;
     const now = this.#parts.environment.now();
+    const count = entity.agreements.size;
     for (const { content } of removed) {
       const due = heard(entity, content, now, behaviour.agreements);
       if (due > 0) this.#parts.wakeBy(activation, Math.max(due, now));
     }
+    // Where nothing is to run then, no turn counts it.
+    if (entity.agreements.size < count) this.#settled.add(count - entity.agreements.size);
   }
 
   /** Changes are committed by then, unless a turn commits them earlier. */

@@ -8,7 +8,7 @@
  */
 import type { Activity, Inbound, KeptAnswer, Outbound, SealedSession } from '../../core/activity.ts';
 import { isEmpty, newActivity, newOutbound } from '../../core/activity.ts';
-import type { PartyPart } from '../../core/agreement-part.ts';
+import type { AgreementNews, PartyPart } from '../../core/agreement-part.ts';
 import { SkerryError } from '../../core/errors.ts';
 import type { Address, PartnerId } from '../../core/message.ts';
 import type { EntityRecord, HistoryItem, PartOf, PartRow, RowName } from '../../core/record.ts';
@@ -44,6 +44,27 @@ const periodColumnCount = 7;
 const periodicTimer: RowFormat<Timer> = (to, part) => ({
   ...onceTimer(to, part),
   period: period(to, part.period ?? unread),
+});
+
+const plainHistory: RowFormat<HistoryItem> = (
+  to,
+  { version, at, partner, kind, operation, payload, status, sent, state },
+) => ({
+  version: to.count(version),
+  at: to.date(at),
+  partner: to.text(partner),
+  kind: to.text(kind),
+  operation: to.text(operation),
+  payload: to.bytes(payload),
+  status: to.text(status),
+  sent: to.rows(sentMessage, sent),
+  state: to.bytes(state),
+});
+
+/** An added column: earlier versions, which only show history, pass over it. */
+const agreementHistory: RowFormat<HistoryItem> = (to, part) => ({
+  ...plainHistory(to, part),
+  agreements: to.rows(agreementNews, part.agreements ?? []),
 });
 
 const formats: { readonly [Kind in RowName]: RowFormat<PartOf<Kind>> } = {
@@ -103,17 +124,10 @@ const formats: { readonly [Kind in RowName]: RowFormat<PartOf<Kind>> } = {
     isResolved: to.boolean(isResolved),
     parties: to.rows(partyPart, parties),
   }),
-  history: (to, { version, at, partner, kind, operation, payload, status, sent, state }) => ({
-    version: to.count(version),
-    at: to.date(at),
-    partner: to.text(partner),
-    kind: to.text(kind),
-    operation: to.text(operation),
-    payload: to.bytes(payload),
-    status: to.text(status),
-    sent: to.rows(sentMessage, sent),
-    state: to.bytes(state),
-  }),
+  history: (to, part) => {
+    const item = plainHistory(to, part);
+    return to.left > 0 ? { ...item, agreements: to.rows(agreementNews, []) } : item;
+  },
 };
 
 const partyPart: RowFormat<PartyPart> = (
@@ -139,10 +153,19 @@ const sentMessage: RowFormat<HistoryItem['sent'][number]> = (columns, { to, kind
   operation: columns.text(operation),
 });
 
+const agreementNews: RowFormat<AgreementNews> = (to, { name, id, event, detail }) => ({
+  name: to.text(name),
+  id: to.text(id),
+  event: to.oneOf(['opened', 'confirmed', 'cancelled', 'broken', 'resolved', 'settled'], event),
+  detail: to.text(detail),
+});
+
 export function encodePart<Kind extends RowName>({ kind, part }: PartRow<Kind>): Uint8Array {
   packer.begin();
   const timer = kind === 'timers' ? (part as unknown as Timer) : undefined;
+  const item = kind === 'history' ? (part as unknown as HistoryItem) : undefined;
   if (timer?.period !== undefined) writeRow(packer, periodicTimer, timer);
+  else if (item?.agreements !== undefined) writeRow(packer, agreementHistory, item);
   else writeRow(packer, formats[kind], part);
   return packer.end();
 }

@@ -1,7 +1,14 @@
 /** Agreements in the runtime: what is stored of them, and what an acknowledgement does. */
 
 import type { AgreementPart } from '../../core/agreement-part.ts';
-import { decodeActivity, encodeActivity } from '../../runtime/entity/record-format.ts';
+import type { HistoryItem } from '../../core/record.ts';
+import {
+  decodeActivity,
+  decodePart,
+  encodeActivity,
+  encodePart,
+  movedPart,
+} from '../../runtime/entity/record-format.ts';
 import { restore, restoreActivity } from '../../runtime/entity/record-reader.ts';
 import { imageOf, newLayout } from '../../runtime/entity/record-writer.ts';
 import { committed } from '../support/bench.ts';
@@ -50,6 +57,34 @@ test('F1: an agreement goes on from what is stored, at each of its steps', () =>
   }
   committed(it.due());
   assert.equal([it.heard.length, it.part], [2, undefined]);
+});
+
+test('F5: what a turn did to agreements is a column of its history that others have not', () => {
+  const item = {
+    version: 7,
+    at: 5,
+    partner: 'stock/a',
+    kind: 'answer',
+    operation: 'reserve',
+    payload: new Uint8Array(0),
+    status: 'done',
+    sent: [{ to: 'stock/a', kind: 'confirm', operation: 'reserve' }],
+    state: new Uint8Array(0),
+  };
+  const agreements = [
+    { name: 'all', id: 'i.1', event: 'confirmed', detail: '' },
+    { name: 'all', id: 'i.1', event: 'broken', detail: 'stock/a lapsed' },
+  ] as const;
+  const kept = (part: HistoryItem) => {
+    const { payload, state, ...rest } = decodePart('history', encodePart({ kind: 'history', part }));
+    return { ...rest, payload: new Uint8Array(payload), state: new Uint8Array(state) };
+  };
+  assert.equal(kept(item), item);
+  assert.equal(kept({ ...item, agreements }), { ...item, agreements });
+  assert.equal(
+    movedPart('history', { ...item, agreements }, (date) => date + 1),
+    { ...item, at: 6, agreements },
+  );
 });
 
 test('AG7: that a party keeps its acknowledgement back is stored with it, and columns appear only then', () => {

@@ -10,6 +10,7 @@ import { Delivery, type Sign } from '../../runtime/entity/delivery.ts';
 import { Ownership } from '../../runtime/entity/ownership.ts';
 import { freshRecord } from '../../runtime/entity/record-reader.ts';
 import { momentOf } from '../../runtime/environment.ts';
+import { Counters } from '../../runtime/meter.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import type { Envelope, MessageEnvelope } from '../../runtime/wire/envelope.ts';
 import { HandEnvironment } from '../support/hand.ts';
@@ -37,6 +38,7 @@ function withOutbox(lifeMs = 1_000, limits: Partial<Limits> = {}) {
   const ownership = new Ownership(store, environment, () => undefined);
   const delivery = new Delivery({
     environment,
+    counters: new Counters(),
     limits: { ...defaultLimits, ...limits },
     ownership,
     post: (envelope) => void posted.push(envelope),

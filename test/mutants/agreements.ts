@@ -20,6 +20,22 @@ export const agreementMutants: readonly Mutant[] = [
     replace: 'return now;',
   },
   {
+    promise: 'P13',
+    tests: ['entity/agreements'],
+    name: 'history forgets what a turn did to agreements',
+    file: 'runtime/entity/record-format.ts',
+    find: '  else if (item?.agreements !== undefined) writeRow(packer, agreementHistory, item);\n',
+    replace: '',
+  },
+  {
+    promise: 'P13',
+    tests: ['cli/agreement-rows'],
+    name: 'a broken agreement that is decided is shown as confirmed',
+    file: 'core/agreement-part.ts',
+    find: "  if (isBroken(part)) return 'broken';\n",
+    replace: '',
+  },
+  {
     ...core,
     name: 'who is not needed hears nothing of the decision',
     file: 'core/hub.ts',

@@ -11,6 +11,13 @@ import { root } from '../support/tree.ts';
 const test = suite('agreements on a cluster');
 const environment = machineEnvironment(silentLog);
 
+/** What a meter is told. */
+class Told extends Map<string, number> {
+  count(name: string, by: number): void {
+    this.set(name, (this.get(name) ?? 0) + by);
+  }
+}
+
 const line = (key: string, units: number) => ({ key, input: { units } });
 
 test('the page quotes the example that runs here', async () => {
@@ -23,10 +30,11 @@ test('the page quotes the example that runs here', async () => {
 
 for (const workers of [1, 3])
   test(`P13: three reservations or none, and the caller hears which; ${workers} workers`, async () => {
+    const meter = new Told();
     const cluster = await embed({
       behaviours: [order, stock],
       store: 'memory',
-      environment,
+      environment: { ...environment, meter },
       workers,
       limits: { trimIdleMs: 20 },
     });
@@ -52,6 +60,13 @@ for (const workers of [1, 3])
           await new Promise((resolve) => environment.after(10, () => resolve(undefined)));
         assert.is(await cluster.entity(Order, key).status(), status);
       }
+      const counted = [...meter].filter(([name]) => name.startsWith('agreements-')).sort();
+      assert.equal(counted, [
+        ['agreements-cancelled-declined', 1],
+        ['agreements-confirmed', 1],
+        ['agreements-opened', 2],
+        ['agreements-settled', 2],
+      ]);
     } finally {
       await cluster.close();
     }

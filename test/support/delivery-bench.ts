@@ -8,6 +8,7 @@ import { Delivery, type Sign } from '../../runtime/entity/delivery.ts';
 import { Ownership } from '../../runtime/entity/ownership.ts';
 import { freshRecord } from '../../runtime/entity/record-reader.ts';
 import { momentOf } from '../../runtime/environment.ts';
+import { Counters } from '../../runtime/meter.ts';
 import { MemoryStore } from '../../runtime/stores/memory.ts';
 import type { Envelope, StreamEnvelope } from '../../runtime/wire/envelope.ts';
 import { HandEnvironment } from './hand.ts';
@@ -35,6 +36,7 @@ export function bench({ lifeMs = 60_000, limits = {}, options = {}, count = 2 }:
   const ownership = new Ownership(store, environment, () => undefined);
   const delivery = new Delivery({
     environment,
+    counters: new Counters(),
     limits: { ...defaultLimits, ...limits },
     ownership,
     post: (envelope) => void posted.push(envelope),

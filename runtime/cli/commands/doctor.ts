@@ -15,7 +15,7 @@ export const doctor: Command = {
   summary: 'check the machine, the data folder or live cluster, and its contents',
   options: clusterOptions,
   notes: [
-    'Checks the Node version, the folder, the disk, processes that have the folder open, the format, entities by type, states that are newer than the app, dead letters, overdue timers and full outboxes. Reads every entity. If no process has the folder open, doctor opens it for writing for a moment.',
+    'Checks the Node version, the folder, the disk, processes that have the folder open, the format, entities by type, states that are newer than the app, dead letters, agreements that are broken or overdue, overdue timers and full outboxes. Reads every entity. If no process has the folder open, doctor opens it for writing for a moment.',
     'For a live cluster: NATS, workers, clocks, views, the placement service, the owners of partitions, and the stored data.',
     'Exit code 1 when something is wrong. With --json: {"ok","findings":[{"check","verdict","text","figures"}]}.',
     ...clusterNotes,

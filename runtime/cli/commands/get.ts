@@ -3,6 +3,7 @@ import type { Activity } from '../../../core/activity.ts';
 import { isEntityPartner } from '../../../core/message.ts';
 import type { Period } from '../../../core/timer.ts';
 import type { Inspection } from '../../admin/inspector.ts';
+import { agreementColumns, agreementRow, agreementValue } from '../agreement-rows.ts';
 import type { Command, Given } from '../command.ts';
 import { bytesText } from '../doctor-folder.ts';
 import { addressArgument, addressText, escapeText, partnerText, visible } from '../escape.ts';
@@ -17,7 +18,7 @@ import { relative, timeText } from '../time.ts';
 export const get: Command = {
   name: 'get',
   parameters: '<type/key>',
-  summary: 'show an entity: state, activities, outbox, timers, holds, effects, later answers, dead letters',
+  summary: 'show an entity: state, activities, outbox, timers, holds, effects, later answers, agreements, dead letters',
   options: clusterOptions,
   notes: [
     'Reads committed data, even while an app runs. Shows at most 1,000 activities. With --json, all parts are in one document, and times are in ms since 1970.',
@@ -76,6 +77,7 @@ function inspectionValue(found: Inspection): object {
       since,
       until,
     })),
+    agreements: found.agreements.map(agreementValue),
     dead: found.dead.map(({ content, ...letter }) => ({ ...letter, ...contentValue(content) })),
   };
 }
@@ -160,7 +162,7 @@ interface Part {
   readonly rows: readonly (readonly string[])[];
 }
 
-function partsOf({ outbox, timers, holds, effects, later, dead }: Inspection, now: number): Part[] {
+function partsOf({ outbox, timers, holds, effects, later, agreements, dead }: Inspection, now: number): Part[] {
   const asked: Column = { title: 'asked', isFlexible: true };
   return [
     {
@@ -183,15 +185,7 @@ function partsOf({ outbox, timers, holds, effects, later, dead }: Inspection, no
         escapeText(name),
       ]),
     },
-    {
-      title: 'Holds',
-      columns: [asked, { title: 'until' }, { title: 'id' }],
-      rows: holds.map(({ id, operation, payload, until, isLapsed }) => [
-        `${operation} ${payloadText(payload, '')}`.trim(),
-        isLapsed ? 'lapsed' : until > 8.64e15 ? 'resolved by hand' : relative(until, now),
-        escapeText(id),
-      ]),
-    },
+    holdPart(holds, now),
     {
       title: 'Effects',
       columns: [asked, { title: 'id' }],
@@ -207,8 +201,21 @@ function partsOf({ outbox, timers, holds, effects, later, dead }: Inspection, no
         partner === '' ? 'itself' : partnerText(partner),
       ]),
     },
+    { title: 'Agreements', columns: agreementColumns, rows: agreements.map((part) => agreementRow(part, now)) },
     deadPart(dead, now),
   ];
+}
+
+function holdPart(holds: Inspection['holds'], now: number): Part {
+  return {
+    title: 'Holds',
+    columns: [{ title: 'asked', isFlexible: true }, { title: 'until' }, { title: 'id' }],
+    rows: holds.map(({ id, operation, payload, until, isLapsed }) => [
+      `${operation} ${payloadText(payload, '')}`.trim(),
+      isLapsed ? 'lapsed' : until > 8.64e15 ? 'resolved by hand' : relative(until, now),
+      escapeText(id),
+    ]),
+  };
 }
 
 function periodText({ everyMs, cron, zone, missedCount }: Period): string {

@@ -2,6 +2,7 @@
 import { type Address, typeOf } from '../../../core/message.ts';
 import type { HistoryItem } from '../../../core/record.ts';
 import { decode } from '../../wire/codec.ts';
+import { newsText } from '../agreement-rows.ts';
 import type { Command, Given } from '../command.ts';
 import { optionText } from '../command.ts';
 import { addressArgument, addressText, partnerText, visible } from '../escape.ts';
@@ -9,6 +10,7 @@ import { CliError } from '../failure.ts';
 import { jsonText } from '../json.ts';
 import { payloadText, payloadValue } from '../message-rows.ts';
 import { look, lotsOf, missing, type Sight } from '../reading.ts';
+import type { Column } from '../table.ts';
 import { clusterNotes, clusterOptions } from '../target.ts';
 import { clockText } from '../time.ts';
 
@@ -20,20 +22,21 @@ export const log: Command = {
   notes: [
     'A type keeps history if its behaviour has historyMs:\n  behaviour(Stock, { … }, { historyMs: 7 * 24 * 3_600_000 })',
     'Versions that are not shown are commits without a turn, such as acknowledgements.',
-    'With --json: one turn per line, with its input, answer status, messages sent, and the new state if the turn changed it and it is small.',
+    'With --json: one turn per line, with its input, answer status, messages sent, what it did to agreements, and the new state if the turn changed it and it is small.',
     ...clusterNotes,
   ],
   examples: ['skerry log stock/tea', 'skerry log order/7 --last 20 --json'],
   run: showLog,
 };
 
-const columns = [
+const columns: readonly Column[] = [
   { title: 'version', isNumber: true },
   { title: 'time' },
   { title: 'from', isFlexible: true },
   { title: 'asked', isFlexible: true },
   { title: 'answer' },
   { title: 'sent', isFlexible: true },
+  { title: 'agreements', isFlexible: true },
 ];
 
 async function showLog(given: Given): Promise<number> {
@@ -85,14 +88,15 @@ async function lastItems(
   }
 }
 
-/** What was sent has no column where nothing was. */
+/** What was sent has no column where nothing was, nor have agreements. */
 function showItems({ output, environment }: Given, items: readonly HistoryItem[]): void {
   const now = environment.now();
   const hasSent = items.some(({ sent }) => sent.length > 0);
-  const shown = hasSent ? columns : columns.filter(({ title }) => title !== 'sent');
+  const hasAgreed = items.some(({ agreements }) => agreements !== undefined);
+  const isShown = ({ title }: Column) => (title === 'sent' ? hasSent : title === 'agreements' ? hasAgreed : true);
   output.table(
-    shown,
-    items.map((item) => itemRow(item, now)),
+    columns.filter(isShown),
+    items.map((item) => itemRow(item, now).filter((_, index) => isShown(columns[index] as Column))),
   );
 }
 
@@ -142,5 +146,6 @@ function itemRow(item: HistoryItem, now: number): string[] {
     `${what} ${kind === 'effect' ? outcomeText(payload) : payloadText(payload, kind)}`.trim(),
     status,
     targets.join(', '),
+    (item.agreements ?? []).map(newsText).join(', '),
   ];
 }
