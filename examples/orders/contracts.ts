@@ -4,7 +4,16 @@
  * Who performs the operations is in `stock.ts`, `order.ts` and `customer.ts`, one behaviour each.
  */
 import * as v from 'valibot';
-import { command, entity, type Hold, query, tentative } from '../../core/index.ts';
+import {
+  agreement,
+  command,
+  entity,
+  type Later,
+  many,
+  type OpenAgreement,
+  query,
+  tentative,
+} from '../../core/index.ts';
 
 /** Ids and names as the shop's systems give them; any text that can be a key, and short enough to print. */
 export const Name = v.pipe(
@@ -40,37 +49,52 @@ export const Stock = entity('stock', {
   operations: {
     restock: command(v.object({ units: Units })),
     reserve: tentative(v.object({ units: Units })),
-    takeBack: command(v.object({ units: Units })),
+    /** Takes back what the order that says so has bought: nothing, if it was not sold. */
+    takeBack: command(),
     counts: query(Counts),
   },
+  activities: { order: (): { bought: number } => ({ bought: 0 }) },
 });
 
 /** `withdrawn`: cancelled before it was asked for. Until it is asked for, it is no order. */
 const Status = v.picklist(['unknown', 'withdrawn', 'reserving', ...Outcome.options]);
 
+/** How an order ended; if it was refused, which stock declined, and why. */
+const Ending = v.object({
+  outcome: Outcome,
+  refusal: v.optional(v.object({ by: v.string(), reason: v.string() })),
+});
+export type Ending = v.InferOutput<typeof Ending>;
+
 const Summary = v.object({
   status: Status,
   customer: v.string(),
   lines: v.array(v.object({ product: v.string(), units: v.number() })),
-  /** Which stock declined, and why. */
-  refusal: v.optional(v.object({ by: v.string(), reason: v.string() })),
+  refusal: Ending.entries.refusal,
 });
 export type Summary = v.InferOutput<typeof Summary>;
 
-/** How far an order is with one of its stocks. */
-export type Progress =
-  | { readonly step: 'none' }
-  | { readonly step: 'reserving' | 'held' | 'confirming' | 'sold'; readonly hold: Hold };
+interface OrderState extends Summary {
+  reservation?: OpenAgreement;
+  /** Who waits to be told how it ends. */
+  callers: Later<Ending>[];
+}
 
 /** One customer's order of up to eight products: all of them or none. */
 export const Order = entity('order', {
-  initial: (): Summary => ({ status: 'unknown', customer: '', lines: [] }),
+  initial: (): OrderState => ({ status: 'unknown', customer: '', lines: [], callers: [] }),
   operations: {
-    place: command(v.object({ customer: Name, lines: OrderLines })),
+    /** Answered once every stock has answered, with what became of it. */
+    place: command(v.object({ customer: Name, lines: OrderLines }), Ending),
     cancel: command(),
     summary: query(Summary),
   },
-  activities: { stock: (): Progress => ({ step: 'none' }) },
+});
+
+/** Of an order with its stocks. */
+export const Reservation = agreement('reservation', {
+  parties: { stocks: many(Stock).reserve },
+  decideWithinMs: 10_000,
 });
 
 const Tally = v.object({ placed: v.number(), refused: v.number(), cancelled: v.number() });

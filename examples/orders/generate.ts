@@ -7,6 +7,7 @@
  */
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
+import { type Chance, chanceOf, whole, zipf } from '../runner/chance.ts';
 import type { Line } from './lines.ts';
 
 const staples = ['tea', 'coffee', 'kettle', 'teapot', 'mug', 'biscuits', 'honey', 'sugar-tongs', 'strainer', 'tray'];
@@ -40,29 +41,6 @@ export const products: readonly string[] = [
 ];
 const customerCount = 300;
 
-/** 0 <= chance() < 1. mulberry32, by Tommy Ettinger: 32 bits of state, the same on every machine. */
-export type Chance = () => number;
-export function chanceOf(seed: number): Chance {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
-/** Zipf's law: the n-th is picked 1/n as often as the first. */
-function zipf(count: number, chance: Chance): () => number {
-  const sums: number[] = [];
-  for (let rank = 1; rank <= count; rank++) sums.push((sums.at(-1) ?? 0) + 1 / rank);
-  const total = sums.at(-1) ?? 0;
-  return () => {
-    const point = chance() * total;
-    return sums.findIndex((sum) => point < sum);
-  };
-}
-
 /** Request without its line's id. */
 type Body = Line extends infer Each ? (Each extends Line ? Omit<Each, 'id'> : never) : never;
 
@@ -85,16 +63,20 @@ class Shop {
     this.#customer = zipf(customerCount, chance);
   }
 
-  lines(count: number): string[] {
-    // A shop opens with something on its shelves; one product in sixteen comes late, or never if the file is short.
+  /** Lines without end. One product in sixteen comes late: after so many lines. */
+  *lines(late: number): Generator<string, never> {
+    // A shop opens with something on its shelves.
     for (const [rank, product] of products.entries()) {
       this.#later(
-        { kind: 'restock', product, units: this.#whole(30, 60) },
-        rank % 16 === 11 ? count / 2 : this.#whole(0, 60),
+        { kind: 'restock', product, units: whole(this.#chance, 30, 60) },
+        rank % 16 === 11 ? late : whole(this.#chance, 0, 60),
       );
     }
-    while (this.#written.length < count) this.#written.push(this.#next());
-    return this.#written;
+    for (;;) {
+      const line = this.#next();
+      this.#written.push(line);
+      yield line;
+    }
   }
 
   #next(): string {
@@ -113,7 +95,7 @@ class Shop {
     const order = this.#order();
     if (dice > 0.98) {
       // Overtaken by its own cancellation.
-      this.#later(order, this.#written.length + this.#whole(1, 400));
+      this.#later(order, this.#written.length + whole(this.#chance, 1, 400));
       return { kind: 'cancel', order: order.order };
     }
     return order;
@@ -121,9 +103,9 @@ class Shop {
 
   #order() {
     const wanted = new Set<number>();
-    const lineCount = this.#whole(1, 8);
+    const lineCount = whole(this.#chance, 1, 8);
     while (wanted.size < lineCount) wanted.add(this.#product());
-    const lines = [...wanted].map((rank) => ({ product: products[rank] ?? '', units: this.#whole(1, 4) }));
+    const lines = [...wanted].map((rank) => ({ product: products[rank] ?? '', units: whole(this.#chance, 1, 4) }));
     this.#orderCount += 1;
     return {
       kind: 'order' as const,
@@ -134,12 +116,12 @@ class Shop {
   }
 
   #restock(): Body {
-    return { kind: 'restock', product: products[this.#product()] ?? '', units: this.#whole(20, 50) };
+    return { kind: 'restock', product: products[this.#product()] ?? '', units: whole(this.#chance, 20, 50) };
   }
 
   /** Mostly of an order that was asked for a short while ago; a few of orders that nobody ever asks for. */
   #cancel(): Body {
-    const age = this.#chance() < 0.7 ? this.#whole(0, 30) : this.#whole(0, this.#orderCount);
+    const age = this.#chance() < 0.7 ? whole(this.#chance, 0, 30) : whole(this.#chance, 0, this.#orderCount);
     const isMistaken = this.#chance() < 0.04;
     return {
       kind: 'cancel',
@@ -149,7 +131,7 @@ class Shop {
 
   /** The same line again: at once, or much later. */
   #repeated(): string {
-    const back = this.#chance() < 0.5 ? this.#whole(1, 20) : this.#whole(1, this.#written.length);
+    const back = this.#chance() < 0.5 ? whole(this.#chance, 1, 20) : whole(this.#chance, 1, this.#written.length);
     return this.#written[Math.max(0, this.#written.length - back)] ?? '';
   }
 
@@ -157,9 +139,9 @@ class Shop {
     const product = products[this.#product()] ?? '';
     const id = `line-${this.#seed}-bad-${this.#written.length}`;
     const makers: (() => string)[] = [
-      () => this.#line(this.#order()).slice(0, -this.#whole(2, 30)),
+      () => this.#line(this.#order()).slice(0, -whole(this.#chance, 2, 30)),
       () => JSON.stringify({ id, kind: 'restock', product }),
-      () => JSON.stringify({ id, kind: 'restock', product, units: -this.#whole(1, 9) }),
+      () => JSON.stringify({ id, kind: 'restock', product, units: -whole(this.#chance, 1, 9) }),
       () => JSON.stringify({ id, kind: 'refund', order: this.#orderId(this.#orderCount) }),
       () =>
         JSON.stringify({
@@ -188,15 +170,16 @@ class Shop {
     this.#lineCount += 1;
     return JSON.stringify({ id: `line-${this.#seed}-${this.#lineCount}`, ...body });
   }
+}
 
-  /** A whole number, both ends included. */
-  #whole(from: number, to: number): number {
-    return from + Math.floor(this.#chance() * (to - from + 1));
-  }
+/** Lines without end, the same for the same seed. */
+export function linesOf(seed: number, late: number): Generator<string, never> {
+  return new Shop(seed).lines(late);
 }
 
 export function generate(seed: number, count: number): string[] {
-  return new Shop(seed).lines(count);
+  const lines = linesOf(seed, count / 2);
+  return Array.from({ length: count }, () => lines.next().value);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

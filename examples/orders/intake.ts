@@ -10,10 +10,10 @@ import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
-import { setTimeout as pause } from 'node:timers/promises';
-import { behaviour, isSkerryError } from '../../core/index.ts';
+import { behaviour } from '../../core/index.ts';
 import type { Cluster } from '../../runtime/index.ts';
-import { Intake, Order, Stock } from './contracts.ts';
+import { untilTold } from '../runner/told.ts';
+import { type Ending, Intake, Order, Stock } from './contracts.ts';
 import type { Ledger, Line } from './lines.ts';
 
 export const intake = behaviour(Intake, {
@@ -30,7 +30,6 @@ export const intake = behaviour(Intake, {
 const groupSize = 256;
 /** How long after its last appearance a line is still known for the same. */
 const keyLifeMs = 30 * 24 * 60 * 60 * 1000;
-const triesMax = 20;
 
 export interface Source {
   /** Changes with the content: an edited file is another source, of which nothing is applied yet. */
@@ -83,7 +82,7 @@ export async function takeIn(
   let group: Line[] = [];
   const applyGroup = async () => {
     signal.throwIfAborted();
-    await Promise.all(group.map((line) => untilAnswered(() => apply(cluster, line))));
+    await Promise.all(group.map((line) => untilTold(() => apply(cluster, line), signal)));
     if (group.length > 0) await memory.reached({ line: number });
     group = [];
     listener.reached(number);
@@ -100,27 +99,17 @@ export async function takeIn(
   await applyGroup();
 }
 
-function apply(cluster: Cluster, line: Line): Promise<void> {
+/** Resolves when the line has had its effect; for an order, with how it ended. */
+export async function apply(cluster: Cluster, line: Line): Promise<Ending | undefined> {
   const once = { idempotencyKey: line.id, keyLifeMs };
   switch (line.kind) {
     case 'order':
       return cluster.entity(Order, line.order).place({ customer: line.customer, lines: line.lines }, once);
     case 'cancel':
-      return cluster.entity(Order, line.order).cancel(undefined, once);
+      await cluster.entity(Order, line.order).cancel(undefined, once);
+      return undefined;
     case 'restock':
-      return cluster.entity(Stock, line.product).restock({ units: line.units }, once);
-  }
-}
-
-/** Asks again what was too much at the moment or got no answer in time: with its key, a line cannot be applied twice. */
-async function untilAnswered(call: () => Promise<void>): Promise<void> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await call();
-    } catch (error) {
-      const isPassing = isSkerryError(error, 'overloaded') || isSkerryError(error, 'deadline');
-      if (!isPassing || tries === triesMax) throw error;
-    }
-    await pause(50 * tries);
+      await cluster.entity(Stock, line.product).restock({ units: line.units }, once);
+      return undefined;
   }
 }

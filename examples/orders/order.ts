@@ -1,103 +1,73 @@
 /**
- * An order: reserves units from each of its stocks, then confirms them all, or lets go of them all.
+ * An order: reserves units from each of its stocks, all or none, and tells who placed it what became of it.
  *
- * It never waits for a stock. Each answer is a turn of its own: it notes what that stock said, in the activity with that
- * stock, and then does what has become possible. With each stock:
- *
- *     none ──▶ reserving ──▶ held ──▶ confirming ──▶ sold
- *      ▲           ▼          ▼           ▼           ▼
- *      └─ refused ─┘ cancelled┘   lapsed ─┘ taken back┘
+ *     unknown ──place──▶ reserving ──all hold──▶ placed ──cancel, or a hold that had lapsed──▶ cancelled, refused
+ *        └─cancel─▶ withdrawn     └─one declines, cancel──▶ refused, cancelled
  */
-import { type Answer, answers, behaviour, type Turn } from '../../core/index.ts';
-import { Customer, Order, type Outcome, Stock } from './contracts.ts';
+import { agreed, behaviour, type Turn } from '../../core/index.ts';
+import { Customer, type Ending, Order, Reservation, Stock } from './contracts.ts';
 
 export const order = behaviour(
   Order,
   {
     place(turn, { customer, lines }) {
-      const { status } = turn.state;
-      if (status !== 'unknown' && status !== 'withdrawn') return;
-      turn.state = { status: 'reserving', customer, lines };
-      if (status === 'withdrawn') end(turn, 'cancelled');
-      else reserve(turn);
+      const { status, refusal } = turn.state;
+      if (status === 'placed' || status === 'refused' || status === 'cancelled') return { outcome: status, refusal };
+      if (status === 'withdrawn') {
+        turn.state = { status, customer, lines, callers: [] };
+        end(turn, { outcome: 'cancelled' });
+        return { outcome: 'cancelled' };
+      }
+      if (status === 'unknown') {
+        const stocks = lines.map(({ product, units }) => ({ key: product, input: { units } }));
+        const reservation = turn.agree(Reservation, { stocks });
+        turn.state = { status: 'reserving', customer, lines, reservation, callers: [] };
+      }
+      const caller = turn.later();
+      turn.state.callers.push(caller);
+      return caller;
     },
 
     cancel(turn) {
-      const { status } = turn.state;
+      const { status, reservation } = turn.state;
       if (status === 'unknown') turn.state.status = 'withdrawn';
-      if (status === 'reserving' || status === 'placed') end(turn, 'cancelled');
+      if (status === 'reserving' && reservation !== undefined) turn.cancel(reservation);
+      if (status === 'placed') end(turn, { outcome: 'cancelled' });
     },
 
     summary: (view) => view.state,
   },
   {
-    answers: [
-      answers(Order, Stock, {
-        reserve(turn, answer) {
-          // News of a hold that this order has let go of, such as that it is cancelled, is no news.
-          if (turn.activity.step === 'none') return;
-          const { hold } = answer;
-          if (answer.status === 'accepted') turn.activity = { step: 'held', hold };
-          else if (answer.status === 'confirmed') turn.activity = { step: 'sold', hold };
-          else turn.activity = undefined;
-
-          if (turn.state.status !== 'reserving') undo(turn);
-          else if (answer.status === 'accepted' || answer.status === 'confirmed') goOn(turn);
-          else refuse(turn, { by: hold.entity, reason: reasonOf(answer) });
+    agreements: [
+      agreed(Order, Reservation, {
+        decided(turn, outcome) {
+          if (outcome.decision === 'confirm') return end(turn, { outcome: 'placed' });
+          if (outcome.because === 'cancelled') return end(turn, { outcome: 'cancelled' });
+          const by = outcome.parties.stocks.find(({ status }) => status === 'refused' || status === 'failed');
+          const reason = by?.status === 'refused' ? by.reason : by?.status === 'failed' ? by.code : outcome.because;
+          refuse(turn, by?.key, reason);
+        },
+        broken(turn, { of, key, why }) {
+          if (turn.state.status === 'placed') refuse(turn, key, `hold ${why}`);
+          turn.resolve(of);
         },
       }),
     ],
   },
 );
 
-function reserve(turn: Turn<typeof Order>): void {
-  for (const { stock, units } of stocksOf(turn)) {
-    stock.activity = { step: 'reserving', hold: stock.reserve({ units }) };
-  }
+function refuse(turn: Turn<typeof Order>, product: string | undefined, reason: string): void {
+  const by = product === undefined ? 'nobody' : `${Stock.type}/${product}`;
+  end(turn, { outcome: 'refused', refusal: { by, reason } });
 }
 
-/** All or none: nothing is confirmed before every stock holds its units, and nothing is placed before all are sold. */
-function goOn(turn: Turn<typeof Order>): void {
-  const stocks = stocksOf(turn).map(({ stock }) => stock);
-  if (stocks.some(({ activity }) => activity.step === 'reserving')) return;
-  if (stocks.every(({ activity }) => activity.step === 'sold')) return end(turn, 'placed');
-
-  for (const stock of stocks) {
-    if (stock.activity.step !== 'held') continue;
-    const { hold } = stock.activity;
-    turn.confirm(hold);
-    stock.activity = { step: 'confirming', hold };
-  }
-}
-
-/** Back to none with every stock; with one whose answer is on its way, once that is there. */
-function undo(turn: Turn<typeof Order>): void {
-  for (const { stock, units } of stocksOf(turn)) {
-    const { activity } = stock;
-    if (activity.step === 'held') turn.cancel(activity.hold);
-    else if (activity.step === 'sold') stock.takeBack({ units });
-    else continue;
-    stock.activity = undefined;
-  }
-}
-
-function end(turn: Turn<typeof Order>, outcome: Outcome): void {
-  turn.state.status = outcome;
-  turn.to(Customer, turn.state.customer).orderEnded({ outcome });
-  if (outcome !== 'placed') undo(turn);
-}
-
-function refuse(turn: Turn<typeof Order>, refusal: { by: string; reason: string }): void {
-  turn.state.refusal = refusal;
-  end(turn, 'refused');
-}
-
-/** A stock may decline at first; or, if it heard nothing for too long, after all: then what others sold is taken back. */
-function reasonOf(answer: Answer<typeof Stock.operations.reserve>): string {
-  if (answer.status === 'refused') return answer.reason;
-  return answer.status === 'failed' ? answer.code : `hold ${answer.status}`;
-}
-
-function stocksOf(turn: Turn<typeof Order>) {
-  return turn.state.lines.map(({ product, units }) => ({ units, stock: turn.to(Stock, product) }));
+/** Customer and callers are told; what was sold goes back, unless the order is placed now. */
+function end(turn: Turn<typeof Order>, ending: Ending): void {
+  const { status, customer, lines, callers } = turn.state;
+  if (status === 'placed') for (const { product } of lines) turn.to(Stock, product).takeBack();
+  for (const caller of callers) turn.answer(caller, ending);
+  turn.to(Customer, customer).orderEnded({ outcome: ending.outcome });
+  turn.state.status = ending.outcome;
+  if (ending.refusal !== undefined) turn.state.refusal = ending.refusal;
+  turn.state.callers = [];
 }

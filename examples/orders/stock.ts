@@ -15,9 +15,10 @@ export const stock = behaviour(Stock, {
       turn.state.free -= units;
       turn.state.held += units;
     },
-    confirm({ state }, { units }) {
-      state.held -= units;
-      state.sold += units;
+    confirm(turn, { units }) {
+      turn.state.held -= units;
+      turn.state.sold += units;
+      if (turn.activity !== undefined) turn.activity = { bought: units };
     },
     cancel({ state }, { units }) {
       state.held -= units;
@@ -25,10 +26,11 @@ export const stock = behaviour(Stock, {
     },
   },
 
-  takeBack(turn, { units }) {
-    if (units > turn.state.sold) return turn.refuse('more than was sold');
-    turn.state.sold -= units;
-    turn.state.free += units;
+  takeBack(turn) {
+    const { bought = 0 } = turn.activity ?? {};
+    turn.state.sold -= bought;
+    turn.state.free += bought;
+    if (turn.activity !== undefined) turn.activity = { bought: 0 };
   },
 
   counts: (view) => view.state,

@@ -6,8 +6,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { chanceOf, generate } from '../../examples/orders/generate.ts';
+import { generate } from '../../examples/orders/generate.ts';
 import type { Result } from '../../examples/orders/report.ts';
+import { chanceOf } from '../../examples/runner/chance.ts';
 import { assert, suite } from '../support/suite.ts';
 
 const killed = suite('orders, killed');

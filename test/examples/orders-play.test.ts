@@ -2,9 +2,9 @@
 import { isSkerryError } from '../../core/index.ts';
 import { Order, Stock } from '../../examples/orders/contracts.ts';
 import { customer } from '../../examples/orders/customer.ts';
-import { type Chance, chanceOf } from '../../examples/orders/generate.ts';
 import { order } from '../../examples/orders/order.ts';
 import { stock } from '../../examples/orders/stock.ts';
+import { type Chance, chanceOf } from '../../examples/runner/chance.ts';
 import { type Play, type PlayedAnswer, type PlayedHold, play, type SentMessage } from '../../runtime/testing/index.ts';
 import { assert, suite } from '../support/suite.ts';
 
@@ -18,15 +18,16 @@ const lines = [
 /** An order for tea and a mug, that has asked both stocks. */
 function placedOrder() {
   const one = play(order, 'one');
-  one.ask.place({ customer: 'ann', lines });
+  const call = one.askLater.place({ customer: 'ann', lines });
   const asked = one.takeSent();
   assert.equal(told(asked), ['stock/tea reserve {"units":2}', 'stock/mug reserve {"units":1}']);
   const holds = new Map(asked.map(({ to, hold }) => [to, hold!]));
-  const hear = (product: string, status: 'accepted' | 'confirmed' | 'cancelled' | 'lapsed') =>
+  const hear = (product: string, status: 'accepted' | 'confirmed' | 'lapsed') =>
     one.answer(Stock, product, 'reserve', { status, hold: holds.get(`stock/${product}`)! });
   const refuse = (product: string) =>
     one.answer(Stock, product, 'reserve', { status: 'refused', reason: 'none', hold: holds.get(`stock/${product}`)! });
-  return { one, hear, refuse, heard: () => told(one.takeSent()) };
+  const answer = () => (call.answer?.status === 'done' ? call.answer.output : undefined);
+  return { one, hear, refuse, answer, heard: () => told(one.takeSent()) };
 }
 
 function told(sent: readonly SentMessage[]): string[] {
@@ -36,66 +37,77 @@ function told(sent: readonly SentMessage[]): string[] {
   );
 }
 
-played('an order confirms when all stocks hold, is placed when all have sold, and tells its customer once', () => {
-  const { one, hear, heard } = placedOrder();
+played('an order is placed in the turn that hears its last stock accept: stocks, customer and caller are told', () => {
+  const { one, hear, heard, answer } = placedOrder();
   hear('tea', 'accepted');
-  assert.equal(heard(), []);
+  assert.equal([heard(), answer()], [[], undefined]);
   hear('mug', 'accepted');
-  assert.equal(heard(), ['stock/tea confirm', 'stock/mug confirm']);
-  hear('mug', 'confirmed');
-  assert.is(one.ask.summary().status, 'reserving');
-  hear('tea', 'confirmed');
+  assert.equal(heard(), ['stock/tea confirm', 'stock/mug confirm', 'customer/ann orderEnded {"outcome":"placed"}']);
+  assert.equal(answer(), { outcome: 'placed' });
   assert.is(one.ask.summary().status, 'placed');
-  assert.equal(heard(), ['customer/ann orderEnded {"outcome":"placed"}']);
+  // Who asks again for an order that has ended is told how.
+  assert.is(one.ask.place({ customer: 'bob', lines }).outcome, 'placed');
+  assert.equal(heard(), []);
 });
 
 played('one stock refuses: the order is refused and lets go of the others, also of one that accepts later', () => {
   for (const isFirst of [true, false]) {
-    const { one, hear, refuse, heard } = placedOrder();
+    const { one, hear, refuse, heard, answer } = placedOrder();
     if (isFirst) hear('tea', 'accepted');
     refuse('mug');
-    assert.equal(one.state.refusal, { by: 'stock/mug', reason: 'none' });
+    assert.equal(answer(), { outcome: 'refused', refusal: { by: 'stock/mug', reason: 'none' } });
+    assert.equal(heard(), ['stock/tea cancel', 'customer/ann orderEnded {"outcome":"refused"}']);
     if (!isFirst) hear('tea', 'accepted');
-    assert.equal(heard(), ['customer/ann orderEnded {"outcome":"refused"}', 'stock/tea cancel']);
-    hear('tea', 'cancelled');
     assert.equal(heard(), []);
     assert.is(one.ask.summary().status, 'refused');
   }
 });
 
-played('a hold that lapses after the decision: the order is refused, and what others sold is taken back', () => {
-  const { one, hear, heard } = placedOrder();
-  for (const product of ['tea', 'mug']) hear(product, 'accepted');
-  hear('tea', 'confirmed');
-  heard();
-  hear('mug', 'lapsed');
-  assert.equal(one.state.refusal, { by: 'stock/mug', reason: 'hold lapsed' });
-  assert.equal(heard(), ['customer/ann orderEnded {"outcome":"refused"}', 'stock/tea takeBack {"units":2}']);
+played('stocks that do not answer in time: the order is refused by nobody, at the deadline', () => {
+  const { one, hear, answer } = placedOrder();
+  hear('tea', 'accepted');
+  one.advance(9_999);
+  assert.is(answer(), undefined);
+  one.advance(1);
+  assert.equal(answer(), { outcome: 'refused', refusal: { by: 'nobody', reason: 'deadline' } });
 });
 
-played('a cancellation before the decision, during it, and after it', () => {
+played(
+  'a hold that had lapsed when the word came: the order is refused after all, and what others sold goes back',
+  () => {
+    const { one, hear, heard } = placedOrder();
+    for (const product of ['tea', 'mug']) hear(product, 'accepted');
+    heard();
+    hear('mug', 'lapsed');
+    assert.equal(one.state.refusal, { by: 'stock/mug', reason: 'hold lapsed' });
+    assert.equal(heard(), [
+      'stock/tea takeBack',
+      'stock/mug takeBack',
+      'customer/ann orderEnded {"outcome":"refused"}',
+    ]);
+  },
+);
+
+played('a cancellation before the decision, and after it', () => {
   const before = placedOrder();
   before.hear('tea', 'accepted');
   before.one.ask.cancel();
-  assert.equal(before.heard(), ['customer/ann orderEnded {"outcome":"cancelled"}', 'stock/tea cancel']);
-
-  const during = placedOrder();
-  for (const product of ['tea', 'mug']) during.hear(product, 'accepted');
-  during.one.ask.cancel();
-  during.heard();
-  for (const product of ['tea', 'mug']) during.hear(product, 'confirmed');
-  assert.equal(during.heard(), ['stock/tea takeBack {"units":2}', 'stock/mug takeBack {"units":1}']);
+  assert.equal(before.heard(), [
+    'stock/tea cancel',
+    'stock/mug cancel',
+    'customer/ann orderEnded {"outcome":"cancelled"}',
+  ]);
+  assert.equal(before.answer(), { outcome: 'cancelled' });
 
   const after = placedOrder();
   for (const product of ['tea', 'mug']) after.hear(product, 'accepted');
-  for (const product of ['tea', 'mug']) after.hear(product, 'confirmed');
   after.heard();
   after.one.ask.cancel();
   after.one.ask.cancel();
   assert.equal(after.heard(), [
+    'stock/tea takeBack',
+    'stock/mug takeBack',
     'customer/ann orderEnded {"outcome":"cancelled"}',
-    'stock/tea takeBack {"units":2}',
-    'stock/mug takeBack {"units":1}',
   ]);
 });
 
@@ -104,10 +116,19 @@ played('an order that its cancellation has overtaken asks no stock; one that nev
   one.ask.cancel();
   assert.is(one.ask.summary().status, 'withdrawn');
   assert.equal(one.takeSent(), []);
-  one.ask.place({ customer: 'ann', lines });
+  assert.equal(one.ask.place({ customer: 'ann', lines }), { outcome: 'cancelled' });
   one.ask.place({ customer: 'bob', lines });
   assert.is(one.ask.summary().status, 'cancelled');
   assert.equal(told(one.takeSent()), ['customer/ann orderEnded {"outcome":"cancelled"}']);
+});
+
+played('who asks for an order that is being reserved waits with the first, and hears the same', () => {
+  const { one, hear, answer } = placedOrder();
+  const again = one.askLater.place({ customer: 'ann', lines });
+  assert.equal(one.takeSent(), []);
+  for (const product of ['tea', 'mug']) hear(product, 'accepted');
+  assert.equal(answer(), { outcome: 'placed' });
+  assert.equal(again.answer, { status: 'done', output: { outcome: 'placed' } });
 });
 
 played('a stock: units move between free, held and sold; it refuses what it does not have', () => {
@@ -120,9 +141,13 @@ played('a stock: units move between free, held and sold; it refuses what it does
   tea.ask.reserve({ units: 3 });
   assert.equal(tea.ask.counts(), { restocked: 10, free: 2, held: 3, sold: 5 });
   tea.advance(60_000);
-  tea.ask.takeBack({ units: 1 });
-  assert.throws(() => tea.ask.takeBack({ units: 5 }), /more than was sold/);
-  assert.equal(tea.ask.counts(), { restocked: 10, free: 6, held: 0, sold: 4 });
+  tea.askFrom(Order, 'one').reserve({ units: 2 }).confirm();
+  // Only what that order has bought goes back, once.
+  tea.askFrom(Order, 'two').takeBack();
+  tea.ask.takeBack();
+  assert.equal(tea.ask.counts(), { restocked: 10, free: 3, held: 0, sold: 7 });
+  for (const _again of [1, 2]) tea.askFrom(Order, 'one').takeBack();
+  assert.equal(tea.ask.counts(), { restocked: 10, free: 5, held: 0, sold: 5 });
 });
 
 played('a customer counts each order once, as what it ended as', () => {
@@ -178,13 +203,14 @@ class Shop {
         return this.ann.askFrom(Order, key).orderEnded(message.input as { outcome: 'placed' });
       const product = message.to.slice('stock/'.length);
       const answer = this.#ask(this.stocks.get(product)!.askFrom(Order, key), message);
-      if (answer !== undefined)
+      // Nobody waits to hear that a cancel was heard.
+      if (answer !== undefined && message.kind !== 'cancel')
         this.later(`${message.to} to ${key}`, () => sender.answer(Stock, product, 'reserve', answer));
     });
   }
 
   #ask(asked: Play<typeof Stock>['ask'], { kind, operation, input, hold }: SentMessage): PlayedAnswer | undefined {
-    if (operation === 'takeBack') asked.takeBack(input as { units: number });
+    if (operation === 'takeBack') asked.takeBack();
     if (hold === undefined) return undefined;
     try {
       if (kind === 'operation') this.#holds.set(hold.id, asked.reserve(input as { units: number }));
@@ -222,7 +248,7 @@ played('whatever the order of messages, and whichever holds lapse: each order en
     const shop = new Shop(chanceOf(seed));
     for (const [key, one] of shop.orders) {
       const wanted = [...shop.stocks.keys()].map((product) => ({ product, units: 1 + shop.pick(3) }));
-      shop.later(`lines of ${key}`, () => one.ask.place({ customer: 'ann', lines: wanted.slice(shop.pick(3)) }));
+      shop.later(`lines of ${key}`, () => one.askLater.place({ customer: 'ann', lines: wanted.slice(shop.pick(3)) }));
       if (shop.pick(3) === 0) shop.later(`cancellation of ${key}`, () => one.ask.cancel());
     }
     shop.run();

@@ -92,6 +92,18 @@ runner(
 );
 
 runner(
+  'orders: what each order was told is what became of it',
+  async () => {
+    const ended = await start('orders', '--seconds', '2', '--clients', '16').ended;
+    assert.is(ended.code, 0, `${ended.out}${ended.err}`);
+    const { orders, placed, cancelled, repeated, anomalies } = lastLine(ended);
+    assert.ok(Number(orders) > Number(placed) && Number(placed) > 0 && Number(cancelled) > 0 && Number(repeated) > 0);
+    assert.is(anomalies, 0);
+  },
+  unhurried,
+);
+
+runner(
   'on a cluster: workers are killed and entities moved, and all ends, servers too',
   async () => {
     const data = join(folder, 'hurt');
@@ -143,7 +155,7 @@ runner(
   'what it does not understand is explained, with exit code 2, and nothing is started',
   async () => {
     const wrong: readonly (readonly [words: string, because: RegExp])[] = [
-      ['', /No example named.*there are: bank/s],
+      ['', /No example named.*there are: bank, orders/s],
       ['bnak', /There is no example 'bnak'/],
       ['bank --wrokers 4', /--wrokers.*--help/s],
       ['bank --workers 0', /--workers takes a whole number from 1 to 64, not '0'/],
