@@ -10,7 +10,8 @@
  * Longer than 400 lines because the two sides of a stream are one argument.
  *
  * Invariants:
- * - A1 A message is processed only as 'next': its number is max(through + 1, floor) of its session, or the floor of a new one.
+ * - A1 A message is processed only as 'next': its number is max(through + 1, floor) of its session, or the floor of a new one; or its
+ *   sender has given up all numbers between `through` and its own (`isReached`).
  * - A2 A processed message is never 'next' again while a copy of it could still be accepted.
  * - A3 An inbound record is forgotten only after keepUntil, or transitMax + 2 skewMax after its session was closed.
  * - A4 Sessions of one pair are ascending. A message of a lower session is stale and never processed.
@@ -175,6 +176,14 @@ export function judge(inbound: Inbound | undefined, arrival: Arrival, now: numbe
   if (arrival.session < inbound.session) return 'stale';
   if (arrival.seq <= inbound.through) return 'duplicate';
   return arrival.seq === Math.max(inbound.through + 1, arrival.floor) ? 'next' : 'ahead';
+}
+
+/**
+ * Whether an arrival that is ahead is next all the same: its sender has given up every number after `behind` and before its own, which
+ * the floor cannot tell while an earlier call waits. From then on they are not processed, like numbers below a floor (A1, A2).
+ */
+export function isReached(inbound: Inbound | undefined, { session }: Arrival, behind: number | undefined): boolean {
+  return behind !== undefined && inbound?.session === session && behind <= inbound.through;
 }
 
 /** Why an arrival is excessive. */

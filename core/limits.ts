@@ -40,6 +40,8 @@ export interface Limits {
   readonly workerQueueCountMax: number;
   /** Bytes of the messages in `workerQueueCountMax` and of their answers: a fraction of Node's heap limit of 2 GB or more. */
   readonly workerQueueBytesMax: number;
+  /** Calls of put-off commands that one worker remembers. The callers of further ones hear the answer when they repeat their call. */
+  readonly waitingCallCountMax: number;
   /** Senders that a full worker remembers, to notify them when it has room. Further senders retry on their own. */
   readonly turnedAwayCountMax: number;
   /** Bytes of answers that an entity keeps for the calls of one client. A further call is answered `overloaded` (P12). */
@@ -133,6 +135,7 @@ export const defaultLimits: Limits = {
   mailboxBytesMax: 67_108_864,
   workerQueueCountMax: 100_000,
   workerQueueBytesMax: 268_435_456,
+  waitingCallCountMax: 200_000,
   turnedAwayCountMax: 200_000,
   keptAnswerBytesMax: 4_194_304,
   aheadCountMax: 1_024,

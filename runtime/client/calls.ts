@@ -11,9 +11,9 @@
  * - C1 A call settles once: with its answer, or with an error that states whether it may have taken effect.
  * - C2 An error states effect 'none' only if no entity can have processed the call: it was sent once and turned away, or
  *   never sent.
- * - C3 When a call is given up, the floor passes its number, and the first call behind it is sent again at once. Its floor
- *   tells the entity to run the messages buffered behind the number. One envelope is sent per call given up, however many
- *   calls wait.
+ * - C3 When a call is given up, the first call behind it is sent again at once. Its floor tells the entity to run the messages
+ *   buffered behind the number; or, while an earlier call waits, what it is behind. One envelope is sent per call given up,
+ *   however many calls wait.
  * - C6 A call asks to be remembered for as long as a copy of any earlier call of its stream may still arrive: the entity would
  *   take such a copy for a new call once it has forgotten the later one (P4).
  * - C5 The duration of a call follows its deadline, even if a clock is set. A call refused because clocks differ says so.
@@ -38,6 +38,7 @@ import { Clocks } from '../clocks.ts';
 import type { Environment } from '../environment.ts';
 import { decode } from '../wire/codec.ts';
 import type { Envelope, ReplyEnvelope } from '../wire/envelope.ts';
+import { behind, type Extension } from '../wire/extension.ts';
 import { RetryBudget } from './retry-budget.ts';
 
 export interface ClientParts {
@@ -59,6 +60,8 @@ interface Stream {
   next: number;
   /** Calls in flight, in order of number. The number of the first is the floor. */
   calls: readonly Call[];
+  /** The highest number that was given up and that no answer to a later call has shown to be passed; else 0. */
+  givenUp: number;
   usedAt: number;
   /** The latest deadline of all its calls, also of those that were given up: until then a copy may still arrive (C6). */
   deadline: number;
@@ -124,6 +127,8 @@ export class Calls {
   readonly #partner: string;
   readonly #streams = new Map<Address, Stream>();
   readonly #calls = new Map<number, Call>();
+  /** Calls to be sent again soon, since one before them was given up. */
+  readonly #behind = new Set<Call>();
   #alarmAt = Number.POSITIVE_INFINITY;
   #cancelAlarm: (() => void) | undefined;
   /** Bytes of the inputs of calls in flight. */
@@ -207,7 +212,14 @@ export class Calls {
     let stream = this.#streams.get(address);
     if (stream === undefined) {
       if (this.#streams.size >= streamCountMax) this.#forgetStreams(now);
-      stream = { session: ++this.#sessionCount, next: 1, calls: none, usedAt: now, deadline: this.#forgottenDeadline };
+      stream = {
+        session: ++this.#sessionCount,
+        next: 1,
+        calls: none,
+        givenUp: 0,
+        usedAt: now,
+        deadline: this.#forgottenDeadline,
+      };
       this.#streams.set(address, stream);
     }
     stream.usedAt = now;
@@ -264,6 +276,7 @@ export class Calls {
         keepMs: this.#keepMsOf(call),
       },
       content: call.content as Content,
+      extension: stream === undefined || stream.givenUp === 0 ? undefined : whereIn(stream, call),
     };
   }
 
@@ -387,11 +400,10 @@ export class Calls {
 
   #answered(call: Call, bytes: Uint8Array): void {
     if (call.id % samplePeriod === 0) this.#budget.answered(this.#parts.environment.steady() - call.startedAt);
-    const wasFirst = call.stream?.calls[0] === call;
+    const { stream } = call;
     this.#forget(call);
-    // A call behind this one was given up earlier. Only now can the floor pass its number (C3).
-    if (wasFirst && call.stream?.calls[0] !== undefined && call.stream.calls[0].seq > call.seq + 1)
-      this.#sendFirst(call.stream);
+    // The entity processes calls in order.
+    if (stream !== undefined && stream.givenUp < call.seq) stream.givenUp = 0;
     try {
       call.settle(readRow(decode(bytes)));
     } catch (error) {
@@ -407,17 +419,28 @@ export class Calls {
   }
 
   #giveUp(call: Call, error: SkerryError): void {
-    const wasFirst = call.stream !== undefined && this.#floorOf(call.stream) === call.seq;
+    const { stream } = call;
+    const next = stream?.calls[stream.calls.indexOf(call) + 1];
     this.#forget(call);
+    if (stream !== undefined) stream.givenUp = stream.calls.length === 0 ? 0 : Math.max(stream.givenUp, call.seq);
     call.fail(error);
-    if (wasFirst && call.stream !== undefined) this.#sendFirst(call.stream);
+    this.#again(next);
   }
 
-  /** The floor has passed a number that was given up. The entity may have buffered the messages behind it (C3). */
-  #sendFirst({ calls }: Stream): void {
-    const [first] = calls;
-    const now = this.#parts.environment.steady();
-    if (first !== undefined && now < first.deadline) this.#send(first, now);
+  /**
+   * A number before this one was given up. The entity may have buffered the messages behind it (C3). Of a burst that is turned away each
+   * gets its own reply first: it would be sent in vain, and its effect no longer be known (C2).
+   */
+  #again(call: Call | undefined): void {
+    if (call === undefined) return;
+    this.#behind.add(call);
+    if (this.#behind.size > 1) return;
+    this.#parts.environment.soon(() => {
+      const now = this.#parts.environment.steady();
+      const calls = [...this.#behind];
+      this.#behind.clear();
+      for (const one of calls) if (now < one.deadline && this.#calls.has(one.id)) this.#send(one, now);
+    });
   }
 
   #forget(call: Call): void {
@@ -456,6 +479,12 @@ export class Calls {
       call.fail(new SkerryError(code, message, { effect: isWithoutEffect(call) ? 'none' : 'unknown' }));
     }
   }
+}
+
+/** What a call is behind, if the floor does not tell that numbers before it are given up (C3). */
+function whereIn({ calls, givenUp }: Stream, call: Call): Extension | undefined {
+  const before = calls[calls.lastIndexOf(call) - 1]?.seq;
+  return before === undefined || before === call.seq - 1 || givenUp < before ? undefined : behind(before);
 }
 
 /** Most bytes of a reason that are shown. It is untrusted: anyone with the permission to publish may have sent it. */

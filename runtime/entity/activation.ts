@@ -25,7 +25,6 @@ import { Ahead, type Held, Retries } from './held.ts';
 import { type Item, Mailbox } from './mailbox.ts';
 import type { EntityLayout } from './record-writer.ts';
 import { newLayout } from './record-writer.ts';
-import { Waiting } from './waiting.ts';
 
 const nothing: readonly never[] = [];
 
@@ -72,8 +71,6 @@ export class Activation {
   /** The last count of what is held for it; undefined: nothing. */
   readonly held: Held | undefined;
   readonly flights: Map<string, Flight> | undefined;
-  /** Callers whose commands are answered later; undefined: nobody has waited since it was loaded. */
-  readonly waiting: Waiting | undefined;
   /** When changes that no turn carries are committed, ms; 0: none. */
   readonly writeAt: number = 0;
   /** When to look for expired history, ms. */
@@ -146,7 +143,6 @@ export class Activation {
     own(this).ahead = undefined;
     own(this).held = undefined;
     if (this.flights?.size === 0) own(this).flights = undefined;
-    if (this.record?.later.size === 0) own(this).waiting = undefined;
   }
 
   /** The record of an activation that is loaded. */
@@ -342,12 +338,6 @@ export class Activation {
   makeFlights(): Map<string, Flight> {
     const made = this.flights ?? new Map();
     own(this).flights = made;
-    return made;
-  }
-
-  makeWaiting(): Waiting {
-    const made = this.waiting ?? new Waiting(this.entity);
-    own(this).waiting = made;
     return made;
   }
 

@@ -9,6 +9,7 @@
  */
 import type { PartnerId } from '../../core/message.ts';
 import type { Asked, Envelope, MessageEnvelope } from '../wire/envelope.ts';
+import { behindIn } from '../wire/extension.ts';
 import { envelopeBytes, type Item, sizeOf } from './mailbox.ts';
 
 /** Estimated size of an answer in memory until it leaves, bytes. */
@@ -55,11 +56,11 @@ export class Ahead {
     this.bytes += sizeOf(envelope);
   }
 
-  /** The message after number `through`, if it is buffered. Those up to `through` are dropped. */
+  /** The message that is next after number `through`, if it is buffered. Those up to `through` are dropped. */
   takeNext(partner: PartnerId, through: number): MessageEnvelope | undefined {
     const held = this.#byPartner.get(partner);
     if (held === undefined) return undefined;
-    const next = held.get(through + 1);
+    const next = held.get(through + 1) ?? reached(held, through);
     held.since = undefined;
     if (next !== undefined) this.#remove(held, next);
     // Numbers that a floor has passed. Usually there are none, and nothing is searched.
@@ -95,6 +96,17 @@ export class Ahead {
     this.count -= 1;
     this.bytes -= sizeOf(envelope);
   }
+}
+
+/** The first message behind numbers that are given up, up to which everything was processed. Usually none says so. */
+function reached(held: Gathered, through: number): MessageEnvelope | undefined {
+  let first: MessageEnvelope | undefined;
+  for (const envelope of held.values()) {
+    const { seq } = envelope.arrival;
+    if (envelope.extension === undefined || seq <= through || seq > (first?.arrival.seq ?? seq)) continue;
+    if ((behindIn(envelope.extension) ?? seq) <= through) first = envelope;
+  }
+  return first;
 }
 
 /** An item that is tried again, and when. */

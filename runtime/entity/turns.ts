@@ -16,7 +16,7 @@
  * - N4 A call under an idempotency key gets only the answer to its own request. Another request, or one that cannot be run, is turned
  *   away without effect, and nothing is remembered of it.
  */
-import { excess, judge, keepsTooMuch, keptAnswer, known } from '../../core/activity.ts';
+import { excess, isReached, judge, keepsTooMuch, keptAnswer, known } from '../../core/activity.ts';
 import { isEntityPartner, type PartnerId } from '../../core/message.ts';
 import { dateOf, isUnread } from '../../core/record.ts';
 import type { Request } from '../../core/request.ts';
@@ -34,6 +34,7 @@ import type {
   ReplyEnvelope,
   StreamEnvelope,
 } from '../wire/envelope.ts';
+import { behindIn } from '../wire/extension.ts';
 import type { Activation } from './activation.ts';
 import { type AttemptParts, Attempts } from './attempts.ts';
 import type { Batch, Unproven } from './batch.ts';
@@ -43,6 +44,7 @@ import { isRequest, otherRequest } from './fingerprint.ts';
 import { recall } from './idle.ts';
 import { type Item, sizeOf } from './mailbox.ts';
 import type { StreamClosing } from './stream-closing.ts';
+import type { WaitingCalls } from './waiting.ts';
 
 const noBytes: Uint8Array = new Uint8Array(0);
 
@@ -54,6 +56,7 @@ const lateMsMin = 50;
 export interface TurnParts extends AttemptParts {
   readonly delivery: Delivery;
   readonly closing: StreamClosing;
+  readonly waiting: WaitingCalls;
   readonly post: (envelope: Envelope) => void;
   readonly commits: {
     /** The activation's batch waits for the store (or, for volatile types, may leave at once). */
@@ -137,6 +140,8 @@ export class Turns {
       case 'duplicate':
         return this.#duplicate(activation, envelope);
       case 'ahead':
+        if (!isEntityPartner(from) && isReached(inbound, arrival, behindIn(envelope.extension)))
+          return this.#next(activation, envelope);
         return this.#buffer(activation, envelope);
       case 'stale':
         if (isEntityPartner(from)) this.#stale(activation, envelope, arrival.session, inbound?.session ?? 0);
@@ -227,14 +232,15 @@ export class Turns {
   #answer(activation: Activation, batch: Batch, envelope: MessageEnvelope, { answer, putOff }: Committed): void {
     batch.addRequest(envelope);
     const isCall = envelope.replyTo !== '';
-    if (isCall && putOff !== undefined) return activation.makeWaiting().putOff(putOff, envelope);
+    if (isCall && putOff !== undefined) return this.#parts.waiting.putOff(activation, putOff, envelope);
     batch.addAnswer(isCall ? replyOf(envelope, 'answer', answer) : ackOf(activation, envelope), envelope);
   }
 
   /** Answers to calls that earlier turns put off, for those callers that are known here (WT1). */
-  #answerEarlier({ waiting }: Activation, batch: Batch, answered: readonly AnsweredCall[]): void {
+  #answerEarlier(activation: Activation, batch: Batch, answered: readonly AnsweredCall[]): void {
     for (const { later, bytes } of answered)
-      for (const caller of waiting?.take(later) ?? []) batch.addEnvelope(replyOf(caller, 'answer', bytes));
+      for (const caller of this.#parts.waiting.callersOf(activation, later))
+        batch.addEnvelope(replyOf(caller, 'answer', bytes));
   }
 
   /**
@@ -255,16 +261,15 @@ export class Turns {
   /** A copy of a call that was put off waits too, for its own request (N4); else it is one that nobody asks for any more. */
   #waits(activation: Activation, envelope: MessageEnvelope): void {
     if (activation.entity.later.size === 0) return;
-    const now = this.#parts.environment.now();
-    const waiting = activation.makeWaiting();
-    const open = waiting.openOf(envelope, now);
+    const { environment, waiting } = this.#parts;
+    const now = environment.now();
+    const open = waiting.openOf(activation, envelope, now);
     if (open === undefined) return;
     if (open.request.length > 0 && !isRequest(open.request, envelope.content)) {
       const bytes = encode(failedRow(otherRequest(envelope)));
       return this.#emitProven(activation, replyOf(envelope, 'not-run', bytes), envelope);
     }
-    const countMax = this.#parts.limits.mailboxCountMax;
-    if (!waiting.await(open, envelope, { now, countMax })) this.#reply(activation, envelope, 'overloaded');
+    if (!waiting.await(activation, open, envelope, now)) this.#reply(activation, envelope, 'overloaded');
   }
 
   /** It belongs to an earlier session than the known one. If that is its sender's live session, history was lost (P8). */

@@ -4,7 +4,7 @@
  */
 import { decodeFrame, encode, encodeFrame, extensionVersion, rowOf } from '../wire/codec.ts';
 import type { Envelope } from '../wire/envelope.ts';
-import { entryIn, extensionOf } from '../wire/extension.ts';
+import { entryIn, withEntry } from '../wire/extension.ts';
 import type { SeededRandom } from './random.ts';
 
 /** An entry number that no code here knows, from the range for any sender. */
@@ -27,7 +27,10 @@ export function asLater(frame: Uint8Array, chance: SeededRandom): Uint8Array | u
 
 function withMark(envelope: Envelope): Envelope {
   if (envelope.kind === 'reply') return envelope;
-  return { ...envelope, extension: envelope.extension ?? extensionOf([[laterEntry, markOf(envelope)]]) };
+  // Sent again or forwarded, it may have its mark already.
+  const { extension } = envelope;
+  if (entryIn(extension, laterEntry) !== undefined) return envelope;
+  return { ...envelope, extension: withEntry(extension, laterEntry, markOf(envelope)) };
 }
 
 function markOf({ to }: Envelope): Uint8Array {
@@ -36,10 +39,8 @@ function markOf({ to }: Envelope): Uint8Array {
 
 /** Checks the mark of an envelope on its way. It may be missing, but must not belong to another envelope. */
 export function isMarkIntact(envelope: Envelope): boolean {
-  const { extension } = envelope;
-  if (extension === undefined) return true;
-  const mark = entryIn(extension, laterEntry);
-  return mark !== undefined && Buffer.from(mark).equals(markOf(envelope));
+  const mark = entryIn(envelope.extension, laterEntry);
+  return mark === undefined || Buffer.from(mark).equals(markOf(envelope));
 }
 
 /** Whether a process that speaks up to this version can read the frame. */

@@ -25,6 +25,11 @@ const extensionBytesMax = 1_024;
 const workerEntryMin = 128;
 /** The largest number that an entry may have. */
 const entryNumberMax = 65_535;
+/** Entry 1 of a client's message: the number of the call before it in its stream that is not given up. */
+const behindEntry = 1;
+
+/** An empty array. */
+const noEntries = new Uint8Array([0x90]);
 
 const packer = new MsgpackWriter();
 
@@ -37,6 +42,14 @@ export function extensionOf(entries: readonly (readonly [number: number, bytes: 
     packer.bytes(bytes);
   }
   return readExtension(new MsgpackReader(packer.end()));
+}
+
+/** The extension with one entry more, whose number is higher than all of it (EX2). */
+export function withEntry(extension: Extension | undefined, number: number, bytes: Uint8Array): Extension {
+  const entries: (readonly [number, Uint8Array])[] = [];
+  const from = new MsgpackReader(extension ?? noEntries);
+  for (let left = from.array(); left > 0; left -= 2) entries.push([from.count(), from.bytes()]);
+  return extensionOf([...entries, [number, bytes]]);
 }
 
 /** Reads the column at the reader's position, without decoding its entries. Throws if it is not an extension (EX2). */
@@ -65,6 +78,23 @@ export function entryIn(extension: Extension | undefined, wanted: number): Uint8
     if (number === wanted) return bytes;
   }
   return undefined;
+}
+
+/** Says that all numbers between that one and the message's own are given up. */
+export function behind(number: number): Extension {
+  packer.begin();
+  packer.number(number);
+  return extensionOf([[behindEntry, packer.end().slice()]]);
+}
+
+/** Which number a message is behind; undefined if it does not say, or nothing that can be read. */
+export function behindIn(extension: Extension | undefined): number | undefined {
+  const bytes = entryIn(extension, behindEntry);
+  try {
+    return bytes && new MsgpackReader(bytes).count();
+  } catch {
+    return undefined;
+  }
 }
 
 /** Whether an extension has an entry that only workers may use (EX3). */

@@ -27,6 +27,7 @@ import { rest } from '../entity/idle.ts';
 import type { Ownership } from '../entity/ownership.ts';
 import { freshRecord, misfitsOf, overwrite, restore, restoreActivity } from '../entity/record-reader.ts';
 import { drain, newLayout } from '../entity/record-writer.ts';
+import type { WaitingCalls } from '../entity/waiting.ts';
 import type { Environment } from '../environment.ts';
 import type { Counter, Counters } from '../meter.ts';
 import type { Commit, Loaded, Partition, Store } from '../store.ts';
@@ -50,6 +51,7 @@ export interface ActivationsParts {
   readonly dispatcher: Dispatcher;
   readonly housekeeping: Housekeeping;
   readonly crashNotes: CrashNotes;
+  readonly waiting: WaitingCalls;
   readonly recovery: Recovery;
 }
 
@@ -386,7 +388,8 @@ export class Activations {
   };
 
   #ready(activation: Activation): void {
-    const { recovery, crashNotes, housekeeping } = this.#parts;
+    const { recovery, crashNotes, housekeeping, waiting } = this.#parts;
+    waiting.ready(activation);
     recovery.made(activation);
     crashNotes.watch(activation);
     housekeeping.ready(activation);
@@ -426,12 +429,14 @@ export class Activations {
     const isStaying = isBusy(activation);
     const unusedMs = now - activation.usedAt;
     if (unusedMs >= restMs) {
+      this.#parts.waiting.rest(activation);
       rest(activation, this.#parts);
       // An activation being searched gives back the rest of its memory afterwards.
       if (!activation.isSearching) this.#awake.delete(activation);
     }
     const { idleMs } = this.#parts.limits;
     if (!isStaying && unusedMs >= (this.#isCrowded ? 0 : idleMs)) {
+      this.#parts.waiting.rest(activation);
       this.drop(activation);
       this.#parts.housekeeping.passivated(activation);
     } else if (!this.#awake.has(activation)) {

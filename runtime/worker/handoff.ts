@@ -20,6 +20,7 @@ import type { Item } from '../entity/mailbox.ts';
 import type { Ownership } from '../entity/ownership.ts';
 import { imageOf } from '../entity/record-writer.ts';
 import type { Schedule } from '../entity/schedule.ts';
+import type { WaitingCalls } from '../entity/waiting.ts';
 import type { Environment, Moment } from '../environment.ts';
 import type { Claim, Epoch, Mark, Partition, Store, Wake } from '../store.ts';
 import type { WarmEntity } from '../wire/control-messages.ts';
@@ -69,6 +70,7 @@ export interface HandoffParts {
   readonly intake: Intake;
   readonly dates: Schedule;
   readonly effects: Effects;
+  readonly waiting: WaitingCalls;
 }
 
 /** The memory that arrived with a partition. */
@@ -196,6 +198,7 @@ export class Handoff {
       this.#parts.activations.drop(activation);
     }
     for (const { address, item } of waiting) this.#parts.intake.deliver(address, item);
+    this.#left();
   }
 
   /**
@@ -205,7 +208,7 @@ export class Handoff {
    */
   async give(partitions: readonly Partition[]): Promise<Given[]> {
     for (const partition of partitions) this.#had.delete(partition);
-    const { ownership, store, hosting, effects } = this.#parts;
+    const { ownership, store, hosting } = this.#parts;
     const leaving = new Map<Partition, Epoch>();
     for (const partition of partitions)
       if (hosting.has(partition)) leaving.set(partition, ownership.epochOf(partition));
@@ -225,8 +228,16 @@ export class Handoff {
     const free = new Map(stillLeaving());
     for (const [partition, epoch] of leaving) hosting.left(partition, epoch);
     for (const partition of free.keys()) ownership.release(partition);
-    effects.leave((address) => !hosting.isHere(address));
+    this.#left();
     return given.filter(({ partition }) => free.has(partition));
+  }
+
+  /** What entities had here besides their activations, of those that are not here any more. */
+  #left(): void {
+    const { effects, waiting, hosting } = this.#parts;
+    const isGone = (address: Address) => !hosting.isHere(address);
+    effects.leave(isGone);
+    waiting.leave(isGone);
   }
 
   /** Nothing of these runs any more. The stored data, and the memory that goes along, stay the same however long this takes. */

@@ -14,6 +14,7 @@
 import type { EffectOutcome } from '../../core/effect.ts';
 import { type Address, typeOf } from '../../core/message.ts';
 import type { Item } from '../entity/mailbox.ts';
+import type { WaitingCalls } from '../entity/waiting.ts';
 import type { Counter, Counters } from '../meter.ts';
 import type { Partition } from '../store.ts';
 import type { Envelope } from '../wire/envelope.ts';
@@ -41,6 +42,7 @@ interface Inside {
   readonly hosting: Hosting;
   readonly activations: Activations;
   readonly dispatcher: Dispatcher;
+  readonly waiting: WaitingCalls;
 }
 
 export class Intake {
@@ -71,12 +73,14 @@ export class Intake {
   deliver(address: Address, item: Item, { hops, isNew } = { hops: 0, isNew: false }): void {
     const { life, refusals, isElsewhere } = this.#parts;
     if (life.isStopped || this.#inside === undefined) return;
-    const { hosting, activations, dispatcher } = this.#inside;
+    const { hosting, activations, dispatcher, waiting } = this.#inside;
     const partition = hosting.partitionOf(address);
     if (!hosting.mayRun(address, partition)) {
       if (item.kind !== 'wake' && item.kind !== 'effect') this.sendOn(item, partition, hops);
       return;
     }
+    if (item.kind === 'message' && waiting.count > 0 && activations.get(address) === undefined && waiting.isKnown(item))
+      return;
     const activation = activations.activate(address, partition);
     if (activation === undefined) {
       const type = typeOf(address);

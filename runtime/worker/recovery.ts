@@ -13,6 +13,7 @@ import type { Effects } from '../entity/effects.ts';
 import { type Item, isYoung } from '../entity/mailbox.ts';
 import type { Ownership } from '../entity/ownership.ts';
 import type { Schedule } from '../entity/schedule.ts';
+import type { WaitingCalls } from '../entity/waiting.ts';
 import type { Environment } from '../environment.ts';
 import { type Epoch, type Loss, type Partition, type Store, StoreAway } from '../store.ts';
 import type { Activations } from './activations.ts';
@@ -47,6 +48,7 @@ interface Inside {
   readonly ownership: Ownership;
   readonly hosting: Hosting;
   readonly effects: Effects;
+  readonly waiting: WaitingCalls;
   readonly dates: Schedule;
 }
 
@@ -191,8 +193,10 @@ export class Recovery {
       for (const item of [...(activation.gathering?.requests ?? []), ...waiting])
         this.#parts.intake.deliver(activation.address, item);
     }
-    const { effects, hosting } = this.#inside;
-    effects.leave((address) => !hosting.isHere(address));
+    const { effects, hosting, waiting } = this.#inside;
+    const isGone = (address: Address) => !hosting.isHere(address);
+    effects.leave(isGone);
+    waiting.leave(isGone);
     for (const partition of partitions) this.#parts.lost?.(partition);
   };
 }

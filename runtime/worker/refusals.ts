@@ -13,6 +13,8 @@ import { encode } from '../wire/codec.ts';
 import type { Envelope, MessageEnvelope, QueryEnvelope, ReplyEnvelope } from '../wire/envelope.ts';
 import { type Authorise, hookFailures, reasonToDeny } from './authorise.ts';
 
+const noBytes = new Uint8Array(0);
+
 export interface RefusalParts {
   readonly environment: Environment;
   readonly post: (envelope: Envelope) => void;
@@ -55,7 +57,16 @@ export class Refusals {
   ): void {
     if (request.replyTo === '' || this.isDoubtful(request)) return;
     const bytes = typeof said === 'string' ? new TextEncoder().encode(said) : encode(said);
-    this.#waiting.push({ kind: 'reply', to: request.replyTo, call: request.call, status, bytes });
+    this.#send({ kind: 'reply', to: request.replyTo, call: request.call, status, bytes });
+  }
+
+  /** A call that was accepted can no longer be answered from here. It is to be sent again, to wherever its entity is. */
+  moved({ replyTo, call }: Pick<MessageEnvelope, 'replyTo' | 'call'>): void {
+    this.#send({ kind: 'reply', to: replyTo, call, status: 'moved', bytes: noBytes });
+  }
+
+  #send(reply: ReplyEnvelope): void {
+    this.#waiting.push(reply);
     if (this.#waiting.length > 1) return;
     this.#parts.environment.soon(() => {
       const replies = this.#waiting;

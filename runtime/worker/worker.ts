@@ -18,6 +18,7 @@ import { Retention } from '../entity/retention.ts';
 import { Schedule } from '../entity/schedule.ts';
 import { StreamClosing } from '../entity/stream-closing.ts';
 import { Turns } from '../entity/turns.ts';
+import { WaitingCalls } from '../entity/waiting.ts';
 import { type Environment, type Moment, momentOf } from '../environment.ts';
 import { Counters } from '../meter.ts';
 import type { Claim, Epoch, Loss, Partition, Store } from '../store.ts';
@@ -81,6 +82,7 @@ function outerParts(options: WorkerOptions, life: Life) {
   const intake = new Intake({ ...options, life, refusals, counters });
   const recovery = new Recovery({ ...options, life, refusals, intake, losses });
   const ownership = new Ownership(store, environment, recovery.lost);
+  const waiting = new WaitingCalls({ environment, limits, refusals });
   const images = new VolatileImages(environment, limits, { name, partitions: store.partitions });
   const dates = new Schedule(environment, intake.wake);
   const effects = new Effects({ environment, limits, settled: intake.settled });
@@ -106,6 +108,7 @@ function outerParts(options: WorkerOptions, life: Life) {
     store,
     ...ways,
     ownership,
+    waiting,
     images,
     dates,
     effects,

@@ -9,6 +9,7 @@ import { Client } from '../../runtime/client/client.ts';
 import type { Transport } from '../../runtime/transport.ts';
 import { decode, encode } from '../../runtime/wire/codec.ts';
 import type { Envelope, MessageEnvelope } from '../../runtime/wire/envelope.ts';
+import { behindIn } from '../../runtime/wire/extension.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { withWorkers } from '../support/served.ts';
 import { assert, rejects, suite } from '../support/suite.ts';
@@ -320,20 +321,27 @@ test('a call is copied no sooner than answers take', async () => {
   assert.is(messages().length, before + 1);
 });
 
-test('C3: so is what waits behind one in the middle, as soon as the one before it is answered', async () => {
+test('C3: so is what waits behind one in the middle, with the number that it is behind', async () => {
   const { hand, messages, answer, turnAway, tally } = given();
-  for (const units of [1, 2, 3]) watch(tally.add(units));
-  turnAway(messages()[1], 'overloaded');
-  await hand.idle();
-  assert.is(messages().length, 3, 'the first one holds the floor');
-  answer(messages()[0], 1);
-  await hand.idle();
-  assert.equal(
+  const told = () =>
     messages()
-      .slice(3)
-      .map(({ arrival: { seq, floor } }) => [seq, floor]),
-    [[3, 3]],
-  );
+      .slice(5)
+      .map(({ arrival: { seq, floor }, extension }) => [seq, floor, behindIn(extension)]);
+  for (const units of [1, 2, 3, 4, 5]) watch(tally.add(units));
+  turnAway(messages()[1], 'overloaded');
+  turnAway(messages()[3], 'overloaded');
+  watch(tally.add(6));
+  await hand.idle();
+  // The first one holds the floor.
+  assert.equal(told(), [
+    [6, 1, undefined],
+    [3, 1, 1],
+    [5, 1, 3],
+  ]);
+  answer(messages()[4], 1);
+  watch(tally.add(7));
+  await hand.idle();
+  assert.equal(told().at(-1), [7, 1, undefined], 'the answer of 5 shows that 2 and 4 are passed');
 });
 
 test('C3, P6: an overload in the middle of a burst does not keep the rest waiting', () =>

@@ -16,6 +16,7 @@ import {
   type Inbound,
   isBeyond,
   isOver,
+  isReached,
   judge,
   keepAnswer,
   keepsTooMuch,
@@ -103,6 +104,16 @@ test('A1, A4: over all small sessions, numbers and floors the verdict is the rul
 test('A1: a first contact is processed only from its floor on', () => {
   assert.is(judge(undefined, arrivalOf({ seq: 7, floor: 7 }), 0, limits), 'next');
   assert.is(judge(undefined, arrivalOf({ seq: 7, floor: 6 }), 0, limits), 'ahead');
+});
+
+test('A1: what a call is behind counts in its own session, when everything up to there was processed', () => {
+  const inbound: Inbound = { session: 2, through: 3, keepUntil: 500, closedAt: 0, answers: [] };
+  for (const session of [1, 2, 3])
+    for (const behind of [undefined, 1, 2, 3, 4, 5]) {
+      const expected = session === 2 && behind !== undefined && behind <= 3;
+      assert.is(isReached(inbound, arrivalOf({ session, seq: 7 }), behind), expected, `${session} ${behind}`);
+    }
+  assert.not.ok(isReached(undefined, arrivalOf({ seq: 7 }), 0));
 });
 
 test('A2: a copy is refused past its own dates, and at their edges still taken, whatever is remembered', () => {

@@ -1,66 +1,15 @@
 /** Later answers on a worker: who waits, what repeats get, and when an answer leaves. */
-import type { CommandTurn, Turn } from '../../core/behaviour.ts';
-import { behaviour } from '../../core/behaviour.ts';
-import { entity } from '../../core/entity.ts';
-import type { Later } from '../../core/later.ts';
 import { defaultLimits } from '../../core/limits.ts';
-import { command, query, unchecked } from '../../core/operation.ts';
+import { Desk, desk, withDesks } from '../support/desks.ts';
 import { GateStore } from '../support/gate.ts';
 import { HandEnvironment } from '../support/hand.ts';
 import { LossyTransport } from '../support/lossy.ts';
 import { keyAt, placed } from '../support/placed.ts';
 import { assert, rejects, suite } from '../support/suite.ts';
-import { type Given, type GivenOptions, watch, withTallies } from '../support/tally.ts';
+import { type Given, watch } from '../support/tally.ts';
 
 const test = suite('later on a worker');
 
-type State = { open: Record<string, Later<string>>; runs: number };
-const Desk = entity('desk', {
-  initial: (): State => ({ open: {}, runs: 0 }),
-  operations: {
-    ask: command(unchecked<string>(), unchecked<string>()),
-    tell: command(unchecked<{ who: string; what: string }>()),
-    deny: command(unchecked<string>()),
-    send: command(unchecked<{ who: string; to: string }>()),
-    give: command(unchecked<{ later: Later<string>; what: string }>()),
-    runs: query(unchecked<number>()),
-  },
-});
-type DeskTurn = Turn<typeof Desk>;
-
-function desk(options: { durability?: 'none' } = {}) {
-  return behaviour(
-    Desk,
-    {
-      ask(turn: CommandTurn<typeof Desk, string>, who) {
-        turn.state.runs += 1;
-        const later = turn.later();
-        turn.state.open[who] = later;
-        return later;
-      },
-      tell(turn: DeskTurn, { who, what }) {
-        const { [who]: later } = turn.state.open;
-        if (later !== undefined) turn.answer(later, what);
-      },
-      deny(turn: DeskTurn, who) {
-        const { [who]: later } = turn.state.open;
-        if (later !== undefined) turn.refuse(later, 'denied');
-      },
-      send(turn: DeskTurn, { who, to }) {
-        const { [who]: later } = turn.state.open;
-        if (later !== undefined) turn.to(Desk, to).give({ later, what: `by ${to}` });
-      },
-      give(turn: DeskTurn, { later, what }) {
-        turn.answer(later, what);
-      },
-      runs: (view) => view.state.runs,
-    },
-    options,
-  );
-}
-
-const withDesks = (options: GivenOptions, body: (given: Given) => Promise<void>) =>
-  withTallies({ behaviours: [desk()], ...options }, body);
 const key = { idempotencyKey: 'k' };
 
 test('a call whose command is put off waits, and gets the answer of a later turn', () =>

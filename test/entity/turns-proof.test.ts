@@ -57,6 +57,7 @@ function withInbox(waitMs = 0, run = stock) {
     crashNotes: undefined as never,
     housekeeping: undefined as never,
     closing: undefined as never,
+    waiting: undefined as never,
     post: (envelope) => void posted.push(envelope),
     commits: { commit: () => undefined, waitMs },
     readActivity: () => undefined,

@@ -2,6 +2,7 @@
 import type { Mutant } from './list.ts';
 
 const answering = { file: 'core/answering.ts', tests: ['core/later'] } as const;
+const waiting = { file: 'runtime/entity/waiting.ts', tests: ['entity/waiting'] } as const;
 const turns = { file: 'runtime/entity/turns.ts', tests: ['entity/later'] } as const;
 
 export const laterMutants: readonly Mutant[] = [
@@ -18,13 +19,6 @@ export const laterMutants: readonly Mutant[] = [
     promise: 'LA3',
     find: '    if (!open.wantsAnswer || isOfCall(open)) continue;\n',
     replace: "    if (open.id !== '') continue;\n",
-  },
-  {
-    ...turns,
-    name: 'a later answer leaves before its turn is durable',
-    promise: 'P2',
-    find: "waiting?.take(later) ?? []) batch.addEnvelope(replyOf(caller, 'answer', bytes));",
-    replace: "waiting?.take(later) ?? []) this.#parts.post(replyOf(caller, 'answer', bytes));",
   },
   {
     ...turns,
@@ -47,5 +41,106 @@ export const laterMutants: readonly Mutant[] = [
     promise: 'P5',
     find: 'this.answered.filter((one) => this.#keep(one))',
     replace: 'this.answered.slice()',
+  },
+  {
+    ...turns,
+    name: 'a later answer leaves before its turn is durable',
+    promise: 'P2',
+    find: "        batch.addEnvelope(replyOf(caller, 'answer', bytes));",
+    replace: "        this.#parts.post(replyOf(caller, 'answer', bytes));",
+  },
+  {
+    ...waiting,
+    name: 'a later answer goes to whichever client has the number',
+    promise: 'WT1',
+    find: 'return `${session} ${seq} ${partner}`;',
+    replace: 'return `${session} ${seq}${partner.slice(0, 1)}`;',
+  },
+  {
+    ...waiting,
+    name: 'callers are forgotten with the stay of their entity in memory',
+    promise: 'WT3',
+    find: 'if (entry.callers.length === 0 || !isOpen(waiting, entry)) this.#remove(',
+    replace: 'this.#remove(',
+  },
+  {
+    ...waiting,
+    name: 'callers are not told that their entity has left',
+    promise: 'WT3',
+    find: '      for (const [name, entry] of waiting.entries) this.#release(waiting, name, entry);\n    }',
+    replace: '    }',
+  },
+  {
+    ...waiting,
+    name: 'callers whose answer was lost with its commit are not told',
+    promise: 'WT3',
+    find: 'for (const [name, entry] of waiting.entries) if (!isOpen(waiting, entry)) this.#release(',
+    replace: 'for (const [name, entry] of waiting.entries) if (!isOpen(waiting, entry)) this.#remove(',
+  },
+  {
+    ...waiting,
+    name: 'whoever asks under a key is taken for who waits already',
+    promise: 'WT3',
+    find: 'return entry.callers.some((one) => isSame(one, callerOf(call)));',
+    replace: 'return true;',
+  },
+  {
+    ...waiting,
+    name: 'an entity is loaded for each copy of a call that waits',
+    promise: 'WT3',
+    find: 'if (this.#entities.size === 0) return false;',
+    replace: 'if (this.#entities.size >= 0) return false;',
+  },
+  {
+    ...waiting,
+    name: 'callers have no bound',
+    promise: 'WT2',
+    find: 'if (this.#count < waitingCallCountMax) return true;',
+    replace: 'if (this.#count >= 0) return true;',
+  },
+  {
+    name: 'a number that was given up behind a call that waits keeps those after it',
+    promise: 'C3',
+    file: 'core/activity.ts',
+    find: 'return behind !== undefined && inbound?.session === session && behind <= inbound.through;',
+    replace: 'return false;',
+    tests: ['entity/waiting'],
+  },
+  {
+    name: 'a call is run before the one that it is behind',
+    promise: 'P6',
+    file: 'core/activity.ts',
+    find: 'inbound?.session === session && behind <= inbound.through;',
+    replace: 'inbound?.session === session;',
+    tests: ['core/activity'],
+  },
+  {
+    name: 'a client does not say what its calls are behind',
+    promise: 'C3',
+    file: 'runtime/client/calls.ts',
+    find: 'if (stream !== undefined) stream.givenUp = stream.calls.length === 0 ? 0 : Math.max(stream.givenUp, call.seq);',
+    replace: '',
+    tests: ['client/client'],
+  },
+  {
+    name: 'an answer that is given after the deadline is kept',
+    promise: 'LA3',
+    ...answering,
+    find: 'return open.until <= now ? undefined : open;',
+    replace: 'return open;',
+  },
+  {
+    name: 'a later answer ends before its time',
+    promise: 'LA3',
+    ...answering,
+    find: 'if (open.until > now || count >= endedAtOnceMax) continue;',
+    replace: 'if (count >= endedAtOnceMax) continue;',
+  },
+  {
+    name: 'one later answer is ended a turn',
+    promise: 'LA3',
+    ...answering,
+    find: 'const endedAtOnceMax = 1_000;',
+    replace: 'const endedAtOnceMax = 1;',
   },
 ];

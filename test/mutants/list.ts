@@ -346,8 +346,8 @@ export const mutants: readonly Mutant[] = [
     name: 'a call that is given up sends all others again',
     promise: 'P12',
     file: 'runtime/client/calls.ts',
-    find: '    if (first !== undefined && now < first.deadline) this.#send(first, now);\n',
-    replace: '    if (first !== undefined) for (const call of calls) if (now < call.deadline) this.#send(call, now);\n',
+    find: '    this.#again(next);\n',
+    replace: '    for (const one of stream?.calls ?? []) this.#again(one);\n',
     tests: ['client/client'],
   },
   {

@@ -109,9 +109,9 @@ export const storeMutants: readonly Mutant[] = [
     name: 'calls of a client are run as they come (simulator)',
     promise: 'P6',
     file: 'runtime/entity/turns.ts',
-    find: "      case 'ahead':\n        return this.#buffer(activation, envelope);",
+    find: '        return this.#buffer(activation, envelope);',
     replace:
-      "      case 'ahead':\n        return isEntityPartner(from) ? this.#buffer(activation, envelope) : this.#next(activation, envelope);",
+      '        return isEntityPartner(from) ? this.#buffer(activation, envelope) : this.#next(activation, envelope);',
     tests: [],
   },
   {

@@ -55,6 +55,8 @@ export const Desk = entity('desk', {
     /** The desk itself asks another one. */
     send: command(unchecked<Ask>()),
     take: command(unchecked<{ id: string; isRefused: boolean; later: Later<Told> }>()),
+    /** Denied to nearly everybody (`maySeal`): the number of such a call comes to no turn. */
+    seal: command(),
   },
 });
 type Contract = typeof Desk;
@@ -96,6 +98,7 @@ export const desk: Behaviour<Contract> = behaviour(
       turn.to(Desk, asked.other).ask({ ...asked, id: `${turn.key}:${asked.id}`, other: turn.key });
     },
     take: (turn, { later, ...asked }) => give(turn, later, asked),
+    seal: () => undefined,
   },
   {
     answers: [
@@ -119,6 +122,8 @@ const everywhere: readonly How[] = [...atHome, 'passed', 'passed', 'raced'];
 const patientMs = 45_000;
 /** What was given so long before the deadline, reaches its caller. */
 const arrivesMs = 20_000;
+/** The same when nothing is faulty: well below the time after which a call is repeated. */
+const promptMs = 40;
 
 interface Asked {
   readonly address: string;
@@ -144,13 +149,15 @@ export class Desks {
   readonly #asked: Asked[] = [];
   readonly #open: { readonly key: string; readonly id: string }[] = [];
 
+  readonly #isNew: boolean;
   readonly #hows: readonly How[];
 
-  /** `mayPass`: no worker is of a release that cannot carry another desk's answer. */
-  constructor(stage: Stage, calls: Calls, mayPass: boolean) {
+  /** `isNew`: no worker is of a release that cannot carry another desk's answer, or what a call is behind. */
+  constructor(stage: Stage, calls: Calls, isNew: boolean) {
     this.#stage = stage;
     this.#calls = calls;
-    this.#hows = mayPass ? everywhere : atHome;
+    this.#isNew = isNew;
+    this.#hows = isNew ? everywhere : atHome;
   }
 
   async use({ client, chance, name }: SimulatedClient, number: number): Promise<void> {
@@ -160,6 +167,10 @@ export class Desks {
       const open = chance.pick(this.#open);
       const given = { id: open.id, isRefused: chance.hits(0.2) };
       await this.#calls.make(`desk/${open.key}`, id, () => client.entity(Desk, open.key).answer(given));
+      return;
+    }
+    if (chance.hits(0.1)) {
+      await this.#calls.make(`desk/${key} sealed`, id, () => client.entity(Desk, key).seal());
       return;
     }
     const asked: Ask = {
@@ -182,13 +193,44 @@ export class Desks {
     const make = () =>
       this.#make(`desk/${key}`, id, deadlineMs, () => client.entity(Desk, key).ask(asked, { ...options, deadlineMs }));
     // Nobody waits for them here: other calls of the same client go on meanwhile.
-    for (let copy = 0; copy < copies; copy++) make();
+    for (let copy = 0; copy < copies; copy++) void make();
   }
 
-  #make(address: string, id: string, deadlineMs: number, ask: () => Promise<unknown>): void {
+  #make(address: string, id: string, deadlineMs: number, ask: () => Promise<unknown>): Promise<Call> {
     const { lossCount } = this.#stage;
     const call = this.#calls.make(`${address} later`, id, ask);
     this.#asked.push({ address, id, call, deadlineAt: this.#stage.now() + deadlineMs, lossCount: lossCount() });
+    return call;
+  }
+
+  /** Nothing is faulty any more: what is answered is heard at once, wherever the desk was meanwhile (WT3). */
+  async quiet(client: SimulatedClient): Promise<void> {
+    await Promise.all(keys.map((key) => this.#quietAt(key, client)));
+  }
+
+  async #quietAt(key: string, { client, chance, sleep }: SimulatedClient): Promise<void> {
+    const address = `desk/${key}`;
+    const ref = client.entity(Desk, key);
+    const asked: Ask = { id: `quiet ${key}.`, how: 'asked', afterMs: 0, isRefused: false, other: key };
+    const waits = this.#make(address, asked.id, patientMs, () => ref.ask(asked, { deadlineMs: patientMs }));
+    let isHeard = false;
+    void waits.then(() => {
+      isHeard = true;
+    });
+    if (this.#isNew) {
+      const sealed = await this.#calls.make(`${address} sealed`, asked.id, () => ref.seal());
+      if (sealed.error?.code === 'denied') this.#stage.covered('a call that is denied behind one that waits');
+    }
+    const behind: Ask = { ...asked, id: `quiet ${key} behind.`, how: 'now' };
+    const told = await this.#calls.make(address, behind.id, () => ref.ask(behind, { deadlineMs: 5_000 }));
+    if (told.outcome !== 'done')
+      this.#stage.violate('P7', `${address} did not run what was asked behind a call that waits: ${told.error}`);
+    await sleep(chance.between(0, 6_000));
+    await this.#calls.make(address, `${asked.id} answer`, () => ref.answer(asked));
+    await sleep(promptMs);
+    if (!isHeard)
+      this.#stage.violate('WT3', `${address} was answered ${promptMs} ms ago, and who waits has not heard it`);
+    await waits;
   }
 
   async check(entities: readonly StoredEntity[]): Promise<void> {

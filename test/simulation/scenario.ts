@@ -225,6 +225,7 @@ function scenario(seed: number): Scenario {
       await talk.again(late);
       // Before their dead letters are dropped.
       talk.check(stage.entities());
+      await desks.quiet(late);
       await desks.check(stage.entities());
       await burst(stage, late, calls);
       isClearing = true;
@@ -273,6 +274,7 @@ function lossyScenario(): Scenario {
       const late = await stage.connect('late');
       for (const key of ledgers) await calls.look(`ledger/${key}`, () => late.client.entity(Ledger, key).look());
       await talk.again(late);
+      await desks.quiet(late);
       await desks.check(stage.entities());
     },
     finally: (stage) => {
