@@ -359,7 +359,9 @@ tidy('a slip that is argued to be harmless is one of a line that is there', () =
   );
 });
 
-tidy('what a mutant takes out stands in the source, once', () => {
+tidy('what a mutant takes out stands in the source, once, and the tests that are to catch it exist', () => {
+  const isMissing = (name: string) => textOf(`test/${name}.test.ts`) === undefined;
+  none(allMutants.flatMap(({ name, tests }) => tests.filter(isMissing).map((test) => `${name}: ${test}`)));
   none(allMutants.filter(({ file, find }) => textOf(file)?.split(find).length !== 2).map(({ name }) => name));
 });
 

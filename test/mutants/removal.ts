@@ -24,6 +24,6 @@ export const removalMutants: readonly Mutant[] = [
     file: 'runtime/stores/redis/scripts.ts',
     find: "call('DEL', key, lazy, names)",
     replace: "call('DEL', key)",
-    tests: ['stores/redis.test'],
+    tests: ['stores/redis'],
   },
 ];
