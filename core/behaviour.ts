@@ -144,7 +144,10 @@ interface TurnWithoutActivity<Contract extends AnyEntity> {
     agreement: Agreement<Name, Roles>,
     parties: Invited<Roles>,
   ): OpenAgreement<Name>;
-  /** What is broken of an agreement so far is dealt with: it no longer shows, and ends when every party has heard. */
+  /**
+   * What is broken of an agreement so far is dealt with: it no longer shows, and ends when every party has heard. Again does
+   * nothing. Throws `failed` for an agreement that is not broken.
+   */
   resolve(open: OpenAgreement): void;
   /**
    * Set a timer: a message from the entity to itself. It fires at or after its time and takes effect once. It replaces a

@@ -143,14 +143,26 @@ export function cancelAgreement(scope: TurnScope, open: OpenAgreement): void {
   if (part.decision === 'none') decide(scope, part, 'cancel', 'cancelled');
 }
 
-/** The application has dealt with what is broken so far. */
+/**
+ * The application has dealt with what is broken so far. Again does nothing, also after the agreement has ended: a `broken` that
+ * was a dead letter is retried when another one may have resolved it.
+ */
 export function resolveAgreement(scope: TurnScope, open: OpenAgreement): void {
   scope.checkOpen();
+  if (isEnded(scope, open)) return;
   const part = partOf(scope, open);
+  if (!isBroken(part) && part.isResolved) return;
   if (!isBroken(part))
     throw new SkerryError('failed', `The agreement '${part.name}' is not broken: nothing is to be resolved`);
   note(scope, part, 'resolved');
   keep(scope, { ...part, isResolved: true, parties: part.parties.map((party) => ({ ...party, isTold: true })) });
+}
+
+/** Whether it is an agreement of this hub that is not stored any more. Its id ends with its hub's address. */
+function isEnded(scope: TurnScope, open: Partial<OpenAgreement> | undefined): boolean {
+  const id = open?.id;
+  if (typeof id !== 'string' || !id.endsWith(`.${scope.record.address}`)) return false;
+  return scope.partNow('agreements', id) === undefined;
 }
 
 function partOf(scope: TurnScope, open: OpenAgreement): AgreementPart {

@@ -207,7 +207,9 @@ test('AG6: it is broken until the application resolves it, and settled only then
   committed(it.hub.ask('resolve'));
   assert.equal(it.heard.slice(1), ['broken goods a lapsed', 'settled all']);
   assert.is(it.part, undefined);
-  assert.equal(rowOf(it.hub.ask('resolve')).slice(0, 2), ['failed', 'not-found']);
+  // Again does nothing: a `broken` that was a dead letter may be retried after another one has resolved it.
+  committed(it.hub.ask('resolve'));
+  assert.equal(rowOf(it.hub.ask('cancel')).slice(0, 2), ['failed', 'not-found']);
 });
 
 test('AG6: a confirm that keeps throwing at its party, and one that is a dead letter of the hub, break it, too', () => {
