@@ -65,6 +65,8 @@ export class Checker {
   readonly #underWay = new Map<SimulatedNode, Set<readonly Commit[]>>();
   /** How often the store returned to an earlier state. */
   lossCount = 0;
+  /** Of entities that have lost commits: when last, true time. */
+  readonly #lostAt = new Map<Address, number>();
   readonly #witnesses = new Map<string, Witness>();
   /** Since the last loss: streams of a pair that the store had and that a commit has dropped in due time. */
   readonly #forgotten = new Map<string, { readonly partition: Partition } & Pick<Inbound, 'session' | 'through'>>();
@@ -298,9 +300,12 @@ export class Checker {
 
   // ---- losses
 
-  /** The store has lost commits. The history before is void, but owners of lost commits must detect the loss. */
-  wentBack(witnesses: readonly Witness[], isGone: (partition: Partition) => boolean): void {
+  /**
+   * The store has lost commits, of these entities. The history before is void, but owners of lost commits must detect the loss.
+   */
+  wentBack(witnesses: readonly Witness[], isGone: (partition: Partition) => boolean, lost: readonly Address[]): void {
     this.lossCount += 1;
+    for (const address of lost) this.#lostAt.set(address, this.#parts.time.now);
     for (const [pair, { partition }] of this.#forgotten) if (isGone(partition)) this.#forgotten.delete(pair);
     for (const found of this.#lossFound.values())
       for (const partition of [...found]) if (isGone(partition)) found.delete(partition);
@@ -309,6 +314,11 @@ export class Checker {
     for (const witness of witnesses)
       if (!witness.node.isStopped && this.isOwner(witness.node, witness.partition) === true)
         this.#witnesses.set(`${witness.node.name} ${witness.partition}`, witness);
+  }
+
+  /** Whether an entity has lost commits since then. */
+  lostSince(address: Address, at: number): boolean {
+    return (this.#lostAt.get(address) ?? 0) >= at;
   }
 
   /** A node has detected that the store lost commits of a partition. */

@@ -16,7 +16,7 @@ import type { Claim, Commit, Epoch, Loaded, Outcome, Partition, RecordName, Stor
 import { MemoryStore } from '../stores/memory.ts';
 import { type Coverage, operationsOfGroup, partsOf } from './coverage.ts';
 import type { FaultRates } from './faults.ts';
-import type { Image } from './image.ts';
+import type { Image, Stored } from './image.ts';
 import { type Asked, Losses, type Present, storeOf, type Witness } from './losses.ts';
 import type { SeededRandom } from './random.ts';
 import { newNode, type SimulatedNode, type VirtualTime } from './virtual-time.ts';
@@ -37,8 +37,12 @@ export interface StoreParts {
   readonly claimed: (node: SimulatedNode, claims: readonly Claim[]) => void;
   /** An entity was pinned to a worker, or (undefined) unpinned, and these epochs were raised. */
   readonly pinned: (address: string, worker: string | undefined, raised: ReadonlyMap<Partition, Epoch>) => void;
-  /** The store has lost commits. These nodes had their acknowledgements. */
-  readonly wentBack: (witnesses: readonly Witness[], isGone: (partition: Partition) => boolean) => void;
+  /** The store has lost commits, of these entities. These nodes had their acknowledgements. */
+  readonly wentBack: (
+    witnesses: readonly Witness[],
+    isGone: (partition: Partition) => boolean,
+    lost: readonly string[],
+  ) => void;
   /** A node has reported that the store lost commits of a partition. */
   readonly lossReported: (node: SimulatedNode, partition: Partition) => void;
   /** May crash the node at this point. */
@@ -200,11 +204,13 @@ export class FaultyStore {
     const { partitions } = this.inner;
     const home = chance.hits(0.5) ? undefined : chance.between(0, partitions - 1);
     const isGone = (partition: Partition) => home === undefined || partition % partitions === home;
-    coverage.fault(
-      home === undefined ? 'store went back' : 'one partition went back',
-      goneParts(kept.image, image, isGone),
+    const lost = lostEntities(kept, image, isGone);
+    coverage.fault(home === undefined ? 'store went back' : 'one partition went back', partsOfAll(lost));
+    wentBack(
+      this.#losses.goBack(kept.counters, isGone),
+      isGone,
+      lost.map(({ address }) => address),
     );
-    wentBack(this.#losses.goBack(kept.counters, isGone), isGone);
     image.goBack(kept.image, { isGone, partitions });
     for (const partition of [...this.#claims.keys()])
       if (isGone(partition)) this.#claims.set(partition, kept.claims.get(partition) ?? { owner: '', epoch: 0 });
@@ -382,11 +388,18 @@ export class FaultyStore {
   }
 }
 
-/** The present content of entities that are about to return to an earlier one. */
-function goneParts(kept: Image, image: Image, isGone: (partition: Partition) => boolean): Set<string> {
+/** Entities that are about to return to an earlier content. A version alone may be of another history. */
+function lostEntities({ image: kept }: Kept, image: Image, isGone: (partition: Partition) => boolean): Stored[] {
+  const isSame = ({ address, version, head }: Stored) => {
+    const before = kept.entities.get(address);
+    return before?.version === version && Buffer.compare(before.head, head) === 0;
+  };
+  return [...image.entities.values()].filter((entity) => isGone(entity.partition) && !isSame(entity));
+}
+
+function partsOfAll(entities: readonly Stored[]): Set<string> {
   const parts = new Set<string>();
-  for (const [address, { partition, version, records, inHead }] of image.entities) {
-    if (!isGone(partition) || kept.entities.get(address)?.version === version) continue;
+  for (const { records, inHead } of entities) {
     for (const part of partsOf(records.keys())) parts.add(part);
     for (const { outbound } of inHead?.values() ?? [])
       if (outbound !== undefined) parts.add(outbound.isClosing ? 'stream that is closing' : 'open stream');

@@ -66,6 +66,8 @@ export interface Stage {
   readonly image: Image;
   /** Number of times that the store returned to an earlier state. Acknowledged turns may then be lost (P8). */
   readonly lossCount: () => number;
+  /** @internal Whether commits of an entity were lost since then, true time. */
+  readonly lostSince: (address: string, at: number) => boolean;
   /** Whether the network made more than one copy of a call whose input contains this (ASCII) text. */
   isDuplicated(text: string): boolean;
 }
@@ -282,7 +284,7 @@ class Run {
       committed: (node, group, outcomes) => this.#checker.committed(node, group, outcomes),
       claimed: (node, claims) => this.#checker.claimed(node, claims),
       pinned: (address, worker, raised) => this.#checker.pinned(address, worker, raised),
-      wentBack: (witnesses, isGone) => this.#checker.wentBack(witnesses, isGone),
+      wentBack: (...lost) => this.#checker.wentBack(...lost),
       lossReported: (node, partition) => this.#checker.lossFound(node, partition),
       mayCrash: (node: SimulatedNode, point: CrashPoint, operations) => this.#cluster.mayCrash(node, point, operations),
     });
@@ -342,6 +344,7 @@ class Run {
       violate: (promise, text) => this.#checker.violate(promise, text),
       entities: () => [...this.#image.entities.values()].map((entity) => this.#image.decoded(entity)),
       lossCount: () => this.#checker.lossCount,
+      lostSince: (address, at) => this.#checker.lostSince(address, at),
       isDuplicated: (text) => this.#network.duplicatedInputs.some((input) => input.includes(text)),
     };
   }

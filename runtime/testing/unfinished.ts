@@ -1,8 +1,9 @@
 /**
- * What entities have still to do, from the image alone: messages in outboxes, timers, holds, effects, later answers.
+ * What entities have still to do, from the image alone: messages in outboxes, timers, holds, effects, later answers, agreements.
  *
  * Owns what counts as unfinished (P7), and its words. The names of records are for nobody but the store.
  */
+import { type AgreementPart, isBroken, isOfAgreement, placeIn } from '../../core/agreement-part.ts';
 import { type Address, isAddress } from '../../core/message.ts';
 import { type HeldOperation, kindIn, parts } from '../../core/record.ts';
 import { isUnnamed, type Timer } from '../../core/timer.ts';
@@ -40,8 +41,23 @@ function* workOf({ records }: Stored, now: number) {
       const { period, due } = decodePart('timers', bytes);
       if (period !== undefined && due > now - seriesLateMs) continue;
     }
+    // What the application has not heard waits for somebody to retry or drop the letter.
+    if (kind === 'agreements' && isInLetter(records, decodePart('agreements', bytes))) continue;
     yield { kind, bytes, name };
   }
+}
+
+/** Whether all that is left of an agreement is a dead letter: what its application has not heard, or was to resolve it. */
+function isInLetter(records: Stored['records'], part: AgreementPart): boolean {
+  const { id, decision, due, parties } = part;
+  if (decision === 'none' || due > 0 || parties.some(({ word, isHeard }) => word !== 'none' && !isHeard)) return false;
+  for (const [name, bytes] of records) {
+    if (kindIn(name) !== 'dead') continue;
+    const { kind, hold } = decodePart('dead', bytes).content;
+    if (kind === 'operation' && isBroken(part)) return true;
+    if (kind === 'answer' && isOfAgreement(hold) && placeIn(hold).agreement === id) return true;
+  }
+  return false;
 }
 
 function unfinishedOf(entity: Stored, now: number): Unfinished[] {
@@ -66,6 +82,10 @@ function unfinishedOf(entity: Stored, now: number): Unfinished[] {
       const { operation, partner, until } = decodePart(kind, bytes);
       const whom = isAddress(partner) ? partner : '';
       add(`has not answered ${operation}${whom === '' ? '' : ` of ${whom}`}, open until ${fromNow(until, now)}`, whom);
+    } else if (kind === 'agreements') {
+      const part = decodePart(kind, bytes);
+      const [first = ''] = waitsFor(part);
+      add(`has ${agreementText(part, now)}`, first);
     } else add(`has ${JSON.stringify(name)}`);
   }
   for (const [partner, count] of unacked)
@@ -77,6 +97,24 @@ function timerText({ name, to, content: { kind, operation } }: Timer): string {
   const what = kind === 'operation' ? operation : `${kind} of ${operation}`;
   const whom = to === '' ? '' : ` for ${to}`;
   return isUnnamed(name) ? `a delayed ${what}${whom}` : `the timer ${JSON.stringify(name)} (${what}${whom})`;
+}
+
+/** The parties that an agreement waits for. */
+function waitsFor({ decision, parties }: AgreementPart): Address[] {
+  const isWaited = (party: AgreementPart['parties'][number]) =>
+    decision === 'none' ? party.status === 'open' : party.word !== 'none' && !party.isHeard;
+  return parties.filter(isWaited).map(({ address }) => address);
+}
+
+function agreementText(part: AgreementPart, now: number): string {
+  const { name, decision, decideBy, parties } = part;
+  const waited = waitsFor(part);
+  const whom = waited.length === 0 ? '' : `, which waits for ${waited.join(', ')}`;
+  if (decision === 'none') return `the agreement ${name}${whom}, to be decided by ${fromNow(decideBy, now)}`;
+  const breaches = parties.filter(({ breach }) => breach !== 'none');
+  const found = breaches.map(({ address, breach }) => `${address} (${breach})`).join(', ');
+  const broken = isBroken(part) ? `, broken by ${found}: no turn has resolved it` : '';
+  return `the agreement ${name}, decided to ${decision}${whom}${broken}`;
 }
 
 /** Beyond any date: its turn is a dead letter. */

@@ -15,6 +15,8 @@ import { protocolsOf } from '../../runtime/testing/simulation.ts';
 import { protocol } from '../../runtime/wire/codec.ts';
 import { annex, useAnnex } from './annex.ts';
 import { Calls } from './calls.ts';
+import { Deals } from './deal-check.ts';
+import { depotInvariants } from './depot.ts';
 import { Desks, desk } from './desk.ts';
 import { Exchange, exchange } from './exchange.ts';
 import { appliedBy, Ledger, ledger, ledgerInvariant, surge, useBriefKey, useLedger } from './ledger.ts';
@@ -61,6 +63,8 @@ export function limitsOf(seed: number): Limits {
     fatalEndsMax: 1_000,
     cautionMs: chance.pick([500, 5_000, 60_000]),
     messageBytesMax: chance.pick([4_000, 900_000]),
+    wordMs: chance.pick([50, 500, 2_000]),
+    agreementBytesMax: chance.pick([4_000, 1_048_576]),
   };
 }
 
@@ -86,11 +90,14 @@ interface Crowd {
   readonly calls: Calls;
   readonly exchange: Exchange;
   readonly desks: Desks;
+  readonly deals: Deals;
   readonly rings: readonly string[];
 }
 
-function act({ stage, calls, exchange, desks, rings }: Crowd, client: SimulatedClient, number: number): Promise<void> {
+function act(crowd: Crowd, client: SimulatedClient, number: number): Promise<void> {
+  const { stage, calls, exchange, desks, deals, rings } = crowd;
   const { chance } = client;
+  if (chance.hits(0.1)) return deals.use(client, calls, number);
   const which = chance.next();
   if (which < 0.02) return surge(stage, client, calls, number);
   if (which < 0.03) return useBriefKey(stage, client, calls, number);
@@ -119,7 +126,11 @@ async function drive(stage: Stage, client: SimulatedClient, act: (number: number
 }
 
 /** Dead letters are listed, then retried or dropped one by one, until there are none. */
-async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): Promise<void> {
+async function clearDead(
+  stage: Stage,
+  client: SimulatedClient,
+  { calls, deals }: Pick<Crowd, 'calls' | 'deals'>,
+): Promise<void> {
   for (const { address, key, dead } of stage.entities()) {
     if (dead.size === 0) continue;
     const id = `calm ${key}.`;
@@ -140,7 +151,8 @@ async function clearDead(stage: Stage, client: SimulatedClient, calls: Calls): P
         !address.startsWith('mailer/') &&
         !address.startsWith('desk/') &&
         modeOf(letter) !== 'throw';
-      const kind = isRetried && client.chance.hits(0.6) ? 'dead-retry' : 'dead-drop';
+      const isWanted = client.chance.hits(0.6);
+      const kind = deals.letter(letter) ?? (isRetried && isWanted ? 'dead-retry' : 'dead-drop');
       await untilTaken(client, () => client.client.resolveDead(address, letter, kind)).catch((error: unknown) => {
         if (!isSkerryError(error)) throw error;
         stage.violate('P7', `${kind} of ${letter.id} at ${address}: ${error.code} ${error.message}`);
@@ -187,12 +199,14 @@ function scenario(seed: number): Scenario {
   let calls: Calls;
   let talk: Exchange;
   let desks: Desks;
+  let deals: Deals;
   let common: readonly Behaviour[];
   let late: SimulatedClient;
   let isClearing = false;
   return {
     behaviours: (stage) => {
-      common = [ledger, ring, account, transfer, desk, mailer(stage), pulse, ...exchange()];
+      deals = new Deals(stage, false);
+      common = [ledger, ring, account, transfer, desk, mailer(stage), pulse, ...exchange(), ...deals.behaviours];
       return [...common, sheet(1)];
     },
     upgraded: () => [...common, sheet(2)],
@@ -206,6 +220,8 @@ function scenario(seed: number): Scenario {
       mailer: mailerInvariant(() => isClearing),
       sheet: sheetInvariant,
       pulse: pulseInvariant,
+      deal: (entity) => deals.invariant(entity),
+      ...depotInvariants,
     },
     workload: async (stage) => {
       calls = new Calls(stage);
@@ -218,7 +234,14 @@ function scenario(seed: number): Scenario {
       const clients = await Promise.all(
         [sealer, '', ''].map((identity, index) => stage.connect(`c${index + 1}`, identity, 'client')),
       );
-      const crowd = { stage, calls, exchange: talk, desks, rings: ringKeys(stage.chance('rings').pick([3, 6, 10])) };
+      const crowd = {
+        stage,
+        calls,
+        exchange: talk,
+        desks,
+        deals,
+        rings: ringKeys(stage.chance('rings').pick([3, 6, 10])),
+      };
       await Promise.all(clients.map((client) => drive(stage, client, (number) => act(crowd, client, number))));
     },
     afterwards: async (stage) => {
@@ -229,10 +252,12 @@ function scenario(seed: number): Scenario {
       talk.check(stage.entities());
       await desks.quiet(late);
       await desks.check(stage.entities());
+      await deals.check(stage.entities());
       await burst(stage, late, calls);
       isClearing = true;
       await calmPulses(stage, late, calls);
-      await clearDead(stage, late, calls);
+      await deals.calm(late, calls);
+      await clearDead(stage, late, { calls, deals });
       for (const key of ledgers) await calls.look(`ledger/${key}`, () => late.client.entity(Ledger, key).look());
     },
     finally: (stage) => {
@@ -242,6 +267,7 @@ function scenario(seed: number): Scenario {
         if (typeOf(one) === 'sheet') checkHistory(stage, one);
         if (one.dead.size > 0) stage.violate('P7', `${one.address} still has dead letters`);
       }
+      deals.checkEnded(stage.entities());
     },
   };
 }
@@ -254,9 +280,17 @@ function lossyScenario(): Scenario {
   let calls: Calls;
   let talk: Exchange;
   let desks: Desks;
+  let deals: Deals;
   return {
-    behaviours: () => [ledger, desk, ...exchange()],
-    invariants: { ledger: ledgerInvariant },
+    behaviours: (stage) => {
+      deals = new Deals(stage, true);
+      return [ledger, desk, ...exchange(), ...deals.behaviours];
+    },
+    invariants: {
+      ledger: ledgerInvariant,
+      deal: (entity) => deals.invariant(entity),
+      ...depotInvariants,
+    },
     workload: async (stage) => {
       calls = new Calls(stage);
       talk = new Exchange(stage, calls);
@@ -264,12 +298,13 @@ function lossyScenario(): Scenario {
       const clients = await Promise.all(
         [sealer, '', ''].map((identity, index) => stage.connect(`c${index + 1}`, identity, 'client')),
       );
-      const use = (client: SimulatedClient, number: number) =>
-        client.chance.hits(0.5)
-          ? talk.use(client, number)
-          : client.chance.hits(0.2)
-            ? desks.use(client, number)
-            : useLedger(client, calls, client.chance.pick(ledgers), number);
+      const use = (client: SimulatedClient, number: number) => {
+        const which = client.chance.next();
+        if (which < 0.4) return talk.use(client, number);
+        if (which < 0.5) return desks.use(client, number);
+        if (which < 0.7) return deals.use(client, calls, number);
+        return useLedger(client, calls, client.chance.pick(ledgers), number);
+      };
       await Promise.all(clients.map((client) => drive(stage, client, (number) => use(client, number))));
     },
     afterwards: async (stage) => {
@@ -278,6 +313,7 @@ function lossyScenario(): Scenario {
       await talk.again(late);
       await desks.quiet(late);
       await desks.check(stage.entities());
+      await deals.check(stage.entities());
     },
     finally: (stage) => {
       const entities = stage.entities();
