@@ -108,6 +108,42 @@ function callOf(hand: HandEnvironment, nth: number, change: Partial<MessageEnvel
   };
 }
 
+/** Answers a call a millisecond for a second while a queue stands, and has just had a late one. */
+async function overloaded(hand: HandEnvironment): Promise<Admission> {
+  const admission = new Admission(hand);
+  for (let tick = 0; tick < 10; tick++) {
+    admission.isInTime(callOf(hand, tick), 100, 0, false);
+    await hand.advance(100);
+    admission.answered(100);
+  }
+  admission.isInTime(callOf(hand, 10), 100, 0, false);
+  admission.late(callOf(hand, 11));
+  return admission;
+}
+
+test('AM2: neither a pause of the store nor a time without a queue lowers the rate', async () => {
+  const hand = new HandEnvironment();
+  // Of its five seconds it may wait for 625 ms: for 600 others at the rate that was measured, not for 650.
+  const takes = (admission: Admission, before: number) => admission.isInTime(callOf(hand, 12), before, before, false);
+  const measured = await overloaded(hand);
+  assert.ok(takes(measured, 600));
+  assert.not.ok(takes(measured, 650));
+
+  const paused = await overloaded(hand);
+  await hand.advance(100);
+  paused.answered(50);
+  await hand.advance(1_500);
+  assert.ok(takes(paused, 600), 'after a pause');
+  assert.not.ok(takes(paused, 650));
+
+  const idle = await overloaded(hand);
+  idle.isInTime(callOf(hand, 13), 0, 0, false);
+  await hand.advance(300);
+  idle.answered(10);
+  assert.ok(takes(idle, 600), 'after a time without a queue');
+  assert.not.ok(takes(idle, 650));
+});
+
 test('W9, AM1: offered more than its store takes, a worker answers as many, and those without a long wait', async () => {
   for (const perTick of [100, 250])
     await withSlowStore({}, async (given) => {
