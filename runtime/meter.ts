@@ -26,7 +26,7 @@ export const counterNames = {
   'agreements-cancelled-deadline': 'Agreements that were cancelled at their deadline.',
   'agreements-cancelled-lapsing': 'Agreements that were cancelled because a hold would have ended too early.',
   'agreements-broken': 'Parties that were to be confirmed and were not, when the application heard of it.',
-  'agreements-settled': 'Agreements of which every party had heard.',
+  'agreements-settled': 'Agreements whose parties have all heard the decision.',
 } as const;
 
 export type CounterName = keyof typeof counterNames;

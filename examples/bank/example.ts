@@ -7,7 +7,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { isSkerryError } from '../../core/index.ts';
 import type { Cluster } from '../../runtime/index.ts';
-import { type Chance, whole, zipf } from '../runner/chance.ts';
+import { type Chance, whole, zipf } from '../../runtime/testing/chance.ts';
 import type { Example, Findings, Given, OwnOption, Story } from '../runner/example.ts';
 import { wholeFrom } from '../runner/option-checks.ts';
 import { untilTold } from '../runner/told.ts';

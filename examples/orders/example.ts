@@ -2,7 +2,7 @@
  * The shop as an example for the runner: clients apply the lines that its queue delivers, and every number is compared at the end; and
  * what each order was told with what became of it.
  */
-import { type Chance, whole, zipf } from '../runner/chance.ts';
+import { type Chance, whole, zipf } from '../../runtime/testing/chance.ts';
 import type { Example, Findings, Given, Story } from '../runner/example.ts';
 import { untilTold } from '../runner/told.ts';
 import { type Ending, Intake, Stock, type Summary } from './contracts.ts';

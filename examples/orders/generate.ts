@@ -7,7 +7,7 @@
  */
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { type Chance, chanceOf, whole, zipf } from '../runner/chance.ts';
+import { type Chance, chanceOf, whole, zipf } from '../../runtime/testing/chance.ts';
 import type { Line } from './lines.ts';
 
 const staples = ['tea', 'coffee', 'kettle', 'teapot', 'mug', 'biscuits', 'honey', 'sugar-tongs', 'strainer', 'tray'];

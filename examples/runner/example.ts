@@ -5,7 +5,7 @@
  */
 import type { Behaviour } from '../../core/index.ts';
 import type { Cluster } from '../../runtime/index.ts';
-import type { Chance } from './chance.ts';
+import type { Chance } from '../../runtime/testing/chance.ts';
 
 /** An option of one example, beside those that all have. */
 export interface OwnOption {

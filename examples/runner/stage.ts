@@ -17,8 +17,8 @@ import { machineEnvironment } from '../../runtime/environment.ts';
 import { type Cluster, embed, openRedis } from '../../runtime/index.ts';
 import { standardLog } from '../../runtime/log.ts';
 import { openNats } from '../../runtime/open.ts';
+import type { Chance } from '../../runtime/testing/chance.ts';
 import { Subjects } from '../../runtime/wire/subjects.ts';
-import type { Chance } from './chance.ts';
 import type { Options } from './options.ts';
 
 export interface Stage {
@@ -36,7 +36,7 @@ const name = 'examples';
 const limits = { deadlineMs: 30_000 };
 const readyMs = 90_000;
 const pauseMsMax = 100;
-/** A move waits for a view for so long, ms: whoever runs the placement service may be killed meanwhile. */
+/** Maximum wait of a move for a view, ms. The worker that runs the placement service may be killed meanwhile. */
 const moveMs = 10_000;
 /** So many stay pinned; older pins are taken back, which moves their entities once more. */
 const pinsMost = 32;
@@ -230,7 +230,7 @@ class Processes implements Stage {
   async #pin(admin: AdminClient, remote: RemoteCluster, address: string, worker: string): Promise<boolean> {
     const isThere = () => (remote.view.pins.find((one) => one.address === address)?.worker ?? '') === worker;
     for (const until = performance.now() + moveMs; performance.now() < until; ) {
-      // Nobody answers while whoever is asked is being killed; the next round asks again.
+      // A worker that is being killed does not answer; the next round asks again.
       await admin.requestAny(remote.view.workers, { kind: 'pin', address, worker }, 1_000).catch(() => undefined);
       for (let looks = 0; looks < 20 && !isThere(); looks += 1) await pause(50);
       if (isThere()) return true;

@@ -8,7 +8,7 @@ const betweenMs = 50;
 
 /**
  * Asks again what was too much at the moment or has no known outcome. The call must have an idempotency key, or change nothing: then it
- * takes effect once, and whoever asks again gets the first answer. Rejects with every other error, and when it took too long.
+ * takes effect once, and a repeated call gets the first answer. Rejects with any other error, and when it took too long.
  */
 export async function untilTold<Answer>(call: () => Promise<Answer>, signal?: AbortSignal): Promise<Answer> {
   const startedMs = performance.now();

@@ -3,6 +3,8 @@
  *
  *     open ─▶ prepare ─▶ run … ─▶ journal ─▶ check ─▶ close          floor: the same load without Skerry
  */
+
+import { chanceOf, zipf } from '../../runtime/testing/chance.ts';
 import { floorOf } from '../floors/all.ts';
 import type { Entries, Fault, Load, Measured, Site, Work } from '../plan.ts';
 import type { Duties } from '../processes/process-rpc.ts';
@@ -11,7 +13,6 @@ import { ownUsage } from '../processes/usage.ts';
 import type { Stand } from '../scenario.ts';
 import { scenarioOf } from '../scenarios/all.ts';
 import { Journal } from './journal.ts';
-import { chanceOf, picker } from './keys.ts';
 import { drive, thingsSoFar } from './load.ts';
 
 export interface Part {
@@ -89,7 +90,7 @@ export class Generator {
       post: this.#opened,
       journal: this.#journal,
       chance,
-      pick: picker(work.keys, work.skew, chance),
+      pick: zipf(work.keys, chance, work.skew),
       onFault: () => undefined,
     };
     return this.#stand;
@@ -99,7 +100,7 @@ export class Generator {
 async function runFloor({ floor, site, work, load }: FloorPart): Promise<Measured> {
   const chance = chanceOf(load.index + 1);
   const size = work.growth?.size;
-  let pick = picker(size ?? work.keys, work.skew, chance);
+  let pick = zipf(size ?? work.keys, chance, work.skew);
   const { call, close } = await floorOf(floor).open({ site, work, lanes: load.lanes, pick: () => pick() });
   try {
     if (size !== undefined) {

@@ -10,9 +10,9 @@
  *     state            a hundred entities with so many bytes each, of which a turn changes some ten
  */
 import type { CallOptions } from '../../core/entity.ts';
+import { chanceOf } from '../../runtime/testing/chance.ts';
 import { Counter, Wide } from '../entities.ts';
 import { judge } from '../load/journal.ts';
-import { chanceOf } from '../load/keys.ts';
 import { drive, type Lane } from '../load/load.ts';
 import type { Entries, Growth, Plan, Verdict } from '../plan.ts';
 import { inGroups, keyName, type Scenario, type Stand, type Step, type Steps } from '../scenario.ts';

@@ -3,7 +3,7 @@
  *
  * Owns what counts as unfinished (P7), and its words. The names of records are for nobody but the store.
  */
-import { type AgreementPart, isBroken, isOfAgreement, placeIn } from '../../core/agreement-part.ts';
+import { type AgreementPart, blockersOf, isBroken, isOfAgreement, placeIn } from '../../core/agreement-part.ts';
 import { type Address, isAddress } from '../../core/message.ts';
 import { type HeldOperation, kindIn, parts } from '../../core/record.ts';
 import { isUnnamed, type Timer } from '../../core/timer.ts';
@@ -84,8 +84,7 @@ function unfinishedOf(entity: Stored, now: number): Unfinished[] {
       add(`has not answered ${operation}${whom === '' ? '' : ` of ${whom}`}, open until ${fromNow(until, now)}`, whom);
     } else if (kind === 'agreements') {
       const part = decodePart(kind, bytes);
-      const [first = ''] = waitsFor(part);
-      add(`has ${agreementText(part, now)}`, first);
+      add(`has ${agreementText(part, now)}`, blockersOf(part)[0]?.address ?? '');
     } else add(`has ${JSON.stringify(name)}`);
   }
   for (const [partner, count] of unacked)
@@ -99,22 +98,15 @@ function timerText({ name, to, content: { kind, operation } }: Timer): string {
   return isUnnamed(name) ? `a delayed ${what}${whom}` : `the timer ${JSON.stringify(name)} (${what}${whom})`;
 }
 
-/** The parties that an agreement waits for. */
-function waitsFor({ decision, parties }: AgreementPart): Address[] {
-  const isWaited = (party: AgreementPart['parties'][number]) =>
-    decision === 'none' ? party.status === 'open' : party.word !== 'none' && !party.isHeard;
-  return parties.filter(isWaited).map(({ address }) => address);
-}
-
 function agreementText(part: AgreementPart, now: number): string {
-  const { name, decision, decideBy, parties } = part;
-  const waited = waitsFor(part);
-  const whom = waited.length === 0 ? '' : `, which waits for ${waited.join(', ')}`;
-  if (decision === 'none') return `the agreement ${name}${whom}, to be decided by ${fromNow(decideBy, now)}`;
-  const breaches = parties.filter(({ breach }) => breach !== 'none');
-  const found = breaches.map(({ address, breach }) => `${address} (${breach})`).join(', ');
-  const broken = isBroken(part) ? `, broken by ${found}: no turn has resolved it` : '';
-  return `the agreement ${name}, decided to ${decision}${whom}${broken}`;
+  const { name, decision, decideBy } = part;
+  const blockers = blockersOf(part);
+  if (isBroken(part)) {
+    const by = blockers.map(({ address, breach }) => `${address} (${breach})`).join(', ');
+    return `the agreement ${name}, decided to ${decision}, broken by ${by}: no turn has resolved it`;
+  }
+  const whom = blockers.length === 0 ? '' : `, which waits for ${blockers.map(({ address }) => address).join(', ')}`;
+  return `the agreement ${name}${whom}, ${decision === 'none' ? `to be decided by ${fromNow(decideBy, now)}` : `decided to ${decision}`}`;
 }
 
 /** Beyond any date: its turn is a dead letter. */

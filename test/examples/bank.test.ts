@@ -3,9 +3,9 @@ import { account } from '../../examples/bank/account.ts';
 import { Account, type Statement } from '../../examples/bank/contracts.ts';
 import { type Books, change, meet, type Note, newBooks, sumOf } from '../../examples/bank/cut.ts';
 import { bank } from '../../examples/bank/example.ts';
-import { type Chance, chanceOf, whole } from '../../examples/runner/chance.ts';
 import type { Findings, Story } from '../../examples/runner/example.ts';
 import { embed } from '../../runtime/index.ts';
+import { type Chance, chanceOf, whole } from '../../runtime/testing/chance.ts';
 import { play } from '../../runtime/testing/index.ts';
 import { assert, suite } from '../support/suite.ts';
 
@@ -115,6 +115,27 @@ test('a transfer of two accounts is two durable turns, one of three in which two
   const worths = await Promise.all([ann, bob, cat].map(async (one) => (await one!.statement()).worth));
   assert.equal(worths, [20, 190, 90]);
   await cluster.close();
+});
+
+test('a payer whose hold had ended when the word came has not paid: the hub pays instead, notes it, and every audit adds up', () => {
+  const hub = play(account, 'hub');
+  hub.ask.endow({ amount: 100 });
+  const shares = [
+    { account: 'payer', amount: -20 },
+    { account: 'payee', amount: 50 },
+  ];
+  const call = hub.askLater.transfer({ transfer: 't', shares });
+  const [asked] = hub.takeSent();
+  const { hold } = asked!;
+  hub.answer(Account, 'payer', 'pay', { status: 'accepted', output: asked!.input, hold });
+  assert.is(call.answer?.status, 'done');
+  hub.ask.meetAudit({ audit: 1, done: 0 });
+  hub.answer(Account, 'payer', 'pay', { status: 'lapsed', hold });
+  assert.equal(hub.ask.statement().notices, [{ transfer: 't', account: 'payer', amount: 20 }]);
+  assert.equal(worthOf(hub.ask.statement()), [50, 0, 1]);
+  // 30 of its own and 20 of the payer's; one change of two is still the payee's to make.
+  const { worth, told, made, open } = hub.ask.note({ audit: 1 })!;
+  assert.equal([worth, told, made, open], [50, 2, 1, 0]);
 });
 
 async function run(behaviours: typeof bank.behaviours, transfers: number): Promise<Findings> {

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generate } from '../../examples/orders/generate.ts';
 import type { Result } from '../../examples/orders/report.ts';
-import { chanceOf } from '../../examples/runner/chance.ts';
+import { chanceOf } from '../../runtime/testing/chance.ts';
 import { assert, suite } from '../support/suite.ts';
 
 const killed = suite('orders, killed');

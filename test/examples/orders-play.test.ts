@@ -4,7 +4,7 @@ import { Order, Stock } from '../../examples/orders/contracts.ts';
 import { customer } from '../../examples/orders/customer.ts';
 import { order } from '../../examples/orders/order.ts';
 import { stock } from '../../examples/orders/stock.ts';
-import { type Chance, chanceOf } from '../../examples/runner/chance.ts';
+import { type Chance, chanceOf } from '../../runtime/testing/chance.ts';
 import { type Play, type PlayedAnswer, type PlayedHold, play, type SentMessage } from '../../runtime/testing/index.ts';
 import { assert, suite } from '../support/suite.ts';
 

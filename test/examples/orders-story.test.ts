@@ -1,9 +1,9 @@
 /** The shop as the runner runs it: what orders are told is compared with what they are. */
 import type { Ending, Summary } from '../../examples/orders/contracts.ts';
 import { orders as example, falsehood } from '../../examples/orders/example.ts';
-import { chanceOf } from '../../examples/runner/chance.ts';
 import type { Findings } from '../../examples/runner/example.ts';
 import { embed } from '../../runtime/index.ts';
+import { chanceOf } from '../../runtime/testing/chance.ts';
 import { assert, suite } from '../support/suite.ts';
 
 const story = suite('orders, run');

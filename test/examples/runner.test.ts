@@ -7,7 +7,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { chanceOf, zipf } from '../../examples/runner/chance.ts';
+import { chanceOf, zipf } from '../../runtime/testing/chance.ts';
 import { assert, suite } from '../support/suite.ts';
 
 const runner = suite('runner of examples');

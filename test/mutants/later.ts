@@ -79,7 +79,7 @@ export const laterMutants: readonly Mutant[] = [
   },
   {
     ...waiting,
-    name: 'whoever asks under a key is taken for who waits already',
+    name: 'another call under a key is taken for the one that waits',
     promise: 'WT3',
     find: 'return entry.callers.some((one) => isSame(one, callerOf(call)));',
     replace: 'return true;',

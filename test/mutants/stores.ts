@@ -106,13 +106,13 @@ export const storeMutants: readonly Mutant[] = [
     tests: ['stores/stores'],
   },
   {
-    name: 'calls of a client are run as they come (simulator)',
+    name: 'calls of a client are run as they come',
     promise: 'P6',
     file: 'runtime/entity/turns.ts',
     find: '        return this.#buffer(activation, envelope);',
     replace:
       '        return isEntityPartner(from) ? this.#buffer(activation, envelope) : this.#next(activation, envelope);',
-    tests: [],
+    tests: ['client/client'],
   },
   {
     name: 'a key lives as long as its call (simulator)',

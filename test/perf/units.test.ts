@@ -3,7 +3,6 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { SkerryError } from '../../core/errors.ts';
 import { merged, newHistogram, packed, record } from '../../perf/load/histogram.ts';
 import { Journal, judge, together } from '../../perf/load/journal.ts';
-import { picker, chanceOf as seeded } from '../../perf/load/keys.ts';
 import { drive } from '../../perf/load/load.ts';
 import { askedOf } from '../../perf/options.ts';
 import { type Load, type Measured, slotMsOf } from '../../perf/plan.ts';
@@ -18,6 +17,7 @@ import { scenarioOf } from '../../perf/scenarios/all.ts';
 import { Pace } from '../../perf/scenarios/pace.ts';
 import { machineEnvironment } from '../../runtime/environment.ts';
 import { silentLog } from '../../runtime/log.ts';
+import { chanceOf as seeded, zipf } from '../../runtime/testing/chance.ts';
 import { MemoryTransport } from '../../runtime/transports/memory.ts';
 import { encodeFrame } from '../../runtime/wire/codec.ts';
 import { assert, suite } from '../support/suite.ts';
@@ -309,7 +309,7 @@ units('a pace finds out how long something takes, also when it becomes faster, a
 
 units('keys follow the law that they are asked to', () => {
   const share = (skew: number) => {
-    const pick = picker(1_000, skew, seeded(1));
+    const pick = zipf(1_000, seeded(1), skew);
     let first = 0;
     for (let count = 0; count < 20_000; count++) first += pick() === 0 ? 1 : 0;
     return first / 20_000;

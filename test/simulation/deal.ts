@@ -1,5 +1,5 @@
 /**
- * Deals: hubs that open agreements of every kind with depots and with each other, several at once, and tell whoever waits.
+ * Deals: hubs that open agreements of every kind with depots and with each other, several at once, and answer the calls that wait.
  *
  * A deal notes what it hears, in the turn in which it hears it: so what is decided twice, told twice, told without a reason or settled too
  * early is found at its commit (P13). What became of each party is compared at the end (`deal-check.ts`).

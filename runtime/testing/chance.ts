@@ -1,4 +1,4 @@
-/** Chance from a seed: the same on every machine. */
+/** Chance for loads and example data: one number of state, and the same on every machine. The simulator has `SeededRandom`. */
 
 /** 0 <= chance() < 1. */
 export type Chance = () => number;
@@ -21,6 +21,7 @@ export function whole(chance: Chance, from: number, to: number): number {
 
 /** Zipf's law: of `count`, the n-th is picked 1/n^skew as often as the first. With a skew of 0 all are picked equally often. */
 export function zipf(count: number, chance: Chance, skew = 1): () => number {
+  if (skew === 0) return () => Math.floor(chance() * count);
   const sums = new Float64Array(count);
   let total = 0;
   for (let rank = 0; rank < count; rank += 1) {
